@@ -1,0 +1,93 @@
+"""Writes the folder that is published as a data-set repo: Parquet files for each task and split."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dataset_builders.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, SplitName
+from dataset_builders.environments import subset_of
+from dataset_builders.errors import IncompleteError
+from dataset_builders.fanout import BuildSettings, provenance
+from dataset_builders.schema import with_metadata
+from dataset_builders.tasks import Task
+from dataset_builders.work import WorkUnit, read_unit, units_by_molecule
+
+ROWS_PER_FILE: Final = 100_000
+ROWS_PER_GROUP: Final = 2_000
+
+
+def write_repository(settings: BuildSettings, directory: Path) -> None:
+    """Writes the Parquet files of an edition from its finished units.
+
+    The folder is made beside its place and moved there whole, so that an interrupted build leaves
+    either the old folder or the new one.
+
+    Args:
+        settings: What was built.
+        directory: The data-set folder; its configs are replaced.
+
+    Raises:
+        IncompleteError: If a unit is missing.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    schema = with_metadata(provenance(settings))
+    for task in settings.tasks:
+        fresh = directory / f".{task.name}.partial"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        for split in SPLITS:
+            _write_split(_rows_of_split(settings, task, split), schema, fresh, split)
+        shutil.rmtree(directory / task.name, ignore_errors=True)
+        fresh.replace(directory / task.name)
+
+
+def _rows_of_split(settings: BuildSettings, task: Task, split: SplitName) -> Iterator[pa.Table]:
+    words = task.ood_words() if split == "test_ood" else task.train_words()
+    wanted = pa.array(
+        [
+            burst * FRAMES_PER_BURST + index
+            for burst in settings.edition.bursts(split)
+            for index in range(FRAMES_PER_BURST)
+        ],
+        pa.int32(),
+    )
+    units = units_by_molecule(settings.tasks, settings.edition)
+    for word in words:
+        subset = subset_of(task, word) if split == "test_ood" else ""
+        for table in _frames(settings, units[word.molecule_id], split):
+            chosen = table.filter(pc.is_in(table["frame"], wanted))
+            position = chosen.schema.get_field_index("subset")
+            values = pa.array([subset] * chosen.num_rows, pa.string())
+            yield chosen.set_column(position, chosen.schema.field(position), values)
+
+
+def _frames(settings: BuildSettings, units: list[WorkUnit], split: SplitName) -> Iterator[pa.Table]:
+    for unit in units:
+        if unit.trajectory != SPLIT_TRAJECTORY[split]:
+            continue
+        table = read_unit(unit, settings.work_dir)
+        if table is None:
+            raise IncompleteError(f"{unit} is missing from {settings.work_dir}; run the build again to make it")
+        yield table
+
+
+def _write_split(tables: Iterator[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
+    files = _cut_into_files(tables)
+    names = [f"{split}-{number:05d}-of-{len(files):05d}.parquet" for number in range(len(files))]
+    for name, table in zip(names, files, strict=True):
+        pq.write_table(
+            table.replace_schema_metadata(schema.metadata),
+            directory / name,
+            compression="zstd",
+            row_group_size=ROWS_PER_GROUP,
+        )
+
+
+def _cut_into_files(tables: Iterator[pa.Table]) -> list[pa.Table]:
+    whole = pa.concat_tables(tables)
+    return [whole.slice(start, ROWS_PER_FILE) for start in range(0, max(whole.num_rows, 1), ROWS_PER_FILE)]

@@ -1,0 +1,1 @@
+"""Measures machine-learning interatomic potentials on seen molecules and on unseen combinations."""

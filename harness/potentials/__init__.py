@@ -1,0 +1,1 @@
+"""Potentials: one small adapter file for each model family."""

@@ -1,0 +1,86 @@
+"""What the harness asks of a potential."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from harness.structures import Prediction, StructureBatch
+
+DtypeName = Literal["float32", "float64"]
+ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
+
+
+@dataclass(frozen=True, slots=True)
+class PotentialTraits:
+    """What is known of a potential before it computes anything.
+
+    Attributes:
+        model_id: What the user asked for: a name, path or Hub id.
+        family: Name of the adapter.
+        elements: Atomic numbers that the model has parameters for; `None` where it takes any.
+        files: sha256 of each file that the model was read from, by file name; empty for a method
+            without a checkpoint.
+        packages: Python packages whose versions belong to the result.
+        dtype: Precision of the arithmetic.
+        device: `cpu`, `cuda:0`, ...
+        protocol: How the model came to know the task's molecules; `control` for methods without a
+            training set.
+        trained_on: Task whose `train` split the model was trained on, where it was.
+        level_of_theory: Level of the training labels, where known.
+        conservative: Whether the forces are the derivative of the energy.
+        is_physics: Whether threads, not batches, are what makes it fast (no tensors on a device).
+        head: Which of several readout heads answered, for a checkpoint that has more than one.
+    """
+
+    model_id: str
+    family: str
+    elements: frozenset[int] | None
+    files: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    dtype: DtypeName = "float64"
+    device: str = "cpu"
+    protocol: ProtocolName = "zero-shot"
+    trained_on: str | None = None
+    level_of_theory: str | None = None
+    conservative: bool = True
+    is_physics: bool = False
+    head: str | None = None
+
+
+class Potential(Protocol):
+    """Computes energies and forces of a batch."""
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        ...
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å) of every structure of the batch, which is left untouched.
+
+        A structure that cannot be computed (an SCF that does not converge, say) is listed in
+        `Prediction.failures`; it does not stop the others.
+
+        Raises:
+            torch.OutOfMemoryError: If the batch does not fit on the device; the caller halves it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What the user asked of the loader.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:N`.
+        dtype: Precision, or `None` for the one the checkpoint was saved in.
+        trust_checkpoint: Whether a pickled checkpoint may be loaded, which runs what it holds.
+        threads: CPU threads for physics methods.
+        head: Readout head of a checkpoint that has several, or `None` for its default one.
+    """
+
+    device: str = "auto"
+    dtype: DtypeName | None = None
+    trust_checkpoint: bool = False
+    threads: int = 1
+    head: str | None = None
