@@ -1,0 +1,300 @@
+"""From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final, Literal, TypeVar
+
+import numpy as np
+
+from dataset_builders.errors import DataError
+from dataset_builders.structures import IntArray
+from harness.bootstrap import (
+    BootstrapSettings,
+    Comparison,
+    Draws,
+    Interval,
+    MoleculeSums,
+    compare_models,
+    draw_molecules,
+    percentile_interval,
+    quotient_interval,
+    ratio_interval,
+    ratio_samples,
+    spearman_interval,
+    sum_by_molecule,
+)
+from harness.frames import FailedFrame, Molecule, SplitFrames, TaskFrames, TrainFrames
+from harness.metrics import SCORE_FLOOR, UNITS, task_score, task_scores
+from harness.reference_shift import ReferenceShift, fit_reference_shift
+from harness.result import (
+    Estimate,
+    Failure,
+    MoleculeResult,
+    PairResult,
+    PartName,
+    ReferenceShiftRecord,
+    SpacerResult,
+    SplitResult,
+    TaskResult,
+)
+from harness.terms import (
+    CentredEnergies,
+    Float64Array,
+    centre_energies,
+    centred_energy_terms,
+    energy_per_atom_terms,
+    force_terms,
+    raw_energy_terms,
+)
+
+TestSplit = Literal["test_id", "test_ood"]
+_Key = TypeVar("_Key", int, tuple[str, str])
+
+SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
+
+# Parts with different streams are drawn independently of each other, as the gap needs it.
+_STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A split or subset, its metrics summed by molecule, and the draws for its intervals."""
+
+    name: PartName
+    frames: SplitFrames
+    sums: dict[str, MoleculeSums]
+    centred: CentredEnergies
+    draws: Draws
+    settings: BootstrapSettings
+
+    @property
+    def molecules(self) -> tuple[Molecule, ...]:
+        return self.frames.index.molecules
+
+    def group_intervals(self, positions: IntArray) -> tuple[Estimate, Estimate]:
+        """Force MAE and centred energy MAE of some of the molecules."""
+        draws = draw_molecules(len(positions), self.settings, _STREAMS[self.name])
+        force, energy = (
+            _estimate(ratio_interval(self.sums[name].select(positions), draws), UNITS[name])
+            for name in ("force_mae", "centred_energy_mae")
+        )
+        return force, energy
+
+
+def evaluate_task(frames: TaskFrames, settings: BootstrapSettings | None = None) -> TaskResult:
+    """Measures one task.
+
+    Args:
+        frames: Predictions beside references; failed frames are listed, not among the arrays.
+        settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
+
+    Returns:
+        The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
+        spacer, fragment pair and molecule. With failures the metrics stand for the frames that
+        were computed, and there is no score. Intervals hold the reference shift fixed.
+
+    Raises:
+        ShapeError: If an array has the wrong shape.
+        DataError: If a frame that is not listed as failed holds numbers that are not finite.
+    """
+    settings = settings or BootstrapSettings()
+    shift = fit_reference_shift(frames.train) if frames.train.index.n_frames else None
+    named: list[tuple[PartName, SplitFrames]] = [("test_id", frames.test_id), ("test_ood", frames.test_ood)]
+    named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, frames.test_ood)) is not None]
+    parts = [_part(name, part, _shift_energies(shift, part, frames.train), settings) for name, part in named]
+    test_id, test_ood = parts[:2]
+    failures = (*frames.train.failures, *frames.test_id.failures, *frames.test_ood.failures)
+    return TaskResult(
+        task=frames.task,
+        protocol=frames.protocol,
+        splits={part.name: _split_result(part) for part in parts},
+        gap=_gap(test_ood, test_id, "force_mae"),
+        energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
+        score=_score(test_ood, failures),
+        reference_shift=_shift_record(shift),
+        by_spacer=(*_by_spacer("test_id", test_id), *_by_spacer("test_ood", test_ood)),
+        by_pair=(*_by_pair("test_id", test_id), *_by_pair("test_ood", test_ood)),
+        by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
+        failures=tuple(Failure(**asdict(failure)) for failure in failures),
+        n_failed=len(failures),
+    )
+
+
+def compare_force_mae(
+    first: TaskResult,
+    second: TaskResult,
+    split: TestSplit = "test_ood",
+    settings: BootstrapSettings | None = None,
+) -> Comparison:
+    """Compares the force MAE of two models on the molecules of a split, paired by molecule.
+
+    Results do not say which frames they come from: compare only those of one data set (equal
+    `content_hash`).
+
+    Args:
+        first: Result of one model.
+        second: Result of the other, on the same task.
+        split: Which split.
+        settings: Resamples, confidence and seed; the defaults where `None`.
+
+    Returns:
+        Difference (first less second, eV/Å) and ratio (first by second), with intervals.
+
+    Raises:
+        DataError: If the results are of different tasks or molecules, or one has failures.
+    """
+    if first.task != second.task:
+        raise DataError(f"a result of {first.task} beside one of {second.task}; a comparison needs one task")
+    for result in (first, second):
+        if result.failures:
+            raise DataError(f"{result.n_failed} frames of {result.task} failed; a comparison needs all frames of both")
+    rows, others = ([row for row in result.by_molecule if row.split == split] for result in (first, second))
+    if [row.molecule_id for row in rows] != [row.molecule_id for row in others]:
+        raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
+    draws = draw_molecules(len(rows), settings or BootstrapSettings(), _STREAMS[split])
+    return compare_models(_sums_of(rows), _sums_of(others), draws)
+
+
+def _subset(name: str, ood: SplitFrames) -> SplitFrames | None:
+    belongs = np.array([molecule.subset == name for molecule in ood.index.molecules], dtype=np.bool_)
+    return ood.keep(belongs[ood.index.molecule_idx]) if belongs.any() else None
+
+
+def _shift_energies(shift: ReferenceShift | None, part: SplitFrames, train: TrainFrames) -> Float64Array | None:
+    """The reference shift of each frame, shape (n_frames,), eV; `None` where failures leave it unknown."""
+    if shift is None:
+        return None
+    index = part.index
+    # Without failures in training, an element that training lacks is a fault of the data: apply() says so.
+    if train.failures and not set(np.unique(index.atomic_numbers).tolist()) <= set(shift.elements):
+        return None
+    return shift.apply(index.atomic_numbers, index.n_atoms)
+
+
+def _part(name: PartName, frames: SplitFrames, shift: Float64Array | None, settings: BootstrapSettings) -> _Part:
+    index, predicted, reference = frames.index, frames.predicted.energy, frames.reference.energy
+    n_molecules = len(index.molecules)
+    centred = centre_energies(predicted, reference, index.molecule_idx)
+    energy_ratios = {
+        "raw_energy_mae": raw_energy_terms(predicted, reference),
+        "centred_energy_mae": centred_energy_terms(centred),
+    }
+    if shift is not None:
+        energy_ratios["energy_mae_per_atom"] = energy_per_atom_terms(predicted + shift, reference, index.n_atoms)
+    force_ratios = force_terms(frames.predicted.forces, frames.reference.forces)
+    atom_idx = index.atom_molecule_idx
+    sums = {key: sum_by_molecule(ratio, atom_idx, n_molecules) for key, ratio in force_ratios.items()}
+    sums |= {key: sum_by_molecule(ratio, index.molecule_idx, n_molecules) for key, ratio in energy_ratios.items()}
+    return _Part(name, frames, sums, centred, draw_molecules(n_molecules, settings, _STREAMS[name]), settings)
+
+
+def _split_result(part: _Part) -> SplitResult:
+    intervals = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
+    intervals["centred_energy_spearman"] = spearman_interval(part.centred, part.frames.index.molecule_idx, part.draws)
+    no_shift = Interval(None, reason="training frames failed, so the reference shift of an element is unknown")
+    intervals.setdefault("energy_mae_per_atom", no_shift)
+    return SplitResult(
+        n_molecules=len(part.molecules),
+        n_frames=part.frames.index.n_frames,
+        n_atoms=len(part.frames.index.atomic_numbers),
+        metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
+        zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
+    )
+
+
+def _gap(test_ood: _Part, test_id: _Part, metric: str) -> Estimate:
+    ood = (test_ood.sums[metric], test_ood.draws)
+    return _estimate(quotient_interval(ood, (test_id.sums[metric], test_id.draws)), "1")
+
+
+def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
+    if failures:
+        return _undefined(f"frames that failed: {len(failures)}; a task with failures has no score", "1")
+    error, scale = ood.sums["force_mae"], ood.sums["zero_force_mae"]
+    error_value, scale_value = error.value, scale.value
+    if error_value is None or scale_value is None:
+        return _undefined(error.undefined, "1")
+    if scale_value <= SCORE_FLOOR:
+        return _undefined(f"the reference forces are no larger than {SCORE_FLOOR} eV/Å", "1")
+    samples = task_scores(ratio_samples(error, ood.draws), ratio_samples(scale, ood.draws))
+    return _estimate(percentile_interval(task_score(error_value, scale_value), samples, ood.draws), "1")
+
+
+def _by_spacer(split: TestSplit, part: _Part) -> list[SpacerResult]:
+    rows = []
+    for spacer, positions in _groups(part.molecules, lambda molecule: molecule.spacer):
+        force, energy = part.group_intervals(positions)
+        rows.append(
+            SpacerResult(
+                split=split, spacer=spacer, n_molecules=len(positions), force_mae=force, centred_energy_mae=energy
+            )
+        )
+    return rows
+
+
+def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
+    rows = []
+    for (left, right), positions in _groups(part.molecules, lambda molecule: (molecule.left, molecule.right)):
+        force, energy = part.group_intervals(positions)
+        rows.append(
+            PairResult(
+                split=split,
+                left=left,
+                right=right,
+                n_molecules=len(positions),
+                force_mae=force,
+                centred_energy_mae=energy,
+            )
+        )
+    return rows
+
+
+def _groups(molecules: tuple[Molecule, ...], key: Callable[[Molecule], _Key]) -> list[tuple[_Key, IntArray]]:
+    positions: dict[_Key, list[int]] = {}
+    for position, molecule in enumerate(molecules):
+        positions.setdefault(key(molecule), []).append(position)
+    return [(group, np.array(positions[group])) for group in sorted(positions)]
+
+
+def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
+    index = part.frames.index
+    n_frames = np.bincount(index.molecule_idx, minlength=len(part.molecules))
+    n_atoms = np.bincount(index.atom_molecule_idx, minlength=len(part.molecules))
+    force, energy = part.sums["force_mae"], part.sums["centred_energy_mae"]
+    return [
+        MoleculeResult(
+            split=split,
+            molecule_id=molecule.molecule_id,
+            n_frames=int(n_frames[position]),
+            n_atoms=int(n_atoms[position]),
+            force_mae=float(force.numerator[position] / force.weight[position]),
+            centred_energy_mae=energy.select(np.array([position])).value,
+        )
+        for position, molecule in enumerate(part.molecules)
+    ]
+
+
+def _sums_of(rows: list[MoleculeResult]) -> MoleculeSums:
+    components = np.array([3.0 * row.n_atoms for row in rows])
+    errors = np.array([row.force_mae for row in rows])
+    return MoleculeSums(errors * components, components, "there are no molecules")
+
+
+def _shift_record(shift: ReferenceShift | None) -> ReferenceShiftRecord | None:
+    if shift is None:
+        return None
+    return ReferenceShiftRecord(
+        elements=shift.elements,
+        energies=tuple(float(energy) for energy in shift.energies),
+        rank=shift.rank,
+        n_molecules=shift.n_molecules,
+        n_frames=shift.n_frames,
+    )
+
+
+def _estimate(interval: Interval, unit: str) -> Estimate:
+    return Estimate(value=interval.value, low=interval.low, high=interval.high, unit=unit, reason=interval.reason)
+
+
+def _undefined(reason: str, unit: str) -> Estimate:
+    return _estimate(Interval(None, reason=reason), unit)

@@ -1,0 +1,366 @@
+"""The file that one evaluation leaves behind: schema-versioned JSON, checked when written and when read."""
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from dataset_builders.editions import SplitName
+from dataset_builders.errors import DataError, EnvironmentProblem
+from dataset_builders.tasks import TASKS, TaskName
+from harness.potentials.base import DtypeName, ProtocolName
+
+RESULT_SCHEMA_VERSION: Final = "1.0"
+
+PartName = Literal["test_id", "test_ood", "near", "far"]
+"""What metrics are given for: the two test splits, and the two subsets of `test_ood` where it has them."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Estimate(_Record):
+    """A number with its confidence interval.
+
+    Attributes:
+        value: `None` where the number is undefined.
+        low: Lower end of the interval, `None` where there is none.
+        high: Upper end, likewise.
+        unit: `1` for a number without one.
+        reason: Why the number or its interval is missing; `None` where neither is.
+    """
+
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    unit: str
+    reason: str | None
+
+    @model_validator(mode="after")
+    def _explains_what_is_missing(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval needs both ends or neither")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"interval from {self.low} to {self.high} is upside down")
+        if self.value is None and self.low is not None:
+            raise ValueError("an undefined number has no interval")
+        if (self.low is None) != (self.reason is not None):
+            raise ValueError("a reason is needed where a number or its interval is missing, and only there")
+        return self
+
+
+class ModelRecord(_Record):
+    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision."""
+
+    id: str
+    family: str
+    revision: str | None
+    files: dict[str, Sha256]
+    protocol: ProtocolName
+    trained_on: str | None
+    dtype: DtypeName
+    device: str
+    level_of_theory: str | None
+    elements: tuple[int, ...] | None
+    conservative: bool
+
+
+class DatasetRecord(_Record):
+    """The data set that it was measured on.
+
+    Attributes:
+        id: As asked for: a Hub id, a path, or the name of the embedded edition.
+        revision: Commit on the Hub, where it came from there.
+        content_hash: sha256 over the content, the same wherever it came from.
+        edition: Name of the edition.
+        level_of_theory: Level of the labels.
+    """
+
+    id: str
+    revision: str | None
+    content_hash: Sha256
+    edition: str
+    level_of_theory: str
+
+
+class EnvironmentRecord(_Record):
+    """What the numbers were computed with.
+
+    Attributes:
+        python: Version of Python.
+        platform: Operating system and machine.
+        packages: Version of each package that matters, by name.
+        code_hash: Hash of this project's own code.
+    """
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    code_hash: str
+
+
+class SettingsRecord(_Record):
+    """Choices that may move the last digits or the intervals.
+
+    Attributes:
+        batch_atoms: Most atoms in a batch; `None` where the predictions were not made in batches.
+        n_resamples: Bootstrap resamples.
+        confidence: Share of the resamples inside an interval.
+        seed: Seed of the bootstrap.
+    """
+
+    batch_atoms: Annotated[int, Field(ge=1)] | None
+    n_resamples: Annotated[int, Field(ge=1)]
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
+    seed: Count
+
+
+class SplitResult(_Record):
+    """Metrics of one split or subset.
+
+    Attributes:
+        n_molecules: Molecules with a frame that was computed.
+        n_frames: Frames that were computed.
+        n_atoms: Atoms of those frames.
+        metrics: By name; names and units are those of `harness.metrics.UNITS`.
+        zero_force_mae: F0, force MAE of the model that predicts no force, eV/Å.
+    """
+
+    n_molecules: Count
+    n_frames: Count
+    n_atoms: Count
+    metrics: dict[str, Estimate]
+    zero_force_mae: Estimate
+
+
+class ReferenceShiftRecord(_Record):
+    """The shift of total energies, fitted on `train` molecules only.
+
+    Attributes:
+        elements: Atomic numbers, ascending.
+        energies: What an atom of each adds to the predicted energy, eV.
+        rank: Rank of the design matrix; below the number of elements the fit is not unique.
+        n_molecules: Training molecules in the fit.
+        n_frames: Training frames in the fit.
+    """
+
+    elements: tuple[int, ...]
+    energies: tuple[FiniteFloat, ...]
+    rank: Count
+    n_molecules: Count
+    n_frames: Count
+
+
+class SpacerResult(_Record):
+    """Errors of the molecules of one spacer length."""
+
+    split: Literal["test_id", "test_ood"]
+    spacer: int
+    n_molecules: Count
+    force_mae: Estimate
+    centred_energy_mae: Estimate
+
+
+class PairResult(_Record):
+    """Errors of the molecules with one pair of fragments."""
+
+    split: Literal["test_id", "test_ood"]
+    left: str
+    right: str
+    n_molecules: Count
+    force_mae: Estimate
+    centred_energy_mae: Estimate
+
+
+class MoleculeResult(_Record):
+    """Errors of one molecule, which a comparison paired by molecule starts from.
+
+    Attributes:
+        split: Split that the frames are of.
+        molecule_id: Name of the molecule.
+        n_frames: Frames that were computed.
+        n_atoms: Atoms of those frames.
+        force_mae: eV/Å.
+        centred_energy_mae: eV; `None` for a single frame, which has no relative energy.
+    """
+
+    split: Literal["test_id", "test_ood"]
+    molecule_id: str
+    n_frames: Count
+    n_atoms: Count
+    force_mae: FiniteFloat
+    centred_energy_mae: FiniteFloat | None
+
+
+class Failure(_Record):
+    """A frame that the model could not compute."""
+
+    split: SplitName
+    molecule_id: str
+    trajectory: str
+    frame: int
+    cause: str
+
+
+class TaskResult(_Record):
+    """Everything measured on one task.
+
+    Attributes:
+        task: Name of the task.
+        protocol: How the model came to know the task's molecules.
+        splits: By name: `test_id`, `test_ood`, and `near` and `far` where the task has them.
+        gap: Force MAE on `test_ood` divided by that on `test_id`.
+        energy_gap: The same of the centred energy MAE.
+        score: From 0 to 100, higher is better; undefined where a frame failed.
+        reference_shift: `None` where no training frame was computed.
+        by_spacer: Errors against spacer length.
+        by_pair: Errors for each pair of fragments.
+        by_molecule: Errors of each molecule.
+        failures: Frames that could not be computed.
+        n_failed: How many those are.
+    """
+
+    task: TaskName
+    protocol: ProtocolName
+    splits: dict[PartName, SplitResult]
+    gap: Estimate
+    energy_gap: Estimate
+    score: Estimate
+    reference_shift: ReferenceShiftRecord | None
+    by_spacer: tuple[SpacerResult, ...]
+    by_pair: tuple[PairResult, ...]
+    by_molecule: tuple[MoleculeResult, ...]
+    failures: tuple[Failure, ...]
+    n_failed: Count
+
+    @model_validator(mode="after")
+    def _failures_leave_no_score(self) -> Self:
+        if self.n_failed != len(self.failures):
+            raise ValueError(f"n_failed is {self.n_failed}, but {len(self.failures)} failures are listed")
+        if self.failures and self.score.value is not None:
+            raise ValueError(f"{self.task} has failures and a score; a task with failures has none")
+        return self
+
+
+class RunResult(_Record):
+    """One evaluation of one model on one data set; make it with `RunResult.of`."""
+
+    schema_version: Literal["1.0"] = RESULT_SCHEMA_VERSION
+    model: ModelRecord
+    dataset: DatasetRecord
+    environment: EnvironmentRecord
+    settings: SettingsRecord
+    created: AwareDatetime
+    tasks: dict[TaskName, TaskResult]
+    overall_score: FiniteFloat | None
+    complete: bool
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        model: ModelRecord,
+        dataset: DatasetRecord,
+        environment: EnvironmentRecord,
+        settings: SettingsRecord,
+        created: datetime,
+        tasks: Mapping[TaskName, TaskResult],
+    ) -> "RunResult":
+        """Puts a result together; the overall score and the complete flag follow from the tasks."""
+        return cls(
+            model=model,
+            dataset=dataset,
+            environment=environment,
+            settings=settings,
+            created=created,
+            tasks=dict(tasks),
+            overall_score=overall_score(tasks),
+            complete=is_complete(tasks),
+        )
+
+    @model_validator(mode="after")
+    def _agrees_with_its_tasks(self) -> Self:
+        for name, task in self.tasks.items():
+            if task.task != name:
+                raise ValueError(f"the result of {task.task} stands under the name {name}")
+        if self.complete != is_complete(self.tasks):
+            raise ValueError(f"complete is {self.complete}, which the tasks contradict")
+        expected = overall_score(self.tasks)
+        if (self.overall_score is None) != (expected is None):
+            raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
+        if expected is not None and not math.isclose(self.overall_score or 0.0, expected, abs_tol=1e-9):
+            raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
+        if self.created.utcoffset() != timedelta(0):
+            raise ValueError(f"created is {self.created.isoformat()}; expected UTC")
+        return self
+
+    def save(self, path: Path) -> None:
+        """Writes the result as JSON, all of it or nothing.
+
+        Raises:
+            EnvironmentProblem: If the folder cannot be written to.
+        """
+        document = self.model_dump(mode="json")
+        text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        # Beside the target, since a file is replaced in one step only within one file system.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            # The cause is what must be told, even where the remains cannot be removed.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise EnvironmentProblem(
+                f"cannot write the result {path}: {error}; expected a folder that can be written to, with space left"
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path) -> "RunResult":
+        """Reads a result.
+
+        Raises:
+            DataError: If the file is unreadable, of another schema version, or not a result.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = json.loads(text)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"cannot read the result {path}: {error}; expected a JSON file that `save` wrote"
+            ) from error
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != RESULT_SCHEMA_VERSION:
+            raise DataError(
+                f"{path} has schema version {version!r}; this version of the harness reads "
+                f"{RESULT_SCHEMA_VERSION!r}: evaluate again, or use the version that wrote it"
+            )
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DataError(f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {error}") from error
+
+
+def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:
+    """Whether all four tasks are there, none with a failure."""
+    return set(tasks) == set(TASKS) and not any(task.failures for task in tasks.values())
+
+
+def overall_score(tasks: Mapping[TaskName, TaskResult]) -> float | None:
+    """The mean of the four scores; `None` unless all four tasks are complete and scored."""
+    if not is_complete(tasks):
+        return None
+    scores = [tasks[name].score.value for name in TASKS]
+    defined = [score for score in scores if score is not None]
+    return sum(defined) / len(defined) if len(defined) == len(scores) else None
