@@ -1,0 +1,263 @@
+"""MACE checkpoints (`.model` files of mace-torch), evaluated in batches.
+
+Source: Batatia et al., Advances in Neural Information Processing Systems 35 (2022). The graph of a whole
+batch is built here in one go; the calculator that comes with MACE takes one structure at a time.
+"""
+
+import contextlib
+import io
+import os
+import pickle
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError
+from dataset_builders.structures import IntArray
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.pickles import require_trust, sha256_of
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+_NO_WEIGHTS_ONLY: Final = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+_NEUTRAL_SINGLET: Final = {"total_charge": 0.0, "total_spin": 1.0, "elec_temp": 0.0}
+"""What a model may ask about a molecule: charge, spin multiplicity and electronic temperature."""
+
+
+class MacePotential:
+    """A MACE model.
+
+    Args:
+        model: A `MACE` or `ScaleShiftMACE` on its device and in its precision.
+        traits: What is known of it.
+        head: Number of the readout head.
+    """
+
+    def __init__(self, model: Any, traits: PotentialTraits, head: int) -> None:
+        self._model = model
+        self._traits = traits
+        self._head = head
+        self._cutoff = float(self._model.r_max)
+        known: IntArray = self._model.atomic_numbers.cpu().numpy()
+        self._index_of_element = np.zeros(int(known.max()) + 1, dtype=np.int64)
+        self._index_of_element[known] = np.arange(len(known))
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        require_elements_of_batch(self._traits, batch)
+        with out_of_memory_as_itself(), _embedding_readout(self._model) as embedding:
+            graph = self._graph(batch)
+            output = self._model(graph, training=False, compute_force=True)
+            # In single precision a total energy of 10^4 eV keeps only meV, so atoms are summed in double here.
+            node_energy = output["node_energy"].detach().double()
+            for contribution in embedding:
+                node_energy = node_energy + contribution.detach().double()[:, self._head]
+            energy = np.zeros(batch.n_structures)
+            np.add.at(energy, batch.system_idx, node_energy.cpu().numpy())
+            forces = output["forces"].detach().double().cpu().numpy()
+        return Prediction(energy, forces, {})
+
+    def _graph(self, batch: StructureBatch) -> dict[str, "torch.Tensor"]:
+        import torch
+
+        device = self._model.r_max.device
+        dtype = self._model.r_max.dtype
+        edge_index = torch.as_tensor(packed_neighbours(batch, self._cutoff), device=device)
+        element = torch.as_tensor(self._index_of_element[batch.atomic_numbers], device=device)
+        n_structures, n_edges = batch.n_structures, edge_index.shape[1]
+        no_shift = torch.zeros((n_edges, 3), dtype=dtype, device=device)
+        graph = {
+            "positions": torch.tensor(batch.positions, dtype=dtype, device=device),
+            "node_attrs": torch.nn.functional.one_hot(element, len(self._model.atomic_numbers)).to(dtype),
+            "edge_index": edge_index,
+            "shifts": no_shift,
+            "unit_shifts": no_shift,
+            "cell": torch.zeros((3 * n_structures, 3), dtype=dtype, device=device),
+            "batch": torch.as_tensor(batch.system_idx, device=device),
+            "ptr": torch.as_tensor(batch.offsets, device=device),
+            "head": torch.full((n_structures,), self._head, dtype=torch.int64, device=device),
+        }
+        for name, value in _NEUTRAL_SINGLET.items():
+            graph[name] = torch.full((n_structures,), value, dtype=dtype, device=device)
+        return graph
+
+
+def load(path: Path, options: LoadOptions) -> Potential:
+    """Loads a `.model` file.
+
+    Raises:
+        ModelError: If the file is not trusted, cannot be loaded, is another kind of model, or has
+            several heads of which none is chosen.
+        UsageError: If the device is absent.
+    """
+    require_trust(path, options)
+    device = resolve_device(options.device)
+    model = _read(path, device)
+    _require_energy_model(model, path)
+    dtype: DtypeName = options.dtype or _dtype_of(model, path)
+    head, head_name = _choose_head(model, options.head, path)
+    model = _converted(model, device, dtype)
+    traits = PotentialTraits(
+        model_id=str(path),
+        family="mace",
+        elements=frozenset(int(number) for number in model.atomic_numbers),
+        files={path.name: sha256_of(path)},
+        packages=("mace-torch", "e3nn", "torch"),
+        dtype=dtype,
+        device=str(device),
+        head=head_name,
+    )
+    potential = MacePotential(model, traits, head)
+    _try_out(potential, path)
+    return potential
+
+
+@contextlib.contextmanager
+def importing_mace() -> Iterator[Any]:
+    """MACE's modules, imported before e3nn and without their side effect on the rest of the process.
+
+    Importing mace switches off PyTorch's weights-only loading for every later `torch.load` of the
+    process (e3nn 0.4 needs that while it is imported), so the switch is put back.
+    """
+    before = os.environ.get(_NO_WEIGHTS_ONLY)
+    try:
+        # Standard output is the report's: mace prints there when an accelerator library is absent.
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.filterwarnings("ignore", message=f"Environment variable {_NO_WEIGHTS_ONLY}")
+            from mace import modules
+        yield modules
+    finally:
+        if before is None:
+            os.environ.pop(_NO_WEIGHTS_ONLY, None)
+        else:
+            os.environ[_NO_WEIGHTS_ONLY] = before
+
+
+def _read(path: Path, device: "torch.device") -> Any:
+    import torch
+
+    try:
+        with importing_mace():
+            return torch.load(path, map_location=device, weights_only=False)
+    except torch.OutOfMemoryError:
+        raise
+    except (pickle.UnpicklingError, ImportError, AttributeError, RuntimeError, EOFError, OSError) as cause:
+        raise ModelError(
+            f"cannot load {path}: {type(cause).__name__}: {cause}. Expected a file that mace-torch saved whole; "
+            "one from another version may need that version, or mace's own conversion script"
+        ) from cause
+
+
+def _require_energy_model(model: Any, path: Path) -> None:
+    with importing_mace() as modules:
+        # Exact types: a subclass may hold energies that its atoms do not add up to (long-range electrostatics).
+        is_known = type(model) in (modules.MACE, modules.ScaleShiftMACE)
+    if not is_known:
+        raise ModelError(
+            f"{path} holds a {type(model).__name__}; expected a MACE or ScaleShiftMACE, saved whole with torch.save "
+            "(not a state dict, a TorchScript file or a dipole model)"
+        )
+    lacking = [name for name in ("atomic_numbers", "r_max", "interactions") if not hasattr(model, name)]
+    if lacking:
+        raise ModelError(
+            f"{path} lacks {', '.join(lacking)}: it was saved by an old mace; save it again with a new one"
+        )
+    unknown = sorted(set(getattr(model, "embedding_specs", None) or ()) - set(_NEUTRAL_SINGLET))
+    if unknown:
+        raise ModelError(
+            f"{path} asks for {', '.join(unknown)} of each molecule; this version knows {', '.join(_NEUTRAL_SINGLET)}"
+        )
+
+
+def _dtype_of(model: Any, path: Path) -> DtypeName:
+    import torch
+
+    match next(model.parameters()).dtype:
+        case torch.float32:
+            return "float32"
+        case torch.float64:
+            return "float64"
+        case other:
+            raise ModelError(f"{path} was saved in {other}; choose --dtype float32 or float64")
+
+
+def _choose_head(model: Any, wanted: str | None, path: Path) -> tuple[int, str | None]:
+    """Number of the head, and its name where there is more than one."""
+    heads = [str(name) for name in (getattr(model, "heads", None) or ["Default"])]
+    if wanted is not None:
+        if wanted not in heads:
+            raise ModelError(f"{path} has no head {wanted!r}; its heads are: {' '.join(heads)}")
+        return heads.index(wanted), wanted
+    if len(heads) == 1:
+        return 0, None
+    defaults = [index for index, name in enumerate(heads) if name.lower() == "default"]
+    if len(defaults) != 1:
+        raise ModelError(f"{path} has several heads and no default one; choose with --head: {' '.join(heads)}")
+    return defaults[0], heads[defaults[0]]
+
+
+def _converted(model: Any, device: "torch.device", dtype: DtypeName) -> Any:
+    import torch
+
+    model = model.to(device=device, dtype=getattr(torch, dtype)).eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+@contextlib.contextmanager
+def _embedding_readout(model: Any) -> Iterator[list["torch.Tensor"]]:
+    """Collects the energies that a model reads from charge and spin, shape (n_atoms, n_heads).
+
+    MACE adds them to the energy of the molecule but not to `node_energy`.
+    """
+    collected: list[torch.Tensor] = []
+    readout = getattr(model, "embedding_readout", None)
+    if readout is None:
+        yield collected
+        return
+    hook = readout.register_forward_hook(lambda _module, _inputs, output: collected.append(output))
+    try:
+        yield collected
+    finally:
+        hook.remove()
+
+
+def _try_out(potential: MacePotential, path: Path) -> None:
+    """Runs the model once on two atoms, since a checkpoint of an older MACE may load and yet not run."""
+    import torch
+
+    atomic_number = min(potential.traits.elements or {1})
+    pair = StructureBatch(
+        atomic_numbers=np.full(2, atomic_number, dtype=np.int64),
+        positions=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
+        n_atoms=np.array([2], dtype=np.int64),
+        smiles=("two atoms",),
+    )
+    try:
+        potential.compute(pair)
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, KeyError, TypeError, IndexError, RuntimeError) as cause:
+        raise ModelError(
+            f"{path} loads but does not run: {type(cause).__name__}: {cause}. "
+            "It was probably saved by another version of mace-torch; convert it, or install that version"
+        ) from cause

@@ -1,0 +1,77 @@
+"""MMFF94 as a control: a force field with no training set among these molecules.
+
+Source: Halgren, J. Comput. Chem. 17, 490 (1996), as RDKit has it. Its energy has no meaning beyond
+differences between geometries of one molecule.
+"""
+
+import functools
+from typing import Final
+
+import numpy as np
+
+from dataset_builders.errors import DataError, UsageError
+from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import require_cpu_and_float64
+from harness.structures import Prediction, StructureBatch
+
+_TRAITS: Final = PotentialTraits(
+    model_id="mmff94",
+    family="mmff94",
+    elements=None,
+    packages=("rdkit",),
+    protocol="control",
+    level_of_theory="MMFF94",
+    is_physics=True,
+)
+_MAX_FORCE_FIELDS: Final = 1024
+
+
+class Mmff94Potential:
+    """MMFF94 with bonds taken from the SMILES of each structure.
+
+    `elements` is `None` although MMFF94 does not know every element: its parameters are for bonding
+    patterns, so a molecule that it lacks is reported as a failure.
+    """
+
+    def __init__(self) -> None:
+        self._force_field = functools.lru_cache(maxsize=_MAX_FORCE_FIELDS)(Mmff94)
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return _TRAITS
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å); a molecule without parameters is a failure.
+
+        Raises:
+            DataError: If the atoms of a structure are not those of its SMILES, in RDKit's order.
+        """
+        energy = np.full(batch.n_structures, np.nan)
+        forces = np.full((len(batch.atomic_numbers), 3), np.nan)
+        failures: dict[int, str] = {}
+        offsets = batch.offsets
+        for index, smiles in enumerate(batch.smiles):
+            atoms = slice(offsets[index], offsets[index + 1])
+            expected = atomic_numbers_of(smiles)
+            if not np.array_equal(batch.atomic_numbers[atoms], expected):
+                raise DataError(
+                    f"structure {index} of the batch has atomic numbers {batch.atomic_numbers[atoms].tolist()}, but "
+                    f"its SMILES {smiles} has {expected.tolist()}; expected the order of AddHs(MolFromSmiles(smiles))"
+                )
+            try:
+                energy[index], forces[atoms] = self._force_field(smiles).singlepoint(batch.positions[atoms])
+            except UsageError as cause:
+                failures[index] = str(cause)
+        return Prediction(energy, forces, failures)
+
+
+def load(method: str, options: LoadOptions) -> Potential:
+    """MMFF94.
+
+    Raises:
+        UsageError: If another device than the CPU or another precision than float64 was asked for.
+    """
+    require_cpu_and_float64(method, options)
+    return Mmff94Potential()

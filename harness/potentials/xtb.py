@@ -1,0 +1,104 @@
+"""GFN2-xTB and GFN1-xTB as controls.
+
+GFN2-xTB is the method of the labels, so it has to give them back; GFN1-xTB is another physics method
+with no training set among these molecules.
+"""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ConvergenceError, UsageError
+from dataset_builders.structures import FloatArray
+from dataset_builders.xtb import XtbMethod, cold_singlepoint
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import require_cpu_and_float64
+from harness.potentials.elements import require_elements_of_batch
+from harness.structures import Prediction, StructureBatch
+
+METHODS: Final[Mapping[str, XtbMethod]] = MappingProxyType({"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"})
+_ELEMENTS: Final = frozenset(range(1, 87))
+"""H to Rn, the range that both methods have parameters for."""
+
+
+class XtbPotential:
+    """One of the xTB methods, each structure from a fresh SCF guess as the labels are.
+
+    Args:
+        method: Name of the potential, a key of `METHODS`.
+        threads: How many structures are computed at a time.
+    """
+
+    def __init__(self, method: str, threads: int) -> None:
+        import tblite.interface  # noqa: F401 - loads the OpenMP library, which the controller looks for
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+        self._method = METHODS[method]
+        self._threads = threads
+        self._controller: Any = ThreadpoolController()
+        self._traits = PotentialTraits(
+            model_id=method,
+            family="xtb",
+            elements=_ELEMENTS,
+            packages=("tblite",),
+            protocol="control",
+            level_of_theory=self._method,
+            is_physics=True,
+        )
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å); an SCF that does not converge is a failure.
+
+        Raises:
+            ModelError: If an element is beyond radon.
+        """
+        require_elements_of_batch(self._traits, batch)
+        energy = np.full(batch.n_structures, np.nan)
+        forces = np.full((len(batch.atomic_numbers), 3), np.nan)
+        failures: dict[int, str] = {}
+        offsets = batch.offsets
+
+        def compute_one(index: int) -> tuple[float, FloatArray] | str:
+            atoms = slice(offsets[index], offsets[index + 1])
+            try:
+                return cold_singlepoint(self._method, batch.atomic_numbers[atoms], batch.positions[atoms])
+            except ConvergenceError as cause:
+                return str(cause)
+
+        # Worker threads even where one would do: the OpenMP limit of the caller's own thread stays as it was.
+        with ThreadPoolExecutor(self._threads, initializer=self._one_openmp_thread) as executor:
+            for index, outcome in enumerate(executor.map(compute_one, range(batch.n_structures))):
+                if isinstance(outcome, str):
+                    failures[index] = outcome
+                else:
+                    energy[index], forces[offsets[index] : offsets[index + 1]] = outcome
+        return Prediction(energy, forces, failures)
+
+    def _one_openmp_thread(self) -> None:
+        # OpenMP keeps its number of threads for each calling thread, and more than one changes the last bits.
+        self._controller.limit(limits=1, user_api="openmp")
+
+
+def load(method: str, options: LoadOptions) -> Potential:
+    """GFN2-xTB or GFN1-xTB.
+
+    Args:
+        method: A key of `METHODS`.
+        options: Of which `threads` counts.
+
+    Raises:
+        UsageError: If the number of threads is below one, or another device than the CPU or another
+            precision than float64 was asked for.
+    """
+    require_cpu_and_float64(method, options)
+    if options.threads < 1:
+        raise UsageError(f"{options.threads} threads for {method}; expected 1 or more")
+    return XtbPotential(method, options.threads)

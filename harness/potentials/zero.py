@@ -1,0 +1,36 @@
+"""Zero energy and zero forces: the guess of knowing nothing, which sets the scale of every score."""
+
+from typing import Final
+
+import numpy as np
+
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import require_cpu_and_float64
+from harness.structures import Prediction, StructureBatch
+
+_TRAITS: Final = PotentialTraits(
+    model_id="zero", family="zero", elements=None, packages=("numpy",), protocol="control", is_physics=True
+)
+
+
+class Zero:
+    """Predicts nothing but zeros."""
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return _TRAITS
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Zero energies and zero forces."""
+        return Prediction(np.zeros(batch.n_structures), np.zeros((len(batch.atomic_numbers), 3)), {})
+
+
+def load(method: str, options: LoadOptions) -> Potential:
+    """The zero-force baseline.
+
+    Raises:
+        UsageError: If another device than the CPU or another precision than float64 was asked for.
+    """
+    require_cpu_and_float64(method, options)
+    return Zero()

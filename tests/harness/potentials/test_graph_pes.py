@@ -1,0 +1,151 @@
+"""The graph-pes family: our checkpoints, loaded and applied to packed batches."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_builders.errors import MissingPackageError, ModelError, UsageError
+from harness.checkpoints.format import ARCHITECTURES, Architecture, CheckpointConfig, NetworkArguments, write_checkpoint
+from harness.checkpoints.networks import build_network, network_tensors
+from harness.potentials.base import LoadOptions
+from harness.potentials.graph_pes import load
+from harness.structures import StructureBatch
+
+CONFIG = CheckpointConfig(
+    architecture="PaiNN",
+    arguments=NetworkArguments(channels=4, radial_features=5, layers=2, cutoff=4.0),
+    elements=(1, 6, 8),
+    reference_energies={"H": -10.0, "C": -50.0, "O": -100.0},
+    dtype="float32",
+    trained_on="task2",
+    protocol="from-scratch",
+    level_of_theory="GFN2-xTB",
+    training={"seed": 0},
+)
+WATER = np.array([[0.0, 0.0, 0.119], [0.0, 0.763, -0.477], [0.0, -0.763, -0.477]])
+METHANE = 0.63 * np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float64)
+
+
+def batch_of(*names: str) -> StructureBatch:
+    parts = {"O": (np.array([8, 1, 1]), WATER), "C": (np.array([6, 1, 1, 1, 1]), METHANE)}
+    return StructureBatch(
+        atomic_numbers=np.concatenate([parts[name][0] for name in names]).astype(np.uint8),
+        positions=np.concatenate([parts[name][1] for name in names]).astype(np.float32),
+        n_atoms=np.array([len(parts[name][0]) for name in names]),
+        smiles=names,
+    )
+
+
+def make_checkpoint(directory: Path, architecture: Architecture = "PaiNN") -> Path:
+    torch.manual_seed(3)
+    network = build_network(architecture, CONFIG.arguments, CONFIG.elements)
+    write_checkpoint(directory, dataclasses.replace(CONFIG, architecture=architecture), network_tensors(network))
+    return directory
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def any_checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return make_checkpoint(tmp_path / request.param, request.param)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return make_checkpoint(tmp_path / "PaiNN")
+
+
+def test_batched_equals_single_and_order_is_kept(any_checkpoint: Path) -> None:
+    potential = load(any_checkpoint, LoadOptions(device="cpu", dtype="float64"))
+    together = potential.compute(batch_of("O", "C", "O"))
+    water, methane = (potential.compute(batch_of(name)) for name in ("O", "C"))
+    np.testing.assert_allclose(together.energy, [*water.energy, *methane.energy, *water.energy], atol=1e-10)
+    np.testing.assert_allclose(
+        together.forces, np.concatenate([water.forces, methane.forces, water.forces]), atol=1e-10
+    )
+    assert together.energy.dtype == together.forces.dtype == np.float64
+    assert together.failures == {}
+
+
+def test_forces_are_the_derivative_of_the_energy(any_checkpoint: Path) -> None:
+    potential = load(any_checkpoint, LoadOptions(device="cpu", dtype="float64"))
+    batch = batch_of("C", "O")
+    positions = batch.positions.astype(np.float64)
+    step = 1e-4
+    energies = []
+    for sign in (1.0, -1.0):
+        moved = positions.copy()
+        moved[6, 1] += sign * step
+        energies.append(potential.compute(dataclasses.replace(batch, positions=moved)).energy.sum())
+    forces = potential.compute(dataclasses.replace(batch, positions=positions)).forces
+    assert forces[6, 1] == pytest.approx(-(energies[0] - energies[1]) / (2 * step), abs=1e-6)
+
+
+def test_agrees_with_the_calculator_of_graph_pes(any_checkpoint: Path) -> None:
+    from ase import Atoms
+
+    potential = load(any_checkpoint, LoadOptions(device="cpu"))
+    predicted = potential.compute(batch_of("C"))
+    atoms = Atoms(numbers=[6, 1, 1, 1, 1], positions=METHANE.astype(np.float32))
+    atoms.calc = potential.network.ase_calculator(device="cpu")
+    assert predicted.energy[0] == pytest.approx(atoms.get_potential_energy() - 50.0 - 4 * 10.0, abs=1e-4)
+    np.testing.assert_allclose(predicted.forces, atoms.get_forces(), atol=1e-5)
+
+
+def test_reference_energies_are_added_in_float64(checkpoint: Path) -> None:
+    potential = load(checkpoint, LoadOptions(device="cpu"))
+    potential.network.load_state_dict(
+        {name: torch.zeros_like(value) for name, value in network_tensors(potential.network).items()}, strict=False
+    )
+    energy = potential.compute(batch_of("O", "C")).energy
+    # A network of zeros leaves the reference energies alone: O + 2 H and C + 4 H.
+    np.testing.assert_array_equal(energy, [-120.0, -90.0])
+
+
+def test_float32_and_float64_agree(any_checkpoint: Path) -> None:
+    single, double = (load(any_checkpoint, LoadOptions(device="cpu", dtype=dtype)) for dtype in ("float32", "float64"))
+    batch = batch_of("O", "C")
+    np.testing.assert_allclose(single.compute(batch).forces, double.compute(batch).forces, atol=1e-4)
+    assert (single.traits.dtype, double.traits.dtype) == ("float32", "float64")
+
+
+def test_input_is_untouched(checkpoint: Path) -> None:
+    batch = batch_of("O", "C")
+    for array in (batch.positions, batch.atomic_numbers, batch.n_atoms):
+        array.flags.writeable = False
+    load(checkpoint, LoadOptions(device="cpu")).compute(batch)
+
+
+def test_traits(checkpoint: Path) -> None:
+    traits = load(checkpoint, LoadOptions(device="cpu")).traits
+    assert traits.elements == {1, 6, 8}
+    assert traits.files.keys() == {"config.json", "model.safetensors"}
+    assert (traits.family, traits.trained_on, traits.protocol) == ("graph-pes", "task2", "from-scratch")
+    assert (traits.level_of_theory, traits.dtype, traits.device) == ("GFN2-xTB", "float32", "cpu")
+
+
+def test_unknown_element_is_refused(checkpoint: Path) -> None:
+    batch = dataclasses.replace(batch_of("O"), atomic_numbers=np.array([16, 1, 1]))
+    with pytest.raises(ModelError, match="has no parameters for S"):
+        load(checkpoint, LoadOptions(device="cpu")).compute(batch)
+
+
+def test_weights_of_another_network_are_refused(checkpoint: Path) -> None:
+    (checkpoint / "config.json").write_text(
+        (checkpoint / "config.json").read_text().replace('"layers": 2', '"layers": 3')
+    )
+    with pytest.raises(ModelError, match=r"lacks the tensor 'interactions\.2"):
+        load(checkpoint, LoadOptions(device="cpu"))
+
+
+def test_unknown_device(checkpoint: Path) -> None:
+    with pytest.raises(UsageError, match="unknown device 'gpu'"):
+        load(checkpoint, LoadOptions(device="gpu"))
+
+
+def test_missing_package(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "graph_pes", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'mlip-ood\[graph-pes\]'"):
+        load(checkpoint, LoadOptions(device="cpu"))
