@@ -1,14 +1,21 @@
-"""Builds an edition: makes the frames that are missing, then writes the data-set folder."""
+"""Builds an edition: makes the frames that are missing, writes the data-set folder and certifies it."""
 
 from pathlib import Path
+from typing import Final
 
+from dataset_builders.card import write_card
+from dataset_builders.certify import certify
+from dataset_builders.errors import CertificateError
 from dataset_builders.fanout import BuildSettings, claim_work_dir, local_executor, make_units, missing_units
 from dataset_builders.progress import build_progress
 from dataset_builders.repository import write_repository
 
+HUB_ID: Final = "compgen/mlip-ood"
+"""Name of the published data set, which the examples on the card use."""
+
 
 def build_edition(settings: BuildSettings, directory: Path, workers: int) -> None:
-    """Builds an edition on this machine.
+    """Builds an edition on this machine: frames, data-set folder, certificate and card.
 
     Interrupt it whenever you like: the same call goes on from the finished units and ends with the
     same bytes.
@@ -21,10 +28,25 @@ def build_edition(settings: BuildSettings, directory: Path, workers: int) -> Non
     Raises:
         UsageError: If the work folder holds frames of another seed or recipe.
         IncompleteError: If a molecule failed; the message names it and the cause.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    make_missing_frames(settings, workers)
+    write_repository(settings, directory)
+    report = certify(directory)
+    if not report.ok:
+        raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
+    write_card(directory, report.card_facts(HUB_ID))
+
+
+def make_missing_frames(settings: BuildSettings, workers: int) -> None:
+    """Makes the units of an edition that are not in its work folder yet.
+
+    Raises:
+        UsageError: If the work folder holds frames of another seed or recipe.
+        IncompleteError: If a molecule failed; the message names it and the cause.
     """
     claim_work_dir(settings)
     units = missing_units(settings)
     if units:
         with build_progress(units) as progress:
             make_units(units, settings, lambda: local_executor(workers), progress)
-    write_repository(settings, directory)

@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-from dataset_builders.build import build_edition
+from dataset_builders.build import make_missing_frames
 from dataset_builders.editions import Edition
 from dataset_builders.fanout import BuildSettings
+from dataset_builders.repository import write_repository
 from dataset_builders.tasks import Region, Task
 
 SMALL_TASK = Task(
@@ -25,4 +26,6 @@ def small_settings(work_dir: Path, seed: int = 3) -> BuildSettings:
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    build_edition(small_settings(root / "work"), root / "out", int(sys.argv[2]))
+    settings = small_settings(root / "work")
+    make_missing_frames(settings, int(sys.argv[2]))
+    write_repository(settings, root / "out")

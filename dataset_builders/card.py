@@ -1,0 +1,218 @@
+"""The card (README.md) and the licence of a data-set repo, from its certificate.
+
+Every number on the card is computed: from the certificate, the tasks, the schema, the editions and
+the recipe. There is no date on it, so that the same folder always gets the same card.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from dataset_builders.certificate import (
+    CERTIFICATE_HEADER,
+    DIVERGENCE_RADIUS,
+    REQUIRED_RADIUS,
+    SUMMARY_HEADER,
+    DataSetCertificate,
+    certificate_notes,
+    certificate_rows,
+    markdown_table,
+    summary_rows,
+)
+from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
+from dataset_builders.environments import FAR_RADIUS
+from dataset_builders.errors import CertificateError
+from dataset_builders.geometries import RECIPE
+from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
+from dataset_builders.tasks import Region, Task
+from dataset_builders.words import FRAGMENTS
+
+PRETTY_NAME: Final = "MLIP-OOD: compositional generalisation of interatomic potentials"
+LICENSE_URL: Final = "https://creativecommons.org/licenses/by/4.0/"
+
+_TAGS: Final = (
+    "chemistry",
+    "molecules",
+    "mlip",
+    "interatomic-potential",
+    "machine-learning-force-field",
+    "compositional-generalization",
+    "ood",
+)
+
+_LICENSE: Final = f"""\
+# Licence
+
+This data set is licensed under the Creative Commons Attribution 4.0 International licence (CC-BY-4.0):
+<{LICENSE_URL}>
+"""
+
+_D3: Final = "Grimme et al., J. Chem. Phys. 132, 154104 (2010) and J. Comput. Chem. 32, 1456 (2011)"
+_DEF2: Final = "Weigend and Ahlrichs, Phys. Chem. Chem. Phys. 7, 3297 (2005)"
+_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "GFN2-xTB": "Bannwarth et al., J. Chem. Theory Comput. 15, 1652 (2019); computed with tblite, "
+        "each frame from a cold start of the SCF.",
+        "PBE-D3(BJ)/def2-TZVP": f"Perdew et al., Phys. Rev. Lett. 77, 3865 (1996); {_D3}; {_DEF2}.",
+        "wB97X/6-31G(d)": "Chai and Head-Gordon, J. Chem. Phys. 128, 084106 (2008); "
+        "Hariharan and Pople, Theor. Chim. Acta 28, 213 (1973).",
+        "wB97M-D3(BJ)/def2-TZVPPD": "Mardirossian and Head-Gordon, J. Chem. Phys. 144, 214110 (2016); "
+        f"Najibi and Goerigk, J. Chem. Theory Comput. 14, 5725 (2018); {_DEF2}.",
+    }
+)
+
+_SIZE_CATEGORIES: Final = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card is written from.
+
+    Attributes:
+        repo_id: Name of the data-set repo on the Hub, such as `someone/mlip-ood`.
+        certificate: Certificate of the folder, recomputed from its rows.
+        source_url: Where the code that made it lives.
+    """
+
+    repo_id: str
+    certificate: DataSetCertificate
+    source_url: str | None = None
+
+
+def write_card(directory: Path, facts: CardFacts) -> None:
+    """Writes `README.md` and `LICENSE.md` into a data-set folder.
+
+    Raises:
+        CertificateError: If the certificate is not passed; a card would vouch for it.
+    """
+    if not facts.certificate.ok:
+        raise CertificateError(
+            f"{directory} does not pass its solvability certificate, so it gets no card; expected unseen OOD molecules "
+            f"that training covers. See: python -m dataset_builders certify {directory}"
+        )
+    (directory / "README.md").write_text(card_text(facts), encoding="utf-8")
+    (directory / "LICENSE.md").write_text(_LICENSE, encoding="utf-8")
+
+
+def card_text(facts: CardFacts) -> str:
+    """The card as Markdown, with its YAML front matter."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    source = files("dataset_builders").joinpath("templates", "dataset_card.md.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(_context(facts))
+
+
+def _context(facts: CardFacts) -> dict[str, Any]:
+    certificate = facts.certificate
+    summaries = certificate.summaries
+    tasks = dict.fromkeys(summary.task for summary in summaries)
+    methods = dict.fromkeys(summary.method for summary in summaries)
+    return {
+        "front_matter": front_matter(facts),
+        "pretty_name": PRETTY_NAME,
+        "n_rows": count_rows(certificate),
+        "editions": ", ".join(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries)),
+        "schema_version": SCHEMA_VERSION,
+        "repo_id": facts.repo_id,
+        "example_config": _example_config(certificate),
+        "fragments": ", ".join(f"`{fragment}`" for fragment in FRAGMENTS),
+        "task_table": markdown_table(_TASK_HEADER, [_task_row(task) for task in tasks]),
+        "missing": ", ".join(certificate.missing),
+        "far_radius": FAR_RADIUS,
+        "summary_table": markdown_table(SUMMARY_HEADER, summary_rows(summaries)),
+        "edition_table": markdown_table(("edition", *SPLITS), _edition_rows()),
+        "column_table": markdown_table(
+            ("column", "type", "unit, meaning"),
+            [(f"`{name}`", f"`{kind}`", meaning) for name, kind, meaning in COLUMNS],
+        ),
+        "metadata_key": METADATA_KEY.decode(),
+        "recipe": RECIPE,
+        "temperature": f"{RECIPE.temperature:g}",
+        "time_step": f"{RECIPE.time_step:g}",
+        "frames_per_burst": FRAMES_PER_BURST,
+        "levels": [(method, _SOURCES[method]) for method in methods],
+        "provenance_table": markdown_table(("config", "seed", "program versions"), _provenance_rows(certificate)),
+        "required_radius": REQUIRED_RADIUS,
+        "divergence_radius": DIVERGENCE_RADIUS,
+        "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
+        "notes": certificate_notes(certificate.tasks),
+        "license_url": LICENSE_URL,
+        "source_url": facts.source_url,
+    }
+
+
+def front_matter(facts: CardFacts) -> str:
+    """The YAML that the Hub and `datasets` read, without its delimiters."""
+    from huggingface_hub import DatasetCardData
+
+    default = facts.certificate.summaries[0].config
+    configs = []
+    for summary in facts.certificate.summaries:
+        data_files = [{"split": split, "path": f"{summary.config}/{split}-*.parquet"} for split in SPLITS]
+        config: dict[str, Any] = {"config_name": summary.config, "data_files": data_files}
+        configs.append(config | {"default": True} if summary.config == default else config)
+    data = DatasetCardData(
+        pretty_name=PRETTY_NAME,
+        license="cc-by-4.0",
+        tags=list(_TAGS),
+        size_categories=[size_category(count_rows(facts.certificate))],
+        configs=configs,
+    )
+    return str(data.to_yaml()).strip()
+
+
+def count_rows(certificate: DataSetCertificate) -> int:
+    """Rows of all configurations and splits."""
+    return sum(sum(summary.n_rows.values()) for summary in certificate.summaries)
+
+
+def size_category(n_rows: int) -> str:
+    """The Hub's size category of a number of rows."""
+    return next((name for limit, name in _SIZE_CATEGORIES if n_rows < limit), "10M<n<100M")
+
+
+def _example_config(certificate: DataSetCertificate) -> str:
+    names = [summary.config for summary in certificate.summaries]
+    return "task3" if "task3" in names else names[0]
+
+
+_TASK_HEADER: Final = ("task", "name", "tests", "training words", "OOD words", "origin")
+
+
+def _task_row(task: Task) -> tuple[str, ...]:
+    train, ood = (" and ".join(_region_text(region) for region in regions) for regions in (task.train, task.ood))
+    return (task.name, task.title, task.tests, train, ood, task.origin)
+
+
+def _region_text(region: Region) -> str:
+    right = {"H": "H", "same": "X", "other": "Y"}[region.right]
+    condition = "X ≠ Y" if region.right == "other" else "X"
+    spacers = ", ".join(str(spacer) for spacer in region.spacers)
+    return f"(X, k, {right}), {condition} in {{{' '.join(region.left)}}}, k in {{{spacers}}}"
+
+
+def _edition_rows() -> list[tuple[str, ...]]:
+    return [(name, *(f"{getattr(edition, split):,}" for split in SPLITS)) for name, edition in EDITIONS.items()]
+
+
+def _provenance_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:
+    return [
+        (
+            summary.config,
+            str(summary.metadata.get("seed", "not stated")),
+            ", ".join(f"{name} {number}" for name, number in sorted(summary.metadata.get("versions", {}).items())),
+        )
+        for summary in certificate.summaries
+    ]

@@ -1,0 +1,279 @@
+"""Certifies a data-set folder from its Parquet files alone.
+
+Nothing that the builder knew is used: the rows are read back, checked one by one and against each
+other, and the solvability certificate is computed from the molecules that are in them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.card import CardFacts
+from dataset_builders.certificate import (
+    CERTIFICATE_HEADER,
+    RADII,
+    SUMMARY_HEADER,
+    ConfigSummary,
+    DataSetCertificate,
+    TaskCertificate,
+    certificate_notes,
+    certificate_rows,
+    certify_task,
+    summary_rows,
+    text_table,
+)
+from dataset_builders.checks import (
+    LEVELS,
+    Place,
+    Problem,
+    edition_of,
+    file_problems,
+    frame_problems,
+    frames_by_molecule,
+    method_of,
+    sound_rows,
+    usable_metadata,
+)
+from dataset_builders.editions import SPLITS, SplitName
+from dataset_builders.errors import CertificateError, DataError
+from dataset_builders.ledger import ConfigLedger, FrameHashes
+from dataset_builders.schema import SCHEMA, schema_problems
+from dataset_builders.tasks import TASKS, find_task
+
+ROWS_PER_BATCH: Final = 2_000
+PROBLEMS_SHOWN: Final = 50
+
+_CONFIG = re.compile(rf"({'|'.join(TASKS)})(?:-({'|'.join(filter(None, LEVELS))}))?")
+_FILE = re.compile(rf"({'|'.join(SPLITS)})(?:-[^/]*)?\.parquet")
+_LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
+_REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
+
+
+@dataclass(frozen=True, slots=True)
+class CertifyReport:
+    """What a look at a data-set folder found.
+
+    Attributes:
+        directory: The folder.
+        n_files: Parquet files read.
+        certificate: What it holds, and the solvability certificate.
+        problems: Every deviation of its rows and files.
+    """
+
+    directory: Path
+    n_files: int
+    certificate: DataSetCertificate
+    problems: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every configuration that is there passes its certificate and no row deviates."""
+        return self.certificate.ok and not self.problems
+
+    def text(self) -> str:
+        """The report for the terminal."""
+        certificate = self.certificate
+        n_rows = sum(sum(summary.n_rows.values()) for summary in certificate.summaries)
+        parts = [
+            f"certificate of {self.directory}: {n_rows:,} frames in {self.n_files} files",
+            text_table(SUMMARY_HEADER, summary_rows(certificate.summaries)),
+            f"OOD molecules whose every heavy-atom environment is in training, at radius {', '.join(map(str, RADII))}:",
+            text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
+            "\n".join(certificate_notes(certificate.tasks)),
+            f"not in this folder: {', '.join(certificate.missing)}" if certificate.missing else "",
+            self._problem_text(),
+            "certified" if self.ok else "NOT certified",
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def card_facts(self, repo_id: str, source_url: str | None = None) -> CardFacts:
+        """What the card of this folder is written from.
+
+        Raises:
+            CertificateError: If the folder does not pass.
+        """
+        if not self.ok:
+            first = f", first {self.problems[0]}" if self.problems else ""
+            raise CertificateError(
+                f"{self.directory} fails its certificate with {len(self.problems)} problems{first}; only a certified "
+                f"folder gets a card. See: python -m dataset_builders certify {self.directory}"
+            )
+        return CardFacts(repo_id, self.certificate, source_url)
+
+    def _problem_text(self) -> str:
+        failed = [each.config for each in self.certificate.tasks if not each.ok]
+        lines = [f"{config}: its OOD molecules are not unseen, or not solvable from training" for config in failed]
+        if not self.problems:
+            return "\n".join([*lines, "no row, file or energy deviates"])
+        lines.append(f"{len(self.problems):,} problems:")
+        lines.extend(f"  {problem}" for problem in self.problems[:PROBLEMS_SHOWN])
+        if len(self.problems) > PROBLEMS_SHOWN:
+            lines.append(f"  and {len(self.problems) - PROBLEMS_SHOWN:,} more")
+        return "\n".join(lines)
+
+
+def certify(directory: Path) -> CertifyReport:
+    """Recomputes the certificate of a data-set folder from its rows.
+
+    Args:
+        directory: Folder with a folder for each configuration, such as `DIR/task1/train-00000-of-00001.parquet`.
+            Configurations that are not there are named in the certificate, and are no problem.
+
+    Raises:
+        DataError: If the folder is absent, holds no configuration, or holds a file that cannot be read.
+    """
+    if not directory.is_dir():
+        raise DataError(f"{directory} is not a folder; {_LAYOUT}; {_REMEDY}")
+    folders = _config_folders(directory)
+    problems = [
+        Problem(
+            folder.name, None, "", "", "Parquet files in a folder that is no configuration", "task1, task1-pbe, ..."
+        )
+        for folder in folders
+        if not _CONFIG.fullmatch(folder.name)
+    ]
+    known = [folder for folder in folders if _CONFIG.fullmatch(folder.name)]
+    if not known:
+        raise DataError(f"{directory} holds no configuration; {_LAYOUT}; {_REMEDY}")
+    hashes = FrameHashes()
+    summaries: list[ConfigSummary] = []
+    certificates: list[TaskCertificate] = []
+    for folder in known:
+        audit = _ConfigAudit(folder, hashes)
+        problems.extend(audit.run())
+        summaries.append(audit.summary())
+        certificates.extend(audit.certificates())
+    present = {folder.name for folder in known}
+    missing = tuple(name for name in TASKS if name not in present)
+    n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
+    certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing)
+    return CertifyReport(directory, n_files, certificate, tuple(problems))
+
+
+def _config_folders(directory: Path) -> list[Path]:
+    # A build in progress keeps its half-made configurations in hidden folders.
+    folders = (path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(folder for folder in folders if any(folder.glob("*.parquet")))
+
+
+class _ConfigAudit:
+    """Takes the files of one configuration through every check.
+
+    Args:
+        folder: Folder of the configuration.
+        hashes: Frames of the configurations before, to compare with.
+    """
+
+    def __init__(self, folder: Path, hashes: FrameHashes) -> None:
+        match = _CONFIG.fullmatch(folder.name)
+        if match is None:
+            raise DataError(f"{folder} is no configuration; {_LAYOUT}")
+        self._folder = folder
+        self._task = find_task(match[1])
+        self._level = LEVELS[match[2] or ""]
+        self._hashes = hashes
+        self._ledger = ConfigLedger(folder.name, self._task)
+        self._metadata: dict[str, Any] = {}
+
+    def run(self) -> Iterator[Problem]:
+        """Checks split by split, then the configuration as a whole."""
+        files: dict[str, list[Path]] = {split: [] for split in SPLITS}
+        for path in sorted(self._folder.glob("*.parquet")):
+            match = _FILE.fullmatch(path.name)
+            if match:
+                files[match[1]].append(path)
+            else:
+                yield Problem(self._name(path), None, "", "", "a file of no split", "SPLIT-*.parquet")
+        for split in SPLITS:
+            if files[split]:
+                yield from self._split_problems(split, files[split])
+            else:
+                yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
+        yield from self._ledger.energy_problems()
+
+    def summary(self) -> ConfigSummary:
+        """What the configuration holds, once `run` is through."""
+        return ConfigSummary(
+            config=self._folder.name,
+            task=self._task,
+            method=method_of(self._metadata) or self._level.method,
+            metadata=self._metadata,
+            n_rows={split: self._ledger.n_rows[split] for split in SPLITS},
+            n_molecules={split: self._ledger.n_molecules(split) for split in SPLITS},
+        )
+
+    def certificates(self) -> Iterator[TaskCertificate]:
+        """The solvability certificate, unless training or OOD molecules are missing altogether."""
+        train, ood = self._ledger.smiles["train"], self._ledger.smiles["test_ood"]
+        if train and ood:
+            yield certify_task(self._folder.name, self._task, train, ood)
+
+    def _split_problems(self, split: SplitName, files: list[Path]) -> Iterator[Problem]:
+        complete = True
+        for path in files:
+            place = Place(self._name(path), self._folder.name, self._task, self._level, split)
+            schema = _read_schema(path)
+            yield from file_problems(schema, place.file)
+            if schema_problems(schema):
+                complete = False
+                continue
+            yield from self._metadata_problems(schema, place)
+            yield from self._row_problems(path, place)
+        if complete:
+            yield from self._ledger.completeness_problems(split, edition_of(self._metadata))
+
+    def _metadata_problems(self, schema: pa.Schema, place: Place) -> Iterator[Problem]:
+        metadata = usable_metadata(schema)
+        self._metadata = self._metadata or metadata
+        for key in sorted(self._metadata.keys() | metadata.keys()):
+            if metadata.get(key) != self._metadata.get(key):
+                seen, expected = (
+                    f"metadata {key} = {metadata.get(key)}",
+                    f"{self._metadata.get(key)}, as in other files",
+                )
+                yield Problem(place.file, None, "", "", seen, expected)
+        method = method_of(metadata)
+        if method and method != self._level.method:
+            expected = f"{self._level.method}, which the name {place.config} stands for"
+            yield Problem(place.file, None, "", "", f"labels of {method}", expected)
+
+    def _row_problems(self, path: Path, place: Place) -> Iterator[Problem]:
+        first_row = 0
+        for batch in _read_batches(path):
+            sound, rows, problems = sound_rows(batch, first_row, place.file)
+            yield from problems
+            for frames in frames_by_molecule(sound, rows, place.file):
+                yield from frame_problems(frames, place)
+                yield from self._ledger.add(frames, place)
+                yield from self._hashes.add(frames, place)
+            first_row += batch.num_rows
+        self._ledger.n_rows[place.split] += first_row
+
+    def _name(self, path: Path) -> str:
+        return f"{self._folder.name}/{path.name}"
+
+
+def _read_schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError) as cause:
+        raise _unreadable(path, cause) from cause
+
+
+def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS_PER_BATCH, columns=SCHEMA.names):
+                batch.validate(full=True)
+                yield batch
+    except (pa.ArrowException, OSError) as cause:
+        raise _unreadable(path, cause) from cause
+
+
+def _unreadable(path: Path, cause: Exception) -> DataError:
+    return DataError(f"{path} cannot be read as Parquet ({cause}); expected a whole file of the data set; {_REMEDY}")

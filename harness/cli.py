@@ -1,0 +1,220 @@
+"""The command line: `python -m harness --model MODEL`, `... report RUN_DIR`, `... train`."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
+from dataset_builders.tasks import TASKS, find_task
+from harness.potentials.base import DtypeName, LoadOptions
+
+if TYPE_CHECKING:
+    from harness.run import FinishedRun
+
+EXIT_INTERRUPTED: Final = 130
+AUTO: Final = "auto"
+DEFAULT_DATASET: Final = "mini"
+DEFAULT_OUTPUT: Final = Path("results")
+TABLE_WIDTH: Final = 100
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0  done
+  1  unexpected error (please report it)
+  2  usage: unknown task, model or option value
+  3  data: absent, corrupt or not as the schema says
+  4  model: cannot be loaded, or lacks an element of the molecules
+  5  incomplete: some structures failed; the result lists them and has no score
+  6  environment: a missing package, no network, an unwritable folder
+  130  interrupted; the same command goes on from finished work
+
+Errors come as one block on standard error; MLIP_OOD_TRACEBACK=1 adds the traceback.
+"""
+
+_COMMANDS: Final = """\
+other commands:
+  python -m harness report RUN_DIR ...   metrics, table and result again, without the model
+  python -m harness train --help         train a model on the training molecules of one task
+
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Libraries below say what they leave out or do again through logging.
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.addLevelName(logging.WARNING, "warning")
+    try:
+        if arguments[:1] == ["train"]:
+            from harness.train.command import main as train
+
+            return train(arguments[1:])
+        if arguments[:1] == ["report"]:
+            return _report(_report_parser().parse_args(arguments[1:]))
+        return _evaluate(_parser().parse_args(arguments))
+    except MlipOodError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get("MLIP_OOD_TRACEBACK") == "1":
+            traceback.print_exc()
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from finished work", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness",
+        description="Measure potentials on molecules like those of training and on unseen combinations of their parts.",
+        epilog=_COMMANDS + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="MODEL",
+        help="a built-in name (gfn2-xtb, gfn1-xtb, mmff94, zero, reference) or a checkpoint; repeat to compare several",
+    )
+    parser.add_argument(
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TASK",
+        help=f"some of {', '.join(TASKS)} (default: the task that the model was trained on, else all)",
+    )
+    parser.add_argument(
+        "--dataset",
+        default=DEFAULT_DATASET,
+        metavar="DATASET",
+        help="`mini`, the edition that is installed with the harness and needs no network; a folder; "
+        "or a Hub id org/name[@revision] (default: mini)",
+    )
+    parser.add_argument(
+        "--device", default=AUTO, metavar="DEVICE", help="cpu, cuda, cuda:N, or auto: the first GPU, else the CPU"
+    )
+    parser.add_argument(
+        "--dtype", choices=get_args(DtypeName), help="precision of the arithmetic (default: that of the checkpoint)"
+    )
+    parser.add_argument("--head", metavar="NAME", help="readout head of a checkpoint that has several")
+    parser.add_argument(
+        "--batch-atoms",
+        default=AUTO,
+        metavar="N",
+        help="most atoms in a batch, or auto: 512 on the CPU, 16384 on a GPU (default: auto)",
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of physics methods (default: 1)")
+    parser.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="load pickled checkpoints, which run whatever code they hold",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="folder of results (default: results)"
+    )
+    _add_output_options(parser)
+    return parser
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness report",
+        description="Compute metrics, table and result.json again from the predictions of finished runs.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    parser.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: where it was)")
+    _add_output_options(parser)
+    return parser
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the results as JSON, one a line, and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    tasks = tuple(find_task(name).name for name in arguments.task)
+    batch_atoms = _batch_atoms(arguments.batch_atoms)
+    if arguments.threads < 1:
+        raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
+    from harness.dataset import open_dataset
+    from harness.run import RunOptions, evaluate_model
+
+    options = RunOptions(
+        tasks=tasks,
+        output=arguments.output,
+        batch_atoms=batch_atoms,
+        load=LoadOptions(
+            device=arguments.device,
+            dtype=arguments.dtype,
+            trust_checkpoint=arguments.trust_checkpoint,
+            threads=arguments.threads,
+            head=arguments.head,
+        ),
+        quiet=arguments.quiet,
+    )
+    dataset = open_dataset(arguments.dataset)
+    runs = [evaluate_model(model, dataset, options) for model in dict.fromkeys(arguments.model)]
+    return _show(runs, arguments.output, as_json=arguments.json)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from harness.run import evaluate_again
+
+    runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
+    contents = {run.result.dataset.content_hash for run in runs}
+    if len(contents) > 1:
+        raise UsageError(f"the runs are on {len(contents)} different data sets; a table needs one. Report them apart")
+    return _show(runs, runs[0].directory.resolve().parent.parent, as_json=arguments.json)
+
+
+def _batch_atoms(text: str) -> int | None:
+    if text == AUTO:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise UsageError(f"--batch-atoms {text}; expected a number of atoms, 1 or more, or {AUTO}")
+    return int(text)
+
+
+def _show(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
+    results = [run.result for run in runs]
+    if as_json:
+        for result in results:
+            document: dict[str, Any] = result.model_dump(mode="json")
+            print(json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    else:
+        _print_table(runs, output)
+    failed = {run.result.model.id: sum(task.n_failed for task in run.result.tasks.values()) for run in runs}
+    if any(failed.values()):
+        listed = ", ".join(f"{count} of {model}" for model, count in failed.items() if count)
+        raise IncompleteError(
+            f"structures failed: {listed}; the result lists each with its cause, and such a task has no score. "
+            "Nothing of it should be published"
+        )
+    return 0
+
+
+def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
+    from rich.console import Console
+
+    from harness.controls import control_gaps
+    from harness.report import report
+
+    results = [run.result for run in runs]
+    gaps = control_gaps(results[0].dataset.content_hash, results, output)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=TABLE_WIDTH)
+    console.print(report(results, gaps), markup=False)
+    for run in runs:
+        console.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)

@@ -1,0 +1,89 @@
+"""What predictions depend on, and the folder of a run that is named after it."""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.tasks import TaskName
+from harness.dataset import PinnedDataset
+from harness.potentials.base import PotentialTraits
+
+_ROOT: Final = Path(__file__).parent.parent
+_SOURCES: Final = (
+    "dataset_builders/mmff94.py",
+    "dataset_builders/schema.py",
+    "dataset_builders/structures.py",
+    "dataset_builders/units.py",
+    "dataset_builders/xtb.py",
+    "harness/batching.py",
+    "harness/dataset.py",
+    "harness/predict.py",
+    "harness/rows.py",
+    "harness/structures.py",
+)
+"""Modules, beside those of the potentials and checkpoints, that can change a prediction."""
+
+_KEY_LENGTH: Final = 12
+
+
+@functools.cache
+def code_hash() -> str:
+    """sha256 over the sources that can change a prediction."""
+    folders = (_ROOT / "harness" / "potentials", _ROOT / "harness" / "checkpoints")
+    paths = [*(_ROOT / name for name in _SOURCES), *(path for folder in folders for path in folder.glob("*.py"))]
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(_ROOT).as_posix()}\n{file_hash}\n".encode())
+    return digest.hexdigest()
+
+
+def model_hash(traits: PotentialTraits) -> str:
+    """sha256 over family, files and readout head; the name stands for a method that has no files."""
+    return _digest({"family": traits.family, "files": dict(traits.files) or traits.model_id, "head": traits.head})
+
+
+def package_versions(traits: PotentialTraits) -> dict[str, str]:
+    """Versions of the packages that compute."""
+    return {name: version(name) for name in sorted(traits.packages)}
+
+
+def run_identity(
+    traits: PotentialTraits, dataset: PinnedDataset, tasks: Sequence[TaskName], batch_atoms: int
+) -> dict[str, str]:
+    """Everything that the predictions of a run depend on, down to their last bits.
+
+    The tasks count, since they decide which frames share a batch; so do the versions of the packages
+    that compute, since a run that goes on after an upgrade would mix two of them.
+    """
+    return {
+        "model_hash": model_hash(traits),
+        "dataset_hash": dataset.content_hash,
+        "code_hash": code_hash(),
+        "dtype": traits.dtype,
+        "device": traits.device.split(":")[0],
+        "packages": json.dumps(package_versions(traits), sort_keys=True),
+        "tasks": " ".join(tasks),
+        "batch_atoms": str(batch_atoms),
+    }
+
+
+def run_directory(output: Path, model_id: str, identity: Mapping[str, str]) -> Path:
+    """The folder of a run: `OUTPUT/<model>/<12 hex digits of its identity>`."""
+    return output / model_slug(model_id) / _digest(dict(identity))[:_KEY_LENGTH]
+
+
+def model_slug(model_id: str) -> str:
+    """A folder name for a model: of a path its last two parts, with `-` for what is not a word character."""
+    parts = [part for part in re.split(r"[/\\]+", model_id) if part not in ("", ".", "..")]
+    slug = re.sub(r"[^\w.@+-]+", "-", "-".join(parts[-2:])).strip("-.")
+    return slug or "model"
+
+
+def _digest(document: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""Checkpoints that this project trained itself, with the networks of graph-pes."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dataset_builders.structures import FloatArray
+from harness.checkpoints.format import (
+    FAMILY,
+    CheckpointConfig,
+    file_hashes,
+    read_config,
+    read_tensors,
+    symbol_of,
+)
+from harness.checkpoints.networks import build_network, energies_and_forces, network_tensors, pack_graph
+from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.neighbours import packed_neighbours
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    from graph_pes import GraphPESModel
+
+PACKAGES: Final = ("graph-pes", "e3nn", "torch", "safetensors")
+
+
+def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
+    """Loads a checkpoint folder of `python -m harness train`.
+
+    Args:
+        path: Folder with `config.json` and `model.safetensors`.
+        options: Device and precision.
+
+    Raises:
+        ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
+        UsageError: If the device is not there.
+        MissingPackageError: If graph-pes is not installed.
+    """
+    import torch
+
+    config = read_config(path)
+    device = resolve_device(options.device)
+    network = build_network(config.architecture, config.arguments, config.elements)
+    network = network.to(getattr(torch, config.dtype))
+    tensors = read_tensors(path, network_tensors(network))
+    network.load_state_dict(tensors, strict=False)  # `read_tensors` compared the names already
+    dtype = options.dtype or config.dtype
+    network = network.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
+    traits = PotentialTraits(
+        model_id=str(path),
+        family=FAMILY,
+        elements=frozenset(config.elements),
+        files=file_hashes(path),
+        packages=PACKAGES,
+        dtype=dtype,
+        device=str(device),
+        protocol=config.protocol,
+        trained_on=config.trained_on,
+        level_of_theory=config.level_of_theory,
+    )
+    return GraphPesPotential(network, config, traits)
+
+
+class GraphPesPotential:
+    """A network of graph-pes plus one reference energy for each atom.
+
+    Args:
+        network: The network, on its device and in its precision.
+        config: The config that it was built from.
+        traits: What is known of it.
+    """
+
+    def __init__(self, network: "GraphPESModel", config: CheckpointConfig, traits: PotentialTraits) -> None:
+        self.network = network
+        self._cutoff = config.arguments.cutoff
+        self._traits = traits
+        self._reference = np.zeros(max(config.elements) + 1)
+        for number in config.elements:
+            self._reference[number] = config.reference_energies[symbol_of(number)]
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å) of every structure.
+
+        Raises:
+            ModelError: If a structure holds an element that the network was not trained on.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        import torch
+
+        require_elements_of_batch(self._traits, batch)
+        network_dtype = getattr(torch, self._traits.dtype)
+
+        def on_device(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+            return torch.as_tensor(np.array(array), device=self._traits.device).to(dtype)
+
+        graph = pack_graph(
+            on_device(batch.atomic_numbers, torch.int64),
+            on_device(batch.positions, network_dtype),
+            on_device(batch.n_atoms, torch.int64),
+            on_device(packed_neighbours(batch, self._cutoff), torch.int64),
+            self._cutoff,
+        )
+        with out_of_memory_as_itself():
+            energy, forces = energies_and_forces(self.network, graph)
+        return Prediction(
+            energy=energy.detach().cpu().numpy() + self._reference_energy(batch),
+            forces=forces.detach().cpu().double().numpy(),
+            failures={},
+        )
+
+    def _reference_energy(self, batch: StructureBatch) -> FloatArray:
+        per_atom = self._reference[batch.atomic_numbers]
+        return np.add.reduceat(per_atom, batch.offsets[:-1])

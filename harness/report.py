@@ -1,0 +1,158 @@
+"""The table that a person reads: errors and gaps beside what they must be judged by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.units import MILLI
+from harness.controls import CONTROL
+from harness.result import Estimate, RunResult, TaskResult
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+UNDEFINED: Final = "–"
+_UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
+MAX_MODEL_WIDTH: Final = 14
+_SHORT_HASH: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the table: a task of a model."""
+
+    result: RunResult
+    task: TaskResult
+
+
+def report(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float]) -> "RenderableType":
+    """One table of all results, a row for each model and task, sorted by task, and what they stand on.
+
+    Args:
+        results: One or more results on one data set.
+        control_gaps: Gap of GFN1-xTB by task, where it is known.
+
+    Returns:
+        Something that rich prints; it fits into 100 columns.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    rows = [_Row(result, result.tasks[name]) for name in TASKS for result in results if name in result.tasks]
+    several = len(results) > 1
+    table = _empty_table(several=several)
+    for row in rows:
+        _add_task(table, row, control_gaps, several=several)
+    return Group(table, *(Text(line) for line in footer(results)))
+
+
+def footer(results: Sequence[RunResult]) -> list[str]:
+    """What the numbers stand on: data set, models, levels of theory, intervals, failures."""
+    first = results[0]
+    data = first.dataset
+    revision = f" @ {data.revision[:_SHORT_HASH]}" if data.revision else ""
+    lines = [
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:_SHORT_HASH]}, "
+        f"labels {data.level_of_theory}",
+        f"below each number: {100 * first.settings.confidence:.0f} % interval, bootstrap over molecules "
+        f"({first.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
+        "learned little has a gap near 1",
+    ]
+    for result in results:
+        lines.append(_model_line(result))
+        lines.extend(_cautions(result))
+    return lines
+
+
+def _empty_table(*, several: bool) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, highlight=False)
+    table.add_column("task", no_wrap=True)
+    if several:
+        table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
+    for header in ("ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for header in ("gap of\nGFN1-xTB", "score\n0-100", "rel. energy\nMAE ID / OOD\nmeV", "fail"):
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float], *, several: bool) -> None:
+    from rich.text import Text  # and not str, which a console may read as markup
+
+    task, splits = row.task, row.task.splits
+    id_energy, ood_energy = (splits[split].metrics["centred_energy_mae"] for split in ("test_id", "test_ood"))
+    cells = [
+        task.task if several else f"{task.task}\n{TASKS[task.task].title}",
+        with_interval(splits["test_id"].metrics["force_mae"], MILLI, 1),
+        with_interval(splits["test_ood"].metrics["force_mae"], MILLI, 1),
+        with_interval(task.gap, 1.0, 2),
+        f"{control_gaps[task.task]:.2f}" if task.task in control_gaps else _UNKNOWN_CONTROL,
+        _number(task.score, 1.0, 1),
+        f"{_number(id_energy, MILLI, 1)} / {_number(ood_energy, MILLI, 1)}",
+        str(task.n_failed),
+    ]
+    if several:
+        cells.insert(1, row.result.model.id)
+    table.add_row(*map(Text, cells))
+    for name in ("near", "far"):
+        if name in splits:
+            metrics = splits[name].metrics
+            energy = f"{UNDEFINED} / {_number(metrics['centred_energy_mae'], MILLI, 1)}"
+            subset = [f"  {name}", "", with_interval(metrics["force_mae"], MILLI, 1), "", "", "", energy, ""]
+            if several:
+                subset.insert(1, "")
+            table.add_row(*map(Text, subset))
+
+
+def with_interval(estimate: Estimate, unit: float, digits: int) -> str:
+    """A number, and below it its interval, in multiples of `unit`."""
+    if estimate.low is None or estimate.high is None:
+        return _number(estimate, unit, digits)
+    low, high = estimate.low / unit, estimate.high / unit
+    return f"{_number(estimate, unit, digits)}\n{low:.{digits}f}–{high:.{digits}f}"
+
+
+def _number(estimate: Estimate, unit: float, digits: int) -> str:
+    return UNDEFINED if estimate.value is None else f"{estimate.value / unit:.{digits}f}"
+
+
+def _model_line(result: RunResult) -> str:
+    model = result.model
+    files = ", ".join(f"{name} {sha256[:_SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
+    parts = [
+        f"{model.id} ({model.family})",
+        f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
+        f"level of theory {model.level_of_theory or 'unknown'}",
+        f"{model.dtype} on {model.device}",
+        *([files] if files else []),
+        f"code {result.environment.code_hash[:_SHORT_HASH]}",
+    ]
+    score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
+    return "model " + ", ".join(parts) + score
+
+
+def _cautions(result: RunResult) -> list[str]:
+    """What a reader of this model's numbers has to know."""
+    model, labels = result.model, result.dataset.level_of_theory
+    lines = []
+    if model.level_of_theory is None and model.protocol != "control":
+        lines.append(
+            f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, the distance between "
+            "the levels is part of every error and hides the gap"
+        )
+    elif model.level_of_theory not in (None, labels):
+        lines.append(
+            f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
+            "levels is part of every error and hides the gap"
+        )
+    failed = sum(task.n_failed for task in result.tasks.values())
+    if failed:
+        lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
+    if not model.conservative:
+        lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
+    return lines

@@ -1,0 +1,1 @@
+"""Training of reference models on the `train` split of one task."""

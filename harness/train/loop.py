@@ -1,0 +1,215 @@
+"""The training loop: energies and forces, a running mean of the weights, a schedule that anneals."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ConvergenceError
+from harness.checkpoints.networks import build_network, energies_and_forces, network_tensors
+from harness.train.data import LabelledGraph, PackedFrames, TrainingData, batches
+from harness.train.gradient import LossAndGradient, compiled, loss_and_gradient
+from harness.train.settings import TrainSettings
+from harness.train.state import CurvePoint, SavedRun, read_state, write_state
+
+if TYPE_CHECKING:
+    import torch
+    from graph_pes import GraphPESModel
+
+VALIDATION_BATCH: Final = 16
+"""Frames of a validation batch; larger ones leave the cache of a CPU core."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in progress.
+
+    Attributes:
+        settings: Hyper-parameters.
+        data: Frames.
+        device: Where it computes.
+        network: What the optimiser changes.
+        averaged: The running mean of its weights, which is validated and saved.
+        optimizer: Adam.
+        loss_and_gradient: Of a batch, for `network`.
+        identity: Settings and data, to tell whether a saved state belongs to this run.
+        curve: Validations so far.
+        step: Optimiser steps so far.
+        fraction: Share of the run that is done, 0 to 1.
+    """
+
+    settings: TrainSettings
+    data: TrainingData
+    device: "torch.device"
+    network: "GraphPESModel"
+    averaged: "GraphPESModel"
+    optimizer: "torch.optim.Adam"
+    loss_and_gradient: LossAndGradient
+    identity: dict[str, Any]
+    curve: list[CurvePoint] = field(default_factory=list)
+    step: int = 0
+    fraction: float = 0.0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass over the training frames; frames that do not fill a batch wait for another order."""
+        return max(1, self.data.train.n_frames // self.settings.batch_size)
+
+    @property
+    def best(self) -> CurvePoint:
+        """The validation with the smallest force error."""
+        return min(self.curve, key=lambda point: point.validation_force_mae)
+
+
+def start_run(settings: TrainSettings, data: TrainingData, directory: Path, device: "torch.device") -> Run:
+    """Builds the network, or goes on from the state that an interrupted run left in the folder.
+
+    Raises:
+        DataError: If that state is corrupt.
+        UsageError: If it belongs to other settings or data.
+    """
+    import torch
+
+    torch.manual_seed(settings.seed)
+    networks = [build_network(settings.architecture, settings.arguments, data.elements).to(device) for _ in range(2)]
+    network, averaged = networks
+    averaged.load_state_dict(network.state_dict())
+    averaged.eval().requires_grad_(False)
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+    identity = {**settings.as_dict(), "task": data.task, "data": data.content_hash}
+    del identity["compile"]  # it changes speed and rounding, so a run may go on with or without it
+    function = loss_and_gradient(network, settings.energy_weight)
+    if settings.compile:
+        function = compiled(function, settings.architecture)
+    run = Run(settings, data, device, network, averaged, optimizer, function, identity)
+    saved = read_state(directory, identity)
+    if saved is not None:
+        _restore(run, saved)
+    return run
+
+
+def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validation: Callable[[Run], None]) -> None:
+    """Trains until the budget or the epochs are spent.
+
+    Args:
+        run: A run of `start_run`; changed in place.
+        directory: Where the state is saved after each validation.
+        on_step: Called after each step.
+        on_validation: Called after each validation, before the state is saved.
+
+    Raises:
+        ConvergenceError: If the loss or its gradient is no longer finite.
+    """
+    run.loss_and_gradient(next(_stream(run)))  # compiles, where asked to, before the clock starts
+    began = time.monotonic() - (run.curve[-1].seconds if run.curve else 0.0)
+    losses: list[float] = []
+    for batch in _stream(run):
+        if run.fraction >= 1.0:
+            break
+        rate = learning_rate_at(run.fraction, run.settings)
+        losses.append(_step(run, batch, rate))
+        run.step += 1
+        before, run.fraction = run.fraction, _fraction(run, time.monotonic() - began)
+        on_step(run)
+        validations = run.settings.validations
+        if int(run.fraction * validations) > int(before * validations):
+            force_mae, energy_mae = validate(
+                run.averaged, run.data.validation, run.settings.arguments.cutoff, run.device
+            )
+            seconds = time.monotonic() - began
+            run.curve.append(CurvePoint(run.step, seconds, rate, float(np.mean(losses)), force_mae, energy_mae))
+            losses.clear()
+            on_validation(run)
+            write_state(directory, _saved(run))
+
+
+def learning_rate_at(fraction: float, settings: TrainSettings) -> float:
+    """The schedule: a linear rise, then half a cosine down to a small share of the peak.
+
+    Args:
+        fraction: Share of the run that is done, 0 to 1.
+        settings: Peak, length of the rise and final share.
+    """
+    rise = min(1.0, (fraction + 1e-3) / settings.warmup_fraction)
+    fall = 0.5 * (1.0 + math.cos(math.pi * fraction))
+    return settings.learning_rate * rise * (settings.final_fraction + (1.0 - settings.final_fraction) * fall)
+
+
+def validate(
+    network: "GraphPESModel", frames: PackedFrames, cutoff: float, device: "torch.device"
+) -> tuple[float, float]:
+    """Mean absolute error of force components (eV/Å) and of the energy per atom (eV)."""
+    force_error, energy_error = 0.0, 0.0
+    for batch in batches(frames, np.arange(frames.n_frames), VALIDATION_BATCH, cutoff, device):
+        energy, forces = energies_and_forces(network, batch.graph)
+        force_error += float((forces - batch.forces).abs().double().sum())
+        energy_error += float(((energy.detach() - batch.energy).abs() / batch.n_atoms).sum())
+    return force_error / (3 * len(frames.atomic_numbers)), energy_error / frames.n_frames
+
+
+def _stream(run: Run) -> Iterator[LabelledGraph]:
+    """Batches without end, from the step that the run stands at."""
+    settings, frames = run.settings, run.data.train
+    epoch, position = divmod(run.step, run.steps_per_epoch)
+    while True:
+        # Each epoch has a generator of its own, so that a resumed run sees the order it would have seen.
+        order = np.random.default_rng([settings.seed, epoch]).permutation(frames.n_frames)
+        rest = order[position * settings.batch_size : run.steps_per_epoch * settings.batch_size]
+        yield from batches(frames, rest, settings.batch_size, settings.arguments.cutoff, run.device)
+        epoch, position = epoch + 1, 0
+
+
+def _step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
+    import torch
+
+    loss, gradient = run.loss_and_gradient(batch)
+    for parameter, part in zip(run.network.parameters(), gradient, strict=True):
+        parameter.grad = part
+    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.settings.max_gradient_norm)
+    if not math.isfinite(float(loss) + float(norm)):
+        raise ConvergenceError(
+            f"training diverged at step {run.step}: loss {float(loss)}, length of its gradient {float(norm)}; "
+            f"expected finite numbers. Lower --learning-rate (it was {run.settings.learning_rate})"
+        )
+    for group in run.optimizer.param_groups:
+        group["lr"] = learning_rate
+    run.optimizer.step()
+    # A mean over few steps at first, so that the random weights of the start are soon forgotten.
+    decay = min(run.settings.ema_decay, (1.0 + run.step) / (10.0 + run.step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(run.averaged.parameters()), list(run.network.parameters()), 1.0 - decay)
+    return float(loss)
+
+
+def _fraction(run: Run, seconds: float) -> float:
+    settings = run.settings
+    if settings.epochs is not None:
+        return min(1.0, run.step / (settings.epochs * run.steps_per_epoch))
+    assert settings.budget_minutes is not None
+    return min(1.0, seconds / (60.0 * settings.budget_minutes))
+
+
+def _saved(run: Run) -> SavedRun:
+    tensors = {f"network/{name}": tensor for name, tensor in network_tensors(run.network).items()}
+    tensors |= {f"averaged/{name}": tensor for name, tensor in network_tensors(run.averaged).items()}
+    for name, parameter in run.network.named_parameters():
+        for key, tensor in run.optimizer.state[parameter].items():
+            tensors[f"adam/{key}/{name}"] = tensor
+    return SavedRun(run.identity, tuple(run.curve), run.fraction, tensors)
+
+
+def _restore(run: Run, saved: SavedRun) -> None:
+    for prefix, network in (("network/", run.network), ("averaged/", run.averaged)):
+        for name, tensor in network_tensors(network).items():
+            tensor.copy_(saved.tensors[prefix + name])
+    for name, parameter in run.network.named_parameters():
+        run.optimizer.state[parameter] = {
+            key: saved.tensors[f"adam/{key}/{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")
+        }
+    run.curve = list(saved.curve)
+    run.step = saved.curve[-1].step
+    run.fraction = saved.fraction

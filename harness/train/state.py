@@ -1,0 +1,99 @@
+"""The state of a run on disk, from which an interrupted run goes on bit for bit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dataset_builders.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STATE_FILE: Final = "training_state.safetensors"
+_RECORD: Final = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One validation.
+
+    Attributes:
+        step: Optimiser steps so far.
+        seconds: Wall-clock time of the run so far, validations included.
+        learning_rate: At that step.
+        train_loss: Mean over the steps since the validation before.
+        validation_force_mae: Over force components, eV/Å.
+        validation_energy_mae: Of the energy per atom, eV.
+    """
+
+    step: int
+    seconds: float
+    learning_rate: float
+    train_loss: float
+    validation_force_mae: float
+    validation_energy_mae: float
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """What a run needs to go on.
+
+    Attributes:
+        identity: Settings and data of the run; a run with others cannot go on from it.
+        curve: Validations so far; the last one is where the run stands.
+        fraction: Share of the run that is done.
+        tensors: Weights, their running mean and the moments of the optimiser, by name.
+    """
+
+    identity: Mapping[str, Any]
+    curve: tuple[CurvePoint, ...]
+    fraction: float
+    tensors: "Mapping[str, Tensor]"
+
+
+def write_state(directory: Path, run: SavedRun) -> None:
+    """Writes the state; a kill at any time leaves either the old file or the new one."""
+    from safetensors.torch import save_file
+
+    record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "fraction": run.fraction}
+    partial = directory / (STATE_FILE + ".partial")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.tensors.items()}
+    save_file(tensors, partial, metadata={_RECORD: json.dumps(record)})
+    partial.replace(directory / STATE_FILE)
+
+
+def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
+    """Reads the state of an interrupted run; `None` where there is none.
+
+    Args:
+        directory: Folder of the run.
+        identity: Settings and data of the run that is to go on.
+
+    Raises:
+        DataError: If the file is corrupt.
+        UsageError: If it belongs to a run with other settings or data.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = directory / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            record = json.loads((file.metadata() or {})[_RECORD])
+    except (SafetensorError, OSError, KeyError, ValueError) as cause:
+        raise DataError(f"{path} cannot be read ({cause}); delete it to start the training anew") from cause
+    wanted = json.loads(json.dumps(identity))
+    different = sorted(
+        key for key in wanted.keys() | record["identity"] if wanted.get(key) != record["identity"].get(key)
+    )
+    if different:
+        key = different[0]
+        raise UsageError(
+            f"{directory} holds an interrupted run whose {key} is {record['identity'].get(key)!r}; this one has "
+            f"{wanted.get(key)!r}. Repeat the first command to go on, or choose another --out"
+        )
+    return SavedRun(wanted, tuple(CurvePoint(**point) for point in record["curve"]), record["fraction"], tensors)

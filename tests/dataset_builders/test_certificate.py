@@ -1,0 +1,74 @@
+import pytest
+
+from dataset_builders.certificate import (
+    CERTIFICATE_HEADER,
+    Coverage,
+    DataSetCertificate,
+    certificate_notes,
+    certificate_rows,
+    certify_task,
+    markdown_table,
+    text_table,
+)
+from dataset_builders.errors import DataError
+from dataset_builders.tasks import TASKS
+
+
+def molecules(words):
+    return {each.molecule_id: each.smiles for each in words}
+
+
+def certificate_of(name):
+    task = TASKS[name]
+    return certify_task(name, task, molecules(task.train_words()), molecules(task.ood_words()))
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("task1", ("task1", "30", "40", "0", "40/40", "40/40", "0/40", "-", "0.26")),
+        ("task2", ("task2", "36", "24", "0", "24/24", "20/24", "12/24", "12/12", "0.23")),
+        ("task3", ("task3", "42", "30", "0", "30/30", "18/30", "15/30", "15/15", "0.13")),
+        ("task4", ("task4", "48", "16", "0", "16/16", "16/16", "0/16", "-", "0.19")),
+    ],
+)
+def test_the_certificates_of_the_tasks(name, row):
+    certificate = certificate_of(name)
+    assert certificate.ok
+    assert certificate_rows([certificate]) == [row]
+    assert len(row) == len(CERTIFICATE_HEADER)
+
+
+def test_an_ood_molecule_in_training_fails_however_its_smiles_is_spelt():
+    task = TASKS["task1"]
+    certificate = certify_task("task1", task, {"OH-2-H": "CCO", "OH-3-H": "CCCO"}, {"OH-2-H": "OCC"})
+    assert certificate.shared == ("OH-2-H",)
+    assert not certificate.ok
+    assert certificate_notes([certificate])[0] == "task1, in training and OOD: OH-2-H"
+
+
+def test_a_molecule_with_an_unseen_part_fails():
+    certificate = certify_task("task1", TASKS["task1"], {"H-3-H": "CCC", "H-4-H": "CCCC"}, {"OH-2-H": "CCO"})
+    assert certificate.coverage[0] == Coverage(1, 1, ("OH-2-H",))
+    assert not certificate.ok
+
+
+def test_without_training_there_is_no_certificate():
+    with pytest.raises(DataError, match="no heavy atom in a set of molecules"):
+        certify_task("task1", TASKS["task1"], {}, {"OH-2-H": "CCO"})
+
+
+def test_notes_name_what_is_not_covered():
+    assert certificate_notes([certificate_of("task2")])[0] == (
+        "task2, not covered at radius 2: OH-2-OH, SH-2-SH, NH2-2-NH2, Cl-2-Cl"
+    )
+    assert certificate_notes([certificate_of("task4")]) == ["task4, not covered at radius 3: all"]
+
+
+def test_a_data_set_without_any_failure_is_ok():
+    assert DataSetCertificate((), (certificate_of("task4"),), ("task1",)).ok
+
+
+def test_tables():
+    assert text_table(("a", "long"), [("wide", "x")]) == "a     long\n----  ----\nwide  x"
+    assert markdown_table(("a", "b"), [("1", "x|y")]) == "| a | b |\n| --- | --- |\n| 1 | x\\|y |"

@@ -1,0 +1,187 @@
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness.cli import main
+from harness.result import RunResult
+from harness.structures import Prediction, StructureBatch
+from tests.harness.toy_potential import TRAITS, Harmonic
+
+
+def evaluate(dataset: Path, output: Path, *options: str) -> int:
+    arguments = ["--dataset", str(dataset), "--output", str(output), "--quiet", *options]
+    return main(arguments if "--model" in options else ["--model", "mmff94", *arguments])
+
+
+def test_help_is_quick_and_names_the_exit_codes() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "harness", "--help"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 1
+    assert shown.returncode == 0
+    for phrase in ("exit codes:", "report RUN_DIR", "train --help", "default: mini"):
+        assert phrase in shown.stdout
+    imported = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
+    assert not imported & {"torch", "rdkit", "ase", "datasets", "scipy", "pydantic", "pyarrow"}
+
+
+def test_a_table_is_printed_and_the_result_named(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(tiny_dataset, tmp_path) == 0
+    shown = capsys.readouterr()
+    assert "chain extension" in shown.out
+    assert "fragment transfer" in shown.out
+    (result,) = tmp_path.glob("mmff94/*/result.json")
+    assert f"result: {result}" in shown.out
+    assert shown.err == ""
+
+
+def test_json_is_all_that_is_printed(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(tiny_dataset, tmp_path, "--model", "mmff94", "--model", "zero", "--task", "task4", "--json") == 0
+    results = [RunResult.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(result.model.id, *result.tasks) for result in results] == [("mmff94", "task4"), ("zero", "task4")]
+
+
+def test_a_report_is_made_again_from_predictions(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(tiny_dataset, tmp_path, "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    (run,) = tmp_path.glob("mmff94/*")
+    (run / "result.json").unlink()
+    assert main(["report", str(run), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert {**again, "created": None} == {**first, "created": None}
+    assert (run / "result.json").exists()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
+    monkeypatch.setattr("harness.run.load_potential", lambda model, options: potential)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--task", "task9"], 2, "error: unknown task 'task9'; known tasks: task1 task2 task3 task4\n"),
+        (["--model", "no-such-model"], 2, "error: unknown model 'no-such-model'; known names: "),
+        (["--batch-atoms", "0"], 2, "error: --batch-atoms 0; expected a number of atoms, 1 or more, or auto\n"),
+        (["--batch-atoms", "many"], 2, "error: --batch-atoms many; expected a number"),
+        (["--threads", "0"], 2, "error: --threads 0; expected 1 or more\n"),
+        (["--device", "tpu"], 2, "error: mmff94 runs on the CPU only, not on 'tpu'"),
+        (["--dataset", "nowhere"], 3, "error: there is no data-set folder 'nowhere'; expected `mini`"),
+        (["--task", "task2"], 3, "holds no task2; tasks it holds: task1 task4\n"),
+    ],
+)
+def test_bad_options_are_one_clear_error(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, message: str
+) -> None:
+    assert evaluate(tiny_dataset, tmp_path, *options) == code
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--model"], ["--model", "zero", "--dtype", "float16"]])
+def test_options_that_do_not_parse_are_usage_errors(options: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(options)
+
+
+def test_a_missing_column_is_one_clear_error(
+    own_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_dataset / "task1" / "test_ood-00000-of-00001.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["energy"]), path)
+    assert evaluate(own_dataset, tmp_path) == 3
+    assert "column 'energy' is missing (expected double)" in capsys.readouterr().err
+
+
+def test_a_row_of_nan_is_one_clear_error(own_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own_dataset / "task1" / "test_ood-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    rows[1]["forces"][4] = float("nan")
+    pq.write_table(table.from_pylist(rows, schema=table.schema), path)
+    assert evaluate(own_dataset, tmp_path) == 3
+    assert "row 1 (molecule_id OH-6-H, primary frame 1): forces of atom 1 is [" in capsys.readouterr().err
+
+
+def test_a_model_that_lacks_an_element_is_one_clear_error(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Harmonic(TRAITS.__class__(model_id="toy", family="toy", elements=frozenset({1, 6, 8}))))
+    assert evaluate(tiny_dataset, tmp_path) == 4
+    assert "error: toy has no parameters for F" in capsys.readouterr().err
+
+
+class Misshapen(Harmonic):
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        return Prediction(prediction.energy, prediction.forces.ravel(), {})
+
+
+def test_a_wrong_shape_is_one_clear_error(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Misshapen())
+    assert evaluate(tiny_dataset, tmp_path) == 3
+    assert "error: forces of toy has shape (" in capsys.readouterr().err
+
+
+class Failing(Harmonic):
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        return Prediction(prediction.energy, prediction.forces, {0: "no SCF"})
+
+
+def test_failures_end_with_their_own_code(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Failing())
+    assert evaluate(tiny_dataset, tmp_path) == 5
+    shown = capsys.readouterr()
+    assert "error: structures failed: " in shown.err
+    assert "chain extension" in shown.out
+    (path,) = tmp_path.glob("*/*/result.json")
+    result = RunResult.load(path)
+    assert not result.complete
+    assert {failure.cause for task in result.tasks.values() for failure in task.failures} == {"no SCF"}
+
+
+def test_an_interruption_has_its_own_code(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(batch: StructureBatch) -> NoReturn:
+        raise KeyboardInterrupt
+
+    use(monkeypatch, Harmonic(before=interrupt))
+    assert evaluate(tiny_dataset, tmp_path) == 130
+    assert capsys.readouterr().err == "interrupted; the same command goes on from finished work\n"
+
+
+def test_a_traceback_can_be_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLIP_OOD_TRACEBACK", "1")
+    assert evaluate(tmp_path / "nowhere", tmp_path) == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_runs_on_different_data_are_not_put_into_one_table(
+    tiny_dataset: Path, own_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = own_dataset / "task1" / "validation-00000-of-00001.parquet"
+    pq.write_table(pq.read_table(path).slice(5), path)
+    assert evaluate(tiny_dataset, tmp_path) == 0
+    assert evaluate(own_dataset, tmp_path) == 0
+    runs = [str(run) for run in tmp_path.glob("mmff94/*")]
+    assert main(["report", *runs]) == 2
+    assert "error: the runs are on 2 different data sets; a table needs one" in capsys.readouterr().err

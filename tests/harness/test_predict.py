@@ -1,0 +1,228 @@
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataset_builders.errors import DataError, EnvironmentProblem, ShapeError
+from harness.batching import Plan, make_plan
+from harness.dataset import open_dataset
+from harness.joining import join_task, read_task
+from harness.predict import predict, read_predictions
+from harness.result import RunResult
+from harness.structures import Prediction, StructureBatch
+from tests.harness.toy_potential import SPRING, Harmonic
+
+IDENTITY = {"model_hash": "a", "dataset_hash": "b"}
+
+
+@pytest.fixture
+def plan(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    monkeypatch.setattr("harness.batching.STRUCTURES_PER_SHARD", 32)
+    return make_plan(read_task(open_dataset(str(tiny_dataset)), "task1"), 100)
+
+
+def test_predictions_are_those_of_the_potential_for_every_row(tiny_dataset: Path, plan: Plan, tmp_path: Path) -> None:
+    rows = read_task(open_dataset(str(tiny_dataset)), "task1")
+    frames = join_task("task1", "control", rows, plan, predict(Harmonic(), plan, tmp_path, IDENTITY))
+    for split in (frames.test_id, frames.test_ood):
+        written = rows["task1", split.index.split]
+        assert np.array_equal(split.reference.energy, written.energy)
+        assert np.array_equal(split.reference.forces, written.forces)
+        for row, (start, stop) in enumerate(zip(written.offsets[:-1], written.offsets[1:], strict=True)):
+            positions = written.positions[start:stop].astype(np.float64)
+            arm = positions - positions.mean(axis=0)
+            assert split.predicted.energy[row] == pytest.approx(0.5 * SPRING * (arm**2).sum(), rel=1e-14)
+            assert split.predicted.forces[start:stop] == pytest.approx(-SPRING * arm, rel=1e-6, abs=1e-7)
+
+
+def test_finished_shards_are_not_computed_again(plan: Plan, tmp_path: Path) -> None:
+    first, second = Harmonic(), Harmonic()
+    before = predict(first, plan, tmp_path, IDENTITY)
+    counted: list[tuple[int, str]] = []
+    after = predict(second, plan, tmp_path, IDENTITY, lambda number, source: counted.append((number, source)))
+    assert sum(first.sizes) == len(plan.work)
+    assert second.sizes == []
+    assert counted == [(shard.stop - shard.start, "resumed") for shard in plan.shards]
+    assert np.array_equal(before.forces, after.forces)
+
+
+def test_an_interruption_leaves_finished_shards(plan: Plan, tmp_path: Path) -> None:
+    def interrupt(batch: StructureBatch) -> None:
+        if len(list(tmp_path.glob("*.parquet"))) == 2:
+            raise KeyboardInterrupt("by the user")
+
+    with pytest.raises(KeyboardInterrupt, match="by the user"):
+        predict(Harmonic(before=interrupt), plan, tmp_path, IDENTITY)
+    rest = Harmonic()
+    resumed = predict(rest, plan, tmp_path, IDENTITY)
+    assert sum(rest.sizes) == len(plan.work) - plan.shards[1].stop
+    whole = predict(Harmonic(), plan, tmp_path / "whole", IDENTITY)
+    assert np.array_equal(resumed.energy, whole.energy)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
+def test_a_damaged_shard_is_computed_again(
+    plan: Plan, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    predict(Harmonic(), plan, tmp_path, IDENTITY)
+    path = tmp_path / f"{plan.shards[1].name}.parquet"
+    good = path.read_bytes()
+    content = bytearray(good)
+    if damage == "flipped":
+        content[len(content) // 2] ^= 0xFF
+    path.write_bytes({"flipped": bytes(content), "cut": good[:-100], "emptied": b""}[damage])
+    again = Harmonic()
+    with caplog.at_level(logging.WARNING):
+        predict(again, plan, tmp_path, IDENTITY)
+    assert sum(again.sizes) == plan.shards[1].stop - plan.shards[1].start
+    assert path.read_bytes() == good
+    assert f"{path.name}" in caplog.text
+    assert "structures are computed again" in caplog.text
+
+
+def test_every_flipped_byte_is_noticed_or_harmless(plan: Plan, tmp_path: Path) -> None:
+    truth = predict(Harmonic(), plan, tmp_path, IDENTITY)
+    path = tmp_path / f"{plan.shards[0].name}.parquet"
+    good = path.read_bytes()
+    for place in np.random.default_rng(0).integers(len(good), size=40):
+        content = bytearray(good)
+        content[place] ^= 0x5A
+        path.write_bytes(content)
+        try:
+            found = read_predictions(plan, tmp_path, IDENTITY)
+        except DataError:
+            continue
+        assert np.array_equal(found.energy, truth.energy)
+        assert np.array_equal(found.forces, truth.forces)
+
+
+def test_shards_of_another_model_are_not_taken(plan: Plan, tmp_path: Path) -> None:
+    predict(Harmonic(), plan, tmp_path, IDENTITY)
+    with pytest.raises(DataError, match="are damaged, or were made by another model, data set or code"):
+        read_predictions(plan, tmp_path, IDENTITY | {"model_hash": "c"})
+
+
+def test_an_unfinished_run_cannot_be_read(plan: Plan, tmp_path: Path) -> None:
+    predict(Harmonic(), plan, tmp_path, IDENTITY)
+    (tmp_path / f"{plan.shards[2].name}.parquet").unlink()
+    with pytest.raises(DataError, match=r"lacks the predictions of .* start it again with the same options"):
+        read_predictions(plan, tmp_path, IDENTITY)
+
+
+def test_a_batch_that_does_not_fit_is_halved(plan: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    torch = pytest.importorskip("torch")
+
+    def refuse(batch: StructureBatch) -> None:
+        if len(batch.atomic_numbers) > 30:
+            raise torch.OutOfMemoryError("no memory")
+
+    small = Harmonic(before=refuse)
+    halved = predict(small, plan, tmp_path / "halved", IDENTITY)
+    whole = predict(Harmonic(), plan, tmp_path / "whole", IDENTITY)
+    assert sum(small.sizes) == len(plan.work)
+    assert max(small.sizes) <= 3
+    assert np.array_equal(halved.energy, whole.energy)
+    assert np.array_equal(halved.forces, whole.forces)
+    assert "does not fit in the memory of cpu; it is halved" in caplog.text
+
+
+def test_a_structure_that_alone_does_not_fit_is_named(plan: Plan, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+
+    def refuse(batch: StructureBatch) -> None:
+        raise torch.OutOfMemoryError("no memory")
+
+    with pytest.raises(EnvironmentProblem, match=r"OH-6-H alone \(21 atoms\) does not fit in the memory of cpu"):
+        predict(Harmonic(before=refuse), plan, tmp_path, IDENTITY)
+
+
+class Failing(Harmonic):
+    """Reports one structure as failed and says nothing of another that is not finite."""
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        if batch.n_structures < 4 or "F" in batch.smiles[2] or "F" in batch.smiles[3]:
+            return prediction
+        forces = prediction.forces.copy()
+        forces[batch.offsets[3]] = np.nan
+        return Prediction(prediction.energy, forces, {2: "no SCF"})
+
+
+def test_failures_are_kept_with_their_cause(tiny_dataset: Path, plan: Plan, tmp_path: Path) -> None:
+    predictions = predict(Failing(), plan, tmp_path, IDENTITY)
+    causes = set(predictions.failures.values())
+    assert causes == {"no SCF", "energy or forces are not finite"}
+    failed = np.isin(np.arange(len(plan.work)), list(predictions.failures))
+    assert np.array_equal(np.isnan(predictions.energy), failed)
+    assert np.array_equal(np.isnan(predictions.forces).all(axis=1), np.repeat(failed, plan.work.n_atoms))
+    rows = read_task(open_dataset(str(tiny_dataset)), "task1")
+    frames = join_task("task1", "control", rows, plan, predictions)
+    listed = [
+        (failure.molecule_id, failure.trajectory, failure.frame, failure.cause)
+        for part in (frames.train, frames.test_id, frames.test_ood)
+        for failure in part.failures
+    ]
+    work = plan.work
+    expected = [
+        (work.molecule_id[place], work.trajectory[place], work.frame[place], cause)
+        for place, cause in predictions.failures.items()
+    ]
+    assert sorted(listed) == sorted(expected)
+
+
+class Misshapen(Harmonic):
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        return replace(prediction, forces=prediction.forces[:-1])
+
+
+def test_arrays_of_a_wrong_shape_are_refused(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(ShapeError, match="forces of toy has shape"):
+        predict(Misshapen(), plan, tmp_path, IDENTITY)
+
+
+def test_a_folder_that_cannot_be_written_is_named(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EnvironmentProblem, match=r"cannot write predictions to .*file.*choose a folder with --output"):
+        predict(Harmonic(), plan, tmp_path / "file", IDENTITY)
+
+
+@pytest.fixture
+def killed(tiny_dataset: Path, tmp_path: Path) -> tuple[list[str], Path]:
+    """A run of another process, killed with SIGKILL when three shards were there."""
+    command = [sys.executable, "-m", "tests.harness.slow_run", str(tiny_dataset), str(tmp_path / "killed")]
+    process = subprocess.Popen([*command, "0.2"], env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "killed").glob("*/*/predictions/*.parquet"))) < 3:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the run made no shards"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return command, tmp_path / "killed"
+
+
+def test_a_killed_run_ends_as_one_that_was_not(
+    killed: tuple[list[str], Path], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    command, output = killed
+    (predictions,) = output.glob("*/*/predictions")
+    done = {path.name: path.stat().st_mtime_ns for path in predictions.glob("*.parquet")}
+    assert not (predictions.parent / "result.json").exists()
+    for folder in (output, tmp_path / "whole"):
+        subprocess.run([*command[:-1], str(folder), "0"], check=True, capture_output=True)
+    (whole,) = (tmp_path / "whole").glob("*/*/predictions")
+    assert {path.name for path in whole.iterdir()} == {path.name for path in predictions.glob("*.parquet")}
+    for path in whole.iterdir():
+        assert path.read_bytes() == (predictions / path.name).read_bytes()
+    assert all((predictions / name).stat().st_mtime_ns == written for name, written in done.items())
+    results = [RunResult.load(folder.parent / "result.json") for folder in (predictions, whole)]
+    assert results[0].model_dump(exclude={"created"}) == results[1].model_dump(exclude={"created"})
+    assert predictions.parent.name == whole.parent.name

@@ -1,0 +1,86 @@
+"""The package as people get it: the embedded edition through `datasets`, and a wheel that holds it."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.editions import EDITIONS, SPLITS
+from dataset_builders.schema import COLUMNS
+from dataset_builders.tasks import TASKS
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def cache_of_datasets(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_the_embedded_edition_loads_by_config(task, tmp_path):
+    from datasets import List, Value, load_dataset
+
+    loaded = load_dataset(str(MINI_DIRECTORY), task.name, cache_dir=str(tmp_path))
+    assert set(loaded) == set(SPLITS)
+    features = loaded["train"].features
+    assert list(features) == [name for name, _, _ in COLUMNS]
+    assert features["positions"] == List(Value("float32"))
+    assert features["atomic_numbers"] == List(Value("uint8"))
+    assert features["energy"] == Value("float64")
+    mini = EDITIONS["mini"]
+    assert {split: rows.num_rows for split, rows in loaded.items()} == {
+        "train": mini.train * len(task.train_words()),
+        "validation": mini.validation * len(task.train_words()),
+        "test_id": mini.test_id * len(task.train_words()),
+        "test_ood": mini.test_ood * len(task.ood_words()),
+    }
+
+
+def test_the_embedded_edition_streams():
+    from datasets import load_dataset
+
+    stream = load_dataset(str(MINI_DIRECTORY), "task3", split="test_ood", streaming=True)
+    row = next(iter(stream))
+    assert len(row["positions"]) == len(row["forces"]) == 3 * row["n_atoms"] == 3 * len(row["atomic_numbers"])
+    assert row["subset"] in ("near", "far")
+
+
+def test_the_embedded_edition_is_small():
+    size = sum(path.stat().st_size for path in MINI_DIRECTORY.rglob("*") if path.is_file())
+    assert size < 12e6
+
+
+def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
+    subprocess.run([*command, str(ROOT)], check=True, capture_output=True, timeout=200)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for task in TASKS:
+        for split in SPLITS:
+            assert f"dataset_builders/data/mini/{task}/{split}-00000-of-00001.parquet" in names
+    for name in (
+        "dataset_builders/data/mini/README.md",
+        "dataset_builders/templates/dataset_card.md.jinja",
+        "harness/checkpoints/reference/config.json",
+        "harness/checkpoints/reference/model.safetensors",
+        "harness/metric/mlip_ood/mlip_ood.py",
+        "model_cards/templates/checkpoint.md.jinja",
+    ):
+        assert name in names
+    assert not any(name.startswith("tests/") for name in names)
