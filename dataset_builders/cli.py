@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
     build.add_argument(
-        "--task", action="append", metavar="TASK", help=f"one of {', '.join(TASKS)}; repeat for several (default: all)"
+        "--task", action="extend", nargs="+", metavar="TASK", help=f"some of {', '.join(TASKS)} (default: all)"
     )
     build.add_argument(
         "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: all cores)"

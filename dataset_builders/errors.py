@@ -48,13 +48,13 @@ class ConvergenceError(IncompleteError):
     """An embedding, a trajectory or a self-consistent field that did not come to a usable end."""
 
 
-class EnvironmentProblem(MlipOodError):
+class SetupError(MlipOodError):
     """Something outside the request is missing: an optional package, the network, a writable folder."""
 
     exit_code: ClassVar[int] = 6
 
 
-class MissingPackageError(EnvironmentProblem):
+class MissingPackageError(SetupError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:

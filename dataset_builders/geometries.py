@@ -106,10 +106,10 @@ def sample_burst(
 
 def _attempt(smiles: str, random: np.random.Generator, recipe: Recipe) -> FloatArray:
     from ase import Atoms, units
-    from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+    from ase.md.velocitydistribution import thermalize_momenta
 
     atoms = Atoms(numbers=atomic_numbers_of(smiles), positions=embed(smiles, int(random.integers(2**31 - 1))))
-    MaxwellBoltzmannDistribution(atoms, temperature_K=recipe.temperature, rng=random)
+    thermalize_momenta(atoms, recipe.temperature, rng=random)
     field = Mmff94(smiles)
     _run_langevin(atoms, field.singlepoint, recipe.seed_steps, recipe.seed_friction / units.fs, random, recipe)
     xtb = XtbSeries("GFN2-xTB", atoms.numbers, accuracy=recipe.xtb_accuracy)

@@ -111,7 +111,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="most atoms in a batch, or auto: 512 on the CPU, 16384 on a GPU (default: auto)",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of physics methods (default: 1)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="threads of physics methods (default: all cores)",
+    )
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",

@@ -69,7 +69,7 @@ def open_dataset(text: str) -> PinnedDataset:
     Raises:
         UsageError: If the text is none of these.
         DataError: If the folder or repo is absent, holds no task, or its files disagree or are corrupt.
-        EnvironmentProblem: If the Hub cannot be reached or refuses access.
+        SetupError: If the Hub cannot be reached or refuses access.
     """
     if text == MINI:
         return _pin(MINI, MINI_DIRECTORY, None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.errors import DataError, EnvironmentProblem, UsageError
+from dataset_builders.errors import DataError, SetupError, UsageError
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _LOCAL_WAYS: Final = "use `--dataset mini`, which needs no network, or a folder that holds a copy"
@@ -28,7 +28,7 @@ def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) 
     Raises:
         UsageError: If the id is not one that the Hub could hold.
         DataError: If there is no such repo (or it is private and not yours), or no such revision.
-        EnvironmentProblem: If the Hub cannot be reached, refuses access, or the disk cannot be written.
+        SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -38,7 +38,7 @@ def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) 
         else:
             found = HfApi().dataset_info(repo_id, revision=revision).sha
             if found is None:
-                raise EnvironmentProblem(f"the Hub named no commit for data set {repo_id}; pin one: {repo_id}@COMMIT")
+                raise SetupError(f"the Hub named no commit for data set {repo_id}; pin one: {repo_id}@COMMIT")
             commit = found
         directory = snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=list(patterns))
     return Path(directory), commit
@@ -55,7 +55,7 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
     except errors.HFValidationError as cause:
         raise UsageError(f"{repo_id!r} is not a data-set id ({_first_line(cause)}); expected org/name") from cause
     except errors.GatedRepoError as cause:
-        raise EnvironmentProblem(
+        raise SetupError(
             f"data set {repo_id} is gated; accept its conditions at https://huggingface.co/datasets/{repo_id}, "
             "then log in with `hf auth login` or set HF_TOKEN"
         ) from cause
@@ -70,22 +70,22 @@ def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
             "check the spelling, or log in with `hf auth login` if it is private"
         ) from cause
     except errors.OfflineModeIsEnabled as cause:
-        raise EnvironmentProblem(
+        raise SetupError(
             f"{unreachable}: HF_HUB_OFFLINE is set. Unset it, pin a commit that is in the cache "
             f"({repo_id}@COMMIT), or {_LOCAL_WAYS}"
         ) from cause
     except errors.LocalEntryNotFoundError as cause:
-        raise EnvironmentProblem(
+        raise SetupError(
             f"{unreachable} and the local cache does not hold all its files ({_first_line(cause)}); "
             f"connect to the network, or {_LOCAL_WAYS}"
         ) from cause
     # The client raises its HTTP library's own errors and re-exports their root, whichever library that is.
     except errors.HTTPError as cause:  # type: ignore[attr-defined]
-        raise EnvironmentProblem(
+        raise SetupError(
             f"{unreachable}: {_first_line(cause)}. Check the network and try again, or {_LOCAL_WAYS}"
         ) from cause
     except OSError as cause:
-        raise EnvironmentProblem(
+        raise SetupError(
             f"{unreachable}: {_first_line(cause)}. Check the network and that the cache folder "
             "(HF_HOME) can be written and is not full"
         ) from cause

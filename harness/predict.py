@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.errors import DataError, EnvironmentProblem
+from dataset_builders.errors import DataError, SetupError
 from dataset_builders.structures import FloatArray
 from dataset_builders.work import write_table
 from harness.batching import Plan, Shard, WorkList
@@ -78,7 +78,7 @@ def predict(
         on_structures: Told of structures computed or found.
 
     Raises:
-        EnvironmentProblem: If one structure alone does not fit on the device, or the folder cannot be
+        SetupError: If one structure alone does not fit on the device, or the folder cannot be
             written.
         ShapeError: If the potential returns arrays that do not fit the batch.
     """
@@ -146,7 +146,7 @@ def _predict_batch(potential: Potential, work: WorkList) -> Prediction:
         return check_prediction(potential.compute(batch), batch, potential.traits.model_id)
     except _out_of_memory_errors() as cause:
         if len(work) == 1:
-            raise EnvironmentProblem(
+            raise SetupError(
                 f"{work.molecule_id[0]} alone ({int(work.n_atoms[0])} atoms) does not fit in the memory of "
                 f"{potential.traits.device}; free some of it, use --dtype float32 or another --device"
             ) from cause
@@ -242,7 +242,7 @@ def _content_digest(energy: FloatArray, forces: npt.NDArray[np.float32], causes:
     return digest.hexdigest()
 
 
-def _unwritable(directory: Path, cause: OSError) -> EnvironmentProblem:
-    return EnvironmentProblem(
+def _unwritable(directory: Path, cause: OSError) -> SetupError:
+    return SetupError(
         f"cannot write predictions to {directory}: {cause.strerror or cause}; choose a folder with --output"
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from dataset_builders.editions import SplitName
-from dataset_builders.errors import DataError, EnvironmentProblem
+from dataset_builders.errors import DataError, SetupError
 from dataset_builders.tasks import TASKS, TaskName
 from harness.potentials.base import DtypeName, ProtocolName
 
@@ -308,7 +308,7 @@ class RunResult(_Record):
         """Writes the result as JSON, all of it or nothing.
 
         Raises:
-            EnvironmentProblem: If the folder cannot be written to.
+            SetupError: If the folder cannot be written to.
         """
         document = self.model_dump(mode="json")
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
@@ -322,7 +322,7 @@ class RunResult(_Record):
             # The cause is what must be told, even where the remains cannot be removed.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise EnvironmentProblem(
+            raise SetupError(
                 f"cannot write the result {path}: {error}; expected a folder that can be written to, with space left"
             ) from error
 

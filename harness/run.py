@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from dataset_builders.errors import DataError, EnvironmentProblem, UsageError
+from dataset_builders.errors import DataError, SetupError, UsageError
 from dataset_builders.tasks import TASKS, TaskName, find_task
 from harness.batching import Plan, SplitKey, WorkList, make_plan, ragged_indices
 from harness.bootstrap import BootstrapSettings
@@ -73,7 +73,7 @@ def evaluate_model(model: str, dataset: PinnedDataset, options: RunOptions) -> F
             what was asked of it.
         DataError: If the data set breaks its schema.
         ModelError: If the model cannot be loaded or lacks parameters for an element.
-        EnvironmentProblem: If the output folder cannot be written.
+        SetupError: If the output folder cannot be written.
     """
     potential = load_potential(model, options.load)
     traits = potential.traits
@@ -108,7 +108,7 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
     Raises:
         DataError: If the folder is not that of a finished run, or the data set is not the one that it
             was run on.
-        EnvironmentProblem: If the folder cannot be written.
+        SetupError: If the folder cannot be written.
     """
     manifest = Manifest.load(directory)
     dataset = open_dataset(dataset_text or _remembered_dataset(manifest))
@@ -209,8 +209,8 @@ def _save(manifest: Manifest, directory: Path) -> None:
         raise _unwritable(directory, cause) from cause
 
 
-def _unwritable(directory: Path, cause: OSError) -> EnvironmentProblem:
-    return EnvironmentProblem(f"cannot write to {directory}: {cause.strerror or cause}; choose a folder with --output")
+def _unwritable(directory: Path, cause: OSError) -> SetupError:
+    return SetupError(f"cannot write to {directory}: {cause.strerror or cause}; choose a folder with --output")
 
 
 def _remembered_dataset(manifest: Manifest) -> str:

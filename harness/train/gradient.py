@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from dataset_builders.errors import EnvironmentProblem, UsageError
+from dataset_builders.errors import SetupError, UsageError
 from harness.checkpoints.format import Architecture
 from harness.checkpoints.networks import energies_and_forces
 from harness.train.data import LabelledGraph
@@ -70,7 +70,7 @@ def compiled(
 
     Raises:
         UsageError: If the network cannot be compiled.
-        EnvironmentProblem: If this PyTorch cannot compile a function that takes derivatives.
+        SetupError: If this PyTorch cannot compile a function that takes derivatives.
     """
     import torch
 
@@ -79,7 +79,7 @@ def compiled(
             f"--compile does not work for {architecture}, only for {' and '.join(COMPILABLE)}; leave it out"
         )
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        raise EnvironmentProblem(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")
+        raise SetupError(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")
     torch._dynamo.config.trace_autograd_ops = True
     # The sizes of batches differ, and one function must serve them all; a part that cannot be compiled is an error.
     result: LossAndGradient = torch.compile(function, dynamic=True, fullgraph=True, backend=backend)

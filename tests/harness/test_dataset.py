@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import errors
 
-from dataset_builders.errors import DataError, EnvironmentProblem, MlipOodError, UsageError
+from dataset_builders.errors import DataError, MlipOodError, SetupError, UsageError
 from harness.dataset import open_dataset
 from harness.rows import read_reference_rows, read_split
 from tests.harness.small_dataset import METADATA, TRAIN, write_dataset, write_split
@@ -245,13 +245,13 @@ def response(status: int) -> Any:
     [
         (errors.RepositoryNotFoundError("x", response=response(404)), DataError, "log in with `hf auth login` if it"),
         (errors.RevisionNotFoundError("x", response=response(404)), DataError, "org/name has no revision 'v9'"),
-        (errors.GatedRepoError("x", response=response(403)), EnvironmentProblem, "is gated; accept its conditions"),
-        (errors.OfflineModeIsEnabled("x"), EnvironmentProblem, "HF_HUB_OFFLINE is set. Unset it"),
-        (errors.HfHubHTTPError("500 x", response=response(500)), EnvironmentProblem, "the Hub: 500 x. Check the net"),
-        (HTTP.ConnectError("no route"), EnvironmentProblem, "no route. Check the network and try again, or use"),
-        (HTTP.ReadTimeout("too slow"), EnvironmentProblem, "too slow. Check the network"),
-        (errors.LocalEntryNotFoundError("absent"), EnvironmentProblem, "the local cache does not hold all its files"),
-        (OSError(28, "No space left on device"), EnvironmentProblem, "No space left on device.*is not full"),
+        (errors.GatedRepoError("x", response=response(403)), SetupError, "is gated; accept its conditions"),
+        (errors.OfflineModeIsEnabled("x"), SetupError, "HF_HUB_OFFLINE is set. Unset it"),
+        (errors.HfHubHTTPError("500 x", response=response(500)), SetupError, "the Hub: 500 x. Check the net"),
+        (HTTP.ConnectError("no route"), SetupError, "no route. Check the network and try again, or use"),
+        (HTTP.ReadTimeout("too slow"), SetupError, "too slow. Check the network"),
+        (errors.LocalEntryNotFoundError("absent"), SetupError, "the local cache does not hold all its files"),
+        (OSError(28, "No space left on device"), SetupError, "No space left on device.*is not full"),
         (errors.HFValidationError("too long"), UsageError, r"is not a data-set id \(too long\); expected org/name"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import DataError, EnvironmentProblem, ShapeError
+from dataset_builders.errors import DataError, SetupError, ShapeError
 from harness.batching import Plan, make_plan
 from harness.dataset import open_dataset
 from harness.joining import join_task, read_task
@@ -139,7 +139,7 @@ def test_a_structure_that_alone_does_not_fit_is_named(plan: Plan, tmp_path: Path
     def refuse(batch: StructureBatch) -> None:
         raise torch.OutOfMemoryError("no memory")
 
-    with pytest.raises(EnvironmentProblem, match=r"OH-6-H alone \(21 atoms\) does not fit in the memory of cpu"):
+    with pytest.raises(SetupError, match=r"OH-6-H alone \(21 atoms\) does not fit in the memory of cpu"):
         predict(Harmonic(before=refuse), plan, tmp_path, IDENTITY)
 
 
@@ -190,7 +190,7 @@ def test_arrays_of_a_wrong_shape_are_refused(plan: Plan, tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_is_named(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(EnvironmentProblem, match=r"cannot write predictions to .*file.*choose a folder with --output"):
+    with pytest.raises(SetupError, match=r"cannot write predictions to .*file.*choose a folder with --output"):
         predict(Harmonic(), plan, tmp_path / "file", IDENTITY)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dataset_builders.errors import DataError, EnvironmentProblem
+from dataset_builders.errors import DataError, SetupError
 from dataset_builders.tasks import TASKS, TaskName
 from harness.bootstrap import BootstrapSettings
 from harness.evaluate import evaluate_task
@@ -85,11 +85,11 @@ def test_file_is_plain_json_in_a_stable_order(tasks: dict[TaskName, TaskResult],
 
 def test_failed_save_leaves_the_old_file(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("old")
-    with pytest.raises(EnvironmentProblem, match="cannot write the result"):
+    with pytest.raises(SetupError, match="cannot write the result"):
         result_of(tasks).save(tmp_path / "file" / "result.json")
     target = tmp_path / "folder"
     target.mkdir()
-    with pytest.raises(EnvironmentProblem, match="cannot write the result"):
+    with pytest.raises(SetupError, match="cannot write the result"):
         result_of(tasks).save(target)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
 

@@ -5,7 +5,7 @@ from typing import NoReturn
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.errors import DataError, EnvironmentProblem, ModelError, UsageError
+from dataset_builders.errors import DataError, ModelError, SetupError, UsageError
 from harness.dataset import open_dataset
 from harness.identity import model_slug, run_directory, run_identity
 from harness.potentials.base import LoadOptions, PotentialTraits
@@ -128,7 +128,7 @@ def test_a_leak_between_training_and_test_is_refused(own_dataset: Path, tmp_path
 
 def test_an_output_that_is_a_file_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(EnvironmentProblem, match=r"cannot write to .*file/zero.*choose a folder with --output"):
+    with pytest.raises(SetupError, match=r"cannot write to .*file/zero.*choose a folder with --output"):
         evaluate_model("zero", open_dataset(str(tiny_dataset)), RunOptions(output=tmp_path / "file", quiet=True))
 
 
