@@ -2,20 +2,17 @@
 
 import argparse
 import os
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dataset_builders.command_line import exit_code_of
 from dataset_builders.editions import EDITIONS, find_edition
-from dataset_builders.errors import CertificateError, MlipOodError, UsageError
+from dataset_builders.errors import CertificateError, UsageError
 from dataset_builders.tasks import TASKS, find_task
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
-
-EXIT_INTERRUPTED: Final = 130
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -32,16 +29,7 @@ exit codes:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        return int(arguments.run(arguments))
-    except MlipOodError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if os.environ.get("MLIP_OOD_TRACEBACK") == "1":
-            traceback.print_exc()
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from finished work", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    return exit_code_of(lambda: int(arguments.run(arguments)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from dataset_builders.editions import FRAMES_PER_BURST
 from dataset_builders.mmff94 import atomic_numbers_of
+from dataset_builders.progress_bar import long_job_bar
 from dataset_builders.words import parse_word
 from dataset_builders.work import UnitReport, WorkUnit
 
@@ -17,26 +18,10 @@ def build_progress(units: Sequence[WorkUnit]) -> Iterator[Callable[[UnitReport],
     left is right from the start; the rate is in frames.
     """
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("building"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[frames]} frames, {task.fields[rate]:.2f} frames/s"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-    ) as bar:
+    facts = "{task.fields[frames]} frames, {task.fields[rate]:.2f} frames/s"
+    with long_job_bar("building", facts, console) as bar:
         handle = bar.add_task("building", total=sum(_cost(unit) for unit in units), frames=0, rate=0.0)
 
         def count(report: UnitReport) -> None:

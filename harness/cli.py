@@ -5,19 +5,18 @@ import json
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
+from dataset_builders.command_line import exit_code_of
+from dataset_builders.errors import IncompleteError, UsageError
 from dataset_builders.tasks import TASKS, find_task
 from harness.potentials.base import DtypeName, LoadOptions
 
 if TYPE_CHECKING:
     from harness.run import FinishedRun
 
-EXIT_INTERRUPTED: Final = 130
 AUTO: Final = "auto"
 DEFAULT_DATASET: Final = "mini"
 DEFAULT_OUTPUT: Final = Path("results")
@@ -51,22 +50,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Libraries below say what they leave out or do again through logging.
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.addLevelName(logging.WARNING, "warning")
-    try:
-        if arguments[:1] == ["train"]:
-            from harness.train.command import main as train
+    return exit_code_of(lambda: _run(arguments))
 
-            return train(arguments[1:])
-        if arguments[:1] == ["report"]:
-            return _report(_report_parser().parse_args(arguments[1:]))
-        return _evaluate(_parser().parse_args(arguments))
-    except MlipOodError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if os.environ.get("MLIP_OOD_TRACEBACK") == "1":
-            traceback.print_exc()
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from finished work", file=sys.stderr)
-        return EXIT_INTERRUPTED
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["train"]:
+        from harness.train.command import main as train
+
+        return train(arguments[1:])
+    if arguments[:1] == ["report"]:
+        return _report(_report_parser().parse_args(arguments[1:]))
+    return _evaluate(_parser().parse_args(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,11 +1,10 @@
 """The command line: `python -m model_cards CHECKPOINT --result RUN ...`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builders.errors import MlipOodError
+from dataset_builders.command_line import exit_code_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,11 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="run folder or result.json; repeat to compare models",
     )
     arguments = parser.parse_args(argv)
-    try:
-        return _write(arguments.checkpoint, arguments.result)
-    except MlipOodError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return exit_code_of(lambda: _write(arguments.checkpoint, arguments.result))
 
 
 def _write(checkpoint: Path, runs: Sequence[Path]) -> int:

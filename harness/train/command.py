@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import UsageError
+from dataset_builders.progress_bar import long_job_bar
 from dataset_builders.tasks import TASKS, find_task
 from dataset_builders.units import MILLI
 from harness.checkpoints.format import ARCHITECTURES, CONFIG_FILE, CheckpointConfig, NetworkArguments
@@ -187,26 +188,8 @@ def _config(run: "Run") -> CheckpointConfig:
 @contextmanager
 def _progress(run: "Run") -> Iterator[Callable[["Run"], None]]:
     """Shows a bar on standard error; yields the function that moves it."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("step {task.fields[step]}, validation {task.fields[error]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    facts = "step {task.fields[step]}, validation {task.fields[error]}"
+    with long_job_bar("training", facts) as bar:
         handle = bar.add_task("training", total=1.0, step=run.step, error="-")
 
         def show(run: "Run") -> None:

@@ -1,0 +1,61 @@
+"""Structures per second of a model against the size of a batch, beside one structure at a time.
+
+python -m tests.benchmarks.batch_atoms --model reference
+"""
+
+import argparse
+import statistics
+import time
+from itertools import pairwise
+
+from harness.batching import WorkList, make_plan
+from harness.dataset import open_dataset
+from harness.joining import read_task
+from harness.potentials.base import LoadOptions, Potential
+from harness.potentials.registry import load_potential
+
+SIZES = (1, 128, 256, 512, 1024, 2048)
+REPEATS = 3
+
+
+def seconds(potential: Potential, work: WorkList, bounds: tuple[int, ...]) -> float:
+    started = time.perf_counter()
+    for first, last in pairwise(bounds):
+        potential.compute(work.slice(first, last).as_batch())
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="reference")
+    parser.add_argument("--task", default="task2")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--trust-checkpoint", action="store_true")
+    arguments = parser.parse_args()
+    options = LoadOptions(device=arguments.device, trust_checkpoint=arguments.trust_checkpoint)
+    potential = load_potential(arguments.model, options)
+    rows = {(arguments.task, "test_ood"): read_task(open_dataset("mini"), arguments.task)[arguments.task, "test_ood"]}
+    plans = {size: make_plan(rows, size) for size in SIZES}
+    work = plans[1].work
+    bounds = {
+        size: tuple(dict.fromkeys(bound for shard in plan.shards for bound in shard.bounds))
+        for size, plan in plans.items()
+    }
+    potential.compute(work.slice(0, 8).as_batch())
+    rates: dict[int, list[float]] = {size: [] for size in SIZES}
+    for _ in range(REPEATS):
+        for size in SIZES:
+            rates[size].append(len(work) / seconds(potential, work, bounds[size]))
+    single = statistics.median(rates[SIZES[0]])
+    print(
+        f"{arguments.model} on {potential.traits.device}, {len(work)} structures of {arguments.task}, "
+        f"median of {REPEATS}"
+    )
+    print("batch atoms  structures/s  ratio to one at a time")
+    for size in SIZES:
+        rate = statistics.median(rates[size])
+        print(f"{size if size > 1 else 'one molecule':>12} {rate:>12.1f} {rate / single:>10.2f}")
+
+
+if __name__ == "__main__":
+    main()
