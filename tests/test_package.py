@@ -11,6 +11,9 @@ from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.editions import EDITIONS, SPLITS
 from dataset_builders.schema import COLUMNS
 from dataset_builders.tasks import TASKS
+from harness.controls import INSTALLED
+from harness.dataset import open_dataset
+from harness.result import RunResult
 
 ROOT = Path(__file__).parent.parent
 
@@ -58,6 +61,14 @@ def test_the_embedded_edition_is_small():
     assert size < 12e6
 
 
+@pytest.mark.parametrize("control", ["gfn1-xtb", "mmff94"])
+def test_installed_results_of_controls_are_of_the_embedded_edition(control):
+    result = RunResult.load(INSTALLED / f"{control}.json")
+    assert result.model.id == control
+    assert result.complete
+    assert result.dataset.content_hash == open_dataset("mini").content_hash
+
+
 def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
     command = [
         sys.executable,
@@ -81,6 +92,8 @@ def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
         "dataset_builders/templates/dataset_card.md.jinja",
         "harness/checkpoints/reference/config.json",
         "harness/checkpoints/reference/model.safetensors",
+        "harness/data/controls/gfn1-xtb.json",
+        "harness/data/controls/mmff94.json",
         "harness/metric/mlip_ood/mlip_ood.py",
         "model_cards/templates/checkpoint.md.jinja",
     ):

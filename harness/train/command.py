@@ -1,7 +1,6 @@
 """`python -m harness train`: trains a reference model and writes it as a checkpoint folder."""
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -198,6 +197,3 @@ def _progress(run: "Run") -> Iterator[Callable[["Run"], None]]:
 
         yield show
 
-
-if __name__ == "__main__":
-    sys.exit(main())

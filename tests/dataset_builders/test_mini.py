@@ -1,0 +1,40 @@
+"""The embedded edition itself: certified, and labelled with what it says."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.certify import certify
+from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.xtb import cold_singlepoint
+
+FILES = sorted(MINI_DIRECTORY.glob("*/*.parquet"))
+LABEL_TOLERANCE = 1e-5  # eV/Å, the limit of the specification; the same processor gives the same bits
+
+
+def mean_force_error(path, every):
+    rows = pq.read_table(path).take(list(range(0, pq.read_metadata(path).num_rows, every))).to_pylist()
+    errors = []
+    for row in rows:
+        positions = np.array(row["positions"], dtype=np.float32).reshape(-1, 3)
+        energy, forces = cold_singlepoint("GFN2-xTB", np.array(row["atomic_numbers"]), positions)
+        assert energy == pytest.approx(row["energy"], abs=1e-5)
+        errors.append(np.abs(forces.ravel() - row["forces"]).mean())
+    return np.mean(errors)
+
+
+def test_it_is_certified_with_the_specified_counts():
+    report = certify(MINI_DIRECTORY)
+    assert report.ok, report.text()
+    assert [(task.n_train, task.n_ood) for task in report.certificate.tasks] == [(30, 40), (36, 24), (42, 30), (48, 16)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name.split('-')[0]}")
+def test_gfn2_reproduces_a_sample_of_its_labels(path):
+    assert mean_force_error(path, every=97) < LABEL_TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name.split('-')[0]}")
+def test_gfn2_reproduces_every_label(path):
+    assert mean_force_error(path, every=1) < LABEL_TOLERANCE
