@@ -12,7 +12,7 @@ export HF_DATASETS_OFFLINE ?= 1
 .PHONY: demo test lint pytest slow clean
 
 demo: $(VENV)/.demo
-	$(BIN)/python -m harness --model reference --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
+	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
 
 test: lint pytest
 

@@ -196,4 +196,3 @@ def _progress(run: "Run") -> Iterator[Callable[["Run"], None]]:
             bar.update(handle, completed=run.fraction, step=run.step, error=error)
 
         yield show
-

@@ -24,18 +24,22 @@ def write_curve_table(directory: Path, curve: Sequence[CurvePoint]) -> None:
 
 
 def draw_curve(directory: Path, curve: Sequence[CurvePoint], title: str) -> None:
-    """Draws force and energy error against the time of training, both on logarithmic scales."""
+    """Draws force and energy error against the time of training, side by side, on logarithmic scales."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     minutes = [point.seconds / 60.0 for point in curve]
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.subplots()
-    energy_axes = axes.twinx()
-    forces = [point.validation_force_mae / MILLI for point in curve]
-    energies = [point.validation_energy_mae / MILLI for point in curve]
-    (force_line,) = axes.plot(minutes, forces, color="tab:blue", marker=".", label="forces")
-    (energy_line,) = energy_axes.plot(minutes, energies, color="tab:orange", marker=".", label="energy")
-    axes.set(xlabel="minutes of training", ylabel="force MAE (meV/Å)", title=title, yscale="log")
-    energy_axes.set(ylabel="energy MAE (meV per atom)", yscale="log")
-    axes.legend(handles=[force_line, energy_line], frameon=False)
+    figure = Figure(figsize=(7.6, 3.2), layout="constrained")
+    figure.suptitle(title)
+    panels = (
+        ("force MAE, meV/Å", "tab:blue", [point.validation_force_mae / MILLI for point in curve]),
+        ("energy MAE, meV per atom", "tab:orange", [point.validation_energy_mae / MILLI for point in curve]),
+    )
+    for axes, (label, colour, errors) in zip(figure.subplots(1, 2), panels, strict=True):
+        axes.plot(minutes, errors, color=colour, marker=".")
+        axes.set(xlabel="minutes of training", ylabel=label, yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(alpha=0.3)
     figure.savefig(directory / CURVE_PICTURE, dpi=120)

@@ -45,7 +45,7 @@ def test_a_card_names_model_data_table_and_command(checkpoint, tasks):  # noqa: 
     assert result.dataset.content_hash in body
     assert results_table([result]) in body
     assert "python -m harness --model org/model --task task2 --dataset mini" in body
-    assert "- versions: torch 2.13.0" in body
+    assert "- versions:\n  - torch: 2.13.0\n" in body
 
 
 def test_a_card_needs_a_result_of_its_own_weights(checkpoint, tasks):  # noqa: F811
