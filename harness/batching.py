@@ -18,8 +18,11 @@ from dataset_builders.tasks import TaskName
 from harness.rows import ObjectArray, SplitRows
 from harness.structures import StructureBatch
 
-STRUCTURES_PER_SHARD: Final = 1024
-"""Most structures of a batch, and so of a shard: what a kill can cost."""
+STRUCTURES_PER_BATCH: Final = 1024
+"""Most structures of a batch, however small they are."""
+
+STRUCTURES_PER_SHARD: Final = 256
+"""Most structures of a shard, or one batch where that holds more: what a kill can cost."""
 
 SplitKey = tuple[TaskName, SplitName]
 
@@ -183,7 +186,7 @@ def _batch_bounds(n_atoms: IntArray, batch_atoms: int) -> list[int]:
         start = bounds[-1]
         used = int(ends[start - 1]) if start else 0
         fitting = int(np.searchsorted(ends, used + batch_atoms, side="right"))
-        bounds.append(min(max(fitting, start + 1), start + STRUCTURES_PER_SHARD))
+        bounds.append(min(max(fitting, start + 1), start + STRUCTURES_PER_BATCH))
     return bounds
 
 
@@ -192,7 +195,8 @@ def _shards(work: WorkList, bounds: Sequence[int]) -> list[Shard]:
     first = 0
     while first < len(bounds) - 1:
         limit = bounds[first] + STRUCTURES_PER_SHARD
-        last = next((number for number in range(first + 1, len(bounds)) if bounds[number] > limit), len(bounds)) - 1
+        beyond = next((number for number in range(first + 1, len(bounds)) if bounds[number] > limit), len(bounds))
+        last = max(beyond - 1, first + 1)
         of_shard = tuple(bounds[first : last + 1])
         shards.append(Shard(_shard_name(work, of_shard), of_shard[0], of_shard[-1], of_shard))
         first = last

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builders.errors import DataError, UsageError
-from harness.batching import STRUCTURES_PER_SHARD, SplitKey, _batch_bounds, make_plan, ragged_indices
+from harness.batching import STRUCTURES_PER_BATCH, SplitKey, _batch_bounds, make_plan, ragged_indices
 from harness.dataset import open_dataset
 from harness.joining import read_task
 from harness.rows import SplitRows
@@ -42,8 +42,8 @@ def test_every_structure_is_in_one_batch_of_bounded_size(sizes: list[int], batch
 
 
 def test_a_batch_holds_no_more_structures_than_a_shard() -> None:
-    bounds = _batch_bounds(np.full(2 * STRUCTURES_PER_SHARD + 1, 3), 10**6)
-    assert bounds == [0, STRUCTURES_PER_SHARD, 2 * STRUCTURES_PER_SHARD, 2 * STRUCTURES_PER_SHARD + 1]
+    bounds = _batch_bounds(np.full(2 * STRUCTURES_PER_BATCH + 1, 3), 10**6)
+    assert bounds == [0, STRUCTURES_PER_BATCH, 2 * STRUCTURES_PER_BATCH, 2 * STRUCTURES_PER_BATCH + 1]
 
 
 def test_a_frame_of_several_splits_is_planned_once(splits: dict[SplitKey, SplitRows]) -> None:
@@ -90,6 +90,17 @@ def test_shards_are_bounded_and_cover_the_work(
     assert all(shard.stop - shard.start <= 16 for shard in plan.shards)
     assert all((shard.bounds[0], shard.bounds[-1]) == (shard.start, shard.stop) for shard in plan.shards)
     assert len({shard.name for shard in plan.shards}) == len(plan.shards) > 5
+
+
+def test_a_batch_larger_than_a_shard_is_a_shard_of_its_own(
+    splits: dict[SplitKey, SplitRows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.batching.STRUCTURES_PER_SHARD", 2)
+    plan = make_plan(splits, 100)
+    assert [shard.start for shard in plan.shards] == [0, *(shard.stop for shard in plan.shards[:-1])]
+    assert plan.shards[-1].stop == len(plan.work)
+    assert max(shard.stop - shard.start for shard in plan.shards) > 2
+    assert all(shard.stop - shard.start <= 2 or len(shard.bounds) == 2 for shard in plan.shards)
 
 
 def test_the_name_of_a_shard_tells_batches_apart(splits: dict[SplitKey, SplitRows]) -> None:
