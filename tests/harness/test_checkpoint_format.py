@@ -1,6 +1,7 @@
 """The checkpoint format: what is written is read back, and whatever breaks it is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +15,19 @@ from dataset_builders.errors import ModelError
 from harness.checkpoints.format import (
     CONFIG_FILE,
     WEIGHTS_FILE,
-    CheckpointConfig,
     NetworkArguments,
     file_hashes,
     read_config,
     read_tensors,
     write_checkpoint,
 )
+from tests.harness.small_checkpoint import SMALL_CONFIG
 
-CONFIG = CheckpointConfig(
-    architecture="PaiNN",
+CONFIG = replace(
+    SMALL_CONFIG,
     arguments=NetworkArguments(channels=4, radial_features=3, layers=1, cutoff=5.0),
     elements=(1, 6, 17),
     reference_energies={"H": -10.5, "C": -48.75, "Cl": -121.0},
-    dtype="float32",
-    trained_on="task2",
-    protocol="from-scratch",
-    level_of_theory="GFN2-xTB",
-    training={"seed": 0},
 )
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(2)}
 

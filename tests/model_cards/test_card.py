@@ -1,30 +1,23 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from dataset_builders.errors import DataError, UsageError
-from harness.checkpoints.format import WEIGHTS_FILE, CheckpointConfig, NetworkArguments, write_config
+from harness.checkpoints.format import WEIGHTS_FILE, write_config
 from harness.result import Estimate
 from model_cards.card import render_card
 from model_cards.cli import main
 from model_cards.results import estimate_text, results_table
+from tests.harness.small_checkpoint import SMALL_CONFIG
 from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    config = CheckpointConfig(
-        architecture="PaiNN",
-        arguments=NetworkArguments(channels=8, radial_features=4, layers=1, cutoff=4.0),
-        elements=(1, 6, 8),
-        reference_energies={"H": -10.0, "C": -50.0, "O": -100.0},
-        dtype="float32",
-        trained_on="task2",
-        protocol="from-scratch",
-        level_of_theory="GFN2-xTB",
-        training={"seed": 0, "frames": 3600, "versions": {"torch": "2.13.0"}},
-    )
+    training = {"seed": 0, "frames": 3600, "versions": {"torch": "2.13.0"}}
+    config = replace(SMALL_CONFIG, training=training)
     write_config(tmp_path, config)
     (tmp_path / WEIGHTS_FILE).write_bytes(b"weights")
     return tmp_path

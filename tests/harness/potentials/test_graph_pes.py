@@ -10,23 +10,13 @@ import pytest
 import torch
 
 from dataset_builders.errors import MissingPackageError, ModelError, UsageError
-from harness.checkpoints.format import ARCHITECTURES, Architecture, CheckpointConfig, NetworkArguments, write_checkpoint
+from harness.checkpoints.format import ARCHITECTURES, Architecture, write_checkpoint
 from harness.checkpoints.networks import build_network, network_tensors
 from harness.potentials.base import LoadOptions
 from harness.potentials.graph_pes import GraphPesPotential, load
 from harness.structures import StructureBatch
+from tests.harness.small_checkpoint import SMALL_CONFIG
 
-CONFIG = CheckpointConfig(
-    architecture="PaiNN",
-    arguments=NetworkArguments(channels=4, radial_features=5, layers=2, cutoff=4.0),
-    elements=(1, 6, 8),
-    reference_energies={"H": -10.0, "C": -50.0, "O": -100.0},
-    dtype="float32",
-    trained_on="task2",
-    protocol="from-scratch",
-    level_of_theory="GFN2-xTB",
-    training={"seed": 0},
-)
 WATER = np.array([[0.0, 0.0, 0.119], [0.0, 0.763, -0.477], [0.0, -0.763, -0.477]])
 METHANE = 0.63 * np.array([[0, 0, 0], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float64)
 
@@ -43,8 +33,8 @@ def batch_of(*names: str) -> StructureBatch:
 
 def make_checkpoint(directory: Path, architecture: Architecture = "PaiNN") -> Path:
     torch.manual_seed(3)
-    network = build_network(architecture, CONFIG.arguments, CONFIG.elements)
-    write_checkpoint(directory, dataclasses.replace(CONFIG, architecture=architecture), network_tensors(network))
+    network = build_network(architecture, SMALL_CONFIG.arguments, SMALL_CONFIG.elements)
+    write_checkpoint(directory, dataclasses.replace(SMALL_CONFIG, architecture=architecture), network_tensors(network))
     return directory
 
 
