@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 AUTO: Final = "auto"
 DEFAULT_DATASET: Final = "mini"
 DEFAULT_OUTPUT: Final = Path("results")
-TABLE_WIDTH: Final = 100
 
 _EXIT_CODES: Final = """\
 exit codes:
@@ -208,13 +207,13 @@ def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
     from rich.console import Console
 
     from harness.controls import control_gaps
-    from harness.report import report
+    from harness.report import FULL_WIDTH, report
 
     results = [run.result for run in runs]
     gaps = control_gaps(results[0].dataset.content_hash, results, output)
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=TABLE_WIDTH)
-    console.print(report(results, gaps), markup=False)
+        console = Console(highlight=False, width=FULL_WIDTH)
+    console.print(report(results, gaps, console.width), markup=False)
     for run in runs:
         console.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)

@@ -18,6 +18,18 @@ _UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
 MAX_MODEL_WIDTH: Final = 14
 _SHORT_HASH: Final = 12
 
+FULL_WIDTH: Final = 100
+"""Columns that the whole table may take."""
+_LEFT_OUT: Final = f"relative energies: in a terminal of {FULL_WIDTH} columns, and in result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Whether the table holds several models, and whether it must do with a narrow terminal."""
+
+    several: bool
+    compact: bool
+
 
 @dataclass(frozen=True, slots=True)
 class _Row:
@@ -27,25 +39,30 @@ class _Row:
     task: TaskResult
 
 
-def report(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float]) -> "RenderableType":
+def report(
+    results: Sequence[RunResult], control_gaps: Mapping[TaskName, float], width: int = FULL_WIDTH
+) -> "RenderableType":
     """One table of all results, a row for each model and task, sorted by task, and what they stand on.
 
     Args:
         results: One or more results on one data set.
         control_gaps: Gap of GFN1-xTB by task, where it is known.
+        width: Columns of the terminal. Below `FULL_WIDTH` the models stand under the tasks and relative energies
+            are left out, so that the rest fits into 80 columns.
 
     Returns:
-        Something that rich prints; it fits into 100 columns.
+        Something that rich prints.
     """
     from rich.console import Group
-    from rich.text import Text
+    from rich.text import Text  # and not str, which a console may read as markup
 
     rows = [_Row(result, result.tasks[name]) for name in TASKS for result in results if name in result.tasks]
-    several = len(results) > 1
-    table = _empty_table(several=several)
+    layout = _Layout(several=len(results) > 1, compact=width < FULL_WIDTH)
+    table = _empty_table(layout)
     for row in rows:
-        _add_task(table, row, control_gaps, several=several)
-    return Group(table, *(Text(line) for line in footer(results)))
+        _add_task(table, row, control_gaps, layout)
+    left_out = [_LEFT_OUT] if layout.compact else []
+    return Group(table, *(Text(line) for line in (*left_out, *footer(results))))
 
 
 def footer(results: Sequence[RunResult]) -> list[str]:
@@ -66,47 +83,60 @@ def footer(results: Sequence[RunResult]) -> list[str]:
     return lines
 
 
-def _empty_table(*, several: bool) -> "Table":
+def _empty_table(layout: _Layout) -> "Table":
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, highlight=False)
-    table.add_column("task", no_wrap=True)
-    if several:
+    if layout.compact:
+        table.add_column("task\nmodel" if layout.several else "task", overflow="fold", max_width=MAX_MODEL_WIDTH)
+    else:
+        table.add_column("task", no_wrap=True)
+    if layout.several and not layout.compact:
         table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
-    for header in ("ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for header in ("gap of\nGFN1-xTB", "score\n0-100", "rel. energy\nMAE ID / OOD\nmeV", "fail"):
+    headers = ["ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID", "gap of\nGFN1-xTB", "score\n0-100"]
+    if not layout.compact:
+        headers.append("rel. energy\nMAE ID / OOD\nmeV")
+    for header in (*headers, "fail"):
         table.add_column(header, justify="right", no_wrap=True)
     return table
 
 
-def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float], *, several: bool) -> None:
-    from rich.text import Text  # and not str, which a console may read as markup
-
+def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float], layout: _Layout) -> None:
     task, splits = row.task, row.task.splits
     id_energy, ood_energy = (splits[split].metrics["centred_energy_mae"] for split in ("test_id", "test_ood"))
-    cells = [
-        task.task if several else f"{task.task}\n{TASKS[task.task].title}",
+    numbers = [
         with_interval(splits["test_id"].metrics["force_mae"], MILLI, 1),
         with_interval(splits["test_ood"].metrics["force_mae"], MILLI, 1),
         with_interval(task.gap, 1.0, 2),
         f"{control_gaps[task.task]:.2f}" if task.task in control_gaps else _UNKNOWN_CONTROL,
         _number(task.score, 1.0, 1),
-        f"{_number(id_energy, MILLI, 1)} / {_number(ood_energy, MILLI, 1)}",
-        str(task.n_failed),
     ]
-    if several:
-        cells.insert(1, row.result.model.id)
-    table.add_row(*map(Text, cells))
+    energy = f"{_number(id_energy, MILLI, 1)} / {_number(ood_energy, MILLI, 1)}"
+    _add_row(table, layout, _names(row, layout), [*numbers, energy, str(task.n_failed)])
     for name in ("near", "far"):
         if name in splits:
             metrics = splits[name].metrics
             energy = f"{UNDEFINED} / {_number(metrics['centred_energy_mae'], MILLI, 1)}"
-            subset = [f"  {name}", "", with_interval(metrics["force_mae"], MILLI, 1), "", "", "", energy, ""]
-            if several:
-                subset.insert(1, "")
-            table.add_row(*map(Text, subset))
+            force = with_interval(metrics["force_mae"], MILLI, 1)
+            names = [f"  {name}"] + [""] * (len(_names(row, layout)) - 1)
+            _add_row(table, layout, names, ["", force, "", "", "", energy, ""])
+
+
+def _names(row: _Row, layout: _Layout) -> list[str]:
+    """The cells left of the numbers."""
+    task, model = row.task.task, row.result.model.id
+    if not layout.several:
+        return [f"{task}\n{TASKS[task].title}"]
+    return [f"{task}\n{model}"] if layout.compact else [task, model]
+
+
+def _add_row(table: "Table", layout: _Layout, names: Sequence[str], numbers: Sequence[str]) -> None:
+    """Adds a line; the last but one of the numbers is the relative energy."""
+    from rich.text import Text  # and not str, which a console may read as markup
+
+    shown = [*numbers[:-2], numbers[-1]] if layout.compact else numbers
+    table.add_row(*(Text(cell) for cell in (*names, *shown)))
 
 
 def with_interval(estimate: Estimate, unit: float, digits: int) -> str:

@@ -51,10 +51,10 @@ def _with_numbers(task: TaskResult, gap: float) -> TaskResult:
     )
 
 
-def text_of(results: list[RunResult], gaps: dict[str, float]) -> str:
+def text_of(results: list[RunResult], gaps: dict[str, float], width: int = 100) -> str:
     stream = io.StringIO()
-    console = Console(file=stream, width=100, highlight=False)
-    console.print(report(results, gaps), markup=False)  # type: ignore[arg-type]
+    console = Console(file=stream, width=width, highlight=False)
+    console.print(report(results, gaps, width), markup=False)  # type: ignore[arg-type]
     return stream.getvalue()
 
 
@@ -73,6 +73,16 @@ def test_the_table_fits_into_a_hundred_columns(toy_result: RunResult) -> None:
         assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
         assert "…" not in text
     assert "a-name/longer-" in two
+
+
+def test_a_narrow_terminal_loses_relative_energies_and_nothing_else(toy_result: RunResult) -> None:
+    results = [with_numbers(toy_result, "org/mace-off"), with_numbers(toy_result, "gfn1-xtb", gap=1.5)]
+    text = text_of(results, {"task1": 1.5}, width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    table = text.split("relative energies: in a terminal of 100 columns")[0]
+    for shown in ("org/mace-off", "gfn1-xtb", "1066.1", "1332.2", "1.25", "1.00–1.50", "31.4", "77.7", "near", "fail"):
+        assert shown in table
+    assert "…" not in table
 
 
 def test_several_models_share_one_table_sorted_by_task(toy_result: RunResult) -> None:
