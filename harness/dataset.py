@@ -151,18 +151,19 @@ def _pin(name: str, directory: Path, revision: str | None) -> PinnedDataset:
             "build one with `python -m dataset_builders build`"
         )
     files = [path for task in tasks for split in SPLITS for path in split_files(directory, task, split)]
-    provenance = [_provenance(path) for path in files]
+    provenance = [provenance_of(path) for path in files]
     return PinnedDataset(
         id=name,
         directory=directory,
         revision=revision,
-        content_hash=_content_hash(directory, files),
+        content_hash=content_hash(directory, files),
         edition=_agreed("edition", [edition for edition, _ in provenance], files),
         level_of_theory=_agreed("level of theory", [level for _, level in provenance], files),
     )
 
 
-def _content_hash(directory: Path, files: Sequence[Path]) -> str:
+def content_hash(directory: Path, files: Sequence[Path]) -> str:
+    """sha256 over the path relative to the folder and the sha256 of each file, in the order of the paths."""
     digest = hashlib.sha256()
     for path in sorted(files, key=lambda file: file.relative_to(directory).as_posix()):
         with path.open("rb") as stream:
@@ -171,8 +172,12 @@ def _content_hash(directory: Path, files: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _provenance(path: Path) -> tuple[str, str]:
-    """Edition and level of theory in the metadata of a file."""
+def provenance_of(path: Path) -> tuple[str, str]:
+    """Edition and level of theory in the metadata of a file, each `UNKNOWN` where it is not named.
+
+    Raises:
+        DataError: If the file is corrupt or breaks the schema.
+    """
     with open_parquet(path) as file:
         try:
             metadata = read_metadata(file.schema_arrow)

@@ -28,7 +28,6 @@ class PotentialTraits:
         trained_on: Task whose `train` split the model was trained on, where it was.
         level_of_theory: Level of the training labels, where known.
         conservative: Whether the forces are the derivative of the energy.
-        is_physics: Whether threads, not batches, are what makes it fast (no tensors on a device).
         head: Which of several readout heads answered, for a checkpoint that has more than one.
     """
 
@@ -43,7 +42,6 @@ class PotentialTraits:
     trained_on: str | None = None
     level_of_theory: str | None = None
     conservative: bool = True
-    is_physics: bool = False
     head: str | None = None
 
 

@@ -22,7 +22,6 @@ _TRAITS: Final = PotentialTraits(
     packages=("rdkit",),
     protocol="control",
     level_of_theory="MMFF94",
-    is_physics=True,
 )
 _MAX_FORCE_FIELDS: Final = 1024
 

@@ -46,7 +46,6 @@ class XtbPotential:
             packages=("tblite",),
             protocol="control",
             level_of_theory=self._method,
-            is_physics=True,
         )
 
     @property

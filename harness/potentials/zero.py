@@ -8,9 +8,7 @@ from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.device import require_cpu_and_float64
 from harness.structures import Prediction, StructureBatch
 
-_TRAITS: Final = PotentialTraits(
-    model_id="zero", family="zero", elements=None, packages=("numpy",), protocol="control", is_physics=True
-)
+_TRAITS: Final = PotentialTraits(model_id="zero", family="zero", elements=None, packages=("numpy",), protocol="control")
 
 
 class Zero:

@@ -1,6 +1,5 @@
 """Training and validation frames, packed with their neighbours; test splits cannot be read here."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from dataset_builders.errors import DataError, UsageError
-from dataset_builders.schema import read_metadata
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import TaskName
 from harness.batching import ragged_indices
 from harness.checkpoints.format import symbol_of
-from harness.dataset import PinnedDataset, split_files
+from harness.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
 from harness.potentials.neighbours import packed_neighbours
 from harness.reference_shift import count_elements
 from harness.rows import SplitRows, read_split
@@ -151,24 +148,17 @@ def pin_training_files(directory: Path, task: TaskName) -> PinnedDataset:
     must not, so the hash here is over the files of `train` and `validation` alone.
 
     Raises:
-        DataError: If a file is absent, or the files do not name one edition and one level of theory.
+        DataError: If a file is absent or corrupt, or the files do not name one edition and one level of theory.
     """
-    digest = hashlib.sha256()
-    provenance = set()
-    for split in TRAINING_SPLITS:
-        for path in split_files(directory, task, split):
-            with path.open("rb") as stream:
-                file_hash = hashlib.file_digest(stream, "sha256").hexdigest()
-            digest.update(f"{path.relative_to(directory).as_posix()}\n{file_hash}\n".encode())
-            metadata = read_metadata(pq.read_schema(path))
-            provenance.add((metadata.get("edition"), metadata.get("level_of_theory", {}).get("method")))
+    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split)]
+    provenance = {provenance_of(path) for path in files}
     edition, level_of_theory = next(iter(provenance))
-    if len(provenance) != 1 or not edition or not level_of_theory:
+    if len(provenance) != 1 or UNKNOWN in (edition, level_of_theory):
         raise DataError(
             f"the files of {task} in {directory} give {provenance} as edition and level of theory; expected one of "
             "each, in the metadata that `python -m dataset_builders build` writes"
         )
-    return PinnedDataset(str(directory), directory, None, digest.hexdigest(), edition, level_of_theory)
+    return PinnedDataset(str(directory), directory, None, content_hash(directory, files), edition, level_of_theory)
 
 
 def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> SplitRows:

@@ -304,6 +304,14 @@ def test_files_without_provenance(dataset: Path, tmp_path: Path) -> None:
         pin_training_files(tmp_path, "task2")
 
 
+def test_a_corrupt_training_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "task2").mkdir()
+    for split in ("train", "validation"):
+        (tmp_path / "task2" / f"{split}-00000-of-00001.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(DataError, match=r"train-00000-of-00001\.parquet cannot be read as Parquet"):
+        pin_training_files(tmp_path, "task2")
+
+
 def test_settings_in_the_checkpoint_are_plain(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path / "model", "--epochs", "1", "--validations", "1")
     document = json.loads((tmp_path / "model/config.json").read_text())
