@@ -4,7 +4,6 @@ A unit depends on nothing but its own record and the seed of the build. A build 
 makes the units whose files are absent and ends with the same bytes as one that was not.
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.schema import SCHEMA
 from dataset_builders.structures import FloatArray
 from dataset_builders.tasks import Task
+from dataset_builders.whole_file import whole_file
 from dataset_builders.words import Word, parse_word
 from dataset_builders.xtb import cold_singlepoint
 
@@ -151,17 +151,9 @@ def label_burst(word: Word, trajectory: TrajectoryName, burst: int, positions: F
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Writes a Parquet file so that it is either whole or absent, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            pq.write_table(table, stream, compression="zstd")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Writes a Parquet file, all of it or nothing."""
+    with whole_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
 
 
 def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:

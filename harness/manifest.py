@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.errors import DataError
 from dataset_builders.tasks import TaskName
+from dataset_builders.whole_file import write_text_whole
 from harness.result import DatasetRecord, EnvironmentRecord, ModelRecord
 
 MANIFEST_NAME: Final = "run.json"
@@ -48,10 +49,7 @@ class Manifest(BaseModel):
         Raises:
             OSError: If the folder cannot be written to.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        partial = directory / f".{MANIFEST_NAME}.partial"
-        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.replace(directory / MANIFEST_NAME)
+        write_text_whole(directory / MANIFEST_NAME, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, directory: Path) -> "Manifest":

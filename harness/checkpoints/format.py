@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from dataset_builders.errors import ModelError
+from dataset_builders.whole_file import whole_file, write_text_whole
 from harness.potentials.base import DtypeName, ProtocolName
 
 if TYPE_CHECKING:
@@ -97,18 +98,14 @@ def write_checkpoint(directory: Path, config: CheckpointConfig, tensors: "Mappin
     """
     from safetensors.torch import save_file
 
-    directory.mkdir(parents=True, exist_ok=True)
-    partial = directory / (WEIGHTS_FILE + ".partial")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
-    partial.replace(directory / WEIGHTS_FILE)
+    with whole_file(directory / WEIGHTS_FILE) as partial:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
     write_config(directory, config)
 
 
 def write_config(directory: Path, config: CheckpointConfig) -> None:
     """Writes `config.json` alone, replacing one that is there."""
-    partial = directory / (CONFIG_FILE + ".partial")
-    partial.write_text(json.dumps(config.as_document(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(directory / CONFIG_FILE)
+    write_text_whole(directory / CONFIG_FILE, json.dumps(config.as_document(), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_config(directory: Path) -> CheckpointConfig:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.units import MILLI
+from dataset_builders.whole_file import whole_file
 from harness.train.state import CurvePoint
 
 CURVE_TABLE: Final = "validation_curve.csv"
@@ -15,12 +16,10 @@ CURVE_PICTURE: Final = "validation_curve.png"
 
 def write_curve_table(directory: Path, curve: Sequence[CurvePoint]) -> None:
     """Writes every validation of a run; errors in eV/Å and eV per atom."""
-    partial = directory / (CURVE_TABLE + ".partial")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(directory / CURVE_TABLE) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [field.name for field in fields(CurvePoint)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(point) for point in curve)
-    partial.replace(directory / CURVE_TABLE)
 
 
 def draw_curve(directory: Path, curve: Sequence[CurvePoint], title: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import DataError, UsageError
+from dataset_builders.whole_file import whole_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,10 +59,9 @@ def write_state(directory: Path, run: SavedRun) -> None:
     from safetensors.torch import save_file
 
     record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "fraction": run.fraction}
-    partial = directory / (STATE_FILE + ".partial")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.tensors.items()}
-    save_file(tensors, partial, metadata={_RECORD: json.dumps(record)})
-    partial.replace(directory / STATE_FILE)
+    with whole_file(directory / STATE_FILE) as partial:
+        save_file(tensors, partial, metadata={_RECORD: json.dumps(record)})
 
 
 def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
