@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from dataset_builders.card_metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
 from dataset_builders.certificate import (
     CERTIFICATE_HEADER,
     DIVERGENCE_RADIUS,
@@ -26,24 +27,15 @@ from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
 from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
 from dataset_builders.geometries import RECIPE
+from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
 from dataset_builders.tasks import Region, Task
+from dataset_builders.whole_file import write_text_whole
 from dataset_builders.words import FRAGMENTS
 
-PRETTY_NAME: Final = "MLIP-OOD: compositional generalisation of interatomic potentials"
 LICENSE_URL: Final = "https://creativecommons.org/licenses/by/4.0/"
 
-_TAGS: Final = (
-    "chemistry",
-    "molecules",
-    "mlip",
-    "interatomic-potential",
-    "machine-learning-force-field",
-    "compositional-generalization",
-    "ood",
-)
-
-_LICENSE: Final = f"""\
+LICENSE_TEXT: Final = f"""\
 # Licence
 
 This data set is licensed under the Creative Commons Attribution 4.0 International licence (CC-BY-4.0):
@@ -62,14 +54,6 @@ _SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "wB97M-D3(BJ)/def2-TZVPPD": "Mardirossian and Head-Gordon, J. Chem. Phys. 144, 214110 (2016); "
         f"Najibi and Goerigk, J. Chem. Theory Comput. 14, 5725 (2018); {_DEF2}.",
     }
-)
-
-_SIZE_CATEGORIES: Final = (
-    (1_000, "n<1K"),
-    (10_000, "1K<n<10K"),
-    (100_000, "10K<n<100K"),
-    (1_000_000, "100K<n<1M"),
-    (10_000_000, "1M<n<10M"),
 )
 
 
@@ -99,34 +83,40 @@ def write_card(directory: Path, facts: CardFacts) -> None:
             f"{directory} does not pass its solvability certificate, so it gets no card; expected unseen OOD molecules "
             f"that training covers. See: python -m dataset_builders certify {directory}"
         )
-    (directory / "README.md").write_text(card_text(facts), encoding="utf-8")
-    (directory / "LICENSE.md").write_text(_LICENSE, encoding="utf-8")
+    text = card_text(facts, sizes_of(directory, facts.certificate))
+    write_text_whole(directory / "README.md", text)
+    write_text_whole(directory / "LICENSE.md", LICENSE_TEXT)
 
 
-def card_text(facts: CardFacts) -> str:
-    """The card as Markdown, with its YAML front matter."""
+def card_text(facts: CardFacts, sizes: Sizes) -> str:
+    """The card as Markdown, with its YAML front matter.
+
+    Args:
+        facts: What it is written from.
+        sizes: Size of each split of the folder.
+    """
     import jinja2
 
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     source = files("dataset_builders").joinpath("templates", "dataset_card.md.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(_context(facts))
+    return environment.from_string(source).render(_context(facts, sizes))
 
 
-def _context(facts: CardFacts) -> dict[str, Any]:
+def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
     certificate = facts.certificate
     summaries = certificate.summaries
     tasks = dict.fromkeys(summary.task for summary in summaries)
     methods = dict.fromkeys(summary.method for summary in summaries)
     return {
-        "front_matter": front_matter(facts),
+        "front_matter": front_matter(certificate, sizes),
         "pretty_name": PRETTY_NAME,
         "n_rows": count_rows(certificate),
         "editions": ", ".join(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries)),
         "schema_version": SCHEMA_VERSION,
         "repo_id": facts.repo_id,
-        "example_config": _example_config(certificate),
+        "example_config": example_config(certificate),
         "fragments": ", ".join(f"`{fragment}`" for fragment in FRAGMENTS),
         "task_table": markdown_table(_TASK_HEADER, [_task_row(task) for task in tasks]),
         "missing": ", ".join(certificate.missing),
@@ -148,42 +138,14 @@ def _context(facts: CardFacts) -> dict[str, Any]:
         "divergence_radius": DIVERGENCE_RADIUS,
         "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
         "notes": certificate_notes(certificate.tasks),
+        "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
         "license_url": LICENSE_URL,
         "source_url": facts.source_url,
     }
 
 
-def front_matter(facts: CardFacts) -> str:
-    """The YAML that the Hub and `datasets` read, without its delimiters."""
-    from huggingface_hub import DatasetCardData
-
-    default = facts.certificate.summaries[0].config
-    configs = []
-    for summary in facts.certificate.summaries:
-        data_files = [{"split": split, "path": f"{summary.config}/{split}-*.parquet"} for split in SPLITS]
-        config: dict[str, Any] = {"config_name": summary.config, "data_files": data_files}
-        configs.append(config | {"default": True} if summary.config == default else config)
-    data = DatasetCardData(
-        pretty_name=PRETTY_NAME,
-        license="cc-by-4.0",
-        tags=list(_TAGS),
-        size_categories=[size_category(count_rows(facts.certificate))],
-        configs=configs,
-    )
-    return str(data.to_yaml()).strip()
-
-
-def count_rows(certificate: DataSetCertificate) -> int:
-    """Rows of all configurations and splits."""
-    return sum(sum(summary.n_rows.values()) for summary in certificate.summaries)
-
-
-def size_category(n_rows: int) -> str:
-    """The Hub's size category of a number of rows."""
-    return next((name for limit, name in _SIZE_CATEGORIES if n_rows < limit), "10M<n<100M")
-
-
-def _example_config(certificate: DataSetCertificate) -> str:
+def example_config(certificate: DataSetCertificate) -> str:
+    """The configuration that examples load."""
     names = [summary.config for summary in certificate.summaries]
     return "task3" if "task3" in names else names[0]
 
@@ -205,6 +167,22 @@ def _region_text(region: Region) -> str:
 
 def _edition_rows() -> list[tuple[str, ...]]:
     return [(name, *(f"{getattr(edition, split):,}" for split in SPLITS)) for name, edition in EDITIONS.items()]
+
+
+_LEADERBOARD_HEADER: Final = ("id", "split", "unit", "better", "meaning")
+
+
+def _leaderboard_rows() -> list[tuple[str, ...]]:
+    return [
+        (
+            f"`{leaderboard_id('CONFIG', number)}`",
+            number.split,
+            number.unit or "-",
+            "higher" if number.higher_is_better else "lower",
+            number.meaning,
+        )
+        for number in NUMBERS
+    ]
 
 
 def _provenance_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:

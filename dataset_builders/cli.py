@@ -1,4 +1,4 @@
-"""The command line: `python -m dataset_builders build | certify | path`."""
+"""The command line: `python -m dataset_builders build | certify | publish | path`."""
 
 import argparse
 import os
@@ -18,10 +18,10 @@ _EXIT_CODES: Final = """\
 exit codes:
   0  done
   1  unexpected error (please report it)
-  2  usage: unknown task, edition or option value
+  2  usage: unknown task, edition, option value, or a tag that is taken
   3  data: absent, corrupt or uncertified data
   5  incomplete: a molecule failed; finished work is kept
-  6  environment: a missing package or an unwritable folder
+  6  environment: a missing package, an unwritable folder, no login or no access to the Hub
   130  interrupted; the same command goes on from finished work
 """
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dataset_builders",
-        description="Build and certify the data set of compositional generalisation.",
+        description="Build, certify and publish the data set of compositional generalisation.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -64,9 +64,31 @@ def _parser() -> argparse.ArgumentParser:
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
     certify.set_defaults(run=_certify)
+    _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
+
+
+def _add_publish(publish: argparse.ArgumentParser) -> None:
+    publish.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`; certified first")
+    publish.add_argument("repo_id", metavar="ORG/NAME", help="data-set repo on the Hub; made if it is not there")
+    publish.add_argument(
+        "--revision-tag", metavar="TAG", help="tag of the commit, such as v1.0; one that is published never moves"
+    )
+    publish.add_argument("--private", action="store_true", help="make the repo private, if it is made")
+    publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of changing the repo")
+    publish.add_argument(
+        "--dry-run", action="store_true", help="print which files would be added, changed and removed; write nothing"
+    )
+    publish.add_argument("--source-url", metavar="URL", help="where the source code lives, for the card")
+    publish.add_argument(
+        "--evaluation-framework",
+        metavar="NAME",
+        help="the benchmark's name in `eval.yaml`. The Hub keeps a list of names and refuses a file with any other, so "
+        "ask its staff to add yours before you give it here (default: what the repo has, else none)",
+    )
+    publish.set_defaults(run=_publish)
 
 
 def _build(arguments: argparse.Namespace) -> int:
@@ -90,10 +112,29 @@ def _build(arguments: argparse.Namespace) -> int:
 def _certify(arguments: argparse.Namespace) -> int:
     from dataset_builders.certify import certify
 
-    directory = MINI_DIRECTORY if str(arguments.directory) == "mini" else arguments.directory
-    report = certify(directory)
+    report = certify(_folder(arguments.directory))
     print(report.text())
     return 0 if report.ok else CertificateError.exit_code
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from dataset_builders.publish import PublishRequest, plan_publication, publish
+
+    request = PublishRequest(
+        directory=_folder(arguments.directory),
+        repo_id=arguments.repo_id,
+        tag=arguments.revision_tag,
+        private=arguments.private,
+        create_pr=arguments.create_pr,
+        source_url=arguments.source_url,
+        evaluation_framework=arguments.evaluation_framework,
+    )
+    print(plan_publication(request).text() if arguments.dry_run else publish(request).text())
+    return 0
+
+
+def _folder(directory: Path) -> Path:
+    return MINI_DIRECTORY if str(directory) == "mini" else directory
 
 
 def _path(_: argparse.Namespace) -> int:

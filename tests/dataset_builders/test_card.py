@@ -3,11 +3,13 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
-from dataset_builders.card import CardFacts, card_text, count_rows, size_category, write_card
+from dataset_builders.build import HUB_ID
+from dataset_builders.card import LICENSE_TEXT, CardFacts, card_text, write_card
+from dataset_builders.card_metadata import SplitSize, sizes_of
 from dataset_builders.certificate import Coverage, DataSetCertificate, TaskCertificate
 from dataset_builders.certify import certify
+from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.errors import CertificateError
 from dataset_builders.schema import COLUMNS
 from tests.dataset_builders.synthetic_folder import write_folder
@@ -21,29 +23,6 @@ def published(tmp_path_factory):
     return folder
 
 
-def front_matter_of(text):
-    return yaml.safe_load(text.split("---\n")[1])
-
-
-def test_front_matter(published):
-    data = front_matter_of((published / "README.md").read_text())
-    assert data["license"] == "cc-by-4.0"
-    assert data["size_categories"] == ["n<1K"]
-    assert {"chemistry", "molecules", "mlip", "compositional-generalization", "ood"} <= set(data["tags"])
-    (config,) = data["configs"]
-    assert (config["config_name"], config["default"]) == ("task2", True)
-    assert {"split": "test_ood", "path": "task2/test_ood-*.parquet"} in config["data_files"]
-
-
-def test_the_default_is_task1():
-    from tests.dataset_builders.test_certificate import certificate_of
-
-    facts = CardFacts("someone/some-data", all_tasks(certificate_of))
-    configs = front_matter_of(card_text(facts))["configs"]
-    assert [each["config_name"] for each in configs] == ["task1", "task2", "task3", "task4"]
-    assert [each.get("default", False) for each in configs] == [True, False, False, False]
-
-
 def all_tasks(certificate_of):
     from dataset_builders.certificate import ConfigSummary
     from dataset_builders.editions import SPLITS
@@ -55,12 +34,17 @@ def all_tasks(certificate_of):
     return DataSetCertificate(summaries, tuple(certificate_of(name) for name in TASKS), ())
 
 
+def sizes_of_all():
+    from dataset_builders.editions import SPLITS
+    from dataset_builders.tasks import TASKS
+
+    return {name: dict.fromkeys(SPLITS, SplitSize(1000, 10)) for name in TASKS}
+
+
 def test_the_card_says_what_the_certificate_says():
     from tests.dataset_builders.test_certificate import certificate_of
 
-    certificate = all_tasks(certificate_of)
-    assert count_rows(certificate) == 4800
-    text = card_text(CardFacts("someone/some-data", certificate))
+    text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
     assert "| task3 | 42 | 30 | 0 | 30/30 | 18/30 | 15/30 | 15/15 | 0.13 |" in text
     assert "| task4 | 48 | 16 | 0 | 16/16 | 16/16 | 0/16 | - | 0.19 |" in text
     assert "4,800 rows" in text
@@ -84,9 +68,24 @@ def test_what_is_missing_and_where_the_source_is(published):
 
 
 def test_the_same_folder_gets_the_same_card(published):
-    facts = certify(published).card_facts("someone/some-data")
-    assert card_text(facts) == card_text(facts)
-    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", card_text(facts))
+    report = certify(published)
+    facts = report.card_facts("someone/some-data")
+    text = card_text(facts, sizes_of(published, report.certificate))
+    assert card_text(facts, sizes_of(published, report.certificate)) == text
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
+
+
+def test_the_card_of_the_embedded_edition_is_what_the_code_writes():
+    facts = certify(MINI_DIRECTORY).card_facts(HUB_ID)
+    text = card_text(facts, sizes_of(MINI_DIRECTORY, facts.certificate))
+    assert (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8") == text
+    assert (MINI_DIRECTORY / "LICENSE.md").read_text(encoding="utf-8") == LICENSE_TEXT
+
+
+def test_the_numbers_of_the_leaderboard_stand_on_the_card(published):
+    text = (published / "README.md").read_text()
+    assert re.search(r"^\| `CONFIG_score` \| test_ood \| - \| higher \| 0 to 100", text, re.MULTILINE)
+    assert re.search(r"^\| `CONFIG_id_force_mae` \| test_id \| meV/Å \| lower \| MAE", text, re.MULTILINE)
 
 
 def test_licence(published):
@@ -98,14 +97,6 @@ def test_no_card_without_a_passed_certificate(tmp_path):
     with pytest.raises(CertificateError, match=r"does not pass its solvability certificate"):
         write_card(tmp_path, CardFacts("someone/some-data", DataSetCertificate((), (failing,), ())))
     assert not (tmp_path / "README.md").exists()
-
-
-@pytest.mark.parametrize(
-    ("n_rows", "category"),
-    [(999, "n<1K"), (1_000, "1K<n<10K"), (99_999, "10K<n<100K"), (610_000, "100K<n<1M"), (20_000_000, "10M<n<100M")],
-)
-def test_size_categories(n_rows, category):
-    assert size_category(n_rows) == category
 
 
 def test_the_examples_on_the_card_run(published, tmp_path):

@@ -1,6 +1,7 @@
 import pytest
 
 from dataset_builders.cli import main
+from tests.dataset_builders.synthetic_folder import path_of, write_folder
 
 
 def error_of(capsys, *arguments):
@@ -34,3 +35,40 @@ def test_path_prints_the_embedded_edition(capsys):
 
     assert main(["path"]) == 0
     assert (Path(capsys.readouterr().out.strip()) / "task1").is_dir()
+
+
+def test_publish_says_where_it_is(hub, no_waiting, tmp_path, capsys):
+    hub.add_user("ann", orgs={"compgen": "write"})
+    hub.log_in("ann")
+    folder = str(write_folder(tmp_path / "out"))
+    assert main(["publish", folder, "compgen/small", "--revision-tag", "v1.0"]) == 0
+    assert capsys.readouterr().out.endswith("python -m harness --model MODEL --dataset compgen/small@v1.0\n")
+    assert main(["publish", folder, "compgen/small", "--revision-tag", "v1.0", "--dry-run"]) == 0
+    assert "holds these files already: no new commit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("nowhere", "org/name"), 3, "nowhere is not a folder"),
+        (("mini", "name"), 2, "'name' is not an id on the Hub; expected ORG/NAME"),
+        (("mini", "org/name", "--revision-tag", "v 1"), 2, "--revision-tag 'v 1' is no name for a tag"),
+        (("mini", "org/name", "--revision-tag", "v1", "--create-pr"), 2, "set it after merging"),
+    ],
+)
+def test_publish_refuses_what_it_cannot_do(arguments, code, message, capsys):
+    found, error = error_of(capsys, "publish", "--dry-run", *arguments)
+    assert found == code
+    assert message in error
+
+
+def test_publish_shows_the_report_of_an_uncertified_folder(hub, tmp_path, capsys):
+    folder = write_folder(tmp_path / "out")
+    path_of(folder, "task2", "test_id").unlink()
+    hub.add_user("ann")
+    hub.log_in("ann")
+    code, error = error_of(capsys, "publish", str(folder), "ann/small")
+    assert code == 3
+    assert "no file of test_id" in error
+    assert "NOT certified" in error
+    assert hub.log == []

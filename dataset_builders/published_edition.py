@@ -1,0 +1,117 @@
+"""What a certified data-set folder puts on the Hub: Parquet files, card, licence and `eval.yaml`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.card import LICENSE_TEXT, card_text, example_config
+from dataset_builders.card_metadata import count_rows, sizes_of, with_keys_of_others
+from dataset_builders.certificate import DataSetCertificate
+from dataset_builders.certify import certify
+from dataset_builders.checks import LEVELS
+from dataset_builders.editions import SPLITS
+from dataset_builders.errors import CertificateError, DataError
+from dataset_builders.eval_yaml import EVAL_FILE, eval_yaml, evaluation_framework_of
+from dataset_builders.hub import Message, Repo
+from dataset_builders.repo_difference import Content, Difference, difference, files_at, text_at
+from dataset_builders.tasks import TASKS
+
+README: Final = "README.md"
+LICENSE: Final = "LICENSE.md"
+
+_LAYOUT: Final = re.compile(
+    rf"(?:{'|'.join(TASKS)})(?:-(?:{'|'.join(filter(None, LEVELS))}))?/(?:{'|'.join(SPLITS)})-[^/]*\.parquet"
+)
+"""The Parquet files of a data set: those alone may be removed from a repo."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedEdition:
+    """What a certified folder publishes.
+
+    Attributes:
+        parquet: Its Parquet files by path in the repo.
+        card: The card.
+        configs: Its configurations.
+        evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
+        example: The configuration that examples load.
+        message: What the commit says.
+    """
+
+    parquet: Mapping[str, Path]
+    card: str
+    configs: tuple[str, ...]
+    evaluation_framework: str | None
+    example: str
+    message: Message
+
+    def difference_at(self, repo: Repo, commit: str | None) -> Difference:
+        """How it differs from what a repo holds at a commit; from nothing where that is `None`."""
+        present = files_at(repo, commit) if commit else {}
+        card, framework = self.card, self.evaluation_framework
+        if commit and README in present:
+            card = with_keys_of_others(card, text_at(repo, commit, README))
+        if commit and EVAL_FILE in present and framework is None:
+            framework = evaluation_framework_of(text_at(repo, commit, EVAL_FILE))
+        files: dict[str, Content] = {
+            README: card.encode(),
+            EVAL_FILE: eval_yaml(self.configs, framework).encode(),
+            LICENSE: LICENSE_TEXT.encode(),
+            **self.parquet,
+        }
+        return difference(files, present, is_ours=lambda path: _LAYOUT.fullmatch(path) is not None)
+
+
+def certified_edition(
+    directory: Path, repo_id: str, source_url: str | None = None, evaluation_framework: str | None = None
+) -> PublishedEdition:
+    """What a folder publishes, after its certificate was computed anew.
+
+    Args:
+        directory: The data-set folder.
+        repo_id: Where it is published, for the examples on the card.
+        source_url: Where the code that made it lives, for the card.
+        evaluation_framework: For `eval.yaml`, a value of the Hub's own list; `None` keeps what the repo names.
+
+    Raises:
+        CertificateError: If it does not pass; the message holds the report.
+        DataError: If the folder cannot be read, or holds Parquet files that its card would not name.
+    """
+    report = certify(directory)
+    if not report.ok:
+        raise CertificateError(f"{directory} is not certified, so nothing was published:\n{report.text()}")
+    certificate = report.certificate
+    configs = tuple(summary.config for summary in certificate.summaries)
+    parquet = _parquet_files(directory, configs)
+    return PublishedEdition(
+        parquet=parquet,
+        card=card_text(report.card_facts(repo_id, source_url), sizes_of(directory, certificate)),
+        configs=configs,
+        evaluation_framework=evaluation_framework,
+        example=example_config(certificate),
+        message=_message(certificate),
+    )
+
+
+def _parquet_files(directory: Path, configs: Sequence[str]) -> dict[str, Path]:
+    files = {
+        f"{config}/{path.name}": path for config in configs for path in sorted((directory / config).glob("*.parquet"))
+    }
+    for name in files:
+        if not _LAYOUT.fullmatch(name):
+            raise DataError(
+                f"{directory / name} has a name that no reader looks for; expected SPLIT-*.parquet: rename it"
+            )
+    return files
+
+
+def _message(certificate: DataSetCertificate) -> Message:
+    summaries = certificate.summaries
+    editions = ", ".join(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries))
+    configs = ", ".join(summary.config for summary in summaries)
+    return Message(
+        f"Publish edition {editions} ({configs})",
+        f"{count_rows(certificate):,} rows, certified. Check them with `python -m dataset_builders certify DIR`.",
+    )
