@@ -8,7 +8,7 @@ and what the Hub holds.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,9 @@ from dataset_builders.tasks import TASKS, TaskName
 MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
 """Edition or level of theory that the files do not name."""
+
+DATA_FILES: Final = tuple(f"{task}/{split}-*.parquet" for task in TASKS for split in SPLITS)
+"""Glob patterns of the files that are the data set, which its content hash is over."""
 
 _HUB_ID: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 _PART: Final = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
@@ -79,8 +82,7 @@ def open_dataset(text: str) -> PinnedDataset:
     if hub_id and not text.startswith("."):
         from harness.hub import fetch_snapshot
 
-        patterns = [f"{task}/{split}-*.parquet" for task in TASKS for split in SPLITS]
-        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *patterns])
+        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *DATA_FILES])
         return _pin(hub_id["repo"], directory, commit)
     if Path(text).exists():
         raise UsageError(f"data set {text!r} is a file; expected the folder that holds task1, task2, ...")
@@ -164,11 +166,18 @@ def _pin(name: str, directory: Path, revision: str | None) -> PinnedDataset:
 
 def content_hash(directory: Path, files: Sequence[Path]) -> str:
     """sha256 over the path relative to the folder and the sha256 of each file, in the order of the paths."""
-    digest = hashlib.sha256()
-    for path in sorted(files, key=lambda file: file.relative_to(directory).as_posix()):
+    hashes = {}
+    for path in files:
         with path.open("rb") as stream:
-            file_hash = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(directory).as_posix()}\n{file_hash}\n".encode())
+            hashes[path.relative_to(directory).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return hash_of_hashes(hashes)
+
+
+def hash_of_hashes(hashes: Mapping[str, str]) -> str:
+    """The content hash of files whose own sha256 are known, by path in the data set."""
+    digest = hashlib.sha256()
+    for path, file_hash in sorted(hashes.items()):
+        digest.update(f"{path}\n{file_hash}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,15 +1,39 @@
-"""Brings the files of a data-set repo from the Hub, at one commit."""
+"""Brings the files of a repo from the Hub, at one commit."""
 
-import contextlib
+import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.errors import DataError, SetupError, UsageError
+from dataset_builders.errors import ModelError, SetupError
+from dataset_builders.hub import Repo, explained, retried
+from harness.potentials.pickles import sha256_of
 
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-_LOCAL_WAYS: Final = "use `--dataset mini`, which needs no network, or a folder that holds a copy"
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+"""A full commit hash."""
+
+TIMEOUT_SECONDS: Final = 30.0
+"""How long the Hub may take to answer; the client itself would wait for ever."""
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a repo at a commit.
+
+    Attributes:
+        repo: The repo.
+        commit: The commit hash.
+        sha256: By path in the repo, what the Hub says that the sha256 of a file is; `None` for a file that
+            does not lie in large-file storage, of which it says none.
+    """
+
+    repo: Repo
+    commit: str
+    sha256: Mapping[str, str | None]
 
 
 def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) -> tuple[Path, str]:
@@ -30,67 +54,115 @@ def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) 
         DataError: If there is no such repo (or it is private and not yours), or no such revision.
         SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
 
-    with _explained(repo_id, revision):
-        if revision and _COMMIT.fullmatch(revision):
+    repo = Repo(repo_id, "dataset")
+    other_ways = f"; there is no folder {repo_id!r} here either, and `--dataset mini` needs no network"
+    with explained(repo, revision, other_ways):
+        if revision and COMMIT.fullmatch(revision):
             commit = revision
         else:
-            found = HfApi().dataset_info(repo_id, revision=revision).sha
-            if found is None:
-                raise SetupError(f"the Hub named no commit for data set {repo_id}; pin one: {repo_id}@COMMIT")
-            commit = found
-        directory = snapshot_download(repo_id, repo_type="dataset", revision=commit, allow_patterns=list(patterns))
-    return Path(directory), commit
+            info = retried(lambda: HfApi().dataset_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS))
+            commit = _named_commit(repo, info.sha)
+        return _download(repo, commit, patterns), commit
 
 
-@contextlib.contextmanager
-def _explained(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Turns what the client raises into an error that says what to do."""
-    from huggingface_hub import errors
+def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listing:
+    """Lists a model repo, without downloading any file.
 
-    unreachable = f"{repo_id} cannot be had from the Hub"
+    Offline (`HF_HUB_OFFLINE=1`), a full commit hash whose files were downloaded before is listed from the cache.
+
+    Args:
+        repo: The repo.
+        revision: Branch, tag or commit; `None` for the default branch.
+        other_ways: What else a user can do if the Hub cannot be had.
+
+    Raises:
+        UsageError: If the id is not one that the Hub could hold.
+        DataError: If there is no such repo (or it is private and not yours), or no such revision.
+        SetupError: If the Hub cannot be reached or refuses access, or the commit is not in the cache.
+    """
+    from huggingface_hub import HfApi, is_offline_mode
+
+    with explained(repo, revision, other_ways):
+        if revision and COMMIT.fullmatch(revision) and is_offline_mode():
+            return _list_cached(repo, revision)
+        info = retried(
+            lambda: HfApi().model_info(repo.id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
+        )
+        sha256 = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
+        return Listing(repo, _named_commit(repo, info.sha), sha256)
+
+
+def fetch_files(listing: Listing, names: Sequence[str], other_ways: str = "") -> Path:
+    """Downloads files of a repo, or finds them in the local cache, and checks that they are whole.
+
+    Args:
+        listing: The repo at a commit.
+        names: Paths in the repo.
+        other_ways: What else a user can do if the Hub cannot be had.
+
+    Returns:
+        The local folder that holds them.
+
+    Raises:
+        ModelError: If a file is not the one that the Hub describes.
+        DataError: If a file is not there.
+        SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
+    """
+    with explained(listing.repo, listing.commit, other_ways):
+        directory = _download(listing.repo, listing.commit, [glob.escape(name) for name in names])
+    for name in names:
+        _require_whole(directory / name, listing.sha256[name])
+    return directory
+
+
+def _named_commit(repo: Repo, commit: str | None) -> str:
+    if commit is None:
+        raise SetupError(f"the Hub named no commit for {repo}; pin one: {repo.id}@COMMIT")
+    return commit
+
+
+def _download(repo: Repo, commit: str, patterns: Sequence[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        retried(lambda: snapshot_download(repo.id, repo_type=repo.kind, revision=commit, allow_patterns=list(patterns)))
+    )
+
+
+def _list_cached(repo: Repo, commit: str) -> Listing:
+    """The listing that an earlier download of the same commit left in the cache."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
     try:
-        yield
-    except errors.HFValidationError as cause:
-        raise UsageError(f"{repo_id!r} is not a data-set id ({_first_line(cause)}); expected org/name") from cause
-    except errors.GatedRepoError as cause:
+        files = get_cached_repo_tree(repo.id, repo_type=repo.kind, revision=commit)
+    except CachedRepoTreeNotFoundError as cause:
         raise SetupError(
-            f"data set {repo_id} is gated; accept its conditions at https://huggingface.co/datasets/{repo_id}, "
-            "then log in with `hf auth login` or set HF_TOKEN"
+            f"{repo} at {commit} is not in the cache, and HF_HUB_OFFLINE is set; unset it to download the model"
         ) from cause
-    except errors.RevisionNotFoundError as cause:
-        raise DataError(
-            f"data set {repo_id} has no revision {revision!r}; "
-            f"its branches, tags and commits: https://huggingface.co/datasets/{repo_id}/commits"
-        ) from cause
-    except errors.RepositoryNotFoundError as cause:
-        raise DataError(
-            f"there is no folder {repo_id!r} here and no data set of that id on the Hub that you may read; "
-            "check the spelling, or log in with `hf auth login` if it is private"
-        ) from cause
-    except errors.OfflineModeIsEnabled as cause:
-        raise SetupError(
-            f"{unreachable}: HF_HUB_OFFLINE is set. Unset it, pin a commit that is in the cache "
-            f"({repo_id}@COMMIT), or {_LOCAL_WAYS}"
-        ) from cause
-    except errors.LocalEntryNotFoundError as cause:
-        raise SetupError(
-            f"{unreachable} and the local cache does not hold all its files ({_first_line(cause)}); "
-            f"connect to the network, or {_LOCAL_WAYS}"
-        ) from cause
-    # The client raises its HTTP library's own errors and re-exports their root, whichever library that is.
-    except errors.HTTPError as cause:  # type: ignore[attr-defined]
-        raise SetupError(
-            f"{unreachable}: {_first_line(cause)}. Check the network and try again, or {_LOCAL_WAYS}"
-        ) from cause
-    except OSError as cause:
-        raise SetupError(
-            f"{unreachable}: {_first_line(cause)}. Check the network and that the cache folder "
-            "(HF_HOME) can be written and is not full"
-        ) from cause
+    return Listing(repo, commit, {file.path: _sha256_of_blob(repo, commit, file.path) for file in files})
 
 
-def _first_line(cause: Exception) -> str:
-    lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
+def _sha256_of_blob(repo: Repo, commit: str, name: str) -> str | None:
+    """What the Hub said that the sha256 of a cached file is, which the cache keeps as the name that it links to."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repo.id, name, repo_type=repo.kind, revision=commit)
+    if not isinstance(path, str) or not Path(path).is_symlink():
+        return None
+    blob = Path(path).readlink().name
+    return blob if _SHA256.fullmatch(blob) else None
+
+
+def _require_whole(path: Path, stated: str | None) -> None:
+    """Checks a file against the hash that the Hub states; the client itself compares sizes only."""
+    if stated is None:
+        return
+    found = sha256_of(path)
+    if found != stated:
+        raise ModelError(
+            f"{path.name} is corrupt: its sha256 is {found}, but the Hub states {stated}. "
+            f"Delete {path.resolve()} and run again, which downloads it anew"
+        )

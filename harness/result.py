@@ -1,10 +1,8 @@
 """The file that one evaluation leaves behind: schema-versioned JSON, checked when written and when read."""
 
-import contextlib
 import json
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -14,9 +12,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 from dataset_builders.editions import SplitName
 from dataset_builders.errors import DataError, SetupError
 from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.whole_file import write_text_whole
 from harness.potentials.base import DtypeName, ProtocolName
 
 RESULT_SCHEMA_VERSION: Final = "1.0"
+RESULT_NAME: Final = "result.json"
 
 PartName = Literal["test_id", "test_ood", "near", "far"]
 """What metrics are given for: the two test splits, and the two subsets of `test_ood` where it has them."""
@@ -312,16 +312,9 @@ class RunResult(_Record):
         """
         document = self.model_dump(mode="json")
         text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-        # Beside the target, since a file is replaced in one step only within one file system.
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_text_whole(path, text)
         except OSError as error:
-            # The cause is what must be told, even where the remains cannot be removed.
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
             raise SetupError(
                 f"cannot write the result {path}: {error}; expected a folder that can be written to, with space left"
             ) from error
@@ -350,6 +343,18 @@ class RunResult(_Record):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise DataError(f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {error}") from error
+
+
+def load_results(runs: Iterable[Path]) -> list[RunResult]:
+    """Reads the results of runs.
+
+    Args:
+        runs: Run folders, or result files.
+
+    Raises:
+        DataError: If a result is absent, unreadable, of another schema version, or not a result.
+    """
+    return [RunResult.load(run / RESULT_NAME if run.is_dir() else run) for run in runs]
 
 
 def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:

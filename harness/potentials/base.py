@@ -8,6 +8,9 @@ from harness.structures import Prediction, StructureBatch
 
 DtypeName = Literal["float32", "float64"]
 ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
+Isolation = Literal["auto", "always", "never"]
+"""Whether a potential computes in a process of its own. `auto`: where its checkpoint can run code, or where its
+family has an environment of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,7 @@ class PotentialTraits:
     """What is known of a potential before it computes anything.
 
     Attributes:
-        model_id: What the user asked for: a name, path or Hub id.
+        model_id: What the user asked for: a name, a path, or a Hub id without its revision.
         family: Name of the adapter.
         elements: Atomic numbers that the model has parameters for; `None` where it takes any.
         files: sha256 of each file that the model was read from, by file name; empty for a method
@@ -29,6 +32,8 @@ class PotentialTraits:
         level_of_theory: Level of the training labels, where known.
         conservative: Whether the forces are the derivative of the energy.
         head: Which of several readout heads answered, for a checkpoint that has more than one.
+        revision: Commit on the Hub, where the model came from there.
+        versions: Versions of the packages, where they are those of another interpreter than this one.
     """
 
     model_id: str
@@ -43,6 +48,8 @@ class PotentialTraits:
     level_of_theory: str | None = None
     conservative: bool = True
     head: str | None = None
+    revision: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class Potential(Protocol):

@@ -6,71 +6,96 @@ knows which family it needs.
 
 import importlib
 import importlib.util
-import json
-import re
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.errors import MissingPackageError, ModelError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
 from harness.structures import Prediction, StructureBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A family of potentials.
-
-    Attributes:
-        name: Of the family; what `family` says in the config.json of a checkpoint of ours.
-        module: The adapter, which has `load(source, options) -> Potential`; `source` is one of `methods`,
-            or the path of a checkpoint.
-        package: What the adapter imports and cannot do without.
-        extra: The extra that installs the package, where a plain installation lacks it.
-        methods: Names that need no checkpoint.
-        suffixes: Endings of the family's own checkpoint files.
-        in_config: Whether it reads directories of our own format.
-    """
-
-    name: str
-    module: str
-    package: str
-    extra: str | None = None
-    methods: tuple[str, ...] = ()
-    suffixes: tuple[str, ...] = ()
-    in_config: bool = False
-
 
 FAMILIES: Final = (
     Family("xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb")),
     Family("mmff94", "harness.potentials.mmff94", "rdkit", methods=("mmff94",)),
     Family("zero", "harness.potentials.zero", "numpy", methods=("zero",)),
-    Family("mace", "harness.potentials.mace", "mace", extra="mace", suffixes=(".model",)),
-    Family("graph-pes", "harness.potentials.graph_pes", "graph_pes", extra="graph-pes", in_config=True),
+    Family(
+        "mace",
+        "harness.potentials.mace",
+        "mace",
+        extra="mace",
+        files=("*.model",),
+        is_pickled=True,
+        library_names=("mace", "mace-torch"),
+        tags=("mace", "mace-torch"),
+    ),
+    Family(
+        "torchani",
+        "harness.potentials.torchani",
+        "torchani",
+        extra="torchani",
+        files=("ani2x_state_dict.pt", "ani1x_state_dict.pt", "ani1ccx_state_dict.pt"),
+        library_names=("torchani",),
+        tags=("torchani",),
+    ),
+    Family(
+        "aimnet2",
+        "harness.potentials.aimnet2",
+        "aimnet",
+        extra="aimnet2",
+        folder=("config.json", "ensemble_0.safetensors"),
+        library_names=("aimnet",),
+        tags=("aimnet2",),
+    ),
+    Family("chgnet", "harness.potentials.chgnet", "chgnet", extra="chgnet", methods=("chgnet", "chgnet-r2scan")),
+    Family(
+        "sevennet",
+        "harness.potentials.sevennet",
+        "sevenn",
+        methods=("7net-0", "7net-l3i5", "7net-mf-0"),
+        files=("*.pth",),
+        library_names=("sevenn", "sevennet"),
+        tags=("sevennet",),
+        is_pickled=True,
+    ),
+    Family(
+        "graph-pes",
+        "harness.potentials.graph_pes",
+        "graph_pes",
+        extra="graph-pes",
+        folder=("config.json", "model.safetensors"),
+        in_config=True,
+    ),
 )
 
 REFERENCE: Final = "reference"
 REFERENCE_DIRECTORY: Final = Path(__file__).resolve().parent.parent / "checkpoints" / "reference"
 """The checkpoint that comes with the package."""
 
-CHECKPOINT_FORMAT: Final = "mlip-ood-checkpoint"
-CONFIG_NAME: Final = "config.json"
-_CHECKPOINT_SUFFIXES: Final = (".json", ".safetensors")
+MOST_FILES: Final = 10_000
+"""How many files of a folder are looked at."""
+
+_LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ModelSource:
     """What a model string stands for.
 
     Attributes:
-        model: The string, as the user wrote it.
+        model_id: What results call the model: a name or path as the user wrote it, or a Hub id without its
+            revision.
         family: The family that reads it.
-        path: The checkpoint, or `None` for a method without one.
+        path: The checkpoint on this machine, or `None` for a method without one.
+        revision: Commit on the Hub, where it came from there.
     """
 
-    model: str
+    model_id: str
     family: Family
     path: Path | None
+    revision: str | None = None
 
 
 def known_names() -> tuple[str, ...]:
@@ -78,71 +103,95 @@ def known_names() -> tuple[str, ...]:
     return (*(method for family in FAMILIES for method in family.methods), REFERENCE)
 
 
-def identify(model: str) -> Identity:
-    """Finds the family of a model, without importing it.
+def readers() -> dict[str, Family]:
+    """The families that read checkpoints, by name."""
+    return {family.name: family for family in FAMILIES if family.needs}
+
+
+def find_family(name: str) -> Family:
+    """The family of a name that the user gave.
+
+    Raises:
+        UsageError: If there is none of that name, or it reads no checkpoints.
+    """
+    known = readers()
+    if name not in known:
+        raise UsageError(f"no family {name!r} reads checkpoints; families that do: {' '.join(known)}")
+    return known[name]
+
+
+def is_local(model: str) -> bool:
+    """Whether a model string is a known name or an existing path.
+
+    Raises:
+        UsageError: If it cannot be looked for, being too long for the system.
+    """
+    if model in known_names():
+        return True
+    try:
+        return bool(model) and Path(model).exists()
+    except OSError as cause:
+        raise UsageError(f"cannot look for {model!r}: {cause}; give the path of a checkpoint") from cause
+
+
+def identify(model: str, family: str | None = None) -> ModelSource:
+    """Finds the family of a known name or a local checkpoint, without importing it.
 
     A known name comes before a file of that name in the working directory; write `./zero` for the file.
 
     Args:
         model: A known name, or the path of a checkpoint.
+        family: The family of the checkpoint, where its files do not tell it; a known name has its own.
 
     Raises:
-        UsageError: If the string is neither a known name nor an existing path.
-        ModelError: If the path is no checkpoint of a known family.
+        UsageError: If the string is neither a known name nor an existing path, or there is no such family.
+        ModelError: If the path is no checkpoint of a known family, or more than one.
     """
-    for family in FAMILIES:
-        if model in family.methods:
-            return Identity(model, family, None)
+    named = None if family is None else find_family(family)
+    for known in FAMILIES:
+        if model in known.methods:
+            return ModelSource(model, known, None)
     if model == REFERENCE:
         if not REFERENCE_DIRECTORY.is_dir():
             raise ModelError(f"this installation lacks the reference checkpoint at {REFERENCE_DIRECTORY}; reinstall it")
-        return Identity(model, _family_of_directory(REFERENCE_DIRECTORY), REFERENCE_DIRECTORY)
-    path = Path(model)
-    try:
-        is_there = bool(model) and path.exists()
-    except OSError as cause:
-        raise UsageError(f"cannot look for {model!r}: {cause}; give the path of a checkpoint") from cause
-    if not is_there:
+        return _source(model, REFERENCE_DIRECTORY, find_checkpoint(_files_below(REFERENCE_DIRECTORY), FAMILIES))
+    if not is_local(model):
         raise _absent(model)
+    path = Path(model)
     if path.is_dir():
-        return Identity(model, _family_of_directory(path), path)
-    for family in FAMILIES:
-        if path.suffix in family.suffixes:
-            return Identity(model, family, path)
-    if path.suffix in _CHECKPOINT_SUFFIXES:
-        return Identity(model, _family_of_directory(path.parent), path.parent)
-    suffixes = " ".join(suffix for family in FAMILIES for suffix in family.suffixes)
-    ending = f"ends in {path.suffix!r}" if path.suffix else "has no suffix"
-    raise ModelError(
-        f"{model} {ending}, which is no known checkpoint; "
-        f"expected a file ending in {suffixes}, or a directory with a {CONFIG_NAME}"
-    )
+        return _source(model, path, find_checkpoint(_files_below(path), FAMILIES, named))
+    beside = _files_beside(path)
+    return _source(model, path.parent, find_checkpoint(beside, FAMILIES, named, path.name))
 
 
-def load_potential(model: str, options: LoadOptions) -> Potential:
-    """Loads the potential that a name or path stands for.
+def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
+    """Loads a potential.
 
     Args:
-        model: A known name, or the path of a checkpoint.
+        model: A known name or the path of a checkpoint, or what `harness.models.resolve_model` found.
         options: Device, precision, trust and threads.
 
     Returns:
-        The potential, whose `traits.model_id` is `model`.
+        The potential, whose traits have the model id and the revision of the source.
 
     Raises:
         UsageError: If the model is unknown, or does not offer what the options ask for.
         ModelError: If the checkpoint cannot be loaded.
         MissingPackageError: If the package of its family is not installed.
     """
-    identity = identify(model)
-    family = identity.family
+    source = identify(model) if isinstance(model, str) else model
+    family = source.family
     if family.extra is not None and importlib.util.find_spec(family.package) is None:
-        raise MissingPackageError(family.package, family.extra, f"loading {model} (family {family.name})")
+        raise MissingPackageError(family.package, family.extra, f"loading {source.model_id} (family {family.name})")
     adapter: Any = importlib.import_module(family.module)
-    potential: Potential = adapter.load(identity.path or model, options)
-    if potential.traits.model_id == model:
-        return potential
-    return _Renamed(potential, replace(potential.traits, model_id=model))
+    potential: Potential = adapter.load(source.path or source.model_id, options)
+    return named_as(potential, source)
+
+
+def named_as(potential: Potential, source: ModelSource) -> Potential:
+    """A potential whose traits have the model id and the revision of its source."""
+    traits = replace(potential.traits, model_id=source.model_id, revision=source.revision)
+    return potential if potential.traits == traits else _Renamed(potential, traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,36 +206,56 @@ class _Renamed:
         return self.potential.compute(batch)
 
 
-def _family_of_directory(directory: Path) -> Family:
-    config_path = directory / CONFIG_NAME
-    if not config_path.is_file():
-        raise ModelError(f"{directory} has no {CONFIG_NAME}; expected a checkpoint written by this project")
+def _source(model: str, directory: Path, checkpoint: Checkpoint) -> ModelSource:
+    for name in checkpoint.names:
+        _require_content(directory / name)
+    return ModelSource(model, checkpoint.family, directory / checkpoint.path)
+
+
+def _require_content(path: Path) -> None:
+    """Checks that a file is not what Git leaves in its place where Git LFS is not installed."""
     try:
-        config = json.loads(config_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise ModelError(f"cannot read {config_path}: {cause}; expected a JSON object") from cause
-    fields: dict[str, Any] = config if isinstance(config, dict) else {}
-    if fields.get("format") != CHECKPOINT_FORMAT:
-        raise ModelError(
-            f"{config_path} has format {fields.get('format')!r}; expected {CHECKPOINT_FORMAT!r}. "
-            "Give a checkpoint written by this project, or the model file itself"
-        )
-    readable = {family.name: family for family in FAMILIES if family.in_config}
-    named = fields.get("family")
-    if not isinstance(named, str) or named not in readable:
-        raise ModelError(
-            f"{config_path} has family {named!r}; expected one of: {' '.join(readable)}. "
-            "A newer version of this package may know it"
-        )
-    return readable[named]
+        with path.open("rb") as stream:
+            start = stream.read(len(_LFS_POINTER))
+    except OSError as cause:
+        raise ModelError(f"cannot read the checkpoint {path}: {cause}") from cause
+    if start == _LFS_POINTER:
+        raise ModelError(f"{path} is a Git LFS pointer and not the file itself; run `git lfs pull` in its folder")
+
+
+def _files_below(directory: Path) -> Files:
+    names = []
+    for name in _names_below(directory):
+        names.append(name)
+        if len(names) > MOST_FILES:
+            raise ModelError(f"{directory} holds more than {MOST_FILES} files; give the path of the checkpoint itself")
+    return Files(str(directory), tuple(sorted(names)), directory.joinpath)
+
+
+def _names_below(directory: Path) -> Iterator[str]:
+    """Files in a folder and the folders below it, save for hidden ones such as `.git`."""
+
+    def refuse(cause: OSError) -> None:
+        raise ModelError(f"cannot look into {cause.filename}: {cause.strerror}; give the path of the checkpoint itself")
+
+    for place, folders, names in os.walk(directory, onerror=refuse):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        for name in names:
+            yield (Path(place) / name).relative_to(directory).as_posix()
+
+
+def _files_beside(path: Path) -> Files:
+    try:
+        names = tuple(sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()))
+    except OSError as cause:
+        raise ModelError(f"cannot look into {path.parent}: {cause.strerror}; copy the checkpoint elsewhere") from cause
+    return Files(str(path.parent), names, path.parent.joinpath)
 
 
 def _absent(model: str) -> UsageError:
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", model, flags=re.ASCII):
-        return UsageError(
-            f"there is no file or directory {model!r}, and loading a model by its Hub id is not yet part of this "
-            "version: download the checkpoint and give its path"
-        )
     if "/" in model or Path(model).suffix:
         return UsageError(f"there is no file or directory {model!r}; give the path of a checkpoint that exists")
-    return UsageError(f"unknown model {model!r}; known names: {' '.join(known_names())}, or the path of a checkpoint")
+    return UsageError(
+        f"unknown model {model!r}; known names: {' '.join(known_names())}, the path of a checkpoint, "
+        "or a Hub id org/name"
+    )

@@ -1,8 +1,6 @@
-import importlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -10,16 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub import errors
+from huggingface_hub import constants
 
 from dataset_builders.errors import DataError, MlipOodError, SetupError, UsageError
 from harness.dataset import open_dataset
 from harness.rows import read_reference_rows, read_split
 from tests.harness.small_dataset import METADATA, TRAIN, write_dataset, write_split
-
-# The HTTP library of the client differs between its versions.
-HTTP: Any = importlib.import_module(errors.HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from tests.loopback_hub import Fault, LoopbackHub
 
 
 def test_a_folder_is_pinned_by_its_content(tiny_dataset: Path, tmp_path: Path) -> None:
@@ -196,72 +191,118 @@ def test_a_row_is_named_by_its_place_in_the_file(own_dataset: Path, monkeypatch:
         read_split(dataset, "task1", "test_id")
 
 
-class Hub:
-    """Stands in for the client: one repo, whose files lie in a folder."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.lookups: list[tuple[str, str | None]] = []
-        self.downloads: list[dict[str, Any]] = []
-
-    def dataset_info(self, repo_id: str, revision: str | None) -> Any:
-        self.lookups.append((repo_id, revision))
-        return SimpleNamespace(sha=COMMIT)
-
-    def snapshot_download(self, repo_id: str, **options: Any) -> str:
-        self.downloads.append({"repo_id": repo_id, **options})
-        return str(self.directory)
-
-
 @pytest.fixture
-def hub(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
-    stand_in = Hub(tiny_dataset)
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: stand_in)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", stand_in.snapshot_download)
-    return stand_in
+def commit(hub: LoopbackHub, tiny_dataset: Path) -> str:
+    """A repo that holds the data set, a card and a file of no use; gives its commit."""
+    files = {path.relative_to(tiny_dataset).as_posix(): path.read_bytes() for path in tiny_dataset.rglob("*.parquet")}
+    return hub.add_repo("org/name", "dataset", {**files, "README.md": b"# Data\n", "notes/plan.txt": b"later"})
 
 
-def test_a_hub_id_is_resolved_to_a_commit(hub: Hub, tiny_dataset: Path) -> None:
-    pinned = open_dataset("org/name@v1.0")
-    assert hub.lookups == [("org/name", "v1.0")]
-    assert (pinned.id, pinned.revision, pinned.directory) == ("org/name", COMMIT, tiny_dataset)
+def test_a_hub_id_is_resolved_to_a_commit(hub: LoopbackHub, commit: str, tiny_dataset: Path) -> None:
+    hub.commit("org/name", "dataset", {}, deletions=["task1/train-00000-of-00001.parquet"], message="Spoil it")
+    assert hub.history("org/name", "dataset")[0].sha != commit
+    with pytest.raises(DataError, match=r"task1 holds no file train-\*\.parquet"):
+        open_dataset("org/name")
+    pinned = open_dataset(f"org/name@{commit}")
+    assert (pinned.id, pinned.revision) == ("org/name", commit)
     assert pinned.content_hash == open_dataset(str(tiny_dataset)).content_hash
-    (download,) = hub.downloads
-    assert (download["repo_type"], download["revision"]) == ("dataset", COMMIT)
-    assert "task3/test_ood-*.parquet" in download["allow_patterns"]
+    assert not (pinned.directory / "notes").exists()
 
 
-def test_a_commit_is_not_looked_up(hub: Hub) -> None:
-    assert open_dataset(f"org/name@{COMMIT}").revision == COMMIT
-    assert hub.lookups == []
+@pytest.mark.parametrize("revision", ["", "@main"])
+def test_the_head_of_a_branch_is_pinned(hub: LoopbackHub, commit: str, revision: str) -> None:
+    assert open_dataset(f"org/name{revision}").revision == commit
 
 
-def response(status: int) -> Any:
-    return HTTP.Response(status, request=HTTP.Request("GET", "https://hub.invalid"))
+def test_a_commit_is_not_looked_up(
+    hub: LoopbackHub, commit: str, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_dataset(f"org/name@{commit}")
+    requests = len(hub.log)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert open_dataset(f"org/name@{commit}") == first
+    assert len(hub.log) == requests
+
+
+def test_offline_a_branch_cannot_be_looked_up(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    message = r"HF_HUB_OFFLINE is set\. Unset it, or pin a commit .* \(org/name@COMMIT\); there is no folder 'org/name'"
+    with pytest.raises(SetupError, match=message):
+        open_dataset("org/name")
+    with pytest.raises(
+        SetupError, match=r"local cache does not hold all its files .* `--dataset mini` needs no network"
+    ):
+        open_dataset(f"org/name@{commit}")
 
 
 @pytest.mark.parametrize(
-    ("cause", "error", "message"),
+    ("text", "error", "message"),
     [
-        (errors.RepositoryNotFoundError("x", response=response(404)), DataError, "log in with `hf auth login` if it"),
-        (errors.RevisionNotFoundError("x", response=response(404)), DataError, "org/name has no revision 'v9'"),
-        (errors.GatedRepoError("x", response=response(403)), SetupError, "is gated; accept its conditions"),
-        (errors.OfflineModeIsEnabled("x"), SetupError, "HF_HUB_OFFLINE is set. Unset it"),
-        (errors.HfHubHTTPError("500 x", response=response(500)), SetupError, "the Hub: 500 x. Check the net"),
-        (HTTP.ConnectError("no route"), SetupError, "no route. Check the network and try again, or use"),
-        (HTTP.ReadTimeout("too slow"), SetupError, "too slow. Check the network"),
-        (errors.LocalEntryNotFoundError("absent"), SetupError, "the local cache does not hold all its files"),
-        (OSError(28, "No space left on device"), SetupError, "No space left on device.*is not full"),
-        (errors.HFValidationError("too long"), UsageError, r"is not a data-set id \(too long\); expected org/name"),
+        (
+            "org/nothing",
+            DataError,
+            "no data set org/nothing on the Hub that you may read; .* no folder 'org/nothing' here either",
+        ),
+        (
+            "org/private",
+            DataError,
+            "no data set org/private on the Hub .* log in with `hf auth login` if it is private",
+        ),
+        (
+            "org/gated",
+            SetupError,
+            r"data set org/gated is gated; accept its conditions at http://.*/datasets/org/gated",
+        ),
+        ("org/name@v9", DataError, "data set org/name has no revision 'v9'; its branches, tags and commits: http"),
+        ("org/na--me", UsageError, "'org/na--me' is not an id on the Hub .* expected org/name"),
     ],
 )
 def test_what_the_hub_refuses_is_explained(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch, cause: Exception, error: type[MlipOodError], message: str
+    hub: LoopbackHub, commit: str, text: str, error: type[MlipOodError], message: str
 ) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
-        raise cause
-
-    monkeypatch.setattr(hub, "dataset_info", refuse)
+    hub.add_user("ann")
+    hub.add_repo("org/private", "dataset", private=True)
+    hub.add_repo("org/gated", "dataset", {"task1/train-00000-of-00001.parquet": b"x"}, gated=True)
+    hub.log_in("ann")
     with pytest.raises(error, match=message) as caught:
-        open_dataset("org/name@v9")
+        open_dataset(text)
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            Fault(cut=True, times=999),
+            r"cannot be had from the Hub: .* Check the network and try again; .* `--dataset",
+        ),
+        (
+            Fault(status=500, times=999),
+            "the Hub failed on data set org/name with status 500: .* and `--dataset mini`",
+        ),
+        (Fault(status=429, times=999), "the Hub limits your rate on data set org/name .* try again later, or log in"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_explained(
+    hub: LoopbackHub, commit: str, no_waiting: list[float], fault: Fault, message: str
+) -> None:
+    hub.order(fault)
+    with pytest.raises(SetupError, match=message):
+        open_dataset("org/name")
+    assert no_waiting == [1, 2, 4, 8]
+
+
+def test_a_hub_that_stumbles_is_asked_again(hub: LoopbackHub, commit: str, no_waiting: list[float]) -> None:
+    hub.order(Fault(path="/api/datasets/", status=503, times=2))
+    hub.order(Fault(method="GET", path="/resolve/", truncate=100, times=3))
+    assert open_dataset("org/name").revision == commit
+    assert no_waiting[:2] == [1, 2]
+
+
+def test_a_full_disk_is_explained(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(SetupError, match=r"No space left on device.*is not full"):
+        open_dataset("org/name")

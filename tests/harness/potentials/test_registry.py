@@ -25,6 +25,7 @@ from tests.harness.potentials.molecules import molecules
 def checkpoint(directory: Path, **config: Any) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (directory / "model.safetensors").touch()
     return directory
 
 
@@ -68,7 +69,6 @@ def test_a_model_file_is_mace(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_known_by_its_directory_or_its_files(tmp_path: Path) -> None:
     directory = checkpoint(tmp_path / "trained", format="mlip-ood-checkpoint", family="graph-pes")
-    (directory / "model.safetensors").touch()
     for path in (directory, directory / "config.json", directory / "model.safetensors"):
         identity = identify(str(path))
         assert (identity.family.name, identity.path) == ("graph-pes", directory)
@@ -105,16 +105,14 @@ def test_a_renamed_potential_computes_the_same(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="unknown model 'gfn2'; known names: gfn2-xtb gfn1-xtb mmff94 zero reference"):
+    message = (
+        "unknown model 'gfn2'; known names: gfn2-xtb gfn1-xtb mmff94 zero reference, the path of a checkpoint, or a"
+    )
+    with pytest.raises(UsageError, match=message):
         identify("gfn2")
 
 
-def test_a_hub_id_is_told_to_be_downloaded() -> None:
-    with pytest.raises(UsageError, match=r"'org/name', and loading a model by its Hub id is not yet .* download"):
-        identify("org/name")
-
-
-@pytest.mark.parametrize("model", ["./no/such/place", "/no/such.model", "no.model", "a/b/c"])
+@pytest.mark.parametrize("model", ["./no/such/place", "/no/such.model", "no.model", "a/b/c", "org/name"])
 def test_an_absent_path_is_named(model: str) -> None:
     with pytest.raises(UsageError, match=r"there is no file or directory .*; give the path"):
         identify(model)
@@ -125,9 +123,60 @@ def test_a_path_that_the_system_does_not_take_is_named() -> None:
         identify("x" * 5000)
 
 
-def test_a_directory_without_a_config_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"has no config\.json; expected a checkpoint"):
+def test_a_directory_without_a_checkpoint_is_named(tmp_path: Path) -> None:
+    message = r"holds no checkpoint of a known family; its files: none; expected .*\*\.model \(family mace\)"
+    with pytest.raises(ModelError, match=message):
         identify(str(tmp_path))
+
+
+def test_a_directory_without_the_weights_is_named(tmp_path: Path) -> None:
+    directory = checkpoint(tmp_path, format="mlip-ood-checkpoint", family="graph-pes")
+    (directory / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"lacks what the family graph-pes needs: config\.json \+ model\.safetensors"):
+        identify(str(directory))
+
+
+def test_a_directory_is_taken_as_a_repo_of_the_hub_would_be(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "hidden.model").touch()
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "small.model").touch()
+    source = identify(str(tmp_path))
+    assert (source.family.name, source.path) == ("mace", tmp_path / "weights" / "small.model")
+    (tmp_path / "large.model").touch()
+    with pytest.raises(ModelError, match=r"holds 2 checkpoints of the family mace: large\.model, weights/small\.model"):
+        identify(str(tmp_path))
+
+
+def test_a_directory_of_very_many_files_is_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MOST_FILES", 3)
+    for number in range(4):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(ModelError, match="holds more than 3 files; give the path of the checkpoint itself"):
+        identify(str(tmp_path))
+
+
+def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path) -> None:
+    pointer = tmp_path / "small.model"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4\n")
+    for model in (tmp_path, pointer):
+        with pytest.raises(
+            ModelError, match=r"small\.model is a Git LFS pointer and not the file itself; run `git lfs"
+        ):
+            identify(str(model))
+
+
+def test_a_family_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    path.touch()
+    assert identify(str(path), "mace").family.name == "mace"
+    assert identify("gfn1-xtb", "mace").family.name == "xtb"
+
+
+@pytest.mark.parametrize("family", ["gemnet", "xtb", ""])
+def test_a_family_that_reads_no_checkpoints_is_refused(tmp_path: Path, family: str) -> None:
+    with pytest.raises(UsageError, match=f"no family '{family}' reads checkpoints; families that do: .*mace"):
+        identify(str(tmp_path), family)
 
 
 def test_a_config_that_is_no_json_is_named(tmp_path: Path) -> None:
@@ -151,7 +200,7 @@ def test_an_unknown_family_is_named(tmp_path: Path, family: object) -> None:
 @pytest.mark.parametrize("name", ["weights.ckpt", "weights"])
 def test_an_unknown_suffix_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=r"which is no known checkpoint; expected a file ending in \.model"):
+    with pytest.raises(ModelError, match=r"which is no known checkpoint; expected .*\*\.model \(family mace\)"):
         identify(str(tmp_path / name))
 
 
