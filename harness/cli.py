@@ -1,20 +1,23 @@
-"""The command line: `python -m harness --model MODEL`, `... report RUN_DIR`, `... train`."""
+"""The command line: `python -m harness --model MODEL`, and the commands beside it."""
 
 import argparse
 import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, TextIO, get_args
 
 from dataset_builders.command_line import exit_code_of
-from dataset_builders.errors import IncompleteError, UsageError
+from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.tasks import TASKS, find_task
-from harness.potentials.base import DtypeName, LoadOptions
+from harness.potentials.base import DtypeName, Isolation, LoadOptions
+from harness.potentials.registry import readers
 
 if TYPE_CHECKING:
+    from harness.dataset import PinnedDataset
+    from harness.potentials.registry import ModelSource
     from harness.run import FinishedRun
 
 AUTO: Final = "auto"
@@ -27,7 +30,7 @@ exit codes:
   1  unexpected error (please report it)
   2  usage: unknown task, model or option value
   3  data: absent, corrupt or not as the schema says
-  4  model: cannot be loaded, or lacks an element of the molecules
+  4  model: absent from the Hub, cannot be loaded, or lacks an element of the molecules
   5  incomplete: some structures failed; the result lists them and has no score
   6  environment: a missing package, no network, an unwritable folder
   130  interrupted; the same command goes on from finished work
@@ -38,7 +41,10 @@ Errors come as one block on standard error; MLIP_OOD_TRACEBACK=1 adds the traceb
 _COMMANDS: Final = """\
 other commands:
   python -m harness report RUN_DIR ...   metrics, table and result again, without the model
+  python -m harness push RUN_DIR ...     send results to the model's repo on the Hub
+  python -m harness leaderboard          rank what has been published about the benchmark
   python -m harness train --help         train a model on the training molecules of one task
+  python -m harness env --help           environments of their own for families of models
 
 """
 
@@ -53,13 +59,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if arguments[:1] == ["train"]:
-        from harness.train.command import main as train
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if name == "report":
+        return _report(_report_parser().parse_args(rest))
+    command = _command(name)
+    return _evaluate(_parser().parse_args(arguments)) if command is None else command(rest)
 
-        return train(arguments[1:])
-    if arguments[:1] == ["report"]:
-        return _report(_report_parser().parse_args(arguments[1:]))
-    return _evaluate(_parser().parse_args(arguments))
+
+def _command(name: str) -> Callable[[Sequence[str]], int] | None:
+    """The command of a name, whose libraries are imported only if it is used."""
+    match name:
+        case "train":
+            from harness.train.command import main as train
+
+            return train
+        case "env":
+            from harness.worker.command import main as env
+
+            return env
+        case "push":
+            from model_cards.push_command import main as push
+
+            return push
+        case "leaderboard":
+            from model_cards.leaderboard_command import main as leaderboard
+
+            return leaderboard
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,7 +100,13 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="MODEL",
-        help="a built-in name (gfn2-xtb, gfn1-xtb, mmff94, zero, reference) or a checkpoint; repeat to compare several",
+        help="a built-in name (gfn2-xtb, gfn1-xtb, mmff94, zero, reference); a checkpoint here; or one on the Hub, "
+        "org/name[@revision][/file]; repeat to compare several",
+    )
+    parser.add_argument(
+        "--family",
+        metavar="NAME",
+        help=f"family of the checkpoints, where their files do not tell it: {' '.join(readers())}",
     )
     parser.add_argument(
         "--task",
@@ -117,6 +149,18 @@ def _parser() -> argparse.ArgumentParser:
         help="load pickled checkpoints, which run whatever code they hold",
     )
     parser.add_argument(
+        "--isolation",
+        choices=get_args(Isolation),
+        default=AUTO,
+        help="whether a model computes in a process of its own: auto, if its checkpoint can run code or its family has "
+        "an environment of its own (default: auto)",
+    )
+    parser.add_argument(
+        "--push",
+        action="store_true",
+        help="send the results to the models' repos on the Hub, as `harness push` does; needs a data set on the Hub",
+    )
+    parser.add_argument(
         "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="folder of results (default: results)"
     )
     _add_output_options(parser)
@@ -147,6 +191,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.threads < 1:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
     from harness.dataset import open_dataset
+    from harness.models import resolve_model
     from harness.run import RunOptions, evaluate_model
 
     options = RunOptions(
@@ -160,11 +205,49 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             head=arguments.head,
         ),
+        isolation=arguments.isolation,
         quiet=arguments.quiet,
     )
     dataset = open_dataset(arguments.dataset)
-    runs = [evaluate_model(model, dataset, options) for model in dict.fromkeys(arguments.model)]
-    return _show(runs, arguments.output, as_json=arguments.json)
+    # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
+    models = [resolve_model(text, arguments.family) for text in dict.fromkeys(arguments.model)]
+    if arguments.push:
+        _require_pushable(dataset, models)
+    runs = [evaluate_model(model, dataset, options) for model in models]
+    code = _show(runs, arguments.output, as_json=arguments.json)
+    if arguments.push:
+        # What reads JSON from standard output wants nothing else there.
+        stream = sys.stderr if arguments.json else sys.stdout
+        _push([run for run in runs if run.result.model.revision is not None], stream)
+    return code
+
+
+def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"]) -> None:
+    """Refuses, before hours of computing, what could not be sent in the end."""
+    from model_cards.ownership import require_login
+
+    if dataset.revision is None:
+        raise UsageError(
+            f"--push sends results on data that everybody can get, and {dataset.id} is on this machine only; "
+            "use --dataset org/name@revision"
+        )
+    if not any(model.revision is not None for model in models):
+        raise UsageError(
+            "--push sends results to the repos that the models were read from, and none was read from the Hub; "
+            "use --model org/name, or send them with `harness push --repo org/name`"
+        )
+    require_login()
+
+
+def _push(runs: Sequence["FinishedRun"], stream: TextIO) -> None:
+    from model_cards.push import PushOptions, push_each
+
+    try:
+        for done in push_each([run.result for run in runs], PushOptions()):
+            print(done.text, file=stream)
+    except MlipOodError as cause:
+        kept = " ".join(str(run.directory) for run in runs)
+        raise type(cause)(f"{cause}\nThe results are kept; send them with: python -m harness push {kept}") from cause
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ def model_hash(traits: PotentialTraits) -> str:
 
 def package_versions(traits: PotentialTraits) -> dict[str, str]:
     """Versions of the packages that compute."""
-    return {name: version(name) for name in sorted(traits.packages)}
+    return {name: traits.versions.get(name) or version(name) for name in sorted(traits.packages)}
 
 
 def run_identity(

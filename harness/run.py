@@ -17,16 +17,24 @@ from harness.dataset import PinnedDataset, open_dataset
 from harness.evaluate import evaluate_task
 from harness.identity import code_hash, package_versions, run_directory, run_identity
 from harness.joining import join_task, read_task
+from harness.loading import loaded
 from harness.manifest import Manifest
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
-from harness.potentials.registry import load_potential
+from harness.potentials.registry import ModelSource
 from harness.predict import Predictions, predict, read_predictions
 from harness.progress import prediction_progress
-from harness.result import DatasetRecord, EnvironmentRecord, ModelRecord, RunResult, SettingsRecord
+from harness.result import (
+    RESULT_NAME,
+    DatasetRecord,
+    EnvironmentRecord,
+    ModelRecord,
+    RunResult,
+    SettingsRecord,
+)
 from harness.rows import SplitRows
+from harness.tokens import without_tokens
 
-RESULT_NAME: Final = "result.json"
 SHARDS_NAME: Final = "predictions"
 
 BATCH_ATOMS: Final[Mapping[str, int]] = {"cpu": 512, "cuda": 16384}
@@ -42,6 +50,7 @@ class RunOptions:
         output: Folder that holds the folders of runs.
         batch_atoms: Most atoms in a batch; `None` for what suits the device.
         load: Options of the loader.
+        isolation: Whether the model computes in a process of its own.
         quiet: Whether the progress bar is left out.
     """
 
@@ -49,6 +58,7 @@ class RunOptions:
     output: Path = Path("results")
     batch_atoms: int | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
+    isolation: Isolation = "auto"
     quiet: bool = False
 
 
@@ -60,11 +70,13 @@ class FinishedRun:
     directory: Path
 
 
-def evaluate_model(model: str, dataset: PinnedDataset, options: RunOptions) -> FinishedRun:
+def evaluate_model(model: ModelSource, dataset: PinnedDataset, options: RunOptions) -> FinishedRun:
     """Evaluates a model and writes its result; goes on from predictions that are there.
 
+    No token is in the environment meanwhile, since a checkpoint may run what it holds.
+
     Args:
-        model: Name or path of a model.
+        model: As `resolve_model` found it.
         dataset: What to evaluate on.
         options: What the user asked for.
 
@@ -75,7 +87,11 @@ def evaluate_model(model: str, dataset: PinnedDataset, options: RunOptions) -> F
         ModelError: If the model cannot be loaded or lacks parameters for an element.
         SetupError: If the output folder cannot be written.
     """
-    potential = load_potential(model, options.load)
+    with without_tokens(), loaded(model, options.load, options.isolation) as potential:
+        return _evaluate(potential, dataset, options)
+
+
+def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions) -> FinishedRun:
     traits = potential.traits
     tasks = choose_tasks(traits, dataset, options.tasks)
     rows = _read_tasks(dataset, tasks)
@@ -92,7 +108,7 @@ def evaluate_model(model: str, dataset: PinnedDataset, options: RunOptions) -> F
         tasks=tasks,
         batch_atoms=batch_atoms,
     )
-    directory = run_directory(options.output, model, identity)
+    directory = run_directory(options.output, traits.model_id, identity)
     _save(manifest, directory)
     predictions = _predict(potential, plan, directory, identity, quiet=options.quiet)
     return _finish(manifest, directory, rows, plan, predictions)
@@ -195,11 +211,24 @@ def _finish(
             for task in manifest.tasks
         },
     )
+    path = directory / RESULT_NAME
+    result = _with_first_date(result, path)
     try:
-        result.save(directory / RESULT_NAME)
+        result.save(path)
     except OSError as cause:
         raise _unwritable(directory, cause) from cause
     return FinishedRun(result, directory)
+
+
+def _with_first_date(result: RunResult, path: Path) -> RunResult:
+    """A result that says what the one on disk says keeps its date, so that sending it again changes nothing."""
+    if not path.is_file():
+        return result
+    try:
+        earlier = RunResult.load(path)
+    except DataError:
+        return result
+    return earlier if earlier == result.model_copy(update={"created": earlier.created}) else result
 
 
 def _save(manifest: Manifest, directory: Path) -> None:
@@ -225,7 +254,7 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
     return ModelRecord(
         id=traits.model_id,
         family=traits.family,
-        revision=None,
+        revision=traits.revision,
         files=dict(traits.files),
         protocol=traits.protocol,
         trained_on=traits.trained_on,

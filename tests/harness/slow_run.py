@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness.dataset import open_dataset
+from harness.models import resolve_model
 from harness.run import RunOptions, evaluate_model
 from tests.harness.toy_potential import Harmonic
 
@@ -16,6 +17,6 @@ if __name__ == "__main__":
     options = RunOptions(output=Path(sys.argv[2]), batch_atoms=60, quiet=True)
     with (
         mock.patch("harness.batching.STRUCTURES_PER_SHARD", 8),
-        mock.patch("harness.run.load_potential", return_value=potential),
+        mock.patch("harness.loading.load_potential", return_value=potential),
     ):
-        evaluate_model("toy", open_dataset(sys.argv[1]), options)
+        evaluate_model(resolve_model("zero"), open_dataset(sys.argv[1]), options)

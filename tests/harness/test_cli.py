@@ -12,6 +12,7 @@ from harness.cli import main
 from harness.result import RunResult
 from harness.structures import Prediction, StructureBatch
 from tests.harness.toy_potential import TRAITS, Harmonic
+from tests.loopback_hub import Fault, LoopbackHub
 
 
 def evaluate(dataset: Path, output: Path, *options: str) -> int:
@@ -25,7 +26,14 @@ def test_help_is_quick_and_names_the_exit_codes() -> None:
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 1
     assert shown.returncode == 0
-    for phrase in ("exit codes:", "report RUN_DIR", "train --help", "default: mini"):
+    for phrase in (
+        "org/name[@revision][/file]",
+        "--family NAME",
+        "exit codes:",
+        "report RUN_DIR",
+        "train --help",
+        "default: mini",
+    ):
         assert phrase in shown.stdout
     imported = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
     assert not imported & {"torch", "rdkit", "ase", "datasets", "scipy", "pydantic", "pyarrow"}
@@ -63,7 +71,7 @@ def test_a_report_is_made_again_from_predictions(
 
 
 def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
-    monkeypatch.setattr("harness.run.load_potential", lambda model, options: potential)
+    monkeypatch.setattr("harness.loading.load_potential", lambda model, options: potential)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +79,7 @@ def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
     [
         (["--task", "task9"], 2, "error: unknown task 'task9'; known tasks: task1 task2 task3 task4\n"),
         (["--model", "no-such-model"], 2, "error: unknown model 'no-such-model'; known names: "),
+        (["--family", "gemnet"], 2, "error: no family 'gemnet' reads checkpoints; families that do: "),
         (["--batch-atoms", "0"], 2, "error: --batch-atoms 0; expected a number of atoms, 1 or more, or auto\n"),
         (["--batch-atoms", "many"], 2, "error: --batch-atoms many; expected a number"),
         (["--threads", "0"], 2, "error: --threads 0; expected 1 or more\n"),
@@ -87,6 +96,32 @@ def test_bad_options_are_one_clear_error(
     assert message in shown.err
     assert "Traceback" not in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        ([], (4, "error: there is no model org/name on the Hub that you may read; check the spelling")),
+        ([Fault(status=500, times=5)], (6, "error: the Hub failed on model org/name with status 500")),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_is_one_clear_error(
+    hub: LoopbackHub,
+    tiny_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    faults: list[Fault],
+    expected: tuple[int, str],
+) -> None:
+    for fault in faults:
+        hub.order(fault)
+    code = evaluate(tiny_dataset, tmp_path, "--model", "mmff94", "--model", "org/name")
+    shown = capsys.readouterr()
+    assert (code, shown.out) == (expected[0], "")
+    assert expected[1] in shown.err
+    # Nothing is computed before every model is found.
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("options", [[], ["--model"], ["--model", "zero", "--dtype", "float16"]])

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from harness.controls import control_gaps
 from harness.dataset import open_dataset
+from harness.models import resolve_model
 from harness.report import footer, report
 from harness.result import Estimate, PartName, RunResult, TaskResult
 from harness.run import RunOptions, evaluate_model
@@ -15,9 +16,9 @@ from tests.harness.toy_potential import Harmonic
 @pytest.fixture(scope="module")
 def toy_result(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.run.load_potential", lambda model, options: Harmonic())
+        patch.setattr("harness.loading.load_potential", lambda model, options: Harmonic())
         options = RunOptions(output=tmp_path_factory.mktemp("results"), quiet=True)
-        return evaluate_model("toy", open_dataset(str(tiny_dataset)), options).result
+        return evaluate_model(resolve_model("zero"), open_dataset(str(tiny_dataset)), options).result
 
 
 def estimate(value: float, half_width: float, unit: str) -> Estimate:

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -8,7 +9,10 @@ import pytest
 from dataset_builders.errors import DataError, ModelError, SetupError, UsageError
 from harness.dataset import open_dataset
 from harness.identity import model_slug, run_directory, run_identity
+from harness.models import resolve_model
 from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.potentials.detection import Family
+from harness.potentials.registry import ModelSource
 from harness.result import RunResult
 from harness.run import FinishedRun, RunOptions, choose_tasks, evaluate_again, evaluate_model
 from harness.structures import StructureBatch
@@ -19,7 +23,7 @@ from tests.harness.toy_potential import TRAITS, Harmonic
 @pytest.fixture(scope="module")
 def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     options = RunOptions(output=tmp_path_factory.mktemp("results"), quiet=True)
-    return evaluate_model("mmff94", open_dataset(str(tiny_dataset)), options)
+    return evaluate_model(resolve_model("mmff94"), open_dataset(str(tiny_dataset)), options)
 
 
 def test_the_method_of_the_labels_reproduces_them(finished: FinishedRun) -> None:
@@ -48,7 +52,7 @@ def test_the_result_can_be_had_again_without_the_model(finished: FinishedRun, mo
     def refuse(*_: object) -> NoReturn:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("harness.run.load_potential", refuse)
+    monkeypatch.setattr("harness.loading.load_potential", refuse)
     again = evaluate_again(finished.directory)
     assert again.result.model_dump(exclude={"created"}) == finished.result.model_dump(exclude={"created"})
 
@@ -68,8 +72,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         evaluate_again(tmp_path)
 
 
+TOY: ModelSource = ModelSource("toy", Family("toy", "tests.harness.toy_potential", "numpy"), None)
+
+
 def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
-    monkeypatch.setattr("harness.run.load_potential", lambda model, options: potential)
+    monkeypatch.setattr("harness.loading.load_potential", lambda model, options: potential)
 
 
 def no_computing(batch: StructureBatch) -> NoReturn:
@@ -81,7 +88,7 @@ def test_an_unknown_element_is_refused_before_anything_is_computed(
 ) -> None:
     use(monkeypatch, Harmonic(replace(TRAITS, elements=frozenset({1, 6, 8})), before=no_computing))
     with pytest.raises(ModelError, match="toy has no parameters for F, which F-2-H, F-6-H"):
-        evaluate_model("toy", open_dataset(str(tiny_dataset)), RunOptions(output=tmp_path, quiet=True))
+        evaluate_model(TOY, open_dataset(str(tiny_dataset)), RunOptions(output=tmp_path, quiet=True))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,9 +97,39 @@ def test_elements_of_tasks_not_asked_for_do_not_matter(
 ) -> None:
     use(monkeypatch, Harmonic(replace(TRAITS, elements=frozenset({1, 6, 8, 9}))))
     options = RunOptions(tasks=("task4",), output=tmp_path, quiet=True)
-    run = evaluate_model("toy", open_dataset(str(tiny_dataset)), options)
+    run = evaluate_model(TOY, open_dataset(str(tiny_dataset)), options)
     assert set(run.result.tasks) == {"task4"}
     assert not run.result.complete
+
+
+def test_the_result_names_the_commit_of_the_model(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, Harmonic(replace(TRAITS, model_id="org/name/small.model", revision="0" * 40)))
+    dataset = open_dataset(str(tiny_dataset))
+    run = evaluate_model(TOY, dataset, RunOptions(tasks=("task4",), output=tmp_path, quiet=True))
+    assert (run.result.model.id, run.result.model.revision) == ("org/name/small.model", "0" * 40)
+    assert run.directory.parent == tmp_path / "name-small.model"
+    assert evaluate_again(run.directory).result.model == run.result.model
+
+
+def test_a_model_finds_no_token(tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "not-a-real-one")
+    monkeypatch.setenv("WANDB_API_KEY", "not-a-real-one")
+    seen: list[set[str]] = []
+
+    def look(batch: StructureBatch | None = None) -> None:
+        seen.append({"HF_TOKEN", "WANDB_API_KEY", "PATH"} & set(os.environ))
+
+    def load(model: ModelSource, options: LoadOptions) -> Harmonic:
+        look()
+        return Harmonic(before=look)
+
+    monkeypatch.setattr("harness.loading.load_potential", load)
+    evaluate_model(TOY, open_dataset(str(tiny_dataset)), RunOptions(output=tmp_path, quiet=True))
+    assert len(seen) > 1
+    assert all(names == {"PATH"} for names in seen)
+    assert os.environ["HF_TOKEN"] == os.environ["WANDB_API_KEY"] == "not-a-real-one"
 
 
 TRAINED: PotentialTraits = replace(TRAITS, protocol="from-scratch", trained_on="task4")
@@ -116,20 +153,22 @@ def test_a_trained_model_is_not_tested_on_another_task(tiny_dataset: Path) -> No
 def test_an_absent_task_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
     options = RunOptions(tasks=("task2",), output=tmp_path, quiet=True)
     with pytest.raises(DataError, match="holds no task2; tasks it holds: task1 task4"):
-        evaluate_model("zero", open_dataset(str(tiny_dataset)), options)
+        evaluate_model(resolve_model("zero"), open_dataset(str(tiny_dataset)), options)
 
 
 def test_a_leak_between_training_and_test_is_refused(own_dataset: Path, tmp_path: Path) -> None:
     leaking = own_dataset / "task1" / "test_ood-00000-of-00001.parquet"
     leaking.write_bytes((own_dataset / "task1" / "test_id-00000-of-00001.parquet").read_bytes())
     with pytest.raises(DataError, match=r"4 molecules of task1 in .* stand in training and in test_ood, first F-2-H"):
-        evaluate_model("zero", open_dataset(str(own_dataset)), RunOptions(output=tmp_path, quiet=True))
+        evaluate_model(resolve_model("zero"), open_dataset(str(own_dataset)), RunOptions(output=tmp_path, quiet=True))
 
 
 def test_an_output_that_is_a_file_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match=r"cannot write to .*file/zero.*choose a folder with --output"):
-        evaluate_model("zero", open_dataset(str(tiny_dataset)), RunOptions(output=tmp_path / "file", quiet=True))
+        evaluate_model(
+            resolve_model("zero"), open_dataset(str(tiny_dataset)), RunOptions(output=tmp_path / "file", quiet=True)
+        )
 
 
 def test_whatever_may_change_a_prediction_changes_the_folder(tiny_dataset: Path) -> None:

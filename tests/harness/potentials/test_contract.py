@@ -1,22 +1,27 @@
 """What every potential has to do, tested on every potential."""
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from dataset_builders.errors import ModelError
-from dataset_builders.structures import FloatArray
+from dataset_builders.structures import FloatArray, IntArray
+from harness.potentials import aimnet2, chgnet, torchani
 from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.mace import importing_mace
 from harness.potentials.registry import REFERENCE_DIRECTORY, load_potential
 from harness.structures import Prediction, StructureBatch
+from tests.harness.potentials.foundation_models import own_torchani, published, random_ani1x, small_aimnet2
 from tests.harness.potentials.molecules import molecules, packed, unpacked
 
 TRUSTED = LoadOptions(device="cpu", trust_checkpoint=True)
 TRUSTED_FLOAT32 = LoadOptions(device="cpu", trust_checkpoint=True, dtype="float32")
+FLOAT64 = LoadOptions(device="cpu", dtype="float64")
+FLOAT32 = LoadOptions(device="cpu", dtype="float32")
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ CASES = {
     "mace": Case("MACE"),
     "mace-float32": in_float32("MACE", TRUSTED_FLOAT32),
     "reference": in_float32("reference", TRUSTED),
+    "random-ani1x": Case("ANI-1x", FLOAT64),
+    "ani2x": Case("ANI-2x", FLOAT64),
+    "ani2x-float32": in_float32("ANI-2x", FLOAT32),
+    "aimnet2": in_float32("AIMNet2", FLOAT32),
+    "chgnet": replace(in_float32("chgnet", FLOAT32), step=5e-3),
 }
 
 
@@ -53,9 +63,19 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture(scope="module")
-def potential(case: Case, request: pytest.FixtureRequest) -> Potential:
+def potential(case: Case, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Potential:
     if case.model == "MACE":
         return load_potential(str(request.getfixturevalue("mace_checkpoint")), case.options)
+    if case.model == "ANI-1x":
+        return torchani.load(random_ani1x(tmp_path_factory.mktemp("ani")), case.options)
+    if case.model == "ANI-2x":
+        pytest.importorskip("torchani")
+        return torchani.load(published("roitberg-group/ani2x/ani2x_state_dict.pt"), case.options)
+    if case.model == "AIMNet2":
+        return aimnet2.load(small_aimnet2(tmp_path_factory.mktemp("aimnet2")), case.options)
+    if case.model == "chgnet":
+        pytest.importorskip("chgnet")
+        return chgnet.load(case.model, case.options)
     if case.model == "reference" and not _has_reference():
         pytest.skip("no reference checkpoint, or graph-pes is not installed")
     return load_potential(case.model, case.options)
@@ -76,7 +96,8 @@ def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
 
 
 def test_traits_describe_the_potential(potential: Potential, case: Case) -> None:
-    assert potential.traits.model_id.endswith("small.model") or potential.traits.model_id == case.model
+    named_after_file = any(potential.traits.model_id.endswith(name) for name in potential.traits.files)
+    assert named_after_file or case.model in (potential.traits.model_id, "AIMNet2")
     assert potential.traits.dtype == (case.options.dtype or potential.traits.dtype)
     assert potential.traits.device == "cpu"
     assert potential.traits.packages
@@ -181,18 +202,26 @@ def test_single_precision_positions_and_small_integers_are_taken(
 
 
 def test_agrees_with_the_calculator_of_its_own_family(
-    potential: Potential, prediction: Prediction, batch: StructureBatch, request: pytest.FixtureRequest
+    potential: Potential, case: Case, prediction: Prediction, batch: StructureBatch, request: pytest.FixtureRequest
 ) -> None:
-    from ase import Atoms
-
     calculator = _calculator(potential, request)
     for index, (numbers, positions, _) in enumerate(unpacked(batch)):
-        atoms = Atoms(numbers=numbers, positions=positions, calculator=calculator)
+        atoms = _atoms(potential, numbers, positions)
+        atoms.calc = calculator
         start, end = batch.offsets[index : index + 2]
         # ASE's Hartree is smaller by 8e-9 and single precision sums 10^4 eV to a few parts in 10^7.
         tolerance = 1e-6 if potential.traits.dtype == "float32" else 2e-8
         assert prediction.energy[index] == pytest.approx(atoms.get_potential_energy(), rel=tolerance, abs=1e-12)
-        _assert_close(prediction.forces[start:end], atoms.get_forces(), 1e-6)
+        _assert_close(prediction.forces[start:end], atoms.get_forces(), max(1e-6, 2.0 * case.rounding))
+
+
+def _atoms(potential: Potential, numbers: IntArray, positions: FloatArray) -> Any:
+    from ase import Atoms
+
+    if potential.traits.family != "chgnet":
+        return Atoms(numbers=numbers, positions=positions)
+    box = chgnet.boxed(numbers, positions, cutoff=6.0)
+    return Atoms(numbers=numbers, positions=box.cart_coords, cell=box.lattice.matrix, pbc=True)
 
 
 def _calculator(potential: Potential, request: pytest.FixtureRequest) -> Any:
@@ -208,6 +237,17 @@ def _calculator(potential: Potential, request: pytest.FixtureRequest) -> Any:
                 from mace.calculators import MACECalculator
             model = torch.load(request.getfixturevalue("mace_checkpoint"), weights_only=False)
             return MACECalculator(models=model, device="cpu", default_dtype=potential.traits.dtype)
+        case "torchani":
+            fixtures = (request.getfixturevalue(name) for name in ("tmp_path", "monkeypatch"))
+            return own_torchani(Path(potential.traits.model_id), potential.traits.dtype, *fixtures).ase()
+        case "aimnet2":
+            from aimnet.calculators import AIMNet2ASE, AIMNet2Calculator
+
+            return AIMNet2ASE(AIMNet2Calculator(potential.traits.model_id, device="cpu"))
+        case "chgnet":
+            from chgnet.model.dynamics import CHGNetCalculator
+
+            return CHGNetCalculator(use_device="cpu")
         case family:
             pytest.skip(f"{family} has no calculator for ASE that holds its reference energies")
 

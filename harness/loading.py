@@ -1,0 +1,76 @@
+"""Loads a potential where it belongs: in this process, or in a worker of its own."""
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dataset_builders.errors import MissingPackageError, SetupError, UsageError
+from harness.potentials.base import Isolation, LoadOptions, Potential
+from harness.potentials.registry import ModelSource, load_potential, named_as
+from harness.worker.client import WorkerPotential, WorkerSpec
+from harness.worker.environments import ENVIRONMENTS, find_environment
+
+
+@contextlib.contextmanager
+def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "auto") -> Iterator[Potential]:
+    """Loads a potential for the length of a block; its worker, if it has one, ends with the block.
+
+    Args:
+        source: As `harness.models.resolve_model` found it.
+        options: Device, precision, trust and threads.
+        isolation: Whether it computes in a process of its own.
+
+    Raises:
+        UsageError: If the model does not offer what the options ask for.
+        ModelError: If the checkpoint cannot be loaded.
+        SetupError: If the package of its family is not installed, here or in an environment.
+    """
+    interpreter = _interpreter(source)
+    if not _needs_worker(source, interpreter, isolation):
+        yield load_potential(source, options)
+        return
+    spec = WorkerSpec(
+        module=source.family.module,
+        # Not resolved: in the cache of the Hub's client, a link has the name of the file and its target has not.
+        source=source.model_id if source.path is None else source.path.absolute(),
+        options=options,
+        python=interpreter or Path(sys.executable),
+    )
+    with contextlib.closing(WorkerPotential(spec)) as worker:
+        yield named_as(worker, source)
+
+
+def _interpreter(source: ModelSource) -> Path | None:
+    """The interpreter of the family's own environment, or `None` where it runs in that of the harness."""
+    family = source.family
+    environment = find_environment(family.name)
+    if environment is not None:
+        return environment.python
+    if family.extra is None and family.name not in ENVIRONMENTS:
+        return None
+    if importlib.util.find_spec(family.package) is not None:
+        return None
+    raise _missing(source)
+
+
+def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isolation) -> bool:
+    if isolation == "never":
+        if interpreter is not None:
+            raise UsageError(
+                f"{source.model_id} runs in the environment of the family {source.family.name}, which is a process of "
+                "its own; leave out --isolation never, or install the family beside the harness"
+            )
+        return False
+    return isolation == "always" or interpreter is not None or (source.family.is_pickled and source.path is not None)
+
+
+def _missing(source: ModelSource) -> SetupError:
+    family = source.family
+    purpose = f"loading {source.model_id} (family {family.name})"
+    own = f"python -m harness env create {family.name}" if family.name in ENVIRONMENTS else None
+    if family.extra is None:
+        return SetupError(f"{purpose} needs an environment of its own, which is not there. Make it with: {own}")
+    error = MissingPackageError(family.package, family.extra, purpose)
+    return error if own is None else SetupError(f"{error}, or in an environment of its own with: {own}")

@@ -1,0 +1,1 @@
+"""Runs a potential in a process of its own, which may be another interpreter."""

@@ -1,0 +1,177 @@
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dataset_builders.errors import ModelError, SetupError
+from harness.potentials.base import LoadOptions
+from harness.potentials.mmff94 import load as load_mmff94
+from harness.structures import StructureBatch
+from harness.worker.client import WorkerPotential, WorkerSpec
+from tests.harness.potentials.molecules import molecules
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def deeds(tmp_path):
+    path = tmp_path / "deeds"
+    path.write_text("")
+    return path
+
+
+def spec(deeds, **changes):
+    return WorkerSpec("stubborn", deeds, changes.pop("options", LoadOptions()), module_folders=(HERE,), **changes)
+
+
+@pytest.fixture
+def potential(deeds):
+    worker = WorkerPotential(spec(deeds, batch_seconds=20.0))
+    yield worker
+    worker.close()
+
+
+BATCH = StructureBatch(
+    atomic_numbers=np.array([8, 1, 1, 6], dtype=np.uint8),
+    positions=np.arange(12, dtype=np.float32).reshape(4, 3),
+    n_atoms=np.array([3, 1]),
+    smiles=("O", "C"),
+)
+
+
+def test_a_worker_computes_what_the_potential_computes():
+    batch = molecules()
+    here = load_mmff94("mmff94", LoadOptions()).compute(batch)
+    worker = WorkerPotential(WorkerSpec("harness.potentials.mmff94", "mmff94", LoadOptions()))
+    there = worker.compute(batch)
+    assert worker.traits.family == "mmff94"
+    assert np.array_equal(here.energy, there.energy)
+    assert np.array_equal(here.forces, there.forces)
+    worker.close()
+
+
+def test_traits_come_across(potential):
+    assert potential.traits.elements == frozenset({1, 6, 8})
+    assert potential.traits.files == {"weights": "0" * 64}
+    assert potential.traits.packages == ("numpy",)
+
+
+def test_what_a_model_prints_disturbs_nothing(potential, deeds):
+    deeds.write_text("chatter")
+    assert np.array_equal(potential.compute(BATCH).forces, BATCH.positions * 2.0)
+
+
+def test_a_worker_that_dies_is_started_again(potential, deeds, caplog):
+    deeds.write_text("die")
+    prediction = potential.compute(BATCH)
+    assert np.array_equal(prediction.forces, BATCH.positions * 2.0)
+    assert prediction.failures == {}
+    assert "SIGKILL, most often for lack of memory" in caplog.text
+    assert "a last word" in caplog.text
+    assert "it is started again" in caplog.text
+
+
+def test_a_batch_that_kills_twice_fails_and_the_rest_goes_on(potential, deeds):
+    deeds.write_text("die raise")
+    lost = potential.compute(BATCH)
+    assert np.isnan(lost.energy).all()
+    assert np.isnan(lost.forces).all()
+    assert set(lost.failures) == {0, 1}
+    assert "RuntimeError: a bug in the model" in lost.failures[0]
+    assert potential.compute(BATCH).failures == {}
+
+
+def test_a_model_that_always_kills_is_given_up(potential, deeds):
+    deeds.write_text("die " * 6)
+    potential.compute(BATCH)
+    potential.compute(BATCH)
+    with pytest.raises(
+        ModelError, match=r"ended its worker twice on each of 3 batches in a row.*smaller --batch-atoms"
+    ):
+        potential.compute(BATCH)
+
+
+def test_a_worker_that_hangs_is_ended(deeds):
+    worker = WorkerPotential(spec(deeds, batch_seconds=1.0))
+    deeds.write_text("hang hang")
+    lost = worker.compute(BATCH)
+    assert "it did not answer within 1 s" in lost.failures[0]
+    worker.close()
+
+
+def test_out_of_memory_is_for_the_caller_to_halve(potential, deeds):
+    deeds.write_text("fill")
+    with pytest.raises(torch.OutOfMemoryError, match="no room for 7 GiB"):
+        potential.compute(BATCH)
+    assert potential.compute(BATCH).failures == {}
+
+
+def test_an_error_of_ours_comes_across_as_itself(potential, deeds):
+    deeds.write_text("refuse")
+    with pytest.raises(ModelError, match="no parameters for element 92"):
+        potential.compute(BATCH)
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("broken", r"deeds cannot be loaded: ValueError: unreadable weights"),
+        ("refused", "weights of another family"),
+        ("dead", r"deeds could not be loaded in its worker: .*exit code 7"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(deeds, head, message):
+    with pytest.raises(ModelError, match=message):
+        WorkerPotential(spec(deeds, options=LoadOptions(head=head)))
+
+
+def test_an_interpreter_that_is_not_there_is_said(deeds):
+    with pytest.raises(ModelError, match=r"cannot start /nowhere/python: .*make the environment again"):
+        WorkerPotential(spec(deeds, python=Path("/nowhere/python")))
+
+
+def test_a_worker_sees_no_token_and_no_network(potential, deeds, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    worker = WorkerPotential(spec(deeds))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        deeds.with_name("port").write_text(str(server.getsockname()[1]))
+        deeds.write_text("look")
+        seen = worker.compute(BATCH).failures[0].splitlines()
+    worker.close()
+    assert not any("secret" in line for line in seen)
+    assert {"OMP_NUM_THREADS=1", "HF_HUB_OFFLINE=1", "token_file=False"} <= set(seen)
+    if _can_be_cut_off():
+        assert "network=no" in seen
+
+
+def _can_be_cut_off():
+    program = "from harness.worker.sandbox import cut_off_network; raise SystemExit(not cut_off_network())"
+    return os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", program) == 0
+
+
+def test_nothing_of_a_worker_is_left(deeds):
+    worker = WorkerPotential(spec(deeds))
+    process, home = worker._worker._process, worker._worker._home
+    worker.close()
+    assert process.poll() is not None
+    assert not home.exists()
+
+
+def test_a_forgotten_worker_ends_with_its_potential(deeds):
+    worker = WorkerPotential(spec(deeds))
+    process = worker._worker._process
+    del worker
+    assert process.poll() is not None
+
+
+def test_setup_errors_keep_their_kind(deeds):
+    from harness.worker.client import _error_of
+
+    assert isinstance(_error_of({"type": "SetupError", "message": "no disk"}), SetupError)
+    assert type(_error_of({"type": "BaseException", "message": "odd"})) is ModelError
