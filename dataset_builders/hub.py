@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from dataset_builders.errors import DataError, SetupError, UsageError
 
 if TYPE_CHECKING:
+    import tenacity
     from huggingface_hub import CommitInfo
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -18,6 +19,8 @@ RepoKind = Literal["dataset", "model"]
 
 MAIN: Final = "main"
 MAX_TRIES: Final = 5
+TIMEOUT_SECONDS: Final = 30.0
+"""How long the Hub may take to answer; the client itself would wait for ever."""
 MAX_WAIT_SECONDS: Final = 300.0
 """Longest wait that a server may ask for (`Retry-After`) before a call is given up."""
 
@@ -198,7 +201,7 @@ def ensure_repo(repo: Repo, *, private: bool) -> None:
     api = HfApi()
     with explained(repo):
         try:
-            found = retried(lambda: api.repo_info(repo.id, repo_type=repo.kind))
+            found = retried(lambda: api.repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS))
         except RepositoryNotFoundError:
             retried(lambda: api.create_repo(repo.id, repo_type=repo.kind, private=private, exist_ok=True))
             return
@@ -218,7 +221,9 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
     from huggingface_hub import HfApi
 
     with explained(repo, revision):
-        found = retried(lambda: HfApi().repo_info(repo.id, repo_type=repo.kind, revision=revision).sha)
+        found = retried(
+            lambda: HfApi().repo_info(repo.id, repo_type=repo.kind, revision=revision, timeout=TIMEOUT_SECONDS).sha
+        )
     if found is None:
         raise SetupError(f"the Hub named no commit for {repo} at {revision}; give a commit hash as the revision")
     return str(found)
@@ -244,9 +249,15 @@ def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:
         retry=tenacity.retry_if_exception(_was_refused if only_refusals else _may_pass),
         wait=wait,
         stop=tenacity.stop_after_attempt(MAX_TRIES),
-        before_sleep=tenacity.before_sleep_log(_LOG, logging.WARNING),
+        before_sleep=_tell,
         reraise=True,
     )(call)
+
+
+def _tell(state: "tenacity.RetryCallState") -> None:
+    cause = state.outcome.exception() if state.outcome else None
+    if isinstance(cause, Exception) and state.next_action is not None:
+        _LOG.warning("the Hub: %s; asked again in %g s", first_line(cause), state.next_action.sleep)
 
 
 def _may_pass(cause: BaseException) -> bool:
@@ -351,8 +362,8 @@ def _answer_explained(
     }
     by_status = {
         401: f"the Hub does not accept your token ({said}); log in again with `hf auth login`, or set HF_TOKEN",
-        403: f"you may not do this to {repo} ({said}); use a token with write access to it, or open a pull request "
-        "with --create-pr",
+        403: f"you may not do this to {repo} ({said}); use a token that may (`hf auth login`), or, to change a repo "
+        "that is not yours, open a pull request with --create-pr",
         429: f"the Hub limits your rate on {repo} ({said}); try again later, or log in for a higher limit",
     }
     for kind, text in refused.items():
@@ -376,4 +387,4 @@ def _answer_explained(
 def first_line(cause: Exception) -> str:
     """The first line of what an exception says, or its type where it says nothing."""
     lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
+    return lines[0].rstrip(".") if lines else type(cause).__name__

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import DataError, UsageError
+from dataset_builders.hub import first_line
 from dataset_builders.schema import read_metadata, schema_problems
 from dataset_builders.tasks import TASKS, TaskName
 
@@ -137,12 +138,6 @@ def corrupt_file(path: Path, cause: Exception) -> DataError:
     return DataError(
         f"{path} cannot be read as Parquet ({first_line(cause)}); delete it, then download or build it again"
     )
-
-
-def first_line(cause: Exception) -> str:
-    """The first line of what an exception says, or its type where it says nothing."""
-    lines = str(cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
 
 
 def _pin(name: str, directory: Path, revision: str | None) -> PinnedDataset:

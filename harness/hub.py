@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.errors import ModelError, SetupError
-from dataset_builders.hub import Repo, explained, retried
+from dataset_builders.hub import TIMEOUT_SECONDS, Repo, explained, retried
 from harness.potentials.pickles import sha256_of
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 """A full commit hash."""
-
-TIMEOUT_SECONDS: Final = 30.0
-"""How long the Hub may take to answer; the client itself would wait for ever."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,38 +10,52 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from dataset_builders.errors import SetupError
 from dataset_builders.tasks import TaskName
 from harness.dataset import PinnedDataset
 from harness.potentials.base import PotentialTraits
+from harness.potentials.registry import families
 
-_ROOT: Final = Path(__file__).parent.parent
-_SOURCES: Final = (
-    "dataset_builders/mmff94.py",
-    "dataset_builders/schema.py",
-    "dataset_builders/structures.py",
-    "dataset_builders/units.py",
-    "dataset_builders/xtb.py",
-    "harness/batching.py",
-    "harness/dataset.py",
-    "harness/predict.py",
-    "harness/rows.py",
-    "harness/structures.py",
+_SHARED: Final = (
+    "dataset_builders.schema",
+    "dataset_builders.structures",
+    "dataset_builders.units",
+    "harness.batching",
+    "harness.dataset",
+    "harness.potentials.base",
+    "harness.potentials.device",
+    "harness.potentials.elements",
+    "harness.potentials.neighbours",
+    "harness.predict",
+    "harness.rows",
+    "harness.structures",
 )
-"""Modules, beside those of the potentials and checkpoints, that can change a prediction."""
+"""Modules that can change a prediction of any family."""
 
 _KEY_LENGTH: Final = 12
 
 
 @functools.cache
-def code_hash() -> str:
-    """sha256 over the sources that can change a prediction."""
-    folders = (_ROOT / "harness" / "potentials", _ROOT / "harness" / "checkpoints")
-    paths = [*(_ROOT / name for name in _SOURCES), *(path for folder in folders for path in folder.glob("*.py"))]
+def code_hash(family: str) -> str:
+    """sha256 over the sources that can change a prediction of a family.
+
+    Those of other families do not count, so that a new one leaves every finished run valid.
+
+    Args:
+        family: Name of a family; of one that is not registered only what all families share counts.
+    """
+    own = [(each.module, *each.sources) for each in families() if each.name == family]
     digest = hashlib.sha256()
-    for path in sorted(paths):
-        file_hash = hashlib.sha256(path.read_bytes()).hexdigest()
-        digest.update(f"{path.relative_to(_ROOT).as_posix()}\n{file_hash}\n".encode())
+    for module in sorted({*_SHARED, *(name for names in own for name in names)}):
+        digest.update(f"{module}\n{hashlib.sha256(_source_of(module)).hexdigest()}\n".encode())
     return digest.hexdigest()
+
+
+def _source_of(module: str) -> bytes:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise SetupError(f"the source of {module} cannot be found; install the package again")
+    return Path(spec.origin).read_bytes()
 
 
 def model_hash(traits: PotentialTraits) -> str:
@@ -64,7 +79,7 @@ def run_identity(
     return {
         "model_hash": model_hash(traits),
         "dataset_hash": dataset.content_hash,
-        "code_hash": code_hash(),
+        "code_hash": code_hash(traits.family),
         "dtype": traits.dtype,
         "device": traits.device.split(":")[0],
         "packages": json.dumps(package_versions(traits), sort_keys=True),

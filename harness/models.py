@@ -11,7 +11,7 @@ from dataset_builders.errors import DataError, ModelError
 from dataset_builders.hub import Repo
 from harness.hub import fetch_files, list_files
 from harness.potentials.detection import WHOLE, Files, find_checkpoint
-from harness.potentials.registry import FAMILIES, ModelSource, find_family, identify, is_local
+from harness.potentials.registry import ModelSource, families, find_family, identify, is_local
 
 _ADDRESS: Final = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
@@ -87,7 +87,7 @@ def _resolve_on_hub(address: HubAddress, family: str | None) -> ModelSource:
             names=tuple(sorted(listing.sha256)),
             bring=lambda name: fetch_files(listing, [name]) / name,
         )
-        checkpoint = find_checkpoint(files, FAMILIES, named, address.path)
+        checkpoint = find_checkpoint(files, families(), named, address.path)
         directory = fetch_files(listing, checkpoint.names)
     is_picked = WHOLE not in (address.path, checkpoint.path)
     return ModelSource(

@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_builders.errors import DataError, SetupError
+from dataset_builders.hub import first_line
 from dataset_builders.structures import FloatArray
 from dataset_builders.work import write_table
 from harness.batching import Plan, Shard, WorkList
-from harness.dataset import first_line
 from harness.potentials.base import Potential
 from harness.progress import OnStructures, no_progress
 from harness.structures import Prediction, check_prediction

@@ -156,6 +156,7 @@ def _model_line(result: RunResult) -> str:
     files = ", ".join(f"{name} {sha256[:_SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
     parts = [
         f"{model.id} ({model.family})",
+        *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
         f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
         f"level of theory {model.level_of_theory or 'unknown'}",
         f"{model.dtype} on {model.device}",

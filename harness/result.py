@@ -73,6 +73,7 @@ class ModelRecord(_Record):
     level_of_theory: str | None
     elements: tuple[int, ...] | None
     conservative: bool
+    head: str | None = None
 
 
 class DatasetRecord(_Record):

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -263,6 +264,7 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         level_of_theory=traits.level_of_theory,
         elements=None if traits.elements is None else tuple(sorted(traits.elements)),
         conservative=traits.conservative,
+        head=traits.head,
     )
 
 
@@ -280,6 +282,6 @@ def _environment_record(traits: PotentialTraits) -> EnvironmentRecord:
     return EnvironmentRecord(
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        packages=package_versions(traits),
-        code_hash=code_hash(),
+        packages={"mlip-ood": version("mlip-ood"), **package_versions(traits)},
+        code_hash=code_hash(traits.family),
     )

@@ -1,40 +1,74 @@
 """The model card of a checkpoint in the format of this project."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from dataset_builders.errors import DataError, UsageError
+from dataset_builders.build import HUB_ID
+from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.tasks import find_task
 from harness.checkpoints.format import WEIGHTS_FILE, CheckpointConfig, read_config, symbol_of
 from harness.result import RunResult
 from model_cards.results import results_table
 
+CURVE_FILES: Final = ("validation_curve.csv", "validation_curve.png")
 
-def render_card(checkpoint: Path, results: Sequence[RunResult]) -> str:
+
+def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | None = None) -> str:
     """The card: what the model is, how it was trained, what it scores and how to get the same numbers.
 
     Args:
         checkpoint: Folder with `config.json` and `model.safetensors`.
-        results: Evaluations of this checkpoint, and of others to compare it with, on one data set.
+        results: Evaluations of this checkpoint, and of others to compare it with, on one data set; empty
+            for a card whose results come later.
+        model_id: What the commands on the card call the model; as its own result does, or the
+            folder, by default.
 
     Returns:
         Markdown with YAML front matter.
 
     Raises:
         ModelError: If the folder is no checkpoint.
-        UsageError: If no result is of this checkpoint.
+        UsageError: If there are results and none is of this checkpoint.
         DataError: If the results are of different data sets.
     """
     import jinja2
 
     config = read_config(checkpoint)
-    weights_hash = hashlib.sha256((checkpoint / WEIGHTS_FILE).read_bytes()).hexdigest()
+    context = _context(config, checkpoint) | _results_context(checkpoint, results)
+    context["model_id"] = model_id or context["model_id"]
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, autoescape=False
+    )
+    template = environment.from_string((files("model_cards") / "templates" / "checkpoint.md.jinja").read_text())
+    return template.render(context)
+
+
+def _context(config: CheckpointConfig, checkpoint: Path) -> dict[str, Any]:
+    task = find_task(config.trained_on)
+    return {
+        "config": config,
+        "task": task,
+        "n_molecules": config.training.get("n_molecules", len(task.train_words())),
+        "n_parameters": count_parameters(checkpoint),
+        "elements": " ".join(symbol_of(number) for number in config.elements),
+        "training": config.training,
+        "weights_hash": _weights_hash(checkpoint),
+        "has_curve": all((checkpoint / name).is_file() for name in CURVE_FILES),
+        "dataset_id": HUB_ID,
+    }
+
+
+def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str, Any]:
+    if not results:
+        return {"table": "", "model_id": str(checkpoint)}
+    weights_hash = _weights_hash(checkpoint)
     own = [result for result in results if weights_hash in result.model.files.values()]
     if not own:
-        seen = ", ".join(result.model.id for result in results) or "none"
+        seen = ", ".join(result.model.id for result in results)
         raise UsageError(
             f"no result is of the weights in {checkpoint} (sha256 {weights_hash[:12]}); results given: {seen}. "
             f"Evaluate it first: python -m harness --model {checkpoint}"
@@ -42,25 +76,32 @@ def render_card(checkpoint: Path, results: Sequence[RunResult]) -> str:
     hashes = {result.dataset.content_hash for result in results}
     if len(hashes) > 1:
         raise DataError(f"the results are of {len(hashes)} data sets; a card compares models on one")
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, autoescape=False
-    )
-    template = environment.from_string((files("model_cards") / "templates" / "checkpoint.md.jinja").read_text())
-    return template.render(_context(config, weights_hash, own[0], results))
-
-
-def _context(
-    config: CheckpointConfig, weights_hash: str, own: RunResult, results: Sequence[RunResult]
-) -> dict[str, Any]:
     return {
-        "config": config,
-        "task": find_task(config.trained_on),
-        "elements": " ".join(symbol_of(number) for number in config.elements),
-        "training": config.training,
-        "weights_hash": weights_hash,
-        "dataset": own.dataset,
-        "environment": own.environment,
-        "device": own.model.device,
-        "models": " ".join(f"--model {result.model.id}" for result in results),
         "table": results_table(results),
+        "model_id": own[0].model.id,
+        "models": " ".join(f"--model {result.model.id}" for result in results),
+        "dataset": own[0].dataset,
+        "environment": own[0].environment,
+        "device": own[0].model.device,
     }
+
+
+def count_parameters(checkpoint: Path) -> int:
+    """Numbers in the floating-point tensors of a checkpoint, read from the header of its file.
+
+    Raises:
+        ModelError: If the file cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = checkpoint / WEIGHTS_FILE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (no mapping, in spite of its name)
+            return sum(math.prod(each.get_shape()) for each in slices if each.get_dtype().startswith("F"))
+    except (OSError, SafetensorError) as cause:
+        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+
+
+def _weights_hash(checkpoint: Path) -> str:
+    return hashlib.sha256((checkpoint / WEIGHTS_FILE).read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""The command line: `python -m model_cards CHECKPOINT --result RUN ...`."""
+"""The command line: `python -m model_cards card | publish`."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,32 +8,58 @@ from dataset_builders.command_line import exit_code_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the card of a checkpoint and returns the exit code of the command."""
+    """Runs a command and returns its exit code."""
+    arguments = _parser().parse_args(argv)
+    return exit_code_of(lambda: int(arguments.run(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m model_cards",
-        description="Write the model card (README.md) of a checkpoint from the results of its evaluation.",
+        prog="python -m model_cards", description="Cards of checkpoints that `python -m harness train` wrote."
     )
-    parser.add_argument(
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    card = commands.add_parser("card", help="write the card (README.md) of a checkpoint from results of its evaluation")
+    _add_checkpoint(card)
+    card.set_defaults(run=_card)
+    publish = commands.add_parser("publish", help="publish a checkpoint with its card as a model repo on the Hub")
+    _add_checkpoint(publish)
+    publish.add_argument("repo", metavar="ORG/NAME", help="model repo; made if it is not there")
+    publish.add_argument("--private", action="store_true", help="make a private repo")
+    publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of a commit")
+    publish.set_defaults(run=_publish)
+    return parser
+
+
+def _add_checkpoint(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and model.safetensors"
     )
-    parser.add_argument(
+    command.add_argument(
         "--result",
         type=Path,
         action="append",
-        required=True,
+        default=[],
         metavar="RUN",
-        help="run folder or result.json; repeat to compare models",
+        help="run folder or result.json for the table on the card; repeat to compare models",
     )
-    arguments = parser.parse_args(argv)
-    return exit_code_of(lambda: _write(arguments.checkpoint, arguments.result))
 
 
-def _write(checkpoint: Path, runs: Sequence[Path]) -> int:
-    from harness.result import RunResult
+def _card(arguments: argparse.Namespace) -> int:
+    from harness.result import load_results
     from model_cards.card import render_card
 
-    paths = [run / "result.json" if run.is_dir() else run for run in runs]
-    card = render_card(checkpoint, [RunResult.load(path) for path in paths])
-    (checkpoint / "README.md").write_text(card, encoding="utf-8")
-    print(f"wrote {checkpoint / 'README.md'}")
+    card = render_card(arguments.checkpoint, load_results(arguments.result))
+    (arguments.checkpoint / "README.md").write_text(card, encoding="utf-8")
+    print(f"wrote {arguments.checkpoint / 'README.md'}")
+    return 0
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    from harness.result import load_results
+    from model_cards.publish import PublishOptions, publish_checkpoint
+
+    options = PublishOptions(private=arguments.private, create_pr=arguments.create_pr)
+    published = publish_checkpoint(arguments.checkpoint, arguments.repo, load_results(arguments.result), options)
+    print(published.url if published.is_new else f"{arguments.repo} holds this checkpoint already: {published.url}")
+    print(f"evaluate it: python -m harness --model {arguments.repo}@{published.commit}")
     return 0

@@ -1,15 +1,42 @@
 """Results as Markdown: the table of a card and what one needs to read it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from typing import Final
 
-from dataset_builders.tasks import TASKS
+from dataset_builders.tasks import TASKS, TaskName
 from dataset_builders.units import MILLI
 from harness.result import Estimate, PartName, RunResult, TaskResult
+
+UNDEFINED: Final = "–"
 
 _HEADER = (
     "| task | model | protocol | ID force MAE, meV/Å | OOD force MAE, meV/Å | gap OOD/ID | score |\n"
     "|---|---|---|---|---|---|---|"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, as it is shown.
+
+    Attributes:
+        task: Name and title of the task.
+        model: The model.
+        protocol: How it came to know the task's molecules.
+        id_force_mae: With its interval, meV/Å; so are the next.
+        ood_force_mae: On unseen combinations.
+        gap: Their ratio.
+        score: From 0 to 100.
+    """
+
+    task: str
+    model: str
+    protocol: str
+    id_force_mae: str
+    ood_force_mae: str
+    gap: str
+    score: str
 
 
 def results_table(results: Sequence[RunResult]) -> str:
@@ -21,21 +48,31 @@ def results_table(results: Sequence[RunResult]) -> str:
     Returns:
         A Markdown table; intervals are 95 % by bootstrap over molecules.
     """
-    lines = [_line(result, result.tasks[task]) for task in TASKS for result in results if task in result.tasks]
-    return "\n".join([_HEADER, *lines])
-
-
-def _line(result: RunResult, task: TaskResult) -> str:
-    cells = (
-        f"{task.task} ({TASKS[task.task].title})",
-        f"`{result.model.id}`",
-        task.protocol,
-        _force_mae(task, "test_id"),
-        _force_mae(task, "test_ood"),
-        estimate_text(task.gap, digits=2),
-        "–" if task.score.value is None else f"{task.score.value:.1f}",
+    return markdown_table(
+        _row(result, result.tasks[task]) for task in TASKS for result in results if task in result.tasks
     )
-    return "| " + " | ".join(cells) + " |"
+
+
+def markdown_table(rows: Iterable[Row]) -> str:
+    """The table of these lines, in Markdown."""
+    return "\n".join([_HEADER, *("| " + " | ".join(astuple(row)) + " |" for row in rows)])
+
+
+def task_text(task: TaskName) -> str:
+    """A task as the table calls it, such as `task1 (chain extension)`."""
+    return f"{task} ({TASKS[task].title})"
+
+
+def _row(result: RunResult, task: TaskResult) -> Row:
+    return Row(
+        task=task_text(task.task),
+        model=f"`{result.model.id}`",
+        protocol=task.protocol,
+        id_force_mae=_force_mae(task, "test_id"),
+        ood_force_mae=_force_mae(task, "test_ood"),
+        gap=estimate_text(task.gap, digits=2),
+        score=UNDEFINED if task.score.value is None else f"{task.score.value:.1f}",
+    )
 
 
 def _force_mae(task: TaskResult, part: PartName) -> str:
@@ -51,7 +88,7 @@ def estimate_text(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> st
         digits: Digits after the point.
     """
     if estimate.value is None:
-        return "–"
+        return UNDEFINED
     value = f"{scale * estimate.value:.{digits}f}"
     if estimate.low is None or estimate.high is None:
         return value

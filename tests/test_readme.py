@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.eval_yaml import eval_yaml
+from tests.harness.conftest import tiny_dataset  # noqa: F401 (a fixture)
+from tests.harness.potentials.molecules import saved, small_mace
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,7 +26,15 @@ TOO_LONG = {
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "harness train": "most of an hour: tests/harness/test_train.py trains a small network",
     "--model gfn2-xtb": "minutes: run by the slow tests",
+    "dataset_builders publish": "an edition that takes hours to build: tests/test_hub_story.py publishes mini",
+    "model_cards publish": "the reader's own checkpoint: tests/test_hub_story.py publishes one",
+    "env create": "a download of minutes: tests/harness/worker/test_environments.py, and `make test`",
+    "--model 7net-0": "an environment of its own: tests/harness/potentials/test_sevennet.py",
+    "--push": "answered by the Hub on this machine: below",
+    "--model org/mace-off": "answered by the Hub on this machine: below",
+    "harness leaderboard": "answered by the Hub on this machine: below",
 }
+ON_THE_HUB = [line for line in CONSOLE if "org/mace-off" in line or "harness leaderboard" in line]
 
 
 def run(command, tmp_path):
@@ -51,12 +65,41 @@ def test_make_targets_of_the_readme_exist(command):
 
 
 @pytest.mark.parametrize("block", PYTHON)
-def test_python_of_the_readme_works(block, tmp_path, monkeypatch):
+def test_python_of_the_readme_works(block, tmp_path, monkeypatch, hub):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    files = {
+        path.relative_to(MINI_DIRECTORY).as_posix(): path.read_bytes()
+        for path in MINI_DIRECTORY.rglob("*")
+        if path.is_file()
+    }
+    hub.add_repo("compgen/mlip-ood", kind="dataset", files=files)
     finished = subprocess.run(
         [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_commands_on_the_hub_work(tmp_path, monkeypatch, hub, tiny_dataset):  # noqa: F811
+    """What the README says of models and results on the Hub, with a small MACE and a few molecules in their place."""
+    data = {path.relative_to(tiny_dataset).as_posix(): path.read_bytes() for path in tiny_dataset.rglob("*.parquet")}
+    hub.add_repo("compgen/mlip-ood", "dataset", {**data, "eval.yaml": eval_yaml(["task1", "task4"]).encode()})
+    energies = np.array([[-13.6, -1029.3, -1484.3, -2041.4, -2713.5]])
+    mace = small_mace(num_elements=5, atomic_numbers=[1, 6, 7, 8, 9], atomic_energies=energies)
+    hub.add_repo("org/mace-off", files={"small.model": saved(mace, tmp_path / "small.model").read_bytes()})
+    hub.add_user("ann", orgs={"org": "write"})
+    hub.log_in("ann")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    evaluate, push, leaderboard = ON_THE_HUB
+    assert evaluate.endswith("--model org/mace-off")
+    refused = run(evaluate, tmp_path)
+    assert refused.returncode == 4
+    assert "add --trust-checkpoint" in refused.stderr
+    pushed = run(push, tmp_path)
+    assert pushed.returncode == 0, pushed.stderr
+    assert f"org/mace-off: {hub.endpoint}/org/mace-off/commit/" in pushed.stdout
+    ranked = run(leaderboard, tmp_path)
+    assert ranked.returncode == 0, ranked.stderr
+    assert "org/mace-off" in ranked.stdout
 
 
 @pytest.mark.slow

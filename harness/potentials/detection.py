@@ -39,6 +39,8 @@ class Family:
         is_pickled: Whether its checkpoints are pickles, which run what they hold when they are loaded.
         library_names: What `library_name` says in the card of a repo that holds such a checkpoint.
         tags: Tags of such a card.
+        sources: Modules of this project, beside the adapter and those that all adapters share, that can change what
+            it computes.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Family:
     is_pickled: bool = False
     library_names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def needs(self) -> str:

@@ -4,22 +4,26 @@ A family is one adapter file and one line in `FAMILIES`. Nothing heavy is import
 knows which family it needs.
 """
 
+import functools
 import importlib
 import importlib.util
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
 
-from dataset_builders.errors import MissingPackageError, ModelError, UsageError
+from dataset_builders.errors import MissingPackageError, ModelError, SetupError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
 from harness.structures import Prediction, StructureBatch
 
 FAMILIES: Final = (
-    Family("xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb")),
-    Family("mmff94", "harness.potentials.mmff94", "rdkit", methods=("mmff94",)),
+    Family(
+        "xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb"), sources=("dataset_builders.xtb",)
+    ),
+    Family("mmff94", "harness.potentials.mmff94", "rdkit", methods=("mmff94",), sources=("dataset_builders.mmff94",)),
     Family("zero", "harness.potentials.zero", "numpy", methods=("zero",)),
     Family(
         "mace",
@@ -67,8 +71,12 @@ FAMILIES: Final = (
         extra="graph-pes",
         folder=("config.json", "model.safetensors"),
         in_config=True,
+        sources=("harness.checkpoints.format", "harness.checkpoints.networks"),
     ),
 )
+
+PLUGINS: Final = "mlip_ood.families"
+"""Group of entry points by which an installed package adds families; each names a `Family`."""
 
 REFERENCE: Final = "reference"
 REFERENCE_DIRECTORY: Final = Path(__file__).resolve().parent.parent / "checkpoints" / "reference"
@@ -98,14 +106,42 @@ class ModelSource:
     revision: str | None = None
 
 
+def families() -> tuple[Family, ...]:
+    """All families: those above, and those that installed packages add."""
+    return FAMILIES + _added_families()
+
+
+@functools.cache
+def _added_families() -> tuple[Family, ...]:
+    added: list[Family] = []
+    for entry in entry_points(group=PLUGINS):
+        place = f"the entry point {entry.name!r} of {entry.dist.name if entry.dist else entry.value}"
+        # Whatever another package raises when it is imported, the user has to learn which package it was.
+        try:
+            family = entry.load()
+        except Exception as cause:
+            raise SetupError(
+                f"{place} cannot be loaded ({type(cause).__name__}: {cause}); correct or uninstall that package"
+            ) from cause
+        if not isinstance(family, Family):
+            raise SetupError(f"{place} is a {type(family).__name__}; expected a harness.potentials.detection.Family")
+        if any(family.name == known.name or set(family.methods) & {*known.methods} for known in (*FAMILIES, *added)):
+            raise SetupError(
+                f"{place} adds the family {family.name}, whose name or methods another family has; rename it there, or "
+                "uninstall that package"
+            )
+        added.append(family)
+    return tuple(added)
+
+
 def known_names() -> tuple[str, ...]:
     """The names that stand for a potential without a path."""
-    return (*(method for family in FAMILIES for method in family.methods), REFERENCE)
+    return (*(method for family in families() for method in family.methods), REFERENCE)
 
 
 def readers() -> dict[str, Family]:
     """The families that read checkpoints, by name."""
-    return {family.name: family for family in FAMILIES if family.needs}
+    return {family.name: family for family in families() if family.needs}
 
 
 def find_family(name: str) -> Family:
@@ -148,20 +184,20 @@ def identify(model: str, family: str | None = None) -> ModelSource:
         ModelError: If the path is no checkpoint of a known family, or more than one.
     """
     named = None if family is None else find_family(family)
-    for known in FAMILIES:
+    for known in families():
         if model in known.methods:
             return ModelSource(model, known, None)
     if model == REFERENCE:
         if not REFERENCE_DIRECTORY.is_dir():
             raise ModelError(f"this installation lacks the reference checkpoint at {REFERENCE_DIRECTORY}; reinstall it")
-        return _source(model, REFERENCE_DIRECTORY, find_checkpoint(_files_below(REFERENCE_DIRECTORY), FAMILIES))
+        return _source(model, REFERENCE_DIRECTORY, find_checkpoint(_files_below(REFERENCE_DIRECTORY), families()))
     if not is_local(model):
         raise _absent(model)
     path = Path(model)
     if path.is_dir():
-        return _source(model, path, find_checkpoint(_files_below(path), FAMILIES, named))
+        return _source(model, path, find_checkpoint(_files_below(path), families(), named))
     beside = _files_beside(path)
-    return _source(model, path.parent, find_checkpoint(beside, FAMILIES, named, path.name))
+    return _source(model, path.parent, find_checkpoint(beside, families(), named, path.name))
 
 
 def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:

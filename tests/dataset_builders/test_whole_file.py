@@ -13,9 +13,14 @@ def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
 def test_an_error_leaves_the_old_file_and_no_remains(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), whole_file(path) as partial:
-        partial.write_text("half of the ne")
-        raise ZeroDivisionError
+
+    def fail_halfway():
+        with whole_file(path) as partial:
+            partial.write_text("half of the ne")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 

@@ -1,13 +1,15 @@
 import hashlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
-from dataset_builders.errors import DataError, UsageError
+from dataset_builders.errors import DataError, ModelError, UsageError
 from harness.checkpoints.format import WEIGHTS_FILE, write_config
 from harness.result import Estimate
-from model_cards.card import render_card
+from model_cards.card import count_parameters, render_card
 from model_cards.cli import main
 from model_cards.results import estimate_text, results_table
 from tests.harness.small_checkpoint import SMALL_CONFIG
@@ -19,7 +21,7 @@ def checkpoint(tmp_path):
     training = {"seed": 0, "frames": 3600, "versions": {"torch": "2.13.0"}}
     config = replace(SMALL_CONFIG, training=training)
     write_config(tmp_path, config)
-    (tmp_path / WEIGHTS_FILE).write_bytes(b"weights")
+    save_file({"weight": np.zeros((2, 3), np.float32), "steps": np.zeros(7, np.int64)}, tmp_path / WEIGHTS_FILE)
     return tmp_path
 
 
@@ -39,6 +41,20 @@ def test_a_card_names_model_data_table_and_command(checkpoint, tasks):  # noqa: 
     assert results_table([result]) in body
     assert "python -m harness --model org/model --task task2 --dataset mini" in body
     assert "- versions:\n  - torch: 2.13.0\n" in body
+    assert "| parameters | 6, " in body
+    assert "the data they were trained on are under CC-BY-4.0" in body
+
+
+def test_a_card_may_come_before_its_results(checkpoint):
+    body = render_card(checkpoint, [], model_id="compgen/painn")
+    assert "python -m harness --model compgen/painn --dataset compgen/mlip-ood" in body
+    assert "follow at the end of this card" in body
+
+
+def test_a_broken_weights_file_is_named(tmp_path):
+    (tmp_path / WEIGHTS_FILE).write_bytes(b"weights")
+    with pytest.raises(ModelError, match=r"model\.safetensors cannot be read as safetensors"):
+        count_parameters(tmp_path)
 
 
 def test_a_card_needs_a_result_of_its_own_weights(checkpoint, tasks):  # noqa: F811
@@ -55,9 +71,9 @@ def test_a_card_compares_on_one_data_set(checkpoint, tasks):  # noqa: F811
 
 def test_the_command_writes_the_card(checkpoint, tasks, tmp_path, capsys):  # noqa: F811
     own_result(result_of(tasks), checkpoint).save(tmp_path / "run" / "result.json")
-    assert main([str(checkpoint), "--result", str(tmp_path / "run")]) == 0
+    assert main(["card", str(checkpoint), "--result", str(tmp_path / "run")]) == 0
     assert (checkpoint / "README.md").read_text().startswith("---\nlicense: mit\n")
-    assert main([str(checkpoint), "--result", str(tmp_path / "nowhere.json")]) == 3
+    assert main(["card", str(checkpoint), "--result", str(tmp_path / "nowhere.json")]) == 3
     assert "nowhere.json" in capsys.readouterr().err
 
 

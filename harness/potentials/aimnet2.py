@@ -1,0 +1,173 @@
+"""AIMNet2 checkpoints (folders of config.json and safetensors, as on the Hub), evaluated in batches.
+
+Source: Anstine, Zubatyuk and Isayev, Chemical Science 16, 10228 (2025). A batch goes in one piece through the
+calculator of the package, which adds the Coulomb and dispersion energies that belong to a model.
+"""
+
+import contextlib
+import io
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, UsageError
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.pickles import sha256_of
+from harness.structures import Prediction, StructureBatch
+
+CONFIG: Final = "config.json"
+WEIGHTS: Final = "ensemble_0.safetensors"
+"""A folder may hold more members of an ensemble; the first is the one that the package's own calculator takes."""
+
+LEVELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "wb97m-d3": "wB97M-D3",
+        "nse": "wB97M-D3",
+        "b973c-d3": "B97-3c",
+        "b973c-2025-d3": "B97-3c",
+        "pd": "B97-3c/CPCM(THF)",
+    }
+)
+"""Level of theory by the family that a config names, after AIMNet2's guide to models; on `rxn` its sources disagree."""
+
+
+class Aimnet2Potential:
+    """An AIMNet2 model.
+
+    Args:
+        calculator: The package's own, which holds the model on its device.
+        traits: What is known of it.
+    """
+
+    def __init__(self, calculator: Any, traits: PotentialTraits) -> None:
+        self._calculator = calculator
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        import torch
+
+        require_elements_of_batch(self._traits, batch)
+        molecules = {
+            "coord": torch.tensor(batch.positions, dtype=torch.float32),
+            "numbers": torch.tensor(batch.atomic_numbers.astype(np.int64)),
+            "mol_idx": torch.tensor(batch.system_idx),
+            "charge": torch.zeros(batch.n_structures),
+            "mult": torch.ones(batch.n_structures),
+        }
+        output = self._calculator(molecules, forces=True)
+        return Prediction(
+            energy=output["energy"].detach().double().cpu().numpy(),
+            forces=output["forces"].detach().double().cpu().numpy(),
+            failures={},
+        )
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Loads the first member of an ensemble.
+
+    Args:
+        source: Folder with `config.json` and `ensemble_0.safetensors`.
+        options: Of which the device counts.
+
+    Raises:
+        ModelError: If the folder is incomplete, corrupt or would be completed from elsewhere.
+        UsageError: If the device is absent, or another precision than float32 or a readout head was asked for.
+    """
+    if options.dtype not in (None, "float32"):
+        raise UsageError(f"AIMNet2 computes in float32 only, not in {options.dtype!r}; leave --dtype out")
+    if options.head is not None:
+        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+    device = resolve_device(options.device)
+    files = {name: sha256_of(source / name) for name in (CONFIG, WEIGHTS)}
+    config = _config(source / CONFIG)
+    traits = PotentialTraits(
+        model_id=str(source),
+        family="aimnet2",
+        elements=_elements(config, source / CONFIG),
+        files=files,
+        packages=("aimnet", "nvalchemi-toolkit-ops", "warp-lang", "torch"),
+        dtype="float32",
+        device=str(device),
+        level_of_theory=LEVELS.get(_family(config)),
+    )
+    return Aimnet2Potential(_calculator(source, traits.device), traits)
+
+
+@contextlib.contextmanager
+def importing_aimnet() -> Iterator[None]:
+    """Lets aimnet be imported without its side effects on the rest of the process.
+
+    The import prints a greeting on standard output, which is the report's, and makes the root logger show
+    every message of every library.
+    """
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+def _calculator(source: Path, device: str) -> Any:
+    import torch
+    from safetensors import SafetensorError
+
+    with importing_aimnet():
+        from aimnet.calculators import AIMNet2Calculator
+    try:
+        # An absolute path, since a bare `aimnet2` would be one of the names that the package downloads.
+        return AIMNet2Calculator(str(source.resolve()), device=device)
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError, SafetensorError) as cause:
+        reason = " ".join(str(cause).split())[:300]  # it may list every tensor
+        raise ModelError(
+            f"cannot load {source}: {type(cause).__name__}: {reason}. Expected a model in the layout of the Hub, "
+            f"{CONFIG} and {WEIGHTS}, that this version of aimnet reads"
+        ) from cause
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise ModelError(f"cannot read {path}: {cause}; expected a JSON object") from cause
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds a {type(config).__name__}; expected a JSON object")
+    if not config.get("model_yaml"):
+        raise ModelError(
+            f"{path} has no model_yaml, and aimnet would fetch what is missing from a place of its own, to which no "
+            "result can be pinned. Take a revision of the model whose config.json is complete"
+        )
+    return config
+
+
+def _elements(config: Mapping[str, Any], path: Path) -> frozenset[int]:
+    species = config.get("implemented_species")
+    if not isinstance(species, list) or not species or any(type(number) is not int for number in species):
+        raise ModelError(f"{path} has implemented_species {species!r}; expected a list of atomic numbers")
+    return frozenset(species)
+
+
+def _family(config: Mapping[str, Any]) -> str:
+    return str(config.get("family") or config.get("family_name")).removeprefix("aimnet2-")

@@ -1,0 +1,179 @@
+"""CHGNet with the weights that its package holds, evaluated in batches of boxed molecules.
+
+Source: Deng et al., Nature Machine Intelligence 5, 1031 (2023). CHGNet was trained on periodic inorganic crystals and
+knows no molecules without a cell, so each molecule is put into a box in which it does not meet its images.
+"""
+
+import contextlib
+import importlib.resources
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, UsageError
+from dataset_builders.structures import FloatArray, IntArray
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.pickles import sha256_of
+from harness.structures import Prediction, StructureBatch
+
+MIN_BOX: Final = 20.0
+"""Smallest edge of a box, Å."""
+
+_ELEMENTS: Final = frozenset(range(1, 95)) - frozenset(range(84, 89))
+"""The 89 elements of MPtrj: H to Pu without Po, At, Rn, Fr and Ra, whose rows in the network are still random."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights that the package holds.
+
+    Attributes:
+        version: CHGNet's name for them.
+        level_of_theory: Level of the training labels.
+    """
+
+    version: str
+    level_of_theory: str
+
+
+METHODS: Final[Mapping[str, Weights]] = MappingProxyType(
+    {
+        "chgnet": Weights("0.3.0", "PBE/PBE+U (MPtrj)"),
+        "chgnet-r2scan": Weights("r2scan", "r2SCAN (MP-r2SCAN)"),
+    }
+)
+
+
+class ChgnetPotential:
+    """A CHGNet.
+
+    Args:
+        network: The network on its device.
+        traits: What is known of it.
+    """
+
+    def __init__(self, network: Any, traits: PotentialTraits) -> None:
+        self._network = network
+        self._traits = traits
+        self._cutoff = float(network.graph_converter.atom_graph_cutoff)
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å); a molecule that makes no graph (an isolated atom, say) is a failure.
+
+        Raises:
+            ModelError: If the network was trained on no crystal with an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        import torch
+
+        require_elements_of_batch(self._traits, batch)
+        energy = np.full(batch.n_structures, np.nan)
+        forces = np.full((len(batch.atomic_numbers), 3), np.nan)
+        graphs: dict[int, Any] = {}
+        failures: dict[int, str] = {}
+        atoms = [slice(start, end) for start, end in pairwise(batch.offsets)]
+        for index, part in enumerate(atoms):
+            try:
+                graphs[index] = self._graph(batch.atomic_numbers[part], batch.positions[part])
+            except ValueError as cause:
+                failures[index] = str(cause)
+        if graphs:
+            # Energies for each atom, since one for each molecule is rounded to single precision after the sum.
+            sites = self._network(list(graphs.values()), task="e", return_site_energies=True)["site_energies"]
+            total = torch.stack([each.double().sum() for each in sites])
+            # CHGNet's own forces keep what training needs, the gradient of the gradient: twice the time and memory.
+            gradients = torch.autograd.grad(total.sum(), [graph.atom_frac_coord for graph in graphs.values()])
+            energy[list(graphs)] = total.detach().cpu().numpy()
+            for (index, graph), gradient in zip(graphs.items(), gradients, strict=True):
+                # By fractional coordinates in a cubic box.
+                forces[atoms[index]] = -(gradient.double() / graph.lattice[0, 0].double()).cpu().numpy()
+        return Prediction(energy, forces, failures)
+
+    def _graph(self, atomic_numbers: IntArray, positions: FloatArray) -> Any:
+        graph = self._network.graph_converter(boxed(atomic_numbers, positions, self._cutoff))
+        graph.lattice = graph.lattice.detach()  # no stress is asked for, and PyTorch warns of an unused gradient
+        return graph.to(self._traits.device)
+
+
+def boxed(atomic_numbers: IntArray, positions: FloatArray, cutoff: float) -> Any:
+    """A molecule in a cubic box, in which no atom comes nearer to an image than twice the cutoff.
+
+    Args:
+        atomic_numbers: Shape (n_atoms,).
+        positions: Shape (n_atoms, 3), Å.
+        cutoff: Å.
+
+    Returns:
+        A `Structure` of pymatgen. Its atoms lie around the origin, where single precision is finest.
+    """
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
+
+    exact = np.asarray(positions, dtype=np.float64)
+    lowest, highest = exact.min(axis=0), exact.max(axis=0)
+    edge = max(MIN_BOX, float((highest - lowest).max()) + 2.0 * cutoff)
+    species: list[Any] = atomic_numbers.tolist()
+    return Structure(Lattice.cubic(edge), species, exact - (lowest + highest) / 2.0, coords_are_cartesian=True)
+
+
+def load(method: str, options: LoadOptions) -> Potential:
+    """CHGNet with some of the weights that its package holds.
+
+    Args:
+        method: A key of `METHODS`.
+        options: Of which the device counts.
+
+    Raises:
+        ModelError: If the installed package lacks the weights.
+        UsageError: If the device is absent, or another precision than float32 or a readout head was asked for.
+    """
+    import torch
+
+    if options.dtype not in (None, "float32"):
+        raise UsageError(f"{method} computes in float32 only, not in {options.dtype!r}; leave --dtype out")
+    if options.head is not None:
+        raise UsageError(f"{method} has no readout heads, so not {options.head!r} either; leave --head out")
+    device = resolve_device(options.device)
+    weights = METHODS[method]
+    path = _weights_file(weights.version)
+    # Standard output is the report's: CHGNet prints its number of parameters there.
+    with contextlib.redirect_stdout(io.StringIO()):
+        from chgnet.model.model import CHGNet
+
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network = CHGNet.from_dict(state["model"], version=weights.version)
+    traits = PotentialTraits(
+        model_id=method,
+        family="chgnet",
+        elements=_ELEMENTS,
+        files={path.name: sha256_of(path)},
+        packages=("chgnet", "pymatgen", "torch"),
+        dtype="float32",
+        device=str(device),
+        level_of_theory=weights.level_of_theory,
+    )
+    return ChgnetPotential(network.to(device).eval().requires_grad_(False), traits)
+
+
+def _weights_file(version: str) -> Path:
+    directory = Path(str(importlib.resources.files("chgnet"))) / "pretrained" / version
+    found = sorted(directory.glob("*.pth.tar"))
+    if len(found) != 1:
+        raise ModelError(
+            f"{directory} holds {len(found)} files *.pth.tar; expected one. This version of chgnet keeps its weights "
+            "elsewhere; install the one that constraints.txt names"
+        )
+    return found[0]

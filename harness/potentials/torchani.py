@@ -1,0 +1,242 @@
+"""ANI ensembles (state dicts of TorchANI), evaluated in padded batches.
+
+Sources: ANI-1x, Smith et al., J. Chem. Phys. 148, 241733 (2018); ANI-1ccx, Smith et al., Nat. Commun. 10, 2903
+(2019); ANI-2x, Devereux et al., J. Chem. Theory Comput. 16, 4192 (2020). The functions of TorchANI that are named
+after these models fetch their weights from the network, so the networks are assembled here and filled from a file.
+"""
+
+import pickle
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_builders.errors import ModelError, UsageError
+from dataset_builders.structures import FloatArray
+from dataset_builders.units import HARTREE
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.pickles import MAX_NAMED, imports_of, is_suspicious, sha256_of
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+    State = Mapping[str, torch.Tensor]
+
+_N_NETWORKS: Final = 8
+_PADDING: Final = -1
+"""What TorchANI takes for the atomic number of no atom."""
+_SELF_ENERGIES: Final = "energy_shifter.self_energies"
+_DAMAGED: Final = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AssertionError, struct.error)
+"""What torch.load raises for a damaged file, beside an error of unpickling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """A published ensemble.
+
+    Attributes:
+        atomic_numbers: Elements, in the order of the networks.
+        architecture: TorchANI's name for the features and the layers.
+        level_of_theory: Level of the training labels.
+    """
+
+    atomic_numbers: tuple[int, ...]
+    architecture: str
+    level_of_theory: str
+
+
+ENSEMBLES: Final[Mapping[str, Ensemble]] = MappingProxyType(
+    {
+        "ani2x_state_dict.pt": Ensemble((1, 6, 7, 8, 16, 9, 17), "ani2x", "wB97X/6-31G(d)"),
+        "ani1x_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "wB97X/6-31G(d)"),
+        "ani1ccx_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "CCSD(T)*/CBS"),
+    }
+)
+"""By the file name under which TorchANI publishes the weights: nothing inside tells ANI-1x from ANI-1ccx."""
+
+
+class TorchAniPotential:
+    """The mean of an ensemble of ANI networks.
+
+    Args:
+        network: TorchANI's network without its self energies, on its device and in its precision.
+        self_energies: Hartree, by atomic number; zero for elements that the network does not know.
+        traits: What is known of it.
+    """
+
+    def __init__(self, network: Any, self_energies: FloatArray, traits: PotentialTraits) -> None:
+        self._network = network
+        self._self_energies = self_energies
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the ensemble has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        import torch
+
+        require_elements_of_batch(self._traits, batch)
+        shape = batch.n_structures, int(batch.n_atoms.max())
+        place = batch.system_idx, np.arange(len(batch.atomic_numbers)) - batch.offsets[batch.system_idx]
+
+        def padded(values: npt.NDArray[Any], fill: int, dtype: torch.dtype) -> torch.Tensor:
+            rows = np.full((*shape, *values.shape[1:]), fill, dtype=values.dtype)
+            rows[place] = values
+            return torch.as_tensor(rows, device=self._traits.device).to(dtype)
+
+        species = padded(batch.atomic_numbers.astype(np.int64), _PADDING, torch.int64)
+        coordinates = padded(batch.positions, 0, getattr(torch, self._traits.dtype)).requires_grad_()
+        atomic = self._network((species, coordinates), atomic=True).energies
+        (gradient,) = torch.autograd.grad(atomic.sum(), coordinates)
+        # In single precision a total energy of 10^4 eV keeps only meV, so atoms are summed in double here.
+        energy = atomic.detach().double().sum(dim=1).cpu().numpy()
+        np.add.at(energy, batch.system_idx, self._self_energies[batch.atomic_numbers])
+        forces = -gradient.double().cpu().numpy()[place]
+        return Prediction(HARTREE * energy, HARTREE * forces, {})
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Loads an ensemble from its published state dict.
+
+    Args:
+        source: The file, under its published name, or the folder that holds it.
+        options: Device and precision; without one the precision of the file.
+
+    Raises:
+        ModelError: If the file is no state dict of a known ensemble, or the folder holds none or several.
+        UsageError: If the device is absent, or a readout head was asked for.
+    """
+    if options.head is not None:
+        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+    path = _find(source)
+    ensemble = ENSEMBLES[path.name]
+    device = resolve_device(options.device)
+    state = _read(path)
+    _require_elements_of(ensemble, state, path)
+    dtype = options.dtype or _dtype_of(state, path)
+    network = _filled(ensemble, state, dtype, path).to(device)
+    self_energies = np.zeros(max(ensemble.atomic_numbers) + 1)
+    self_energies[list(ensemble.atomic_numbers)] = state[_SELF_ENERGIES].double().numpy()
+    traits = PotentialTraits(
+        model_id=str(source),
+        family="torchani",
+        elements=frozenset(ensemble.atomic_numbers),
+        files={path.name: sha256_of(path)},
+        packages=("torchani", "torch"),
+        dtype=dtype,
+        device=str(device),
+        level_of_theory=ensemble.level_of_theory,
+    )
+    return TorchAniPotential(network, self_energies, traits)
+
+
+def _find(source: Path) -> Path:
+    known = " ".join(ENSEMBLES)
+    if not source.is_dir():
+        if source.name not in ENSEMBLES:
+            raise ModelError(f"{source} is no ensemble that this version knows; expected a file named one of: {known}")
+        return source
+    found = [source / name for name in ENSEMBLES if (source / name).is_file()]
+    if len(found) != 1:
+        held = " ".join(path.name for path in found) or "none"
+        raise ModelError(f"{source} holds {held} of: {known}; expected one. Give the path of the file itself")
+    return found[0]
+
+
+def _read(path: Path) -> "State":
+    """Reads tensors and nothing else, whatever the user trusts: a state dict needs no more."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as cause:
+        names = imports_of(path)
+        shown = ([name for name in names if is_suspicious(name)] or list(names))[:MAX_NAMED]
+        raise ModelError(
+            f"{path} (sha256 {sha256_of(path)}) holds more than tensors: loading it would run what it names, such as "
+            f"{', '.join(shown) or 'code'}. Expected the plain state dict as TorchANI publishes it"
+        ) from cause
+    except _DAMAGED as cause:
+        raise ModelError(
+            f"cannot read {path}: {type(cause).__name__}: {_beginning(cause)}. "
+            "Expected a state dict that torch.save wrote"
+        ) from cause
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise ModelError(f"{path} holds a {type(state).__name__}; expected a state dict, tensors by name")
+    return state
+
+
+def _require_elements_of(ensemble: Ensemble, state: "State", path: Path) -> None:
+    lacking = [name for name in ("atomic_numbers", _SELF_ENERGIES) if name not in state]
+    if lacking:
+        raise ModelError(f"{path} lacks {', '.join(lacking)}; expected the state dict of a whole ensemble of TorchANI")
+    numbers = tuple(state["atomic_numbers"].flatten().tolist())
+    if numbers != ensemble.atomic_numbers:
+        raise ModelError(
+            f"{path} has atomic numbers {numbers}; expected {ensemble.atomic_numbers} for an ensemble of this name"
+        )
+
+
+def _dtype_of(state: "State", path: Path) -> DtypeName:
+    import torch
+
+    dtypes = {value.dtype for name, value in state.items() if name.endswith(".weight")}
+    if dtypes == {torch.float32}:
+        return "float32"
+    if dtypes == {torch.float64}:
+        return "float64"
+    found = ", ".join(sorted(str(dtype) for dtype in dtypes)) or "no weights"
+    raise ModelError(f"{path} was saved in {found}; choose --dtype float32 or float64")
+
+
+def _filled(ensemble: Ensemble, state: "State", dtype: DtypeName, path: Path) -> Any:
+    import torch
+
+    network = assembled(ensemble).to(dtype=getattr(torch, dtype))
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as cause:
+        raise ModelError(f"{path} does not fit the networks of {ensemble.architecture}: {_beginning(cause)}") from cause
+    # The self energies are added in double precision, at the end.
+    network.set_enabled("energy_shifter", False)
+    return network.eval().requires_grad_(False)
+
+
+def assembled(ensemble: Ensemble) -> Any:
+    """The networks with random weights, put together as TorchANI's own functions do it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The extensions")  # optional CUDA kernels, which nothing here uses
+        from torchani.arch import Assembler
+    from ase.data import chemical_symbols
+
+    assembler = Assembler(neighborlist="all_pairs")
+    assembler.set_symbols([chemical_symbols[number] for number in ensemble.atomic_numbers])
+    assembler.set_global_cutoff_fn("cosine")
+    assembler.set_aev_computer(radial=ensemble.architecture, angular=ensemble.architecture, strategy="pyaev")
+    assembler.set_atomic_networks(ctor=ensemble.architecture)
+    assembler.set_zeros_as_self_energies()
+    return assembler.assemble(_N_NETWORKS)
+
+
+def _beginning(cause: Exception) -> str:
+    """As much as fits into a message, of an error that may list every tensor."""
+    return " ".join(str(cause).split())[:300]

@@ -1,0 +1,193 @@
+"""The section of a card that shows the published numbers: written from the entries, so that the two cannot disagree."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.errors import DataError
+from dataset_builders.hub import Repo
+from dataset_builders.leaderboard import leaderboard_ids
+from dataset_builders.tasks import TASKS
+from harness.potentials.registry import readers
+from model_cards.entries import DIGITS, parse_notes
+from model_cards.front_matter import CARD_PATH, Card
+from model_cards.results import UNDEFINED, Row, markdown_table, task_text
+from model_cards.yaml_text import newline_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResultEntry
+
+BEGIN: Final = "<!-- mlip-ood:begin -->"
+END: Final = "<!-- mlip-ood:end -->"
+
+_BEGIN_LINE: Final = re.compile(rf"^{re.escape(BEGIN)}[ \t]*$", re.MULTILINE)
+_END_LINE: Final = re.compile(rf"^{re.escape(END)}", re.MULTILINE)
+_COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
+_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence"})
+
+_TITLE: Final = "## Compositional generalisation (mlip-ood)"
+_COLUMNS: Final = (
+    "ID are molecules of the training distribution in new frames, OOD are unseen combinations of parts that training "
+    "showed. The gap is the ratio of the two force errors; it means something only beside the ID error, since a model "
+    "that learned little has a gap near 1. The score is the share, in percent, of the decades between a zero-force "
+    "guess and 1 meV/Å that the model covers on OOD: higher is better. "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What entries of one evaluation have in common.
+
+    Attributes:
+        dataset_id: Data set.
+        revision: Its commit.
+        date: When it was measured.
+        notes: What the notes say, save for what is of one number.
+    """
+
+    dataset_id: str
+    revision: str | None
+    date: str | None
+    notes: tuple[tuple[str, str], ...]
+
+
+def section_text(entries: Sequence["EvalResultEntry"]) -> str:
+    """The section, without its marks: a table for each evaluation, what it stands on, and how to repeat it.
+
+    Args:
+        entries: All entries of the benchmark that the repo publishes.
+
+    Returns:
+        Markdown, with a line ending at its end.
+    """
+    runs: dict[_Run, list[EvalResultEntry]] = {}
+    for entry in entries:
+        runs.setdefault(_run_of(entry), []).append(entry)
+    blocks = [block for run, of_run in runs.items() for block in _run_blocks(run, of_run)]
+    shares = sorted({notes["confidence"] for entry in entries if "confidence" in (notes := _notes_of(entry))})
+    intervals = f"Brackets hold {' and '.join(shares)} intervals, by bootstrap over molecules." if shares else ""
+    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + intervals).rstrip()]) + "\n"
+
+
+def with_section(card: Card, section: str) -> Card:
+    """A card with the section between its marks, or at its end where it has no marks yet; the rest keeps its bytes.
+
+    Raises:
+        DataError: If the marks in the card are not one pair.
+    """
+    body = card.body
+    newline = newline_of(card.text)
+    marked = newline.join([BEGIN, *section.splitlines(), END])
+    lines = body.replace("\r", "\n")
+    begins = [found.start() for found in _BEGIN_LINE.finditer(lines)]
+    ends = [found.end() for found in _END_LINE.finditer(lines)]
+    if len(begins) == len(ends) == 1 and begins[0] < ends[0]:
+        return replace(card, body=body[: begins[0]] + marked + body[ends[0] :])
+    if begins or ends:
+        raise DataError(
+            f"{CARD_PATH} has {len(begins)} lines {BEGIN} and {len(ends)} lines {END}; expected one of each, in this "
+            "order. Remove the marks, and the next push appends the section anew"
+        )
+    before = card.closing + body
+    gap = "" if not before else newline * max(0, 2 - _line_ends(before))
+    return replace(card, body=f"{body}{gap}{marked}{newline}")
+
+
+def _line_ends(text: str) -> int:
+    """How many line endings a text ends with, two at most."""
+    found = re.search(r"(?:\r\n|\r|\n){0,2}\Z", text)
+    return len(re.findall(r"\r\n|\r|\n", found[0])) if found else 0
+
+
+def _run_of(entry: "EvalResultEntry") -> _Run:
+    common = tuple((key, value) for key, value in _notes_of(entry).items() if key not in _OF_ONE_NUMBER)
+    return _Run(entry.dataset_id, entry.dataset_revision, None if entry.date is None else str(entry.date), common)
+
+
+def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
+    """What the notes say, each in one line, so that none looks like a mark or like Markdown of its own."""
+    return {key: " ".join(value.split()) for key, value in parse_notes(entry.notes or "").items()}
+
+
+def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
+    known = leaderboard_ids([*TASKS])
+    by_task: dict[str, dict[str, EvalResultEntry]] = {}
+    for entry in entries:
+        config, number = known[entry.task_id]
+        by_task.setdefault(config, {})[number.name] = entry
+    notes = dict(run.notes)
+    tasks = [task for task in TASKS if task in by_task]
+    table = markdown_table(
+        Row(
+            task=task_text(task),
+            model=f"`{_COMMIT.sub('', notes['model'])}`" if "model" in notes else UNDEFINED,
+            protocol=notes.get("protocol", UNDEFINED),
+            id_force_mae=_number_text(by_task[task].get("id_force_mae")),
+            ood_force_mae=_number_text(by_task[task].get("ood_force_mae")),
+            gap=_number_text(by_task[task].get("gap")),
+            score=_number_text(by_task[task].get("score")),
+        )
+        for task in tasks
+    )
+    facts = "\n".join(f"- {fact}" for fact in _facts(run, notes))
+    command = _command(run, notes, tasks)
+    return [table, facts, *([f"The same numbers come from\n\n    {command}"] if command else [])]
+
+
+def _number_text(entry: "EvalResultEntry | None") -> str:
+    """A number with its interval, with the digits that are published: what is rounded twice may be wrong."""
+    if entry is None:
+        return UNDEFINED
+    low, to, high = _notes_of(entry).get("interval", "").partition(" to ")
+    return f"{entry.value:.{DIGITS}f}" + (f" ({low}–{high})" if to else "")
+
+
+def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
+    dataset = Repo(run.dataset_id, "dataset")
+    tree = f"{dataset.url}/tree/{run.revision}" if run.revision else dataset.url
+    data = [
+        f"data set [`{run.dataset_id}`]({tree})",
+        *([f"commit `{run.revision}`"] if run.revision else []),
+        *_named(notes, {"edition": "edition {}", "content": "content sha256 `{}…`", "labels": "labels {}"}),
+    ]
+    used = _named(notes, {"model": "model `{}`", "family": "family {}"})
+    protocol = _named(
+        notes,
+        {"protocol": "protocol {}", "trained on": "trained on `{}`", "dtype": "precision {}", "device": "device {}"},
+    )
+    versions = _named(notes, {"harness": "mlip-ood {}", "code": "code `{}…`", "python": "Python {}", "packages": "{}"})
+    lines = [data, used, protocol, versions, [f"measured {run.date}"] if run.date else []]
+    facts = [", ".join(line) for line in lines if line]
+    caution = _caution(notes)
+    return facts if caution is None else [*facts, caution]
+
+
+def _named(notes: Mapping[str, str], forms: Mapping[str, str]) -> list[str]:
+    return [form.format(notes[key]) for key, form in forms.items() if key in notes]
+
+
+def _caution(notes: Mapping[str, str]) -> str | None:
+    """What the levels of theory of model and labels mean for the numbers."""
+    labels, own = notes.get("labels"), notes.get("level of theory")
+    if labels is None:
+        return None
+    distance = "the distance between the two levels is part of every error and hides the gap"
+    if own is None:
+        return f"the level of theory of the model is unknown; if it is not that of the labels, {labels}, {distance}"
+    if own != labels:
+        return f"the model describes {own}, the labels {labels}: {distance}"
+    return f"the level of theory of the model is that of the labels, {labels}"
+
+
+def _command(run: _Run, notes: Mapping[str, str], tasks: Sequence[str]) -> str | None:
+    """The command that repeats an evaluation; `None` where the notes, as others may write them, do not tell."""
+    if "model" not in notes or run.revision is None:
+        return None
+    words = ["python", "-m", "harness", "--model", notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
+    words += ["--task", *tasks]
+    options = [(key, f"--{key.replace(' ', '-')}") for key in ("family", "head", "dtype", "device", "batch atoms")]
+    words += [word for key, option in options if key in notes for word in (option, notes[key])]
+    family = readers().get(notes.get("family", ""))
+    return shlex.join([*words, *(["--trust-checkpoint"] if family is not None and family.is_pickled else [])])

@@ -1,0 +1,164 @@
+"""`python -m harness leaderboard`: what has been published, ranked."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.build import HUB_ID
+from dataset_builders.errors import UsageError
+from dataset_builders.tasks import TASKS, find_task
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from model_cards.leaderboard import Leaderboard, Published
+
+_MARKS: Final = """\
+verified: the Hub vouches for it; merged: the model's owner has it on the main branch; community: it stands in
+an open pull request. Score 0-100, higher is better; errors in meV/Å, lower is better; a gap (OOD / ID) means
+something only beside its ID error. Compare only models of one protocol.\
+"""
+_SHORT: Final = 12
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reads the published results back and prints their ranking.
+
+    Raises:
+        UsageError: If an option is wrong.
+        DataError: If the data set does not exist.
+        SetupError: If the Hub cannot be reached.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.dataset.count("/") != 1:
+        raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, with @revision if you like")
+    dataset_id, _, revision = arguments.dataset.partition("@")
+    tasks = [find_task(name).name for name in arguments.task] or list(TASKS)
+    from model_cards.leaderboard import read_leaderboard
+
+    board = read_leaderboard(dataset_id, revision or None, arguments.model)
+    if arguments.json:
+        document = asdict(board)
+        document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in tasks}
+        print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    else:
+        _print(board, tasks)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness leaderboard",
+        description="Rank the results that model repos on the Hub have published about the benchmark.",
+        epilog="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push` "
+        "leaves on a card, and by --model. Only results on the data of the revision asked for are ranked.",
+    )
+    parser.add_argument(
+        "--dataset",
+        default=HUB_ID,
+        metavar="ORG/NAME",
+        help=f"data set on the Hub, with @revision for an older state (default: {HUB_ID})",
+    )
+    parser.add_argument("--task", action="extend", nargs="+", default=[], metavar="TASK", help="only these tasks")
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="ORG/NAME", help="look into this model repo too; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
+    return parser
+
+
+def _print(board: "Leaderboard", tasks: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from harness.report import FULL_WIDTH
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=FULL_WIDTH)
+    console.print(render(board, tasks))
+
+
+def render(board: "Leaderboard", tasks: Sequence[str]) -> "RenderableType":
+    """The ranking of each task, the overall one, and what was left out.
+
+    Args:
+        board: What was read.
+        tasks: Configurations to show.
+    """
+    from rich.console import Group
+    from rich.text import Text  # and not str, which a console may read as markup
+
+    parts: list[RenderableType] = [
+        Text(f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}")
+    ]
+    shown = [config for config in tasks if board.by_config.get(config)]
+    if not shown:
+        parts.append(Text("no model has published a result on these data"))
+    parts.extend(_task_table(board, config) for config in shown)
+    if board.overall:
+        parts.append(_overall_table(board))
+    parts.extend(Text(line) for line in _left_out(board))
+    return Group(*parts, Text(_MARKS)) if shown else Group(*parts)
+
+
+def _task_table(board: "Leaderboard", config: str) -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title=f"{config}: {find_task(config).title}", title_justify="left", pad_edge=False)
+    for name in ("rank", "score", "OOD", "ID", "gap"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("model", "protocol", "dtype", "status"):
+        table.add_column(name, overflow="fold")
+    for row in board.by_config[config]:
+        each = row.published
+        numbers = (each.values.get(name) for name in ("score", "ood_force_mae", "id_force_mae"))
+        gap = each.values.get("gap")
+        table.add_row(
+            str(row.rank),
+            *("–" if number is None else f"{number:.1f}" for number in numbers),
+            "–" if gap is None else f"{gap:.2f}",
+            _plain(each.model_id),
+            _plain(each.notes.get("protocol", "not stated")),
+            _plain(each.notes.get("dtype", "not stated")),
+            _status(each),
+        )
+    return table
+
+
+def _overall_table(board: "Leaderboard") -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, title="overall: mean score of the four tasks", title_justify="left", pad_edge=False)
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("model", "protocol", "status"):
+        table.add_column(name, overflow="fold")
+    for row in board.overall:
+        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(row.protocol), row.status)
+    return table
+
+
+def _left_out(board: "Leaderboard") -> list[str]:
+    lines = [
+        f"not ranked, since it was measured on other data: {each.model_id}, {each.config}, revision "
+        f"{(each.revision or 'not stated')[:_SHORT]}, score {each.values.get('score', '–')}"
+        for each in board.elsewhere
+    ]
+    return lines + [f"not read: {model_id}: {why}" for model_id, why in sorted(board.unread.items())]
+
+
+def _status(published: "Published") -> str:
+    if published.pull_request is None:
+        return published.status
+    return f"{published.status} (PR {published.pull_request})"
+
+
+def _plain(text: str) -> "RenderableType":
+    """Text from a stranger's file: no markup, and nothing that steers a terminal."""
+    from rich.text import Text
+
+    return Text("".join(character for character in text if character.isprintable()))

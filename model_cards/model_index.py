@@ -1,0 +1,97 @@
+"""The `model-index` and the tags in the YAML of a card: what older tools, and a search on the Hub, read."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from dataset_builders.errors import DataError
+from dataset_builders.leaderboard import NUMBERS
+from model_cards.front_matter import FRONT_MATTER
+from model_cards.yaml_text import Items, load_yaml, merge_items, replace_top_value, set_top_key
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+MODEL_INDEX: Final = "model-index"
+_TAGS: Final = "tags"
+
+
+def merge_model_index(front: str, repo_id: str, results: Sequence["EvalResult"]) -> str:
+    """The YAML of a card with these results in its `model-index`.
+
+    A result of the same data set, configuration and split is replaced where it stands. All others, and all other
+    keys, keep their bytes.
+
+    Args:
+        front: The YAML; a mapping, or empty.
+        repo_id: Repo of the model, whose name a new `model-index` takes unless the card has a `model_name`.
+        results: The results, those of one split next to each other.
+
+    Raises:
+        DataError: If the `model-index` that is there is none.
+    """
+    from huggingface_hub.repocard_data import eval_results_to_model_index
+
+    data = load_yaml(front, FRONT_MATTER) or {}
+    named = data.get("model_name")
+    name = named if isinstance(named, str) else repo_id
+    index = eval_results_to_model_index(name, list(results))
+    present = data.get(MODEL_INDEX)
+    if present is None or present == []:
+        return set_top_key(front, MODEL_INDEX, index, FRONT_MATTER)
+    _require_model_index(present)
+    wanted = {identity: each for each in index[0]["results"] if (identity := _identity(each))}
+    splits = {number.split for number in NUMBERS}
+    replaced = {(dataset, config, split) for dataset, config, _ in wanted for split in splits}
+    items = Items(wanted, lambda item: identity if (identity := _identity(item)) in replaced else None)
+    place = _place_of_model(present, items, (name, repo_id, repo_id.rpartition("/")[2]))
+    if place is None:
+        return merge_items(front, (MODEL_INDEX,), Items({name: index[0]}, lambda model: None), FRONT_MATTER)
+    return merge_items(front, (MODEL_INDEX, place, "results"), items, FRONT_MATTER)
+
+
+def add_tag(front: str, tag: str) -> str:
+    """The YAML of a card with a tag among its `tags`, the others as they are.
+
+    Raises:
+        DataError: If the tags that are there are none.
+    """
+    data = load_yaml(front, FRONT_MATTER) or {}
+    tags = data.get(_TAGS)
+    if tags is None or tags == []:
+        return set_top_key(front, _TAGS, [tag], FRONT_MATTER)
+    if isinstance(tags, str):
+        # The client reads a text as a list of one.
+        return front if tags == tag else replace_top_value(front, _TAGS, [tags, tag], FRONT_MATTER)
+    if not isinstance(tags, list):
+        raise DataError(f"{_TAGS} in {FRONT_MATTER} is {tags!r}; expected a list. Correct it first")
+    items = Items({tag: tag}, lambda item: tag if item == tag else None)
+    return front if tag in tags else merge_items(front, (_TAGS,), items, FRONT_MATTER)
+
+
+def _identity(item: Any) -> tuple[str, str, str] | None:
+    """Data set, configuration and split of a result; `None` where it does not name them."""
+    dataset = item.get("dataset") if isinstance(item, dict) else None
+    if not isinstance(dataset, dict):
+        return None
+    kind, config, split = (dataset.get(key) for key in ("type", "config", "split"))
+    if not (isinstance(kind, str) and isinstance(config, str) and isinstance(split, str)):
+        return None
+    return kind, config, split
+
+
+def _require_model_index(index: Any) -> None:
+    models = index if isinstance(index, list) else [index]
+    wrong = [model for model in models if not (isinstance(model, dict) and isinstance(model.get("results"), list))]
+    if not isinstance(index, list) or wrong:
+        raise DataError(
+            f"{MODEL_INDEX} in {FRONT_MATTER} is no list of models with `name` and `results`; correct it first, it is "
+            "left as it is"
+        )
+
+
+def _place_of_model(index: list[dict[str, Any]], items: Items, names: Sequence[str]) -> int | None:
+    """Which model of an index the results belong to: that which has them, that of the name, or the only one."""
+    having = [place for place, model in enumerate(index) if any(map(items.identity_of, model["results"]))]
+    of_the_name = [place for place, model in enumerate(index) if model.get("name") in names]
+    only = [0] if len(index) == 1 else []
+    return next(iter([*having, *of_the_name, *only]), None)

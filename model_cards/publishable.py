@@ -1,0 +1,222 @@
+"""What must hold before a result is sent to a model repo; each refusal says what is wrong and what to do."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from dataset_builders.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
+from dataset_builders.eval_yaml import EVAL_FILE
+from dataset_builders.hub import TIMEOUT_SECONDS, Repo, explained, retried
+from dataset_builders.leaderboard import leaderboard_ids
+from harness.hub import Listing, list_files
+from harness.result import PartName, RunResult, TaskResult
+from model_cards.entries import pinned_commit
+from model_cards.front_matter import decode_text
+from model_cards.yaml_text import load_yaml
+
+_TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
+_SHORT_HASH: Final = 12
+
+
+def require_publishable(results: Sequence[RunResult]) -> None:
+    """Checks results that go to one repo, without asking the Hub.
+
+    Raises:
+        UsageError: If one is of a control, on data that are not pinned, or there are two of one task.
+        IncompleteError: If something failed or is missing.
+    """
+    seen: set[tuple[str, str]] = set()
+    for result in results:
+        _require_model(result)
+        pinned_commit(result.dataset)
+        for name, task in result.tasks.items():
+            _require_whole(result, task)
+            if (result.dataset.id, name) in seen:
+                raise UsageError(
+                    f"there are several results of {name} on {result.dataset.id} for one repo, which publishes one "
+                    "number for each; push the one that counts"
+                )
+            seen.add((result.dataset.id, name))
+
+
+def require_benchmark(result: RunResult) -> None:
+    """Checks that the data set, at its commit, declares the ids under which the numbers are published.
+
+    Raises:
+        DataError: If it is not there, or its `eval.yaml` does not hold them.
+        SetupError: If the Hub cannot be reached.
+    """
+    dataset, commit = Repo(result.dataset.id, "dataset"), pinned_commit(result.dataset)
+    declared = _declared_ids(dataset, commit)
+    absent = [each for each in leaderboard_ids([*result.tasks]) if each not in declared]
+    if absent:
+        raise DataError(
+            f"{EVAL_FILE} of {dataset} at {commit} does not declare {' '.join(absent)}; it declares "
+            f"{' '.join(declared) or 'nothing'}. Publish the data set with its tasks (python -m dataset_builders "
+            f"publish DIR {dataset.id}), and evaluate on that commit"
+        )
+
+
+def find_model_files(result: RunResult, listing: Listing) -> list[str]:
+    """The files of a repo that the model was read from, by the hash of their content.
+
+    Args:
+        result: What was measured.
+        listing: The repo at a commit.
+
+    Returns:
+        Paths in the repo, ascending.
+
+    Raises:
+        ModelError: If a file is not in the repo, or not with that content.
+        SetupError: If the Hub cannot be reached.
+    """
+    found = {name: _path_of(name, sha256, listing) for name, sha256 in result.model.files.items()}
+    absent = [name for name, path in found.items() if path is None]
+    if absent:
+        hashes = ", ".join(f"{name} (sha256 {result.model.files[name][:_SHORT_HASH]}…)" for name in absent)
+        raise ModelError(
+            f"the result is not of the files in {listing.repo} at {listing.commit}: it was measured with {hashes}, "
+            f"which the repo does not hold. Name the repo that does with --repo, or measure this one: python -m "
+            f"harness --model {listing.repo.id}"
+        )
+    return sorted(path for path in found.values() if path is not None)
+
+
+def pinned_model(result: RunResult, head: Listing) -> str:
+    """What the command line calls the model that was measured: `org/name@commit[/path]`.
+
+    A model that was read from files here is named by the newest commit of the repo that changed one of them, so that
+    commits that change other files leave the name as it is.
+
+    Args:
+        result: What was measured.
+        head: The repo that holds the files, at its head.
+
+    Raises:
+        ModelError: If the repo does not hold the files.
+        SetupError: If the Hub cannot be reached.
+    """
+    repo, revision = hub_repo_of(result), result.model.revision
+    if repo is not None and revision is not None:
+        return f"{repo}@{revision}{result.model.id.removeprefix(repo)}"
+    paths = find_model_files(result, head)
+    place = paths[0] if len(paths) == 1 else _common_folder(paths)
+    for commit in _last_commits(head, paths):
+        listing = list_files(head.repo, commit)
+        if all(_path_of(name, sha256, listing) for name, sha256 in result.model.files.items()):
+            return f"{head.repo.id}@{commit}{f'/{place}' if place else ''}"
+    return f"{head.repo.id}@{head.commit}{f'/{place}' if place else ''}"
+
+
+def hub_repo_of(result: RunResult) -> str | None:
+    """The repo on the Hub that a model was read from; `None` for files here."""
+    if result.model.revision is None:
+        return None
+    return "/".join(result.model.id.split("/")[:2])
+
+
+def _require_model(result: RunResult) -> None:
+    protocols = {result.model.protocol, *(task.protocol for task in result.tasks.values())}
+    if "control" in protocols or not result.model.files:
+        raise UsageError(
+            f"{result.model.id} is a control: it has no checkpoint, so no model repo to push to. Controls come with "
+            "the harness; push results of models"
+        )
+    if not result.tasks:
+        raise IncompleteError(f"the result of {result.model.id} holds no task; evaluate again")
+
+
+def _require_whole(result: RunResult, task: TaskResult) -> None:
+    of = f"{task.task} of {result.model.id}"
+    if task.n_failed:
+        first = task.failures[0]
+        raise IncompleteError(
+            f"{task.n_failed} structures of {of} failed, the first {first.molecule_id} ({first.cause}), so its numbers "
+            "do not stand for the task; mend the cause and evaluate again"
+        )
+    missing = [part for part in _TEST_PARTS if part not in task.splits]
+    if missing:
+        raise IncompleteError(f"{of} is partial: it has no {' and '.join(missing)}; evaluate on the whole data set")
+    if task.score.value is None:
+        raise IncompleteError(f"{of} has no score ({task.score.reason}); a leaderboard ranks by it. Evaluate again")
+    if task.reference_shift is None:
+        raise IncompleteError(
+            f"{of} is partial: no reference shift was fitted, so no frame of `train` was computed; evaluate on the "
+            "whole data set"
+        )
+
+
+def _declared_ids(dataset: Repo, commit: str) -> list[str]:
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with explained(dataset, commit):
+        try:
+            content = read_file(dataset, commit, EVAL_FILE)
+        except EntryNotFoundError as cause:
+            raise DataError(
+                f"{dataset} at {commit} has no {EVAL_FILE}, so it is no benchmark that results can be pushed for; its "
+                f"owner publishes one with: python -m dataset_builders publish DIR {dataset.id}"
+            ) from cause
+    name = f"{EVAL_FILE} of {dataset}"
+    data: Any = load_yaml(decode_text(content, name), name)
+    tasks = data.get("tasks") if isinstance(data, dict) else None
+    listed = tasks if isinstance(tasks, list) else []
+    return [str(task["id"]) for task in listed if isinstance(task, dict) and "id" in task]
+
+
+def read_file(repo: Repo, commit: str, path: str) -> bytes:
+    """The content of a small file of a repo at a commit, read past the cache, which takes any error for no network.
+
+    Raises:
+        HTTPError: Any error of the client; to be called inside `explained`.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
+
+    def call() -> bytes:
+        url = hf_hub_url(repo.id, path, repo_type=repo.kind, revision=commit)
+        response = get_session().get(url, headers=build_hf_headers(), timeout=TIMEOUT_SECONDS, follow_redirects=True)
+        hf_raise_for_status(response)
+        return bytes(response.content)
+
+    return retried(call)
+
+
+def _path_of(name: str, sha256: str, listing: Listing) -> str | None:
+    """Path in a repo of a file with that content; of several, the one of that name."""
+    stored = [path for path, stated in listing.sha256.items() if stated == sha256]
+    # The Hub states no hash of a file outside large-file storage, so those that may be meant are looked into.
+    small = [path for path, stated in listing.sha256.items() if stated is None and _base(path) == _base(name)]
+    found = stored or [path for path in small if _sha256_at(path, listing) == sha256]
+    return min(found, key=lambda path: (path != name, _base(path) != _base(name), path), default=None)
+
+
+def _sha256_at(path: str, listing: Listing) -> str:
+    with explained(listing.repo, listing.commit):
+        return hashlib.sha256(read_file(listing.repo, listing.commit, path)).hexdigest()
+
+
+def _base(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    folders = {PurePosixPath(path).parent.as_posix() for path in paths}
+    only = next(iter(folders)) if len(folders) == 1 else "."
+    return "" if only == "." else only
+
+
+def _last_commits(listing: Listing, paths: Sequence[str]) -> list[str]:
+    """The commits that last changed the files, newest first."""
+    from huggingface_hub import HfApi
+
+    with explained(listing.repo, listing.commit):
+        found = retried(lambda: HfApi().get_paths_info(listing.repo.id, [*paths], revision=listing.commit, expand=True))
+    last: Mapping[str, Any] = {each.path: each.last_commit for each in found}
+    unknown = [path for path in paths if last.get(path) is None]
+    if unknown:
+        raise SetupError(f"the Hub does not say which commit changed {' '.join(unknown)} of {listing.repo}; try again")
+    commits = {last[path].oid: last[path].date for path in paths}
+    return sorted(commits, key=lambda commit: (commits[commit], commit), reverse=True)

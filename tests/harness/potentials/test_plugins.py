@@ -1,0 +1,88 @@
+"""A package that adds a family, installed as its users would install it."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.errors import SetupError
+from harness.potentials import registry
+from harness.potentials.registry import FAMILIES, families
+
+PACKAGE = Path(__file__).parent / "plugin_package"
+
+
+@pytest.fixture
+def python(tmp_path):
+    """Runs this interpreter with the example package installed beside everything else."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    folder = tmp_path / "installed"
+    subprocess.run([*command, str(folder), str(PACKAGE)], check=True, capture_output=True, timeout=200)
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(folder), "PATH": "", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    return run
+
+
+def test_an_installed_package_adds_its_family(python, tmp_path, tiny_dataset):
+    (tmp_path / "soft.springs.json").write_text(json.dumps({"constant": 0.5}))
+    models = ("--model", "springs", "--model", "soft.springs.json")
+    done = python("-m", "harness", *models, "--dataset", str(tiny_dataset), "--quiet", "--json")
+    assert done.returncode == 0, done.stderr
+    hard, soft = (json.loads(line) for line in done.stdout.splitlines())
+    assert (hard["model"]["family"], hard["model"]["files"]) == ("springs", {})
+    assert list(soft["model"]["files"]) == ["soft.springs.json"]
+    assert hard["environment"]["packages"]["mlip-ood-springs"] == "0.1.0"
+    assert hard["environment"]["code_hash"] == soft["environment"]["code_hash"]
+    assert "springs" in python("-m", "harness", "--help").stdout
+
+
+@pytest.fixture
+def entry(monkeypatch):
+    """Puts one entry point in the place of those of installed packages."""
+
+    def put(value):
+        found = EntryPoint(name="extra", value=value, group=registry.PLUGINS)
+        monkeypatch.setattr(registry, "entry_points", lambda group: [found])
+        registry._added_families.cache_clear()
+
+    yield put
+    registry._added_families.cache_clear()
+
+
+def test_without_such_packages_there_are_the_own_families():
+    assert families() == FAMILIES
+
+
+def test_a_package_that_cannot_be_loaded_is_named(entry):
+    entry("absent_package:FAMILY")
+    with pytest.raises(SetupError, match=r"'extra' of absent_package:FAMILY cannot be loaded \(ModuleNotFoundError"):
+        families()
+
+
+def test_something_else_than_a_family_is_refused(entry):
+    entry("json:dumps")
+    with pytest.raises(SetupError, match="'extra' of json:dumps is a function; expected a harness"):
+        families()
+
+
+def test_a_name_that_is_taken_is_refused(entry):
+    entry("harness.potentials.registry:_TAKEN")
+    registry._TAKEN = FAMILIES[0]
+    try:
+        with pytest.raises(SetupError, match="adds the family xtb, whose name or methods another family has"):
+            families()
+    finally:
+        del registry._TAKEN

@@ -1,0 +1,151 @@
+"""The whole way round the Hub, as users go it: commands of the project and unmodified clients, nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dataset_builders.leaderboard import leaderboard_ids
+from dataset_builders.tasks import TASKS
+from tests.harness.small_checkpoint import SMALL_CONFIG
+
+DATASET = "compgen/mlip-ood"
+MODEL = "compgen/small-painn"
+
+STRANGERS_ENTRY = """\
+# measured by a stranger, on something else
+- name: a stranger's model
+  results:
+  - task: {type: graph-ml}   # as the stranger likes to write it
+    dataset: {type: stranger/water, name: Water}
+    metrics:
+    - {type: mae, value: 0.5, name: 'density, g/cm3'}
+"""
+
+LOAD = """
+from datasets import load_dataset
+
+task3 = load_dataset("compgen/mlip-ood", "task3")
+pinned = load_dataset("compgen/mlip-ood", "task3", revision="v1.0", split="test_ood")
+stream = list(load_dataset("compgen/mlip-ood", "task3", split="test_ood", streaming=True))
+path = "hf://datasets/compgen/mlip-ood@v1.0/task3/test_ood-*.parquet"
+direct = load_dataset("parquet", data_files=path, split="train")
+assert {name: split.num_rows for name, split in task3.items()} == {
+    "train": 1050, "validation": 210, "test_id": 420, "test_ood": 300
+}
+assert stream == pinned.to_list() == direct.to_list() == task3["test_ood"].to_list()
+"""
+
+pytest.importorskip("graph_pes", reason="the checkpoint needs graph-pes")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A checkpoint for task1, whose scores the Hub ranks by; its weights are random."""
+    import torch
+
+    from harness.checkpoints.format import symbol_of, write_checkpoint
+    from harness.checkpoints.networks import build_network, network_tensors
+
+    elements = (1, 6, 7, 8, 9, 16, 17)
+    energies = {symbol_of(number): -10.0 * number for number in elements}
+    config = replace(SMALL_CONFIG, elements=elements, reference_energies=energies, trained_on="task1")
+    torch.manual_seed(0)
+    tensors = network_tensors(build_network(config.architecture, config.arguments, config.elements))
+    write_checkpoint(tmp_path / "checkpoint", config, tensors)
+    return tmp_path / "checkpoint"
+
+
+@pytest.fixture
+def run(hub, tmp_path):
+    """Runs Python as ann does, who may write to the organisation, in a folder and with a cache of her own."""
+    token = hub.add_user("ann", orgs={"compgen": "write"})
+    environment = {**os.environ, "HF_TOKEN": token, "HF_HOME": str(tmp_path / "huggingface")}
+    shown = []
+
+    def call(*arguments):
+        finished = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+        shown.append(finished.stdout + finished.stderr)
+        assert finished.returncode == 0, shown[-1]
+        return finished.stdout
+
+    yield call
+    assert not any(token in text for text in shown)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert kept == []
+
+
+def test_the_whole_story(hub, run, checkpoint, tmp_path):
+    published = run("-m", "dataset_builders", "publish", "mini", DATASET, "--revision-tag", "v1.0")
+    assert f'load_dataset("{DATASET}", "task3")' in published
+    assert hub.tags(DATASET, "dataset")["v1.0"] == hub.history(DATASET, "dataset")[0].sha
+    run("-c", LOAD)
+
+    run("-m", "model_cards", "publish", str(checkpoint), MODEL)
+    card = hub.files(MODEL, "model")["README.md"].decode()
+    hub.commit(
+        MODEL, "model", {"README.md": card.replace("---\n\n#", f"model-index:\n{STRANGERS_ENTRY}---\n\n#").encode()}
+    )
+
+    evaluate = ("-m", "harness", "--model", MODEL, "--dataset", DATASET, "--push", "--quiet")
+    table = run(*evaluate)
+    assert f"{hub.endpoint}/{MODEL}/commit/{hub.history(MODEL, 'model')[0].sha}" in table
+    check_what_was_pushed(hub, tmp_path)
+    check_what_the_clients_read(hub, run)
+
+    n_commits = len(hub.history(MODEL, "model"))
+    (directory,) = (tmp_path / "results").glob("*/*")
+    assert "unchanged" in run("-m", "harness", "push", str(directory))
+    pinned = f"{MODEL}@{hub.history(MODEL, 'model')[1].sha}"
+    assert "unchanged" in run("-m", "harness", "--model", pinned, *evaluate[4:])
+    assert len(hub.history(MODEL, "model")) == n_commits
+    ranking = run("-m", "harness", "leaderboard", "--dataset", DATASET)
+    assert MODEL in ranking
+    assert "task1: chain extension" in ranking
+
+
+def check_what_was_pushed(hub, folder: Path) -> None:
+    (path,) = (folder / "results").glob("*/*/result.json")
+    result = json.loads(path.read_text())
+    assert result["dataset"]["revision"] == hub.history(DATASET, "dataset")[0].sha
+    assert result["model"]["revision"] == hub.history(MODEL, "model")[1].sha
+    files = hub.files(MODEL, "model")
+    entries = yaml.safe_load(files[".eval_results/mlip-ood.yaml"])
+    declared = [task["id"] for task in yaml.safe_load(hub.files(DATASET, "dataset")["eval.yaml"])["tasks"]]
+    assert declared == list(leaderboard_ids([*TASKS]))
+    assert [entry["dataset"]["task_id"] for entry in entries] == [name for name in declared if "task1" in name]
+    assert entries[0]["value"] == round(result["tasks"]["task1"]["score"]["value"], 2)
+    card = files["README.md"].decode()
+    assert STRANGERS_ENTRY in card
+    assert "<!-- mlip-ood:begin" in card
+    assert f"--model {MODEL}@{result['model']['revision']}" in card
+
+
+def check_what_the_clients_read(hub, run) -> None:
+    hub.allow_list(DATASET)
+    printed = run(
+        "-c",
+        "import json\n"
+        "from huggingface_hub import HfApi\n"
+        f"info = HfApi().model_info({MODEL!r}, expand=['evalResults'])\n"
+        f"board = HfApi().get_dataset_leaderboard({DATASET!r})\n"
+        "print(json.dumps([[each.task_id, each.value] for each in info.eval_results]))\n"
+        "print(json.dumps([[each.rank, each.model_id] for each in board]))\n",
+    )
+    entries, board = (json.loads(line) for line in printed.splitlines())
+    assert entries[0][0] == "task1_score"
+    assert {name for name, _ in entries} == set(leaderboard_ids(["task1"]))
+    assert board == [[1, MODEL]]
