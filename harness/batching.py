@@ -108,6 +108,15 @@ class Plan:
     shards: tuple[Shard, ...]
     rows: Mapping[SplitKey, IntArray]
 
+    def share(self, rank: int, world_size: int) -> "Plan":
+        """The shards that are for one of several processes; together they have each shard once."""
+        return Plan(self.work, self.shards[rank::world_size], self.rows)
+
+    @property
+    def n_structures(self) -> int:
+        """How many structures its shards hold."""
+        return sum(shard.stop - shard.start for shard in self.shards)
+
 
 def make_plan(splits: Mapping[SplitKey, SplitRows], batch_atoms: int) -> Plan:
     """Plans the prediction of some splits; a frame that several of them hold is predicted once.

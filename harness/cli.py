@@ -192,8 +192,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
     from harness.dataset import open_dataset
     from harness.models import resolve_model
+    from harness.ranks import current_ranks
     from harness.run import RunOptions, evaluate_model
 
+    ranks = current_ranks()
     options = RunOptions(
         tasks=tasks,
         output=arguments.output,
@@ -213,7 +215,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     models = [resolve_model(text, arguments.family) for text in dict.fromkeys(arguments.model)]
     if arguments.push:
         _require_pushable(dataset, models)
-    runs = [evaluate_model(model, dataset, options) for model in models]
+    finished = [evaluate_model(model, dataset, options, ranks) for model in models]
+    runs = [run for run in finished if run is not None]
+    if not ranks.is_first:
+        return 0
     code = _show(runs, arguments.output, as_json=arguments.json)
     if arguments.push:
         # What reads JSON from standard output wants nothing else there.

@@ -69,9 +69,25 @@ def predict(
 ) -> Predictions:
     """Computes the shards that are not there yet and returns all predictions as they are on disk.
 
+    Raises:
+        As `compute_shards` and `read_predictions`.
+    """
+    compute_shards(potential, plan, directory, identity, on_structures)
+    return read_predictions(plan, directory, identity)
+
+
+def compute_shards(
+    potential: Potential,
+    plan: Plan,
+    directory: Path,
+    identity: Mapping[str, str],
+    on_structures: OnStructures = no_progress,
+) -> None:
+    """Computes the shards that are not there yet.
+
     Args:
         potential: What computes.
-        plan: What is to be computed, in which batches.
+        plan: What is to be computed, in which batches; a share of it, where several processes compute.
         directory: Folder of the shards; made if need be.
         identity: What the predictions depend on (hashes of model, data set and code, precision);
             stands in each shard and must agree when one is read again.
@@ -93,7 +109,6 @@ def predict(
             on_structures(len(work), "resumed")
         else:
             _write_shard(path, work, _predict_shard(potential, plan.work, shard, on_structures), identity)
-    return read_predictions(plan, directory, identity)
 
 
 def read_predictions(plan: Plan, directory: Path, identity: Mapping[str, str]) -> Predictions:

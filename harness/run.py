@@ -23,8 +23,9 @@ from harness.manifest import Manifest
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
 from harness.potentials.registry import ModelSource
-from harness.predict import Predictions, predict, read_predictions
+from harness.predict import Predictions, compute_shards, read_predictions
 from harness.progress import prediction_progress
+from harness.ranks import ALONE, Ranks, meeting
 from harness.result import (
     RESULT_NAME,
     DatasetRecord,
@@ -71,15 +72,22 @@ class FinishedRun:
     directory: Path
 
 
-def evaluate_model(model: ModelSource, dataset: PinnedDataset, options: RunOptions) -> FinishedRun:
+def evaluate_model(
+    model: ModelSource, dataset: PinnedDataset, options: RunOptions, ranks: Ranks = ALONE
+) -> FinishedRun | None:
     """Evaluates a model and writes its result; goes on from predictions that are there.
 
-    No token is in the environment meanwhile, since a checkpoint may run what it holds.
+    No token is in the environment meanwhile, since a checkpoint may run what it holds. Several processes, which
+    must see the same output folder, share the predictions; the batches and so the result are those of one process.
 
     Args:
         model: As `resolve_model` found it.
         dataset: What to evaluate on.
         options: What the user asked for.
+        ranks: Which of several processes this one is.
+
+    Returns:
+        The result, in the first process; `None` in others.
 
     Raises:
         UsageError: If the model was trained on another task than one asked for, or does not offer
@@ -89,10 +97,10 @@ def evaluate_model(model: ModelSource, dataset: PinnedDataset, options: RunOptio
         SetupError: If the output folder cannot be written.
     """
     with without_tokens(), loaded(model, options.load, options.isolation) as potential:
-        return _evaluate(potential, dataset, options)
+        return _evaluate(potential, dataset, options, ranks)
 
 
-def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions) -> FinishedRun:
+def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions, ranks: Ranks) -> FinishedRun | None:
     traits = potential.traits
     tasks = choose_tasks(traits, dataset, options.tasks)
     rows = _read_tasks(dataset, tasks)
@@ -110,9 +118,14 @@ def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions)
         batch_atoms=batch_atoms,
     )
     directory = run_directory(options.output, traits.model_id, identity)
-    _save(manifest, directory)
-    predictions = _predict(potential, plan, directory, identity, quiet=options.quiet)
-    return _finish(manifest, directory, rows, plan, predictions)
+    if ranks.is_first:
+        _save(manifest, directory)
+    with meeting(ranks):
+        share = plan.share(ranks.rank, ranks.world_size)
+        _compute(potential, share, directory, identity, quiet=options.quiet or not ranks.is_first)
+    if not ranks.is_first:
+        return None
+    return _finish(manifest, directory, rows, plan, read_predictions(plan, directory / SHARDS_NAME, identity))
 
 
 def evaluate_again(directory: Path, dataset_text: str | None = None) -> FinishedRun:
@@ -180,11 +193,9 @@ def _read_tasks(dataset: PinnedDataset, tasks: Sequence[TaskName]) -> dict[Split
     return {key: rows for task in tasks for key, rows in read_task(dataset, task).items()}
 
 
-def _predict(
-    potential: Potential, plan: Plan, directory: Path, identity: Mapping[str, str], *, quiet: bool
-) -> Predictions:
-    with prediction_progress(potential.traits.model_id, len(plan.work), quiet=quiet) as on_structures:
-        return predict(potential, plan, directory / SHARDS_NAME, identity, on_structures)
+def _compute(potential: Potential, plan: Plan, directory: Path, identity: Mapping[str, str], *, quiet: bool) -> None:
+    with prediction_progress(potential.traits.model_id, plan.n_structures, quiet=quiet) as on_structures:
+        compute_shards(potential, plan, directory / SHARDS_NAME, identity, on_structures)
 
 
 def _finish(

@@ -1,6 +1,7 @@
 """Which device a potential computes on."""
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def resolve_device(name: str) -> "torch.device":
-    """The device that a name stands for; `auto` is the first CUDA device where there is one.
+    """The device that a name stands for; `auto` is a CUDA device where there is one.
+
+    `auto` and `cuda` mean the first one, or, under torchrun, the one of this process (`LOCAL_RANK`).
 
     Args:
         name: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -29,7 +32,7 @@ def resolve_device(name: str) -> "torch.device":
     n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and n_devices == 0):
         return torch.device("cpu")
-    index = int(match[1] or 0)
+    index = int(match[1] or os.environ.get("LOCAL_RANK", "0"))
     if index >= n_devices:
         raise UsageError(
             f"device {name!r} is absent: PyTorch sees {n_devices} CUDA device(s); "

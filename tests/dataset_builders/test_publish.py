@@ -379,7 +379,7 @@ UNKNOWN_TOKEN = {"status": 401, "message": "Invalid credentials in Authorization
     ("path", "fault", "message"),
     [
         ("/commit/", UNKNOWN_TOKEN, "does not accept your token"),
-        ("/commit/", {"status": 403}, "you may not do this to data set .*use a token with write access"),
+        ("/commit/", {"status": 403}, "you may not do this to data set .*use a token that may"),
         ("/commit/", {"status": 429, "times": 99}, "the Hub limits your rate"),
         ("/commit/", {"status": 500, "times": 99}, "the Hub failed on data set .* with status 500"),
         ("/commit/", {"cut": True, "times": 99}, "cannot be had from the Hub: .*try again"),

@@ -86,6 +86,9 @@ def test_a_device_that_is_there_is_resolved(monkeypatch: pytest.MonkeyPatch) -> 
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
     with pytest.raises(UsageError, match="device 'cuda:2' is absent: PyTorch sees 2 CUDA"):
         resolve_device("cuda:2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda", 1)
+    assert resolve_device("cuda:0") == torch.device("cuda", 0)
 
 
 def test_without_cuda_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
