@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from harness.run import FinishedRun
 
 AUTO: Final = "auto"
+CALCULATORS: Final = "ase"
+"""Family of what `--calculator` makes."""
 DEFAULT_DATASET: Final = "mini"
 DEFAULT_OUTPUT: Final = Path("results")
 
@@ -107,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
         "--family",
         metavar="NAME",
         help=f"family of the checkpoints, where their files do not tell it: {' '.join(readers())}",
+    )
+    parser.add_argument(
+        "--calculator",
+        metavar="MODULE:FUNCTION",
+        help="function that makes a calculator of ASE, for models of no family here: called with the path that --model "
+        "names (or None) and the device; slow, since it computes one structure at a time",
     )
     parser.add_argument(
         "--task",
@@ -206,13 +214,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             trust_checkpoint=arguments.trust_checkpoint,
             threads=arguments.threads,
             head=arguments.head,
+            calculator=arguments.calculator,
         ),
         isolation=arguments.isolation,
         quiet=arguments.quiet,
     )
     dataset = open_dataset(arguments.dataset)
     # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
-    models = [resolve_model(text, arguments.family) for text in dict.fromkeys(arguments.model)]
+    family = arguments.family or (CALCULATORS if arguments.calculator else None)
+    models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]
     if arguments.push:
         _require_pushable(dataset, models)
     finished = [evaluate_model(model, dataset, options, ranks) for model in models]

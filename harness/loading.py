@@ -37,6 +37,8 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         source=source.model_id if source.path is None else source.path.absolute(),
         options=options,
         python=interpreter or Path(sys.executable),
+        # The function that a user names may lie beside the data.
+        module_folders=(Path.cwd(),) if source.family.is_open else (),
     )
     with contextlib.closing(WorkerPotential(spec)) as worker:
         yield named_as(worker, source)
@@ -63,7 +65,8 @@ def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isol
                 "its own; leave out --isolation never, or install the family beside the harness"
             )
         return False
-    return isolation == "always" or interpreter is not None or (source.family.is_pickled and source.path is not None)
+    runs_code = source.family.is_open or (source.family.is_pickled and source.path is not None)
+    return isolation == "always" or interpreter is not None or runs_code
 
 
 def _missing(source: ModelSource) -> SetupError:

@@ -71,7 +71,8 @@ def resolve_model(text: str, family: str | None = None) -> ModelSource:
             of a known family or more than one, or a file is not the one that the Hub describes.
         SetupError: If the Hub cannot be reached or refuses access, or the disk cannot be written.
     """
-    address = None if is_local(text) else parse_address(text)
+    is_open = family is not None and find_family(family).is_open
+    address = None if is_open or is_local(text) else parse_address(text)
     if address is None:
         return identify(text, family)
     return _resolve_on_hub(address, family)

@@ -186,6 +186,6 @@ def _cautions(result: RunResult) -> list[str]:
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:
         lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
-    if not model.conservative:
+    if model.conservative is False:
         lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
     return lines

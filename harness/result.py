@@ -72,7 +72,7 @@ class ModelRecord(_Record):
     device: str
     level_of_theory: str | None
     elements: tuple[int, ...] | None
-    conservative: bool
+    conservative: bool | None
     head: str | None = None
 
 

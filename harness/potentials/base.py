@@ -30,7 +30,7 @@ class PotentialTraits:
             training set.
         trained_on: Task whose `train` split the model was trained on, where it was.
         level_of_theory: Level of the training labels, where known.
-        conservative: Whether the forces are the derivative of the energy.
+        conservative: Whether the forces are the derivative of the energy; `None` where that is not known.
         head: Which of several readout heads answered, for a checkpoint that has more than one.
         revision: Commit on the Hub, where the model came from there.
         versions: Versions of the packages, where they are those of another interpreter than this one.
@@ -46,7 +46,7 @@ class PotentialTraits:
     protocol: ProtocolName = "zero-shot"
     trained_on: str | None = None
     level_of_theory: str | None = None
-    conservative: bool = True
+    conservative: bool | None = True
     head: str | None = None
     revision: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +82,7 @@ class LoadOptions:
         trust_checkpoint: Whether a pickled checkpoint may be loaded, which runs what it holds.
         threads: CPU threads for physics methods.
         head: Readout head of a checkpoint that has several, or `None` for its default one.
+        calculator: Factory of a calculator for the family `ase`, as `package.module:function`.
     """
 
     device: str = "auto"
@@ -89,3 +90,4 @@ class LoadOptions:
     trust_checkpoint: bool = False
     threads: int = 1
     head: str | None = None
+    calculator: str | None = None

@@ -36,6 +36,8 @@ class Family:
             the adapter is given the folder.
         in_config: Whether such a folder is of our own format, whose config.json names the family; its files
             alone do not tell, since other projects name theirs alike.
+        is_open: Whether any path, and any name without one, may stand for a model of it, as where a function of
+            the user's makes it; it is never told by files.
         is_pickled: Whether its checkpoints are pickles, which run what they hold when they are loaded.
         library_names: What `library_name` says in the card of a repo that holds such a checkpoint.
         tags: Tags of such a card.
@@ -51,6 +53,7 @@ class Family:
     files: tuple[str, ...] = ()
     folder: tuple[str, ...] = ()
     in_config: bool = False
+    is_open: bool = False
     is_pickled: bool = False
     library_names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from harness.potentials.neighbours import packed_neighbours
 from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
-    from graph_pes import GraphPESModel
+    from graph_pes import AtomicGraph, GraphPESModel
 
 PACKAGES: Final = ("graph-pes", "e3nn", "torch", "safetensors")
 
@@ -93,27 +93,30 @@ class GraphPesPotential:
             ModelError: If a structure holds an element that the network was not trained on.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
+        require_elements_of_batch(self._traits, batch)
+        with out_of_memory_as_itself():
+            energy, forces = energies_and_forces(self.network, self.graph_of(batch))
+        return Prediction(
+            energy=energy.detach().cpu().numpy() + self._reference_energy(batch),
+            forces=forces.detach().cpu().double().numpy(),
+            failures={},
+        )
+
+    def graph_of(self, batch: StructureBatch) -> "AtomicGraph":
+        """The input of the network for a batch, on its device."""
         import torch
 
-        require_elements_of_batch(self._traits, batch)
         network_dtype = getattr(torch, self._traits.dtype)
 
         def on_device(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
             return torch.as_tensor(np.array(array), device=self._traits.device).to(dtype)
 
-        graph = pack_graph(
+        return pack_graph(
             on_device(batch.atomic_numbers, torch.int64),
             on_device(batch.positions, network_dtype),
             on_device(batch.n_atoms, torch.int64),
             on_device(packed_neighbours(batch, self._cutoff), torch.int64),
             self._cutoff,
-        )
-        with out_of_memory_as_itself():
-            energy, forces = energies_and_forces(self.network, graph)
-        return Prediction(
-            energy=energy.detach().cpu().numpy() + self._reference_energy(batch),
-            forces=forces.detach().cpu().double().numpy(),
-            failures={},
         )
 
     def _reference_energy(self, batch: StructureBatch) -> FloatArray:

@@ -59,11 +59,21 @@ FAMILIES: Final = (
         "harness.potentials.sevennet",
         "sevenn",
         methods=("7net-0", "7net-l3i5", "7net-mf-0"),
-        files=("*.pth",),
+        files=("checkpoint_*.pth", "7net*.pth", "sevennet*.pth"),
         library_names=("sevenn", "sevennet"),
         tags=("sevennet",),
         is_pickled=True,
     ),
+    Family(
+        "nequip",
+        "harness.potentials.nequip",
+        "nequip",
+        files=("*.nequip.zip", "*.nequip.pt2", "*.nequip.pth"),
+        library_names=("nequip",),
+        tags=("nequip", "allegro"),
+        is_pickled=True,
+    ),
+    Family("ase", "harness.potentials.ase_calculator", "ase", is_open=True, is_pickled=True),
     Family(
         "graph-pes",
         "harness.potentials.graph_pes",
@@ -141,7 +151,7 @@ def known_names() -> tuple[str, ...]:
 
 def readers() -> dict[str, Family]:
     """The families that read checkpoints, by name."""
-    return {family.name: family for family in families() if family.needs}
+    return {family.name: family for family in families() if family.needs or family.is_open}
 
 
 def find_family(name: str) -> Family:
@@ -184,6 +194,8 @@ def identify(model: str, family: str | None = None) -> ModelSource:
         ModelError: If the path is no checkpoint of a known family, or more than one.
     """
     named = None if family is None else find_family(family)
+    if named is not None and named.is_open:
+        return ModelSource(model, named, Path(model) if model not in known_names() and is_local(model) else None)
     for known in families():
         if model in known.methods:
             return ModelSource(model, known, None)

@@ -1,5 +1,6 @@
 """The harness's end of a worker: a potential that computes in a process of its own."""
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -187,7 +188,7 @@ class _Worker:
     def _wait(self, seconds: float) -> None:
         ready, _, _ = select.select([self._incoming], [], [], seconds)
         if not ready:
-            self._process.kill()
+            _kill(self._process)
             raise WorkerDied(self._epitaph(f"it did not answer within {seconds:g} s"))
 
     def _epitaph(self, cause: str) -> str:
@@ -240,9 +241,15 @@ def _stop(process: subprocess.Popen[bytes], outgoing: IO[bytes], incoming: IO[by
     try:
         process.wait(timeout=2.0)
     except subprocess.TimeoutExpired:
-        process.kill()
+        _kill(process)
         process.wait()
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a worker and what it has started, such as a compiler; it leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _exit_text(process: subprocess.Popen[bytes]) -> str:

@@ -171,7 +171,7 @@ def test_rotation_turns_the_forces_and_keeps_the_energy(
 def test_forces_are_minus_the_derivative_of_the_energy(
     potential: Potential, case: Case, prediction: Prediction, batch: StructureBatch
 ) -> None:
-    if not potential.traits.conservative:
+    if potential.traits.conservative is False:
         pytest.skip("the forces of this potential are predicted on their own")
     numbers, positions, smiles = unpacked(batch)[0]
     displacements = case.step * np.eye(positions.size).reshape(-1, *positions.shape)

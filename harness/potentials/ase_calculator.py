@@ -1,0 +1,216 @@
+"""Any calculator of ASE, through a function that makes it: the slow way, for models that no family reads.
+
+`--family ase --calculator package.module:function` names the function. It is called with the path of the checkpoint,
+or `None` where there is none, and with the name of the device:
+
+    def make(path: Path | None, device: str) -> ase.calculators.calculator.Calculator: ...
+
+The module may lie in the working directory. Structures are computed one after the other, each from a cold start.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from importlib.metadata import packages_distributions
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, SetupError, UsageError
+from dataset_builders.structures import FloatArray, require_shape
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.pickles import sha256_of
+from harness.structures import Prediction, StructureBatch
+
+NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
+"""What stands in `atoms.info`, where calculators of several families look for charge and spin multiplicity."""
+
+_SIGNATURE: Final = "function(path: Path | None, device: str) -> Calculator"
+_EXPECTED: Final = (
+    "expected --calculator package.module:function with the dotted name of a module, which may lie in the working "
+    f"directory, and a {_SIGNATURE} in it"
+)
+_OF_A_STRUCTURE: Final = (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, ValueError)
+"""What calculators raise where they cannot compute a structure; ASE's own errors are RuntimeErrors."""
+_OF_THE_CODE: Final = (*_OF_A_STRUCTURE, AttributeError, ImportError, NameError, SyntaxError, TypeError)
+
+
+class AseCalculatorPotential:
+    """A calculator of ASE.
+
+    Args:
+        calculator: The calculator.
+        traits: What is known of it.
+    """
+
+    def __init__(self, calculator: Any, traits: PotentialTraits) -> None:
+        self._calculator = calculator
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å); a structure that the calculator cannot compute is a failure.
+
+        Raises:
+            ShapeError: If the calculator returns forces that do not fit a structure.
+            torch.OutOfMemoryError: If a structure does not fit on the device.
+        """
+        import torch
+        from ase import Atoms
+
+        energy = np.full(batch.n_structures, np.nan)
+        forces = np.full((len(batch.atomic_numbers), 3), np.nan)
+        failures: dict[int, str] = {}
+        for index, (start, end) in enumerate(pairwise(batch.offsets)):
+            part = slice(start, end)
+            atoms = Atoms(
+                numbers=batch.atomic_numbers[part], positions=batch.positions[part], info=dict(NEUTRAL_SINGLET)
+            )
+            try:
+                with out_of_memory_as_itself():
+                    energy[index], forces[part] = self._compute_one(atoms)
+            except torch.OutOfMemoryError:
+                raise
+            except _OF_A_STRUCTURE as cause:
+                failures[index] = f"{type(cause).__name__}: {cause}"
+        return Prediction(energy, forces, failures)
+
+    def _compute_one(self, atoms: Any) -> tuple[float, FloatArray]:
+        # What is left of the structure before (orbitals to start from, say) would make results depend on the order.
+        reset = getattr(self._calculator, "reset", None)
+        if callable(reset):
+            reset()
+        atoms.calc = self._calculator
+        # Forces first: a calculator that computes only what it is asked for has the energy then, too.
+        forces = np.array(atoms.get_forces(), dtype=np.float64)
+        energy = np.asarray(atoms.get_potential_energy(), dtype=np.float64).item()
+        require_shape(f"forces of {self._traits.model_id}", forces, (len(atoms), 3))
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise ArithmeticError("energy or forces are not finite")
+        return energy, forces
+
+
+def load(source: Path | str, options: LoadOptions) -> Potential:
+    """Makes the calculator that a function of the user's returns.
+
+    Nothing tells of a calculator how it computes. Its precision is stated as float64, in which its numbers are
+    taken, its device is the one that the function was told, and its forces count as the derivative of its energy.
+
+    Args:
+        source: Checkpoint for the function, a file or a folder; or the name of a calculator that needs none.
+        options: Of which the calculator, the device and trust count.
+
+    Raises:
+        UsageError: If no function is named or it is not there, the device is absent, or a precision or a readout head
+            was asked for, which the function decides on.
+        SetupError: If a package that the module imports is not installed.
+        ModelError: If the checkpoint is not trusted, or no calculator is made that has energies and forces.
+    """
+    name = options.calculator
+    if name is None:
+        raise UsageError(f"the family ase needs a function that makes the calculator; {_EXPECTED}")
+    for option, value in (("--dtype", options.dtype), ("--head", options.head)):
+        if value is not None:
+            raise UsageError(f"{name} decides on that itself, so it takes no {option} {value}; leave it out")
+    path = source if isinstance(source, Path) else None
+    if path is not None and not options.trust_checkpoint:
+        raise ModelError(
+            f"{source} is handed to {name}, which may run what it holds. "
+            "If you trust where it comes from, add --trust-checkpoint"
+        )
+    device = str(resolve_device(options.device))
+    files = {} if path is None else _files(path)
+    module = _module_of(name)
+    calculator = _made(_function_of(module, name), name, path, device)
+    traits = PotentialTraits(
+        model_id=str(source),
+        family="ase",
+        elements=None,
+        # By the name of the function, since two functions of a module are two models.
+        files=files | {name: sha256_of(Path(str(module.__file__)))},
+        packages=_packages(module, calculator),
+        dtype="float64",
+        device=device,
+        conservative=None,
+    )
+    return AseCalculatorPotential(calculator, traits)
+
+
+def _files(path: Path) -> dict[str, str]:
+    """sha256 of a file, or of each file below a folder."""
+    if not path.is_dir():
+        return {path.name: sha256_of(path)}
+    below = sorted(each for each in path.rglob("*") if each.is_file())
+    return {each.relative_to(path).as_posix(): sha256_of(each) for each in below}
+
+
+def _module_of(name: str) -> ModuleType:
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise UsageError(f"--calculator {name!r} names no function; {_EXPECTED}")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as cause:
+        if f"{module}.".startswith(f"{cause.name}."):
+            raise UsageError(f"--calculator {name}: {cause}; {_EXPECTED}") from cause
+        raise SetupError(f"--calculator {name}: its module imports what is not installed: {cause}") from cause
+    except _OF_THE_CODE as cause:
+        raise ModelError(
+            f"--calculator {name}: its module cannot be imported: {cause}; try `import {module}`"
+        ) from cause
+    if getattr(found, "__file__", None) is None:
+        raise UsageError(f"--calculator {name}: {module} is no module with a file; {_EXPECTED}")
+    return found
+
+
+def _function_of(module: ModuleType, name: str) -> Callable[..., Any]:
+    attribute = name.partition(":")[2]
+    function = getattr(module, attribute, None)
+    if function is None:
+        there = [each for each, value in vars(module).items() if inspect.isfunction(value) and not each.startswith("_")]
+        raise UsageError(
+            f"--calculator {name}: {module.__file__} has no {attribute!r}; it has: {' '.join(there) or 'no function'}"
+        )
+    # A class would take the path and the device for its first two arguments, whatever these mean.
+    if not callable(function) or isinstance(function, type):
+        kind = "class" if isinstance(function, type) else type(function).__name__
+        raise UsageError(f"--calculator {name} is a {kind}; expected a {_SIGNATURE} that returns what is wanted of it")
+    return function  # type: ignore[no-any-return]
+
+
+def _made(function: Callable[..., Any], name: str, path: Path | None, device: str) -> Any:
+    try:
+        inspect.signature(function).bind(path, device)
+    except (TypeError, ValueError) as cause:  # ValueError: it is built in, and nothing tells what it takes
+        raise UsageError(f"--calculator {name} takes other arguments ({cause}); expected a {_SIGNATURE}") from cause
+    try:
+        calculator = function(path, device)
+    except _OF_THE_CODE as cause:
+        where = "no path" if path is None else str(path)
+        raise ModelError(
+            f"--calculator {name} failed on {where} and device {device!r}: {type(cause).__name__}: {cause}"
+        ) from cause
+    if not all(callable(getattr(calculator, method, None)) for method in ("get_potential_energy", "get_forces")):
+        raise ModelError(
+            f"--calculator {name} returned a {type(calculator).__name__}; expected a Calculator of ASE, which has "
+            "get_potential_energy and get_forces"
+        )
+    lacking = {"energy", "forces"} - set(getattr(calculator, "implemented_properties", ("energy", "forces")))
+    if lacking:
+        raise ModelError(f"the calculator of {name} has no {' and no '.join(sorted(lacking))}; both are needed")
+    return calculator
+
+
+def _packages(module: ModuleType, calculator: Any) -> tuple[str, ...]:
+    """ASE, and the installed packages that the module and the class of the calculator are of."""
+    known = packages_distributions()
+    tops = {name.partition(".")[0] for name in (module.__name__, type(calculator).__module__)}
+    return tuple(sorted({"ase"}.union(*(known.get(top, ()) for top in tops))))

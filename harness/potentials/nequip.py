@@ -1,0 +1,374 @@
+"""NequIP and Allegro models (files that the package nequip packed or compiled), evaluated in batches.
+
+Source: Batzner et al., Nature Communications 13, 2453 (2022). The files state no units: energies are taken as eV and
+lengths as Å, which is also what the package's own calculator does unless it is told otherwise.
+"""
+
+import contextlib
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, UsageError
+from dataset_builders.structures import FloatArray, IntArray
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.pickles import sha256_of
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+PACKAGED: Final = ".nequip.zip"
+COMPILED: Final = ".nequip.pt2"
+TORCHSCRIPT: Final = ".nequip.pth"
+
+FORMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        PACKAGED: "carries Python code of its own",
+        COMPILED: "is a library of machine code",
+        TORCHSCRIPT: "is a TorchScript program",
+    }
+)
+"""What runs when a file is loaded, by the ending of its name, which is also how nequip tells the forms apart."""
+
+_GEOMETRY: Final = frozenset({"pos", "edge_index", "atom_types", "batch", "num_atoms", "cell", "edge_cell_shift"})
+_UNUSED: Final = frozenset({"edge_transpose_perm", "edge_vectors", "lmp_mliap_data", "num_local_ghost_atoms"})
+"""What every packaged model may be given and none needs: for other programs, and for kernels on a GPU."""
+_NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
+"""What a model may ask about a molecule: charge and spin multiplicity."""
+_ENERGIES: Final = "atomic_energy"
+_FORCES: Final = "forces"
+_TOTAL: Final = "total_energy"
+_CHECK_INPUTS: Final = "AOTI_RUNTIME_CHECK_INPUTS"
+_UNREADABLE: Final = (
+    *(AssertionError, AttributeError, EOFError, ImportError, KeyError, OSError, RuntimeError, TypeError, ValueError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A model with what its file says of it.
+
+    Attributes:
+        model: Takes and gives tensors by name.
+        atomic_numbers: Element of each of its types of atoms.
+        cutoffs: Å, by type of the centre and type of the neighbour; shape (n_types, n_types).
+        dtype: Precision of its layers; positions and energies are in double precision whatever it is.
+        inputs: Names of the tensors that it is given.
+    """
+
+    model: Any
+    atomic_numbers: tuple[int, ...]
+    cutoffs: FloatArray
+    dtype: DtypeName
+    inputs: frozenset[str]
+
+
+class NequipPotential:
+    """A NequIP or Allegro model.
+
+    Args:
+        network: The model, on its device.
+        traits: What is known of it.
+    """
+
+    def __init__(self, network: _Network, traits: PotentialTraits) -> None:
+        self._network = network
+        self._traits = traits
+        self._type_of_element = np.zeros(max(network.atomic_numbers) + 1, dtype=np.int64)
+        self._type_of_element[list(network.atomic_numbers)] = np.arange(len(network.atomic_numbers))
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element, or its energy is not the sum of its atoms.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        require_elements_of_batch(self._traits, batch)
+        with _double_precision_as_default(), out_of_memory_as_itself():
+            output = self._network.model(self._graph(_with_pair(batch, self._network)))
+        self._require_sums(output)
+        n_atoms = len(batch.atomic_numbers)
+        energy = np.zeros(batch.n_structures)
+        np.add.at(energy, batch.system_idx, _as_array(output[_ENERGIES]).ravel()[:n_atoms])
+        return Prediction(energy, _as_array(output[_FORCES])[:n_atoms], {})
+
+    def _graph(self, batch: StructureBatch) -> dict[str, "torch.Tensor"]:
+        import torch
+
+        edges = _edges(batch, self._type_of_element[batch.atomic_numbers], self._network.cutoffs)
+        # A model compiled for one frame gets all molecules as one: no edge joins them, and energies are of atoms.
+        n_frames = batch.n_structures if "batch" in self._network.inputs else 1
+        graph = {
+            "pos": np.asarray(batch.positions, dtype=np.float64),
+            "edge_index": edges,
+            "atom_types": self._type_of_element[batch.atomic_numbers],
+            "batch": batch.system_idx,
+            "num_atoms": batch.n_atoms,
+            "cell": np.tile(np.eye(3), (n_frames, 1, 1)),  # for a stress that nobody reads: no edge crosses the cell
+            "edge_cell_shift": np.zeros((edges.shape[1], 3)),
+        }
+        graph |= {name: np.full((n_frames, 1), value) for name, value in _NEUTRAL_SINGLET.items()}
+        # Copies in C order: compiled models go by the strides that they were compiled with, without looking.
+        chosen = {name: np.ascontiguousarray(graph[name]) for name in sorted(self._network.inputs)}
+        return {name: torch.tensor(values, device=self._traits.device) for name, values in chosen.items()}
+
+    def _require_sums(self, output: Mapping[str, "torch.Tensor"]) -> None:
+        """Checks that the model gives what is needed, and that it adds nothing to the energies of its atoms."""
+        lacking = [name for name in (_ENERGIES, _FORCES) if name not in output]
+        if lacking:
+            raise ModelError(
+                f"{self._traits.model_id} gives no {' and no '.join(lacking)}; expected a model with forces, and if it "
+                "is a compiled one, one of `nequip-compile --target batch`"
+            )
+        if _TOTAL not in output:
+            return
+        atomic, total = _as_array(output[_ENERGIES]), output[_TOTAL]
+        difference = abs(atomic.sum() - _as_array(total).sum())
+        rounding = float(np.finfo(str(total.dtype).removeprefix("torch.")).eps)
+        if difference > 10.0 * rounding * len(atomic) * np.abs(atomic).sum():
+            raise ModelError(
+                f"{self._traits.model_id} has an energy that differs by {difference:.3g} eV from the sum over its "
+                "atoms; such models are not supported. Evaluate it with its own calculator: --family ase"
+            )
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Loads a packaged or a compiled model.
+
+    A compiled model keeps the device, the precision and the use of TF32 that it was compiled with.
+
+    Args:
+        source: A file `*.nequip.zip`, `*.nequip.pt2` (compiled for any target) or `*.nequip.pth`.
+        options: Device and trust; the head is one of the models of a package that holds several.
+
+    Raises:
+        ModelError: If the file is not trusted, cannot be loaded or does not run, has types of atoms that are no
+            elements, or asks for something that is unknown here.
+        UsageError: If the device is absent, or another precision or head was asked for than the file has.
+    """
+    form = _form_of(source)
+    _require_trust(source, form, options)
+    device = resolve_device(options.device)
+    with _double_precision_as_default():
+        network, head = _read(source, form, device, options.head)
+    if options.dtype not in (None, network.dtype):
+        raise UsageError(
+            f"{source} computes in {network.dtype}, which NequIP fixes when a model is built, not in "
+            f"{options.dtype!r}; leave --dtype out"
+        )
+    traits = PotentialTraits(
+        model_id=str(source),
+        family="nequip",
+        elements=frozenset(network.atomic_numbers),
+        files={source.name: sha256_of(source)},
+        packages=("nequip", "e3nn", "torch", "numpy"),
+        dtype=network.dtype,
+        device=str(device),
+        head=head,
+    )
+    potential = NequipPotential(network, traits)
+    _try_out(potential, source)
+    return potential
+
+
+def _form_of(path: Path) -> str:
+    for form in FORMS:
+        if path.name.endswith(form):
+            return form
+    raise ModelError(
+        f"{path} has none of the names that nequip gives: {' '.join(f'*{form}' for form in FORMS)}. "
+        "Make a package of a checkpoint with: nequip-package build CHECKPOINT NAME.nequip.zip"
+    )
+
+
+def _require_trust(path: Path, form: str, options: LoadOptions) -> None:
+    if not options.trust_checkpoint:
+        raise ModelError(
+            f"{path} (sha256 {sha256_of(path)}) {FORMS[form]}, which runs when it is loaded. "
+            "If you trust where it comes from, add --trust-checkpoint"
+        )
+
+
+@contextlib.contextmanager
+def _double_precision_as_default() -> Iterator[None]:
+    """PyTorch's default precision as NequIP needs it; NequIP itself would set it for the rest of the process."""
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _read(path: Path, form: str, device: "torch.device", head: str | None) -> tuple[_Network, str | None]:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript, in which older files are written, is deprecated
+            if form == PACKAGED:
+                return _read_package(path, device, head)
+            if head is not None:
+                raise _needs_no_head(path, head)
+            return _read_compiled(path, form, device), None
+    except torch.OutOfMemoryError:
+        raise
+    except _UNREADABLE as cause:
+        raise ModelError(
+            f"cannot load {path}: {type(cause).__name__}: {_beginning(cause)}. Expected a file of nequip-package or "
+            f"nequip-compile, made for {device.type} if it is compiled, and by a version near the installed one"
+        ) from cause
+
+
+def _read_package(path: Path, device: "torch.device", head: str | None) -> tuple[_Network, str | None]:
+    from nequip.model import ModelFromPackage
+    from nequip.utils.global_state import set_global_state
+
+    set_global_state(allow_tf32=False)
+    models = ModelFromPackage(str(path), compile_mode="eager")
+    names = list(models)
+    if head is not None and len(names) == 1:
+        raise _needs_no_head(path, head)
+    if head not in names and len(names) > 1:
+        given = "none was chosen" if head is None else f"{head!r} is not one of them"
+        raise ModelError(f"{path} holds the models {' '.join(names)}, and {given}; choose one with --head")
+    model = models[head or names[0]].to(device).eval().requires_grad_(False)
+    # Without a cell, since a stress of molecules has no meaning; what else the model takes, it needs.
+    inputs = frozenset(model.model_input_fields) - _UNUSED - {"cell", "edge_cell_shift"}
+    return _network(path, model, model.metadata, inputs), head
+
+
+def _needs_no_head(path: Path, head: str) -> UsageError:
+    return UsageError(f"{path} holds one model only, so it takes no --head; leave out --head {head}")
+
+
+def _read_compiled(path: Path, form: str, device: "torch.device") -> _Network:
+    from nequip.model.inference_models import load_compiled_model
+
+    if device.index:
+        raise UsageError(
+            f"{path} runs on the first GPU only, not on {str(device)!r}; "
+            f"use CUDA_VISIBLE_DEVICES={device.index} with --device cuda"
+        )
+    # Compiled code takes arrays of any size for those that it was compiled for, unless it is told to look.
+    os.environ.setdefault(_CHECK_INPUTS, "1")
+    model, metadata = load_compiled_model(str(path), device.type)
+    if form == COMPILED:
+        return _network(path, model, metadata, frozenset(model.input_keys))
+    inputs = _GEOMETRY - {"cell", "edge_cell_shift"} | set(_NEUTRAL_SINGLET)
+    return _network(path, model, metadata | {"model_dtype": _dtype_of_torchscript(path)}, inputs)
+
+
+def _dtype_of_torchscript(path: Path) -> str:
+    """The precision as it stands in the file, where NequIP's loader leaves it."""
+    with zipfile.ZipFile(path) as archive:
+        found = [name for name in archive.namelist() if name.endswith("/extra/model_dtype")]
+        return archive.read(found[0]).decode() if found else "unknown"
+
+
+def _network(path: Path, model: Any, metadata: Mapping[str, Any], inputs: frozenset[str]) -> _Network:
+    from ase.data import atomic_numbers
+
+    names = metadata["type_names"]
+    names = names.split() if isinstance(names, str) else list(names)
+    numbers = tuple(atomic_numbers.get(name, 0) for name in names)
+    if 0 in numbers or len(set(numbers)) < len(numbers):
+        raise ModelError(
+            f"{path} has the types of atoms {' '.join(names)}; expected each to be the symbol of another element. "
+            "Say with a calculator of its own which element is which type: --family ase"
+        )
+    dtype = metadata["model_dtype"]
+    if dtype not in ("float32", "float64"):
+        raise ModelError(f"{path} has model_dtype {dtype!r}; expected float32 or float64. Compile it again")
+    unknown = sorted(inputs - _GEOMETRY - set(_NEUTRAL_SINGLET))
+    if unknown:
+        raise ModelError(
+            f"{path} asks for {', '.join(unknown)} of each molecule; this version knows {', '.join(_NEUTRAL_SINGLET)}"
+        )
+    return _Network(model, numbers, _cutoffs(metadata, names), dtype, inputs)
+
+
+def _cutoffs(metadata: Mapping[str, Any], names: Sequence[str]) -> FloatArray:
+    """Å, by type of the centre and of the neighbour."""
+    by_pair = metadata.get("per_edge_type_cutoff")
+    shape = (len(names), len(names))
+    if not by_pair:
+        return np.full(shape, float(metadata["r_max"]))
+    if isinstance(by_pair, str):
+        return np.array([float(word) for word in by_pair.split()]).reshape(shape)
+    return np.array([[float(by_pair[centre][neighbour]) for neighbour in names] for centre in names])
+
+
+def _edges(batch: StructureBatch, types: IntArray, cutoffs: FloatArray) -> IntArray:
+    """Pairs within the cutoff of their types: centre and neighbour, shape (2, n_edges)."""
+    edges = packed_neighbours(batch, float(cutoffs.max()))
+    if cutoffs.min() == cutoffs.max():
+        return edges
+    centre, neighbour = edges
+    positions = np.asarray(batch.positions, dtype=np.float64)
+    lengths = np.linalg.norm(positions[neighbour] - positions[centre], axis=1)
+    return edges[:, lengths <= cutoffs[types[centre], types[neighbour]]]
+
+
+def _with_pair(batch: StructureBatch, network: _Network) -> StructureBatch:
+    """The batch and one molecule more, of two atoms.
+
+    Models are compiled for two frames and two edges or more, and a batch may have one molecule, or atoms without
+    neighbours.
+    """
+    number, distance = network.atomic_numbers[0], 0.5 * float(network.cutoffs.min())
+    return StructureBatch(
+        np.append(batch.atomic_numbers, [number, number]),
+        np.concatenate([batch.positions, [[0.0, 0.0, 0.0], [0.0, 0.0, distance]]]),
+        np.append(batch.n_atoms, 2),
+        (*batch.smiles, "two atoms"),
+    )
+
+
+def _try_out(potential: NequipPotential, path: Path) -> None:
+    """Runs the model once, since a file of another version may load and yet not run."""
+    import torch
+
+    first = min(potential.traits.elements or {1})
+    single = StructureBatch(np.array([first]), np.zeros((1, 3)), np.array([1]), ("one atom",))
+    try:
+        potential.compute(single)
+    except torch.OutOfMemoryError:
+        raise
+    except (AssertionError, AttributeError, KeyError, TypeError, IndexError, RuntimeError) as cause:
+        raise ModelError(
+            f"{path} loads but does not run: {type(cause).__name__}: {_beginning(cause)}. It was probably made by "
+            "another version of nequip; package or compile it again, or install that version"
+        ) from cause
+
+
+def _as_array(tensor: "torch.Tensor") -> FloatArray:
+    array: FloatArray = tensor.detach().double().cpu().numpy()
+    return array
+
+
+def _beginning(cause: Exception) -> str:
+    """What fits into a message of an error that shows a trace."""
+    text = " ".join(str(cause).split())
+    return text if len(text) <= 300 else text[:300] + "…"

@@ -1,0 +1,108 @@
+"""Structures per second of the harness, beside a loop over the calculator for ASE of the same family.
+
+python -m tests.benchmarks.against_ase --model reference
+python -m tests.benchmarks.against_ase --model path/to/ani2x
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from ase import Atoms
+
+from harness.batching import Plan, make_plan
+from harness.dataset import open_dataset
+from harness.joining import read_task
+from harness.models import resolve_model
+from harness.potentials.base import LoadOptions
+from harness.potentials.registry import load_potential
+from harness.run import BATCH_ATOMS
+
+REPEATS = 3
+
+
+def calculator_of(family: str, potential: Any) -> Any:
+    """The calculator that the family's own package makes of the model that the harness has loaded."""
+    device = potential.traits.device
+    match family:
+        case "mace":
+            from mace.calculators import MACECalculator
+
+            return MACECalculator(models=potential._model, device=device, default_dtype=potential.traits.dtype)
+        case "torchani":
+            return potential._network.ase()
+        case "aimnet2":
+            from aimnet.calculators import AIMNet2ASE
+
+            return AIMNet2ASE(potential._calculator)
+        case "chgnet":
+            from chgnet.model.dynamics import CHGNetCalculator
+
+            return CHGNetCalculator(potential._network, use_device=device)
+        case "graph-pes":
+            from graph_pes.utils.calculator import GraphPESCalculator
+
+            return GraphPESCalculator(potential.network, device=device)
+        case _:
+            raise SystemExit(f"{family} has no calculator for ASE to compare with")
+
+
+def in_batches(potential: Any, plan: Plan, n_structures: int) -> None:
+    bounds = [bound for shard in plan.shards for bound in shard.bounds]
+    for first, last in pairwise(dict.fromkeys(bound for bound in bounds if bound <= n_structures)):
+        potential.compute(plan.work.slice(first, last).as_batch())
+
+
+def one_by_one(calculator: Any, plan: Plan, n_structures: int) -> None:
+    for number in range(n_structures):
+        batch = plan.work.slice(number, number + 1).as_batch()
+        # A cell for families that take none without: molecules lie far from their images in it.
+        atoms = Atoms(numbers=batch.atomic_numbers, positions=batch.positions, calculator=calculator)
+        atoms.info.update(charge=0, spin=1)
+        atoms.get_potential_energy()
+        atoms.get_forces()
+
+
+def rate(call: Callable[[], None], n_structures: int) -> float:
+    started = time.perf_counter()
+    call()
+    return n_structures / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="reference")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-atoms", type=int)
+    parser.add_argument("--trust-checkpoint", action="store_true")
+    arguments = parser.parse_args()
+    source = resolve_model(arguments.model)
+    options = LoadOptions(device=arguments.device, trust_checkpoint=arguments.trust_checkpoint)
+    potential: Any = load_potential(source, options)
+    potential = getattr(potential, "potential", potential)
+    calculator = calculator_of(source.family.name, potential)
+    rows = {("task2", "test_ood"): read_task(open_dataset("mini"), "task2")["task2", "test_ood"]}
+    plan = make_plan(rows, arguments.batch_atoms or BATCH_ATOMS[potential.traits.device.split(":")[0]])
+    bounds = sorted({bound for shard in plan.shards for bound in shard.bounds})
+    n_structures = next((bound for bound in bounds if bound >= 100), bounds[-1])
+    in_batches(potential, plan, n_structures)
+    one_by_one(calculator, plan, 3)
+    rates: dict[str, list[float]] = {"harness": [], "ASE loop": []}
+    for _ in range(REPEATS):
+        rates["harness"].append(rate(lambda: in_batches(potential, plan, n_structures), n_structures))
+        rates["ASE loop"].append(rate(lambda: one_by_one(calculator, plan, n_structures), n_structures))
+    print(
+        f"{arguments.model} ({source.family.name}, {potential.traits.dtype}) on {potential.traits.device}, "
+        f"{n_structures} structures of task2, median of {REPEATS}"
+    )
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, value in medians.items():
+        print(f"{name:>9} {value:>10.1f} structures/s")
+    print(f"harness : ASE loop = {medians['harness'] / medians['ASE loop']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

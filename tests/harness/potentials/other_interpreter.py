@@ -1,0 +1,156 @@
+"""Runs functions of tests in the interpreter of a family's own environment, where its package can be asked.
+
+A function is sent as its source, so it stands at the top level of its module and imports inside itself what it uses.
+"""
+
+import inspect
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import dataset_builders
+import harness
+from dataset_builders.structures import FloatArray
+from harness.potentials.base import LoadOptions
+from harness.structures import StructureBatch
+from harness.worker.environments import ENVIRONMENTS_VARIABLE, find_environment
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+MAIN = """
+import json, sys
+import numpy as np
+
+with np.load(sys.argv[1]) as file:
+    arrays = dict(file)
+np.savez(sys.argv[3], **{call}(arrays, **json.loads(sys.argv[2])))
+"""
+
+
+def python_of(family: str) -> Path:
+    """The interpreter of a family's environment; where it was not made, the test is skipped."""
+    environment = find_environment(family)
+    if environment is None:
+        pytest.skip(
+            f"no environment for {family}; make it with `python -m harness env create {family}`, "
+            f"or say with {ENVIRONMENTS_VARIABLE} where it lies"
+        )
+    return environment.python
+
+
+def run_elsewhere(
+    family: str,
+    function: Callable[..., Arrays],
+    arrays: Mapping[str, npt.NDArray[Any]] | None = None,
+    helpers: Sequence[Callable[..., Any]] = (),
+    **arguments: Any,
+) -> Arrays:
+    """What `function(arrays, **arguments)` returns in the interpreter of a family, beside this project's packages.
+
+    Args:
+        family: Whose environment it is.
+        function: Takes arrays by name and plain values; returns arrays by name.
+        arrays: For the function.
+        helpers: Functions that it calls.
+        arguments: Values that JSON can hold.
+    """
+    sources = "\n".join(inspect.getsource(each) for each in (*helpers, function))
+    program = "from __future__ import annotations\n" + sources + MAIN.replace("{call}", function.__name__)
+    with tempfile.TemporaryDirectory() as folder:
+        given, returned = Path(folder, "given.npz"), Path(folder, "returned.npz")
+        np.savez(given, **(arrays or {}))
+        Path(folder, "program.py").write_text(program, encoding="utf-8")
+        packages = Path(folder, "packages")
+        packages.mkdir()
+        for package in (dataset_builders, harness):
+            (packages / package.__name__).symlink_to(Path(package.__path__[0]).resolve(), target_is_directory=True)
+        finished = subprocess.run(
+            [str(python_of(family)), "program.py", str(given), json.dumps(arguments), str(returned)],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": str(packages)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        with np.load(returned) as file:
+            return dict(file)
+
+
+def arrays_of(batch: StructureBatch) -> Arrays:
+    """A batch as arrays that can be sent."""
+    return {"atomic_numbers": batch.atomic_numbers, "positions": batch.positions, "n_atoms": batch.n_atoms}
+
+
+def own_numbers(
+    family: str, calculator: Callable[..., Any], batch: StructureBatch, choices: Sequence[Mapping[str, Any]] = ({},)
+) -> list[tuple[FloatArray, FloatArray]]:
+    """Energies (eV) and forces (eV/Å) that calculators of a family give for each structure by itself.
+
+    Args:
+        family: Whose environment it is.
+        calculator: Returns a calculator of ASE; a function as `run_elsewhere` takes them, without the arrays.
+        batch: Molecules, which get no cell.
+        choices: Arguments of `calculator`, for each calculator that is wanted.
+    """
+    returned = run_elsewhere(
+        family, calculate_each, arrays_of(batch), [calculator], calculator=calculator.__name__, choices=list(choices)
+    )
+    return list(zip(returned["energy"], returned["forces"], strict=True))
+
+
+def calculate_each(arrays: Arrays, calculator: str, choices: list[dict[str, Any]]) -> Arrays:
+    """Runs in the other interpreter: one structure after the other."""
+    import numpy as np
+    from ase import Atoms
+
+    bounds = np.cumsum(arrays["n_atoms"])[:-1]
+    parts = list(zip(np.split(arrays["atomic_numbers"], bounds), np.split(arrays["positions"], bounds), strict=True))
+    energy, forces = [], []
+    for choice in choices:
+        made = globals()[calculator](**choice)
+        molecules = [Atoms(numbers=numbers, positions=positions, calculator=made) for numbers, positions in parts]
+        energy.append([float(atoms.get_potential_energy()) for atoms in molecules])
+        forces.append(np.concatenate([atoms.get_forces() for atoms in molecules]))
+    return {"energy": np.array(energy), "forces": np.array(forces)}
+
+
+def messages_of_loading(family: str, module: str, asked: Sequence[tuple[Path | str, LoadOptions]]) -> list[str]:
+    """What the loader of an adapter says in the interpreter of its family, as `Error: message`, or `loaded`.
+
+    Args:
+        family: Whose environment it is.
+        module: The adapter.
+        asked: Sources and options.
+    """
+    plain = [(str(source), isinstance(source, Path), asdict(options)) for source, options in asked]
+    return [str(message) for message in run_elsewhere(family, load_each, module=module, asked=plain)["messages"]]
+
+
+def load_each(_: Arrays, module: str, asked: list[tuple[str, bool, dict[str, Any]]]) -> Arrays:
+    """Runs in the other interpreter, where this project's packages can be imported."""
+    import importlib
+    from pathlib import Path
+
+    import numpy as np
+
+    from dataset_builders.errors import MlipOodError
+    from harness.potentials.base import LoadOptions
+
+    messages = []
+    for source, is_path, options in asked:
+        try:
+            importlib.import_module(module).load(Path(source) if is_path else source, LoadOptions(**options))
+            messages.append("loaded")
+        except MlipOodError as error:
+            messages.append(f"{type(error).__name__}: {error}")
+    return {"messages": np.array(messages)}
