@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from model_cards.leaderboard import Leaderboard, Published
 
-_MARKS: Final = """\
-verified: the Hub vouches for it; merged: the model's owner has it on the main branch; community: it stands in
-an open pull request. Score 0-100, higher is better; errors in meV/Å, lower is better; a gap (OOD / ID) means
-something only beside its ID error. Compare only models of one protocol.\
-"""
+_MARKS: Final = (
+    "verified: the Hub vouches for it; merged: the model's owner has it on the main branch; community: it stands in an "
+    "open pull request. Score 0-100, higher is better; errors in meV/Å, lower is better; a gap (OOD / ID) means something "
+    "only beside its ID error. Compare only models of one protocol."
+)
 _SHORT: Final = 12
 
 
