@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _MARKS: Final = (
     "verified: the Hub vouches for it; merged: the model's owner has it on the main branch; community: it stands in an "
-    "open pull request. Score 0-100, higher is better; errors in meV/Å, lower is better; a gap (OOD / ID) means something "
-    "only beside its ID error. Compare only models of one protocol."
+    "open pull request. Score 0-100, higher is better; errors in meV/Å, lower is better; a gap (OOD / ID) means "
+    "something only beside its ID error. Compare only models of one protocol."
 )
 _SHORT: Final = 12
 
