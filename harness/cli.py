@@ -7,15 +7,18 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.tasks import TASKS, find_task
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
+from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from harness.dataset import PinnedDataset
     from harness.potentials.registry import ModelSource
     from harness.run import FinishedRun
@@ -42,6 +45,7 @@ Errors come as one block on standard error; MLIP_OOD_TRACEBACK=1 adds the traceb
 
 _COMMANDS: Final = """\
 other commands:
+  python -m harness compare ...          models against each other, paired by molecule
   python -m harness report RUN_DIR ...   metrics, table and result again, without the model
   python -m harness push RUN_DIR ...     send results to the model's repo on the Hub
   python -m harness leaderboard          rank what has been published about the benchmark
@@ -64,6 +68,8 @@ def _run(arguments: list[str]) -> int:
     name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
     if name == "report":
         return _report(_report_parser().parse_args(rest))
+    if name == "compare":
+        return _compare(_parser(comparing=True).parse_args(rest))
     command = _command(name)
     return _evaluate(_parser().parse_args(arguments)) if command is None else command(rest)
 
@@ -90,17 +96,22 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
     return None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m harness",
-        description="Measure potentials on molecules like those of training and on unseen combinations of their parts.",
-        epilog=_COMMANDS + _EXIT_CODES,
+        prog="python -m harness compare" if comparing else "python -m harness",
+        description="Compare models with the first one, paired by molecule: models to evaluate, finished runs, or both."
+        if comparing
+        else "Measure potentials on molecules like those of training and on unseen combinations of their parts.",
+        epilog=_EXIT_CODES if comparing else _COMMANDS + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if comparing:
+        parser.add_argument("run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run")
     parser.add_argument(
         "--model",
         action="append",
-        required=True,
+        default=[],
+        required=not comparing,
         metavar="MODEL",
         help="a built-in name (gfn2-xtb, gfn1-xtb, mmff94, zero, reference); a checkpoint here; or one on the Hub, "
         "org/name[@revision][/file]; repeat to compare several",
@@ -154,7 +165,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="load pickled checkpoints, which run whatever code they hold",
+        help="load checkpoints that run code when they are loaded, such as pickles; without it, only those whose "
+        f"sha256 stands in {trusted_list()} ({LIST_VARIABLE} names another file)",
     )
     parser.add_argument(
         "--isolation",
@@ -194,6 +206,16 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    runs = _evaluated(arguments)
+    if not runs:
+        return 0
+    code = _show(runs, arguments.output, as_json=arguments.json)
+    _push_if_asked(arguments, runs)
+    return code
+
+
+def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
+    """Evaluates the models; the runs are those of the first of several processes, and none in others."""
     tasks = tuple(find_task(name).name for name in arguments.task)
     batch_atoms = _batch_atoms(arguments.batch_atoms)
     if arguments.threads < 1:
@@ -215,6 +237,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             threads=arguments.threads,
             head=arguments.head,
             calculator=arguments.calculator,
+            trusted_files=trusted_files(),
         ),
         isolation=arguments.isolation,
         quiet=arguments.quiet,
@@ -226,15 +249,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.push:
         _require_pushable(dataset, models)
     finished = [evaluate_model(model, dataset, options, ranks) for model in models]
-    runs = [run for run in finished if run is not None]
-    if not ranks.is_first:
-        return 0
-    code = _show(runs, arguments.output, as_json=arguments.json)
-    if arguments.push:
-        # What reads JSON from standard output wants nothing else there.
-        stream = sys.stderr if arguments.json else sys.stdout
-        _push([run for run in runs if run.result.model.revision is not None], stream)
-    return code
+    return [run for run in finished if run is not None]
 
 
 def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"]) -> None:
@@ -254,15 +269,42 @@ def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"])
     require_login()
 
 
-def _push(runs: Sequence["FinishedRun"], stream: TextIO) -> None:
+def _push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) -> None:
+    if not arguments.push:
+        return
     from model_cards.push import PushOptions, push_each
 
+    runs = [run for run in runs if run.result.model.revision is not None]
     try:
         for done in push_each([run.result for run in runs], PushOptions()):
-            print(done.text, file=stream)
+            # What reads JSON from standard output wants nothing else there.
+            print(done.text, file=sys.stderr if arguments.json else sys.stdout)
     except MlipOodError as cause:
         kept = " ".join(str(run.directory) for run in runs)
         raise type(cause)(f"{cause}\nThe results are kept; send them with: python -m harness push {kept}") from cause
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from harness.compare import comparison_documents, comparison_table
+    from harness.ranks import current_ranks
+    from harness.result import load_results
+
+    earlier = load_results(arguments.run)
+    runs = _evaluated(arguments) if arguments.model else []
+    if not current_ranks().is_first:
+        return 0
+    results = [*(run.result for run in runs), *earlier]
+    if len(results) < 2:
+        raise UsageError(f"{len(results)} results; a comparison needs two or more of --model and RUN_DIR")
+    if arguments.json:
+        for document in comparison_documents(results):
+            print(json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False))
+    else:
+        if runs:
+            _print_table(runs, arguments.output)
+        _console().print(comparison_table(results))
+    _push_if_asked(arguments, runs)
+    return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
@@ -302,16 +344,22 @@ def _show(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
 
 
 def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
-    from rich.console import Console
-
     from harness.controls import control_gaps
-    from harness.report import FULL_WIDTH, report
+    from harness.report import report
 
     results = [run.result for run in runs]
     gaps = control_gaps(results[0].dataset.content_hash, results, output)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=FULL_WIDTH)
+    console = _console()
     console.print(report(results, gaps, console.width), markup=False)
     for run in runs:
         console.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)
+
+
+def _console() -> "Console":
+    """The terminal as it is, or as wide as the whole table where there is none."""
+    from rich.console import Console
+
+    from harness.report import FULL_WIDTH
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=FULL_WIDTH)

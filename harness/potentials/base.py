@@ -80,6 +80,7 @@ class LoadOptions:
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
         dtype: Precision, or `None` for the one the checkpoint was saved in.
         trust_checkpoint: Whether a pickled checkpoint may be loaded, which runs what it holds.
+        trusted_files: sha256 of checkpoints that may be loaded without that.
         threads: CPU threads for physics methods.
         head: Readout head of a checkpoint that has several, or `None` for its default one.
         calculator: Factory of a calculator for the family `ase`, as `package.module:function`.
@@ -91,3 +92,8 @@ class LoadOptions:
     threads: int = 1
     head: str | None = None
     calculator: str | None = None
+    trusted_files: tuple[str, ...] = ()
+
+    def trusts(self, sha256: str) -> bool:
+        """Whether a checkpoint that can run code may be loaded."""
+        return self.trust_checkpoint or sha256 in self.trusted_files

@@ -201,9 +201,10 @@ def _form_of(path: Path) -> str:
 
 
 def _require_trust(path: Path, form: str, options: LoadOptions) -> None:
-    if not options.trust_checkpoint:
+    sha256 = sha256_of(path)
+    if not options.trusts(sha256):
         raise ModelError(
-            f"{path} (sha256 {sha256_of(path)}) {FORMS[form]}, which runs when it is loaded. "
+            f"{path} (sha256 {sha256}) {FORMS[form]}, which runs when it is loaded. "
             "If you trust where it comes from, add --trust-checkpoint"
         )
 

@@ -104,13 +104,15 @@ def require_trust(path: Path, options: LoadOptions) -> None:
         ModelError: If trust was not given; the message names the file, its sha256 and what it would
             import.
     """
-    if options.trust_checkpoint:
+    sha256 = sha256_of(path)
+    if options.trusts(sha256):
         return
     names = imports_of(path)
     raise ModelError(
-        f"{path} (sha256 {sha256_of(path)}) is a pickle, and loading a pickle runs what it names. "
-        f"It would import {_summary(names)}. If you trust where it comes from, add --trust-checkpoint; "
-        "else ask for the model in a form without pickle, such as safetensors"
+        f"{path} (sha256 {sha256}) is a pickle, and loading a pickle runs what it names. "
+        f"It would import {_summary(names)}. If you trust where it comes from, add --trust-checkpoint, or its "
+        "sha256 to the list of those that you trust (see --help); else ask for the model in a form without pickle, "
+        "such as safetensors"
     )
 
 

@@ -107,10 +107,10 @@ def test_removing(folder):
 
 
 def test_unknown_families_are_said():
-    with pytest.raises(UsageError, match=f"there is no environment for 'orb'; there are: {' '.join(ENVIRONMENTS)}"):
-        create_environment("orb", run=Installer())
-    with pytest.raises(UsageError, match="there is no environment for 'orb'"):
-        remove_environment("orb")
+    with pytest.raises(UsageError, match=f"there is no environment for 'gemnet'; there are: {' '.join(ENVIRONMENTS)}"):
+        create_environment("gemnet", run=Installer())
+    with pytest.raises(UsageError, match="there is no environment for 'gemnet'"):
+        remove_environment("gemnet")
 
 
 def test_the_command_lists(capsys):

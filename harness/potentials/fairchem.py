@@ -1,0 +1,196 @@
+"""UMA and eSEN models (`.pt` files of fairchem-core), evaluated in batches.
+
+Sources: Wood et al., arXiv 2506.23971 (UMA); Levine et al., arXiv 2505.08762 (OMol25, eSEN). Written against
+fairchem-core 2.24.0 and run with it on random weights; the published weights are gated, and we did not run them.
+
+A UMA model holds several levels of theory, one for each of its tasks; `omol`, that of molecules, is the default, and
+`--head` chooses another.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.pickles import require_trust, sha256_of
+from harness.potentials.trial import bent_trio, tried_with
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+RELEASE: Final = "2.24.0"
+"""Release of fairchem-core that this adapter was written against."""
+
+MOLECULES: Final = "omol"
+"""Task of molecules, the only one that was trained on charges and spins."""
+
+LEVELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "omol": "wB97M-V/def2-TZVPD",
+        "omc": "PBE-D3 (OMC25)",
+        "omat": "PBE/PBE+U (OMat24)",
+        "oc20": "RPBE (OC20)",
+        "odac": "PBE-D3 (ODAC)",
+    }
+)
+"""Level of theory by task, after fairchem's page on UMA (docs/core/uma.md)."""
+
+PUBLISHED: Final = frozenset(
+    {"uma-s-1p1.pt", "uma-s-1p2.pt", "uma-s-1p2p1.pt", "uma-m-1p1.pt"}
+    | {"esen_sm_conserving_all.pt", "esen_sm_direct_all.pt", "esen_md_direct_all.pt"}
+)
+"""Files on the Hub (facebook/UMA, facebook/OMol25) whose tasks have the levels above; a fine-tuned model keeps the
+name of a task and may have learned another level."""
+
+
+class FairchemPotential:
+    """A UMA or eSEN model.
+
+    Args:
+        unit: A prediction unit of fairchem on its device and in its precision.
+        task: Task whose energies and forces are taken.
+        traits: What is known of it.
+    """
+
+    def __init__(self, unit: Any, task: str, traits: PotentialTraits) -> None:
+        self._unit = unit
+        self._task = task
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        require_elements_of_batch(self._traits, batch)
+        with out_of_memory_as_itself(), _current(self._traits.device):
+            output = self._unit.predict(self._molecules(batch))
+            energy = output["energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
+            forces = output["forces"].detach().double().cpu().numpy()
+        return Prediction(energy, forces, {})
+
+    def _molecules(self, batch: StructureBatch) -> Any:
+        import torch
+        from fairchem.core.datasets.atomic_data import AtomicData
+
+        dtype = getattr(torch, self._traits.dtype)
+        n_structures, n_atoms = batch.n_structures, len(batch.atomic_numbers)
+        return AtomicData(
+            pos=torch.tensor(batch.positions, dtype=dtype),
+            atomic_numbers=torch.tensor(batch.atomic_numbers.astype(np.int64)),
+            # As in fairchem's own calculator a molecule has unit vectors for a cell, and no periodicity.
+            cell=torch.eye(3, dtype=dtype).repeat(n_structures, 1, 1),
+            pbc=torch.zeros((n_structures, 3), dtype=torch.bool),
+            natoms=torch.tensor(batch.n_atoms),
+            edge_index=torch.empty((2, 0), dtype=torch.int64),
+            cell_offsets=torch.empty((0, 3), dtype=dtype),
+            nedges=torch.zeros(n_structures, dtype=torch.int64),
+            charge=torch.zeros(n_structures, dtype=torch.int64),
+            # The tasks of crystals and surfaces were trained with 0 in the place of a spin multiplicity.
+            spin=torch.full((n_structures,), int(self._task == MOLECULES), dtype=torch.int64),
+            fixed=torch.zeros(n_atoms, dtype=torch.int64),
+            tags=torch.zeros(n_atoms, dtype=torch.int64),
+            batch=torch.tensor(batch.system_idx),
+            sid=[""] * n_structures,
+            dataset=[self._task] * n_structures,
+        )
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Loads a `.pt` file.
+
+    Args:
+        source: An inference checkpoint of fairchem.
+        options: Device, precision (float32 by default, as in the package), trust, and the task as the head.
+
+    Raises:
+        ModelError: If the file is not trusted, cannot be loaded and run, or has several tasks and not the chosen one.
+        UsageError: If the device is absent.
+    """
+    require_trust(source, options)
+    device = resolve_device(options.device)
+    dtype: DtypeName = options.dtype or "float32"
+    with tried_with("fairchem-core", RELEASE, source), _current(str(device)):
+        unit = _predict_unit(source, device, dtype)
+        task = _choose_task(list(unit.dataset_to_tasks), options.head, source)
+        traits = PotentialTraits(
+            model_id=str(source),
+            family="fairchem",
+            elements=_elements(unit, task, source),
+            files={source.name: sha256_of(source)},
+            packages=("fairchem-core", "e3nn", "torch"),
+            dtype=dtype,
+            device=str(device),
+            level_of_theory=LEVELS.get(task) if source.name in PUBLISHED else None,
+            conservative=not unit.model.module.backbone.regress_config.direct_forces,
+            head=task if len(unit.dataset_to_tasks) > 1 else None,
+        )
+        potential = FairchemPotential(unit, task, traits)
+        potential.compute(bent_trio(traits))
+    return potential
+
+
+def _current(device: str) -> contextlib.AbstractContextManager[object]:
+    """Makes a CUDA device the current one, which is where fairchem puts its model and its kernels."""
+    import torch
+
+    return torch.cuda.device(device) if device.startswith("cuda") else contextlib.nullcontext()
+
+
+def _predict_unit(source: Path, device: "torch.device", dtype: DtypeName) -> Any:
+    from fairchem.core.units.mlip_unit import load_predict_unit
+    from fairchem.core.units.mlip_unit.api.inference import guess_inference_settings
+    from hydra.errors import HydraException  # type: ignore[import-not-found]
+
+    # The preset for mixed batches: no TF32, no experts merged for one composition, no compilation.
+    settings = dataclasses.replace(
+        guess_inference_settings("batch"), base_precision_dtype=dtype, auto_add_default_untrained_tasks=False
+    )
+    try:
+        return load_predict_unit(str(source), inference_settings=settings, device=device.type)
+    except HydraException as cause:
+        raise ValueError(f"what it is made of is not known here ({cause})") from cause
+
+
+def _choose_task(available: list[str], wanted: str | None, source: Path) -> str:
+    """The task that was asked for, or that of molecules, or the only one."""
+    if wanted is not None and wanted not in available:
+        raise ModelError(f"{source} has no task {wanted!r}; its tasks are: {' '.join(available)}")
+    if wanted is not None:
+        return wanted
+    if MOLECULES in available:
+        return MOLECULES
+    if len(available) != 1:
+        raise ModelError(f"{source} has no task {MOLECULES}; choose one with --head: {' '.join(available)}")
+    return available[0]
+
+
+def _elements(unit: Any, task: str, source: Path) -> frozenset[int]:
+    """Elements with a reference energy, or, in a model without such energies, with a row in the network."""
+    properties = {each.property: each for each in unit.dataset_to_tasks[task]}
+    lacking = [name for name in ("energy", "forces") if name not in properties]
+    if lacking:
+        raise ModelError(
+            f"{source} gives no {' and no '.join(lacking)} for the task {task}; it gives {' '.join(properties)}. "
+            "Choose another model, or another task with --head"
+        )
+    references = properties["energy"].element_references
+    if references is None:
+        return frozenset(range(1, int(unit.model.module.backbone.max_num_elements)))
+    return frozenset(int(number) for number in references.element_references.nonzero().ravel() if number > 0)

@@ -1,0 +1,157 @@
+"""MatterSim models (`.pth` files of mattersim), evaluated in batches.
+
+Source: Yang et al., arXiv 2405.04967. Written against mattersim 1.2.5, which needs Python 3.12. We ran it with random
+weights alone, on Python 3.11 with the compiled part of 1.2.3; the published weights were not at hand. They were
+trained on crystals.
+"""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, UsageError
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.pickles import sha256_of
+from harness.potentials.trial import bent_trio, tried_with
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+RELEASE: Final = "1.2.5"
+"""Release of mattersim that this adapter was written against."""
+
+PUBLISHED: Final = frozenset({"mattersim-v1.0.0-1m.pth", "mattersim-v1.0.0-5m.pth"})
+"""Files of the package's repository, in lower case; other files may have been fine-tuned to another level."""
+
+LEVEL: Final = "PBE (MatterSim)"
+"""Level of theory of the published models, after the package's MODEL_CARD.md."""
+
+
+class MattersimPotential:
+    """A MatterSim model.
+
+    Args:
+        model: A `Potential` of mattersim on its device and in its precision.
+        traits: What is known of it.
+    """
+
+    def __init__(self, model: Any, traits: PotentialTraits) -> None:
+        self._model = model
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        require_elements_of_batch(self._traits, batch)
+        with out_of_memory_as_itself():
+            output = self._model.forward(self._graph(batch), include_forces=True, include_stresses=False)
+            energy = output["total_energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
+            forces = output["forces"].detach().double().cpu().numpy()
+        return Prediction(energy, forces, {})
+
+    def _graph(self, batch: StructureBatch) -> dict[str, "torch.Tensor"]:
+        import torch
+        from mattersim.datasets.utils.converter import create_batch_graph_dict
+
+        device = self._traits.device
+        arguments = self._model.model.model_args
+        graph = create_batch_graph_dict(
+            # In double precision: in single, the package takes some atoms for their own neighbours, and gives NaN.
+            pos=torch.tensor(batch.positions, dtype=torch.float64, device=device),
+            # The calculator of the package puts a molecule into a box so wide that no atom meets an image, and asks
+            # for images. Without images the cell plays no part, and the graph is the same.
+            cell=torch.eye(3, dtype=torch.float64, device=device).repeat(batch.n_structures, 1, 1),
+            atomic_numbers=torch.tensor(batch.atomic_numbers.astype(np.int64), device=device),
+            num_atoms=torch.tensor(batch.n_atoms, device=device),
+            twobody_cutoff=float(arguments["cutoff"]),
+            threebody_cutoff=float(arguments["threebody_cutoff"]),
+            pbc=False,
+        )
+        dtype = getattr(torch, self._traits.dtype)
+        return {name: value.to(dtype) if value.is_floating_point() else value for name, value in graph.items()}
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Loads a `.pth` file.
+
+    Args:
+        source: A checkpoint of tensors and plain numbers, as PyTorch reads it without running anything; so no trust is
+            asked for, and a file that holds more is refused.
+        options: Device and precision (float32 by default, as in the package).
+
+    Raises:
+        ModelError: If the file cannot be loaded and run, or lacks weights.
+        UsageError: If the device is absent, or a readout head was asked for.
+    """
+    if options.head is not None:
+        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+    device = resolve_device(options.device)
+    dtype: DtypeName = options.dtype or "float32"
+    stored = _stored(source)
+    with tried_with("mattersim", RELEASE, source):
+        model = _read(source, device, dtype)
+        _require_weights(model.model, stored, source)
+        traits = PotentialTraits(
+            model_id=str(source),
+            family="mattersim",
+            # Rows of the network; 89 of its 94 elements were trained, and the file does not tell which.
+            elements=frozenset(range(1, int(model.model.model_args["max_z"]) + 1)),
+            files={source.name: sha256_of(source)},
+            packages=("mattersim", "torch", "e3nn"),
+            dtype=dtype,
+            device=str(device),
+            level_of_theory=LEVEL if source.name.lower() in PUBLISHED else None,
+        )
+        potential = MattersimPotential(model, traits)
+        potential.compute(bent_trio(traits))
+    return potential
+
+
+def _stored(source: Path) -> Mapping[str, Any]:
+    """The weights in a file, by name, read without running anything."""
+    import torch
+
+    try:
+        checkpoint = torch.load(source, map_location="cpu", weights_only=True)
+        return dict(checkpoint["model"])
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError) as cause:
+        raise ModelError(
+            f"{source} is no checkpoint of mattersim that can be read without running it ({type(cause).__name__}: "
+            f"{cause}); expected a .pth file with the weights under 'model', as mattersim saves them"
+        ) from cause
+
+
+def _read(source: Path, device: "torch.device", dtype: DtypeName) -> Any:
+    import torch
+    from mattersim.forcefield.potential import Potential as Mattersim
+
+    # An absolute path: the bare name of a published file makes the package look in a folder of its own, or download it.
+    model = Mattersim.from_checkpoint(str(source.resolve()), device=str(device), load_training_state=False)
+    model.model.to(getattr(torch, dtype))
+    return model.requires_grad_(False).eval()
+
+
+def _require_weights(network: Any, stored: Mapping[str, Any], source: Path) -> None:
+    """Checks what the package does not: it leaves a weight random that a file lacks."""
+    needed = {name for name, _ in network.named_parameters()} | {"normalizer.scale", "normalizer.shift"}
+    lacking = sorted(needed - {name.removeprefix("module.") for name in stored})
+    if lacking:
+        raise ModelError(
+            f"{source} lacks {len(lacking)} of the {len(needed)} weights of its network, {lacking[0]} among them; "
+            "it is damaged, or was saved by another version of mattersim"
+        )

@@ -1,0 +1,268 @@
+"""PET-MAD and other models of the metatomic format (metatrain `.ckpt`, exported `.pt`), evaluated in batches.
+
+Sources: Mazitov et al., Nature Communications 16, 10653 (2025) (PET-MAD); Bigi et al., arXiv 2601.16195 (UPET).
+Written against metatomic-torch 0.1.19 and metatrain 2026.4.1, on which upet 0.3.1 rests, and run with them on a small
+PET with random weights; the published weights were not at hand.
+
+Forces are the derivative of the energy, as in the package's own calculator by default, also for a model that could
+predict them on their own.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, UsageError
+from dataset_builders.structures import IntArray
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.pickles import require_trust, sha256_of
+from harness.potentials.trial import bent_trio, tried_with
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+RELEASE: Final = "0.1.19"
+"""Release of metatomic-torch that this adapter was written against."""
+
+CHECKPOINT: Final = ".ckpt"
+"""Ending of a checkpoint of metatrain; others are models exported to TorchScript."""
+
+LEVELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "pet-mad": "r2SCAN (MAD-1.5)",
+        "pet-omat": "PBE/PBE+U (OMat24)",
+        "pet-oam": "PBE/PBE+U (sAlex, MPtrj)",
+        "pet-omad": "PBEsol (MAD)",
+        "pet-omatpes": "r2SCAN (MatPES)",
+        "pet-omol": "wB97M-V/def2-TZVPD",
+        "pet-spice": "wB97M-D3(BJ)/def2-TZVPPD",
+        "pet-mols": "PBE0+MBD",
+    }
+)
+"""Level of theory by name of a published model, after the documentation of upet 0.3.1 (docs/src/models.rst)."""
+
+PET_MAD_1: Final = "PBEsol (MAD)"
+"""Level of theory of PET-MAD before version 1.5."""
+
+_NEUTRAL_SINGLET: Final[Mapping[str, tuple[float, str]]] = MappingProxyType(
+    {"charge": (0.0, "e"), "spin_multiplicity": (1.0, "")}
+)
+"""What a model may ask about a molecule, with the unit."""
+
+_PUBLISHED: Final = re.compile(r"(pet-[a-z]+)-(?:xs|s|m|l|xl)-v?([0-9]+)\.([0-9]+)\.[0-9]+")
+
+
+class MetatomicPotential:
+    """A model of the metatomic format.
+
+    Args:
+        model: An `AtomisticModel` on its device.
+        energy_name: Which of its outputs is the energy.
+        traits: What is known of it.
+    """
+
+    def __init__(self, model: Any, energy_name: str, traits: PotentialTraits) -> None:
+        self._model = model
+        self._energy_name = energy_name
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        import torch
+        from metatomic.torch import ModelEvaluationOptions, ModelOutput
+
+        require_elements_of_batch(self._traits, batch)
+        dtype = getattr(torch, self._traits.dtype)
+        # Atoms are summed in double here where the model tells their energies: a total in single precision keeps meV.
+        kind = self._model.capabilities().outputs[self._energy_name].sample_kind
+        wanted = {self._energy_name: ModelOutput(unit="eV", sample_kind=kind)}
+        with out_of_memory_as_itself():
+            positions = torch.tensor(batch.positions, dtype=dtype, device=self._traits.device, requires_grad=True)
+            output = self._model(
+                self._systems(batch, positions),
+                ModelEvaluationOptions(length_unit="angstrom", outputs=wanted),
+                check_consistency=False,
+            )
+            block = output[self._energy_name].block()
+            (gradient,) = torch.autograd.grad(block.values.sum(), positions)
+            energy = np.zeros(batch.n_structures)
+            np.add.at(
+                energy, block.samples.column("system").cpu().numpy(), block.values.detach().double().cpu().numpy()[:, 0]
+            )
+        return Prediction(energy, -gradient.double().cpu().numpy(), {})
+
+    def _systems(self, batch: StructureBatch, positions: "torch.Tensor") -> list[Any]:
+        import torch
+        from metatomic.torch import System
+
+        types = torch.tensor(batch.atomic_numbers.astype(np.int32), device=positions.device)
+        n_atoms = batch.n_atoms.tolist()
+        systems = [
+            System(
+                types=each_types,
+                positions=each_positions,
+                cell=torch.zeros((3, 3), dtype=positions.dtype, device=positions.device),
+                pbc=torch.zeros(3, dtype=torch.bool, device=positions.device),
+            )
+            for each_types, each_positions in zip(
+                torch.split(types, n_atoms), torch.split(positions, n_atoms), strict=True
+            )
+        ]
+        for options in self._model.requested_neighbor_lists():
+            pairs = packed_neighbours(batch, float(options.engine_cutoff("angstrom")))
+            if not options.full_list:
+                pairs = pairs[:, pairs[0] < pairs[1]]
+            _add_neighbours(systems, options, batch, pairs, positions)
+        for name in self._model.requested_inputs(use_new_names=True):
+            value = _of_molecule(name, positions)
+            for system in systems:
+                system.add_data(name, value)
+        return systems
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Loads a checkpoint of metatrain (`.ckpt`, a pickle) or an exported model (`.pt`, a TorchScript program).
+
+    Args:
+        source: The file.
+        options: Device, trust, the variant of the energy as the head, and the precision, which an exported model has
+            fixed and for which a checkpoint has a default.
+
+    Raises:
+        ModelError: If the file is not trusted, cannot be loaded and run, or asks for what is not known of a molecule.
+        UsageError: If the device is absent or not among those of the model, or the precision is not the exported one.
+    """
+    require_trust(source, options)
+    device = resolve_device(options.device)
+    with tried_with("metatomic-torch", RELEASE, source):
+        model = _read(source, options.dtype)
+        capabilities = model.capabilities()
+        dtype = _dtype(capabilities.dtype, options.dtype, source)
+        if device.type not in capabilities.supported_devices:
+            raise UsageError(f"{source} runs on {' '.join(capabilities.supported_devices)}, not on {device.type}")
+        energy_name = _choose_energy(list(capabilities.outputs), options.head, source)
+        _require_known_inputs(model, source)
+        traits = PotentialTraits(
+            model_id=str(source),
+            family="metatomic",
+            elements=frozenset(int(number) for number in capabilities.atomic_types),
+            files={source.name: sha256_of(source)},
+            packages=("metatomic-torch", "metatensor-torch", "metatrain", "torch"),
+            dtype=dtype,
+            device=str(device),
+            level_of_theory=level_of(source.stem),
+            head=options.head,
+        )
+        potential = MetatomicPotential(model.to(device=device), energy_name, traits)
+        potential.compute(bent_trio(traits))
+    return potential
+
+
+def level_of(name: str) -> str | None:
+    """Level of theory of a published model (`pet-mad-s-v1.0.2`), or `None` for another name."""
+    match = _PUBLISHED.fullmatch(name)
+    if match is None:
+        return None
+    model, version = match[1], (int(match[2]), int(match[3]))
+    return PET_MAD_1 if model == "pet-mad" and version < (1, 5) else LEVELS.get(model)
+
+
+def _read(source: Path, dtype: DtypeName | None) -> Any:
+    import torch
+    from metatomic.torch import load_atomistic_model
+
+    if source.suffix != CHECKPOINT:
+        return load_atomistic_model(str(source))
+    from metatrain.utils.io import load_model  # type: ignore[import-not-found]
+
+    # An absolute path, since one that looks like an address would be downloaded.
+    model = load_model(str(source.resolve()))
+    return (model if dtype is None else model.to(getattr(torch, dtype))).export()
+
+
+def _dtype(available: str, wanted: DtypeName | None, source: Path) -> DtypeName:
+    if wanted is not None and wanted != available:
+        raise UsageError(f"{source} was exported in {available}, so not {wanted}; leave --dtype out, or export it anew")
+    match available:
+        case "float32" | "float64":
+            return available
+        case _:
+            raise ModelError(f"{source} computes in {available!r}; expected float32 or float64")
+
+
+def _choose_energy(outputs: list[str], wanted: str | None, source: Path) -> str:
+    name = "energy" if wanted is None else f"energy/{wanted}"
+    if name in outputs:
+        return name
+    variants = [output.removeprefix("energy/") for output in outputs if output.startswith("energy/")]
+    if variants:
+        raise ModelError(f"{source} has no output {name!r}; choose its variant with --head: {' '.join(variants)}")
+    raise ModelError(f"{source} has no output {name!r}; it gives {' '.join(outputs)}. Is it a potential?")
+
+
+def _require_known_inputs(model: Any, source: Path) -> None:
+    for name, wanted in model.requested_inputs(use_new_names=True).items():
+        if name not in _NEUTRAL_SINGLET or wanted.sample_kind != "system":
+            raise ModelError(
+                f"{source} asks for {name} of each {wanted.sample_kind}; this version knows "
+                f"{' and '.join(_NEUTRAL_SINGLET)} of a molecule"
+            )
+
+
+def _of_molecule(name: str, positions: "torch.Tensor") -> Any:
+    import torch
+    from metatensor.torch import Labels, TensorBlock, TensorMap
+
+    value, unit = _NEUTRAL_SINGLET[name]
+    zero = torch.zeros((1, 1), dtype=torch.int32, device=positions.device)
+    block = TensorBlock(
+        values=torch.full((1, 1), value, dtype=positions.dtype, device=positions.device),
+        samples=Labels(["system"], zero),
+        components=[],
+        properties=Labels([name], zero),
+    )
+    data = TensorMap(Labels(["_"], zero), [block])
+    data.set_info("unit", unit)
+    return data
+
+
+def _add_neighbours(
+    systems: list[Any], options: Any, batch: StructureBatch, pairs: IntArray, positions: "torch.Tensor"
+) -> None:
+    """Gives each system its neighbours, whose vectors are differentiable in the positions."""
+    import torch
+    from metatensor.torch import Labels, TensorBlock
+
+    device = positions.device
+    system_of_pair = batch.system_idx[pairs[0]]
+    n_pairs = np.bincount(system_of_pair, minlength=batch.n_structures).tolist()
+    edges = torch.tensor(pairs, device=device)
+    vectors = (positions[edges[1]] - positions[edges[0]]).reshape(-1, 3, 1)
+    inside = torch.tensor((pairs - batch.offsets[system_of_pair]).T.astype(np.int32), device=device)
+    no_shift = torch.zeros((inside.shape[0], 3), dtype=torch.int32, device=device)
+    samples = torch.hstack([inside, no_shift])
+    names = ["first_atom", "second_atom", "cell_shift_a", "cell_shift_b", "cell_shift_c"]
+    components = [Labels(["xyz"], torch.arange(3, dtype=torch.int32, device=device)[:, None])]
+    properties = Labels(["distance"], torch.zeros((1, 1), dtype=torch.int32, device=device))
+    parts = zip(systems, torch.split(vectors, n_pairs), torch.split(samples, n_pairs), strict=True)
+    for system, each_vectors, each_samples in parts:
+        labels = Labels(names, each_samples, assume_unique=True)
+        system.add_neighbor_list(options, TensorBlock(each_vectors, labels, components, properties))

@@ -1,0 +1,226 @@
+"""Any model with the interface of TorchSim, told by a small recipe, evaluated in batches.
+
+Source: Cohen et al., doi 10.1088/3050-287X/ae1799 (2025). Written against torch-sim-atomistic 0.6.2, which needs Python
+3.12. We ran it with TorchSim's Lennard-Jones potential, and with its wrappers of MACE and UMA on random weights, on
+Python 3.11 and with the package's type parameters rewritten for that. A family that has an adapter here is better read
+by that one: a wrapper may round total energies to single precision.
+
+A recipe is a file `torchsim.json` beside the weights:
+
+    {"factory": "package.module:Class", "arguments": {"some": 1}, "files": {"model": "weights.pt"},
+     "elements": [1, 6, 7, 8], "conservative": true, "level_of_theory": "PBE"}
+
+The factory is called with the arguments, the paths of the files and the device, and with a `dtype` if one was asked
+for; it has to return a `torch_sim.models.interface.ModelInterface`.
+"""
+
+import importlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import ModelError, UsageError
+from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.pickles import sha256_of
+from harness.potentials.trial import bent_trio, tried_with
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    import torch
+
+RELEASE: Final = "0.6.2"
+"""Release of torch-sim-atomistic that this adapter was written against."""
+
+RECIPE: Final = "torchsim.json"
+"""Name of a recipe."""
+
+_CHARGE_NAMES: Final = ("charge", "total_charge")
+_SPIN_NAMES: Final = ("spin", "total_spin")
+"""What TorchSim's wrappers call the charge and the spin multiplicity of a molecule; where the latter is absent, some
+take it for 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is made.
+
+    Attributes:
+        factory: `package.module:callable`.
+        elements: Atomic numbers that it has parameters for.
+        conservative: Whether its forces are the derivative of its energy.
+        arguments: For the factory, by keyword.
+        files: Names of files beside the recipe, by keyword; the factory is given their paths.
+        level_of_theory: Level of the training labels, where known.
+    """
+
+    factory: str
+    elements: frozenset[int]
+    conservative: bool
+    arguments: Mapping[str, Any]
+    files: Mapping[str, str]
+    level_of_theory: str | None
+
+
+class TorchSimPotential:
+    """A model with the interface of TorchSim.
+
+    Args:
+        model: A `ModelInterface`.
+        traits: What is known of it.
+    """
+
+    def __init__(self, model: Any, traits: PotentialTraits) -> None:
+        self._model = model
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å).
+
+        Raises:
+            ModelError: If the model has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        require_elements_of_batch(self._traits, batch)
+        with out_of_memory_as_itself():
+            output = self._model(self._state(batch))
+            energy = output["energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
+            forces = output["forces"].detach().double().cpu().numpy()
+        return Prediction(energy, forces, {})
+
+    def _state(self, batch: StructureBatch) -> Any:
+        import torch
+        from ase.data import atomic_masses
+        from torch_sim import SimState
+
+        device, dtype, n_structures = self._model.device, self._model.dtype, batch.n_structures
+        neutral = dict.fromkeys(_CHARGE_NAMES, torch.zeros(n_structures, dtype=dtype, device=device))
+        singlet = dict.fromkeys(_SPIN_NAMES, torch.ones(n_structures, dtype=dtype, device=device))
+        return SimState(
+            positions=torch.tensor(batch.positions, dtype=dtype, device=device),
+            masses=torch.tensor(atomic_masses[batch.atomic_numbers], dtype=dtype, device=device),
+            # As TorchSim makes it of a molecule of ASE.
+            cell=torch.zeros((n_structures, 3, 3), dtype=dtype, device=device),
+            pbc=False,
+            atomic_numbers=torch.tensor(batch.atomic_numbers.astype(np.int64), device=device),
+            system_idx=torch.tensor(batch.system_idx, device=device),
+            **neutral,
+            **singlet,
+        )
+
+
+def load(source: Path, options: LoadOptions) -> Potential:
+    """Makes the model of a recipe.
+
+    Args:
+        source: Folder of the recipe, or the recipe itself.
+        options: Device, precision (that of the factory by default) and trust, since a recipe runs what it names.
+
+    Raises:
+        ModelError: If the recipe is not trusted, wrong, or makes no model that runs.
+        UsageError: If the device is absent, or a readout head was asked for.
+    """
+    path = source / RECIPE if source.is_dir() else source
+    if options.head is not None:
+        raise UsageError(f"{path} has no readout heads, so not {options.head!r} either; leave --head out")
+    recipe = read_recipe(path)
+    if not options.trust_checkpoint:
+        raise ModelError(
+            f"{path} (sha256 {sha256_of(path)}) runs {recipe.factory} with arguments of its own, on files that may be "
+            "pickles. If you trust where it comes from, add --trust-checkpoint"
+        )
+    device = resolve_device(options.device)
+    files = {keyword: path.parent / name for keyword, name in recipe.files.items()}
+    digests = {each.name: sha256_of(each) for each in (path, *files.values())}
+    with tried_with("torch-sim-atomistic", RELEASE, path):
+        model = _made(recipe, files, device, options.dtype)
+        traits = PotentialTraits(
+            model_id=str(source),
+            family="torchsim",
+            elements=recipe.elements,
+            files=digests,
+            packages=_distributions(model),
+            dtype=_dtype(model, options.dtype, path),
+            device=str(device),
+            level_of_theory=recipe.level_of_theory,
+            conservative=recipe.conservative,
+        )
+        potential = TorchSimPotential(model, traits)
+        potential.compute(bent_trio(traits))
+    return potential
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe, and checks that it is complete and names only files beside it.
+
+    Raises:
+        ModelError: If it cannot be read, lacks a key, has an unknown one or a value of another kind.
+    """
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise ModelError(f"cannot read the recipe {path}: {cause}; expected a JSON object") from cause
+    if not isinstance(fields, dict):
+        raise ModelError(f"the recipe {path} is a JSON {type(fields).__name__}; expected an object")
+    fields = {"arguments": {}, "files": {}, "level_of_theory": None, **fields}
+    kinds: Mapping[str, type | tuple[type, ...]] = {
+        "factory": str,
+        "elements": list,
+        "conservative": bool,
+        "arguments": dict,
+        "files": dict,
+        "level_of_theory": (str, type(None)),
+    }
+    if fields.keys() != kinds.keys():
+        lacking, unknown = sorted(kinds.keys() - fields.keys()), sorted(fields.keys() - kinds.keys())
+        raise ModelError(f"the recipe {path} lacks {lacking} and has the unknown {unknown}; expected {' '.join(kinds)}")
+    wrong = [name for name, kind in kinds.items() if not isinstance(fields[name], kind)]
+    if wrong:
+        raise ModelError(f"the recipe {path} has {wrong[0]} {fields[wrong[0]]!r}, which is of the wrong kind")
+    if not fields["elements"] or any(type(number) is not int or number < 1 for number in fields["elements"]):
+        raise ModelError(f"the recipe {path} has elements {fields['elements']!r}; expected a list of atomic numbers")
+    outside = [name for name in fields["files"].values() if not isinstance(name, str) or Path(name).name != name]
+    if outside:
+        raise ModelError(f"the recipe {path} names the file {outside[0]!r}; expected the name of a file beside it")
+    return Recipe(**{**fields, "elements": frozenset(fields["elements"])})
+
+
+def _made(recipe: Recipe, files: Mapping[str, Path], device: "torch.device", dtype: DtypeName | None) -> Any:
+    import torch
+    from torch_sim.models.interface import ModelInterface
+
+    module, _, name = recipe.factory.partition(":")
+    factory = getattr(importlib.import_module(module), name)
+    precision = {} if dtype is None else {"dtype": getattr(torch, dtype)}
+    model = factory(**recipe.arguments, **files, device=device, **precision)
+    if not isinstance(model, ModelInterface):
+        raise TypeError(f"{recipe.factory} made a {type(model).__name__}, which is no ModelInterface of TorchSim")
+    if torch.device(model.device).type != device.type:
+        raise ValueError(f"{recipe.factory} put its model on {model.device}, and {device} was asked for")
+    return model
+
+
+def _dtype(model: Any, wanted: DtypeName | None, path: Path) -> DtypeName:
+    match str(model.dtype).removeprefix("torch."):
+        case "float32" | "float64" as dtype if wanted in (None, dtype):
+            return dtype
+        case other:
+            raise ModelError(f"the model of {path} computes in {other}; expected {wanted or 'float32 or float64'}")
+
+
+def _distributions(model: Any) -> tuple[str, ...]:
+    """The distributions that a model's classes are from, whose versions belong to a result."""
+    known = importlib.metadata.packages_distributions()
+    packages = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    return tuple(sorted({"torch-sim-atomistic", *(name for package in packages for name in known.get(package, ()))}))
