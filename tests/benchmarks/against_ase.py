@@ -21,7 +21,7 @@ from harness.potentials.base import LoadOptions
 from harness.potentials.registry import load_potential
 from harness.run import BATCH_ATOMS
 
-REPEATS = 3
+REPEATS = 5
 
 
 def calculator_of(family: str, potential: Any) -> Any:

@@ -23,7 +23,7 @@ from harness.potentials.registry import load_potential
 from harness.predict import compute_shards
 from harness.run import BATCH_ATOMS
 
-REPEATS = 3
+REPEATS = 5
 TASK = "task2"
 
 
