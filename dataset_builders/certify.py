@@ -49,7 +49,7 @@ ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
 _CONFIG = re.compile(rf"({'|'.join(TASKS)})(?:-({'|'.join(filter(None, LEVELS))}))?")
-_FILE = re.compile(rf"({'|'.join(SPLITS)})(?:-[^/]*)?\.parquet")
+_FILE = re.compile(rf"({'|'.join(SPLITS)})-[^/]*\.parquet")
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
 _REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
 

@@ -12,7 +12,7 @@ from dataset_builders.certificate import DataSetCertificate
 from dataset_builders.certify import certify
 from dataset_builders.checks import LEVELS
 from dataset_builders.editions import SPLITS
-from dataset_builders.errors import CertificateError, DataError
+from dataset_builders.errors import CertificateError
 from dataset_builders.eval_yaml import EVAL_FILE, eval_yaml, evaluation_framework_of
 from dataset_builders.hub import Message, Repo
 from dataset_builders.repo_difference import Content, Difference, difference, files_at, text_at
@@ -77,7 +77,7 @@ def certified_edition(
 
     Raises:
         CertificateError: If it does not pass; the message holds the report.
-        DataError: If the folder cannot be read, or holds Parquet files that its card would not name.
+        DataError: If the folder cannot be read.
     """
     report = certify(directory)
     if not report.ok:
@@ -96,15 +96,9 @@ def certified_edition(
 
 
 def _parquet_files(directory: Path, configs: Sequence[str]) -> dict[str, Path]:
-    files = {
+    return {
         f"{config}/{path.name}": path for config in configs for path in sorted((directory / config).glob("*.parquet"))
     }
-    for name in files:
-        if not _LAYOUT.fullmatch(name):
-            raise DataError(
-                f"{directory / name} has a name that no reader looks for; expected SPLIT-*.parquet: rename it"
-            )
-    return files
 
 
 def _message(certificate: DataSetCertificate) -> Message:

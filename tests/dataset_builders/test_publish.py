@@ -187,7 +187,7 @@ def test_an_uncertified_folder_uploads_nothing(ours, tmp_path):
 def test_a_file_that_readers_do_not_look_for_is_refused(ours, tmp_path):
     odd = write_folder(tmp_path / "odd")
     path_of(odd, "task2", "train").rename(odd / "task2" / "train.parquet")
-    with pytest.raises(DataError, match=r"train\.parquet has a name that no reader looks for"):
+    with pytest.raises(CertificateError, match=r"train\.parquet: a file of no split; expected SPLIT-\*\.parquet"):
         publish(request_of(odd))
 
 
