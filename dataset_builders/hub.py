@@ -229,6 +229,55 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
     return str(found)
 
 
+def is_logged_in() -> bool:
+    """Whether there is a token, good or not."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
+def require_login(purpose: str) -> None:
+    """Checks that there is a token, before work is done whose outcome is to be sent.
+
+    Args:
+        purpose: What needs it, such as "publishing".
+
+    Raises:
+        SetupError: If there is none.
+    """
+    if not is_logged_in():
+        raise SetupError(f"{purpose} needs a login: run `hf auth login`, or set HF_TOKEN")
+
+
+def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> list[int]:
+    """Numbers of the open pull requests of a title, in the order of the Hub.
+
+    Args:
+        repo: The repo.
+        title: Their title.
+        author: The user who opened them; `None` for anybody.
+
+    Raises:
+        DataError: If there is no such repo.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import HfApi
+
+    with explained(repo):
+        found = retried(
+            lambda: list(
+                HfApi().get_repo_discussions(
+                    repo.id,
+                    author=author,
+                    discussion_type="pull_request",
+                    discussion_status="open",
+                    repo_type=repo.kind,
+                )
+            )
+        )
+    return [each.num for each in found if each.title == title and author in (None, each.author)]
+
+
 def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:
     """Calls the Hub again after an error that may pass: a lost connection, a rate limit, a failing server.
 

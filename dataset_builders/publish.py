@@ -20,6 +20,9 @@ from dataset_builders.hub import (
     ensure_repo,
     explained,
     head_of,
+    is_logged_in,
+    open_pull_requests,
+    require_login,
     retried,
 )
 from dataset_builders.published_edition import PublishedEdition, certified_edition
@@ -152,11 +155,8 @@ def publish(request: PublishRequest) -> Published:
         DataError: If the folder cannot be read, or the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
-    from huggingface_hub import get_token
-
     check_request(request)
-    if get_token() is None:
-        raise SetupError("publishing needs a login: run `hf auth login`, or set HF_TOKEN")
+    require_login("publishing")
     return carry_out(plan_publication(request))
 
 
@@ -275,24 +275,13 @@ def _checked_tag(edition: PublishedEdition, repo: Repo, tag: str, tagged: str) -
 
 def _open_pull_request(repo: Repo, title: str) -> int | None:
     """Number of an open pull request of yours with this title, which an earlier call opened."""
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import HfApi
 
-    if get_token() is None:
+    if not is_logged_in():
         return None
     with explained(repo):
-        author = retried(lambda: HfApi().whoami())["name"]
-        found = retried(
-            lambda: list(
-                HfApi().get_repo_discussions(
-                    repo.id,
-                    author=author,
-                    discussion_type="pull_request",
-                    discussion_status="open",
-                    repo_type=repo.kind,
-                )
-            )
-        )
-    return next((each.num for each in found if each.title == title and each.author == author), None)
+        author = str(retried(lambda: HfApi().whoami())["name"])
+    return next(iter(open_pull_requests(repo, title, author)), None)
 
 
 def _pull_request_number(revision: str) -> int | None:

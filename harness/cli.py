@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
+from dataset_builders.hub import require_login
 from dataset_builders.tasks import TASKS, find_task
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
 from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.dataset import PinnedDataset
     from harness.potentials.registry import ModelSource
     from harness.run import FinishedRun
@@ -254,8 +253,6 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
 
 def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"]) -> None:
     """Refuses, before hours of computing, what could not be sent in the end."""
-    from model_cards.ownership import require_login
-
     if dataset.revision is None:
         raise UsageError(
             f"--push sends results on data that everybody can get, and {dataset.id} is on this machine only; "
@@ -266,7 +263,7 @@ def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"])
             "--push sends results to the repos that the models were read from, and none was read from the Hub; "
             "use --model org/name, or send them with `harness push --repo org/name`"
         )
-    require_login()
+    require_login("pushing")
 
 
 def _push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) -> None:
@@ -287,6 +284,7 @@ def _push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"])
 def _compare(arguments: argparse.Namespace) -> int:
     from harness.compare import comparison_documents, comparison_table
     from harness.ranks import current_ranks
+    from harness.report import console
     from harness.result import load_results
 
     earlier = load_results(arguments.run)
@@ -302,7 +300,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     else:
         if runs:
             _print_table(runs, arguments.output)
-        _console().print(comparison_table(results))
+        console().print(comparison_table(results))
     _push_if_asked(arguments, runs)
     return 0
 
@@ -345,21 +343,11 @@ def _show(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
 
 def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
     from harness.controls import control_gaps
-    from harness.report import report
+    from harness.report import console, report
 
     results = [run.result for run in runs]
     gaps = control_gaps(results[0].dataset.content_hash, results, output)
-    console = _console()
-    console.print(report(results, gaps, console.width), markup=False)
+    terminal = console()
+    terminal.print(report(results, gaps, terminal.width), markup=False)
     for run in runs:
-        console.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)
-
-
-def _console() -> "Console":
-    """The terminal as it is, or as wide as the whole table where there is none."""
-    from rich.console import Console
-
-    from harness.report import FULL_WIDTH
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=FULL_WIDTH)
+        terminal.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)

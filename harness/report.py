@@ -10,7 +10,7 @@ from harness.controls import CONTROL
 from harness.result import Estimate, RunResult, TaskResult
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 UNDEFINED: Final = "–"
@@ -37,6 +37,14 @@ class _Row:
 
     result: RunResult
     task: TaskResult
+
+
+def console() -> "Console":
+    """The terminal as it is, or as wide as the whole table where there is none."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=FULL_WIDTH)
 
 
 def report(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from dataset_builders.errors import DataError, MlipOodError
-from dataset_builders.hub import MAIN, Repo, explained, retried
+from dataset_builders.hub import MAIN, Repo, explained, open_pull_requests, retried
 from dataset_builders.leaderboard import leaderboard_ids
 from dataset_builders.tasks import TASKS
 from harness.dataset import DATA_FILES, hash_of_hashes
@@ -170,7 +170,7 @@ def published_by(model_id: str, dataset_id: str) -> list[Published]:
     merged = _read(model_id, dataset_id, MAIN, None)
     community = [
         result
-        for number in _pull_requests(model_id)
+        for number in sorted(open_pull_requests(Repo(model_id, "model"), PULL_REQUEST_TITLE))
         for result in _read(model_id, dataset_id, f"refs/pr/{number}", number)
         if not any(_same(result, other) for other in merged)
     ]
@@ -211,20 +211,6 @@ def _by_config(model_id: str, entries: Iterable["EvalResultEntry"], pull_request
         )
         for config, group in groups.items()
     ]
-
-
-def _pull_requests(model_id: str) -> list[int]:
-    from huggingface_hub import HfApi
-
-    with explained(Repo(model_id, "model")):
-        found = retried(
-            lambda: list(
-                HfApi().get_repo_discussions(
-                    model_id, discussion_type="pull_request", discussion_status="open", repo_type="model"
-                )
-            )
-        )
-    return sorted(each.num for each in found if each.title == PULL_REQUEST_TITLE)
 
 
 def _models_on_the_hub_board(dataset_id: str) -> dict[str, bool]:

@@ -70,14 +70,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print(board: "Leaderboard", tasks: Sequence[str]) -> None:
-    from rich.console import Console
+    from harness.report import console
 
-    from harness.report import FULL_WIDTH
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=FULL_WIDTH)
-    console.print(render(board, tasks))
+    console().print(render(board, tasks))
 
 
 def render(board: "Leaderboard", tasks: Sequence[str]) -> "RenderableType":

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from dataset_builders.errors import SetupError
-from dataset_builders.hub import Repo, explained, retried
+from dataset_builders.hub import Repo, explained, require_login, retried
 
 _WRITING_ROLES: Final = frozenset({"admin", "write"})
 
@@ -26,23 +25,6 @@ class User:
         return repo.id.partition("/")[0] in self.writable
 
 
-def is_logged_in() -> bool:
-    """Whether there is a token, good or not."""
-    from huggingface_hub import get_token
-
-    return get_token() is not None
-
-
-def require_login() -> None:
-    """Checks that there is a token, before work is done whose outcome is to be sent.
-
-    Raises:
-        SetupError: If there is none.
-    """
-    if not is_logged_in():
-        raise SetupError("pushing needs a login: run `hf auth login`, or set HF_TOKEN")
-
-
 def logged_in_user(about: Repo) -> User:
     """The user whose token is set.
 
@@ -54,7 +36,7 @@ def logged_in_user(about: Repo) -> User:
     """
     from huggingface_hub import HfApi
 
-    require_login()
+    require_login("pushing")
     with explained(about):
         answer = retried(lambda: HfApi().whoami())
     orgs = {str(org["name"]) for org in answer.get("orgs", []) if org.get("roleInOrg") in _WRITING_ROLES}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.errors import SetupError, UsageError
-from dataset_builders.hub import Change, CommitTarget, Committed, Message, Repo, commit, ensure_repo
+from dataset_builders.errors import UsageError
+from dataset_builders.hub import Change, CommitTarget, Committed, Message, Repo, commit, ensure_repo, require_login
 from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
 from harness.hub import list_files
 from harness.potentials.base import LoadOptions
@@ -53,14 +53,11 @@ def publish_checkpoint(
         DataError: If the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
-    from huggingface_hub import get_token
-
     if not _ID.fullmatch(repo_id):
         raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")
     load_potential(str(checkpoint), LoadOptions(device="cpu"))
     card = render_card(checkpoint, results, model_id=repo_id)
-    if get_token() is None:
-        raise SetupError("publishing needs a login: run `hf auth login`, or set HF_TOKEN")
+    require_login("publishing")
     repo = Repo(repo_id, "model")
     weights_hash = sha256_of(checkpoint / WEIGHTS_FILE)
 

@@ -16,7 +16,9 @@ from dataset_builders.hub import (
     commit,
     explained,
     head_of,
-    retried,
+    is_logged_in,
+    open_pull_requests,
+    require_login,
 )
 from harness.hub import Listing, list_files
 from harness.models import parse_address
@@ -33,7 +35,7 @@ from model_cards.entries import (
 )
 from model_cards.front_matter import CARD_PATH, Card, decode_text, read_front, split_card, with_front
 from model_cards.model_index import add_tag, merge_model_index
-from model_cards.ownership import User, is_logged_in, logged_in_user, require_login
+from model_cards.ownership import User, logged_in_user
 from model_cards.publishable import (
     find_model_files,
     hub_repo_of,
@@ -160,7 +162,7 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
         MlipOodError: As `push_results` does.
     """
     if not options.dry_run:
-        require_login()
+        require_login("pushing")
     by_repo: dict[str, list[RunResult]] = {}
     for result in results:
         by_repo.setdefault(_target(result, options), []).append(result)
@@ -268,18 +270,7 @@ def _committed(parcel: _Parcel, user: User, number: int | None, *, is_direct: bo
 
 def _own_pull_request(repo: Repo, user: User) -> int | None:
     """Number of the open pull request in which this user sent results before."""
-    from huggingface_hub import HfApi
-
-    with explained(repo):
-        found = retried(
-            lambda: list(
-                HfApi().get_repo_discussions(
-                    repo.id, author=user.name, discussion_type="pull_request", discussion_status="open"
-                )
-            )
-        )
-    own = [each.num for each in found if each.title == PULL_REQUEST_TITLE and each.author == user.name]
-    return min(own, default=None)
+    return min(open_pull_requests(repo, PULL_REQUEST_TITLE, user.name), default=None)
 
 
 def _message(parcel: _Parcel) -> Message:
