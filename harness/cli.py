@@ -152,7 +152,7 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         "--batch-atoms",
         default=AUTO,
         metavar="N",
-        help="most atoms in a batch, or auto: 512 on the CPU, 16384 on a GPU (default: auto)",
+        help="most atoms in a batch, or auto: 512 on the CPU; on a GPU as many as fit, found by trying (default: auto)",
     )
     parser.add_argument(
         "--threads",

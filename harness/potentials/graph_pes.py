@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from dataset_builders.structures import FloatArray
 from harness.checkpoints.format import (
     FAMILY,
     CheckpointConfig,
@@ -16,10 +13,9 @@ from harness.checkpoints.format import (
 )
 from harness.checkpoints.networks import build_network, energies_and_forces, network_tensors, pack_graph
 from harness.potentials.base import LoadOptions, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
     from graph_pes import AtomicGraph, GraphPESModel
@@ -64,7 +60,7 @@ def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
     return GraphPesPotential(network, config, traits)
 
 
-class GraphPesPotential:
+class GraphPesPotential(TorchPotential):
     """A network of graph-pes plus one reference energy for each atom.
 
     Args:
@@ -74,51 +70,22 @@ class GraphPesPotential:
     """
 
     def __init__(self, network: "GraphPESModel", config: CheckpointConfig, traits: PotentialTraits) -> None:
+        import torch
+
+        super().__init__(traits)
         self.network = network
         self._cutoff = config.arguments.cutoff
-        self._traits = traits
-        self._reference = np.zeros(max(config.elements) + 1)
+        self._dtype = getattr(torch, traits.dtype)
+        self._reference = torch.zeros(max(config.elements) + 1, dtype=torch.float64, device=traits.device)
         for number in config.elements:
             self._reference[number] = config.reference_energies[symbol_of(number)]
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
+    def graph(self, batch: PackedTensors) -> "AtomicGraph":
+        """The graph that graph-pes takes."""
+        pairs = neighbours(batch, self._cutoff)
+        return pack_graph(batch.atomic_numbers, batch.positions.to(self._dtype), batch.n_atoms, pairs, self._cutoff)
 
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å) of every structure.
-
-        Raises:
-            ModelError: If a structure holds an element that the network was not trained on.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself():
-            energy, forces = energies_and_forces(self.network, self.graph_of(batch))
-        return Prediction(
-            energy=energy.detach().cpu().numpy() + self._reference_energy(batch),
-            forces=forces.detach().cpu().double().numpy(),
-            failures={},
-        )
-
-    def graph_of(self, batch: StructureBatch) -> "AtomicGraph":
-        """The input of the network for a batch, on its device."""
-        import torch
-
-        network_dtype = getattr(torch, self._traits.dtype)
-
-        def on_device(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-            return torch.as_tensor(np.array(array), device=self._traits.device).to(dtype)
-
-        return pack_graph(
-            on_device(batch.atomic_numbers, torch.int64),
-            on_device(batch.positions, network_dtype),
-            on_device(batch.n_atoms, torch.int64),
-            on_device(packed_neighbours(batch, self._cutoff), torch.int64),
-            self._cutoff,
-        )
-
-    def _reference_energy(self, batch: StructureBatch) -> FloatArray:
-        per_atom = self._reference[batch.atomic_numbers]
-        return np.add.reduceat(per_atom, batch.offsets[:-1])
+    def forward(self, graph: "AtomicGraph", batch: PackedTensors) -> Output:
+        """Energies of the network with those of the atoms, and forces."""
+        energy, forces = energies_and_forces(self.network, graph)
+        return Output(energy.detach() + batch.sum_by_structure(self._reference[batch.atomic_numbers]), forces)

@@ -19,10 +19,12 @@ from dataset_builders.environments import environment_of_atom
 from dataset_builders.mmff94 import molecule
 from harness.batching import make_plan
 from harness.dataset import open_dataset
-from harness.joining import join_task, read_task
+from harness.joining import join_task
 from harness.manifest import Manifest
-from harness.predict import read_predictions
+from harness.rows import read_split
 from harness.run import SHARDS_NAME
+from harness.scan import scan_dataset
+from harness.shards import PredictionReader
 
 RADIUS = 1
 
@@ -51,13 +53,12 @@ def errors_by_environment(split, smiles):
 def gaps(run: Path):
     manifest = Manifest.load(run)
     dataset = open_dataset(manifest.dataset.id)
-    rows = {key: part for task in manifest.tasks for key, part in read_task(dataset, task).items()}
-    plan = make_plan(rows, manifest.batch_atoms)
-    predictions = read_predictions(plan, run / SHARDS_NAME, manifest.identity)
+    plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
+    reader = PredictionReader(plan, run / SHARDS_NAME, manifest.identity)
     for task in manifest.tasks:
-        frames = join_task(task, manifest.model.protocol, rows, plan, predictions)
-        seen = errors_by_environment(frames.test_id, rows[task, "test_id"].smiles)
-        unseen = errors_by_environment(frames.test_ood, rows[task, "test_ood"].smiles)
+        frames = join_task(dataset, task, manifest.model.protocol, plan, reader)
+        seen = errors_by_environment(frames.test_id, read_split(dataset, task, "test_id").smiles)
+        unseen = errors_by_environment(frames.test_ood, read_split(dataset, task, "test_ood").smiles)
         id_mae, ood_mae = (np.concatenate(list(part.values())).mean() for part in (seen, unseen))
         n_atoms = sum(len(values) for values in unseen.values())
         expected = sum(seen[environment].mean() * len(values) for environment, values in unseen.items()) / n_atoms
