@@ -29,12 +29,12 @@ from harness.structures import StructureBatch
 from harness.train.command import main
 from harness.train.data import (
     TrainingData,
-    batches,
     fit_reference_energies,
     pin_training_files,
     read_training_data,
     read_training_split,
 )
+from harness.train.frames import batches
 from harness.train.gradient import compiled, loss_and_gradient, loss_of
 from harness.train.loop import learning_rate_at
 from harness.train.settings import TrainSettings
@@ -279,7 +279,7 @@ def test_divergence_is_reported(dataset: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         (("--batch-size", "0"), "--batch-size 0; expected a number above 0"),
-        (("--budget", "-1"), r"--budget -1\.0; expected a number above 0"),
+        (("--budget", "-1"), r"--budget -1; expected a time above 0"),
         (("--learning-rate", "nan"), "--learning-rate nan; expected a number above 0"),
         (("--seed", "-1"), "--seed -1; expected 0 or more"),
         (("--threads", "0"), "--threads 0; expected 1 or more"),
