@@ -1,6 +1,10 @@
 """The loss of a batch and its gradient, computed operation by operation or as one compiled function."""
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from dataset_builders.errors import SetupError, UsageError
@@ -57,6 +61,15 @@ def loss_and_gradient(network: "Module", energy_weight: float) -> LossAndGradien
         return loss.detach(), [None if part is None else part.detach() for part in gradient]
 
     return evaluate
+
+
+def can_compile() -> bool:
+    """Whether this PyTorch can compile a function that takes derivatives, and finds what it needs on a CPU."""
+    import torch
+
+    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
+    has_headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+    return has_compiler and has_headers and hasattr(torch._dynamo.config, "trace_autograd_ops")
 
 
 def compiled(

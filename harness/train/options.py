@@ -1,9 +1,6 @@
 """The options of `python -m harness train`, and the settings they amount to."""
 
 import argparse
-import os
-import shutil
-import sysconfig
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +18,7 @@ from harness.checkpoints.format import (
 from harness.identity import model_slug
 from harness.potentials.registry import readers
 from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
-from harness.train.gradient import COMPILABLE
+from harness.train.gradient import COMPILABLE, can_compile
 from harness.train.recipes import (
     FINE_TUNING,
     FINE_TUNING_SHARE,
@@ -246,11 +243,5 @@ def _compiles(
 ) -> bool:
     if options.compile != "auto":
         return bool(options.compile == "always")
-    import torch
-
     is_long = budget.steps is not None or (budget.minutes is not None and budget.minutes >= PAYS_FROM_MINUTES)
-    # What PyTorch's compiler needs on a CPU: a C++ compiler and the headers of Python.
-    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
-    has_headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
-    can = hasattr(torch._dynamo.config, "trace_autograd_ops") and has_compiler and has_headers
-    return is_long and can and device.type == "cpu" and architecture in COMPILABLE
+    return is_long and device.type == "cpu" and architecture in COMPILABLE and can_compile()
