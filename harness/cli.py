@@ -77,9 +77,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
     """The command of a name, whose libraries are imported only if it is used."""
     match name:
         case "train":
-            from harness.train.command import main as train
-
-            return train
+            return _train
         case "env":
             from harness.worker.command import main as env
 
@@ -93,6 +91,17 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
 
             return leaderboard
     return None
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from harness.train.command import main as train
+    from harness.train.options import folder_of
+    from harness.train.options import parser as options
+    from model_cards.card import write_card
+
+    code = train(arguments)
+    write_card(folder_of(options().parse_args(arguments)))
+    return code
 
 
 def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:

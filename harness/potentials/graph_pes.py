@@ -1,29 +1,29 @@
-"""Checkpoints that this project trained itself, with the networks of graph-pes."""
+"""Checkpoints that this project trained itself, from scratch or from a foundation model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from harness.checkpoints.format import (
-    FAMILY,
+    PACKAGES,
     CheckpointConfig,
     file_hashes,
     read_config,
     read_tensors,
     symbol_of,
 )
-from harness.checkpoints.networks import build_network, energies_and_forces, network_tensors, pack_graph
-from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.checkpoints.graph import MoleculeGraph, energies_and_forces, pack_graph
+from harness.checkpoints.networks import build_network, network_tensors
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.delta import on_top_of
 from harness.potentials.device import resolve_device
 from harness.potentials.neighbours import neighbours
 from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
-    from graph_pes import AtomicGraph, GraphPESModel
-
-PACKAGES: Final = ("graph-pes", "e3nn", "torch", "safetensors")
+    from torch.nn import Module
 
 
-def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
+def load(path: Path, options: LoadOptions) -> Potential:
     """Loads a checkpoint folder of `python -m harness train`.
 
     Args:
@@ -33,7 +33,7 @@ def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
     Raises:
         ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
         UsageError: If the device is not there.
-        MissingPackageError: If graph-pes is not installed.
+        MissingPackageError: If the library of the network, or that of its baseline, is not installed.
     """
     import torch
 
@@ -47,21 +47,22 @@ def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
     network = network.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
     traits = PotentialTraits(
         model_id=str(path),
-        family=FAMILY,
+        family=config.family,
         elements=frozenset(config.elements),
         files=file_hashes(path),
-        packages=PACKAGES,
+        packages=PACKAGES[config.family],
         dtype=dtype,
         device=str(device),
         protocol=config.protocol,
         trained_on=config.trained_on,
         level_of_theory=config.level_of_theory,
     )
-    return GraphPesPotential(network, config, traits)
+    potential = GraphPesPotential(network, config, traits)
+    return potential if config.baseline is None else on_top_of(config.baseline, potential, options)
 
 
 class GraphPesPotential(TorchPotential):
-    """A network of graph-pes plus one reference energy for each atom.
+    """A network of local energies plus one reference energy for each atom.
 
     Args:
         network: The network, on its device and in its precision.
@@ -69,23 +70,23 @@ class GraphPesPotential(TorchPotential):
         traits: What is known of it.
     """
 
-    def __init__(self, network: "GraphPESModel", config: CheckpointConfig, traits: PotentialTraits) -> None:
+    def __init__(self, network: "Module", config: CheckpointConfig, traits: PotentialTraits) -> None:
         import torch
 
         super().__init__(traits)
         self.network = network
-        self._cutoff = config.arguments.cutoff
+        self._cutoff = config.cutoff
         self._dtype = getattr(torch, traits.dtype)
         self._reference = torch.zeros(max(config.elements) + 1, dtype=torch.float64, device=traits.device)
         for number in config.elements:
             self._reference[number] = config.reference_energies[symbol_of(number)]
 
-    def graph(self, batch: PackedTensors) -> "AtomicGraph":
-        """The graph that graph-pes takes."""
+    def graph(self, batch: PackedTensors) -> MoleculeGraph:
+        """The graph that the network takes."""
         pairs = neighbours(batch, self._cutoff)
         return pack_graph(batch.atomic_numbers, batch.positions.to(self._dtype), batch.n_atoms, pairs, self._cutoff)
 
-    def forward(self, graph: "AtomicGraph", batch: PackedTensors) -> Output:
+    def forward(self, graph: MoleculeGraph, batch: PackedTensors) -> Output:
         """Energies of the network with those of the atoms, and forces."""
         energy, forces = energies_and_forces(self.network, graph)
         return Output(energy.detach() + batch.sum_by_structure(self._reference[batch.atomic_numbers]), forces)

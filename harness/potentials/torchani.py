@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     State = Mapping[str, torch.Tensor]
 
 _N_NETWORKS: Final = 8
-_PADDING: Final = -1
+PADDING: Final = -1
 """What TorchANI takes for the atomic number of no atom."""
 _SELF_ENERGIES: Final = "energy_shifter.self_energies"
 _DAMAGED: Final = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AssertionError, struct.error)
@@ -85,7 +85,7 @@ class TorchAniPotential(TorchPotential):
         place = _place(batch)
         shape = (batch.n_structures, batch.most_atoms)
         dtype = getattr(torch, self._traits.dtype)
-        species = torch.full(shape, _PADDING, dtype=torch.int64, device=batch.device)
+        species = torch.full(shape, PADDING, dtype=torch.int64, device=batch.device)
         coordinates = torch.zeros((*shape, 3), dtype=dtype, device=batch.device)
         species[place], coordinates[place] = batch.atomic_numbers, batch.positions.to(dtype)
         return species, coordinates
@@ -239,3 +239,8 @@ def assembled(ensemble: Ensemble) -> Any:
 def _beginning(cause: Exception) -> str:
     """As much as fits into a message, of an error that may list every tensor."""
     return " ".join(str(cause).split())[:300]
+
+
+def network_and_self_energies(potential: TorchAniPotential) -> tuple[Any, FloatArray]:
+    """The ensemble of a potential, and its self energies in Hartree by atomic number, to train it further."""
+    return potential._network, potential._self_energies.cpu().numpy()
