@@ -19,6 +19,12 @@ from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
 from harness.structures import Prediction, StructureBatch
 
+_CONTROL_SOURCES: Final = (
+    "harness.checkpoints.controls",
+    "harness.checkpoints.format",
+    "harness.potentials.controls",
+)
+
 FAMILIES: Final = (
     Family(
         "xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb"), sources=("dataset_builders.xtb",)
@@ -117,6 +123,36 @@ FAMILIES: Final = (
         folder=("config.json", "model.safetensors"),
         in_config=True,
         sources=("harness.checkpoints.format", "harness.checkpoints.networks"),
+    ),
+    Family(
+        "additive",
+        "harness.potentials.additive",
+        "rdkit",
+        folder=("config.json", "model.safetensors"),
+        in_config=True,
+        sources=(
+            *_CONTROL_SOURCES,
+            "dataset_builders.mmff94",
+            "harness.force_field.coordinates",
+            "harness.force_field.expansion",
+            "harness.force_field.model",
+            "harness.force_field.terms",
+            "harness.force_field.topology",
+        ),
+    ),
+    Family(
+        "knn",
+        "harness.potentials.knn",
+        "torchani",
+        extra="torchani",
+        folder=("config.json", "model.safetensors"),
+        in_config=True,
+        sources=(
+            *_CONTROL_SOURCES,
+            "harness.descriptors",
+            "harness.potentials.memory",
+            "harness.potentials.polar_vectors",
+        ),
     ),
 )
 

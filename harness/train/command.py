@@ -12,6 +12,7 @@ from dataset_builders.errors import UsageError
 from dataset_builders.progress_bar import long_job_bar
 from dataset_builders.tasks import TASKS, find_task
 from dataset_builders.units import MILLI
+from harness.checkpoints.controls import CONTROL_ARCHITECTURES
 from harness.checkpoints.format import ARCHITECTURES, CONFIG_FILE, CheckpointConfig, NetworkArguments
 from harness.train.settings import TrainSettings
 from harness.train.state import STATE_FILE
@@ -32,6 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         MlipOodError: If the request, the data or the environment does not allow it.
     """
     options = parser().parse_args(argv)
+    if options.arch in CONTROL_ARCHITECTURES:
+        from harness.train.controls import train_control
+
+        return train_control(options, parser())
     settings = _settings(options)
     task = find_task(options.task).name
     finished = (options.out / CONFIG_FILE).exists() and not (options.out / STATE_FILE).exists()
@@ -69,7 +74,12 @@ def parser() -> argparse.ArgumentParser:
     add("--dataset", type=Path, required=True, metavar="DIR", help="data-set folder")
     add("--task", required=True, help=f"one of {', '.join(TASKS)}")
     add("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder to write")
-    add("--arch", choices=ARCHITECTURES, default=defaults.architecture, help="network")
+    add(
+        "--arch",
+        choices=(*ARCHITECTURES, *CONTROL_ARCHITECTURES),
+        default=defaults.architecture,
+        help="network or control",
+    )
     add("--channels", type=int, default=shape.channels, help="features of an atom")
     add("--radial-features", type=int, default=shape.radial_features, help="functions a distance is expanded in")
     add("--layers", type=int, default=shape.layers, help="rounds of message passing")
