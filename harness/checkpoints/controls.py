@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.errors import ModelError
 from dataset_builders.whole_file import whole_file, write_text_whole
-from harness.checkpoints.format import CONFIG_FILE, FORMAT, FORMAT_VERSION, WEIGHTS_FILE, symbol_of
+from harness.checkpoints.format import CONFIG_FILE, FORMAT, WEIGHTS_FILE, symbol_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,7 +40,7 @@ class ControlConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     format: Literal["mlip-ood-checkpoint"] = FORMAT
-    format_version: Literal[1] = FORMAT_VERSION
+    format_version: Literal[1] = 1
     family: ControlArchitecture
     settings: dict[str, Annotated[float, Field(gt=0.0, allow_inf_nan=False)]]
     elements: Annotated[list[Annotated[int, Field(ge=1, le=118)]], Field(min_length=1)]

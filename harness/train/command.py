@@ -34,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(argv)
     if options.arch in CONTROL_ARCHITECTURES:
-        from harness.train.controls import train_control
-
-        return train_control(options, parser())
+        return _train_control(options)
     settings = _settings(options)
     task = find_task(options.task).name
     finished = (options.out / CONFIG_FILE).exists() and not (options.out / STATE_FILE).exists()
@@ -57,6 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _progress(run) as show:
         train(run, options.out, show, lambda run: _after_validation(run, options.out))
     _finish(run, options.out)
+    return 0
+
+
+def _train_control(options: argparse.Namespace) -> int:
+    import torch
+
+    from harness.train.controls import refuse_options_of_networks, train_control
+
+    refuse_options_of_networks(options, parser())
+    torch.set_num_threads(options.threads)
+    train_control(options.arch, options.dataset, find_task(options.task).name, options.out)
     return 0
 
 

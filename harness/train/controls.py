@@ -11,9 +11,9 @@ import numpy as np
 
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.structures import FloatArray
-from dataset_builders.tasks import TaskName, find_task
+from dataset_builders.tasks import TaskName
 from dataset_builders.units import MILLI
-from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture, ControlConfig, write_control
+from harness.checkpoints.controls import ControlArchitecture, ControlConfig, write_control
 from harness.checkpoints.format import CONFIG_FILE, symbol_of
 from harness.dataset import PinnedDataset
 from harness.reference_shift import count_elements
@@ -73,33 +73,52 @@ class FittedControl:
     size: Mapping[str, int]
 
 
-def train_control(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Fits a control and writes its checkpoint folder; returns the exit code.
+def train_control(architecture: ControlArchitecture, dataset: Path, task: TaskName, directory: Path) -> None:
+    """Fits a control and writes its checkpoint folder.
 
     Args:
-        options: Of `python -m harness train`.
-        parser: That they come from.
+        architecture: Which control.
+        dataset: Data-set folder.
+        task: Configuration to train on.
+        directory: Folder to write.
 
     Raises:
-        MlipOodError: If the request, the data or the environment does not allow it.
+        UsageError: If the folder holds a checkpoint already.
+        DataError: If the data are absent or corrupt.
+        MissingPackageError: If a package that the control needs is not installed.
     """
-    architecture = next(name for name in CONTROL_ARCHITECTURES if name == options.arch)
-    _refuse_options_of_networks(options, parser)
-    if (options.out / CONFIG_FILE).exists():
-        raise UsageError(f"{options.out} holds a finished checkpoint; choose another --out, or delete it first")
-
-    import torch
-
-    torch.set_num_threads(options.threads)
-    data = read_control_data(options.dataset, find_task(options.task).name)
+    if (directory / CONFIG_FILE).exists():
+        raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
+    data = read_control_data(dataset, task)
     fitted = _fit(architecture, data)
-    write_control(options.out, _config(architecture, data, fitted), fitted.tensors)
+    write_control(directory, _config(architecture, data, fitted), fitted.tensors)
     name, value = fitted.chosen
     print(
-        f"wrote {options.out}: validation force MAE {fitted.validation_force_mae[value] / MILLI:.1f} meV/Å, "
+        f"wrote {directory}: validation force MAE {fitted.validation_force_mae[value] / MILLI:.1f} meV/Å, "
         f"with {name} {value:g}"
     )
-    return 0
+
+
+def refuse_options_of_networks(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Checks that the command was told nothing that a control cannot follow.
+
+    Args:
+        options: What the user asked for.
+        parser: That the options come from.
+
+    Raises:
+        UsageError: If an option has no meaning for a control, or is out of range.
+    """
+    for name, value in vars(options).items():
+        if name not in _OPTIONS and value != parser.get_default(name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {value} means nothing to --arch {options.arch}; leave it out")
+    if options.device not in ("auto", "cpu"):
+        raise UsageError(
+            f"--arch {options.arch} is fitted on the CPU only, not on {options.device!r}; use --device cpu"
+        )
+    if options.threads < 1:
+        raise UsageError(f"--threads {options.threads}; expected 1 or more")
 
 
 def read_control_data(directory: Path, task: TaskName) -> ControlData:
@@ -180,16 +199,3 @@ def _config(architecture: ControlArchitecture, data: ControlData, fitted: Fitted
             "versions": {package: version(package) for package in sorted(fitted.packages)},
         },
     )
-
-
-def _refuse_options_of_networks(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    for name, value in vars(options).items():
-        if name not in _OPTIONS and value != parser.get_default(name):
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} {value} means nothing to --arch {options.arch}; leave it out")
-    if options.device not in ("auto", "cpu"):
-        raise UsageError(
-            f"--arch {options.arch} is fitted on the CPU only, not on {options.device!r}; use --device cpu"
-        )
-    if options.threads < 1:
-        raise UsageError(f"--threads {options.threads}; expected 1 or more")
