@@ -31,6 +31,12 @@ _SOURCES_OF_OWN_CHECKPOINTS: Final = (
     "dataset_builders.xtb",
 )
 
+_CONTROL_SOURCES: Final = (
+    "harness.checkpoints.controls",
+    "harness.checkpoints.format",
+    "harness.potentials.controls",
+)
+
 FAMILIES: Final = (
     Family(
         "xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb"), sources=("dataset_builders.xtb",)
@@ -137,6 +143,36 @@ FAMILIES: Final = (
             ("torchani-tuned", "torchani", "torchani", ("harness.checkpoints.ani", "harness.potentials.torchani")),
             ("mace-tuned", "mace", "mace", ("harness.checkpoints.mace", "harness.potentials.mace")),
         )
+    ),
+    Family(
+        "additive",
+        "harness.potentials.additive",
+        "rdkit",
+        folder=("config.json", "model.safetensors"),
+        in_config=True,
+        sources=(
+            *_CONTROL_SOURCES,
+            "dataset_builders.mmff94",
+            "harness.force_field.coordinates",
+            "harness.force_field.expansion",
+            "harness.force_field.model",
+            "harness.force_field.terms",
+            "harness.force_field.topology",
+        ),
+    ),
+    Family(
+        "knn",
+        "harness.potentials.knn",
+        "torchani",
+        extra="torchani",
+        folder=("config.json", "model.safetensors"),
+        in_config=True,
+        sources=(
+            *_CONTROL_SOURCES,
+            "harness.descriptors",
+            "harness.potentials.memory",
+            "harness.potentials.polar_vectors",
+        ),
     ),
 )
 

@@ -11,6 +11,7 @@ from dataset_builders.errors import UsageError
 from dataset_builders.progress_bar import long_job_bar
 from dataset_builders.tasks import TaskName, find_task
 from dataset_builders.units import MILLI
+from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
 from harness.potentials.base import LoadOptions
 from harness.train.options import baseline_of, folder_of, parser, settings_of
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         MlipOodError: If the request, the data or the environment does not allow it.
     """
     options = parser().parse_args(argv)
+    for control in CONTROL_ARCHITECTURES:
+        if control == (options.arch or "").lower():
+            return _train_control(control, options)
     task = find_task(options.task).name
     directory = folder_of(options)
     if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
@@ -41,6 +45,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _progress(run) as show:
         train(run, directory, show, lambda run: _after_validation(run, origin, directory))
     _finish(run, origin, directory)
+    return 0
+
+
+def _train_control(control: ControlArchitecture, options: argparse.Namespace) -> int:
+    import torch
+
+    from harness.train.controls import refuse_options_of_networks, train_control
+    from harness.train.source import find_training_files
+
+    refuse_options_of_networks(options, parser())
+    torch.set_num_threads(options.threads)
+    task = find_task(options.task).name
+    train_control(control, find_training_files(options.dataset, task).directory, task, folder_of(options))
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import UsageError
 from dataset_builders.tasks import TASKS
+from harness.checkpoints.controls import CONTROL_ARCHITECTURES
 from harness.checkpoints.format import (
     ARCHITECTURES,
     BASELINES,
@@ -56,10 +57,11 @@ def parser() -> argparse.ArgumentParser:
     add("--task", required=True, help=f"one of {', '.join(TASKS)}")
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
     names = ", ".join(name.lower() for name in ARCHITECTURES)
+    controls = " and ".join(CONTROL_ARCHITECTURES)
     add(
         "--arch",
         help=f"network: {names}; with {LOCAL} at its end, one of a receptive field of {LOCAL_FIELD:g} Å "
-        f"(default: {DEFAULT_ARCHITECTURE}, or that of --init)",
+        f"(default: {DEFAULT_ARCHITECTURE}, or that of --init); or a control: {controls}",
     )
     add("--out", type=Path, metavar="DIR", help="folder to write (default: checkpoints/<arch>-<task>-seed<seed>)")
     add("--seed", type=int, default=defaults.seed, help="of the weights and of the order of the frames (default: 0)")

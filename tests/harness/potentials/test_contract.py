@@ -10,11 +10,13 @@ import pytest
 
 from dataset_builders.errors import ModelError
 from dataset_builders.structures import FloatArray, IntArray
+from harness.checkpoints.controls import CONTROL_ARCHITECTURES
 from harness.potentials import aimnet2, chgnet, torchani
 from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.mace import importing_mace
 from harness.potentials.registry import REFERENCE_DIRECTORY, load_potential
 from harness.structures import Prediction, StructureBatch
+from tests.harness.control_checkpoints import small_control
 from tests.harness.potentials.foundation_models import own_torchani, published, random_ani1x, small_aimnet2
 from tests.harness.potentials.molecules import molecules, packed, unpacked
 
@@ -53,6 +55,8 @@ CASES = {
     "ani2x-float32": in_float32("ANI-2x", FLOAT32),
     "aimnet2": in_float32("AIMNet2", FLOAT32),
     "chgnet": replace(in_float32("chgnet", FLOAT32), step=5e-3),
+    "additive": Case("additive"),
+    "knn": Case("knn", invariance=1e-7),
 }
 
 
@@ -78,7 +82,11 @@ def potential(case: Case, request: pytest.FixtureRequest, tmp_path_factory: pyte
         return chgnet.load(case.model, case.options)
     if case.model == "reference" and not _has_reference():
         pytest.skip("no reference checkpoint, or graph-pes is not installed")
-    return load_potential(case.model, case.options)
+    fitted = next((name for name in CONTROL_ARCHITECTURES if name == case.model), None)
+    if fitted == "knn":
+        pytest.importorskip("torchani")
+    folder = case.model if fitted is None else small_control(tmp_path_factory.mktemp("control"), fitted)
+    return load_potential(str(folder), case.options)
 
 
 def _has_reference() -> bool:
@@ -97,7 +105,7 @@ def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
 
 def test_traits_describe_the_potential(potential: Potential, case: Case) -> None:
     named_after_file = any(potential.traits.model_id.endswith(name) for name in potential.traits.files)
-    assert named_after_file or case.model in (potential.traits.model_id, "AIMNet2")
+    assert named_after_file or case.model in (potential.traits.model_id, potential.traits.family, "AIMNet2")
     assert potential.traits.dtype == (case.options.dtype or potential.traits.dtype)
     assert potential.traits.device == "cpu"
     assert potential.traits.packages
@@ -137,8 +145,8 @@ def test_the_order_of_structures_does_not_matter(
 def test_the_order_of_atoms_does_not_matter(
     potential: Potential, case: Case, prediction: Prediction, batch: StructureBatch
 ) -> None:
-    if potential.traits.family == "mmff94":
-        pytest.skip("MMFF94 has its bonds from the SMILES, which fixes the order of the atoms")
+    if potential.traits.family in ("mmff94", "additive"):
+        pytest.skip("this potential has its bonds from the SMILES, which fixes the order of the atoms")
     parts, orders = [], []
     for numbers, positions, smiles in unpacked(batch):
         order = np.random.default_rng(1).permutation(len(numbers))

@@ -1,0 +1,122 @@
+"""The additive control: a force field of bonds, angles and torsions, fitted to one task and linear in what it learned.
+
+Its energy is a sum over small groups of bonded atoms, so it is compositional by construction: where its error on unseen
+combinations is close to that on training molecules, the parts do tell the whole.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dataset_builders.errors import DataError, ModelError
+from dataset_builders.mmff94 import atomic_numbers_of
+from harness.checkpoints.controls import ControlConfig, read_control
+from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
+from harness.force_field.model import ForceField
+from harness.force_field.terms import BASES, KINDS
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.controls import control_traits, reference_energy
+from harness.potentials.device import require_cpu_and_float64
+from harness.potentials.elements import require_elements_of_batch
+from harness.structures import Prediction, StructureBatch
+
+if TYPE_CHECKING:
+    from harness.checkpoints.controls import Tensors
+
+FAMILY: Final = "additive"
+PACKAGES: Final = ("numpy", "rdkit", "safetensors")
+
+
+class AdditivePotential:
+    """A fitted force field plus one reference energy for each atom.
+
+    Args:
+        field: The force field.
+        config: The config of its checkpoint.
+        traits: What is known of it.
+    """
+
+    def __init__(self, field: ForceField, config: ControlConfig, traits: PotentialTraits) -> None:
+        self._field = field
+        self._config = config
+        self._traits = traits
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """What is known of the potential."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å); a molecule with terms that training did not show is a failure.
+
+        Raises:
+            ModelError: If a structure holds an element that it was not trained on.
+            DataError: If the atoms of a structure are not those of its SMILES, in RDKit's order.
+        """
+        require_elements_of_batch(self._traits, batch)
+        energy = np.full(batch.n_structures, np.nan)
+        forces = np.full((len(batch.atomic_numbers), 3), np.nan)
+        failures: dict[int, str] = {}
+        for smiles in dict.fromkeys(batch.smiles):
+            chosen = np.array([index for index, each in enumerate(batch.smiles) if each == smiles])
+            _require_atoms_of(smiles, chosen, batch)
+            atoms = batch.offsets[chosen][:, None] + np.arange(batch.n_atoms[chosen[0]])
+            try:
+                # Where atoms coincide, the result is not finite, and the caller counts it as a failure.
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    energy[chosen], forces[atoms] = self._field.energies_and_forces(smiles, batch.positions[atoms])
+            except ModelError as cause:
+                failures |= dict.fromkeys(chosen.tolist(), str(cause))
+        return Prediction(energy + reference_energy(batch, self._config), forces, failures)
+
+
+def load(path: Path, options: LoadOptions) -> Potential:
+    """Loads a checkpoint folder of `python -m harness train --arch additive`.
+
+    Args:
+        path: Folder with `config.json` and `model.safetensors`.
+        options: Device and precision.
+
+    Raises:
+        ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
+        UsageError: If another device than the CPU or another precision than float64 was asked for.
+    """
+    require_cpu_and_float64(str(path), options)
+    config, tensors = read_control(path, FAMILY)
+    _require_coefficients(tensors, path)
+    origins = {name: tensor for name, tensor in tensors.items() if name.startswith("origin/")}
+    coefficients = {name: tensor for name, tensor in tensors.items() if name not in origins}
+    return AdditivePotential(
+        ForceField(coefficients, origins), config, control_traits(path, config, PACKAGES, conservative=True)
+    )
+
+
+def _require_atoms_of(smiles: str, chosen: "np.ndarray", batch: StructureBatch) -> None:
+    expected = atomic_numbers_of(smiles)
+    for index in chosen:
+        found = batch.atomic_numbers[batch.offsets[index] : batch.offsets[index + 1]]
+        if not np.array_equal(found, expected):
+            raise DataError(
+                f"structure {index} of the batch has atomic numbers {found.tolist()}, but its SMILES {smiles} has "
+                f"{expected.tolist()}; expected the order of AddHs(MolFromSmiles(smiles))"
+            )
+
+
+def _require_coefficients(tensors: "Tensors", path: Path) -> None:
+    """Checks that each tensor is one of a type of term, or the origin of a coordinate."""
+    lengths = {"origin": 2, "atom": 1} | {kind: len(BASES[kind]) for kind in KINDS}
+    for name, tensor in tensors.items():
+        kind, _, rest = name.partition("/")
+        if not rest or kind not in lengths:
+            raise ModelError(
+                f"{path / WEIGHTS_FILE} holds the unexpected tensor {name!r}; expected the coefficients of an additive "
+                f"force field, as its {CONFIG_FILE} says. Copy the checkpoint again"
+            )
+        if tensor.shape != (lengths[kind],) or tensor.dtype != np.float64:
+            raise ModelError(
+                f"tensor {name!r} of {path / WEIGHTS_FILE} is {tensor.dtype} of shape {tensor.shape}; expected float64 "
+                f"of shape ({lengths[kind]},). Copy the checkpoint again"
+            )
+        if kind == "origin" and not tensor[1] > 0.0:
+            raise ModelError(f"tensor {name!r} of {path / WEIGHTS_FILE} has spread {tensor[1]}; expected more than 0")
