@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from dataset_builders.errors import ModelError
@@ -19,15 +20,54 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT: Final = "mlip-ood-checkpoint"
-FORMAT_VERSION: Final = 1
-FAMILY: Final = "graph-pes"
+FORMAT_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
+"""Version 1 had neither a baseline nor networks that start from a foundation model."""
 CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 
-Architecture = Literal["PaiNN", "SchNet", "NequIP", "MACE"]
-"""Networks of graph-pes that a checkpoint may name; no other class is ever looked up."""
+Architecture = Literal["PaiNN", "SchNet", "TensorNet", "NequIP", "MACE", "DimeNet++", "ViSNet"]
+"""Networks that are trained from scratch; a checkpoint may name no class beside these and `Foundation`."""
+
+Foundation = Literal["ANI", "MACE-torch"]
+"""Networks of other projects (TorchANI, mace-torch), which are trained further here."""
+
+FamilyName = Literal["graph-pes", "pyg", "torchani-tuned", "mace-tuned"]
+
+BaselineName = Literal["gfn1-xtb", "mmff94"]
+"""Physics methods that a network may be trained on top of."""
 
 ARCHITECTURES: Final[tuple[Architecture, ...]] = get_args(Architecture)
+FOUNDATIONS: Final[tuple[Foundation, ...]] = get_args(Foundation)
+BASELINES: Final[tuple[BaselineName, ...]] = get_args(BaselineName)
+
+FAMILIES: Final[Mapping[str, FamilyName]] = MappingProxyType(
+    {
+        "PaiNN": "graph-pes",
+        "SchNet": "graph-pes",
+        "TensorNet": "graph-pes",
+        "NequIP": "graph-pes",
+        "MACE": "graph-pes",
+        "DimeNet++": "pyg",
+        "ViSNet": "pyg",
+        "ANI": "torchani-tuned",
+        "MACE-torch": "mace-tuned",
+    }
+)
+"""Which family of potentials reads a network, by architecture; it is named after the library."""
+
+PACKAGES: Final[Mapping[FamilyName, tuple[str, ...]]] = MappingProxyType(
+    {
+        "graph-pes": ("graph-pes", "e3nn", "torch", "safetensors"),
+        "pyg": ("torch-geometric", "torch", "safetensors"),
+        "torchani-tuned": ("torchani", "torch", "safetensors"),
+        "mace-tuned": ("mace-torch", "e3nn", "torch", "safetensors"),
+    }
+)
+"""Python packages that compute a network, by family."""
+
+HOPS_OF_EMBEDDING: Final[Mapping[str, int]] = MappingProxyType({"TensorNet": 1, "DimeNet++": 1, "ViSNet": 1})
+"""Cutoffs that the first embedding of an atom reaches, before any round of message passing; 0 elsewhere."""
 
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -54,8 +94,8 @@ class CheckpointConfig:
     """What `config.json` says.
 
     Attributes:
-        architecture: Class of the network in `graph_pes.models`.
-        arguments: Its shape.
+        architecture: Kind of network.
+        arguments: Its shape; what a foundation model is put together from is a JSON object.
         elements: Atomic numbers that it was trained on, ascending.
         reference_energies: Energy that an atom adds to that of the network, eV, by element symbol.
         dtype: Precision that the tensors are stored in.
@@ -63,10 +103,13 @@ class CheckpointConfig:
         protocol: How it came to know the molecules of that task.
         level_of_theory: Level of its labels.
         training: How it was trained, for people and for the record: seed, data, settings, metrics, versions.
+        baseline: Physics method whose energies and forces are added to those of the network.
+        started_from: The model whose weights the training began with: id, revision, sha256 of its files, family,
+            protocol, level of theory and the task that it was trained on.
     """
 
-    architecture: Architecture
-    arguments: NetworkArguments
+    architecture: Architecture | Foundation
+    arguments: NetworkArguments | Mapping[str, Any]
     elements: tuple[int, ...]
     reference_energies: Mapping[str, float]
     dtype: DtypeName
@@ -74,11 +117,37 @@ class CheckpointConfig:
     protocol: ProtocolName
     level_of_theory: str
     training: Mapping[str, Any]
+    baseline: BaselineName | None = None
+    started_from: Mapping[str, Any] | None = None
+
+    @property
+    def family(self) -> FamilyName:
+        """The family of potentials that reads it."""
+        return FAMILIES[self.architecture]
+
+    @property
+    def cutoff(self) -> float:
+        """Distance within which the network looks for neighbours, Å."""
+        arguments = self.arguments
+        return float(arguments.cutoff if isinstance(arguments, NetworkArguments) else arguments["cutoff"])
+
+    @property
+    def receptive_field(self) -> float:
+        """Distance beyond which the energy that the network gives an atom depends on no other atom, Å."""
+        return receptive_field(self.architecture, self.arguments)
 
     def as_document(self) -> dict[str, Any]:
         """The config as it stands in the file."""
+        head = {"format": FORMAT, "format_version": FORMAT_VERSION, "family": self.family}
         # `asdict` puts nested records into plain dictionaries and keeps the order of the fields.
-        return {"format": FORMAT, "format_version": FORMAT_VERSION, "family": FAMILY, **asdict(self)}
+        return {**head, **asdict(self), "receptive_field": self.receptive_field}
+
+
+def receptive_field(architecture: str, arguments: NetworkArguments | Mapping[str, Any]) -> float:
+    """Distance beyond which the energy that a network gives an atom depends on no other atom, Å."""
+    if isinstance(arguments, NetworkArguments):
+        return (HOPS_OF_EMBEDDING.get(architecture, 0) + arguments.layers) * arguments.cutoff
+    return float(arguments["layers"]) * float(arguments["cutoff"])
 
 
 def symbol_of(atomic_number: int) -> str:
@@ -198,14 +267,11 @@ class _Reader:
 
     def config(self) -> CheckpointConfig:
         """The whole config."""
-        for key, expected in (("format", FORMAT), ("format_version", FORMAT_VERSION), ("family", FAMILY)):
-            found = self._value(key)
-            if found != expected or isinstance(found, bool):
-                raise self._error(key, found, f"{expected!r}; a newer release of this package may read it")
+        architecture = self._architecture()
         elements = self._elements()
         return CheckpointConfig(
-            architecture=self._one_of("architecture", ARCHITECTURES),
-            arguments=self._arguments(),
+            architecture=architecture,
+            arguments=self._foundation_arguments() if architecture in FOUNDATIONS else self._arguments(),
             elements=elements,
             reference_energies=self._reference_energies(elements),
             dtype=self._one_of("dtype", get_args(DtypeName)),
@@ -213,7 +279,20 @@ class _Reader:
             protocol=self._one_of("protocol", get_args(ProtocolName)),
             level_of_theory=self._text("level_of_theory"),
             training=self._object("training"),
+            baseline=self._one_of("baseline", BASELINES) if self.document.get("baseline") is not None else None,
+            started_from=self._object("started_from") if self.document.get("started_from") is not None else None,
         )
+
+    def _architecture(self) -> Architecture | Foundation:
+        newer = "; a newer release of this package may read it"
+        self._one_of("format", (FORMAT,), newer)
+        version = self._value("format_version")
+        if version not in READABLE_VERSIONS or isinstance(version, bool):
+            raise self._error("format_version", version, f"one of {READABLE_VERSIONS}{newer}")
+        self._one_of("family", tuple(PACKAGES), newer)
+        architecture: Architecture | Foundation = self._one_of("architecture", (*ARCHITECTURES, *FOUNDATIONS))
+        self._one_of("family", (FAMILIES[architecture],))
+        return architecture
 
     def _error(self, key: str, found: object, expected: str) -> ModelError:
         return ModelError(f"{self.path}: {key} is {found!r}; expected {expected}")
@@ -235,24 +314,32 @@ class _Reader:
             raise self._error(key, found, "a JSON object")
         return found
 
-    def _one_of(self, key: str, choices: tuple[_Choice, ...]) -> _Choice:
+    def _one_of(self, key: str, choices: tuple[_Choice, ...], remedy: str = "") -> _Choice:
         found = self._value(key)
         for choice in choices:
             if found == choice:
                 return choice
-        raise self._error(key, found, f"one of {' '.join(choices)}")
+        raise self._error(key, found, f"{'one of ' if len(choices) > 1 else ''}{' '.join(choices)}{remedy}")
 
     def _arguments(self) -> NetworkArguments:
         found = self._object("arguments")
         names = [field.name for field in fields(NetworkArguments)]
         if sorted(found) != sorted(names):
             raise self._error("arguments", sorted(found), f"exactly {' '.join(names)}")
-        for name in ("channels", "radial_features", "layers"):
+        self._require_sizes(found, "channels", "radial_features", "layers")
+        return NetworkArguments(**{**found, "cutoff": float(found["cutoff"])})
+
+    def _foundation_arguments(self) -> dict[str, Any]:
+        found = self._object("arguments")
+        self._require_sizes({"layers": None, "cutoff": None, **found}, "layers")
+        return found
+
+    def _require_sizes(self, found: Mapping[str, Any], *whole_numbers: str) -> None:
+        for name in whole_numbers:
             if not isinstance(found[name], int) or isinstance(found[name], bool) or found[name] < 1:
                 raise self._error(f"arguments.{name}", found[name], "a whole number of 1 or more")
         if not _is_finite(found["cutoff"]) or found["cutoff"] <= 0.0:
             raise self._error("arguments.cutoff", found["cutoff"], "a length in Å above 0")
-        return NetworkArguments(**{**found, "cutoff": float(found["cutoff"])})
 
     def _elements(self) -> tuple[int, ...]:
         found = self._value("elements")

@@ -1,33 +1,33 @@
-"""Checkpoints that this project trained itself, with the networks of graph-pes."""
+"""Checkpoints that this project trained itself, from scratch or from a foundation model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dataset_builders.structures import FloatArray
 from harness.checkpoints.format import (
-    FAMILY,
+    PACKAGES,
     CheckpointConfig,
     file_hashes,
     read_config,
     read_tensors,
     symbol_of,
 )
-from harness.checkpoints.networks import build_network, energies_and_forces, network_tensors, pack_graph
-from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.checkpoints.graph import MoleculeGraph, energies_and_forces, pack_graph
+from harness.checkpoints.networks import build_network, network_tensors
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.potentials.delta import on_top_of
 from harness.potentials.device import out_of_memory_as_itself, resolve_device
 from harness.potentials.elements import require_elements_of_batch
 from harness.potentials.neighbours import packed_neighbours
 from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
-    from graph_pes import AtomicGraph, GraphPESModel
-
-PACKAGES: Final = ("graph-pes", "e3nn", "torch", "safetensors")
+    from torch.nn import Module
 
 
-def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
+def load(path: Path, options: LoadOptions) -> Potential:
     """Loads a checkpoint folder of `python -m harness train`.
 
     Args:
@@ -37,7 +37,7 @@ def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
     Raises:
         ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
         UsageError: If the device is not there.
-        MissingPackageError: If graph-pes is not installed.
+        MissingPackageError: If the library of the network, or that of its baseline, is not installed.
     """
     import torch
 
@@ -51,21 +51,22 @@ def load(path: Path, options: LoadOptions) -> "GraphPesPotential":
     network = network.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
     traits = PotentialTraits(
         model_id=str(path),
-        family=FAMILY,
+        family=config.family,
         elements=frozenset(config.elements),
         files=file_hashes(path),
-        packages=PACKAGES,
+        packages=PACKAGES[config.family],
         dtype=dtype,
         device=str(device),
         protocol=config.protocol,
         trained_on=config.trained_on,
         level_of_theory=config.level_of_theory,
     )
-    return GraphPesPotential(network, config, traits)
+    potential = GraphPesPotential(network, config, traits)
+    return potential if config.baseline is None else on_top_of(config.baseline, potential, options)
 
 
 class GraphPesPotential:
-    """A network of graph-pes plus one reference energy for each atom.
+    """A network of local energies plus one reference energy for each atom.
 
     Args:
         network: The network, on its device and in its precision.
@@ -73,9 +74,9 @@ class GraphPesPotential:
         traits: What is known of it.
     """
 
-    def __init__(self, network: "GraphPESModel", config: CheckpointConfig, traits: PotentialTraits) -> None:
+    def __init__(self, network: "Module", config: CheckpointConfig, traits: PotentialTraits) -> None:
         self.network = network
-        self._cutoff = config.arguments.cutoff
+        self._cutoff = config.cutoff
         self._traits = traits
         self._reference = np.zeros(max(config.elements) + 1)
         for number in config.elements:
@@ -102,7 +103,7 @@ class GraphPesPotential:
             failures={},
         )
 
-    def graph_of(self, batch: StructureBatch) -> "AtomicGraph":
+    def graph_of(self, batch: StructureBatch) -> MoleculeGraph:
         """The input of the network for a batch, on its device."""
         import torch
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 _NO_WEIGHTS_ONLY: Final = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-_NEUTRAL_SINGLET: Final = {"total_charge": 0.0, "total_spin": 1.0, "elec_temp": 0.0}
+NEUTRAL_SINGLET: Final = {"total_charge": 0.0, "total_spin": 1.0, "elec_temp": 0.0}
 """What a model may ask about a molecule: charge, spin multiplicity and electronic temperature."""
 
 
@@ -95,7 +95,7 @@ class MacePotential:
             "ptr": torch.as_tensor(batch.offsets, device=device),
             "head": torch.full((n_structures,), self._head, dtype=torch.int64, device=device),
         }
-        for name, value in _NEUTRAL_SINGLET.items():
+        for name, value in NEUTRAL_SINGLET.items():
             graph[name] = torch.full((n_structures,), value, dtype=dtype, device=device)
         return graph
 
@@ -180,10 +180,10 @@ def _require_energy_model(model: Any, path: Path) -> None:
         raise ModelError(
             f"{path} lacks {', '.join(lacking)}: it was saved by an old mace; save it again with a new one"
         )
-    unknown = sorted(set(getattr(model, "embedding_specs", None) or ()) - set(_NEUTRAL_SINGLET))
+    unknown = sorted(set(getattr(model, "embedding_specs", None) or ()) - set(NEUTRAL_SINGLET))
     if unknown:
         raise ModelError(
-            f"{path} asks for {', '.join(unknown)} of each molecule; this version knows {', '.join(_NEUTRAL_SINGLET)}"
+            f"{path} asks for {', '.join(unknown)} of each molecule; this version knows {', '.join(NEUTRAL_SINGLET)}"
         )
 
 
@@ -261,3 +261,8 @@ def _try_out(potential: MacePotential, path: Path) -> None:
             f"{path} loads but does not run: {type(cause).__name__}: {cause}. "
             "It was probably saved by another version of mace-torch; convert it, or install that version"
         ) from cause
+
+
+def model_and_head(potential: MacePotential) -> tuple[Any, int]:
+    """The model of a potential and the number of its readout head, to train it further."""
+    return potential._model, potential._head

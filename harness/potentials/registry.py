@@ -19,6 +19,17 @@ from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
 from harness.structures import Prediction, StructureBatch
 
+_SOURCES_OF_OWN_CHECKPOINTS: Final = (
+    "harness.checkpoints.format",
+    "harness.checkpoints.graph",
+    "harness.checkpoints.networks",
+    "harness.potentials.delta",
+    "harness.potentials.mmff94",
+    "harness.potentials.xtb",
+    "dataset_builders.mmff94",
+    "dataset_builders.xtb",
+)
+
 FAMILIES: Final = (
     Family(
         "xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb"), sources=("dataset_builders.xtb",)
@@ -109,14 +120,22 @@ FAMILIES: Final = (
     ),
     Family("torchsim", "harness.potentials.torchsim", "torch_sim", folder=("torchsim.json",), is_pickled=True),
     Family("ase", "harness.potentials.ase_calculator", "ase", is_open=True, is_pickled=True),
-    Family(
-        "graph-pes",
-        "harness.potentials.graph_pes",
-        "graph_pes",
-        extra="graph-pes",
-        folder=("config.json", "model.safetensors"),
-        in_config=True,
-        sources=("harness.checkpoints.format", "harness.checkpoints.networks"),
+    *(
+        Family(
+            name,
+            "harness.potentials.graph_pes",
+            package,
+            extra=extra,
+            folder=("config.json", "model.safetensors"),
+            in_config=True,
+            sources=(*_SOURCES_OF_OWN_CHECKPOINTS, *sources),
+        )
+        for name, package, extra, sources in (
+            ("graph-pes", "graph_pes", "graph-pes", ()),
+            ("pyg", "torch_geometric", "pyg", ("harness.checkpoints.pyg",)),
+            ("torchani-tuned", "torchani", "torchani", ("harness.checkpoints.ani", "harness.potentials.torchani")),
+            ("mace-tuned", "mace", "mace", ("harness.checkpoints.mace", "harness.potentials.mace")),
+        )
     ),
 )
 

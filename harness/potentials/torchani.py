@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     State = Mapping[str, torch.Tensor]
 
 _N_NETWORKS: Final = 8
-_PADDING: Final = -1
+PADDING: Final = -1
 """What TorchANI takes for the atomic number of no atom."""
 _SELF_ENERGIES: Final = "energy_shifter.self_energies"
 _DAMAGED: Final = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AssertionError, struct.error)
@@ -101,7 +101,7 @@ class TorchAniPotential:
             rows[place] = values
             return torch.as_tensor(rows, device=self._traits.device).to(dtype)
 
-        species = padded(batch.atomic_numbers.astype(np.int64), _PADDING, torch.int64)
+        species = padded(batch.atomic_numbers.astype(np.int64), PADDING, torch.int64)
         coordinates = padded(batch.positions, 0, getattr(torch, self._traits.dtype)).requires_grad_()
         atomic = self._network((species, coordinates), atomic=True).energies
         (gradient,) = torch.autograd.grad(atomic.sum(), coordinates)
@@ -240,3 +240,8 @@ def assembled(ensemble: Ensemble) -> Any:
 def _beginning(cause: Exception) -> str:
     """As much as fits into a message, of an error that may list every tensor."""
     return " ".join(str(cause).split())[:300]
+
+
+def network_and_self_energies(potential: TorchAniPotential) -> tuple[Any, FloatArray]:
+    """The ensemble of a potential, and its self energies in Hartree by atomic number, to train it further."""
+    return potential._network, potential._self_energies

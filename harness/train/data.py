@@ -1,77 +1,24 @@
-"""Training and validation frames, packed with their neighbours; test splits cannot be read here."""
+"""Training and validation frames of a task; test splits cannot be read here."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from dataset_builders.errors import DataError, UsageError
-from dataset_builders.structures import FloatArray, IntArray
+from dataset_builders.errors import DataError, ModelError, UsageError
+from dataset_builders.structures import FloatArray
 from dataset_builders.tasks import TaskName
-from harness.batching import ragged_indices
 from harness.checkpoints.format import symbol_of
 from harness.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
-from harness.potentials.neighbours import packed_neighbours
 from harness.reference_shift import count_elements
 from harness.rows import SplitRows, read_split
-from harness.structures import StructureBatch
+from harness.train.frames import PackedFrames, pack
+from harness.train.source import TRAINING_SPLITS
 
-if TYPE_CHECKING:
-    from graph_pes import AtomicGraph
-    from torch import Tensor
-
-TrainingSplit = Literal["train", "validation"]
-TRAINING_SPLITS: Final[tuple[TrainingSplit, ...]] = get_args(TrainingSplit)
-
-_FRAMES_PER_SEARCH: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class PackedFrames:
-    """Frames with labels and neighbours, packed one after the other.
-
-    Attributes:
-        atomic_numbers: Shape (n_atoms_total,), int64.
-        positions: Shape (n_atoms_total, 3), float32, Å.
-        forces: Shape (n_atoms_total, 3), float32, eV/Å.
-        energy: Total less reference energies, shape (n_frames,), float64, eV.
-        n_atoms: Shape (n_frames,), int64.
-        edges: Centre and neighbour of each edge, counted within the frame, shape (2, n_edges_total), int32.
-        n_edges: Shape (n_frames,), int64.
-    """
-
-    atomic_numbers: IntArray
-    positions: FloatArray
-    forces: FloatArray
-    energy: FloatArray
-    n_atoms: IntArray
-    edges: IntArray
-    n_edges: IntArray
-
-    @property
-    def n_frames(self) -> int:
-        """How many frames there are."""
-        return len(self.n_atoms)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledGraph:
-    """A batch on its device.
-
-    Attributes:
-        graph: The molecules.
-        energy: Shape (n_structures,), float64, eV, less reference energies.
-        forces: Shape (n_atoms_total, 3), eV/Å.
-        n_atoms: Shape (n_structures,), int64.
-    """
-
-    graph: "AtomicGraph"
-    energy: "Tensor"
-    forces: "Tensor"
-    n_atoms: "Tensor"
+Relabel: TypeAlias = Callable[[str, SplitRows], SplitRows]
+"""Gives the rows of a split other labels, such as those less the energies and forces of a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +30,10 @@ class TrainingData:
         train: Frames to fit.
         validation: Frames to choose by.
         n_molecules: Distinct training molecules.
-        elements: Atomic numbers of the training molecules, ascending.
-        reference_energies: Per-element energies fitted on `train`, eV, by symbol.
-        reference_rank: Rank of the composition matrix of that fit.
+        elements: Atomic numbers that the network is built for, ascending.
+        reference_energies: Per-element energies, eV, by symbol: fitted on `train`, or those of the model that the
+            training starts from.
+        reference_rank: Rank of the composition matrix of `train`.
         content_hash: sha256 over the relative path and the sha256 of each file that was read.
         edition: Edition that the files say they are.
         level_of_theory: Method of the labels, such as GFN2-xTB.
@@ -103,37 +51,49 @@ class TrainingData:
     level_of_theory: str
 
 
-def read_training_data(directory: Path, task: TaskName, cutoff: float) -> TrainingData:
+def read_training_data(
+    directory: Path,
+    task: TaskName,
+    cutoff: float,
+    relabel: Relabel | None = None,
+    reference_energies: Mapping[str, float] | None = None,
+) -> TrainingData:
     """Reads the splits `train` and `validation` of a task.
 
     Args:
         directory: Data-set folder.
         task: Configuration.
         cutoff: Distance within which atoms are neighbours, Å.
+        relabel: Changes the labels of each split, where a network is not to learn them as they are.
+        reference_energies: Of a model that the training starts from, eV, by symbol; fitted on `train` by default.
 
     Raises:
         DataError: If a file is absent or corrupt, or `validation` holds an element that `train` does not.
+        ModelError: If the model that the training starts from lacks an element of `train`.
     """
     dataset = pin_training_files(directory, task)
-    train = read_training_split(dataset, task, "train")
-    validation = read_training_split(dataset, task, "validation")
-    elements = tuple(int(number) for number in np.unique(train.atomic_numbers))
-    unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(elements))
+    train, validation = (read_training_split(dataset, task, split) for split in TRAINING_SPLITS)
+    seen = tuple(int(number) for number in np.unique(train.atomic_numbers))
+    unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(seen))
     if unknown:
         raise DataError(
             f"validation of {task} in {directory} holds {' '.join(symbol_of(number) for number in unknown)}, which "
             "train does not; build the data set again"
         )
-    energies, rank = fit_reference_energies(train, elements)
+    if relabel is not None:
+        train, validation = relabel("train", train), relabel("validation", validation)
+    fitted, rank = fit_reference_energies(train, seen)
+    if reference_energies is None:
+        reference_energies = {symbol_of(number): float(each) for number, each in zip(seen, fitted, strict=True)}
+    elements = _known_elements(reference_energies, seen)
+    energies = np.array([reference_energies[symbol_of(number)] for number in elements])
     return TrainingData(
         task=task,
-        train=_pack(train, elements, energies, cutoff),
-        validation=_pack(validation, elements, energies, cutoff),
+        train=_packed(train, elements, energies, cutoff),
+        validation=_packed(validation, elements, energies, cutoff),
         n_molecules=len(set(train.molecule_id)),
         elements=elements,
-        reference_energies={
-            symbol_of(number): float(energy) for number, energy in zip(elements, energies, strict=True)
-        },
+        reference_energies=reference_energies,
         reference_rank=rank,
         content_hash=dataset.content_hash,
         edition=dataset.edition,
@@ -188,66 +148,48 @@ def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple
     return energies, int(rank)
 
 
-def batches(
-    frames: PackedFrames, order: IntArray, batch_size: int, cutoff: float, device: "str | Any"
-) -> Iterator[LabelledGraph]:
-    """Packs successive frames of an order into batches; the last one may be smaller.
+def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
+    """Moves the reference energies to the level of theory of the labels.
+
+    One energy an element is fitted, by least squares, to what the labels of `train` have and a model lacks; elements
+    that `train` does not hold keep the reference energy of the model.
 
     Args:
-        frames: Where they are taken from.
-        order: Numbers of the frames.
-        batch_size: Frames of a batch.
-        cutoff: Of the neighbours, Å.
-        device: Where the batch goes.
+        data: Frames, with the reference energies of the model.
+        predicted: What its network says of the frames of `train`, shape (n_frames,), eV.
     """
-    atoms_before = np.concatenate([[0], np.cumsum(frames.n_atoms)])
-    edges_before = np.concatenate([[0], np.cumsum(frames.n_edges)])
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        n_atoms, n_edges = frames.n_atoms[chosen], frames.n_edges[chosen]
-        atoms = ragged_indices(atoms_before[chosen], n_atoms)
-        edges = ragged_indices(edges_before[chosen], n_edges)
-        first_atom = np.repeat(np.cumsum(n_atoms) - n_atoms, n_edges)
-        yield _on_device(frames, chosen, atoms, frames.edges[:, edges] + first_atom, cutoff, device)
-
-
-def _on_device(
-    frames: PackedFrames, chosen: IntArray, atoms: IntArray, edge_index: IntArray, cutoff: float, device: "str | Any"
-) -> LabelledGraph:
-    import torch
-
-    from harness.checkpoints.networks import pack_graph
-
-    def tensor(array: npt.NDArray[Any]) -> "Tensor":
-        return torch.as_tensor(array, device=device)
-
-    n_atoms = tensor(frames.n_atoms[chosen])
-    graph = pack_graph(
-        tensor(frames.atomic_numbers[atoms]), tensor(frames.positions[atoms]), n_atoms, tensor(edge_index), cutoff
+    counts = count_elements(data.train.atomic_numbers, data.train.n_atoms, data.elements)
+    # Least norm, so the energy of an element that does not occur gets a shift of zero.
+    shift, _, _, _ = np.linalg.lstsq(counts, data.train.energy - predicted)
+    symbols = [symbol_of(number) for number in data.elements]
+    return replace(
+        data,
+        train=_less(data.train, data.elements, shift),
+        validation=_less(data.validation, data.elements, shift),
+        reference_energies={
+            symbol: data.reference_energies[symbol] + float(each) for symbol, each in zip(symbols, shift, strict=True)
+        },
     )
-    return LabelledGraph(graph, tensor(frames.energy[chosen]), tensor(frames.forces[atoms]), n_atoms)
 
 
-def _pack(rows: SplitRows, elements: tuple[int, ...], energies: FloatArray, cutoff: float) -> PackedFrames:
-    offsets = rows.offsets
-    edges, n_edges = [], []
-    for start in range(0, len(rows), _FRAMES_PER_SEARCH):
-        stop = min(start + _FRAMES_PER_SEARCH, len(rows))
-        atoms = slice(int(offsets[start]), int(offsets[stop]))
-        batch = StructureBatch(
-            rows.atomic_numbers[atoms], rows.positions[atoms], rows.n_atoms[start:stop], tuple(rows.smiles[start:stop])
+def _less(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
+    counts = count_elements(frames.atomic_numbers, frames.n_atoms, elements)
+    return replace(frames, energy=frames.energy - counts @ energies)
+
+
+def _packed(rows: SplitRows, elements: tuple[int, ...], energies: FloatArray, cutoff: float) -> PackedFrames:
+    counts = count_elements(rows.atomic_numbers, rows.n_atoms, elements)
+    return pack(rows, rows.energy - counts @ energies, cutoff)
+
+
+def _known_elements(reference_energies: Mapping[str, float], seen: tuple[int, ...]) -> tuple[int, ...]:
+    from ase.data import atomic_numbers
+
+    known = tuple(sorted(int(atomic_numbers[symbol]) for symbol in reference_energies))
+    missing = [symbol_of(number) for number in seen if number not in known]
+    if missing:
+        raise ModelError(
+            f"the model to start from has no parameters for {' '.join(missing)}, which train holds; it knows "
+            f"{' '.join(symbol_of(number) for number in known)}. Choose another model or task"
         )
-        pairs = packed_neighbours(batch, cutoff)
-        frame = batch.system_idx[pairs[0]]
-        edges.append((pairs - batch.offsets[frame]).astype(np.int32))
-        n_edges.append(np.bincount(frame, minlength=batch.n_structures))
-    reference = count_elements(rows.atomic_numbers, rows.n_atoms, elements) @ energies
-    return PackedFrames(
-        atomic_numbers=rows.atomic_numbers.astype(np.int64),
-        positions=rows.positions,
-        forces=rows.forces,
-        energy=rows.energy - reference,
-        n_atoms=rows.n_atoms,
-        edges=np.concatenate(edges, axis=1),
-        n_edges=np.concatenate(n_edges),
-    )
+    return known

@@ -1,22 +1,31 @@
 """The loss of a batch and its gradient, computed operation by operation or as one compiled function."""
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from dataset_builders.errors import SetupError, UsageError
-from harness.checkpoints.format import Architecture
-from harness.checkpoints.networks import energies_and_forces
-from harness.train.data import LabelledGraph
+from harness.checkpoints.format import Architecture, Foundation
+from harness.checkpoints.graph import energies_and_forces
+from harness.train.frames import LabelledGraph
 
 if TYPE_CHECKING:
-    from graph_pes import GraphPESModel
     from torch import Tensor
+    from torch.nn import Module, Parameter
 
 LossAndGradient: TypeAlias = "Callable[[LabelledGraph], tuple[Tensor, Sequence[Tensor | None]]]"
-"""Loss (a scalar) and its gradient by each parameter of the network, `None` where it does not depend on it."""
+"""Loss (a scalar) and its gradient by each trained parameter, `None` where it does not depend on it."""
 
 COMPILABLE: Final[tuple[Architecture, ...]] = ("PaiNN", "SchNet")
 """Networks in plain PyTorch; NequIP and MACE hold TorchScript of e3nn, which the compiler does not take."""
+
+
+def trained_parameters(network: "Module") -> "list[Parameter]":
+    """The parameters that training changes; a few of MACE are constants."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def loss_of(energy: "Tensor", forces: "Tensor", batch: LabelledGraph, energy_weight: float) -> "Tensor":
@@ -39,11 +48,11 @@ def loss_of(energy: "Tensor", forces: "Tensor", batch: LabelledGraph, energy_wei
     return loss
 
 
-def loss_and_gradient(network: "GraphPESModel", energy_weight: float) -> LossAndGradient:
+def loss_and_gradient(network: "Module", energy_weight: float) -> LossAndGradient:
     """The function that training differentiates: second derivatives of the energy are taken in it."""
     import torch
 
-    parameters = list(network.parameters())
+    parameters = trained_parameters(network)
 
     def evaluate(batch: LabelledGraph) -> "tuple[Tensor, Sequence[Tensor | None]]":
         energy, forces = energies_and_forces(network, batch.graph, create_graph=True)
@@ -54,8 +63,19 @@ def loss_and_gradient(network: "GraphPESModel", energy_weight: float) -> LossAnd
     return evaluate
 
 
+def can_compile() -> bool:
+    """Whether this PyTorch can compile a function that takes derivatives, and finds what it needs on a CPU."""
+    import torch
+
+    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
+    has_headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
+    return has_compiler and has_headers and hasattr(torch._dynamo.config, "trace_autograd_ops")
+
+
 def compiled(
-    function: LossAndGradient, architecture: Architecture, backend: Literal["inductor", "aot_eager"] = "inductor"
+    function: LossAndGradient,
+    architecture: Architecture | Foundation,
+    backend: Literal["inductor", "aot_eager"] = "inductor",
 ) -> LossAndGradient:
     """Compiles the whole function, both derivatives included, into fused loops.
 

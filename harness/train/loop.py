@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dataset_builders.errors import ConvergenceError
-from harness.checkpoints.networks import build_network, energies_and_forces, network_tensors
-from harness.train.data import LabelledGraph, PackedFrames, TrainingData, batches
-from harness.train.gradient import LossAndGradient, compiled, loss_and_gradient
+from harness.checkpoints.graph import energies_and_forces
+from harness.checkpoints.networks import build_network, network_tensors
+from harness.train.data import TrainingData
+from harness.train.frames import LabelledGraph, PackedFrames, batches
+from harness.train.gradient import LossAndGradient, compiled, loss_and_gradient, trained_parameters
 from harness.train.settings import TrainSettings
 from harness.train.state import CurvePoint, SavedRun, read_state, write_state
 
 if TYPE_CHECKING:
     import torch
-    from graph_pes import GraphPESModel
+    from torch.nn import Module
 
 VALIDATION_BATCH: Final = 16
 """Frames of a validation batch; larger ones leave the cache of a CPU core."""
@@ -45,8 +47,8 @@ class Run:
     settings: TrainSettings
     data: TrainingData
     device: "torch.device"
-    network: "GraphPESModel"
-    averaged: "GraphPESModel"
+    network: "Module"
+    averaged: "Module"
     optimizer: "torch.optim.Adam"
     loss_and_gradient: LossAndGradient
     identity: dict[str, Any]
@@ -64,9 +66,33 @@ class Run:
         """The validation with the smallest force error."""
         return min(self.curve, key=lambda point: point.validation_force_mae)
 
+    @property
+    def has_stalled(self) -> bool:
+        """Whether as many validations in a row as the settings allow brought no smaller force error."""
+        patience = self.settings.patience
+        return patience > 0 and bool(self.curve) and len(self.curve) - 1 - self.curve.index(self.best) >= patience
 
-def start_run(settings: TrainSettings, data: TrainingData, directory: Path, device: "torch.device") -> Run:
+    @property
+    def is_done(self) -> bool:
+        """Whether its budget, epochs or steps are spent, or it ended early."""
+        return self.fraction >= 1.0 or self.has_stalled
+
+
+def start_run(
+    settings: TrainSettings,
+    data: TrainingData,
+    directory: Path,
+    device: "torch.device",
+    start: "Mapping[str, torch.Tensor] | None" = None,
+) -> Run:
     """Builds the network, or goes on from the state that an interrupted run left in the folder.
+
+    Args:
+        settings: Hyper-parameters.
+        data: Frames.
+        directory: Folder of the run.
+        device: Where it computes.
+        start: Tensors that the network begins with; random ones by default.
 
     Raises:
         DataError: If that state is corrupt.
@@ -77,10 +103,14 @@ def start_run(settings: TrainSettings, data: TrainingData, directory: Path, devi
     torch.manual_seed(settings.seed)
     networks = [build_network(settings.architecture, settings.arguments, data.elements).to(device) for _ in range(2)]
     network, averaged = networks
+    if start is not None:
+        network.load_state_dict(start, strict=False)
     averaged.load_state_dict(network.state_dict())
     averaged.eval().requires_grad_(False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    identity = {**settings.as_dict(), "task": data.task, "data": data.content_hash}
+    optimizer = torch.optim.Adam(trained_parameters(network), lr=settings.learning_rate, fused=True)
+    # The reference energies depend on whatever else shapes the labels: a baseline, a model to start from.
+    labels = {symbol: round(energy, 6) for symbol, energy in data.reference_energies.items()}
+    identity = {**settings.as_dict(), "task": data.task, "data": data.content_hash, "reference_energies": labels}
     del identity["compile"]  # it changes speed and rounding, so a run may go on with or without it
     function = loss_and_gradient(network, settings.energy_weight)
     if settings.compile:
@@ -93,7 +123,7 @@ def start_run(settings: TrainSettings, data: TrainingData, directory: Path, devi
 
 
 def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validation: Callable[[Run], None]) -> None:
-    """Trains until the budget or the epochs are spent.
+    """Trains until the budget, the epochs or the steps are spent, or validations bring nothing any more.
 
     Args:
         run: A run of `start_run`; changed in place.
@@ -104,11 +134,10 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
     Raises:
         ConvergenceError: If the loss or its gradient is no longer finite.
     """
-    run.loss_and_gradient(next(_stream(run)))  # compiles, where asked to, before the clock starts
     began = time.monotonic() - (run.curve[-1].seconds if run.curve else 0.0)
     losses: list[float] = []
     for batch in _stream(run):
-        if run.fraction >= 1.0:
+        if run.is_done:
             break
         rate = learning_rate_at(run.fraction, run.settings)
         losses.append(_step(run, batch, rate))
@@ -117,9 +146,7 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
         on_step(run)
         validations = run.settings.validations
         if int(run.fraction * validations) > int(before * validations):
-            force_mae, energy_mae = validate(
-                run.averaged, run.data.validation, run.settings.arguments.cutoff, run.device
-            )
+            force_mae, energy_mae = validate(run.averaged, run.data.validation, run.settings.cutoff, run.device)
             seconds = time.monotonic() - began
             run.curve.append(CurvePoint(run.step, seconds, rate, float(np.mean(losses)), force_mae, energy_mae))
             losses.clear()
@@ -139,9 +166,7 @@ def learning_rate_at(fraction: float, settings: TrainSettings) -> float:
     return settings.learning_rate * rise * (settings.final_fraction + (1.0 - settings.final_fraction) * fall)
 
 
-def validate(
-    network: "GraphPESModel", frames: PackedFrames, cutoff: float, device: "torch.device"
-) -> tuple[float, float]:
+def validate(network: "Module", frames: PackedFrames, cutoff: float, device: "torch.device") -> tuple[float, float]:
     """Mean absolute error of force components (eV/Å) and of the energy per atom (eV)."""
     force_error, energy_error = 0.0, 0.0
     for batch in batches(frames, np.arange(frames.n_frames), VALIDATION_BATCH, cutoff, device):
@@ -159,17 +184,18 @@ def _stream(run: Run) -> Iterator[LabelledGraph]:
         # Each epoch has a generator of its own, so that a resumed run sees the order it would have seen.
         order = np.random.default_rng([settings.seed, epoch]).permutation(frames.n_frames)
         rest = order[position * settings.batch_size : run.steps_per_epoch * settings.batch_size]
-        yield from batches(frames, rest, settings.batch_size, settings.arguments.cutoff, run.device)
+        yield from batches(frames, rest, settings.batch_size, settings.cutoff, run.device)
         epoch, position = epoch + 1, 0
 
 
 def _step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
     import torch
 
+    parameters = trained_parameters(run.network)
     loss, gradient = run.loss_and_gradient(batch)
-    for parameter, part in zip(run.network.parameters(), gradient, strict=True):
+    for parameter, part in zip(parameters, gradient, strict=True):
         parameter.grad = part
-    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), run.settings.max_gradient_norm)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, run.settings.max_gradient_norm)
     if not math.isfinite(float(loss) + float(norm)):
         raise ConvergenceError(
             f"training diverged at step {run.step}: loss {float(loss)}, length of its gradient {float(norm)}; "
@@ -187,17 +213,19 @@ def _step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
 
 def _fraction(run: Run, seconds: float) -> float:
     settings = run.settings
-    if settings.epochs is not None:
-        return min(1.0, run.step / (settings.epochs * run.steps_per_epoch))
-    assert settings.budget_minutes is not None
-    return min(1.0, seconds / (60.0 * settings.budget_minutes))
+    if settings.budget_minutes is not None:
+        return min(1.0, seconds / (60.0 * settings.budget_minutes))
+    n_steps = settings.steps if settings.epochs is None else settings.epochs * run.steps_per_epoch
+    assert n_steps is not None
+    return min(1.0, run.step / n_steps)
 
 
 def _saved(run: Run) -> SavedRun:
     tensors = {f"network/{name}": tensor for name, tensor in network_tensors(run.network).items()}
     tensors |= {f"averaged/{name}": tensor for name, tensor in network_tensors(run.averaged).items()}
     for name, parameter in run.network.named_parameters():
-        for key, tensor in run.optimizer.state[parameter].items():
+        # A parameter that no energy depends on, such as of an element that does not occur, has no moments.
+        for key, tensor in run.optimizer.state.get(parameter, {}).items():
             tensors[f"adam/{key}/{name}"] = tensor
     return SavedRun(run.identity, tuple(run.curve), run.fraction, tensors)
 
@@ -207,9 +235,10 @@ def _restore(run: Run, saved: SavedRun) -> None:
         for name, tensor in network_tensors(network).items():
             tensor.copy_(saved.tensors[prefix + name])
     for name, parameter in run.network.named_parameters():
-        run.optimizer.state[parameter] = {
-            key: saved.tensors[f"adam/{key}/{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")
-        }
+        if f"adam/step/{name}" in saved.tensors:
+            run.optimizer.state[parameter] = {
+                key: saved.tensors[f"adam/{key}/{name}"].to(run.device) for key in ("step", "exp_avg", "exp_avg_sq")
+            }
     run.curve = list(saved.curve)
     run.step = saved.curve[-1].step
     run.fraction = saved.fraction

@@ -1,10 +1,11 @@
 """What a training run is told: the network, the optimiser and when to stop."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from dataset_builders.errors import UsageError
-from harness.checkpoints.format import Architecture, NetworkArguments
+from harness.checkpoints.format import Architecture, Foundation, NetworkArguments
 
 DEFAULT_SHAPE: Final = NetworkArguments(channels=64, radial_features=20, layers=3, cutoff=5.0)
 
@@ -13,15 +14,16 @@ DEFAULT_SHAPE: Final = NetworkArguments(channels=64, radial_features=20, layers=
 class TrainSettings:
     """Hyper-parameters of a run.
 
-    Exactly one of `budget_minutes` and `epochs` is set; the learning-rate schedule spans it.
+    Exactly one of `budget_minutes`, `epochs` and `steps` is set; the learning-rate schedule spans it.
 
     Attributes:
-        architecture: Network of graph-pes.
+        architecture: Kind of network.
         arguments: Its shape.
         batch_size: Frames of a step.
         learning_rate: Peak of the schedule.
-        budget_minutes: Wall-clock time of the run, validations included, reading of the data not.
+        budget_minutes: Wall-clock time of the run: compiling and validations included, reading of the data not.
         epochs: Passes over the training frames.
+        steps: Steps of the optimiser.
         seed: Of the weights and of the order of the frames.
         warmup_fraction: Share of the run in which the learning rate rises linearly to its peak; from
             there it falls along a half cosine to `final_fraction` of the peak.
@@ -31,47 +33,66 @@ class TrainSettings:
         ema_decay: Decay a step of the running mean of the weights, which is validated and saved.
         max_gradient_norm: Longer gradients are shortened to this.
         validations: How many times the run is validated, evenly over its course.
-        compile: Whether the step is compiled, which pays for runs of more than some ten minutes.
+        patience: Validations in a row without a smaller force error after which the run ends early; 0 for never.
+        compile: Whether the step is compiled.
     """
 
-    architecture: Architecture = "PaiNN"
-    arguments: NetworkArguments = DEFAULT_SHAPE
+    architecture: Architecture | Foundation = "PaiNN"
+    arguments: NetworkArguments | Mapping[str, Any] = DEFAULT_SHAPE
     batch_size: int = 4
     learning_rate: float = 1e-3
     budget_minutes: float | None = None
     epochs: int | None = None
+    steps: int | None = None
     seed: int = 0
     warmup_fraction: float = 0.02
     final_fraction: float = 1e-3
     energy_weight: float = 1.0
     ema_decay: float = 0.999
     max_gradient_norm: float = 1.0
-    validations: int = 30
+    validations: int = 20
+    patience: int = 8
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if (self.budget_minutes is None) == (self.epochs is None):
+        lengths = (self.budget_minutes, self.epochs, self.steps)
+        if sum(length is not None for length in lengths) != 1:
             raise UsageError(
-                f"budget {self.budget_minutes} minutes and {self.epochs} epochs; "
+                f"budget {self.budget_minutes} minutes, {self.epochs} epochs and {self.steps} steps; "
                 "give exactly one of --budget and --epochs"
             )
-        arguments = self.arguments
-        for option, value in (
-            ("--channels", arguments.channels),
-            ("--radial-features", arguments.radial_features),
-            ("--layers", arguments.layers),
-            ("--cutoff", arguments.cutoff),
-            ("--batch-size", self.batch_size),
-            ("--learning-rate", self.learning_rate),
-            ("--budget", 1.0 if self.budget_minutes is None else self.budget_minutes),
-            ("--epochs", 1 if self.epochs is None else self.epochs),
-            ("--validations", self.validations),
-        ):
+        for option, value in self._positive():
             if not value > 0:
                 raise UsageError(f"{option} {value}; expected a number above 0")
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}; expected 0 or more")
+        for option, number in (("--seed", self.seed), ("--patience", self.patience)):
+            if number < 0:
+                raise UsageError(f"{option} {number}; expected 0 or more")
+
+    @property
+    def cutoff(self) -> float:
+        """Distance within which the network looks for neighbours, Å."""
+        arguments = self.arguments
+        return float(arguments.cutoff if isinstance(arguments, NetworkArguments) else arguments["cutoff"])
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, for files."""
         return asdict(self)
+
+    def _positive(self) -> list[tuple[str, float]]:
+        options: list[tuple[str, float]] = [
+            ("--batch-size", self.batch_size),
+            ("--learning-rate", self.learning_rate),
+            ("--validations", self.validations),
+        ]
+        for option, length in (("--budget", self.budget_minutes), ("--epochs", self.epochs), ("--steps", self.steps)):
+            if length is not None:
+                options.append((option, length))
+        if isinstance(self.arguments, NetworkArguments):
+            shape = self.arguments
+            options += [
+                ("--channels", shape.channels),
+                ("--radial-features", shape.radial_features),
+                ("--layers", shape.layers),
+                ("--cutoff", shape.cutoff),
+            ]
+        return options

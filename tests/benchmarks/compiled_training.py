@@ -13,7 +13,8 @@ import torch
 
 from harness.checkpoints.networks import build_network
 from harness.dataset import open_dataset
-from harness.train.data import LabelledGraph, batches, read_training_data
+from harness.train.data import read_training_data
+from harness.train.frames import LabelledGraph, batches
 from harness.train.gradient import compiled, loss_and_gradient
 from harness.train.settings import TrainSettings
 

@@ -43,7 +43,7 @@ def forward(family: str, potential: Any, graph: Any) -> None:
     if family == "mace":
         potential._model(dict(graph), training=False, compute_force=True)
     else:
-        from harness.checkpoints.networks import energies_and_forces
+        from harness.checkpoints.graph import energies_and_forces
 
         energies_and_forces(potential.network, graph)
 

@@ -60,11 +60,14 @@ def test_hashes_are_those_of_sha256sum(checkpoint: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "other"}, "format is 'other'; expected 'mlip-ood-checkpoint'"),
-        ({"format_version": 2}, "format_version is 2; expected 1; a newer release"),
-        ({"format_version": True}, "format_version is True; expected 1"),
-        ({"family": "mace"}, "family is 'mace'; expected 'graph-pes'"),
-        ({"architecture": "os.system"}, "architecture is 'os.system'; expected one of PaiNN SchNet NequIP MACE"),
+        ({"format": "other"}, "format is 'other'; expected mlip-ood-checkpoint"),
+        ({"format_version": 3}, r"format_version is 3; expected one of \(1, 2\); a newer release"),
+        ({"format_version": True}, r"format_version is True; expected one of \(1, 2\)"),
+        ({"family": "mace"}, "family is 'mace'; expected one of graph-pes pyg"),
+        ({"family": "pyg"}, "family is 'pyg'; expected graph-pes"),
+        ({"baseline": "gfn2-xtb"}, "baseline is 'gfn2-xtb'; expected one of gfn1-xtb mmff94"),
+        ({"started_from": "ANI-2x"}, "started_from is 'ANI-2x'; expected a JSON object"),
+        ({"architecture": "os.system"}, "architecture is 'os.system'; expected one of PaiNN SchNet TensorNet"),
         ({"arguments": {"channels": 4}}, r"arguments is \['channels'\]; expected exactly channels"),
         (
             {"arguments": {"channels": 0, "radial_features": 3, "layers": 1, "cutoff": 5.0}},

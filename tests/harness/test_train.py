@@ -1,24 +1,16 @@
 """Training: it learns, it goes on bit for bit after an interruption, and it never sees a test split."""
 
-import builtins
 import dataclasses
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
 from dataset_builders.errors import ConvergenceError, DataError, UsageError
-from dataset_builders.geometries import embed
-from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
-from dataset_builders.schema import with_metadata
-from dataset_builders.words import Word, word
 from harness.checkpoints.format import NetworkArguments, read_config
 from harness.checkpoints.networks import build_network
 from harness.potentials.base import LoadOptions
@@ -26,84 +18,29 @@ from harness.potentials.graph_pes import load
 from harness.potentials.neighbours import packed_neighbours
 from harness.rows import read_split
 from harness.structures import StructureBatch
-from harness.train.command import main
 from harness.train.data import (
     TrainingData,
-    batches,
     fit_reference_energies,
     pin_training_files,
     read_training_data,
     read_training_split,
 )
+from harness.train.frames import batches
 from harness.train.gradient import compiled, loss_and_gradient, loss_of
 from harness.train.loop import learning_rate_at
 from harness.train.settings import TrainSettings
-from harness.train.state import STATE_FILE, SavedRun, write_state
-
-WORDS = (word("OH", 2, "H"), word("H", 2, "H"))
-CUTOFF = 4.0
-SHAPE = ("--channels", "8", "--radial-features", "8", "--layers", "1", "--cutoff", str(CUTOFF))
-
-
-def frames_of(molecule: Word, n_frames: int, trajectory: str) -> list[dict[str, Any]]:
-    random = np.random.default_rng(len(trajectory))
-    numbers = atomic_numbers_of(molecule.smiles)
-    field, rest = Mmff94(molecule.smiles), embed(molecule.smiles, 1)
-    rows = []
-    for frame in range(n_frames):
-        positions = (rest + 0.05 * random.normal(size=rest.shape)).astype(np.float32)
-        energy, forces = field.singlepoint(positions)
-        rows.append(
-            {
-                **dataclasses.asdict(molecule),
-                "molecule_id": molecule.molecule_id,
-                "smiles": molecule.smiles,
-                "subset": "",
-                "trajectory": trajectory,
-                "frame": frame,
-                "n_atoms": len(numbers),
-                "atomic_numbers": numbers.tolist(),
-                "positions": positions.ravel().tolist(),
-                "energy": energy - 100.0 * len(numbers),
-                "forces": forces.ravel().tolist(),
-            }
-        )
-    return rows
+from harness.train.state import STATE_FILE
+from tests.harness.training_set import CUTOFF, interrupting_after, train, write_training_set
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set labelled with MMFF94, whose test files hold no Parquet: whoever reads them fails."""
-    directory = tmp_path_factory.mktemp("dataset")
-    (directory / "task2").mkdir()
-    schema = with_metadata({"edition": "toy", "level_of_theory": {"method": "MMFF94"}})
-    for split, trajectory, n_frames in (("train", "primary", 8), ("validation", "secondary", 4)):
-        rows = [row for molecule in WORDS for row in frames_of(molecule, n_frames, trajectory)]
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), directory / f"task2/{split}-00000-of-00001.parquet")
-    for split in ("test_id", "test_ood"):
-        (directory / f"task2/{split}-00000-of-00001.parquet").write_bytes(b"not Parquet")
-    return directory
+    return write_training_set(tmp_path_factory.mktemp("dataset") / "toy")
 
 
 @pytest.fixture(scope="module")
 def data(dataset: Path) -> TrainingData:
     return read_training_data(dataset, "task2", CUTOFF)
-
-
-def train(dataset: Path, out: Path, *options: str) -> int:
-    return main(["--dataset", str(dataset), "--task", "task2", "--out", str(out), "--device", "cpu", *SHAPE, *options])
-
-
-def interrupting_after(n_saves: int) -> Callable[[Path, SavedRun], None]:
-    """Saves the state as training does, and interrupts it after so many times."""
-    countdown = iter(range(n_saves, 0, -1))
-
-    def save(directory: Path, run: SavedRun) -> None:
-        write_state(directory, run)
-        if next(countdown) == 1:
-            raise KeyboardInterrupt
-
-    return save
 
 
 def test_learns_a_toy_force_field(dataset: Path, tmp_path: Path) -> None:
@@ -175,25 +112,6 @@ def test_no_test_split_can_be_asked_for(dataset: Path, split: str) -> None:
     pinned = pin_training_files(dataset, "task2")
     with pytest.raises(UsageError, match="may read train and validation only"):
         read_training_split(pinned, "task2", split)
-
-
-def test_training_opens_no_test_file(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[str] = []
-
-    def guarded(function: Any) -> Any:
-        def call(source: Any, *arguments: Any, **options: Any) -> Any:
-            opened.append(str(source))
-            assert "test_" not in Path(str(source)).name
-            return function(source, *arguments, **options)
-
-        return call
-
-    monkeypatch.setattr(builtins, "open", guarded(builtins.open))
-    monkeypatch.setattr(Path, "open", guarded(Path.open))
-    monkeypatch.setattr(pq, "ParquetFile", guarded(pq.ParquetFile))
-    monkeypatch.setattr(pq, "read_schema", guarded(pq.read_schema))
-    train(dataset, tmp_path / "model", "--epochs", "1", "--validations", "1")
-    assert any("train-00000" in name for name in opened)
 
 
 def test_batches_hold_what_packing_the_frames_gives(dataset: Path, data: TrainingData) -> None:
@@ -279,7 +197,7 @@ def test_divergence_is_reported(dataset: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         (("--batch-size", "0"), "--batch-size 0; expected a number above 0"),
-        (("--budget", "-1"), r"--budget -1\.0; expected a number above 0"),
+        (("--budget", "-1"), r"--budget -1; expected a time above 0"),
         (("--learning-rate", "nan"), "--learning-rate nan; expected a number above 0"),
         (("--seed", "-1"), "--seed -1; expected 0 or more"),
         (("--threads", "0"), "--threads 0; expected 1 or more"),

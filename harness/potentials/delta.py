@@ -1,0 +1,65 @@
+"""A network on top of a physics method: it was trained on what the method lacks, and the method is added back."""
+
+from dataclasses import replace
+
+from harness.checkpoints.format import BaselineName
+from harness.potentials import mmff94, xtb
+from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.structures import Prediction, StructureBatch
+
+
+class DeltaPotential:
+    """The sum of a physics method and a network.
+
+    Args:
+        baseline: The method; it computes on the CPU, in float64.
+        correction: The network.
+    """
+
+    def __init__(self, baseline: Potential, correction: Potential) -> None:
+        self._baseline = baseline
+        self._correction = correction
+        packages = (*correction.traits.packages, *baseline.traits.packages)
+        self._traits = replace(correction.traits, packages=packages)
+
+    @property
+    def traits(self) -> PotentialTraits:
+        """Those of the network, with the packages of both."""
+        return self._traits
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        """Energies (eV) and forces (eV/Å); what either of the two cannot compute is a failure.
+
+        Raises:
+            ModelError: If the network has no parameters for an element.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        correction = self._correction.compute(batch)
+        baseline = self._baseline.compute(batch)
+        return Prediction(
+            energy=baseline.energy + correction.energy,
+            forces=baseline.forces + correction.forces,
+            failures={**correction.failures, **baseline.failures},
+        )
+
+
+def load_baseline(name: BaselineName, threads: int) -> Potential:
+    """The physics method of a name.
+
+    Args:
+        name: Which one.
+        threads: How many structures it computes at a time, where it can.
+    """
+    options = LoadOptions(threads=threads)
+    return mmff94.load(name, options) if name == "mmff94" else xtb.load(name, options)
+
+
+def on_top_of(name: BaselineName, correction: Potential, options: LoadOptions) -> Potential:
+    """A network that was trained on the difference between the labels and a physics method.
+
+    Args:
+        name: The method.
+        correction: The network.
+        options: Of which `threads` counts; the network has its device and precision already.
+    """
+    return DeltaPotential(load_baseline(name, options.threads), correction)

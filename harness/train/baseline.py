@@ -1,0 +1,101 @@
+"""Labels less a physics method, for a network that is trained on top of it."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from dataset_builders.errors import DataError
+from dataset_builders.structures import FloatArray
+from dataset_builders.whole_file import whole_file
+from harness.checkpoints.format import BaselineName
+from harness.potentials.base import Potential
+from harness.potentials.delta import load_baseline
+from harness.rows import SplitRows
+from harness.structures import Prediction
+from harness.train.data import Relabel
+from harness.train.frames import structures_of
+
+_FRAMES_PER_BATCH: Final = 64
+_RECORD: Final = "record"
+
+
+def less_baseline(
+    name: BaselineName, directory: Path, threads: int, on_frames: Callable[[int], None] = lambda _n: None
+) -> Relabel:
+    """The function that takes the energies and forces of a physics method away from labels.
+
+    What the method says is kept in the folder of the run, so that one that goes on does not compute it again.
+
+    Args:
+        name: The method.
+        directory: Folder of the run.
+        threads: How many frames are computed at a time.
+        on_frames: Called with the number of frames that were computed.
+    """
+
+    def relabel(split: str, rows: SplitRows) -> SplitRows:
+        path = directory / baseline_file(name, split)
+        potential = load_baseline(name, threads)
+        record = {"frames": _fingerprint(rows), **{each: version(each) for each in potential.traits.packages}}
+        found = _read(path, record)
+        if found is None:
+            found = _computed(potential, rows, split, on_frames)
+            _write(path, record, found)
+        energy, forces = found
+        return replace(rows, energy=rows.energy - energy, forces=(rows.forces - forces).astype(np.float32))
+
+    return relabel
+
+
+def baseline_file(name: BaselineName, split: str) -> str:
+    """Name of the file that keeps what a method says of a split while a run goes on."""
+    return f"baseline_{name}_{split}.npz"
+
+
+def _computed(
+    potential: Potential, rows: SplitRows, split: str, on_frames: Callable[[int], None]
+) -> tuple[FloatArray, FloatArray]:
+    parts: list[Prediction] = []
+    for start in range(0, len(rows), _FRAMES_PER_BATCH):
+        stop = min(start + _FRAMES_PER_BATCH, len(rows))
+        part = potential.compute(structures_of(rows, start, stop))
+        for index, cause in part.failures.items():
+            row = start + index
+            raise DataError(
+                f"{potential.traits.model_id} cannot compute {rows.molecule_id[row]}, {rows.trajectory[row]} frame "
+                f"{rows.frame[row]} of {split}: {cause}; train without --delta, or on another baseline"
+            )
+        parts.append(part)
+        on_frames(stop - start)
+    return np.concatenate([part.energy for part in parts]), np.concatenate([part.forces for part in parts])
+
+
+def _fingerprint(rows: SplitRows) -> str:
+    """sha256 of all that a method sees of the frames."""
+    digest = hashlib.sha256("\n".join(rows.smiles).encode())
+    for array in (rows.n_atoms, rows.atomic_numbers, rows.positions):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path, record: Mapping[str, Any]) -> tuple[FloatArray, FloatArray] | None:
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if json.loads(str(arrays[_RECORD])) != record:
+                return None
+            return arrays["energy"], arrays["forces"]
+    except (OSError, ValueError, KeyError, EOFError) as cause:
+        raise DataError(f"{path} cannot be read ({cause}); delete it, and it is computed again") from cause
+
+
+def _write(path: Path, record: Mapping[str, Any], labels: tuple[FloatArray, FloatArray]) -> None:
+    with whole_file(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, energy=labels[0], forces=labels[1], record=np.array(json.dumps(record)))

@@ -1,0 +1,247 @@
+"""The options of `python -m harness train`, and the settings they amount to."""
+
+import argparse
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dataset_builders.errors import UsageError
+from dataset_builders.tasks import TASKS
+from harness.checkpoints.format import (
+    ARCHITECTURES,
+    BASELINES,
+    Architecture,
+    BaselineName,
+    Foundation,
+    NetworkArguments,
+)
+from harness.identity import model_slug
+from harness.potentials.registry import readers
+from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
+from harness.train.gradient import COMPILABLE, can_compile
+from harness.train.recipes import (
+    FINE_TUNING,
+    FINE_TUNING_SHARE,
+    LOCAL,
+    LOCAL_FIELD,
+    RECIPES,
+    Recipe,
+    limited_to,
+    parse_architecture,
+)
+from harness.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.train.start import Start
+
+DEFAULT_ARCHITECTURE: Final = "painn"
+DEFAULT_FOLDER: Final = Path("checkpoints")
+PAYS_FROM_MINUTES: Final = 5.0
+"""Budget from which a compiled step makes up for the one to two minutes that compiling takes."""
+
+_RECIPE: Final = "(default: that of the architecture)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    defaults = TrainSettings(epochs=1)
+    parser = argparse.ArgumentParser(
+        prog="python -m harness train",
+        description="Train a model on the `train` split of one task, choosing by `validation`; no other file of the "
+        "data set is opened. The same command goes on from where an interrupted run stopped.",
+    )
+    add = parser.add_argument
+    add("--task", required=True, help=f"one of {', '.join(TASKS)}")
+    add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
+    names = ", ".join(name.lower() for name in ARCHITECTURES)
+    add(
+        "--arch",
+        help=f"network: {names}; with {LOCAL} at its end, one of a receptive field of {LOCAL_FIELD:g} Å "
+        f"(default: {DEFAULT_ARCHITECTURE}, or that of --init)",
+    )
+    add("--out", type=Path, metavar="DIR", help="folder to write (default: checkpoints/<arch>-<task>-seed<seed>)")
+    add("--seed", type=int, default=defaults.seed, help="of the weights and of the order of the frames (default: 0)")
+    _add_length(parser)
+    _add_strategy(parser)
+    _add_hyper_parameters(parser, defaults)
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--threads", type=int, default=1, help="CPU threads; small batches gain nothing from a second one (default: 1)")
+    return parser
+
+
+def _add_length(parser: argparse.ArgumentParser) -> None:
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="wall-clock time such as 90s, 5min or 1h, a number of minutes, or `full`: until the validation error no "
+        f"longer falls, at most 100,000 steps (default: {DEFAULT_BUDGET})",
+    )
+    length.add_argument("--epochs", type=int, help="passes over the training frames; such a run repeats bit for bit")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=TrainSettings(epochs=1).patience,
+        help="validations in a row without a smaller force error that end a run early, 0 for never (default: 8)",
+    )
+
+
+def _add_strategy(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("strategies")
+    group.add_argument(
+        "--init",
+        metavar="MODEL",
+        help="model to start from, as --model of the evaluation takes it: an ANI state dict, a MACE .model file, or a "
+        "checkpoint of this command",
+    )
+    group.add_argument("--family", metavar="NAME", help=f"family of --init: {' '.join(readers())}")
+    group.add_argument("--head", metavar="NAME", help="readout head of --init, where it has several")
+    group.add_argument(
+        "--trust-checkpoint",
+        action="store_true",
+        help="load a pickle that --init names, in this process; loading it runs what it holds",
+    )
+    group.add_argument("--delta", choices=BASELINES, help="physics method that the network stands on")
+    group.add_argument(
+        "--receptive-field",
+        type=float,
+        metavar="ANGSTROM",
+        help="longest distance over which the energy of an atom may depend on another; limits layers and cutoff",
+    )
+
+
+def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettings) -> None:
+    add = parser.add_argument_group("hyper-parameters").add_argument
+    add("--channels", type=int, help=f"features of an atom {_RECIPE}")
+    add("--radial-features", type=int, help=f"functions a distance is expanded in {_RECIPE}")
+    add("--layers", type=int, help=f"rounds of message passing {_RECIPE}")
+    add("--cutoff", type=float, help=f"distance of neighbours, Å {_RECIPE}")
+    add("--batch-size", type=int, help=f"frames of a step {_RECIPE}")
+    add("--learning-rate", type=float, help=f"peak of the schedule {_RECIPE}")
+    weight, decay = defaults.energy_weight, defaults.ema_decay
+    add(
+        "--energy-weight",
+        type=float,
+        default=weight,
+        help="of an energy error of 1 eV per atom beside a force error of 1 eV/Å (default: 1)",
+    )
+    add("--ema-decay", type=float, default=decay, help=f"of the running mean of the weights (default: {decay})")
+    add("--validations", type=int, default=defaults.validations, help="validations in the whole run (default: 20)")
+    add(
+        "--compile",
+        nargs="?",
+        choices=("auto", "always", "never"),
+        default="auto",
+        const="always",
+        help="compile the step: one to two minutes at first, then five times as fast; auto does so on a CPU with a C++ "
+        f"compiler, for {' and '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on (default: auto)",
+    )
+
+
+def settings_of(options: argparse.Namespace, start: "Start | None", device: "torch.device") -> TrainSettings:
+    """The settings of a run.
+
+    Args:
+        options: What the user asked for.
+        start: The model that the training starts from.
+        device: Where it computes.
+
+    Raises:
+        UsageError: If options contradict each other or are out of range.
+    """
+    if options.threads < 1:
+        raise UsageError(f"--threads {options.threads}; expected 1 or more")
+    budget = Budget() if options.epochs is not None else parse_budget(options.budget or DEFAULT_BUDGET)
+    architecture, recipe = _new_network(options) if start is None else _network_of(start, options)
+    return TrainSettings(
+        architecture=architecture,
+        arguments=recipe.arguments,
+        batch_size=recipe.batch_size if options.batch_size is None else options.batch_size,
+        learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
+        budget_minutes=budget.minutes,
+        epochs=options.epochs,
+        steps=budget.steps,
+        seed=options.seed,
+        energy_weight=options.energy_weight,
+        ema_decay=options.ema_decay,
+        validations=options.validations,
+        patience=options.patience,
+        compile=_compiles(options, budget, architecture, device),
+    )
+
+
+def baseline_of(options: argparse.Namespace, start: "Start | None") -> BaselineName | None:
+    """The physics method that the network stands on.
+
+    Raises:
+        UsageError: If it is not the one that the model to start from stands on.
+    """
+    wanted: BaselineName | None = options.delta
+    if start is not None and start.baseline != wanted:
+        needed = f"use --delta {start.baseline}" if start.baseline else "leave --delta out"
+        raise UsageError(
+            f"--delta {wanted} with --init {options.init}, which stands on {start.baseline or 'no baseline'}; {needed}"
+        )
+    return wanted
+
+
+def folder_of(options: argparse.Namespace) -> Path:
+    """The folder to write."""
+    if options.out is not None:
+        return Path(options.out)
+    name = options.arch.lower() if options.arch else ("" if options.init else DEFAULT_ARCHITECTURE)
+    parts = [name] if name else []
+    if options.delta:
+        parts.append(f"on-{options.delta}")
+    if options.init:
+        parts.append(f"from-{model_slug(options.init)}")
+    return DEFAULT_FOLDER / f"{'-'.join(parts)}-{options.task}-seed{options.seed}"
+
+
+def _new_network(options: argparse.Namespace) -> tuple[Architecture, Recipe]:
+    name = parse_architecture(options.arch or DEFAULT_ARCHITECTURE)
+    match name.architecture:
+        case "ANI" | "MACE-torch":
+            raise UsageError(f"--arch {options.arch} is a foundation model; name the one to start from with --init")
+        case architecture:
+            recipe = RECIPES[architecture]
+    assert isinstance(recipe.arguments, NetworkArguments)
+    given = {name: value for name, value in _shape_options(options).items() if value is not None}
+    shape = replace(recipe.arguments, **given)
+    field = LOCAL_FIELD if name.is_local and options.receptive_field is None else options.receptive_field
+    if field is not None:
+        shape = limited_to(architecture, shape, field)
+    return architecture, replace(recipe, arguments=shape)
+
+
+def _network_of(start: "Start", options: argparse.Namespace) -> tuple[Architecture | Foundation, Recipe]:
+    named = parse_architecture(options.arch) if options.arch else None
+    if named is not None and (named.is_local or named.architecture != start.architecture):
+        raise UsageError(
+            f"--arch {options.arch} with --init {options.init}, which is {start.architecture}; leave --arch out"
+        )
+    for name, value in {**_shape_options(options), "receptive_field": options.receptive_field}.items():
+        if value is not None:
+            raise UsageError(f"--{name.replace('_', '-')} changes the network, which --init gives; leave it out")
+    match start.architecture:
+        case "ANI" | "MACE-torch" as foundation:
+            recipe = FINE_TUNING[foundation]
+        case architecture:
+            own = RECIPES[architecture]
+            recipe = replace(own, learning_rate=FINE_TUNING_SHARE * own.learning_rate)
+    return start.architecture, replace(recipe, arguments=start.arguments)
+
+
+def _shape_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {each.name: getattr(options, each.name) for each in fields(NetworkArguments)}
+
+
+def _compiles(
+    options: argparse.Namespace, budget: Budget, architecture: Architecture | Foundation, device: "torch.device"
+) -> bool:
+    if options.compile != "auto":
+        return bool(options.compile == "always")
+    is_long = budget.steps is not None or (budget.minutes is not None and budget.minutes >= PAYS_FROM_MINUTES)
+    return is_long and device.type == "cpu" and architecture in COMPILABLE and can_compile()

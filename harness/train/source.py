@@ -1,0 +1,59 @@
+"""Where the training frames of a task lie: a folder, or the Hub, of which only their files are fetched."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.errors import DataError
+from dataset_builders.tasks import TaskName
+from harness.dataset import MINI
+
+TrainingSplit = Literal["train", "validation"]
+TRAINING_SPLITS: Final[tuple[TrainingSplit, ...]] = get_args(TrainingSplit)
+
+_HUB_ID: Final = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>\S+))?", flags=re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSource:
+    """A folder with the training files of a task.
+
+    Attributes:
+        id: What the user asked for: `mini`, a folder, or a Hub id without its revision.
+        directory: The folder.
+        revision: Commit on the Hub; `None` for a local folder.
+    """
+
+    id: str
+    directory: Path
+    revision: str | None = None
+
+
+def find_training_files(text: str, task: TaskName) -> TrainingSource:
+    """Finds the data set that a user asked for; of one on the Hub, fetches `train` and `validation` of the task alone.
+
+    Args:
+        text: `mini`, a folder, or a Hub id `org/name[@revision]`, as the evaluation takes it.
+        task: Configuration.
+
+    Raises:
+        DataError: If there is no such folder or repo.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    if text == MINI:
+        return TrainingSource(MINI, MINI_DIRECTORY)
+    if Path(text).is_dir():
+        return TrainingSource(text, Path(text))
+    hub_id = _HUB_ID.fullmatch(text)
+    if hub_id is None or Path(text).exists():
+        raise DataError(
+            f"there is no data-set folder {text!r}; expected `{MINI}`, an existing folder, or a Hub id "
+            "org/name[@revision]"
+        )
+    from harness.hub import fetch_snapshot
+
+    patterns = [f"{task}/{split}-*.parquet" for split in TRAINING_SPLITS]
+    directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
+    return TrainingSource(hub_id["repo"], directory, commit)

@@ -1,0 +1,217 @@
+"""The model that a training starts from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from dataset_builders.errors import UsageError
+from dataset_builders.tasks import TaskName, find_task
+from dataset_builders.units import HARTREE
+from harness.checkpoints.format import (
+    Architecture,
+    BaselineName,
+    CheckpointConfig,
+    Foundation,
+    NetworkArguments,
+    file_hashes,
+    read_config,
+    read_tensors,
+    symbol_of,
+)
+from harness.checkpoints.graph import energies_and_forces
+from harness.checkpoints.networks import build_network, network_tensors
+from harness.models import resolve_model
+from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.potentials.registry import ModelSource
+from harness.train.data import TrainingData, shifted
+from harness.train.frames import batches
+from harness.train.loop import validate
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+_FRAMES_PER_BATCH: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model, taken apart for training.
+
+    Attributes:
+        architecture: Kind of its network.
+        arguments: Shape of its network.
+        reference_energies: What it adds for each atom, eV, by symbol.
+        tensors: Weights of its network, by name.
+        baseline: Physics method that it stands on.
+        record: What the new checkpoint says of it.
+    """
+
+    architecture: Architecture | Foundation
+    arguments: NetworkArguments | Mapping[str, Any]
+    reference_energies: Mapping[str, float]
+    tensors: "Mapping[str, Tensor]"
+    baseline: BaselineName | None
+    record: Mapping[str, Any]
+
+
+def load_start(model: str, family: str | None, options: LoadOptions, task: TaskName) -> Start:
+    """Loads a model to train it further.
+
+    Args:
+        model: As the evaluation takes it: a known name, a checkpoint here, or one on the Hub.
+        family: Family of the checkpoint, where its files do not tell it.
+        options: Of which trust and readout head count; a trusted pickle is loaded in this process.
+        task: What it will be trained on.
+
+    Raises:
+        UsageError: If the model is unknown, cannot be trained further, or saw molecules that the task is to test on.
+        ModelError: If it cannot be loaded.
+        SetupError: If the Hub cannot be reached, or a package is not installed.
+    """
+    source = resolve_model(model, family)
+    match source.family.name:
+        case "torchani":
+            return _from_torchani(source, options)
+        case "mace":
+            return _from_mace(source, options)
+        case name if source.path is not None and source.family.in_config:
+            return _from_own_checkpoint(source, task)
+        case name:
+            raise UsageError(
+                f"--init {model} is of the family {name}, which cannot be trained further here; expected a state dict "
+                "of TorchANI, a .model file of MACE, or a checkpoint of `harness train`"
+            )
+
+
+def require_unseen(config: CheckpointConfig, model: str, task: TaskName) -> None:
+    """Checks that a checkpoint of ours never saw a molecule that the task keeps for OOD testing.
+
+    Raises:
+        UsageError: If it did.
+    """
+    unseen = find_task(task).ood_words()
+    for name in _tasks_seen(config):
+        known = len(set(unseen) & set(find_task(name).train_words()))
+        if known:
+            raise UsageError(
+                f"--init {model} was trained on {name}, which holds {known} of the {len(unseen)} OOD molecules of "
+                f"{task}; a model that saw them cannot be tested on them. Start from another model"
+            )
+
+
+def on_labels(
+    start: Start, data: TrainingData, cutoff: float, device: "torch.device"
+) -> tuple[TrainingData, tuple[float, float]]:
+    """Moves the reference energies of a model to the level of theory of the labels, and measures it as it is then.
+
+    Returns:
+        The data with the new reference energies, and the validation error of the model: force MAE, eV/Å, and MAE of the
+        energy per atom, eV.
+    """
+    network = build_network(start.architecture, start.arguments, data.elements).to(device)
+    network.load_state_dict(start.tensors, strict=False)
+    network.eval().requires_grad_(False)
+    parts = []
+    for batch in batches(data.train, np.arange(data.train.n_frames), _FRAMES_PER_BATCH, cutoff, device):
+        energy, _ = energies_and_forces(network, batch.graph)
+        parts.append(energy.detach().cpu().numpy())
+    moved = shifted(data, np.concatenate(parts))
+    return moved, validate(network, moved.validation, cutoff, device)
+
+
+def _from_own_checkpoint(source: ModelSource, task: TaskName) -> Start:
+    assert source.path is not None
+    config = read_config(source.path)
+    require_unseen(config, source.model_id, task)
+    network = build_network(config.architecture, config.arguments, config.elements)
+    own = PotentialTraits(
+        model_id=source.model_id,
+        family=config.family,
+        elements=None,
+        files=file_hashes(source.path),
+        protocol=config.protocol,
+        level_of_theory=config.level_of_theory,
+    )
+    return Start(
+        architecture=config.architecture,
+        arguments=config.arguments,
+        reference_energies=dict(config.reference_energies),
+        tensors=read_tensors(source.path, network_tensors(network)),
+        baseline=config.baseline,
+        record=_record(source, own, _tasks_seen(config)),
+    )
+
+
+def _from_torchani(source: ModelSource, options: LoadOptions) -> Start:
+    from harness.checkpoints.ani import AniNetwork, ani_arguments
+    from harness.potentials.torchani import TorchAniPotential, load, network_and_self_energies
+
+    potential = cast(TorchAniPotential, load(_path_of(source), LoadOptions(device="cpu", head=options.head)))
+    ensemble, self_energies = network_and_self_energies(potential)
+    traits = potential.traits
+    arguments = ani_arguments(ensemble, next(iter(traits.files)))
+    return Start(
+        architecture="ANI",
+        arguments=arguments,
+        reference_energies={
+            symbol_of(number): float(HARTREE * self_energies[number]) for number in sorted(traits.elements or ())
+        },
+        tensors=_in_single_precision(network_tensors(AniNetwork(ensemble))),
+        baseline=None,
+        record=_record(source, traits),
+    )
+
+
+def _from_mace(source: ModelSource, options: LoadOptions) -> Start:
+    from harness.checkpoints.mace import MaceNetwork, mace_arguments
+    from harness.potentials.mace import MacePotential, load, model_and_head
+
+    # In double precision, so that energies of isolated atoms of 10^4 eV do not lose meV on their way.
+    potential = cast(MacePotential, load(_path_of(source), replace(options, device="cpu", dtype="float64")))
+    model, head = model_and_head(potential)
+    arguments = mace_arguments(model, head)
+    isolated = model.atomic_energies_fn.atomic_energies.reshape(-1, len(model.atomic_numbers))[head].tolist()
+    return Start(
+        architecture="MACE-torch",
+        arguments=arguments,
+        reference_energies={
+            symbol_of(int(number)): energy for number, energy in zip(model.atomic_numbers, isolated, strict=True)
+        },
+        tensors=_in_single_precision(network_tensors(MaceNetwork(model, head))),
+        baseline=None,
+        record=_record(source, potential.traits),
+    )
+
+
+def _path_of(source: ModelSource) -> Path:
+    if source.path is None:
+        raise UsageError(f"--init {source.model_id} has no checkpoint; give the path of one, or a Hub id")
+    return source.path
+
+
+def _tasks_seen(config: CheckpointConfig) -> tuple[str, ...]:
+    """The tasks that a checkpoint, or those that it came from, were trained on."""
+    earlier = config.started_from.get("trained_on", ()) if config.started_from else ()
+    return (*earlier, config.trained_on)
+
+
+def _record(source: ModelSource, traits: PotentialTraits, trained_on: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {
+        "id": source.model_id,
+        "revision": source.revision,
+        "family": traits.family,
+        "files": dict(traits.files),
+        "protocol": traits.protocol,
+        "level_of_theory": traits.level_of_theory,
+        "head": traits.head,
+        "trained_on": list(trained_on),
+    }
+
+
+def _in_single_precision(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Tensors as training computes with them, none of them sharing memory with another."""
+    return {name: (each.float() if each.is_floating_point() else each).clone() for name, each in tensors.items()}
