@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.dataset import PinnedDataset
     from harness.study.jobs import Request
 
-DEFAULT_BUDGET: Final = "5"
+DEFAULT_BUDGET: Final = "5min"
 DEFAULT_SEEDS: Final = (0, 1, 2)
 DEFAULT_OUT: Final = Path("docs") / "results"
 DEFAULT_WORK: Final = Path("study.work")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +14,7 @@ from harness.dataset import PinnedDataset
 from harness.study.record import RunRecord
 from harness.study.rows import Row
 from harness.study.source_code import code_hash
+from harness.train.budget import parse_budget
 
 TRAIN_CODE: Final = ("harness.train.*",)
 PREDICT_CODE: Final = ("harness.run", "harness.potentials.*")
@@ -26,8 +26,6 @@ MEASURE_CODE: Final = (
     "harness.study.measure",
 )
 _KEY_LENGTH: Final = 12
-_MINUTES: Final = re.compile(r"(?P<number>\d+(?:\.\d*)?)\s*(?P<unit>s|min|h)?")
-_UNITS: Final[Mapping[str | None, float]] = {None: 1.0, "s": 1.0 / 60.0, "min": 1.0, "h": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,8 @@ class Request:
             raise UsageError(f"budget {self.budget} and {self.epochs} epochs; give one of --budget and --epochs")
         if self.epochs is not None and self.epochs < 1:
             raise UsageError(f"--epochs {self.epochs}; expected 1 or more")
+        if self.budget is not None:
+            parse_budget(self.budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +214,12 @@ def records_by_place(records: Iterable[RunRecord]) -> dict[tuple[str, TaskName, 
 
 
 def minutes_of(budget: str) -> float | None:
-    """Minutes that a budget says, such as `5min`, `1h` or `7.5`; `None` where it is none of these, as `full`."""
-    found = _MINUTES.fullmatch(budget.strip())
-    return None if found is None else float(found["number"]) * _UNITS[found["unit"]]
+    """Minutes of a budget; `None` of one that is no time.
+
+    Raises:
+        UsageError: If it is none that `harness train` takes.
+    """
+    return parse_budget(budget).minutes
 
 
 def _length(request: Request, factor: float) -> tuple[str, str]:

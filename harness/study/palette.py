@@ -31,7 +31,7 @@ STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "nequip": (_GREEN, "^"),
         "mace": (_VERMILION, "D"),
         "ani2x": (_SKY, "<"),
-        "ani2x-fine-tuned": (_SKY, ">"),
+        "ani2x-tuned": (_SKY, ">"),
     }
 )
 """Colour and marker by name of the row."""

@@ -112,6 +112,7 @@ def report_text(
         _opening(records, has_findings),
         "## Forces",
         _HOW_TO_READ,
+        _other_levels(records),
         *_per_task(tasks, lines, records, main_table, with_command=True),
         _figure("Gap against ID error; bars are 95 % intervals, dashes the gap of the make-up", GAP_FIGURE, figures),
         *_subset_blocks(tasks, lines, records),
@@ -192,6 +193,19 @@ def _per_task(
             command = study_command([record for record in records if record.task == task])
             blocks += [_stands_out(of_task), f"```console\n{command}\n```"]
     return blocks
+
+
+def _other_levels(records: Sequence[RunRecord]) -> str:
+    """A caution about rows that describe another level of theory than the labels."""
+    labels = records[0].dataset.level_of_theory
+    levels = {record.row: record.model.level_of_theory for record in records}
+    others = [f"`{row}` ({level})" for row, level in levels.items() if level not in (None, labels)]
+    if not others:
+        return ""
+    return (
+        f"The labels are {labels}. What describes another level has the distance between the levels in each of its "
+        f"errors, ID and OOD alike, which brings its gap nearer to 1: {', '.join(others)}."
+    )
 
 
 def _stands_out(lines: Sequence[Line]) -> str:

@@ -1,7 +1,7 @@
 """The rows of the table: every model of the study, as a declaration."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
@@ -55,22 +55,29 @@ class Row:
         return self.model if self.kind in ("zero-shot", "fine-tuned") else None
 
 
-def _network(name: str, title: str, *options: str, group: GroupName = "main", budget_factor: float = 1.0) -> Row:
-    return Row(
-        name=name,
-        title=title,
-        kind="trained",
-        group=group,
-        train=options,
-        seeded=True,
-        budgeted=True,
-        budget_factor=budget_factor,
-        packages=("graph-pes", "torch"),
-    )
+_GRAPH_PES: Final = ("graph-pes", "torch")
+_PYG: Final = ("torch-geometric", "torch")
+_ANI: Final = ("torchani", "torch")
 
 
 def _control(name: str, title: str, *packages: str) -> Row:
     return Row(name=name, title=title, kind="control", model=name, packages=packages)
+
+
+def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        kind="trained",
+        train=tuple(options.split()),
+        seeded=True,
+        budgeted=True,
+        packages=packages,
+    )
+
+
+def _variant(name: str, title: str, options: str, budget_factor: float = 1.0) -> Row:
+    return replace(_network(name, title, options), group="ablation", budget_factor=budget_factor)
 
 
 _MAIN: Final = (
@@ -78,22 +85,48 @@ _MAIN: Final = (
     _control("gfn1-xtb", "GFN1-xTB", "tblite"),
     _control("mmff94", "MMFF94", "rdkit"),
     _control("zero", "no force and no energy"),
-    _network("schnet", "SchNet", "--arch", "SchNet"),
-    _network("painn", "PaiNN", "--arch", "PaiNN"),
-    _network("nequip", "NequIP", "--arch", "NequIP"),
-    _network("mace", "MACE", "--arch", "MACE"),
-    Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=("torchani", "torch")),
+    Row(
+        name="knn",
+        title="nearest atom environments of training",
+        kind="trained",
+        train=("--arch", "knn"),
+        packages=("torchani",),
+    ),
+    Row(
+        name="additive",
+        title="sum of bonds, angles and torsions",
+        kind="trained",
+        train=("--arch", "additive"),
+        packages=("rdkit",),
+    ),
+    _network("schnet", "SchNet", "--arch schnet"),
+    _network("painn", "PaiNN", "--arch painn"),
+    _network("dimenet++", "DimeNet++", "--arch dimenet++", _PYG),
+    _network("nequip", "NequIP", "--arch nequip"),
+    _network("mace", "MACE", "--arch mace"),
+    Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=_ANI),
+    Row(
+        name="ani2x-tuned",
+        title="ANI-2x, fine-tuned",
+        kind="fine-tuned",
+        model="ani2x",
+        seeded=True,
+        budgeted=True,
+        packages=_ANI,
+    ),
 )
 
 _ABLATIONS: Final = (
-    _network("painn-short", "PaiNN, a tenth of the budget", "--arch", "PaiNN", group="ablation", budget_factor=0.1),
-    _network("painn-long", "PaiNN, four times the budget", "--arch", "PaiNN", group="ablation", budget_factor=4.0),
-    _network("painn-narrow", "PaiNN, 16 channels", "--arch", "PaiNN", "--channels", "16", group="ablation"),
-    _network("painn-wide", "PaiNN, 128 channels", "--arch", "PaiNN", "--channels", "128", group="ablation"),
-    _network("painn-1-layer", "PaiNN, 1 layer: sees 5 Å", "--arch", "PaiNN", "--layers", "1", group="ablation"),
-    _network("painn-5-layers", "PaiNN, 5 layers: sees 25 Å", "--arch", "PaiNN", "--layers", "5", group="ablation"),
-    _network("painn-3A", "PaiNN, cutoff 3 Å: sees 9 Å", "--arch", "PaiNN", "--cutoff", "3", group="ablation"),
+    _variant("painn-short", "PaiNN, a tenth of the budget", "--arch painn", budget_factor=0.1),
+    _variant("painn-long", "PaiNN, four times the budget", "--arch painn", budget_factor=4.0),
+    _variant("painn-narrow", "PaiNN, 16 channels", "--arch painn --channels 16"),
+    _variant("painn-wide", "PaiNN, 128 channels", "--arch painn --channels 128"),
+    _variant("painn-local", "PaiNN that sees 3 Å", "--arch painn-local"),
+    _variant("painn-5A", "PaiNN of one layer, which sees 5 Å", "--arch painn --layers 1"),
+    _variant("painn-25A", "PaiNN of five layers, which sees 25 Å", "--arch painn --layers 5"),
+    _variant("painn-delta", "PaiNN on top of GFN1-xTB", "--arch painn --delta gfn1-xtb"),
 )
+"""What a gap may come from: length of training, size of the network, how far it sees, what it has to learn at all."""
 
 ROWS: Final[Mapping[str, Row]] = MappingProxyType({row.name: row for row in (*_MAIN, *_ABLATIONS)})
 """Every declared row by name, in the order of tables: controls, trained, zero-shot and fine-tuned, then ablations."""

@@ -1,5 +1,6 @@
 """Does the jobs of a study: trains, evaluates, measures, keeps the record, and goes on where one fails."""
 
+import json
 import os
 import platform
 import re
@@ -42,6 +43,8 @@ _KEPT_OF_TRAINING: Final = frozenset(
         "n_molecules",
         "reference_rank",
         "best_validation",
+        "zero_shot_validation",
+        "ended_early",
         "steps",
         "epochs_done",
         "wall_time_s",
@@ -268,10 +271,11 @@ def _n_parameters(path: Path) -> int | None:
 
 
 def _training(checkpoint: Path) -> dict[str, Any]:
-    import json
-
-    training = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8")).get("training", {})
-    return {name: value for name, value in training.items() if name in _KEPT_OF_TRAINING}
+    """Shape of the network, settings and effort of a training, as far as the checkpoint has them."""
+    config = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
+    shape = {name: value for name, value in config.get("arguments", {}).items() if isinstance(value, int | float)}
+    kept = {name: value for name, value in config.get("training", {}).items() if name in _KEPT_OF_TRAINING}
+    return {"architecture": config.get("architecture"), "arguments": shape, **kept}
 
 
 def _machine(result: RunResult) -> Machine:

@@ -137,11 +137,16 @@ def _reason(found: tuple[str, ...]) -> str:
 
 
 def _minutes(job: Job, request: Request, records: list[RunRecord]) -> float | None:
-    """How long a job may take: as an earlier one of its row and length, else its budget; `None` where that is open."""
-    if not job.row.budgeted or request.budget is None:
-        earlier = [sum(record.seconds.values()) for record in records if record.row == job.row.name]
-        return fmean(earlier) / _MINUTE if earlier else None
-    minutes = minutes_of(request.budget)
+    """How long a job may take: as earlier ones of its row and length, else its budget; `None` where that is open."""
+    length = ("--budget", request.budget) if request.budget is not None else ("--epochs", str(request.epochs))
+    earlier = [
+        sum(record.seconds.values())
+        for record in records
+        if record.row == job.row.name and (not job.row.budgeted or record.asked[:2] == length)
+    ]
+    if earlier:
+        return fmean(earlier) / _MINUTE
+    minutes = minutes_of(request.budget) if job.row.budgeted and request.budget is not None else None
     return None if minutes is None else minutes * job.row.budget_factor
 
 

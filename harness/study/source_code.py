@@ -20,13 +20,17 @@ _NO_NUMBERS: Final = frozenset(
         "dataset_builders.progress_bar",
         "dataset_builders.whole_file",
         "harness.hub",
+        "harness.models",
+        "harness.potentials.detection",
+        "harness.potentials.pickles",
+        "harness.potentials.registry",
         "harness.progress",
         "harness.tokens",
         "harness.train.curve",
         "harness.trusted",
     }
 )
-"""Modules that ask, tell or store, and compute nothing; neither they nor what only they import counts."""
+"""Modules that ask, tell, find or store, and compute nothing; neither they nor what only they import counts."""
 
 
 @functools.cache

@@ -112,6 +112,11 @@ def test_exactly_one_length() -> None:
         replace(REQUEST, epochs=3)
 
 
+def test_a_budget_that_training_would_not_take() -> None:
+    with pytest.raises(UsageError, match="--budget 5 weeks; expected a time above 0"):
+        replace(REQUEST, budget="5 weeks")
+
+
 def test_minutes() -> None:
     assert [minutes_of(text) for text in ("5", "5min", "1.5h", "90s", "full")] == [5.0, 5.0, 90.0, 1.5, None]
 

@@ -55,6 +55,19 @@ def test_the_table_of_forces(results: Path) -> None:
     assert f"{command} --out results/again\n" in text
 
 
+def test_rows_of_other_levels_are_named(tmp_path: Path) -> None:
+    level = {"level_of_theory": "MMFF94"}
+    records = [record("zero"), record("painn", seed=0), record("mmff94")]
+    records[1] = records[1].model_copy(
+        update={"model": records[1].model.model_copy(update={"level_of_theory": "GFN2-xTB"})}
+    )
+    write_records(tmp_path, records, row_order())
+    assert "The labels are" not in write_report(tmp_path).read_text()
+    records[2] = records[2].model_copy(update={"model": records[2].model.model_copy(update=level)})
+    write_records(tmp_path, records, row_order())
+    assert "brings its gap nearer to 1: `mmff94` (MMFF94)." in write_report(tmp_path).read_text()
+
+
 def test_near_and_far_only_where_there_are_such(results: Path) -> None:
     text = section(write_report(results).read_text(), "Near and far")
     assert "task1" not in text
