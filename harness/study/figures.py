@@ -180,7 +180,8 @@ def _panels(lines: Sequence[Line], draw: Draw, keys: "Sequence[Line2D]") -> tupl
         *(_key(row, color=colour, marker=marker) for row, (colour, marker) in styles.items()),
         *keys,
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)), frameon=False, fontsize=9)
+    n_in_line = min(3 if n_columns == 1 else 7, len(handles))
+    figure.legend(handles=handles, loc="outside lower center", ncols=n_in_line, frameon=False, fontsize=9)
     return figure, all_axes[: len(tasks)]
 
 

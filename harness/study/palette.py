@@ -24,7 +24,7 @@ STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "mmff94": ("#9A9A9A", "X"),
         "zero": ("#C8C8C8", "v"),
         "knn": (_YELLOW, "h"),
-        "additive": (_YELLOW, "d"),
+        "additive": (_BLACK, "d"),
         "schnet": (_ORANGE, "o"),
         "painn": (_BLUE, "s"),
         "dimenet++": (_PINK, "p"),

@@ -241,7 +241,7 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
     trained = [line for line in lines if line.records[0].training]
     if not trained:
         return []
-    text = "Means over seeds. Weights count buffers too. Minutes are of the machine named below."
+    text = "Means over seeds. What is stored are weights and buffers. Minutes are of the machine named below."
     return ["## Training", text, training_table(trained)]
 
 

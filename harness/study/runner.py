@@ -45,6 +45,9 @@ _KEPT_OF_TRAINING: Final = frozenset(
         "best_validation",
         "zero_shot_validation",
         "ended_early",
+        "chosen_on_validation",
+        "n_coefficients",
+        "n_remembered_atoms",
         "steps",
         "epochs_done",
         "wall_time_s",
@@ -275,7 +278,7 @@ def _training(checkpoint: Path) -> dict[str, Any]:
     config = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
     shape = {name: value for name, value in config.get("arguments", {}).items() if isinstance(value, int | float)}
     kept = {name: value for name, value in config.get("training", {}).items() if name in _KEPT_OF_TRAINING}
-    return {"architecture": config.get("architecture"), "arguments": shape, **kept}
+    return {"architecture": config.get("architecture", config.get("family")), "arguments": shape, **kept}
 
 
 def _machine(result: RunResult) -> Machine:

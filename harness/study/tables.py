@@ -78,7 +78,7 @@ def training_table(lines: Sequence[Line]) -> str:
     header = (
         "row",
         "task",
-        "parameters",
+        "numbers stored",
         "steps",
         "passes over train",
         "minutes",

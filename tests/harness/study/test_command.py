@@ -81,7 +81,7 @@ def test_what_is_finished_is_not_done_again(finished: Study, tmp_path: Path) -> 
     assert outline(moved).pending == ()
     longer = dataclasses.replace(study, request=dataclasses.replace(study.request, epochs=2))
     assert [job.name for job in outline(longer).pending] == ["small-task1-seed0"]
-    assert outline(longer).text.startswith("small-task1-seed0: changed: options, about ")
+    assert outline(longer).text.startswith("small-task1-seed0: changed: options, time unknown\n")
 
 
 def test_a_checkpoint_that_is_there_is_not_trained_again(finished: Study, tmp_path: Path) -> None:
