@@ -49,6 +49,7 @@ other commands:
   python -m harness push RUN_DIR ...     send results to the model's repo on the Hub
   python -m harness leaderboard          rank what has been published about the benchmark
   python -m harness train --help         train a model on the training molecules of one task
+  python -m harness study --help         the table of results: train and measure all its rows
   python -m harness env --help           environments of their own for families of models
 
 """
@@ -78,6 +79,10 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
     match name:
         case "train":
             return _train
+        case "study":
+            from harness.study.command import main as study
+
+            return study
         case "env":
             from harness.worker.command import main as env
 

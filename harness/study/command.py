@@ -1,0 +1,164 @@
+"""`python -m harness study`: trains and measures every row of the table, and writes the report."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.errors import IncompleteError, UsageError
+from dataset_builders.tasks import TASKS, find_task
+from harness.study.rows import ROWS, choose_rows
+
+if TYPE_CHECKING:
+    from harness.dataset import PinnedDataset
+    from harness.study.jobs import Request
+
+DEFAULT_BUDGET: Final = "5min"
+DEFAULT_SEEDS: Final = (0, 1, 2)
+DEFAULT_OUT: Final = Path("docs") / "results"
+DEFAULT_WORK: Final = Path("study.work")
+
+_DESCRIPTION: Final = """\
+Train and measure every row of the table on every task, and write the report. What is finished is not done again while
+its data, options, code and packages stay the same; interrupt it whenever you like, and the same command goes on.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        MlipOodError: If the request, the data or the environment does not allow it, or a job failed.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.jobs < 1:
+        raise UsageError(f"--jobs {arguments.jobs}; expected 1 or more")
+    if arguments.report_only:
+        from harness.study.session import report_all
+
+        for path in report_all(arguments.out):
+            print(f"report: {path}")
+        return 0
+    return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from harness.dataset import open_dataset
+    from harness.study.rows import row_order
+    from harness.study.runner import Study
+    from harness.study.session import do_study, edition_folder, outline
+
+    dataset = open_dataset(arguments.dataset)
+    study = Study(
+        request=_request(arguments, dataset),
+        dataset=dataset,
+        work=arguments.work,
+        results=arguments.out / edition_folder(dataset.edition),
+        n_parallel=arguments.jobs,
+        row_order=row_order(),
+    )
+    plan = outline(study, any_code=arguments.any_code)
+    print(plan.text)
+    if arguments.plan:
+        return 0
+    with _ended_like_interrupted():
+        failures = do_study(study, plan, lambda text: print(text, file=sys.stderr, flush=True))
+    if failures:
+        listed = "\n".join(f"{failure.job.name}: {failure.cause}" for failure in failures)
+        raise IncompleteError(
+            f"{len(failures)} of {len(plan.pending)} jobs failed; the same command tries them again\n{listed}"
+        )
+    return 0
+
+
+@contextmanager
+def _ended_like_interrupted() -> Iterator[None]:
+    """Lets the signal that ends a process do what Ctrl-C does, so that no training goes on without its study."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness study",
+        description=_DESCRIPTION,
+        epilog="rows: " + ", ".join(f"{row.name} ({row.group})" for row in ROWS.values()),
+    )
+    add = parser.add_argument
+    add("--dataset", default="mini", metavar="DATASET", help="`mini`, a folder, or a Hub id (default: mini)")
+    add("--rows", nargs="+", default=[], metavar="ROW", help="rows or groups: main, ablation, all (default: main)")
+    add("--tasks", nargs="+", default=[], metavar="TASK", help="default: all that the data set holds")
+    add(
+        "--seeds",
+        nargs="+",
+        type=int,
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help="seeds of rows that have them (default: 0 1 2)",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--budget", metavar="TIME", help=f"length of each training, as in `harness train` (default: {DEFAULT_BUDGET})"
+    )
+    length.add_argument("--epochs", type=int, metavar="N", help="passes over the training frames, instead of a time")
+    add("--jobs", type=int, default=1, metavar="N", help="jobs at a time; they share the cores (default: 1)")
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="checkpoint of zero-shot and fine-tuned rows, such as ani2x=path/to/ani2x_state_dict.pt, or a Hub id; "
+        "rows without theirs are left out, which the report says",
+    )
+    add("--trust-checkpoint", action="store_true", help="load zero-shot checkpoints that run code, such as pickles")
+    add("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:N, or auto (default: auto)")
+    add("--work", type=Path, default=DEFAULT_WORK, metavar="DIR", help=f"checkpoints, logs (default: {DEFAULT_WORK})")
+    add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"records and reports (default: {DEFAULT_OUT})")
+    add("--any-code", action="store_true", help="what is finished stays so, although the code has changed since")
+    add("--plan", action="store_true", help="print what would be done, and do nothing")
+    add("--report-only", action="store_true", help="write the reports again from the records in --out")
+    return parser
+
+
+def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Request":
+    from harness.study.jobs import Request
+
+    rows = choose_rows(arguments.rows)
+    models = dict(_checkpoint(text) for text in arguments.model)
+    unknown = sorted(set(models) - {row.checkpoint for row in ROWS.values()})
+    if unknown:
+        known = sorted({row.checkpoint for row in ROWS.values() if row.checkpoint is not None})
+        raise UsageError(f"--model {unknown[0]}=...: no row needs that; known names: {' '.join(known)}")
+    asked = [row for row in rows if row.name in arguments.rows and row.checkpoint not in (None, *models)]
+    if asked:
+        raise UsageError(f"the row {asked[0].name} needs its checkpoint: --model {asked[0].checkpoint}=PATH")
+    named = [find_task(name).name for name in arguments.tasks]
+    return Request(
+        dataset=arguments.dataset,
+        rows=rows,
+        tasks=tuple(task for task in TASKS if task in (named or dataset.tasks)),
+        seeds=tuple(dict.fromkeys(arguments.seeds)),
+        budget=None if arguments.epochs is not None else arguments.budget or DEFAULT_BUDGET,
+        epochs=arguments.epochs,
+        device=arguments.device,
+        models=models,
+        trust_checkpoint=arguments.trust_checkpoint,
+    )
+
+
+def _checkpoint(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise UsageError(f"--model {text}; expected NAME=PATH, such as ani2x=path/to/ani2x_state_dict.pt")
+    return name, value

@@ -1,0 +1,259 @@
+"""Force errors of atoms against the distance of their environments to the nearest ones of training.
+
+A model that learned how fragments combine may be as good far from what it has seen as near it; one that interpolates
+gets worse with distance. The distance is between atomic environment vectors of one element, see `harness.descriptors`.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_builders.errors import DataError
+from dataset_builders.structures import FloatArray, IntArray
+from dataset_builders.tasks import TaskName
+from dataset_builders.whole_file import whole_file
+from harness.bootstrap import BootstrapSettings, Draws, draw_molecules, percentile_interval
+from harness.dataset import PinnedDataset
+from harness.descriptors import Environments, atomic_descriptors, nearest_distances
+from harness.frames import FrameIndex, SplitFrames
+from harness.rows import SplitRows, read_split
+from harness.structures import StructureBatch
+from harness.study.record import DistanceRecord, Number, TestSplitName, rounded
+from harness.terms import Float64Array, force_mae_terms, rank, weighted_spearman
+
+N_BINS: Final = 10
+N_RESAMPLES: Final = 500
+"""Fewer than for other numbers, since each resample ranks every atom; the ends of a 95 % interval are good to about
+0.12 of a standard error."""
+
+_CELLS_AT_ONCE: Final = 2**20
+_TEST_SPLITS: Final[tuple[TestSplitName, ...]] = ("test_id", "test_ood")
+_STREAMS: Final[Mapping[TestSplitName, int]] = {"test_id": 0, "test_ood": 1}
+
+Which = Literal["test_id", "test_ood", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class AtomDistances:
+    """How far the environment of each atom of a split is from training.
+
+    Attributes:
+        frames: Digest of the frames, in order; see `frames_digest`.
+        distance: Shape (n_atoms_total,), without unit.
+    """
+
+    frames: str
+    distance: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Atoms:
+    """Atoms of one split or of both: distance, error, element and molecule of each, and draws of the molecules."""
+
+    distance: Float64Array
+    error: Float64Array
+    element: IntArray
+    molecule: IntArray
+    draws: Draws
+
+
+def task_distances(dataset: PinnedDataset, task: TaskName, folder: Path) -> dict[TestSplitName, AtomDistances]:
+    """Distances of the atoms of both test splits to the training environments; computed once and kept.
+
+    Args:
+        dataset: Data set.
+        task: Task.
+        folder: Where they are kept, in a file for each task.
+
+    Raises:
+        DataError: If the data set breaks its schema, or an element occurs in no training molecule.
+        MissingPackageError: If TorchANI is not installed.
+    """
+    path = folder / f"{task}.npz"
+    if path.exists():
+        with np.load(path) as kept:
+            return {
+                split: AtomDistances(str(kept[f"{split}_frames"]), kept[f"{split}_distance"]) for split in _TEST_SPLITS
+            }
+    training = _environments(read_split(dataset, task, "train"))
+    found = {}
+    for split in _TEST_SPLITS:
+        rows = read_split(dataset, task, split)
+        distance = nearest_distances(_environments(rows), training)
+        unknown = np.flatnonzero(~np.isfinite(distance))
+        if len(unknown):
+            raise DataError(
+                f"atomic number {int(rows.atomic_numbers[unknown[0]])} occurs in {split} of {task} and not in train; "
+                "expected every element in training. Certify the data set"
+            )
+        found[split] = AtomDistances(_digest(rows.molecule_id, rows.trajectory, rows.frame), distance)
+    arrays = {f"{split}_frames": np.array(each.frames) for split, each in found.items()}
+    arrays |= {f"{split}_distance": each.distance for split, each in found.items()}
+    with whole_file(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+    return found
+
+
+def error_against_distance(
+    frames: Mapping[TestSplitName, SplitFrames],
+    distances: Mapping[TestSplitName, AtomDistances],
+    seed: int = 0,
+) -> DistanceRecord:
+    """Bins the force errors of atoms by their distance to training, and correlates the two.
+
+    Args:
+        frames: Predictions beside labels of both test splits.
+        distances: Of `task_distances`, for the same frames.
+        seed: Of the bootstrap over molecules.
+
+    Raises:
+        DataError: If the distances are those of other frames.
+    """
+    parts = {split: _atoms(frames[split], distances[split], seed, _STREAMS[split]) for split in _TEST_SPLITS}
+    together: dict[Which, _Atoms] = {
+        "test_id": parts["test_id"],
+        "test_ood": parts["test_ood"],
+        "both": _joined(parts["test_id"], parts["test_ood"]),
+    }
+    scale = typical_distances(parts["test_id"].distance, parts["test_id"].element)
+    relative = {split: part.distance / _of_element(scale, part.element) for split, part in parts.items()}
+    # Quantiles, so that each bin holds as many atoms; the outermost ones are the extremes themselves.
+    bounds = np.quantile(np.concatenate(list(relative.values())), np.linspace(0.0, 1.0, 2 * N_BINS + 1))
+    edges, middles = bounds[::2], bounds[1::2]
+    binned = {split: _binned(relative[split], part.error, edges) for split, part in parts.items()}
+    return DistanceRecord(
+        typical={number: rounded(distance) for number, distance in scale.items()},
+        edges=tuple(rounded(edge) for edge in edges),
+        middles=tuple(rounded(middle) for middle in middles),
+        n_atoms={split: counts for split, (counts, _) in binned.items()},
+        error={split: errors for split, (_, errors) in binned.items()},
+        rank_correlation={name: _correlation(part, [np.arange(len(part.error))]) for name, part in together.items()},
+        within_elements={name: _correlation(part, list(_by_element(part))) for name, part in together.items()},
+    )
+
+
+def typical_distances(distance: Float64Array, element: IntArray) -> dict[int, float]:
+    """The median distance to training of the ID atoms of each element, by atomic number.
+
+    Elements have scales of their own: an atom is far if it is farther than atoms of its element in new frames of the
+    training molecules are.
+
+    Args:
+        distance: Of ID atoms, shape (n_atoms,).
+        element: Their atomic numbers, same shape.
+
+    Raises:
+        DataError: If it is zero, so that nothing can be measured by it.
+    """
+    typical = {int(number): float(np.median(distance[element == number])) for number in np.unique(element)}
+    for number, median in typical.items():
+        if not median > 0.0:
+            raise DataError(
+                f"half of the atoms of atomic number {number} in test_id have distance 0 to training; expected new "
+                "frames. Certify the data set"
+            )
+    return typical
+
+
+def frames_digest(index: FrameIndex) -> str:
+    """What names the frames of an index, in order."""
+    names = np.array([molecule.molecule_id for molecule in index.molecules], dtype=object)
+    return _digest(names[index.molecule_idx], index.trajectory, index.frame)
+
+
+def _digest(molecule_id: npt.NDArray[np.object_], trajectory: npt.NDArray[np.generic], frame: IntArray) -> str:
+    digest = hashlib.sha256()
+    for name, of_trajectory, number in zip(molecule_id, trajectory, frame, strict=True):
+        digest.update(f"{name}\t{of_trajectory}\t{number}\n".encode())
+    return digest.hexdigest()
+
+
+def _environments(rows: SplitRows) -> Environments:
+    numbers = rows.atomic_numbers.astype(np.int64)
+    batch = StructureBatch(numbers, rows.positions.astype(np.float64), rows.n_atoms, tuple(rows.smiles))
+    return Environments(numbers, atomic_descriptors(batch))
+
+
+def _atoms(frames: SplitFrames, distances: AtomDistances, seed: int, stream: int) -> _Atoms:
+    index = frames.index
+    if distances.frames != frames_digest(index):
+        raise DataError(
+            f"the distances to training are of other frames than the predictions of {index.split}; delete the folder "
+            "of distances in the work folder of the study"
+        )
+    return _Atoms(
+        distance=distances.distance.astype(np.float64),
+        error=force_mae_terms(frames.predicted.forces, frames.reference.forces).numerator / 3.0,
+        element=np.asarray(index.atomic_numbers, dtype=np.int64),
+        molecule=index.atom_molecule_idx,
+        draws=draw_molecules(len(index.molecules), BootstrapSettings(n_resamples=N_RESAMPLES, seed=seed), stream),
+    )
+
+
+def _joined(first: _Atoms, second: _Atoms) -> _Atoms:
+    return _Atoms(
+        np.concatenate([first.distance, second.distance]),
+        np.concatenate([first.error, second.error]),
+        np.concatenate([first.element, second.element]),
+        np.concatenate([first.molecule, first.draws.n_molecules + second.molecule]),
+        Draws(np.concatenate([first.draws.counts, second.draws.counts], axis=1), first.draws.confidence),
+    )
+
+
+def _of_element(scale: Mapping[int, float], element: IntArray) -> Float64Array:
+    """The scale of each atom."""
+    lacking = sorted(set(np.unique(element).tolist()) - scale.keys())
+    if lacking:
+        raise DataError(f"atomic number {lacking[0]} occurs in test_ood and not in test_id; certify the data set")
+    numbers = np.array(sorted(scale))
+    return np.array([scale[int(number)] for number in numbers])[np.searchsorted(numbers, element)]
+
+
+def _binned(
+    distance: Float64Array, error: Float64Array, edges: Float64Array
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    n_bins = len(edges) - 1
+    place = np.clip(np.searchsorted(edges, distance, side="right") - 1, 0, n_bins - 1)
+    counts, sums = np.bincount(place, minlength=n_bins), np.bincount(place, error, n_bins)
+    means = [rounded(total / count) if count else None for total, count in zip(sums, counts, strict=True)]
+    return tuple(int(count) for count in counts), tuple(means)
+
+
+def _by_element(atoms: _Atoms) -> Iterator[IntArray]:
+    for number in np.unique(atoms.element):
+        yield np.flatnonzero(atoms.element == number)
+
+
+def _correlation(atoms: _Atoms, groups: list[IntArray]) -> Number:
+    """Spearman correlation in each group, averaged by the weights of the groups' atoms, with its interval."""
+    whole = _mean_correlation(atoms, groups, np.ones((1, atoms.draws.n_molecules)))[0]
+    if np.isnan(whole):
+        return Number(reason="the errors or the distances are all equal")
+    samples = _mean_correlation(atoms, groups, atoms.draws.counts)
+    return Number.of(percentile_interval(float(whole), samples, atoms.draws))
+
+
+def _mean_correlation(atoms: _Atoms, groups: list[IntArray], copies: Float64Array) -> Float64Array:
+    """As `_correlation`, for several numbers of copies of each molecule, shape (n_sets, n_molecules)."""
+    total, weight = np.zeros(len(copies)), np.zeros(len(copies))
+    for group in groups:
+        rankings = rank(atoms.error[group]), rank(atoms.distance[group])
+        columns = atoms.molecule[group]
+        step = max(1, _CELLS_AT_ONCE // len(group))
+        for start in range(0, len(copies), step):
+            rows = slice(start, start + step)
+            weights = copies[rows][:, columns]
+            correlation = weighted_spearman(*rankings, weights)
+            # An element that a resample lacks, or has in one atom only, says nothing in it.
+            defined = ~np.isnan(correlation)
+            size = np.where(defined, weights.sum(axis=1), 0.0)
+            total[rows] += np.where(defined, correlation, 0.0) * size
+            weight[rows] += size
+    mean = np.full(len(copies), np.nan)
+    np.divide(total, weight, out=mean, where=weight > 0.0)
+    return mean

@@ -1,0 +1,266 @@
+"""The jobs of a study: row x task x seed, what each depends on, and the commands that it takes."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.errors import SetupError, UsageError
+from dataset_builders.tasks import TaskName
+from harness.dataset import PinnedDataset
+from harness.study.record import RunRecord
+from harness.study.rows import Row
+from harness.study.source_code import code_hash
+from harness.train.budget import parse_budget
+
+TRAIN_CODE: Final = ("harness.train.*",)
+PREDICT_CODE: Final = ("harness.run", "harness.potentials.*")
+MEASURE_CODE: Final = (
+    "harness.evaluate",
+    "harness.composition",
+    "harness.study.distances",
+    "harness.study.energies",
+    "harness.study.measure",
+)
+_KEY_LENGTH: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a study.
+
+    Attributes:
+        dataset: Data set, as it was asked for.
+        rows: Rows, in the order of the table.
+        tasks: Tasks, in order.
+        seeds: Seeds of the rows that have them, in order.
+        budget: Length of a training as `harness train --budget` takes it; `None` where `epochs` is given.
+        epochs: Passes over the training frames instead.
+        device: Where to train and to compute, as `--device` takes it.
+        models: Checkpoints of zero-shot and fine-tuned rows, by the name that the rows know them under.
+        trust_checkpoint: Whether checkpoints that run code may be loaded.
+    """
+
+    dataset: str
+    rows: tuple[Row, ...]
+    tasks: tuple[TaskName, ...]
+    seeds: tuple[int, ...] = (0,)
+    budget: str | None = None
+    epochs: int | None = None
+    device: str = "auto"
+    models: Mapping[str, str] = field(default_factory=dict)
+    trust_checkpoint: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.budget is None) == (self.epochs is None):
+            raise UsageError(f"budget {self.budget} and {self.epochs} epochs; give one of --budget and --epochs")
+        if self.epochs is not None and self.epochs < 1:
+            raise UsageError(f"--epochs {self.epochs}; expected 1 or more")
+        if self.budget is not None:
+            parse_budget(self.budget)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row on one task with one seed.
+
+    Attributes:
+        row: What is measured.
+        task: Where.
+        seed: Seed of the training; `None` for a row without one.
+    """
+
+    row: Row
+    task: TaskName
+    seed: int | None
+
+    @property
+    def name(self) -> str:
+        """A name for people and for folders, such as `painn-task2-seed0`."""
+        return f"{self.row.name}-{self.task}" + ("" if self.seed is None else f"-seed{self.seed}")
+
+    @property
+    def place(self) -> tuple[str, TaskName, int | None]:
+        """Row, task and seed; as that of its record."""
+        return self.row.name, self.task, self.seed
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the commands of a job read and write, as they stand in the commands.
+
+    Attributes:
+        dataset: Data set for evaluations.
+        checkpoint: Folder of the trained model.
+        output: Folder of the evaluation.
+        model: Checkpoint of a zero-shot or fine-tuned row.
+    """
+
+    dataset: str
+    checkpoint: str
+    output: str
+    model: str | None
+
+
+def plan_jobs(request: Request) -> tuple[Job, ...]:
+    """All jobs, so ordered that a study which is cut short has a whole table: seed by seed, task by task.
+
+    Rows without a checkpoint that they need are left out; see `missing_checkpoints`.
+    """
+    rows = [row for row in request.rows if row.checkpoint is None or row.checkpoint in request.models]
+    first, *_ = request.seeds
+    return tuple(
+        Job(row, task, seed if row.seeded else None)
+        for seed in request.seeds
+        for task in request.tasks
+        for row in rows
+        if row.seeded or seed == first
+    )
+
+
+def missing_checkpoints(request: Request) -> tuple[Row, ...]:
+    """Rows that cannot be run, since their checkpoint was not given."""
+    return tuple(row for row in request.rows if row.checkpoint is not None and row.checkpoint not in request.models)
+
+
+def train_options(job: Job, request: Request) -> tuple[str, ...]:
+    """Options of `harness train` that decide what comes out of it, besides data set and task."""
+    row = job.row
+    options = row.train
+    if row.budgeted:
+        options += _length(request, row.budget_factor)
+    if job.seed is not None:
+        options += ("--seed", str(job.seed))
+    return options
+
+
+def commands(job: Job, request: Request, places: Places) -> dict[str, tuple[str, ...]]:
+    """The arguments of `python -m harness` that make the job, by what they do: `train` where it has to, `predict`."""
+    found: dict[str, tuple[str, ...]] = {}
+    row = job.row
+    common = ("--task", job.task, "--dataset", places.dataset, "--device", request.device)
+    trust = ("--trust-checkpoint",) if request.trust_checkpoint and places.model is not None else ()
+    if row.is_trained:
+        init = () if places.model is None else ("--init", places.model, *trust)
+        found["train"] = ("train", *common, *train_options(job, request), *init, "--out", places.checkpoint)
+        found["predict"] = ("--model", places.checkpoint, *common, "--output", places.output)
+    else:
+        model = places.model or row.model or row.name
+        found["predict"] = ("--model", model, *common, *trust, "--output", places.output)
+    return found
+
+
+def asked_of(job: Job, request: Request, places: Places) -> tuple[str, ...]:
+    """Options of `harness study` that decide about a job, besides its row, task, seed and data set."""
+    options: tuple[str, ...] = ()
+    if job.row.budgeted:
+        options += ("--budget", request.budget) if request.budget is not None else ("--epochs", str(request.epochs))
+    if job.row.checkpoint is not None:
+        options += ("--model", f"{job.row.checkpoint}={places.model}")
+    return options
+
+
+def training_identity(job: Job, request: Request, dataset: PinnedDataset) -> dict[str, str]:
+    """What the trained model of a job depends on; of a row that is not trained, what its model is."""
+    identity = {"row": job.row.name, "task": job.task, "dataset": dataset.content_hash}
+    if job.row.is_trained:
+        identity["options"] = " ".join(train_options(job, request))
+        identity["train_code"] = code_hash(*TRAIN_CODE)
+    else:
+        identity["model"] = job.row.model or job.row.name
+    if job.row.checkpoint is not None:
+        identity["checkpoint"] = _checkpoint_hash(request.models[job.row.checkpoint])
+    return identity | {f"{name} version": _version(name) for name in job.row.packages}
+
+
+def identity_of(job: Job, request: Request, dataset: PinnedDataset) -> dict[str, str]:
+    """What the record of a job depends on, as far as it is known before the job is done."""
+    return {
+        **training_identity(job, request, dataset),
+        "predict_code": code_hash(*PREDICT_CODE),
+        "measure_code": code_hash(*MEASURE_CODE),
+    }
+
+
+def changes(record: RunRecord | None, identity: Mapping[str, str], *, any_code: bool = False) -> tuple[str, ...]:
+    """What keeps a record from standing for a job: `no record`, or the parts of the identity that differ.
+
+    Args:
+        record: What is there.
+        identity: Of the job, see `identity_of`.
+        any_code: Whether a record of other code is as good.
+    """
+    if record is None:
+        return ("no record",)
+    names = sorted({*record.identity, *identity})
+    return tuple(
+        name.replace("_", " ")
+        for name in names
+        if record.identity.get(name) != identity.get(name) and not (any_code and name.endswith("_code"))
+    )
+
+
+def key_of(identity: Mapping[str, str]) -> str:
+    """A short name for an identity."""
+    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
+
+
+def records_by_place(records: Iterable[RunRecord]) -> dict[tuple[str, TaskName, int | None], RunRecord]:
+    """Records by row, task and seed."""
+    return {record.place: record for record in records}
+
+
+def minutes_of(budget: str) -> float | None:
+    """Minutes of a budget; `None` of one that is no time.
+
+    Raises:
+        UsageError: If it is none that `harness train` takes.
+    """
+    return parse_budget(budget).minutes
+
+
+def _length(request: Request, factor: float) -> tuple[str, str]:
+    if request.epochs is not None:
+        return "--epochs", str(max(1, round(request.epochs * factor)))
+    assert request.budget is not None
+    if factor == 1.0:
+        return "--budget", request.budget
+    minutes = minutes_of(request.budget)
+    if minutes is None:
+        raise UsageError(
+            f"--budget {request.budget} has no length in minutes, and a row trains for {factor:g} times as long; "
+            "give minutes or leave out that row"
+        )
+    return "--budget", f"{minutes * factor:g}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError as cause:
+        raise SetupError(
+            f"the study needs the package {package!r}, which is not installed. Install it with: "
+            "pip install 'mlip-ood[all]', or leave out its rows with --rows"
+        ) from cause
+
+
+def _checkpoint_hash(text: str) -> str:
+    """sha256 over the files of a checkpoint here; the id itself of one on the Hub."""
+    path = Path(text)
+    if not path.exists():
+        return text
+    digest = hashlib.sha256()
+    for file in sorted([path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]):
+        with file.open("rb") as stream:
+            digest.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def shown(arguments: Sequence[str]) -> str:
+    """A command of `python -m harness` as one types it."""
+    import shlex
+
+    return shlex.join(["python", "-m", "harness", *arguments])

@@ -1,0 +1,58 @@
+"""The look of the figures: one colour and one marker a row, the same in every figure.
+
+Colours are those of Okabe and Ito (2008), which people with any common colour vision tell apart, and greys for
+controls; markers differ too, so that a figure can be read in print without colour.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+_VERMILION: Final = "#D55E00"
+_BLUE: Final = "#0072B2"
+_GREEN: Final = "#009E73"
+_PINK: Final = "#CC79A7"
+_ORANGE: Final = "#E69F00"
+_SKY: Final = "#56B4E9"
+_YELLOW: Final = "#C9B700"
+_BLACK: Final = "#000000"
+
+STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "gfn2-xtb": ("#B0B0B0", "x"),
+        "gfn1-xtb": ("#6E6E6E", "P"),
+        "mmff94": ("#9A9A9A", "X"),
+        "zero": ("#C8C8C8", "v"),
+        "knn": (_YELLOW, "h"),
+        "additive": (_BLACK, "d"),
+        "schnet": (_ORANGE, "o"),
+        "painn": (_BLUE, "s"),
+        "dimenet++": (_PINK, "p"),
+        "nequip": (_GREEN, "^"),
+        "mace": (_VERMILION, "D"),
+        "ani2x": (_SKY, "<"),
+        "ani2x-tuned": (_SKY, ">"),
+    }
+)
+"""Colour and marker by name of the row."""
+
+_OTHERS: Final = (
+    (_BLUE, "$1$"),
+    (_BLUE, "$2$"),
+    (_BLUE, "$3$"),
+    (_BLUE, "$4$"),
+    (_BLUE, "$5$"),
+    (_BLUE, "$6$"),
+    (_BLUE, "$7$"),
+    (_BLACK, "*"),
+)
+
+
+def style_of(row: str, others: Mapping[str, int]) -> tuple[str, str]:
+    """Colour and marker of a row.
+
+    Args:
+        row: Its name.
+        others: Place of each row that has no style of its own, among those.
+    """
+    return STYLES[row] if row in STYLES else _OTHERS[others[row] % len(_OTHERS)]

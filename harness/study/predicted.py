@@ -1,0 +1,60 @@
+"""Reads what a model said in a finished run; all that the study knows of how predictions are kept is here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builders.errors import DataError
+from dataset_builders.tasks import TaskName
+from harness.batching import make_plan
+from harness.dataset import PinnedDataset, open_dataset
+from harness.frames import TaskFrames
+from harness.joining import join_task
+from harness.manifest import Manifest
+from harness.run import SHARDS_NAME
+from harness.scan import SPLITS_NEEDED, scan_dataset, stream_needed
+from harness.shards import PredictionReader
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedTask:
+    """Predictions of a task beside its labels.
+
+    Attributes:
+        frames: Predictions and labels; failed frames stand apart.
+        smiles: SMILES of every molecule, by its id.
+    """
+
+    frames: TaskFrames
+    smiles: Mapping[str, str]
+
+
+def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = None) -> PredictedTask:
+    """Reads the predictions of one task.
+
+    Args:
+        run: Folder of a finished run.
+        task: One of the tasks of that run.
+        dataset: What it was run on; opened where the run found it if `None`.
+
+    Raises:
+        DataError: If the run is not finished, is of another data set, or does not hold the task.
+    """
+    manifest = Manifest.load(run)
+    if task not in manifest.tasks:
+        raise DataError(f"the run in {run} is of {' '.join(manifest.tasks)}; expected {task} among them")
+    dataset = dataset or open_dataset(manifest.dataset_directory)
+    if dataset.content_hash != manifest.dataset.content_hash:
+        raise DataError(
+            f"the run in {run} is on data with the content {manifest.dataset.content_hash[:12]}, and {dataset.id} has "
+            f"{dataset.content_hash[:12]}; evaluate the model again"
+        )
+    plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
+    reader = PredictionReader(plan, run / SHARDS_NAME, manifest.identity)
+    smiles = {
+        str(name): str(text)
+        for split in SPLITS_NEEDED
+        for rows in stream_needed(dataset, (task, split))
+        for name, text in zip(rows.molecule_id, rows.smiles, strict=True)
+    }
+    return PredictedTask(join_task(dataset, task, manifest.model.protocol, plan, reader), smiles)

@@ -1,0 +1,120 @@
+"""Commands run as processes of their own, none of which outlives the study that started it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset_builders.errors import SetupError
+
+_SECONDS_TO_END = 10.0
+
+
+@dataclass(slots=True)
+class Processes:
+    """The processes that run at this time.
+
+    Attributes:
+        environment: Environment of each.
+        inherited: File descriptors that each keeps open, such as that of a lock.
+        running: Those that run.
+        stopping: Whether no other may start.
+    """
+
+    environment: Mapping[str, str]
+    inherited: tuple[int, ...] = ()
+    running: set["subprocess.Popen[str]"] = field(default_factory=set)
+    stopping: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, arguments: Sequence[str], log: Path) -> tuple[int, str]:
+        """Runs `python -m harness` to its end; may be called from several threads.
+
+        Args:
+            arguments: What follows `python -m harness`.
+            log: File that takes what it says on standard error.
+
+        Returns:
+            Exit code and standard output.
+
+        Raises:
+            SetupError: If the study is being stopped.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("w", encoding="utf-8") as errors:
+            process = self._start(arguments, errors.fileno())
+            try:
+                output, _ = process.communicate()
+            finally:
+                with self._lock:
+                    self.running.discard(process)
+        return process.returncode, output
+
+    def stop(self) -> None:
+        """Ends all processes, and lets no other start."""
+        with self._lock:
+            self.stopping = True
+            left = list(self.running)
+        for process in left:
+            process.terminate()
+        for process in left:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_SECONDS_TO_END)
+                continue
+            process.kill()
+
+    def _start(self, arguments: Sequence[str], errors: int) -> "subprocess.Popen[str]":
+        with self._lock:
+            if self.stopping:
+                raise SetupError("the study is being stopped; the same command goes on from finished work")
+            process = subprocess.Popen(
+                [sys.executable, "-m", "harness", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=dict(self.environment),
+                pass_fds=self.inherited,
+            )
+            self.running.add(process)
+        return process
+
+
+@contextlib.contextmanager
+def sole_user(folder: Path) -> Iterator[int]:
+    """Keeps other studies out of a folder, also while a process of an earlier one that was killed still works in it.
+
+    Args:
+        folder: Made if need be.
+
+    Yields:
+        A file descriptor; the folder stays locked while any process holds it open.
+
+    Raises:
+        SetupError: If the folder is in use, or cannot be written.
+    """
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a")
+    except OSError as cause:
+        raise SetupError(f"cannot write to {folder}: {cause.strerror or cause}; choose a folder with --work") from cause
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise SetupError(
+                f"{folder} is in use by another study, or by a training that one left behind when it was killed; "
+                "wait until it ends, or choose another folder with --work"
+            ) from cause
+        yield lock.fileno()
+
+
+def child_environment(threads: int) -> dict[str, str]:
+    """The environment of this process, with a number of threads for the libraries that compute."""
+    return {**os.environ, "OMP_NUM_THREADS": str(threads)}

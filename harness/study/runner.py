@@ -1,0 +1,309 @@
+"""Does the jobs of a study: trains, evaluates, measures, keeps the record, and goes on where one fails."""
+
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from dataset_builders.errors import DataError, MlipOodError
+from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
+from harness.dataset import PinnedDataset
+from harness.result import RESULT_NAME, RunResult
+from harness.study.distances import task_distances
+from harness.study.jobs import (
+    Job,
+    Places,
+    Request,
+    asked_of,
+    commands,
+    identity_of,
+    key_of,
+    shown,
+    training_identity,
+)
+from harness.study.measure import measure
+from harness.study.predicted import predicted_task
+from harness.study.processes import Processes, child_environment, sole_user
+from harness.study.record import Machine, ModelFacts, RunRecord, keep_record
+from harness.train.state import STATE_FILE
+
+_SHOWN_LINES: Final = 12
+_KEPT_OF_TRAINING: Final = frozenset(
+    {
+        "settings",
+        "n_frames",
+        "n_molecules",
+        "reference_rank",
+        "best_validation",
+        "zero_shot_validation",
+        "ended_early",
+        "chosen_on_validation",
+        "n_coefficients",
+        "n_remembered_atoms",
+        "steps",
+        "epochs_done",
+        "wall_time_s",
+        "device",
+        "edition",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A study in its places.
+
+    Attributes:
+        request: What is asked.
+        dataset: Its data set.
+        work: Folder of checkpoints, predictions and logs.
+        results: Folder of the records.
+        n_parallel: Jobs at a time.
+        row_order: Place of each row in the file of records.
+    """
+
+    request: Request
+    dataset: PinnedDataset
+    work: Path
+    results: Path
+    n_parallel: int
+    row_order: Mapping[str, int]
+
+    @property
+    def threads(self) -> int:
+        """Threads for each job."""
+        return max(1, n_cores() // self.n_parallel)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """A job that failed, and why."""
+
+    job: Job
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A job whose commands are done: the folder of its run, its result and how long each command took."""
+
+    run: Path
+    result: RunResult
+    seconds: dict[str, float]
+
+
+class _CommandError(MlipOodError):
+    """A command of a job that ended with an error."""
+
+
+def run_jobs(study: Study, jobs: Sequence[Job], on_end: Callable[[Job, str | None], None]) -> list[JobFailure]:
+    """Does jobs, several at a time, and keeps the record of each as soon as it is done.
+
+    Args:
+        study: Where.
+        jobs: What, in order.
+        on_end: Told of each job that is done, with the cause if it failed.
+
+    Returns:
+        The jobs that failed; the others are not affected.
+
+    Raises:
+        SetupError: If the folder of work is in use, or a folder cannot be written.
+    """
+    failures = []
+    with _pool(study) as (pool, processes):
+        futures = {pool.submit(_do, study, job, processes): job for job in jobs}
+        for future in as_completed(futures):
+            job = futures[future]
+            cause = _keep(study, job, future)
+            if cause is not None:
+                failures.append(JobFailure(job, cause))
+            on_end(job, cause)
+    return failures
+
+
+def n_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _pool(study: Study) -> Iterator[tuple[ThreadPoolExecutor, Processes]]:
+    with sole_user(study.work) as lock:
+        processes = Processes(child_environment(study.threads), (lock,))
+        pool = ThreadPoolExecutor(study.n_parallel)
+        try:
+            yield pool, processes
+        finally:
+            # After an interruption some still run; otherwise none does, and this does nothing.
+            pool.shutdown(wait=False, cancel_futures=True)
+            processes.stop()
+            pool.shutdown(wait=True)
+
+
+def _do(study: Study, job: Job, processes: Processes) -> _Finished:
+    """The commands of a job, in a thread: the training, unless it is done, and the evaluation."""
+    places = _places(study, job)
+    seconds = {}
+    for name, arguments in commands(job, study.request, places).items():
+        if name == "train" and is_trained(Path(places.checkpoint)):
+            continue
+        extra = () if name == "train" else ("--json", "--quiet", "--threads", str(study.threads))
+        log = study.work / "logs" / f"{job.name}-{name}.log"
+        began = time.monotonic()
+        code, output = processes.run([*arguments, *extra], log)
+        seconds[name] = round(time.monotonic() - began, 1)
+        if code != 0:
+            raise _CommandError(f"{shown(arguments)} ended with exit code {code}: {_last_lines(log)}")
+    result = RunResult.model_validate_json(output)
+    return _Finished(_run_of(Path(places.output), result), result, seconds)
+
+
+def is_trained(checkpoint: Path) -> bool:
+    """Whether a checkpoint is there and its training came to its end."""
+    return (checkpoint / CONFIG_FILE).exists() and not (checkpoint / STATE_FILE).exists()
+
+
+def _run_of(output: Path, result: RunResult) -> Path:
+    for path in sorted(output.glob(f"*/*/{RESULT_NAME}")):
+        if RunResult.load(path) == result:
+            return path.parent
+    raise DataError(f"the result of {result.model.id} is not in {output}; something else writes there")
+
+
+def _keep(study: Study, job: Job, future: "Future[_Finished]") -> str | None:
+    """Measures a job that is done and keeps its record; the cause where that fails."""
+    try:
+        keep_record(study.results, _record(study, job, future.result()), study.row_order)
+    except MlipOodError as cause:
+        return str(cause)
+    return None
+
+
+def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
+    result, request = done.result, study.request
+    checkpoint = Path(_places(study, job).checkpoint) if job.row.is_trained else None
+    measured = measure(
+        result,
+        job.task,
+        predicted_task(done.run, job.task, study.dataset),
+        task_distances(study.dataset, job.task, study.work / "distances"),
+    )
+    named = _named_anew(study, job)
+    return RunRecord(
+        row=job.row.name,
+        kind=job.row.kind,
+        task=job.task,
+        seed=job.seed,
+        asked=asked_of(job, request, named),
+        identity=identity_of(job, request, study.dataset),
+        dataset=result.dataset.model_copy(update={"id": named.dataset}),
+        model=_model_facts(result, checkpoint),
+        training={} if checkpoint is None else _training(checkpoint),
+        machine=_machine(result),
+        commands=tuple(shown(arguments) for arguments in commands(job, request, named).values()),
+        seconds=done.seconds,
+        created=datetime.now(UTC).replace(microsecond=0),
+        **{name: getattr(measured, name) for name in measured.__slots__},
+    )
+
+
+def _places(study: Study, job: Job) -> Places:
+    """Where a job works; named after all that it depends on, so that what is there can be used again."""
+    request, dataset = study.request, study.dataset
+    trained = key_of(training_identity(job, request, dataset))
+    checkpoint = job.row.checkpoint
+    return Places(
+        dataset=str(dataset.directory),
+        checkpoint=str(study.work / "checkpoints" / f"{job.name}-{trained}"),
+        output=str(study.work / "runs" / f"{job.name}-{trained}"),
+        model=None if checkpoint is None else request.models[checkpoint],
+    )
+
+
+def _named_anew(study: Study, job: Job) -> Places:
+    """The same for people, without the folders of this machine."""
+    checkpoint = job.row.checkpoint
+    given = None if checkpoint is None else study.request.models[checkpoint]
+    return Places(
+        dataset=dataset_name(study.dataset),
+        checkpoint=f"checkpoints/{job.name}",
+        output="results",
+        model=None if given is None else Path(given).name if Path(given).exists() else given,
+    )
+
+
+def dataset_name(dataset: PinnedDataset) -> str:
+    """A data set as one names it on another machine: of a folder elsewhere only its own name."""
+    path = Path(dataset.id)
+    return path.name if path.is_absolute() or ".." in path.parts else dataset.id
+
+
+def _model_facts(result: RunResult, checkpoint: Path | None) -> ModelFacts:
+    model = result.model
+    return ModelFacts(
+        family=model.family,
+        files=model.files,
+        protocol=model.protocol,
+        level_of_theory=model.level_of_theory,
+        dtype=model.dtype,
+        device=model.device,
+        n_parameters=None if checkpoint is None else _n_parameters(checkpoint / WEIGHTS_FILE),
+    )
+
+
+def _n_parameters(path: Path) -> int | None:
+    """Numbers in a file of weights, buffers included; `None` where the checkpoint has no such file."""
+    if not path.exists():
+        return None
+    from math import prod
+
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (it is no mapping)
+    return sum(int(prod(shape)) for shape in shapes)
+
+
+def _training(checkpoint: Path) -> dict[str, Any]:
+    """Shape of the network, settings and effort of a training, as far as the checkpoint has them."""
+    config = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
+    shape = {name: value for name, value in config.get("arguments", {}).items() if isinstance(value, int | float)}
+    kept = {name: value for name, value in config.get("training", {}).items() if name in _KEPT_OF_TRAINING}
+    return {"architecture": config.get("architecture", config.get("family")), "arguments": shape, **kept}
+
+
+def _machine(result: RunResult) -> Machine:
+    environment = result.environment
+    return Machine(
+        python=environment.python,
+        platform=environment.platform,
+        cores=n_cores(),
+        processor=_processor(result.model.device),
+        packages=environment.packages,
+    )
+
+
+def _processor(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _last_lines(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return "\n".join(lines[-_SHOWN_LINES:]) or "it said nothing"

@@ -1,0 +1,163 @@
+"""A study from its plan to its report."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+from dataset_builders.errors import DataError, SetupError
+from dataset_builders.whole_file import write_text_whole
+from harness.study.jobs import (
+    Job,
+    Request,
+    changes,
+    identity_of,
+    minutes_of,
+    missing_checkpoints,
+    plan_jobs,
+    records_by_place,
+)
+from harness.study.record import RECORDS_NAME, RunRecord, read_records
+from harness.study.report import REPORT_NAME, write_report
+from harness.study.runner import JobFailure, Study, run_jobs
+
+_MINUTE: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a study has to do.
+
+    Attributes:
+        pending: Jobs to do, in order.
+        text: The plan for people: each job with the reason for it, rows left out, and how long it may take.
+    """
+
+    pending: tuple[Job, ...]
+    text: str
+
+
+def outline(study: Study, *, any_code: bool = False) -> Outline:
+    """Finds out which jobs are to be done.
+
+    Args:
+        study: What and where.
+        any_code: Whether a record of other code stands for a job too.
+
+    Raises:
+        DataError: If the records cannot be read.
+        SetupError: If a package that a row needs is not installed.
+    """
+    request = study.request
+    records = read_records(study.results)
+    by_place = records_by_place(records)
+    jobs = plan_jobs(request)
+    reasons = {
+        job: changes(by_place.get(job.place), identity_of(job, request, study.dataset), any_code=any_code)
+        for job in jobs
+    }
+    pending = tuple(job for job in jobs if reasons[job])
+    lines = [f"{job.name}: {_reason(reasons[job])}, {_length(_minutes(job, request, records))}" for job in pending]
+    lines += [
+        f"left out: {row.name} ({row.title}); give its checkpoint with --model {row.checkpoint}=PATH"
+        for row in missing_checkpoints(request)
+    ]
+    return Outline(pending, "\n".join([*lines, _total(study, pending, len(jobs), records)]))
+
+
+def do_study(study: Study, plan: Outline, say: Callable[[str], None]) -> list[JobFailure]:
+    """Does what is to be done and writes the report.
+
+    Args:
+        study: What and where.
+        plan: Of `outline`.
+        say: Told of each job that ends, and of the report.
+
+    Returns:
+        The jobs that failed.
+
+    Raises:
+        MlipOodError: If the folders cannot be used, or nothing could be measured.
+    """
+    n_done = 0
+
+    def on_end(job: Job, cause: str | None) -> None:
+        nonlocal n_done
+        n_done += 1
+        say(f"[{n_done}/{len(plan.pending)}] {job.name}: {'done' if cause is None else f'failed: {cause}'}")
+
+    failures = run_jobs(study, plan.pending, on_end) if plan.pending else []
+    if read_records(study.results):
+        for path in report_all(study.results.parent):
+            say(f"report: {path}")
+    return failures
+
+
+def report_all(out: Path) -> list[Path]:
+    """Writes the report of every edition in a folder, and the list of them.
+
+    Raises:
+        DataError: If there are no records.
+        SetupError: If the folder cannot be written to.
+    """
+    folders = sorted(path.parent for path in out.glob(f"*/{RECORDS_NAME}"))
+    if not folders:
+        raise DataError(f"{out} holds no records (*/{RECORDS_NAME}); run the study first, or name its --out")
+    reports = [write_report(folder) for folder in folders]
+    index = out / REPORT_NAME
+    try:
+        write_text_whole(index, _index_text(folders))
+    except OSError as cause:
+        raise SetupError(f"cannot write to {out}: {cause.strerror or cause}; choose a folder with --out") from cause
+    return [*reports, index]
+
+
+def edition_folder(edition: str) -> str:
+    """Name of the folder for the results of an edition, such as `mini` or `100-10-5-10`."""
+    return re.sub(r"[^\w.-]+", "-", edition).strip("-.") or "edition"
+
+
+def _index_text(folders: list[Path]) -> str:
+    items = []
+    for folder in folders:
+        records = read_records(folder)
+        rows = len({record.row for record in records})
+        data = records[0].dataset
+        items.append(
+            f"- [{data.edition}]({folder.name}/{REPORT_NAME}): {len(records)} runs of {rows} rows, content "
+            f"`{data.content_hash[:12]}`, labels {data.level_of_theory}"
+        )
+    return "# Results of the study, by edition\n\n" + "\n".join(items) + "\n"
+
+
+def _reason(found: tuple[str, ...]) -> str:
+    return found[0] if found == ("no record",) else f"changed: {', '.join(found)}"
+
+
+def _minutes(job: Job, request: Request, records: list[RunRecord]) -> float | None:
+    """How long a job may take: as earlier ones of its row and length, else its budget; `None` where that is open."""
+    length = ("--budget", request.budget) if request.budget is not None else ("--epochs", str(request.epochs))
+    earlier = [
+        sum(record.seconds.values())
+        for record in records
+        if record.row == job.row.name and (not job.row.budgeted or record.asked[:2] == length)
+    ]
+    if earlier:
+        return fmean(earlier) / _MINUTE
+    minutes = minutes_of(request.budget) if job.row.budgeted and request.budget is not None else None
+    return None if minutes is None else minutes * job.row.budget_factor
+
+
+def _length(minutes: float | None) -> str:
+    return "time unknown" if minutes is None else f"about {minutes:.1f} min"
+
+
+def _total(study: Study, pending: tuple[Job, ...], n_jobs: int, records: list[RunRecord]) -> str:
+    known = [minutes for job in pending if (minutes := _minutes(job, study.request, records)) is not None]
+    unknown = len(pending) - len(known)
+    text = f"{len(pending)} of {n_jobs} jobs to do"
+    if known:
+        text += f", about {sum(known) / study.n_parallel:.0f} min with {study.n_parallel} at a time"
+    return text + (f", and {unknown} whose time is not known before" if unknown else "")

@@ -1,0 +1,174 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.errors import SetupError, UsageError
+from harness.dataset import PinnedDataset
+from harness.study.jobs import (
+    Job,
+    Places,
+    Request,
+    changes,
+    commands,
+    identity_of,
+    minutes_of,
+    missing_checkpoints,
+    plan_jobs,
+    train_options,
+)
+from harness.study.rows import ROWS, Row, choose_rows
+from tests.harness.study.records import record
+
+CONTROL = Row("zero", "nothing", "control", model="zero")
+NETWORK = Row("small", "a network", "trained", train=("--arch", "PaiNN"), seeded=True, budgeted=True)
+ZERO_SHOT = Row("big", "a checkpoint", "zero-shot", model="big")
+TUNED = Row("tuned", "a checkpoint", "fine-tuned", model="big", train=("--layers", "1"), seeded=True, budgeted=True)
+REQUEST = Request("mini", (CONTROL, NETWORK, ZERO_SHOT, TUNED), ("task1", "task2"), (0, 1), budget="5")
+DATASET = PinnedDataset("mini", Path("data"), None, "ab" * 32, "mini", "GFN2-xTB")
+PLACES = Places("mini", "checkpoints/x", "results", None)
+
+
+def test_a_study_cut_short_has_a_whole_table() -> None:
+    names = [job.name for job in plan_jobs(REQUEST)]
+    assert names == [
+        "zero-task1",
+        "small-task1-seed0",
+        "zero-task2",
+        "small-task2-seed0",
+        "small-task1-seed1",
+        "small-task2-seed1",
+    ]
+    assert missing_checkpoints(REQUEST) == (ZERO_SHOT, TUNED)
+
+
+def test_rows_whose_checkpoint_is_given(tmp_path: Path) -> None:
+    given = replace(REQUEST, models={"big": "org/big@main"})
+    assert "tuned-task2-seed1" in [job.name for job in plan_jobs(given)]
+    assert missing_checkpoints(given) == ()
+
+
+def test_commands_of_a_control() -> None:
+    assert commands(Job(CONTROL, "task1", None), REQUEST, PLACES) == {
+        "predict": (
+            "--model",
+            "zero",
+            "--task",
+            "task1",
+            "--dataset",
+            "mini",
+            "--device",
+            "auto",
+            "--output",
+            "results",
+        )
+    }
+
+
+def test_commands_of_a_trained_row() -> None:
+    found = commands(Job(NETWORK, "task2", 1), REQUEST, PLACES)
+    assert " ".join(found["train"]) == (
+        "train --task task2 --dataset mini --device auto --arch PaiNN --budget 5 --seed 1 --out checkpoints/x"
+    )
+    assert found["predict"][:2] == ("--model", "checkpoints/x")
+
+
+def test_commands_of_rows_with_a_checkpoint() -> None:
+    request = replace(REQUEST, models={"big": "big.pt"}, trust_checkpoint=True)
+    places = replace(PLACES, model="big.pt")
+    shot = commands(Job(ZERO_SHOT, "task1", None), request, places)
+    assert shot["predict"][:2] == ("--model", "big.pt")
+    assert "--trust-checkpoint" in shot["predict"]
+    tuned = commands(Job(TUNED, "task1", 0), request, places)
+    assert "--init big.pt --trust-checkpoint" in " ".join(tuned["train"])
+    assert tuned["predict"][:2] == ("--model", "checkpoints/x")
+    assert "--trust-checkpoint" not in tuned["predict"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "factor", "options"),
+    [
+        (REQUEST, 1.0, "--budget 5"),
+        (REQUEST, 0.1, "--budget 0.5"),
+        (replace(REQUEST, budget="1h"), 4.0, "--budget 240"),
+        (replace(REQUEST, budget="full"), 1.0, "--budget full"),
+        (replace(REQUEST, budget=None, epochs=3), 0.1, "--epochs 1"),
+        (replace(REQUEST, budget=None, epochs=3), 4.0, "--epochs 12"),
+    ],
+)
+def test_lengths(request_: Request, factor: float, options: str) -> None:
+    job = Job(replace(NETWORK, budget_factor=factor), "task1", 0)
+    assert f"--arch PaiNN {options} --seed 0" == " ".join(train_options(job, request_))
+
+
+def test_a_length_that_cannot_be_multiplied() -> None:
+    job = Job(replace(NETWORK, budget_factor=4.0), "task1", 0)
+    with pytest.raises(UsageError, match="--budget full has no length in minutes, and a row trains for 4 times"):
+        train_options(job, replace(REQUEST, budget="full"))
+
+
+def test_exactly_one_length() -> None:
+    with pytest.raises(UsageError, match="give one of --budget and --epochs"):
+        replace(REQUEST, epochs=3)
+
+
+def test_a_budget_that_training_would_not_take() -> None:
+    with pytest.raises(UsageError, match="--budget 5 weeks; expected a time above 0"):
+        replace(REQUEST, budget="5 weeks")
+
+
+def test_minutes() -> None:
+    assert [minutes_of(text) for text in ("5", "5min", "1.5h", "90s", "full")] == [5.0, 5.0, 90.0, 1.5, None]
+
+
+def test_an_identity_changes_with_what_matters(tmp_path: Path) -> None:
+    job = Job(NETWORK, "task1", 0)
+    first = identity_of(job, REQUEST, DATASET)
+    kept = record("small", seed=0, identity=first)
+    assert changes(kept, first) == ()
+    assert changes(None, first) == ("no record",)
+    assert changes(kept, identity_of(job, replace(REQUEST, budget="6"), DATASET)) == ("options",)
+    wider = Job(replace(NETWORK, train=("--arch", "PaiNN", "--channels", "8")), "task1", 0)
+    assert changes(kept, identity_of(wider, REQUEST, DATASET)) == ("options",)
+    assert changes(kept, identity_of(job, REQUEST, replace(DATASET, content_hash="cd" * 32))) == ("dataset",)
+    # What other rows are told does not matter, nor where the data lies.
+    control = identity_of(Job(CONTROL, "task1", None), REQUEST, DATASET)
+    assert control == identity_of(Job(CONTROL, "task1", None), replace(REQUEST, budget="6"), DATASET)
+    assert first == identity_of(job, REQUEST, replace(DATASET, directory=Path("elsewhere"), id="elsewhere"))
+
+
+def test_a_checkpoint_counts_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "big.pt"
+    job = Job(ZERO_SHOT, "task1", None)
+    request = replace(REQUEST, models={"big": str(path)})
+    path.write_text("weights")
+    first = identity_of(job, request, DATASET)
+    elsewhere = path.rename(tmp_path / "moved").rename(tmp_path / "folder.pt")
+    elsewhere.rename(path)
+    assert identity_of(job, request, DATASET) == first
+    path.write_text("other weights")
+    assert changes(record("big", identity=first), identity_of(job, request, DATASET)) == ("checkpoint",)
+
+
+def test_other_code_may_be_let_pass() -> None:
+    job = Job(NETWORK, "task1", 0)
+    now = identity_of(job, REQUEST, DATASET)
+    kept = record("small", seed=0, identity={**now, "train_code": "0" * 64})
+    assert changes(kept, now) == ("train code",)
+    assert changes(kept, now, any_code=True) == ()
+
+
+def test_a_package_that_is_not_installed() -> None:
+    job = Job(replace(CONTROL, packages=("no-such-package",)), "task1", None)
+    with pytest.raises(SetupError, match="the package 'no-such-package', which is not installed"):
+        identity_of(job, REQUEST, DATASET)
+
+
+def test_rows_are_chosen_by_name_kind_and_group() -> None:
+    assert [row.name for row in choose_rows(["painn", "zero"])] == ["zero", "painn"]
+    assert choose_rows([]) == choose_rows(["main"])
+    assert {row.kind for row in choose_rows(["control"])} == {"control"}
+    assert len(choose_rows(["all"])) == len(ROWS)
+    assert {row.group for row in choose_rows(["ablation"])} == {"ablation"}
+    with pytest.raises(UsageError, match="unknown row 'pain'; known rows: gfn2-xtb"):
+        choose_rows(["pain"])
