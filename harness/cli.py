@@ -161,6 +161,11 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
     parser.add_argument(
         "--dtype", choices=get_args(DtypeName), help="precision of the arithmetic (default: that of the checkpoint)"
     )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the network, for families that can (graph-pes): minutes at first, then faster",
+    )
     parser.add_argument("--head", metavar="NAME", help="readout head of a checkpoint that has several")
     parser.add_argument(
         "--batch-atoms",
@@ -250,6 +255,7 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
             threads=arguments.threads,
             head=arguments.head,
             calculator=arguments.calculator,
+            compile=arguments.compile,
             trusted_files=trusted_files(),
         ),
         isolation=arguments.isolation,

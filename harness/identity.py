@@ -82,7 +82,7 @@ def run_identity(
     The tasks count, since they decide which frames share a batch; so do the versions of the packages
     that compute, since a run that goes on after an upgrade would mix two of them.
     """
-    return {
+    identity = {
         "model_hash": model_hash(traits),
         "dataset_hash": dataset.content_hash,
         "code_hash": code_hash(traits.family),
@@ -92,6 +92,7 @@ def run_identity(
         "tasks": " ".join(tasks),
         "batch_atoms": str(batch_atoms),
     }
+    return identity | {"compiled": "yes"} if traits.is_compiled else identity
 
 
 def run_directory(output: Path, model_id: str, identity: Mapping[str, str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dataset_builders.errors import MissingPackageError, SetupError, UsageError
 from harness.potentials.base import Isolation, LoadOptions, Potential
-from harness.potentials.registry import ModelSource, load_potential, named_as
+from harness.potentials.registry import ModelSource, families, load_potential, named_as
 from harness.worker.client import WorkerPotential, WorkerSpec
 from harness.worker.environments import ENVIRONMENTS, find_environment
 
@@ -27,6 +27,12 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         ModelError: If the checkpoint cannot be loaded.
         SetupError: If the package of its family is not installed, here or in an environment.
     """
+    if options.compile and not source.family.can_compile:
+        able = " ".join(family.name for family in families() if family.can_compile)
+        raise UsageError(
+            f"--compile does nothing for {source.model_id}, which is of the family {source.family.name}; families that "
+            f"compile: {able}. Leave it out"
+        )
     interpreter = _interpreter(source)
     if not _needs_worker(source, interpreter, isolation):
         yield load_potential(source, options)

@@ -74,6 +74,8 @@ class ModelRecord(_Record):
     elements: tuple[int, ...] | None
     conservative: bool | None
     head: str | None = None
+    needs_cell: bool = False
+    is_compiled: bool = False
 
 
 class DatasetRecord(_Record):

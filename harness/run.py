@@ -283,6 +283,8 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         elements=None if traits.elements is None else tuple(sorted(traits.elements)),
         conservative=traits.conservative,
         head=traits.head,
+        needs_cell=traits.needs_cell,
+        is_compiled=traits.is_compiled,
     )
 
 

@@ -33,6 +33,8 @@ class PotentialTraits:
         conservative: Whether the forces are the derivative of the energy; `None` where that is not known.
         head: Which of several readout heads answered, for a checkpoint that has more than one.
         revision: Commit on the Hub, where the model came from there.
+        needs_cell: Whether the family takes periodic structures only, so that each molecule stands in a box.
+        is_compiled: Whether the network was compiled, which changes speed and rounding.
         versions: Versions of the packages, where they are those of another interpreter than this one.
     """
 
@@ -49,6 +51,8 @@ class PotentialTraits:
     conservative: bool | None = True
     head: str | None = None
     revision: str | None = None
+    needs_cell: bool = False
+    is_compiled: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,6 +87,7 @@ class LoadOptions:
         trusted_files: sha256 of checkpoints that may be loaded without that.
         threads: CPU threads for physics methods.
         head: Readout head of a checkpoint that has several, or `None` for its default one.
+        compile: Whether the network is compiled, where the family can.
         calculator: Factory of a calculator for the family `ase`, as `package.module:function`.
     """
 
@@ -92,6 +97,7 @@ class LoadOptions:
     threads: int = 1
     head: str | None = None
     calculator: str | None = None
+    compile: bool = False
     trusted_files: tuple[str, ...] = ()
 
     def trusts(self, sha256: str) -> bool:

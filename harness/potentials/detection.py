@@ -41,6 +41,7 @@ class Family:
         is_pickled: Whether its checkpoints are pickles, which run what they hold when they are loaded.
         library_names: What `library_name` says in the card of a repo that holds such a checkpoint.
         tags: Tags of such a card.
+        can_compile: Whether its adapter does what `LoadOptions.compile` asks for.
         sources: Modules of this project, beside the adapter and those that all adapters share, that can change what
             it computes.
     """
@@ -57,6 +58,7 @@ class Family:
     is_pickled: bool = False
     library_names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    can_compile: bool = False
     sources: tuple[str, ...] = ()
 
     @property

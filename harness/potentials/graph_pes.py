@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.checkpoints.compiling import compiled
 from harness.checkpoints.format import (
     PACKAGES,
     CheckpointConfig,
@@ -20,6 +21,7 @@ from harness.potentials.neighbours import neighbours
 from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
 
@@ -56,6 +58,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         protocol=config.protocol,
         trained_on=config.trained_on,
         level_of_theory=config.level_of_theory,
+        is_compiled=options.compile,
     )
     potential = GraphPesPotential(network, config, traits)
     return potential if config.baseline is None else on_top_of(config.baseline, potential, options)
@@ -75,6 +78,7 @@ class GraphPesPotential(TorchPotential):
 
         super().__init__(traits)
         self.network = network
+        self._evaluate = compiled(_evaluated, config.architecture) if traits.is_compiled else _evaluated
         self._cutoff = config.cutoff
         self._dtype = getattr(torch, traits.dtype)
         self._reference = torch.zeros(max(config.elements) + 1, dtype=torch.float64, device=traits.device)
@@ -88,5 +92,11 @@ class GraphPesPotential(TorchPotential):
 
     def forward(self, graph: MoleculeGraph, batch: PackedTensors) -> Output:
         """Energies of the network with those of the atoms, and forces."""
-        energy, forces = energies_and_forces(self.network, graph)
-        return Output(energy.detach() + batch.sum_by_structure(self._reference[batch.atomic_numbers]), forces)
+        energy, forces = self._evaluate(self.network, graph)
+        return Output(energy + batch.sum_by_structure(self._reference[batch.atomic_numbers]), forces)
+
+
+def _evaluated(network: "Module", graph: MoleculeGraph) -> "tuple[Tensor, Tensor]":
+    energy, forces = energies_and_forces(network, graph)
+    # Inside the compiled function, which may not return what still hangs on the positions.
+    return energy.detach(), forces.detach()

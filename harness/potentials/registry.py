@@ -21,6 +21,7 @@ from harness.potentials.staging import staged
 from harness.structures import Prediction, StructureBatch
 
 _SOURCES_OF_OWN_CHECKPOINTS: Final = (
+    "harness.checkpoints.compiling",
     "harness.checkpoints.format",
     "harness.checkpoints.graph",
     "harness.checkpoints.networks",
@@ -135,6 +136,7 @@ FAMILIES: Final = (
             extra=extra,
             folder=("config.json", "model.safetensors"),
             in_config=True,
+            can_compile=name == "graph-pes",
             sources=(*_SOURCES_OF_OWN_CHECKPOINTS, *sources),
         )
         for name, package, extra, sources in (

@@ -1,14 +1,8 @@
-"""The loss of a batch and its gradient, computed operation by operation or as one compiled function."""
+"""The loss of a batch and its gradient."""
 
-import os
-import shutil
-import sysconfig
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from dataset_builders.errors import SetupError, UsageError
-from harness.checkpoints.format import Architecture, Foundation
 from harness.checkpoints.graph import energies_and_forces
 from harness.train.frames import LabelledGraph
 
@@ -18,9 +12,6 @@ if TYPE_CHECKING:
 
 LossAndGradient: TypeAlias = "Callable[[LabelledGraph], tuple[Tensor, Sequence[Tensor | None]]]"
 """Loss (a scalar) and its gradient by each trained parameter, `None` where it does not depend on it."""
-
-COMPILABLE: Final[tuple[Architecture, ...]] = ("PaiNN", "SchNet")
-"""Networks in plain PyTorch; NequIP and MACE hold TorchScript of e3nn, which the compiler does not take."""
 
 
 def trained_parameters(network: "Module") -> "list[Parameter]":
@@ -61,46 +52,3 @@ def loss_and_gradient(network: "Module", energy_weight: float) -> LossAndGradien
         return loss.detach(), [None if part is None else part.detach() for part in gradient]
 
     return evaluate
-
-
-def can_compile() -> bool:
-    """Whether this PyTorch can compile a function that takes derivatives, and finds what it needs on a CPU."""
-    import torch
-
-    has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
-    has_headers = (Path(sysconfig.get_path("include")) / "Python.h").is_file()
-    return has_compiler and has_headers and hasattr(torch._dynamo.config, "trace_autograd_ops")
-
-
-def compiled(
-    function: LossAndGradient,
-    architecture: Architecture | Foundation,
-    backend: Literal["inductor", "aot_eager"] = "inductor",
-) -> LossAndGradient:
-    """Compiles the whole function, both derivatives included, into fused loops.
-
-    A step of a small network on a CPU is bound by memory traffic between many small operations:
-    compiled it took a quarter of the time (PaiNN, 64 channels, 4 frames: 37 ms against 150 ms of one
-    core, torch 2.13). Compiling takes some minutes, once for a run.
-
-    Args:
-        function: Of `loss_and_gradient`.
-        architecture: Network that it evaluates.
-        backend: `aot_eager` traces both derivatives but runs the operations one by one, to check the tracing.
-
-    Raises:
-        UsageError: If the network cannot be compiled.
-        SetupError: If this PyTorch cannot compile a function that takes derivatives.
-    """
-    import torch
-
-    if architecture not in COMPILABLE:
-        raise UsageError(
-            f"--compile does not work for {architecture}, only for {' and '.join(COMPILABLE)}; leave it out"
-        )
-    if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        raise SetupError(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")
-    torch._dynamo.config.trace_autograd_ops = True
-    # The sizes of batches differ, and one function must serve them all; a part that cannot be compiled is an error.
-    result: LossAndGradient = torch.compile(function, dynamic=True, fullgraph=True, backend=backend)
-    return result

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dataset_builders.errors import ConvergenceError
+from harness.checkpoints.compiling import compiled
 from harness.checkpoints.graph import energies_and_forces
 from harness.checkpoints.networks import build_network, load_tensors, network_tensors
 from harness.train.data import TrainingData
 from harness.train.frames import LabelledGraph, PackedFrames, batches
-from harness.train.gradient import LossAndGradient, compiled, loss_and_gradient, trained_parameters
+from harness.train.gradient import LossAndGradient, loss_and_gradient, trained_parameters
 from harness.train.settings import TrainSettings
 from harness.train.state import CurvePoint, SavedRun, read_state, write_state
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import UsageError
 from dataset_builders.tasks import TASKS
+from harness.checkpoints.compiling import COMPILABLE, can_compile
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES
 from harness.checkpoints.format import (
     ARCHITECTURES,
@@ -19,7 +20,6 @@ from harness.checkpoints.format import (
 from harness.identity import model_slug
 from harness.potentials.registry import readers
 from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
-from harness.train.gradient import COMPILABLE, can_compile
 from harness.train.recipes import (
     FINE_TUNING,
     FINE_TUNING_SHARE,

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from harness.checkpoints.compiling import compiled
 from harness.checkpoints.networks import build_network
 from harness.dataset import open_dataset
 from harness.train.data import read_training_data
 from harness.train.frames import LabelledGraph, batches
-from harness.train.gradient import compiled, loss_and_gradient
+from harness.train.gradient import loss_and_gradient
 from harness.train.settings import TrainSettings
 
 STEPS = 20

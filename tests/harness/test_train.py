@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from dataset_builders.errors import ConvergenceError, DataError, UsageError
+from harness.checkpoints.compiling import compiled
 from harness.checkpoints.format import NetworkArguments, read_config
 from harness.checkpoints.networks import build_network
 from harness.cli import main as cli
@@ -27,7 +28,7 @@ from harness.train.data import (
     read_training_split,
 )
 from harness.train.frames import batches
-from harness.train.gradient import compiled, loss_and_gradient, loss_of
+from harness.train.gradient import loss_and_gradient, loss_of
 from harness.train.loop import learning_rate_at
 from harness.train.settings import TrainSettings
 from harness.train.state import STATE_FILE
