@@ -55,6 +55,19 @@ BASES: Final[Mapping[Kind, Exponents]] = MappingProxyType(
 """The functions of each kind of term, as exponents of its coordinates; for a torsion the exponent is the order n
 of cos n phi. Sines do not occur: they change sign in the mirror image of a molecule, whose energy is the same."""
 
+LEVELS: Final[Mapping[Kind, tuple[int, ...]]] = MappingProxyType(
+    {
+        "stretch": (0, 1),
+        "bend": (0, 1, 2),
+        "stretch-bend": (0, 1, 2),
+        "bend-bend": (0, 1),
+        "torsion": (0, 1, 1, 2, 3),
+        "half-torsion": (0, 1, 2, 3),
+        "centre": (0, 1),
+    }
+)
+"""How fine each of the types of a term is, in their order; the two halves of a torsion are as fine as each other."""
+
 _Row: TypeAlias = tuple[tuple[int, ...], tuple[str, ...]]
 
 
@@ -99,6 +112,22 @@ def atom_types_of(smiles: str) -> Mapping[str, int]:
     """
     topology = topology_of(smiles)
     return MappingProxyType(Counter(f"atom/{name}" for name in (*topology.labels, *topology.environments)))
+
+
+@functools.lru_cache(maxsize=4096)
+def levels_of(smiles: str) -> Mapping[str, int]:
+    """How fine each type is that occurs in a molecule, 0 for the coarsest.
+
+    Raises:
+        DataError: If RDKit cannot read the SMILES.
+    """
+    topology = topology_of(smiles)
+    levels = dict.fromkeys((f"atom/{name}" for name in topology.environments), 1)
+    levels |= dict.fromkeys((f"atom/{name}" for name in topology.labels), 0)
+    for terms in terms_of(smiles):
+        for types in terms.types:
+            levels.update(zip(types, LEVELS[terms.kind], strict=True))
+    return MappingProxyType(levels)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -8,7 +8,7 @@ import pytest
 from dataset_builders.errors import ModelError
 from dataset_builders.structures import FloatArray
 from harness.force_field.model import ForceField, design_of, functions_by_type
-from harness.force_field.terms import BASES, atom_types_of, origin_names, terms_of
+from harness.force_field.terms import BASES, atom_types_of, levels_of, origin_names, terms_of
 from tests.harness.force_field.geometries import MOLECULES, shaken
 
 
@@ -109,6 +109,22 @@ def test_an_end_is_named_alike_from_both_sides() -> None:
     # The same molecule, spelled from its other end: the atoms come in another order, the types do not.
     for kind in BASES:
         assert types_of("NCCO", kind) == types_of("OCCN", kind)
+
+
+def test_levels_of_types() -> None:
+    levels = levels_of("CCO")
+    assert levels.keys() == functions_by_type("CCO").keys()
+    named = {
+        "atom/H": 0,
+        "atom/O2sp3(C4sp3,H)": 1,
+        "stretch/C4sp3-O2sp3": 0,
+        "bend/C4sp3-C4sp3(C4sp3,H,H,O2sp3)-O2sp3": 1,
+        "torsion/*-C4sp3-C4sp3-*": 0,
+        "torsion/O2sp3-C4sp3-C4sp3-*": 1,
+        "torsion/H-C4sp3-C4sp3-*": 1,
+        "torsion/H-C4sp3-C4sp3-O2sp3": 2,
+    }
+    assert {name: levels[name] for name in named} == named
 
 
 def without(coefficients: Mapping[str, FloatArray], kept: set[str]) -> dict[str, FloatArray]:
