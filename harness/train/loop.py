@@ -135,6 +135,9 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
     Raises:
         ConvergenceError: If the loss or its gradient is no longer finite.
     """
+    if run.settings.compile:
+        # Before the clock starts: on a busy machine compiling could spend a short budget to the last second.
+        run.loss_and_gradient(next(_stream(run)))
     began = time.monotonic() - (run.curve[-1].seconds if run.curve else 0.0)
     losses: list[float] = []
     for batch in _stream(run):

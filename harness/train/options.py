@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_ARCHITECTURE: Final = "painn"
 DEFAULT_FOLDER: Final = Path("checkpoints")
 PAYS_FROM_MINUTES: Final = 5.0
-"""Budget from which a compiled step makes up for the one to two minutes that compiling takes."""
+"""Budget from which a step that is five times as fast is worth the one to two minutes that compiling takes."""
 
 _RECIPE: Final = "(default: that of the architecture)"
 
@@ -78,8 +78,8 @@ def _add_length(parser: argparse.ArgumentParser) -> None:
     length.add_argument(
         "--budget",
         metavar="TIME",
-        help="wall-clock time such as 90s, 5min or 1h, a number of minutes, or `full`: until the validation error no "
-        f"longer falls, at most 100,000 steps (default: {DEFAULT_BUDGET})",
+        help="wall-clock time such as 90s, 5min or 1h, without reading of data and compiling; a number of minutes; or "
+        f"`full`: until the validation error no longer falls, at most 100,000 steps (default: {DEFAULT_BUDGET})",
     )
     length.add_argument("--epochs", type=int, help="passes over the training frames; such a run repeats bit for bit")
     parser.add_argument(
@@ -137,8 +137,9 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         choices=("auto", "always", "never"),
         default="auto",
         const="always",
-        help="compile the step: one to two minutes at first, then five times as fast; auto does so on a CPU with a C++ "
-        f"compiler, for {' and '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on (default: auto)",
+        help="compile the step: one to two minutes before the clock starts, then five times as fast; auto does so on a "
+        f"CPU with a C++ compiler, for {' and '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on "
+        "(default: auto)",
     )
 
 

@@ -21,7 +21,7 @@ class TrainSettings:
         arguments: Its shape.
         batch_size: Frames of a step.
         learning_rate: Peak of the schedule.
-        budget_minutes: Wall-clock time of the run: compiling and validations included, reading of the data not.
+        budget_minutes: Wall-clock time of the run, validations included, reading of the data and compiling not.
         epochs: Passes over the training frames.
         steps: Steps of the optimiser.
         seed: Of the weights and of the order of the frames.
