@@ -1,22 +1,22 @@
-"""The work list: every frame that is needed, once, in batches of bounded size and shards of batches.
+"""The plan: every frame that is needed, once, in batches of bounded size and shards of batches.
 
-The plan depends on the frames and the size of a batch alone, never on what is done already: a run that
-was killed goes on with the same batches, and so ends with the same bits.
+Frames are taken in the order in which the data set is read, in windows of bounded size, so that a data set of any
+size can be read through; inside a window the largest come first, so that molecules of one size share a batch. The
+plan depends on the frames and the size of a batch alone, never on what is done already: a run that was killed goes on
+with the same batches, and so ends with the same bits.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from dataset_builders.editions import SplitName
-from dataset_builders.errors import DataError, UsageError
-from dataset_builders.structures import FloatArray, IntArray
-from dataset_builders.tasks import TaskName
-from harness.rows import ObjectArray, SplitRows
-from harness.structures import StructureBatch
+from dataset_builders.errors import UsageError
+from dataset_builders.structures import IntArray
+from harness.scan import FrameNames, FrameScan, Keys, SplitKey
 
 STRUCTURES_PER_BATCH: Final = 1024
 """Most structures of a batch, however small they are."""
@@ -24,57 +24,11 @@ STRUCTURES_PER_BATCH: Final = 1024
 STRUCTURES_PER_SHARD: Final = 256
 """Most structures of a shard, or one batch where that holds more: what a kill can cost."""
 
-SplitKey = tuple[TaskName, SplitName]
+MOST_SHARDS: Final = 1024
+"""Of a plan, more or less: beyond, shards are larger, since so many files would take longer than the computing."""
 
-
-@dataclass(frozen=True, slots=True)
-class WorkList:
-    """Distinct frames, the largest first, then by name; all arrays in that order.
-
-    Attributes:
-        molecule_id: Shape (n_frames,).
-        trajectory: Shape (n_frames,).
-        frame: Shape (n_frames,), int64.
-        smiles: Shape (n_frames,).
-        n_atoms: Shape (n_frames,), int64.
-        atomic_numbers: Shape (n_atoms_total,).
-        positions: Shape (n_atoms_total, 3), float32, Å.
-    """
-
-    molecule_id: ObjectArray
-    trajectory: ObjectArray
-    frame: IntArray
-    smiles: ObjectArray
-    n_atoms: IntArray
-    atomic_numbers: IntArray
-    positions: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.n_atoms)
-
-    @property
-    def offsets(self) -> IntArray:
-        """Where the atoms of each frame begin, and the end; shape (n_frames + 1,), int64."""
-        return np.concatenate([[0], np.cumsum(self.n_atoms, dtype=np.int64)])
-
-    def slice(self, start: int, stop: int) -> "WorkList":
-        """The frames `start` to `stop` (exclusive), as views."""
-        first, last = int(self.n_atoms[:start].sum()), int(self.n_atoms[:stop].sum())
-        by_atom = slice(first, last)
-        by_frame = slice(start, stop)
-        per_atom = ("atomic_numbers", "positions")
-        return WorkList(
-            *(getattr(self, field.name)[by_atom if field.name in per_atom else by_frame] for field in fields(WorkList))
-        )
-
-    def as_batch(self) -> StructureBatch:
-        """The frames as one batch; positions in float64, which holds the stored float32 exactly."""
-        return StructureBatch(
-            self.atomic_numbers.astype(np.int64),
-            self.positions.astype(np.float64),
-            self.n_atoms.copy(),
-            tuple(self.smiles),
-        )
+ATOMS_PER_WINDOW: Final = 2**18
+"""Most atoms of a window, or one structure: some 10,000 molecules of this data set, 4 MB of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +37,9 @@ class Shard:
 
     Attributes:
         name: Digest of the shard's frames, in order, and of where its batches begin.
-        start: First frame in the work list.
-        stop: Frame after the last.
-        bounds: Where each batch begins, and the end; numbers of frames in the work list.
+        start: Place of its first frame in the plan.
+        stop: Place after the last.
+        bounds: Where each batch begins, and the end; places in the plan.
     """
 
     name: str
@@ -93,71 +47,88 @@ class Shard:
     stop: int
     bounds: tuple[int, ...]
 
+    def __len__(self) -> int:
+        return self.stop - self.start
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be predicted, and in which batches.
+    """What is to be predicted, and in which batches. A place is a frame's position in the plan.
 
     Attributes:
-        work: The distinct frames.
-        shards: Consecutive pieces of the work list.
-        rows: For each split, the place in the work list of each of its rows.
+        molecules: Names, ascending.
+        atomic_numbers: Elements of each molecule.
+        keys: Which frame stands at each place, shape (n_frames,).
+        n_atoms: Atoms of each frame, shape (n_frames,), int32.
+        windows: Place at which each window begins, and the end.
+        shards: Consecutive pieces of the plan, each within a window.
+        rows: For each split, the place of each of its rows; int32.
     """
 
-    work: WorkList
+    molecules: tuple[str, ...]
+    atomic_numbers: Mapping[str, IntArray]
+    keys: Keys
+    n_atoms: IntArray
+    windows: tuple[int, ...]
     shards: tuple[Shard, ...]
     rows: Mapping[SplitKey, IntArray]
 
-    def share(self, rank: int, world_size: int) -> "Plan":
-        """The shards that are for one of several processes; together they have each shard once."""
-        return Plan(self.work, self.shards[rank::world_size], self.rows)
+    @property
+    def n_frames(self) -> int:
+        """How many distinct frames there are."""
+        return len(self.keys)
 
     @property
     def n_structures(self) -> int:
         """How many structures its shards hold."""
-        return sum(shard.stop - shard.start for shard in self.shards)
+        return sum(len(shard) for shard in self.shards)
+
+    def share(self, rank: int, world_size: int) -> "Plan":
+        """The shards that are for one of several processes; together they have each shard once."""
+        return Plan(
+            self.molecules,
+            self.atomic_numbers,
+            self.keys,
+            self.n_atoms,
+            self.windows,
+            self.shards[rank::world_size],
+            self.rows,
+        )
+
+    def names(self, start: int, stop: int) -> FrameNames:
+        """The names of the frames at the places `start` to `stop` (exclusive)."""
+        return FrameNames.of(self.keys[start:stop], self.molecules)
 
 
-def make_plan(splits: Mapping[SplitKey, SplitRows], batch_atoms: int) -> Plan:
-    """Plans the prediction of some splits; a frame that several of them hold is predicted once.
+def make_plan(scan: FrameScan, batch_atoms: int) -> Plan:
+    """Plans the prediction of the frames of a data set.
 
     Args:
-        splits: Rows by task and split.
+        scan: Its frames; one that several splits hold is there once.
         batch_atoms: Most atoms in a batch; a larger molecule gets a batch of its own.
 
     Raises:
         UsageError: If `batch_atoms` is not positive.
-        DataError: If two splits hold different geometries under one name.
     """
     if batch_atoms < 1:
         raise UsageError(f"--batch-atoms {batch_atoms}; expected 1 or more")
-    work, rows = _distinct_frames(splits)
-    return Plan(work, tuple(_shards(work, _batch_bounds(work.n_atoms, batch_atoms))), rows)
-
-
-def _distinct_frames(splits: Mapping[SplitKey, SplitRows]) -> tuple[WorkList, dict[SplitKey, IntArray]]:
-    parts = list(splits.values())
-    together = WorkList(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(WorkList)))
-    keys = list(zip(together.molecule_id, together.trajectory, together.frame.tolist(), strict=True))
-    first: dict[tuple[str, str, int], int] = {}
-    for number, key in enumerate(keys):
-        first.setdefault(key, number)
-    original = np.array([first[key] for key in keys], dtype=np.int64)
-    _require_same_geometry(together, original, splits)
-    distinct = np.array(
-        sorted(first.values(), key=lambda number: (-int(together.n_atoms[number]), keys[number])), dtype=np.int64
+    windows = filled_bounds(scan.n_atoms, ATOMS_PER_WINDOW)
+    order = np.concatenate(
+        [
+            start + np.lexsort((scan.keys[start:stop], -scan.n_atoms[start:stop].astype(np.int64)))
+            for start, stop in pairwise(windows)
+        ]
     )
-    place = np.empty(len(keys), dtype=np.int64)
-    place[distinct] = np.arange(len(distinct))
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    rows: dict[SplitKey, IntArray] = dict(zip(splits, np.split(place[original], ends), strict=True))
-    return _reordered(together, distinct), rows
-
-
-def _reordered(work: WorkList, order: IntArray) -> WorkList:
-    atoms = ragged_indices(work.offsets[order], work.n_atoms[order])
-    per_atom = ("atomic_numbers", "positions")
-    return WorkList(*(getattr(work, f.name)[atoms if f.name in per_atom else order] for f in fields(WorkList)))
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    keys, n_atoms = scan.keys[order], scan.n_atoms[order]
+    shards = []
+    per_shard = max(STRUCTURES_PER_SHARD, len(keys) // MOST_SHARDS)
+    for start, stop in pairwise(windows):
+        bounds = [start + bound for bound in filled_bounds(n_atoms[start:stop], batch_atoms, STRUCTURES_PER_BATCH)]
+        shards.extend(_shards(keys, bounds, per_shard))
+    rows = {key: place[numbers] for key, numbers in scan.rows.items()}
+    return Plan(scan.molecules, scan.atomic_numbers, keys, n_atoms, tuple(windows), tuple(shards), rows)
 
 
 def ragged_indices(starts: IntArray, lengths: IntArray) -> IntArray:
@@ -168,53 +139,42 @@ def ragged_indices(starts: IntArray, lengths: IntArray) -> IntArray:
     return np.asarray(np.arange(total, dtype=np.int64) + shifts, dtype=np.int64)
 
 
-def _require_same_geometry(work: WorkList, original: IntArray, splits: Mapping[SplitKey, SplitRows]) -> None:
-    repeated = np.flatnonzero(original != np.arange(len(original)))
-    twins = original[repeated]
-    different = (work.n_atoms[repeated] != work.n_atoms[twins]) | (work.smiles[repeated] != work.smiles[twins])
-    if not different.any():
-        lengths = work.n_atoms[repeated]
-        mine = ragged_indices(work.offsets[repeated], lengths)
-        theirs = ragged_indices(work.offsets[twins], lengths)
-        unequal = (work.positions[mine] != work.positions[theirs]).any(axis=1)
-        unequal |= work.atomic_numbers[mine] != work.atomic_numbers[theirs]
-        different = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[unequal], minlength=len(lengths)) > 0
-    if different.any():
-        culprit = int(repeated[int(np.flatnonzero(different)[0])])
-        tasks = " ".join(dict.fromkeys(task for task, _ in splits))
-        raise DataError(
-            f"{work.trajectory[culprit]} frame {work.frame[culprit]} of {work.molecule_id[culprit]} stands in several "
-            f"splits of {tasks} with different geometries; build the data set again with one command"
-        )
+def filled_bounds(n_atoms: IntArray, most_atoms: int, most_structures: int | None = None) -> list[int]:
+    """Cuts successive structures into pieces, each as long as a limit of atoms and of structures allows.
 
+    Args:
+        n_atoms: Atoms of each structure, shape (n_structures,).
+        most_atoms: Of a piece; a larger structure is a piece of its own.
+        most_structures: Of a piece; `None` for any number.
 
-def _batch_bounds(n_atoms: IntArray, batch_atoms: int) -> list[int]:
+    Returns:
+        Where each piece begins, and the end.
+    """
     ends = np.cumsum(n_atoms, dtype=np.int64)
+    most = len(n_atoms) if most_structures is None else most_structures
     bounds = [0]
     while bounds[-1] < len(n_atoms):
         start = bounds[-1]
         used = int(ends[start - 1]) if start else 0
-        fitting = int(np.searchsorted(ends, used + batch_atoms, side="right"))
-        bounds.append(min(max(fitting, start + 1), start + STRUCTURES_PER_BATCH))
+        fitting = int(np.searchsorted(ends, used + most_atoms, side="right"))
+        bounds.append(min(max(fitting, start + 1), start + most))
     return bounds
 
 
-def _shards(work: WorkList, bounds: Sequence[int]) -> list[Shard]:
+def _shards(keys: Keys, bounds: Sequence[int], per_shard: int) -> list[Shard]:
     shards = []
     first = 0
     while first < len(bounds) - 1:
-        limit = bounds[first] + STRUCTURES_PER_SHARD
+        limit = bounds[first] + per_shard
         beyond = next((number for number in range(first + 1, len(bounds)) if bounds[number] > limit), len(bounds))
         last = max(beyond - 1, first + 1)
         of_shard = tuple(bounds[first : last + 1])
-        shards.append(Shard(_shard_name(work, of_shard), of_shard[0], of_shard[-1], of_shard))
+        shards.append(Shard(_shard_name(keys, of_shard), of_shard[0], of_shard[-1], of_shard))
         first = last
     return shards
 
 
-def _shard_name(work: WorkList, bounds: tuple[int, ...]) -> str:
-    digest = hashlib.sha256()
-    for number in range(bounds[0], bounds[-1]):
-        digest.update(f"{work.molecule_id[number]}\t{work.trajectory[number]}\t{work.frame[number]}\n".encode())
+def _shard_name(keys: Keys, bounds: tuple[int, ...]) -> str:
+    digest = hashlib.sha256(keys[bounds[0] : bounds[-1]].astype("<u8").tobytes())
     digest.update(" ".join(str(bound - bounds[0]) for bound in bounds).encode())
     return digest.hexdigest()[:16]

@@ -7,17 +7,27 @@ molecule, and a rank correlation weights, so nothing is ever copied. With few mo
 interval is somewhat too narrow, as any bootstrap is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from dataset_builders.errors import DataError, ShapeError, UsageError
 from dataset_builders.structures import IntArray
-from harness.terms import CentredEnergies, Float64Array, Ratio, weighted_spearman
+from harness.terms import (
+    CentredEnergies,
+    Float64Array,
+    Ratio,
+    rank_moments,
+    spearman_of_moments,
+    weighted_spearman,
+)
 
 _CELLS_AT_ONCE: Final = 2**19
 """Resamples times frames that the rank correlation holds in memory: about 4 MB an array."""
+
+_MOMENTS_OF_MOLECULES: Final = 128
+"""Most molecules whose rank correlation is resampled by its moments (3 x 16 MB); beyond, frame by frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +91,10 @@ class MoleculeSums:
     def value(self) -> float | None:
         """The metric over all molecules; `None` where the weights sum to zero."""
         return Ratio(self.numerator, self.weight, self.undefined, self.is_root).value
+
+    def added(self, others: "MoleculeSums") -> "MoleculeSums":
+        """The sums of these terms and of others of the same metric and molecules."""
+        return replace(self, numerator=self.numerator + others.numerator, weight=self.weight + others.weight)
 
     def select(self, positions: IntArray) -> "MoleculeSums":
         """The sums of some of the molecules, by position."""
@@ -176,13 +190,22 @@ def spearman_samples(centred: CentredEnergies, molecule_idx: IntArray, draws: Dr
     Returns:
         Correlations, shape (n_resamples,).
     """
+    return _spearman(centred, molecule_idx, draws.counts)
+
+
+def _spearman(centred: CentredEnergies, molecule_idx: IntArray, counts: Float64Array) -> Float64Array:
+    """The rank correlation with so many copies of each molecule, for each row of counts."""
+    kept = centred.informative
+    columns, n_molecules = molecule_idx[kept], counts.shape[1]
+    if n_molecules <= _MOMENTS_OF_MOLECULES:
+        whole = bool(kept.all())  # without copies then
+        predicted, reference = (each if whole else each[kept] for each in (centred.predicted, centred.reference))
+        moments = rank_moments(predicted, reference, columns, n_molecules)
+        return spearman_of_moments(moments, counts)
     rankings = centred.rankings()
-    columns = molecule_idx[centred.informative]
     rows = max(1, _CELLS_AT_ONCE // len(columns))
-    starts = range(0, len(draws.counts), rows)
-    return np.concatenate(
-        [weighted_spearman(*rankings, draws.counts[start : start + rows, columns]) for start in starts]
-    )
+    starts = range(0, len(counts), rows)
+    return np.concatenate([weighted_spearman(*rankings, counts[start : start + rows, columns]) for start in starts])
 
 
 def percentile_interval(value: float, samples: Float64Array, draws: Draws) -> Interval:
@@ -219,9 +242,9 @@ def spearman_interval(centred: CentredEnergies, molecule_idx: IntArray, draws: D
     """The rank correlation of relative energies, with its interval; arguments as for `spearman_samples`."""
     if centred.no_order is not None:
         return Interval(None, reason=centred.no_order)
-    everything = np.ones((1, int(centred.informative.sum())))
-    value = float(weighted_spearman(*centred.rankings(), everything)[0])
-    return percentile_interval(value, spearman_samples(centred, molecule_idx, draws), draws)
+    everything = np.ones((1, draws.n_molecules))
+    value, *samples = _spearman(centred, molecule_idx, np.concatenate([everything, draws.counts]))
+    return percentile_interval(float(value), np.array(samples), draws)
 
 
 def quotient_interval(

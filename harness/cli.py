@@ -78,9 +78,7 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
     """The command of a name, whose libraries are imported only if it is used."""
     match name:
         case "train":
-            from harness.train.command import main as train
-
-            return train
+            return _train
         case "study":
             from harness.study.command import main as study
 
@@ -98,6 +96,17 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
 
             return leaderboard
     return None
+
+
+def _train(arguments: Sequence[str]) -> int:
+    from harness.train.command import main as train
+    from harness.train.options import folder_of
+    from harness.train.options import parser as options
+    from model_cards.card import write_card
+
+    code = train(arguments)
+    write_card(folder_of(options().parse_args(arguments)))
+    return code
 
 
 def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
@@ -157,7 +166,7 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         "--batch-atoms",
         default=AUTO,
         metavar="N",
-        help="most atoms in a batch, or auto: 512 on the CPU, 16384 on a GPU (default: auto)",
+        help="most atoms in a batch, or auto: 512 on the CPU; on a GPU as many as fit, found by trying (default: auto)",
     )
     parser.add_argument(
         "--threads",

@@ -123,7 +123,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         DataError: If it cannot be read as Parquet, or its columns differ from the documented ones.
     """
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        # Without pre_buffer, which keeps all that was read of a file in memory until the file is closed.
+        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
     except (OSError, pa.ArrowException) as cause:
         raise corrupt_file(path, cause) from cause
     problems = schema_problems(file.schema_arrow)

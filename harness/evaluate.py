@@ -23,7 +23,7 @@ from harness.bootstrap import (
     spearman_interval,
     sum_by_molecule,
 )
-from harness.frames import FailedFrame, Molecule, SplitFrames, TaskFrames, TrainFrames
+from harness.frames import FailedFrame, Molecule, TaskFrames, TrainFrames
 from harness.metrics import SCORE_FLOOR, UNITS, task_score, task_scores
 from harness.reference_shift import ReferenceShift, fit_reference_shift
 from harness.result import (
@@ -40,17 +40,21 @@ from harness.result import (
 from harness.terms import (
     CentredEnergies,
     Float64Array,
+    Ratio,
     centre_energies,
     centred_energy_terms,
     energy_per_atom_terms,
-    force_terms,
     raw_energy_terms,
 )
+from harness.totals import SplitTotals, TaskTotals
 
 TestSplit = Literal["test_id", "test_ood"]
 _Key = TypeVar("_Key", int, tuple[str, str])
 
 SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
+
+_FRAMES_AT_ONCE: Final = 2**16
+"""Frames whose energy terms are in memory together."""
 
 # Parts with different streams are drawn independently of each other, as the gap needs it.
 _STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
@@ -61,7 +65,7 @@ class _Part:
     """A split or subset, its metrics summed by molecule, and the draws for its intervals."""
 
     name: PartName
-    frames: SplitFrames
+    totals: SplitTotals
     sums: dict[str, MoleculeSums]
     centred: CentredEnergies
     draws: Draws
@@ -69,7 +73,7 @@ class _Part:
 
     @property
     def molecules(self) -> tuple[Molecule, ...]:
-        return self.frames.index.molecules
+        return self.totals.molecules
 
     def group_intervals(self, positions: IntArray) -> tuple[Estimate, Estimate]:
         """Force MAE and centred energy MAE of some of the molecules."""
@@ -81,11 +85,11 @@ class _Part:
         return force, energy
 
 
-def evaluate_task(frames: TaskFrames, settings: BootstrapSettings | None = None) -> TaskResult:
+def evaluate_task(task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None) -> TaskResult:
     """Measures one task.
 
     Args:
-        frames: Predictions beside references; failed frames are listed, not among the arrays.
+        task: Its sums, or predictions beside references; failed frames are listed, not among them.
         settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
 
     Returns:
@@ -98,15 +102,17 @@ def evaluate_task(frames: TaskFrames, settings: BootstrapSettings | None = None)
         DataError: If a frame that is not listed as failed holds numbers that are not finite.
     """
     settings = settings or BootstrapSettings()
-    shift = fit_reference_shift(frames.train) if frames.train.index.n_frames else None
-    named: list[tuple[PartName, SplitFrames]] = [("test_id", frames.test_id), ("test_ood", frames.test_ood)]
-    named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, frames.test_ood)) is not None]
-    parts = [_part(name, part, _shift_energies(shift, part, frames.train), settings) for name, part in named]
+    totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)
+    train = totals.train
+    shift = fit_reference_shift(train) if train.index.n_frames else None
+    named: list[tuple[PartName, SplitTotals]] = [("test_id", totals.test_id), ("test_ood", totals.test_ood)]
+    named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, totals.test_ood)) is not None]
+    parts = [_part(name, part, _shift_of_molecules(shift, part, train), settings) for name, part in named]
     test_id, test_ood = parts[:2]
-    failures = (*frames.train.failures, *frames.test_id.failures, *frames.test_ood.failures)
+    failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
     return TaskResult(
-        task=frames.task,
-        protocol=frames.protocol,
+        task=totals.task,
+        protocol=totals.protocol,
         splits={part.name: _split_result(part) for part in parts},
         gap=_gap(test_ood, test_id, "force_mae"),
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
@@ -155,48 +161,59 @@ def compare_force_mae(
     return compare_models(_sums_of(rows), _sums_of(others), draws)
 
 
-def _subset(name: str, ood: SplitFrames) -> SplitFrames | None:
-    belongs = np.array([molecule.subset == name for molecule in ood.index.molecules], dtype=np.bool_)
-    return ood.keep(belongs[ood.index.molecule_idx]) if belongs.any() else None
+def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
+    positions = [position for position, molecule in enumerate(ood.molecules) if molecule.subset == name]
+    return ood.keep(np.array(positions)) if positions else None
 
 
-def _shift_energies(shift: ReferenceShift | None, part: SplitFrames, train: TrainFrames) -> Float64Array | None:
-    """The reference shift of each frame, shape (n_frames,), eV; `None` where failures leave it unknown."""
+def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals, train: TrainFrames) -> Float64Array | None:
+    """The reference shift of a frame of each molecule, (n_molecules,), eV; `None` where failures leave it unknown."""
     if shift is None:
         return None
-    index = part.index
     # Without failures in training, an element that training lacks is a fault of the data: apply() says so.
-    if train.failures and not set(np.unique(index.atomic_numbers).tolist()) <= set(shift.elements):
+    if train.failures and not set(np.flatnonzero(part.composition.sum(axis=0)).tolist()) <= set(shift.elements):
         return None
-    return shift.apply(index.atomic_numbers, index.n_atoms)
+    numbers = np.tile(np.arange(part.composition.shape[1]), len(part.molecules))
+    return shift.apply(np.repeat(numbers, part.composition.ravel()), part.n_atoms)
 
 
-def _part(name: PartName, frames: SplitFrames, shift: Float64Array | None, settings: BootstrapSettings) -> _Part:
-    index, predicted, reference = frames.index, frames.predicted.energy, frames.reference.energy
-    n_molecules = len(index.molecules)
-    centred = centre_energies(predicted, reference, index.molecule_idx)
-    energy_ratios = {
-        "raw_energy_mae": raw_energy_terms(predicted, reference),
-        "centred_energy_mae": centred_energy_terms(centred),
+def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, settings: BootstrapSettings) -> _Part:
+    predicted, reference, molecule_idx = totals.predicted_energy, totals.reference_energy, totals.molecule_idx
+    n_atoms = totals.n_atoms
+    energy_terms: dict[str, Callable[[slice], Ratio]] = {
+        "raw_energy_mae": lambda some: raw_energy_terms(predicted[some], reference[some])
     }
     if shift is not None:
-        energy_ratios["energy_mae_per_atom"] = energy_per_atom_terms(predicted + shift, reference, index.n_atoms)
-    force_ratios = force_terms(frames.predicted.forces, frames.reference.forces)
-    atom_idx = index.atom_molecule_idx
-    sums = {key: sum_by_molecule(ratio, atom_idx, n_molecules) for key, ratio in force_ratios.items()}
-    sums |= {key: sum_by_molecule(ratio, index.molecule_idx, n_molecules) for key, ratio in energy_ratios.items()}
-    return _Part(name, frames, sums, centred, draw_molecules(n_molecules, settings, _STREAMS[name]), settings)
+        energy_terms["energy_mae_per_atom"] = lambda some: energy_per_atom_terms(
+            predicted[some] + shift[molecule_idx[some]], reference[some], n_atoms[molecule_idx[some]]
+        )
+    centred = centre_energies(predicted, reference, molecule_idx)
+    energy_terms["centred_energy_mae"] = lambda some: centred_energy_terms(centred.slice(some))
+    sums = {key: _summed(terms, molecule_idx, len(totals.molecules)) for key, terms in energy_terms.items()}
+    draws = draw_molecules(len(totals.molecules), settings, _STREAMS[name])
+    return _Part(name, totals, {**totals.forces, **sums}, centred, draws, settings)
+
+
+def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
+    """The sums of a metric of the frames, whose terms are in memory for some of the frames at a time."""
+    whole: MoleculeSums | None = None
+    for start in range(0, max(len(molecule_idx), 1), _FRAMES_AT_ONCE):
+        some = slice(start, start + _FRAMES_AT_ONCE)
+        sums = sum_by_molecule(terms(some), molecule_idx[some], n_molecules)
+        whole = sums if whole is None else whole.added(sums)
+    assert whole is not None
+    return whole
 
 
 def _split_result(part: _Part) -> SplitResult:
     intervals = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
-    intervals["centred_energy_spearman"] = spearman_interval(part.centred, part.frames.index.molecule_idx, part.draws)
+    intervals["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
     no_shift = Interval(None, reason="training frames failed, so the reference shift of an element is unknown")
     intervals.setdefault("energy_mae_per_atom", no_shift)
     return SplitResult(
         n_molecules=len(part.molecules),
-        n_frames=part.frames.index.n_frames,
-        n_atoms=len(part.frames.index.atomic_numbers),
+        n_frames=int(part.totals.n_frames.sum()),
+        n_atoms=int(part.totals.n_frames @ part.totals.n_atoms),
         metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
         zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
     )
@@ -257,9 +274,8 @@ def _groups(molecules: tuple[Molecule, ...], key: Callable[[Molecule], _Key]) ->
 
 
 def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
-    index = part.frames.index
-    n_frames = np.bincount(index.molecule_idx, minlength=len(part.molecules))
-    n_atoms = np.bincount(index.atom_molecule_idx, minlength=len(part.molecules))
+    n_frames = part.totals.n_frames
+    n_atoms = n_frames * part.totals.n_atoms
     force, energy = part.sums["force_mae"], part.sums["centred_energy_mae"]
     return [
         MoleculeResult(

@@ -25,10 +25,16 @@ _SHARED: Final = (
     "harness.potentials.base",
     "harness.potentials.device",
     "harness.potentials.elements",
+    "harness.potentials.lookahead",
     "harness.potentials.neighbours",
+    "harness.potentials.staging",
+    "harness.potentials.torch_potential",
     "harness.predict",
     "harness.rows",
+    "harness.scan",
+    "harness.shards",
     "harness.structures",
+    "harness.windows",
 )
 """Modules that can change a prediction of any family."""
 

@@ -1,66 +1,101 @@
 """Puts predictions beside the labels of the data set: what the evaluation of a task starts from."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
 from dataset_builders.editions import SplitName
-from dataset_builders.errors import DataError
+from dataset_builders.structures import IntArray
 from dataset_builders.tasks import TaskName
-from harness.batching import Plan, SplitKey, ragged_indices
+from harness.batching import Plan
 from harness.dataset import PinnedDataset
 from harness.frames import FrameIndex, Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
 from harness.potentials.base import ProtocolName
-from harness.predict import Predictions
-from harness.rows import SplitRows, read_reference_rows, read_split
+from harness.rows import SplitRows, concatenated
+from harness.scan import stream_needed
+from harness.shards import PredictionReader
+from harness.totals import SplitTotals, TaskTotals, TotalsBuilder
 
-SPLITS_NEEDED: Final[tuple[SplitName, ...]] = ("train", "test_id", "test_ood")
+TestSplit = Literal["test_id", "test_ood"]
 
 
-def read_task(dataset: PinnedDataset, task: TaskName) -> dict[SplitKey, SplitRows]:
-    """Rows of a task that an evaluation needs; of `train` only what the reference shift is fitted on.
+def sum_task(
+    dataset: PinnedDataset, task: TaskName, protocol: ProtocolName, plan: Plan, reader: PredictionReader
+) -> TaskTotals:
+    """Everything that the metrics of a task are made of; labels and predictions are read piece by piece.
+
+    Args:
+        dataset: What the plan was made of.
+        task: Which task.
+        protocol: How the model came to know its molecules.
+        plan: Of the run, whole.
+        reader: The predictions of the run.
 
     Raises:
-        DataError: If they cannot be read, break the schema, or train and OOD test share a molecule.
+        DataError: If labels or predictions cannot be read or contradict each other.
     """
-    rows: dict[SplitKey, SplitRows] = {(task, "train"): read_reference_rows(dataset, task)}
-    for split in ("test_id", "test_ood"):
-        rows[task, split] = read_split(dataset, task, split)
-    seen = set(rows[task, "train"].molecule_id) | set(rows[task, "test_id"].molecule_id)
-    shared = sorted(seen & set(rows[task, "test_ood"].molecule_id))
-    if shared:
-        raise DataError(
-            f"{len(shared)} molecules of {task} in {dataset.directory} stand in training and in test_ood, first "
-            f"{shared[0]}; expected none. Build the data set again"
-        )
-    return rows
-
-
-def join_task(
-    task: TaskName,
-    protocol: ProtocolName,
-    rows: Mapping[SplitKey, SplitRows],
-    plan: Plan,
-    predictions: Predictions,
-) -> TaskFrames:
-    """The frames of a task with their labels and predictions; failed frames are recorded apart."""
-    train = rows[task, "train"]
-    predicted, failures = _predicted(plan, predictions, (task, "train"))
-    return TaskFrames(
+    return TaskTotals(
         task=task,
         protocol=protocol,
-        train=TrainFrames(_index(train, "train"), train.energy, predicted.energy).without_failures(failures),
-        test_id=_join_split(rows, plan, predictions, (task, "test_id")),
-        test_ood=_join_split(rows, plan, predictions, (task, "test_ood")),
+        train=_join_train(dataset, task, plan, reader),
+        test_id=_sum_split(dataset, task, "test_id", plan, reader),
+        test_ood=_sum_split(dataset, task, "test_ood", plan, reader),
     )
 
 
-def _join_split(rows: Mapping[SplitKey, SplitRows], plan: Plan, predictions: Predictions, key: SplitKey) -> SplitFrames:
-    split = rows[key]
-    predicted, failures = _predicted(plan, predictions, key)
-    frames = SplitFrames(_index(split, key[1]), Labels(split.energy, split.forces), predicted)
-    return frames.without_failures(failures)
+def join_task(
+    dataset: PinnedDataset, task: TaskName, protocol: ProtocolName, plan: Plan, reader: PredictionReader
+) -> TaskFrames:
+    """The frames of a task with their labels and predictions, all in memory; arguments as for `sum_task`.
+
+    Failed frames are recorded apart.
+    """
+
+    def whole(split: TestSplit) -> SplitFrames:
+        rows = concatenated(list(stream_needed(dataset, (task, split))))
+        return _join(rows, plan.rows[task, split], split, reader)
+
+    train = _join_train(dataset, task, plan, reader)
+    return TaskFrames(task, protocol, train, whole("test_id"), whole("test_ood"))
+
+
+def join_pieces(
+    dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
+) -> Iterator[tuple[SplitRows, SplitFrames]]:
+    """The frames of a split with their labels and predictions, piece by piece, beside the rows they come from.
+
+    Failed frames are recorded apart, so a piece may have fewer frames than rows.
+    """
+    read = 0
+    for rows in stream_needed(dataset, (task, split)):
+        places = plan.rows[task, split][read : read + len(rows)]
+        read += len(rows)
+        yield rows, _join(rows, places, split, reader)
+
+
+def _sum_split(
+    dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
+) -> SplitTotals:
+    builder = TotalsBuilder(split, len(plan.rows[task, split]))
+    for _, frames in join_pieces(dataset, task, split, plan, reader):
+        builder.add(frames)
+    return builder.finish()
+
+
+def _join_train(dataset: PinnedDataset, task: TaskName, plan: Plan, reader: PredictionReader) -> TrainFrames:
+    rows = concatenated(list(stream_needed(dataset, (task, "train"))))
+    predicted = reader.at(plan.rows[task, "train"])
+    frames = TrainFrames(_index(rows, "train"), rows.energy, predicted.energy)
+    return frames.without_failures(predicted.failures)
+
+
+def _join(rows: SplitRows, places: IntArray, split: SplitName, reader: PredictionReader) -> SplitFrames:
+    predicted = reader.at(places)
+    frames = SplitFrames(
+        _index(rows, split), Labels(rows.energy, rows.forces), Labels(predicted.energy, predicted.forces)
+    )
+    return frames.without_failures(predicted.failures)
 
 
 def _index(rows: SplitRows, split: SplitName) -> FrameIndex:
@@ -75,13 +110,3 @@ def _index(rows: SplitRows, split: SplitName) -> FrameIndex:
         n_atoms=rows.n_atoms,
         atomic_numbers=rows.atomic_numbers,
     )
-
-
-def _predicted(plan: Plan, predictions: Predictions, key: SplitKey) -> tuple[Labels, dict[int, str]]:
-    """Energies and forces in the order of the rows of a split, and failures by row."""
-    places = plan.rows[key]
-    atoms = ragged_indices(plan.work.offsets[places], plan.work.n_atoms[places])
-    failures = {
-        row: predictions.failures[int(place)] for row, place in enumerate(places) if int(place) in predictions.failures
-    }
-    return Labels(predictions.energy[places], predictions.forces[atoms]), failures

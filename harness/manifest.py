@@ -4,6 +4,7 @@ Together with the predictions it is all that metrics, tables and the result need
 made again without the model.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dataset_builders.errors import DataError
 from dataset_builders.tasks import TaskName
 from dataset_builders.whole_file import write_text_whole
+from harness.identity import model_slug
 from harness.result import DatasetRecord, EnvironmentRecord, ModelRecord
 
 MANIFEST_NAME: Final = "run.json"
@@ -72,3 +74,22 @@ class Manifest(BaseModel):
             raise DataError(
                 f"{path} is damaged or of another version ({place}: {first['msg']}); run the evaluation again"
             ) from cause
+
+
+def earlier_batch_atoms(output: Path, model_id: str, identity: Mapping[str, str]) -> int | None:
+    """The most atoms in a batch of an earlier run that differs in nothing else; of several the last by name.
+
+    Args:
+        output: Folder that holds the folders of runs.
+        model_id: The model.
+        identity: Of the run that is to be; its size of a batch does not count.
+    """
+    found = None
+    for path in sorted((output / model_slug(model_id)).glob(f"*/{MANIFEST_NAME}")):
+        try:
+            manifest = Manifest.load(path.parent)
+        except DataError:
+            continue
+        if manifest.identity | {"batch_atoms": ""} == {**identity, "batch_atoms": ""}:
+            found = manifest.batch_atoms
+    return found

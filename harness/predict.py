@@ -1,93 +1,62 @@
-"""Runs a potential over a plan and keeps what it says, shard by shard, where a killed run can go on.
+"""Runs a potential over a plan and keeps what it says, shard by shard, where a killed run can go on."""
 
-A shard is written whole or not at all, and carries a digest of its content: one that is there and
-verifies is never computed again, one that is damaged is.
-"""
-
-import hashlib
-import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from dataset_builders.errors import DataError, SetupError
-from dataset_builders.hub import first_line
-from dataset_builders.structures import FloatArray
-from dataset_builders.work import write_table
-from harness.batching import Plan, Shard, WorkList
+from dataset_builders.errors import SetupError
+from harness.batching import Plan, Shard
+from harness.dataset import PinnedDataset
 from harness.potentials.base import Potential
+from harness.potentials.staging import compute_ahead
 from harness.progress import OnStructures, no_progress
-from harness.structures import Prediction, check_prediction
+from harness.shards import Predictions, is_finished, read_predictions, unwritable, write_shard
+from harness.structures import Prediction, StructureBatch, check_prediction
+from harness.windows import Window, read_windows
 
-SHARD_SCHEMA: Final = pa.schema(
-    [
-        pa.field("molecule_id", pa.string()),
-        pa.field("trajectory", pa.string()),
-        pa.field("frame", pa.int32()),
-        pa.field("energy", pa.float64()),
-        pa.field("forces", pa.list_(pa.float32())),
-        pa.field("failure", pa.string()),
-    ]
-)
-"""Columns of a shard: eV and eV/Å; `failure` is empty where the structure was computed."""
+SHARDS_WAITING: Final = 2
+"""Shards that may wait to be written before the computing waits for them."""
 
-_METADATA_KEY: Final = b"mlip_ood_prediction"
 _LOG: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
-    """What a potential says about a work list, in its order.
-
-    Attributes:
-        energy: Shape (n_frames,), float64, eV; NaN where the frame failed.
-        forces: Shape (n_atoms_total, 3), float32, eV/Å; NaN where the frame failed.
-        failures: Cause of each failure, by place in the work list.
-    """
-
-    energy: FloatArray
-    forces: FloatArray
-    failures: Mapping[int, str]
-
-
 def predict(
-    potential: Potential,
-    plan: Plan,
-    directory: Path,
-    identity: Mapping[str, str],
-    on_structures: OnStructures = no_progress,
+    potential: Potential, dataset: PinnedDataset, plan: Plan, directory: Path, identity: Mapping[str, str]
 ) -> Predictions:
     """Computes the shards that are not there yet and returns all predictions as they are on disk.
 
     Raises:
         As `compute_shards` and `read_predictions`.
     """
-    compute_shards(potential, plan, directory, identity, on_structures)
+    compute_shards(potential, plan, read_windows(dataset, plan), directory, identity)
     return read_predictions(plan, directory, identity)
 
 
 def compute_shards(
     potential: Potential,
     plan: Plan,
+    windows: Iterator[Window],
     directory: Path,
     identity: Mapping[str, str],
     on_structures: OnStructures = no_progress,
 ) -> None:
     """Computes the shards that are not there yet.
 
+    Batches are read and prepared in one thread, computed in this one, checked and written in a third.
+
     Args:
         potential: What computes.
         plan: What is to be computed, in which batches; a share of it, where several processes compute.
+        windows: The geometries of the plan; only advanced if there is something to compute.
         directory: Folder of the shards; made if need be.
         identity: What the predictions depend on (hashes of model, data set and code, precision);
             stands in each shard and must agree when one is read again.
@@ -101,83 +70,122 @@ def compute_shards(
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as cause:
-        raise _unwritable(directory, cause) from cause
+        raise unwritable(directory, cause) from cause
+    missing = []
     for shard in plan.shards:
-        work = plan.work.slice(shard.start, shard.stop)
-        path = _shard_path(directory, shard)
-        if _is_finished(path, work, identity):
-            on_structures(len(work), "resumed")
+        if is_finished(plan, shard, directory, identity):
+            on_structures(len(shard), "resumed")
         else:
-            _write_shard(path, work, _predict_shard(potential, plan.work, shard, on_structures), identity)
+            missing.append(shard)
+    if not missing:
+        return
+    model_id = potential.traits.model_id
+    with _Writer(plan, directory, identity, model_id) as writer:
+        for job, outcome in compute_ahead(potential, _jobs(missing, windows), _out_of_memory_errors):
+            writer.add(job, _in_halves(potential, plan, job) if isinstance(outcome, Exception) else outcome)
+            on_structures(job.stop - job.start, "computed")
 
 
-def read_predictions(plan: Plan, directory: Path, identity: Mapping[str, str]) -> Predictions:
-    """Reads the predictions of a finished run.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A batch of a shard: its places in the plan, and its structures."""
+
+    shard: Shard
+    start: int
+    stop: int
+    batch: StructureBatch
+
+
+def _jobs(shards: Sequence[Shard], windows: Iterator[Window]) -> Iterator[tuple[_Job, StructureBatch]]:
+    waiting = deque(shards)
+    for window in windows:
+        while waiting and waiting[0].stop <= window.stop:
+            shard = waiting.popleft()
+            for start, stop in pairwise(shard.bounds):
+                job = _Job(shard, start, stop, window.batch(start, stop))
+                yield job, job.batch
+        if not waiting:
+            return
+
+
+class _Writer:
+    """Checks predictions and writes them, shard by shard, in a thread of its own.
+
+    What is finished when the block ends is written, however it ends.
+    """
+
+    def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str], model_id: str) -> None:
+        self._plan, self._directory, self._identity, self._model_id = plan, directory, identity, model_id
+        self._parts: list[tuple[_Job, Prediction]] = []
+        self._written: deque[Future[None]] = deque()
+        self._executor = ThreadPoolExecutor(1, "writer")
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=True)
+        if error is None:
+            for future in self._written:
+                future.result()
+
+    def add(self, job: _Job, prediction: Prediction) -> None:
+        """Takes the prediction of a batch.
+
+        Raises:
+            SetupError: If an earlier shard could not be written.
+            ShapeError: If an earlier prediction did not fit its batch.
+        """
+        self._parts.append((job, prediction))
+        if job.stop == job.shard.stop:
+            self._written.append(self._executor.submit(self._write, self._parts))
+            self._parts = []
+        # An error comes out at once, and the shards that wait to be written do not pile up.
+        while self._written and (self._written[0].done() or len(self._written) > SHARDS_WAITING):
+            self._written.popleft().result()
+
+    def _write(self, parts: Sequence[tuple[_Job, Prediction]]) -> None:
+        checked = [check_prediction(prediction, job.batch, self._model_id) for job, prediction in parts]
+        write_shard(self._plan, parts[0][0].shard, _joined(checked), self._directory, self._identity)
+
+
+def _in_halves(potential: Potential, plan: Plan, job: _Job) -> Prediction:
+    """The prediction of a batch that did not fit on the device, computed in pieces that do.
 
     Raises:
-        DataError: If a shard is absent, damaged, or of another model, data set or code.
+        SetupError: If one structure alone does not fit.
     """
-    parts = []
-    for shard in plan.shards:
-        path = _shard_path(directory, shard)
-        if not path.exists():
-            raise DataError(
-                f"{directory} lacks the predictions of {shard.stop - shard.start} structures ({path.name}); "
-                "the run was not finished: start it again with the same options and it goes on"
-            )
-        parts.append(_read_shard(path, plan.work.slice(shard.start, shard.stop), identity))
-    failures = {
-        shard.start + number: cause
-        for shard, part in zip(plan.shards, parts, strict=True)
-        for number, cause in part.failures.items()
-    }
-    return Predictions(
-        np.concatenate([part.energy for part in parts]), np.concatenate([part.forces for part in parts]), failures
-    )
-
-
-def _is_finished(path: Path, work: WorkList, identity: Mapping[str, str]) -> bool:
-    if not path.exists():
-        return False
-    try:
-        _read_shard(path, work, identity)
-    except DataError as problem:
-        _LOG.warning("%s; its %d structures are computed again", problem, len(work))
-        return False
-    return True
-
-
-def _predict_shard(potential: Potential, work: WorkList, shard: Shard, on_structures: OnStructures) -> Prediction:
-    parts = []
-    for start, stop in pairwise(shard.bounds):
-        parts.append(_predict_batch(potential, work.slice(start, stop)))
-        on_structures(stop - start, "computed")
-    return _joined(parts)
-
-
-def _predict_batch(potential: Potential, work: WorkList) -> Prediction:
-    batch = work.as_batch()
-    try:
-        return check_prediction(potential.compute(batch), batch, potential.traits.model_id)
-    except _out_of_memory_errors() as cause:
-        if len(work) == 1:
-            raise SetupError(
-                f"{work.molecule_id[0]} alone ({int(work.n_atoms[0])} atoms) does not fit in the memory of "
-                f"{potential.traits.device}; free some of it, use --dtype float32 or another --device"
-            ) from cause
-        _LOG.warning(
-            "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved. "
-            "A smaller --batch-atoms saves the failed attempts",
-            len(work),
-            int(work.n_atoms.sum()),
-            potential.traits.device,
+    batch = job.batch
+    if batch.n_structures == 1:
+        raise SetupError(
+            f"{plan.names(job.start, job.stop).molecule_id[0]} alone ({int(batch.n_atoms[0])} atoms) does not fit in "
+            f"the memory of {potential.traits.device}; free some of it, use --dtype float32 or another --device"
         )
-    # Outside the handler: inside it the traceback would keep the tensors of the failed attempt alive.
-    sys.modules["torch"].cuda.empty_cache()
-    middle = len(work) // 2
-    return _joined(
-        [_predict_batch(potential, work.slice(0, middle)), _predict_batch(potential, work.slice(middle, len(work)))]
+    _LOG.warning(
+        "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved. "
+        "A smaller --batch-atoms saves the failed attempts",
+        batch.n_structures,
+        len(batch.atomic_numbers),
+        potential.traits.device,
     )
+    sys.modules["torch"].cuda.empty_cache()
+    middle = job.start + batch.n_structures // 2
+    halves = [
+        _Job(job.shard, start, stop, batch.slice(start - job.start, stop - job.start))
+        for start, stop in ((job.start, middle), (middle, job.stop))
+    ]
+    return _joined([_predict_half(potential, plan, half) for half in halves])
+
+
+def _predict_half(potential: Potential, plan: Plan, job: _Job) -> Prediction:
+    try:
+        return potential.compute(job.batch)
+    except _out_of_memory_errors():
+        # Leaving the handler frees the tensors of the failed attempt, which its traceback keeps alive.
+        pass
+    return _in_halves(potential, plan, job)
 
 
 def _out_of_memory_errors() -> tuple[type[Exception], ...]:
@@ -195,69 +203,4 @@ def _joined(parts: list[Prediction]) -> Prediction:
     }
     return Prediction(
         np.concatenate([part.energy for part in parts]), np.concatenate([part.forces for part in parts]), failures
-    )
-
-
-def _shard_path(directory: Path, shard: Shard) -> Path:
-    return directory / f"{shard.name}.parquet"
-
-
-def _write_shard(path: Path, work: WorkList, prediction: Prediction, identity: Mapping[str, str]) -> None:
-    failed = np.isin(np.arange(len(work)), list(prediction.failures))
-    energy = np.where(failed, np.nan, prediction.energy)
-    forces = prediction.forces.astype(np.float32)
-    forces[np.repeat(failed, work.n_atoms)] = np.nan
-    causes = [
-        "" if number not in prediction.failures else prediction.failures[number] or "no cause given"
-        for number in range(len(work))
-    ]
-    columns = {
-        "molecule_id": pa.array(work.molecule_id, pa.string()),
-        "trajectory": pa.array(work.trajectory, pa.string()),
-        "frame": pa.array(work.frame, pa.int32()),
-        "energy": pa.array(energy, pa.float64(), from_pandas=False),
-        "forces": pa.ListArray.from_arrays((3 * work.offsets).astype(np.int32), forces.ravel()),
-        "failure": pa.array(causes, pa.string()),
-    }
-    metadata = {**identity, "content": _content_digest(energy, forces, causes)}
-    schema = SHARD_SCHEMA.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    try:
-        write_table(pa.table(columns, schema=schema), path)
-    except OSError as cause:
-        raise _unwritable(path.parent, cause) from cause
-
-
-def _read_shard(path: Path, work: WorkList, identity: Mapping[str, str]) -> Predictions:
-    try:
-        table = pq.read_table(path)
-        metadata = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
-    except (OSError, ValueError, pa.ArrowException) as cause:
-        raise DataError(f"the predictions in {path} cannot be read ({first_line(cause)})") from cause
-    if not table.schema.equals(SHARD_SCHEMA):
-        raise DataError(f"the predictions in {path} have columns {table.schema.names}; expected {SHARD_SCHEMA.names}")
-    table = table.combine_chunks()
-    for name in ("molecule_id", "trajectory", "frame"):
-        if not np.array_equal(table[name].to_numpy(), getattr(work, name)):
-            raise DataError(f"the predictions in {path} are of other frames than its name says")
-    lengths = pc.list_value_length(table["forces"]).to_numpy()
-    if table["forces"].null_count or not np.array_equal(lengths, 3 * work.n_atoms):
-        raise DataError(f"the predictions in {path} have forces of other lengths than 3 x n_atoms")
-    energy = table["energy"].to_numpy()
-    forces = pc.list_flatten(table["forces"]).to_numpy().reshape(-1, 3)
-    causes = table["failure"].to_pylist()
-    if metadata != {**identity, "content": _content_digest(energy, forces, causes)}:
-        raise DataError(f"the predictions in {path} are damaged, or were made by another model, data set or code")
-    return Predictions(energy, forces, {number: cause for number, cause in enumerate(causes) if cause})
-
-
-def _content_digest(energy: FloatArray, forces: npt.NDArray[np.float32], causes: Iterable[str]) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(energy).tobytes())
-    digest.update(np.ascontiguousarray(forces).tobytes())
-    digest.update(json.dumps(list(causes)).encode())
-    return digest.hexdigest()
-
-
-def _unwritable(directory: Path, cause: OSError) -> SetupError:
-    return SetupError(
-        f"cannot write predictions to {directory}: {cause.strerror or cause}; choose a folder with --output"
     )

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -80,6 +80,27 @@ def meeting(ranks: Ranks) -> Iterator[None]:
             dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def said_by_first(ranks: Ranks, value: Callable[[], int]) -> int:
+    """A number that the first process finds and all of them use; called inside `meeting`.
+
+    Args:
+        ranks: Which process this one is.
+        value: Finds the number; called in the first process only.
+
+    Raises:
+        SetupError: If the others cannot be reached.
+    """
+    if ranks.world_size == 1:
+        return value()
+    import torch
+    import torch.distributed as dist
+
+    said = torch.tensor([value() if ranks.is_first else 0])
+    with _others_needed(ranks):
+        dist.broadcast(said, 0)
+    return int(said)
 
 
 @contextlib.contextmanager

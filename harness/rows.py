@@ -1,6 +1,6 @@
 """Rows of a split as flat arrays: read batch by batch through Arrow, checked, never row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -69,43 +69,60 @@ class SplitRows:
         return np.concatenate([[0], np.cumsum(self.n_atoms, dtype=np.int64)])
 
 
-def read_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
-    """Reads a split whole.
+def stream_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> Iterator[SplitRows]:
+    """Reads a split piece by piece, in the order of its files; what is in memory does not grow with the split.
+
+    That no frame occurs twice is for the caller to check, who sees all pieces.
 
     Raises:
         DataError: If a file is absent or corrupt, a column is missing, or a row breaks the schema; the
             message names file, row, molecule, frame and value.
     """
-    return _read(dataset, task, split, reference_only=False)
+    n_rows = 0
+    for path in split_files(dataset.directory, task, split):
+        for rows in _read_file(path):
+            n_rows += len(rows)
+            yield rows
+    if not n_rows:
+        raise DataError(f"{split} of {task} in {dataset.directory} holds no rows to use; build the data set again")
 
 
-def read_reference_rows(dataset: PinnedDataset, task: TaskName) -> SplitRows:
-    """Reads the rows of `train` that the reference shift is fitted on.
+def stream_reference_rows(dataset: PinnedDataset, task: TaskName) -> Iterator[SplitRows]:
+    """Reads the rows of `train` that the reference shift is fitted on, piece by piece.
 
     These are the first frame of each of the first five bursts of every training molecule. Frames of a
     molecule share one composition, so more of them would tell the fit of per-element energies little,
     and predicting all of `train` would cost more than the test.
 
     Raises:
-        DataError: As `read_split`.
+        DataError: As `stream_split`.
     """
-    return _read(dataset, task, "train", reference_only=True)
+    n_rows = 0
+    for rows in map(_reference_frames, stream_split(dataset, task, "train")):
+        n_rows += len(rows)
+        if len(rows):
+            yield rows
+    if not n_rows:
+        raise DataError(f"train of {task} in {dataset.directory} holds no rows to use; build the data set again")
 
 
-def _read(dataset: PinnedDataset, task: TaskName, split: SplitName, *, reference_only: bool) -> SplitRows:
-    parts = [
-        part
-        for path in split_files(dataset.directory, task, split)
-        for part in _read_file(path, reference_only=reference_only)
-    ]
-    if not parts or not sum(len(part) for part in parts):
-        raise DataError(f"{split} of {task} in {dataset.directory} holds no rows to use; build the data set again")
-    rows = SplitRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(SplitRows)))
+def read_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
+    """Reads a split whole.
+
+    Raises:
+        DataError: As `stream_split`, or if a frame occurs twice.
+    """
+    rows = concatenated(list(stream_split(dataset, task, split)))
     _require_distinct(rows, f"{split} of {task} in {dataset.directory}")
     return rows
 
 
-def _read_file(path: Path, *, reference_only: bool) -> Iterator[SplitRows]:
+def concatenated(parts: Sequence[SplitRows]) -> SplitRows:
+    """Pieces of a split, one or more, as one."""
+    return SplitRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(SplitRows)))
+
+
+def _read_file(path: Path) -> Iterator[SplitRows]:
     with open_parquet(path) as file:
         first_row = 0
         columns = [name for name, _, _ in COLUMNS]
@@ -113,7 +130,7 @@ def _read_file(path: Path, *, reference_only: bool) -> Iterator[SplitRows]:
             for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
                 rows = _checked(batch, path, first_row)
                 first_row += batch.num_rows
-                yield _reference_frames(rows) if reference_only else rows
+                yield rows
         except (OSError, pa.ArrowException) as cause:
             raise corrupt_file(path, cause) from cause
 
@@ -198,6 +215,13 @@ def _require_no_nulls(batch: pa.RecordBatch, path: Path, first_row: int) -> None
             raise where.error(row, f"an item of {name} is null", "numbers")
 
 
+def repeated_frame(what: str, trajectory: str, frame: int, molecule_id: str) -> DataError:
+    """The error for a frame that a split holds twice."""
+    return DataError(
+        f"{what} holds {trajectory} frame {frame} of {molecule_id} more than once; build the data set again"
+    )
+
+
 def _require_distinct(rows: SplitRows, what: str) -> None:
     order = np.lexsort((rows.frame, rows.trajectory, rows.molecule_id))
     columns = (rows.molecule_id[order], rows.trajectory[order], rows.frame[order])
@@ -205,9 +229,7 @@ def _require_distinct(rows: SplitRows, what: str) -> None:
     if same.any():
         first = int(np.flatnonzero(same)[0])
         molecule_id, trajectory, frame = (column[first] for column in columns)
-        raise DataError(
-            f"{what} holds {trajectory} frame {frame} of {molecule_id} more than once; build the data set again"
-        )
+        raise repeated_frame(what, trajectory, frame, molecule_id)
 
 
 def _reference_frames(rows: SplitRows) -> SplitRows:

@@ -11,21 +11,23 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.errors import DataError, SetupError, UsageError
+from dataset_builders.structures import IntArray
 from dataset_builders.tasks import TASKS, TaskName, find_task
-from harness.batching import Plan, SplitKey, WorkList, make_plan, ragged_indices
+from harness.batch_size import ON_CPU, batch_atoms_for
+from harness.batching import Plan, make_plan
 from harness.bootstrap import BootstrapSettings
 from harness.dataset import PinnedDataset, open_dataset
 from harness.evaluate import evaluate_task
 from harness.identity import code_hash, package_versions, run_directory, run_identity
-from harness.joining import join_task, read_task
+from harness.joining import sum_task
 from harness.loading import loaded
-from harness.manifest import Manifest
+from harness.manifest import Manifest, earlier_batch_atoms
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
 from harness.potentials.registry import ModelSource
-from harness.predict import Predictions, compute_shards, read_predictions
+from harness.predict import compute_shards
 from harness.progress import prediction_progress
-from harness.ranks import ALONE, Ranks, meeting
+from harness.ranks import ALONE, Ranks, meeting, said_by_first
 from harness.result import (
     RESULT_NAME,
     DatasetRecord,
@@ -34,13 +36,12 @@ from harness.result import (
     RunResult,
     SettingsRecord,
 )
-from harness.rows import SplitRows
+from harness.scan import FrameScan, scan_dataset
+from harness.shards import PredictionReader
 from harness.tokens import without_tokens
+from harness.windows import read_windows
 
 SHARDS_NAME: Final = "predictions"
-
-BATCH_ATOMS: Final[Mapping[str, int]] = {"cpu": 512, "cuda": 16384}
-"""Most atoms in a batch, by type of device, where the user does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +104,42 @@ def evaluate_model(
 def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions, ranks: Ranks) -> FinishedRun | None:
     traits = potential.traits
     tasks = choose_tasks(traits, dataset, options.tasks)
-    rows = _read_tasks(dataset, tasks)
-    batch_atoms = options.batch_atoms or BATCH_ATOMS[traits.device.split(":")[0]]
-    plan = make_plan(rows, batch_atoms)
-    require_known_elements(traits, plan.work)
-    identity = run_identity(traits, dataset, tasks, batch_atoms)
-    manifest = Manifest(
-        identity=identity,
+    scan = scan_dataset(dataset, tasks)
+    require_known_elements(traits, scan.atomic_numbers)
+    with meeting(ranks):
+        batch_atoms = options.batch_atoms or said_by_first(
+            ranks, lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
+        )
+        plan = make_plan(scan, batch_atoms)
+        manifest = _manifest(traits, dataset, tasks, batch_atoms)
+        directory = run_directory(options.output, traits.model_id, manifest.identity)
+        if ranks.is_first:
+            _save(manifest, directory)
+        share = plan.share(ranks.rank, ranks.world_size)
+        quiet = options.quiet or not ranks.is_first
+        with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
+            windows = read_windows(dataset, plan)
+            compute_shards(potential, share, windows, directory / SHARDS_NAME, manifest.identity, on_structures)
+    if not ranks.is_first:
+        return None
+    return _finish(manifest, directory, dataset, plan)
+
+
+def _batch_atoms(
+    potential: Potential, dataset: PinnedDataset, scan: FrameScan, tasks: tuple[TaskName, ...], output: Path
+) -> int:
+    """What an earlier run of the same kind found, so that it goes on, or what suits the device."""
+    earlier = earlier_batch_atoms(output, potential.traits.model_id, run_identity(potential.traits, dataset, tasks, 0))
+    if earlier is not None and potential.traits.device != "cpu":
+        return earlier
+    return batch_atoms_for(potential, read_windows(dataset, make_plan(scan, ON_CPU)))
+
+
+def _manifest(
+    traits: PotentialTraits, dataset: PinnedDataset, tasks: tuple[TaskName, ...], batch_atoms: int
+) -> Manifest:
+    return Manifest(
+        identity=run_identity(traits, dataset, tasks, batch_atoms),
         model=_model_record(traits),
         dataset=_dataset_record(dataset),
         dataset_directory=str(dataset.directory),
@@ -117,15 +147,6 @@ def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions,
         tasks=tasks,
         batch_atoms=batch_atoms,
     )
-    directory = run_directory(options.output, traits.model_id, identity)
-    if ranks.is_first:
-        _save(manifest, directory)
-    with meeting(ranks):
-        share = plan.share(ranks.rank, ranks.world_size)
-        _compute(potential, share, directory, identity, quiet=options.quiet or not ranks.is_first)
-    if not ranks.is_first:
-        return None
-    return _finish(manifest, directory, rows, plan, read_predictions(plan, directory / SHARDS_NAME, identity))
 
 
 def evaluate_again(directory: Path, dataset_text: str | None = None) -> FinishedRun:
@@ -148,10 +169,8 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
             f"{manifest.dataset.content_hash[:12]} ({manifest.dataset.id}); give that data set with --dataset, "
             "or evaluate the model again"
         )
-    rows = _read_tasks(dataset, manifest.tasks)
-    plan = make_plan(rows, manifest.batch_atoms)
-    predictions = read_predictions(plan, directory / SHARDS_NAME, manifest.identity)
-    return _finish(manifest, directory, rows, plan, predictions)
+    plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
+    return _finish(manifest, directory, dataset, plan)
 
 
 def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequence[TaskName]) -> tuple[TaskName, ...]:
@@ -178,34 +197,23 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
     return (own.name,)
 
 
-def require_known_elements(traits: PotentialTraits, work: WorkList) -> None:
+def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str, IntArray]) -> None:
     """Checks that the model has parameters for every molecule, before anything is computed.
+
+    Args:
+        traits: Of the model.
+        atomic_numbers: Elements of each molecule, by its name.
 
     Raises:
         ModelError: If it has not.
     """
-    names, first = np.unique(work.molecule_id.astype(np.str_), return_index=True)
-    atoms = ragged_indices(work.offsets[first], work.n_atoms[first])
-    require_elements(traits, work.atomic_numbers[atoms], np.repeat(names, work.n_atoms[first]))
+    names = np.repeat(np.array(list(atomic_numbers)), [len(numbers) for numbers in atomic_numbers.values()])
+    require_elements(traits, np.concatenate(list(atomic_numbers.values())), names)
 
 
-def _read_tasks(dataset: PinnedDataset, tasks: Sequence[TaskName]) -> dict[SplitKey, SplitRows]:
-    return {key: rows for task in tasks for key, rows in read_task(dataset, task).items()}
-
-
-def _compute(potential: Potential, plan: Plan, directory: Path, identity: Mapping[str, str], *, quiet: bool) -> None:
-    with prediction_progress(potential.traits.model_id, plan.n_structures, quiet=quiet) as on_structures:
-        compute_shards(potential, plan, directory / SHARDS_NAME, identity, on_structures)
-
-
-def _finish(
-    manifest: Manifest,
-    directory: Path,
-    rows: Mapping[SplitKey, SplitRows],
-    plan: Plan,
-    predictions: Predictions,
-) -> FinishedRun:
+def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: Plan) -> FinishedRun:
     bootstrap = BootstrapSettings()
+    reader = PredictionReader(plan, directory / SHARDS_NAME, manifest.identity)
     protocol = manifest.model.protocol
     result = RunResult.of(
         model=manifest.model,
@@ -219,8 +227,7 @@ def _finish(
         ),
         created=datetime.now(UTC),
         tasks={
-            task: evaluate_task(join_task(task, protocol, rows, plan, predictions), bootstrap)
-            for task in manifest.tasks
+            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap) for task in manifest.tasks
         },
     )
     path = directory / RESULT_NAME

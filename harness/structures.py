@@ -32,6 +32,13 @@ class StructureBatch:
         if len(self.smiles) != len(self.n_atoms):
             raise ShapeError(f"{len(self.smiles)} SMILES for {len(self.n_atoms)} structures; expected one each")
 
+    def slice(self, start: int, stop: int) -> "StructureBatch":
+        """The structures `start` to `stop` (exclusive)."""
+        atoms = slice(int(self.n_atoms[:start].sum()), int(self.n_atoms[:stop].sum()))
+        return StructureBatch(
+            self.atomic_numbers[atoms], self.positions[atoms], self.n_atoms[start:stop], self.smiles[start:stop]
+        )
+
     @property
     def n_structures(self) -> int:
         """How many structures the batch holds."""

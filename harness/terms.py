@@ -5,6 +5,7 @@ correlation needs a `Ranking` of each side. `metrics` turns both into numbers an
 confidence intervals, by the same arithmetic.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -19,6 +20,9 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 MIN_FORCE_LENGTH: Final = 1.0e-3
 """eV/Å; a shorter force has no direction worth comparing (the labels are good to about 3e-5 eV/Å)."""
+
+_VALUES_AT_ONCE: Final = 4096
+"""Values whose ranks are in memory together: at most 4 MB of them."""
 
 _NO_ATOMS: Final = "there are no atoms"
 _NO_FRAMES: Final = "there are no frames"
@@ -65,6 +69,10 @@ class CentredEnergies:
     predicted: Float64Array
     reference: Float64Array
     informative: BoolArray
+
+    def slice(self, frames: slice) -> "CentredEnergies":
+        """Some of the frames."""
+        return CentredEnergies(self.predicted[frames], self.reference[frames], self.informative[frames])
 
     @property
     def no_order(self) -> str | None:
@@ -192,7 +200,7 @@ def centre_energies(predicted: FloatArray, reference: FloatArray, molecule_idx: 
         ShapeError: If a shape differs.
         DataError: If an energy is not finite, or an index is negative or not an integer.
     """
-    _energy_difference(predicted, reference)
+    _require_energies(predicted, reference)
     require_shape("molecule_idx", molecule_idx, (len(predicted),))
     if not np.issubdtype(molecule_idx.dtype, np.integer) or molecule_idx.min(initial=0) < 0:
         raise DataError(
@@ -252,14 +260,90 @@ def _weighted_ranks(ranking: Ranking, weights: Float64Array) -> Float64Array:
     return ranks
 
 
+@dataclass(frozen=True, slots=True)
+class RankMoments:
+    """Products of the ranks of two variables, summed by molecule: any weighted rank correlation follows from them.
+
+    If molecule p is there w_p times, the rank of a value less the mean rank is sum_p w_p a_p, where a_p is the number
+    of values of p below it, plus half of those equal to it, less half of all values of p. So the covariance is
+    sum_mpq w_m w_p w_q M_mpq with M_mpq the sum of a_p b_q over the values of m, whatever the number of values is.
+
+    Attributes:
+        covariance: M, shape (n_molecules, n_molecules, n_molecules).
+        first: The same with both from the first variable.
+        second: The same with both from the second variable.
+    """
+
+    covariance: Float64Array
+    first: Float64Array
+    second: Float64Array
+
+
+def rank_moments(first: Float64Array, second: Float64Array, molecule_idx: IntArray, n_molecules: int) -> RankMoments:
+    """Sums the moments of two variables, shape (n_values,); memory grows with the cube of the number of molecules."""
+    own = [np.flatnonzero(molecule_idx == molecule).astype(np.int32) for molecule in range(n_molecules)]
+    in_order = [[np.sort(values[rows]) for rows in own] for values in (first, second)]
+    moments = np.zeros((3, n_molecules, n_molecules, n_molecules))
+    for molecule, rows in enumerate(own):
+        for start in range(0, len(rows), _VALUES_AT_ONCE):
+            some = rows[start : start + _VALUES_AT_ONCE]
+            a, b = _centred_ranks(first[some], in_order[0]), _centred_ranks(second[some], in_order[1])
+            moments[:, molecule] += a.T @ b, a.T @ a, b.T @ b
+    return RankMoments(*moments)
+
+
+def spearman_of_moments(moments: RankMoments, weights: Float64Array) -> Float64Array:
+    """Spearman correlation under many sets of weights of molecules; as `weighted_spearman`.
+
+    Args:
+        moments: Of the two variables.
+        weights: Whole numbers, not negative, shape (n_sets, n_molecules).
+
+    Returns:
+        Correlations, shape (n_sets,); NaN where one side is constant among the values of weight > 0.
+    """
+    covariance, first, second = (
+        _cubic_form(moment, weights) for moment in (moments.covariance, moments.first, moments.second)
+    )
+    # Multiples of 1/4, so a constant side gives zero exactly, or, beyond some 10^5 values, what rounding leaves of it.
+    negligible = 1e-13 * np.maximum(first, second)
+    correlation = np.full(len(weights), np.nan)
+    varied = np.minimum(first, second) > negligible
+    np.divide(covariance, np.sqrt(first * second, where=varied, out=np.ones_like(first)), out=correlation, where=varied)
+    bounded: Float64Array = np.clip(correlation, -1.0, 1.0)
+    return bounded
+
+
+def _centred_ranks(values: Float64Array, sorted_by_molecule: Sequence[Float64Array]) -> Float64Array:
+    """Values of each molecule below each value, plus half of those equal, less half of all; (n_values, n_molecules)."""
+    columns = [
+        (np.searchsorted(part, values, "left") + np.searchsorted(part, values, "right") - len(part)) / 2.0
+        for part in sorted_by_molecule
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _cubic_form(moment: Float64Array, weights: Float64Array) -> Float64Array:
+    """sum_mpq w_m w_p w_q M_mpq for each set of weights, some sets at a time."""
+    n = weights.shape[1]
+    flat = moment.reshape(n, n * n)
+    rows = max(1, 2**20 // (n * n))
+    parts = []
+    for start in range(0, len(weights), rows):
+        some = weights[start : start + rows]
+        inner = (some @ flat).reshape(len(some), n, n)
+        parts.append(np.einsum("sp,sp->s", np.einsum("spq,sq->sp", inner, some), some))
+    return np.concatenate(parts)
+
+
 def _centre(energy: Float64Array, molecule_idx: IntArray, n_frames: IntArray) -> Float64Array:
     # Above the lowest first, then about the mean: equal energies give exact zeros, so that a constant
     # prediction is seen as constant instead of being ranked by its rounding errors.
     lowest = np.full(len(n_frames), np.inf)
     np.minimum.at(lowest, molecule_idx, energy)
-    above = energy - lowest[molecule_idx]
-    mean = np.bincount(molecule_idx, above, len(n_frames)) / np.maximum(n_frames, 1)
-    centred: Float64Array = above - mean[molecule_idx]
+    centred: Float64Array = energy - lowest[molecule_idx]
+    mean = np.bincount(molecule_idx, centred, len(n_frames)) / np.maximum(n_frames, 1)
+    centred -= mean[molecule_idx]
     return centred
 
 
@@ -278,11 +362,15 @@ def _force_difference(predicted: FloatArray, reference: FloatArray) -> Float64Ar
 
 
 def _energy_difference(predicted: FloatArray, reference: FloatArray) -> Float64Array:
+    _require_energies(predicted, reference)
+    return _float64(predicted) - _float64(reference)
+
+
+def _require_energies(predicted: FloatArray, reference: FloatArray) -> None:
     require_shape("reference energies", reference, (None,))
     require_shape("predicted energies", predicted, (len(reference),))
     require_finite("reference energies", reference)
     require_finite("predicted energies", predicted)
-    return _float64(predicted) - _float64(reference)
 
 
 def _float64(array: FloatArray) -> Float64Array:

@@ -10,8 +10,19 @@ from typing import Any, Final
 from dataset_builders.build import HUB_ID
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.tasks import find_task
-from harness.checkpoints.format import WEIGHTS_FILE, CheckpointConfig, read_config, symbol_of
+from dataset_builders.whole_file import write_text_whole
+from harness.checkpoints.format import (
+    FOUNDATIONS,
+    PACKAGES,
+    WEIGHTS_FILE,
+    CheckpointConfig,
+    NetworkArguments,
+    read_config,
+    symbol_of,
+)
+from harness.potentials.xtb import METHODS
 from harness.result import RunResult
+from model_cards.front_matter import CARD_PATH
 from model_cards.results import results_table
 
 CURVE_FILES: Final = ("validation_curve.csv", "validation_curve.png")
@@ -47,10 +58,26 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
     return template.render(context)
 
 
+def write_card(checkpoint: Path, results: Sequence[RunResult] = ()) -> Path:
+    """Writes the card of a checkpoint as its `README.md`, and gives the path of it.
+
+    Raises:
+        As `render_card`.
+    """
+    path = checkpoint / CARD_PATH
+    write_text_whole(path, render_card(checkpoint, results))
+    return path
+
+
 def _context(config: CheckpointConfig, checkpoint: Path) -> dict[str, Any]:
     task = find_task(config.trained_on)
     return {
         "config": config,
+        "title": _title(config),
+        "network": _network(config),
+        "base_model": _base_model(config),
+        "is_derived": config.architecture in FOUNDATIONS,
+        "baseline": METHODS.get(config.baseline, "MMFF94") if config.baseline else None,
         "task": task,
         "n_molecules": config.training.get("n_molecules", len(task.train_words())),
         "n_parameters": count_parameters(checkpoint),
@@ -60,6 +87,29 @@ def _context(config: CheckpointConfig, checkpoint: Path) -> dict[str, Any]:
         "has_curve": all((checkpoint / name).is_file() for name in CURVE_FILES),
         "dataset_id": HUB_ID,
     }
+
+
+def _title(config: CheckpointConfig) -> str:
+    """What kind of model it is, in a few words."""
+    title = config.architecture if config.started_from is None else f"{config.started_from['id']}, fine-tuned"
+    return title if config.baseline is None else f"{title} on top of {METHODS.get(config.baseline, 'MMFF94')}"
+
+
+def _network(config: CheckpointConfig) -> str:
+    """The network, its library and its shape."""
+    arguments = config.arguments
+    library = PACKAGES[config.family][0]
+    if isinstance(arguments, NetworkArguments):
+        shape = f"{arguments.channels} channels, {arguments.layers} layers"
+        return f"{config.architecture} ({library}), {shape}, cutoff {arguments.cutoff} Å"
+    kind = arguments["ensemble"] if "ensemble" in arguments else f"{arguments['layers']} layers"
+    return f"{config.architecture} ({library}), {kind}, cutoff {arguments['cutoff']:g} Å"
+
+
+def _base_model(config: CheckpointConfig) -> str | None:
+    """The repo on the Hub that the training started from, where it did."""
+    start = config.started_from
+    return None if start is None or start["revision"] is None else "/".join(str(start["id"]).split("/")[:2])
 
 
 def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str, Any]:

@@ -46,11 +46,9 @@ def _add_checkpoint(command: argparse.ArgumentParser) -> None:
 
 def _card(arguments: argparse.Namespace) -> int:
     from harness.result import load_results
-    from model_cards.card import render_card
+    from model_cards.card import write_card
 
-    card = render_card(arguments.checkpoint, load_results(arguments.result))
-    (arguments.checkpoint / "README.md").write_text(card, encoding="utf-8")
-    print(f"wrote {arguments.checkpoint / 'README.md'}")
+    print(f"wrote {write_card(arguments.checkpoint, load_results(arguments.result))}")
     return 0
 
 

@@ -25,7 +25,7 @@ TOO_LONG = {
     "dataset_builders build": "hours: tests/dataset_builders/test_build.py builds a small edition",
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
-    "harness train": "most of an hour: tests/harness/test_train.py trains a small network",
+    "harness train": "minutes to an hour: tests/harness/test_train.py and its neighbours train small networks",
     "harness study": "hours: tests/harness/study/test_command.py does a small one",
     "--model gfn2-xtb": "minutes: run by the slow tests",
     "dataset_builders publish": "an edition that takes hours to build: tests/test_hub_story.py publishes mini",

@@ -1,12 +1,14 @@
 """MACE models of mace-torch as networks that can be trained further, rebuilt from plain values instead of a pickle."""
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from dataset_builders.errors import ModelError
-from harness.checkpoints.graph import MoleculeGraph
+from harness.checkpoints.graph import MoleculeGraph, pack_graph
+from harness.checkpoints.networks import load_tensors, network_tensors
 from harness.potentials.mace import NEUTRAL_SINGLET, importing_mace
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _CLASSES: Final = ("interaction_cls", "interaction_cls_first")
 _IRREPS: Final = ("hidden_irreps", "MLP_irreps", "edge_irreps")
+_ROUNDING: Final = 1e-6
+"""eV; some constants of a model are kept in single precision."""
 _SIZES: Final = ("num_bessel", "num_polynomial_cutoff", "max_ell", "num_interactions", "num_elements")
 
 
@@ -123,6 +127,34 @@ def mace_arguments(model: Any, head: int) -> dict[str, Any]:
     values["gate"] = gates.get(found["gate"], "silu")
     layers, cutoff = values["num_interactions"], float(values["r_max"])
     return {"layers": layers, "cutoff": cutoff, "head": head, "model": values}
+
+
+def require_same_model(model: Any, head: int, arguments: Mapping[str, Any]) -> None:
+    """Checks that what `build_mace` builds gives the energies of the model, with its tensors.
+
+    Args:
+        model: A model as it was loaded, in double precision.
+        head: Number of the readout head.
+        arguments: As `mace_arguments` gives them.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    original, rebuilt = MaceNetwork(copy.deepcopy(model), head).eval(), build_mace(arguments).double().eval()
+    load_tensors(rebuilt, network_tensors(original))
+    cutoff, numbers = float(model.r_max), torch.tensor([int(number) for number in model.atomic_numbers])
+    # One atom of each element on a line that winds, each within reach of the next.
+    turn = torch.arange(len(numbers), dtype=torch.float64)
+    positions = 0.4 * cutoff * torch.stack([turn, torch.sin(turn), torch.cos(2.0 * turn)], dim=1)
+    near = torch.cdist(positions, positions).fill_diagonal_(torch.inf) < cutoff
+    graph = pack_graph(numbers, positions, torch.tensor([len(numbers)]), near.nonzero().T, cutoff)
+    energies = [network(graph)["local_energies"].detach() for network in (original, rebuilt)]
+    difference = float((energies[0] - energies[1]).abs().max())
+    if not difference < _ROUNDING:
+        raise ModelError(
+            f"the MACE cannot be rebuilt from what mace-torch tells of it: atoms differ by {difference:.2g} eV; "
+            f"expected less than {_ROUNDING:g}. Use a model of the installed version of mace-torch"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -68,6 +68,22 @@ def network_tensors(network: "Module") -> "dict[str, Tensor]":
     return {name: value for name, value in network.state_dict().items() if isinstance(value, torch.Tensor)}
 
 
+def load_tensors(network: "Module", tensors: "Mapping[str, Tensor]") -> None:
+    """Fills a network with tensors, which must be exactly its own.
+
+    Raises:
+        ModelError: If a tensor is missing, unexpected or of another shape.
+    """
+    own = network_tensors(network)
+    odd = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]
+    if odd:
+        raise ModelError(
+            f"the tensor {odd[0]!r} ({len(odd)} in all) is missing, unexpected or of another shape; expected the "
+            "tensors of the network that was built. Install the version of its library that wrote the checkpoint"
+        )
+    network.load_state_dict(tensors, strict=False)
+
+
 def _built(
     architecture: Architecture | Foundation,
     arguments: NetworkArguments | Mapping[str, Any],

@@ -54,7 +54,8 @@ def require_elements_of_batch(traits: PotentialTraits, batch: StructureBatch) ->
     Raises:
         ModelError: If an element is not among those that the potential has parameters for.
     """
-    require_elements(traits, batch.atomic_numbers, np.repeat(np.array(batch.smiles, dtype=np.str_), batch.n_atoms))
+    if traits.elements is not None and not np.isin(batch.atomic_numbers, sorted(traits.elements)).all():
+        require_elements(traits, batch.atomic_numbers, np.repeat(np.array(batch.smiles, dtype=np.str_), batch.n_atoms))
 
 
 def _symbols(atomic_numbers: frozenset[int]) -> tuple[str, ...]:

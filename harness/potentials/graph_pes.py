@@ -3,9 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from dataset_builders.structures import FloatArray
 from harness.checkpoints.format import (
     PACKAGES,
     CheckpointConfig,
@@ -18,10 +15,9 @@ from harness.checkpoints.graph import MoleculeGraph, energies_and_forces, pack_g
 from harness.checkpoints.networks import build_network, network_tensors
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.delta import on_top_of
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -65,7 +61,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
     return potential if config.baseline is None else on_top_of(config.baseline, potential, options)
 
 
-class GraphPesPotential:
+class GraphPesPotential(TorchPotential):
     """A network of local energies plus one reference energy for each atom.
 
     Args:
@@ -75,51 +71,22 @@ class GraphPesPotential:
     """
 
     def __init__(self, network: "Module", config: CheckpointConfig, traits: PotentialTraits) -> None:
+        import torch
+
+        super().__init__(traits)
         self.network = network
         self._cutoff = config.cutoff
-        self._traits = traits
-        self._reference = np.zeros(max(config.elements) + 1)
+        self._dtype = getattr(torch, traits.dtype)
+        self._reference = torch.zeros(max(config.elements) + 1, dtype=torch.float64, device=traits.device)
         for number in config.elements:
             self._reference[number] = config.reference_energies[symbol_of(number)]
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
+    def graph(self, batch: PackedTensors) -> MoleculeGraph:
+        """The graph that the network takes."""
+        pairs = neighbours(batch, self._cutoff)
+        return pack_graph(batch.atomic_numbers, batch.positions.to(self._dtype), batch.n_atoms, pairs, self._cutoff)
 
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å) of every structure.
-
-        Raises:
-            ModelError: If a structure holds an element that the network was not trained on.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself():
-            energy, forces = energies_and_forces(self.network, self.graph_of(batch))
-        return Prediction(
-            energy=energy.detach().cpu().numpy() + self._reference_energy(batch),
-            forces=forces.detach().cpu().double().numpy(),
-            failures={},
-        )
-
-    def graph_of(self, batch: StructureBatch) -> MoleculeGraph:
-        """The input of the network for a batch, on its device."""
-        import torch
-
-        network_dtype = getattr(torch, self._traits.dtype)
-
-        def on_device(array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-            return torch.as_tensor(np.array(array), device=self._traits.device).to(dtype)
-
-        return pack_graph(
-            on_device(batch.atomic_numbers, torch.int64),
-            on_device(batch.positions, network_dtype),
-            on_device(batch.n_atoms, torch.int64),
-            on_device(packed_neighbours(batch, self._cutoff), torch.int64),
-            self._cutoff,
-        )
-
-    def _reference_energy(self, batch: StructureBatch) -> FloatArray:
-        per_atom = self._reference[batch.atomic_numbers]
-        return np.add.reduceat(per_atom, batch.offsets[:-1])
+    def forward(self, graph: MoleculeGraph, batch: PackedTensors) -> Output:
+        """Energies of the network with those of the atoms, and forces."""
+        energy, forces = energies_and_forces(self.network, graph)
+        return Output(energy.detach() + batch.sum_by_structure(self._reference[batch.atomic_numbers]), forces)

@@ -18,11 +18,11 @@ import numpy as np
 from dataset_builders.errors import ModelError
 from dataset_builders.structures import IntArray
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import require_trust, sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+from harness.structures import StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ NEUTRAL_SINGLET: Final = {"total_charge": 0.0, "total_spin": 1.0, "elec_temp": 0
 """What a model may ask about a molecule: charge, spin multiplicity and electronic temperature."""
 
 
-class MacePotential:
+class MacePotential(TorchPotential):
     """A MACE model.
 
     Args:
@@ -42,62 +42,49 @@ class MacePotential:
     """
 
     def __init__(self, model: Any, traits: PotentialTraits, head: int) -> None:
+        super().__init__(traits)
         self._model = model
-        self._traits = traits
         self._head = head
         self._cutoff = float(self._model.r_max)
         known: IntArray = self._model.atomic_numbers.cpu().numpy()
-        self._index_of_element = np.zeros(int(known.max()) + 1, dtype=np.int64)
-        self._index_of_element[known] = np.arange(len(known))
+        index_of_element = np.zeros(int(known.max()) + 1, dtype=np.int64)
+        index_of_element[known] = np.arange(len(known))
+        self._index_of_element = self._model.atomic_numbers.new_tensor(index_of_element)
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself(), _embedding_readout(self._model) as embedding:
-            graph = self._graph(batch)
-            output = self._model(graph, training=False, compute_force=True)
-            # In single precision a total energy of 10^4 eV keeps only meV, so atoms are summed in double here.
-            node_energy = output["node_energy"].detach().double()
-            for contribution in embedding:
-                node_energy = node_energy + contribution.detach().double()[:, self._head]
-            energy = np.zeros(batch.n_structures)
-            np.add.at(energy, batch.system_idx, node_energy.cpu().numpy())
-            forces = output["forces"].detach().double().cpu().numpy()
-        return Prediction(energy, forces, {})
-
-    def _graph(self, batch: StructureBatch) -> dict[str, "torch.Tensor"]:
+    def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
+        """The dictionary that MACE takes."""
         import torch
 
-        device = self._model.r_max.device
         dtype = self._model.r_max.dtype
-        edge_index = torch.as_tensor(packed_neighbours(batch, self._cutoff), device=device)
-        element = torch.as_tensor(self._index_of_element[batch.atomic_numbers], device=device)
-        n_structures, n_edges = batch.n_structures, edge_index.shape[1]
-        no_shift = torch.zeros((n_edges, 3), dtype=dtype, device=device)
+        edge_index = neighbours(batch, self._cutoff)
+        element = self._index_of_element[batch.atomic_numbers]
+        no_shift = torch.zeros((edge_index.shape[1], 3), dtype=dtype, device=batch.device)
         graph = {
-            "positions": torch.tensor(batch.positions, dtype=dtype, device=device),
+            "positions": batch.positions.to(dtype),
             "node_attrs": torch.nn.functional.one_hot(element, len(self._model.atomic_numbers)).to(dtype),
             "edge_index": edge_index,
             "shifts": no_shift,
             "unit_shifts": no_shift,
-            "cell": torch.zeros((3 * n_structures, 3), dtype=dtype, device=device),
-            "batch": torch.as_tensor(batch.system_idx, device=device),
-            "ptr": torch.as_tensor(batch.offsets, device=device),
-            "head": torch.full((n_structures,), self._head, dtype=torch.int64, device=device),
+            "cell": torch.zeros((3 * batch.n_structures, 3), dtype=dtype, device=batch.device),
+            "batch": batch.system_idx,
+            "ptr": batch.offsets,
+            "head": torch.full((batch.n_structures,), self._head, dtype=torch.int64, device=batch.device),
         }
         for name, value in NEUTRAL_SINGLET.items():
-            graph[name] = torch.full((n_structures,), value, dtype=dtype, device=device)
+            graph[name] = torch.full((batch.n_structures,), value, dtype=dtype, device=batch.device)
         return graph
+
+    def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
+        """Energies of the chosen head, and forces."""
+        with _embedding_readout(self._model) as embedding:
+            # MACE marks its positions as differentiable, which must not last beyond this call.
+            output = self._model(
+                {**graph, "positions": graph["positions"].detach()}, training=False, compute_force=True
+            )
+        node_energy = output["node_energy"].detach().double()
+        for contribution in embedding:
+            node_energy = node_energy + contribution.detach().double()[:, self._head]
+        return Output(batch.sum_by_structure(node_energy), output["forces"])
 
 
 def load(path: Path, options: LoadOptions) -> Potential:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from dataset_builders.errors import MissingPackageError, ModelError, SetupError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
+from harness.potentials.staging import staged
 from harness.structures import Prediction, StructureBatch
 
 _SOURCES_OF_OWN_CHECKPOINTS: Final = (
@@ -306,6 +307,18 @@ class _Renamed:
     def compute(self, batch: StructureBatch) -> Prediction:
         """What the potential computes."""
         return self.potential.compute(batch)
+
+    def prepare(self, batch: StructureBatch) -> Any:
+        """First step of the potential; see `staging`."""
+        return staged(self.potential).prepare(batch)
+
+    def launch(self, prepared: Any) -> Any:
+        """Second step."""
+        return staged(self.potential).launch(prepared)
+
+    def collect(self, launched: Any) -> Prediction:
+        """Third step."""
+        return staged(self.potential).collect(launched)
 
 
 def _source(model: str, directory: Path, checkpoint: Checkpoint) -> ModelSource:

@@ -15,16 +15,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from dataset_builders.errors import ModelError, UsageError
 from dataset_builders.structures import FloatArray
 from dataset_builders.units import HARTREE
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.potentials.device import resolve_device
-from harness.potentials.elements import require_elements_of_batch
 from harness.potentials.pickles import MAX_NAMED, imports_of, is_suspicious, sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +62,7 @@ ENSEMBLES: Final[Mapping[str, Ensemble]] = MappingProxyType(
 """By the file name under which TorchANI publishes the weights: nothing inside tells ANI-1x from ANI-1ccx."""
 
 
-class TorchAniPotential:
+class TorchAniPotential(TorchPotential):
     """The mean of an ensemble of ANI networks.
 
     Args:
@@ -74,42 +72,43 @@ class TorchAniPotential:
     """
 
     def __init__(self, network: Any, self_energies: FloatArray, traits: PotentialTraits) -> None:
-        self._network = network
-        self._self_energies = self_energies
-        self._traits = traits
-
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the ensemble has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
         import torch
 
-        require_elements_of_batch(self._traits, batch)
-        shape = batch.n_structures, int(batch.n_atoms.max())
-        place = batch.system_idx, np.arange(len(batch.atomic_numbers)) - batch.offsets[batch.system_idx]
+        super().__init__(traits)
+        self._network = network
+        self._self_energies = torch.tensor(self_energies, dtype=torch.float64, device=traits.device)
 
-        def padded(values: npt.NDArray[Any], fill: int, dtype: torch.dtype) -> torch.Tensor:
-            rows = np.full((*shape, *values.shape[1:]), fill, dtype=values.dtype)
-            rows[place] = values
-            return torch.as_tensor(rows, device=self._traits.device).to(dtype)
+    def graph(self, batch: PackedTensors) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Elements and positions, molecules padded to the size of the largest."""
+        import torch
 
-        species = padded(batch.atomic_numbers.astype(np.int64), PADDING, torch.int64)
-        coordinates = padded(batch.positions, 0, getattr(torch, self._traits.dtype)).requires_grad_()
+        place = _place(batch)
+        shape = (batch.n_structures, batch.most_atoms)
+        dtype = getattr(torch, self._traits.dtype)
+        species = torch.full(shape, PADDING, dtype=torch.int64, device=batch.device)
+        coordinates = torch.zeros((*shape, 3), dtype=dtype, device=batch.device)
+        species[place], coordinates[place] = batch.atomic_numbers, batch.positions.to(dtype)
+        return species, coordinates
+
+    def forward(self, graph: tuple["torch.Tensor", "torch.Tensor"], batch: PackedTensors) -> Output:
+        """Energies with the self energies, and forces."""
+        import torch
+
+        species, coordinates = graph
+        coordinates = coordinates.detach().requires_grad_()
         atomic = self._network((species, coordinates), atomic=True).energies
         (gradient,) = torch.autograd.grad(atomic.sum(), coordinates)
-        # In single precision a total energy of 10^4 eV keeps only meV, so atoms are summed in double here.
-        energy = atomic.detach().double().sum(dim=1).cpu().numpy()
-        np.add.at(energy, batch.system_idx, self._self_energies[batch.atomic_numbers])
-        forces = -gradient.double().cpu().numpy()[place]
-        return Prediction(HARTREE * energy, HARTREE * forces, {})
+        place = _place(batch)
+        energies = atomic.detach().double()[place] + self._self_energies[batch.atomic_numbers]
+        return Output(HARTREE * batch.sum_by_structure(energies), -HARTREE * gradient[place].double())
+
+
+def _place(batch: PackedTensors) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """Row and column of each atom where molecules are padded."""
+    import torch
+
+    number = torch.arange(len(batch.atomic_numbers), device=batch.device)
+    return batch.system_idx, number - batch.offsets[batch.system_idx]
 
 
 def load(source: Path, options: LoadOptions) -> Potential:
@@ -244,4 +243,4 @@ def _beginning(cause: Exception) -> str:
 
 def network_and_self_energies(potential: TorchAniPotential) -> tuple[Any, FloatArray]:
     """The ensemble of a potential, and its self energies in Hartree by atomic number, to train it further."""
-    return potential._network, potential._self_energies
+    return potential._network, potential._self_energies.cpu().numpy()

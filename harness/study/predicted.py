@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, get_args
 
 from dataset_builders.errors import DataError
 from dataset_builders.tasks import TaskName
 from harness.batching import make_plan
 from harness.dataset import PinnedDataset, open_dataset
 from harness.frames import TaskFrames
-from harness.joining import join_task, read_task
+from harness.joining import TestSplit, join_task
 from harness.manifest import Manifest
-from harness.predict import read_predictions
+from harness.rows import stream_split
 from harness.run import SHARDS_NAME
+from harness.scan import scan_dataset
+from harness.shards import PredictionReader
+
+TEST_SPLITS: Final[tuple[TestSplit, ...]] = get_args(TestSplit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class PredictedTask:
 
     Attributes:
         frames: Predictions and labels; failed frames stand apart.
-        smiles: SMILES of every molecule, by its id.
+        smiles: SMILES of every test molecule, by its id.
     """
 
     frames: TaskFrames
@@ -48,13 +53,12 @@ def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = No
             f"the run in {run} is on data with the content {manifest.dataset.content_hash[:12]}, and {dataset.id} has "
             f"{dataset.content_hash[:12]}; evaluate the model again"
         )
-    rows = {key: part for name in manifest.tasks for key, part in read_task(dataset, name).items()}
-    plan = make_plan(rows, manifest.batch_atoms)
-    predictions = read_predictions(plan, run / SHARDS_NAME, manifest.identity)
+    plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
+    reader = PredictionReader(plan, run / SHARDS_NAME, manifest.identity)
     smiles = {
         str(name): str(text)
-        for (of_task, _), part in rows.items()
-        if of_task == task
-        for name, text in zip(part.molecule_id, part.smiles, strict=True)
+        for split in TEST_SPLITS
+        for rows in stream_split(dataset, task, split)
+        for name, text in zip(rows.molecule_id, rows.smiles, strict=True)
     }
-    return PredictedTask(join_task(task, manifest.model.protocol, rows, plan, predictions), smiles)
+    return PredictedTask(join_task(dataset, task, manifest.model.protocol, plan, reader), smiles)

@@ -65,13 +65,14 @@ def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "
     relabel = None if baseline is None else less_baseline(baseline, directory, options.threads)
     energies = None if start is None else start.reference_energies
     data = read_training_data(source.directory, task, settings.cutoff, relabel, energies)
+    origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
     if start is None:
-        return start_run(settings, data, directory, device), Origin(source, baseline)
+        return start_run(settings, data, directory, device, origin), Origin(source, baseline)
 
     from harness.train.start import on_labels
 
     data, zero_shot = on_labels(start, data, settings.cutoff, device)
-    run = start_run(settings, data, directory, device, start.tensors)
+    run = start_run(settings, data, directory, device, origin, start.tensors)
     return run, Origin(source, baseline, start.record, zero_shot)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dataset_builders.errors import ConvergenceError
 from harness.checkpoints.graph import energies_and_forces
-from harness.checkpoints.networks import build_network, network_tensors
+from harness.checkpoints.networks import build_network, load_tensors, network_tensors
 from harness.train.data import TrainingData
 from harness.train.frames import LabelledGraph, PackedFrames, batches
 from harness.train.gradient import LossAndGradient, compiled, loss_and_gradient, trained_parameters
@@ -83,6 +83,7 @@ def start_run(
     data: TrainingData,
     directory: Path,
     device: "torch.device",
+    origin: Mapping[str, Any] | None = None,
     start: "Mapping[str, torch.Tensor] | None" = None,
 ) -> Run:
     """Builds the network, or goes on from the state that an interrupted run left in the folder.
@@ -92,6 +93,7 @@ def start_run(
         data: Frames.
         directory: Folder of the run.
         device: Where it computes.
+        origin: What else tells whether a saved state belongs to this run: a baseline, a model to start from.
         start: Tensors that the network begins with; random ones by default.
 
     Raises:
@@ -104,13 +106,11 @@ def start_run(
     networks = [build_network(settings.architecture, settings.arguments, data.elements).to(device) for _ in range(2)]
     network, averaged = networks
     if start is not None:
-        network.load_state_dict(start, strict=False)
+        load_tensors(network, start)
     averaged.load_state_dict(network.state_dict())
     averaged.eval().requires_grad_(False)
     optimizer = torch.optim.Adam(trained_parameters(network), lr=settings.learning_rate, fused=True)
-    # The reference energies depend on whatever else shapes the labels: a baseline, a model to start from.
-    labels = {symbol: round(energy, 6) for symbol, energy in data.reference_energies.items()}
-    identity = {**settings.as_dict(), "task": data.task, "data": data.content_hash, "reference_energies": labels}
+    identity = {**settings.as_dict(), "task": data.task, "data": data.content_hash, **(origin or {})}
     del identity["compile"]  # it changes speed and rounding, so a run may go on with or without it
     function = loss_and_gradient(network, settings.energy_weight)
     if settings.compile:

@@ -39,11 +39,11 @@ class Recipe:
 
 RECIPES: Final[Mapping[Architecture, Recipe]] = MappingProxyType(
     {
-        "PaiNN": Recipe(NetworkArguments(64, 20, 3, 5.0), 4, 1e-3),
-        "SchNet": Recipe(NetworkArguments(64, 25, 3, 5.0), 4, 1e-3),
+        "PaiNN": Recipe(NetworkArguments(64, 20, 3, 5.0), 4, 2e-3),
+        "SchNet": Recipe(NetworkArguments(64, 25, 3, 5.0), 4, 3e-3),
         "TensorNet": Recipe(NetworkArguments(32, 16, 1, 5.0), 4, 1e-3),
-        "NequIP": Recipe(NetworkArguments(16, 8, 3, 5.0), 4, 5e-3),
-        "MACE": Recipe(NetworkArguments(16, 8, 2, 5.0), 4, 5e-3),
+        "NequIP": Recipe(NetworkArguments(16, 8, 3, 5.0), 4, 1e-2),
+        "MACE": Recipe(NetworkArguments(16, 8, 2, 5.0), 4, 1e-2),
         "DimeNet++": Recipe(NetworkArguments(64, 6, 2, 5.0), 4, 1e-3),
         "ViSNet": Recipe(NetworkArguments(64, 32, 2, 5.0), 4, 1e-3),
     }

@@ -22,7 +22,7 @@ from harness.checkpoints.format import (
     symbol_of,
 )
 from harness.checkpoints.graph import energies_and_forces
-from harness.checkpoints.networks import build_network, network_tensors
+from harness.checkpoints.networks import build_network, load_tensors, network_tensors
 from harness.models import resolve_model
 from harness.potentials.base import LoadOptions, PotentialTraits
 from harness.potentials.registry import ModelSource
@@ -113,7 +113,7 @@ def on_labels(
         energy per atom, eV.
     """
     network = build_network(start.architecture, start.arguments, data.elements).to(device)
-    network.load_state_dict(start.tensors, strict=False)
+    load_tensors(network, start.tensors)
     network.eval().requires_grad_(False)
     parts = []
     for batch in batches(data.train, np.arange(data.train.n_frames), _FRAMES_PER_BATCH, cutoff, device):
@@ -167,13 +167,14 @@ def _from_torchani(source: ModelSource, options: LoadOptions) -> Start:
 
 
 def _from_mace(source: ModelSource, options: LoadOptions) -> Start:
-    from harness.checkpoints.mace import MaceNetwork, mace_arguments
+    from harness.checkpoints.mace import MaceNetwork, mace_arguments, require_same_model
     from harness.potentials.mace import MacePotential, load, model_and_head
 
     # In double precision, so that energies of isolated atoms of 10^4 eV do not lose meV on their way.
     potential = cast(MacePotential, load(_path_of(source), replace(options, device="cpu", dtype="float64")))
     model, head = model_and_head(potential)
     arguments = mace_arguments(model, head)
+    require_same_model(model, head, arguments)
     isolated = model.atomic_energies_fn.atomic_energies.reshape(-1, len(model.atomic_numbers))[head].tolist()
     return Start(
         architecture="MACE-torch",

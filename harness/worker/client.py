@@ -13,6 +13,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -25,7 +26,7 @@ from dataset_builders import errors
 from dataset_builders.errors import MlipOodError, ModelError
 from harness.potentials.base import LoadOptions, PotentialTraits
 from harness.structures import Prediction, StructureBatch
-from harness.worker.protocol import Message, ProtocolError, read_message, write_message
+from harness.worker.protocol import Message, ProtocolError, encoded, read_message, write_encoded
 from harness.worker.sandbox import scrubbed_environment
 
 LOAD_SECONDS: Final = 1800.0
@@ -98,16 +99,44 @@ class WorkerPotential:
             ModelError: If the worker died on several batches in a row.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
+        return self.collect(self.launch(self.prepare(batch)))
+
+    def prepare(self, batch: StructureBatch) -> "_Request":
+        """Writes the batch down as a message; see `staging`."""
+        arrays = {
+            "atomic_numbers": batch.atomic_numbers,
+            "positions": batch.positions,
+            "n_atoms": batch.n_atoms,
+        }
+        return _Request(batch, encoded(Message("compute", {"smiles": batch.smiles}, arrays)))
+
+    def launch(self, prepared: "_Request") -> "_Sent":
+        """Sends the batch to the worker, which may still be computing the one before."""
+        self._worker.send(prepared.content)
+        return _Sent(prepared, self._worker)
+
+    def collect(self, launched: "_Sent") -> Prediction:
+        """Waits for the prediction.
+
+        Raises:
+            ModelError: If the worker died on several batches in a row.
+            torch.OutOfMemoryError: If the batch does not fit on the device.
+        """
+        request, worker = launched.request, launched.worker
         for attempt in (1, 2):
+            # A worker that died on the batch before took this one with it, which was not tried then.
+            if worker is not self._worker:
+                worker = self._worker
+                worker.send(request.content)
             try:
-                prediction = self._worker.compute(batch)
+                prediction = worker.receive()
             except WorkerDied as cause:
                 last_words = str(cause)
                 _LOG.warning(
                     "%s: %s; %s",
                     self._traits.model_id,
                     cause,
-                    "it is started again" if attempt == 1 else f"{batch.n_structures} structures are given up",
+                    "it is started again" if attempt == 1 else f"{request.batch.n_structures} structures are given up",
                 )
                 self._worker.close()
                 self._worker = self._started()
@@ -120,6 +149,7 @@ class WorkerPotential:
                 f"{self._traits.model_id} ended its worker twice on each of {self._lost_batches} batches in a row; "
                 f"{last_words}. Try a smaller --batch-atoms or another --device; finished work is kept"
             )
+        batch = request.batch
         nan = np.full((len(batch.atomic_numbers), 3), np.nan)
         return Prediction(nan[: batch.n_structures, 0], nan, dict.fromkeys(range(batch.n_structures), last_words))
 
@@ -134,6 +164,22 @@ class WorkerPotential:
             raise ModelError(f"{self._spec.source} could not be loaded in its worker: {cause}") from cause
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A batch, and the message that asks for its prediction."""
+
+    batch: StructureBatch
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request, and the worker that it was sent to."""
+
+    request: _Request
+    worker: "_Worker"
+
+
 class _Worker:
     """One process with its pipes and its log, which all end together."""
 
@@ -142,6 +188,7 @@ class _Worker:
         self._home = Path(tempfile.mkdtemp(prefix="mlip-ood-worker-"))
         self._log = self._home / "log"
         self._process, self._outgoing, self._incoming = _start(spec, self._home, self._log)
+        self._sender = ThreadPoolExecutor(1, "sender")
         self.close = weakref.finalize(self, _stop, self._process, self._outgoing, self._incoming, self._home)
         body = {
             "module": spec.module,
@@ -149,8 +196,9 @@ class _Worker:
             "is_path": isinstance(spec.source, Path),
             "options": dataclasses.asdict(spec.options),
         }
+        self.send(encoded(Message("load", body)))
         try:
-            answer = self._ask(Message("load", body), spec.load_seconds)
+            answer = self._answer(spec.load_seconds)
         except BaseException:
             self.close()
             raise
@@ -158,13 +206,13 @@ class _Worker:
         if not answer.body["is_cut_off"]:
             _LOG.info("the worker of %s can reach the network: this system does not let it be cut off", spec.source)
 
-    def compute(self, batch: StructureBatch) -> Prediction:
-        arrays = {
-            "atomic_numbers": batch.atomic_numbers,
-            "positions": batch.positions,
-            "n_atoms": batch.n_atoms,
-        }
-        answer = self._ask(Message("compute", {"smiles": batch.smiles}, arrays), self._spec.batch_seconds)
+    def send(self, content: bytes) -> None:
+        """Sends an encoded message, in a thread of its own: a worker that hangs does not empty its pipe."""
+        self._sender.submit(self._write, content)
+
+    def receive(self) -> Prediction:
+        """Waits for the answer to the first message that was not answered yet."""
+        answer = self._answer(self._spec.batch_seconds)
         if answer.kind == "out of memory":
             import torch
 
@@ -172,9 +220,13 @@ class _Worker:
         failures = {int(number): str(cause) for number, cause in answer.body["failures"].items()}
         return Prediction(answer.arrays["energy"], answer.arrays["forces"], failures)
 
-    def _ask(self, message: Message, seconds: float) -> Message:
+    def _write(self, content: bytes) -> None:
+        # The end of a worker is seen, with its last words, where its answer is waited for.
+        with contextlib.suppress(OSError, ValueError):
+            write_encoded(self._outgoing, content)
+
+    def _answer(self, seconds: float) -> Message:
         try:
-            write_message(self._outgoing, message)
             self._wait(seconds)
             answer = read_message(self._incoming)
         except (OSError, ProtocolError) as cause:

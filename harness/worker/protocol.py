@@ -41,7 +41,15 @@ def write_message(stream: IO[bytes], message: Message) -> None:
     Raises:
         OSError: If the other side is gone.
     """
-    content = _encoded(message)
+    write_encoded(stream, encoded(message))
+
+
+def write_encoded(stream: IO[bytes], content: bytes) -> None:
+    """Writes a message of `encoded` whole.
+
+    Raises:
+        OSError: If the other side is gone.
+    """
     stream.write(_LENGTH.pack(len(content)))
     stream.write(content)
     stream.flush()
@@ -68,7 +76,8 @@ def read_message(stream: IO[bytes]) -> Message | None:
         raise ProtocolError(f"{length} bytes that are no message: {cause!r}") from cause
 
 
-def _encoded(message: Message) -> bytes:
+def encoded(message: Message) -> bytes:
+    """The bytes of a message."""
     arrays = {name: np.ascontiguousarray(array) for name, array in message.arrays.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     columns = [pa.array(array.ravel()) for array in arrays.values()]

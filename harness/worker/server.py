@@ -1,16 +1,20 @@
-"""The worker's end: loads one potential and computes what it is sent, until the pipe is closed."""
+"""The worker's end: loads one potential and computes what it is sent, until the pipe is closed.
+
+The next batch is read and prepared while one computes.
+"""
 
 import dataclasses
 import importlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from dataset_builders.errors import MlipOodError
 from harness.potentials.base import LoadOptions, Potential
-from harness.structures import StructureBatch
+from harness.potentials.staging import compute_ahead
+from harness.structures import Prediction, StructureBatch
 from harness.worker.protocol import Message, read_message, write_message
 
 
@@ -31,8 +35,8 @@ def serve(incoming: IO[bytes], outgoing: IO[bytes], *, is_cut_off: bool) -> int:
     potential = _load(request, outgoing, is_cut_off=is_cut_off)
     if potential is None:
         return 1
-    while (request := read_message(incoming)) is not None:
-        write_message(outgoing, _compute(potential, request))
+    for _, outcome in compute_ahead(potential, _batches(incoming), _answered_errors):
+        write_message(outgoing, _answer(outcome))
     return 0
 
 
@@ -62,20 +66,30 @@ def _source(body: Mapping[str, Any]) -> Path | str:
     return Path(body["source"]) if body["is_path"] else body["source"]
 
 
-def _compute(potential: Potential, request: Message) -> Message:
+def _batches(incoming: IO[bytes]) -> Iterator[tuple[None, StructureBatch]]:
+    """The batches that are asked for; answers are told apart by their order alone."""
+    while (request := read_message(incoming)) is not None:
+        yield (
+            None,
+            StructureBatch(
+                atomic_numbers=request.arrays["atomic_numbers"],
+                positions=request.arrays["positions"],
+                n_atoms=request.arrays["n_atoms"],
+                smiles=tuple(request.body["smiles"]),
+            ),
+        )
+
+
+def _answered_errors() -> tuple[type[Exception], ...]:
     import torch
 
-    batch = StructureBatch(
-        atomic_numbers=request.arrays["atomic_numbers"],
-        positions=request.arrays["positions"],
-        n_atoms=request.arrays["n_atoms"],
-        smiles=tuple(request.body["smiles"]),
-    )
-    try:
-        prediction = potential.compute(batch)
-    except torch.OutOfMemoryError as cause:
-        return Message("out of memory", {"message": str(cause)})
-    except MlipOodError as cause:
-        return Message("error", {"type": type(cause).__name__, "message": str(cause)})
-    failures = {str(number): cause for number, cause in prediction.failures.items()}
-    return Message("computed", {"failures": failures}, {"energy": prediction.energy, "forces": prediction.forces})
+    return (torch.OutOfMemoryError, MlipOodError)
+
+
+def _answer(outcome: Prediction | Exception) -> Message:
+    if isinstance(outcome, MlipOodError):
+        return Message("error", {"type": type(outcome).__name__, "message": str(outcome)})
+    if isinstance(outcome, Exception):
+        return Message("out of memory", {"message": str(outcome)})
+    failures = {str(number): cause for number, cause in outcome.failures.items()}
+    return Message("computed", {"failures": failures}, {"energy": outcome.energy, "forces": outcome.forces})

@@ -13,13 +13,16 @@ from typing import Any
 
 from ase import Atoms
 
-from harness.batching import Plan, make_plan
+from harness.batch_size import batch_atoms_for
+from harness.batching import make_plan
 from harness.dataset import open_dataset
-from harness.joining import read_task
 from harness.models import resolve_model
 from harness.potentials.base import LoadOptions
 from harness.potentials.registry import load_potential
-from harness.run import BATCH_ATOMS
+from harness.potentials.staging import compute_ahead
+from harness.rows import stream_split
+from harness.scan import scan_splits
+from harness.windows import Window, read_windows
 
 REPEATS = 5
 
@@ -50,15 +53,15 @@ def calculator_of(family: str, potential: Any) -> Any:
             raise SystemExit(f"{family} has no calculator for ASE to compare with")
 
 
-def in_batches(potential: Any, plan: Plan, n_structures: int) -> None:
-    bounds = [bound for shard in plan.shards for bound in shard.bounds]
-    for first, last in pairwise(dict.fromkeys(bound for bound in bounds if bound <= n_structures)):
-        potential.compute(plan.work.slice(first, last).as_batch())
+def in_batches(potential: Any, window: Window, bounds: list[int]) -> None:
+    batches = (((), window.batch(first, last)) for first, last in pairwise(bounds))
+    for _ in compute_ahead(potential, batches, tuple):
+        pass
 
 
-def one_by_one(calculator: Any, plan: Plan, n_structures: int) -> None:
+def one_by_one(calculator: Any, window: Window, n_structures: int) -> None:
     for number in range(n_structures):
-        batch = plan.work.slice(number, number + 1).as_batch()
+        batch = window.batch(number, number + 1)
         # A cell for families that take none without: molecules lie far from their images in it.
         atoms = Atoms(numbers=batch.atomic_numbers, positions=batch.positions, calculator=calculator)
         atoms.info.update(charge=0, spin=1)
@@ -84,16 +87,20 @@ def main() -> None:
     potential: Any = load_potential(source, options)
     potential = getattr(potential, "potential", potential)
     calculator = calculator_of(source.family.name, potential)
-    rows = {("task2", "test_ood"): read_task(open_dataset("mini"), "task2")["task2", "test_ood"]}
-    plan = make_plan(rows, arguments.batch_atoms or BATCH_ATOMS[potential.traits.device.split(":")[0]])
+    dataset = open_dataset("mini")
+    scan = scan_splits({("task2", "test_ood"): stream_split(dataset, "task2", "test_ood")})
+    batch_atoms = arguments.batch_atoms or batch_atoms_for(potential, read_windows(dataset, make_plan(scan, 512)))
+    plan = make_plan(scan, batch_atoms)
+    (window,) = read_windows(dataset, plan)
     bounds = sorted({bound for shard in plan.shards for bound in shard.bounds})
     n_structures = next((bound for bound in bounds if bound >= 100), bounds[-1])
-    in_batches(potential, plan, n_structures)
-    one_by_one(calculator, plan, 3)
+    bounds = [bound for bound in bounds if bound <= n_structures]
+    in_batches(potential, window, bounds)
+    one_by_one(calculator, window, 3)
     rates: dict[str, list[float]] = {"harness": [], "ASE loop": []}
     for _ in range(REPEATS):
-        rates["harness"].append(rate(lambda: in_batches(potential, plan, n_structures), n_structures))
-        rates["ASE loop"].append(rate(lambda: one_by_one(calculator, plan, n_structures), n_structures))
+        rates["harness"].append(rate(lambda: in_batches(potential, window, bounds), n_structures))
+        rates["ASE loop"].append(rate(lambda: one_by_one(calculator, window, n_structures), n_structures))
     print(
         f"{arguments.model} ({source.family.name}, {potential.traits.dtype}) on {potential.traits.device}, "
         f"{n_structures} structures of task2, median of {REPEATS}"

@@ -8,20 +8,22 @@ import statistics
 import time
 from itertools import pairwise
 
-from harness.batching import WorkList, make_plan
+from harness.batching import make_plan
 from harness.dataset import open_dataset
-from harness.joining import read_task
 from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.registry import load_potential
+from harness.rows import stream_split
+from harness.scan import scan_splits
+from harness.windows import Window, read_windows
 
 SIZES = (1, 128, 256, 512, 1024, 2048)
 REPEATS = 3
 
 
-def seconds(potential: Potential, work: WorkList, bounds: tuple[int, ...]) -> float:
+def seconds(potential: Potential, window: Window, bounds: tuple[int, ...]) -> float:
     started = time.perf_counter()
     for first, last in pairwise(bounds):
-        potential.compute(work.slice(first, last).as_batch())
+        potential.compute(window.batch(first, last))
     return time.perf_counter() - started
 
 
@@ -34,21 +36,23 @@ def main() -> None:
     arguments = parser.parse_args()
     options = LoadOptions(device=arguments.device, trust_checkpoint=arguments.trust_checkpoint)
     potential = load_potential(arguments.model, options)
-    rows = {(arguments.task, "test_ood"): read_task(open_dataset("mini"), arguments.task)[arguments.task, "test_ood"]}
-    plans = {size: make_plan(rows, size) for size in SIZES}
-    work = plans[1].work
+    dataset = open_dataset("mini")
+    scan = scan_splits({(arguments.task, "test_ood"): stream_split(dataset, arguments.task, "test_ood")})
+    plans = {size: make_plan(scan, size) for size in SIZES}
+    (window,) = read_windows(dataset, plans[1])
+    n_structures = plans[1].n_frames
     bounds = {
         size: tuple(dict.fromkeys(bound for shard in plan.shards for bound in shard.bounds))
         for size, plan in plans.items()
     }
-    potential.compute(work.slice(0, 8).as_batch())
+    potential.compute(window.batch(0, 8))
     rates: dict[int, list[float]] = {size: [] for size in SIZES}
     for _ in range(REPEATS):
         for size in SIZES:
-            rates[size].append(len(work) / seconds(potential, work, bounds[size]))
+            rates[size].append(n_structures / seconds(potential, window, bounds[size]))
     single = statistics.median(rates[SIZES[0]])
     print(
-        f"{arguments.model} on {potential.traits.device}, {len(work)} structures of {arguments.task}, "
+        f"{arguments.model} on {potential.traits.device}, {n_structures} structures of {arguments.task}, "
         f"median of {REPEATS}"
     )
     print("batch atoms  structures/s  ratio to one at a time")

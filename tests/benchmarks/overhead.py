@@ -14,38 +14,33 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from harness.batching import Plan, make_plan
-from harness.dataset import open_dataset
-from harness.joining import read_task
+from harness.batch_size import batch_atoms_for
+from harness.batching import make_plan
+from harness.dataset import PinnedDataset, open_dataset
 from harness.models import resolve_model
 from harness.potentials.base import LoadOptions
 from harness.potentials.registry import load_potential
+from harness.potentials.torch_potential import TorchPotential
 from harness.predict import compute_shards
-from harness.run import BATCH_ATOMS
+from harness.scan import scan_dataset
+from harness.windows import read_windows
 
 REPEATS = 5
 TASK = "task2"
 
 
-def graphs_of(family: str, potential: Any, plan: Plan) -> list[Any]:
-    """The inputs of the network for each batch, on its device."""
-    batches = [
-        plan.work.slice(first, last).as_batch() for shard in plan.shards for first, last in pairwise(shard.bounds)
-    ]
-    if family == "mace":
-        return [potential._graph(batch) for batch in batches]
-    if family == "graph-pes":
-        return [potential.graph_of(batch) for batch in batches]
-    raise SystemExit(f"{family} does not part its graph from its forward pass; choose a model of mace or graph-pes")
-
-
-def forward(family: str, potential: Any, graph: Any) -> None:
-    if family == "mace":
-        potential._model(dict(graph), training=False, compute_force=True)
-    else:
-        from harness.checkpoints.graph import energies_and_forces
-
-        energies_and_forces(potential.network, graph)
+def prepared_batches(potential: TorchPotential, dataset: PinnedDataset, batch_atoms: int) -> list[tuple[Any, Any]]:
+    """The inputs of the network for each batch, on its device, and the batch as tensors there."""
+    plan = make_plan(scan_dataset(dataset, (TASK,)), batch_atoms)
+    inputs = []
+    for window in read_windows(dataset, plan):
+        for shard in plan.shards:
+            for first, last in pairwise(shard.bounds):
+                if window.start <= first < window.stop:
+                    prepared = potential.prepare(window.batch(first, last))
+                    graph = potential.graph(prepared.tensors) if prepared.graph is None else prepared.graph
+                    inputs.append((graph, prepared.tensors))
+    return inputs
 
 
 def synchronised(device: str) -> float:
@@ -61,25 +56,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="reference")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--batch-atoms", type=int)
     parser.add_argument("--trust-checkpoint", action="store_true")
     arguments = parser.parse_args()
     source = resolve_model(arguments.model)
     options = LoadOptions(device=arguments.device, trust_checkpoint=arguments.trust_checkpoint)
     loaded: Any = load_potential(source, options)
     potential, family = getattr(loaded, "potential", loaded), source.family.name
+    if not isinstance(potential, TorchPotential):
+        raise SystemExit(f"{family} does not part its graph from its forward pass; choose a model in PyTorch")
     device = potential.traits.device
+    dataset = open_dataset("mini")
+    windows = read_windows(dataset, make_plan(scan_dataset(dataset, (TASK,)), 512))
+    batch_atoms = arguments.batch_atoms or batch_atoms_for(potential, windows)
+    inputs = prepared_batches(potential, dataset, batch_atoms)
     seconds: dict[str, list[float]] = {"harness": [], "bare": []}
     n_structures = 0
     for repeat in range(REPEATS + 1):
         with tempfile.TemporaryDirectory() as folder:
             started = synchronised(device)
-            plan = make_plan(read_task(open_dataset("mini"), TASK), BATCH_ATOMS[device.split(":")[0]])
-            compute_shards(loaded, plan, Path(folder), {})
+            plan = make_plan(scan_dataset(dataset, (TASK,)), batch_atoms)
+            compute_shards(loaded, plan, read_windows(dataset, plan), Path(folder), {})
             harness = synchronised(device) - started
-        graphs = graphs_of(family, potential, plan)
         started = synchronised(device)
-        for graph in graphs:
-            forward(family, potential, graph)
+        for graph, tensors in inputs:
+            potential.forward(graph, tensors)
         bare = synchronised(device) - started
         n_structures = plan.n_structures
         if repeat:  # the first one warms up

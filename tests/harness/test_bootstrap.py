@@ -80,9 +80,29 @@ def test_spearman_in_pieces_is_spearman_at_once(monkeypatch: pytest.MonkeyPatch)
     owner = np.repeat(np.arange(4), 5)
     centred = centre_energies(rng.normal(size=20), rng.normal(size=20), owner)
     draws = draw_molecules(4, SETTINGS)
+    monkeypatch.setattr("harness.bootstrap._MOMENTS_OF_MOLECULES", 0)
     at_once = spearman_samples(centred, owner, draws)
     monkeypatch.setattr("harness.bootstrap._CELLS_AT_ONCE", 60)
     np.testing.assert_array_equal(spearman_samples(centred, owner, draws), at_once)
+
+
+def test_spearman_of_moments_is_that_of_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    owner = rng.integers(0, 6, 60)
+    reference = rng.integers(0, 9, 60).astype(float)  # with ties
+    centred = centre_energies(reference + rng.integers(0, 4, 60), reference, owner)
+    draws = draw_molecules(6, SETTINGS)
+    of_moments = spearman_samples(centred, owner, draws)
+    monkeypatch.setattr("harness.bootstrap._MOMENTS_OF_MOLECULES", 0)
+    np.testing.assert_allclose(of_moments, spearman_samples(centred, owner, draws), rtol=0, atol=1e-12)
+
+
+def test_spearman_of_moments_is_undefined_where_a_side_is_constant() -> None:
+    # Molecule 0 has one predicted energy for all its frames: a resample of nothing else has no order.
+    predicted, reference = np.array([1.0, 1.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0, 1.0, 5.0])
+    centred = centre_energies(predicted, reference, np.array([0, 0, 0, 1, 1]))
+    found = spearman_samples(centred, np.array([0, 0, 0, 1, 1]), Draws(np.array([[2.0, 0.0], [1.0, 1.0]]), 0.95))
+    assert np.isnan(found).tolist() == [True, False]
 
 
 def test_spearman_is_fast() -> None:

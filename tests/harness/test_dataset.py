@@ -12,7 +12,7 @@ from huggingface_hub import constants
 
 from dataset_builders.errors import DataError, MlipOodError, SetupError, UsageError
 from harness.dataset import open_dataset
-from harness.rows import read_reference_rows, read_split
+from harness.rows import concatenated, read_split, stream_reference_rows
 from tests.harness.small_dataset import METADATA, TRAIN, write_dataset, write_split
 from tests.loopback_hub import Fault, LoopbackHub
 
@@ -53,7 +53,7 @@ def test_rows_do_not_depend_on_how_they_are_batched(tiny_dataset: Path, monkeypa
 
 
 def test_reference_rows_are_the_first_frames_of_the_first_five_bursts(tiny_dataset: Path) -> None:
-    rows = read_reference_rows(open_dataset(str(tiny_dataset)), "task1")
+    rows = concatenated(list(stream_reference_rows(open_dataset(str(tiny_dataset)), "task1")))
     for molecule_id in TRAIN["task1"]:
         assert rows.frame[rows.molecule_id == molecule_id].tolist() == [0, 5, 10, 15, 20]
     assert rows.n_atoms.sum() == len(rows.positions) == len(rows.atomic_numbers)

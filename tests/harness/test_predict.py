@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +12,57 @@ import pytest
 
 from dataset_builders.errors import DataError, SetupError, ShapeError
 from harness.batching import Plan, make_plan
-from harness.dataset import open_dataset
-from harness.joining import join_task, read_task
-from harness.predict import predict, read_predictions
+from harness.dataset import PinnedDataset, open_dataset
+from harness.joining import join_task
+from harness.potentials.base import Potential
+from harness.predict import compute_shards
+from harness.progress import OnStructures, no_progress
 from harness.result import RunResult
+from harness.rows import read_split
+from harness.scan import scan_dataset
+from harness.shards import PredictionReader, Predictions, read_predictions
 from harness.structures import Prediction, StructureBatch
+from harness.windows import read_windows
 from tests.harness.toy_potential import SPRING, Harmonic
 
 IDENTITY = {"model_hash": "a", "dataset_hash": "b"}
 
 
+@pytest.fixture(scope="module")
+def dataset(tiny_dataset: Path) -> PinnedDataset:
+    return open_dataset(str(tiny_dataset))
+
+
 @pytest.fixture
-def plan(tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def plan(dataset: PinnedDataset, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.setattr("harness.batching.STRUCTURES_PER_SHARD", 32)
-    return make_plan(read_task(open_dataset(str(tiny_dataset)), "task1"), 100)
+    monkeypatch.setattr("harness.batching.ATOMS_PER_WINDOW", 1000)
+    return make_plan(scan_dataset(dataset, ("task1",)), 100)
 
 
-def test_predictions_are_those_of_the_potential_for_every_row(tiny_dataset: Path, plan: Plan, tmp_path: Path) -> None:
-    rows = read_task(open_dataset(str(tiny_dataset)), "task1")
-    frames = join_task("task1", "control", rows, plan, predict(Harmonic(), plan, tmp_path, IDENTITY))
+@pytest.fixture
+def predict(dataset: PinnedDataset) -> "Predict":
+    return Predict(dataset)
+
+
+@dataclass
+class Predict:
+    dataset: PinnedDataset
+
+    def __call__(
+        self, potential: Potential, plan: Plan, directory: Path, on_structures: OnStructures = no_progress
+    ) -> Predictions:
+        compute_shards(potential, plan, read_windows(self.dataset, plan), directory, IDENTITY, on_structures)
+        return read_predictions(plan, directory, IDENTITY)
+
+
+def test_predictions_are_those_of_the_potential_for_every_row(
+    dataset: PinnedDataset, predict: Predict, plan: Plan, tmp_path: Path
+) -> None:
+    predict(Harmonic(), plan, tmp_path)
+    frames = join_task(dataset, "task1", "control", plan, PredictionReader(plan, tmp_path, IDENTITY))
     for split in (frames.test_id, frames.test_ood):
-        written = rows["task1", split.index.split]
+        written = read_split(dataset, "task1", split.index.split)
         assert np.array_equal(split.reference.energy, written.energy)
         assert np.array_equal(split.reference.forces, written.forces)
         for row, (start, stop) in enumerate(zip(written.offsets[:-1], written.offsets[1:], strict=True)):
@@ -42,36 +72,39 @@ def test_predictions_are_those_of_the_potential_for_every_row(tiny_dataset: Path
             assert split.predicted.forces[start:stop] == pytest.approx(-SPRING * arm, rel=1e-6, abs=1e-7)
 
 
-def test_finished_shards_are_not_computed_again(plan: Plan, tmp_path: Path) -> None:
+def test_finished_shards_are_not_computed_again(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     first, second = Harmonic(), Harmonic()
-    before = predict(first, plan, tmp_path, IDENTITY)
+    before = predict(first, plan, tmp_path)
     counted: list[tuple[int, str]] = []
-    after = predict(second, plan, tmp_path, IDENTITY, lambda number, source: counted.append((number, source)))
-    assert sum(first.sizes) == len(plan.work)
+    after = predict(second, plan, tmp_path, lambda number, source: counted.append((number, source)))
+    assert sum(first.sizes) == plan.n_frames
     assert second.sizes == []
     assert counted == [(shard.stop - shard.start, "resumed") for shard in plan.shards]
     assert np.array_equal(before.forces, after.forces)
 
 
-def test_an_interruption_leaves_finished_shards(plan: Plan, tmp_path: Path) -> None:
+def test_an_interruption_leaves_finished_shards(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     def interrupt(batch: StructureBatch) -> None:
-        if len(list(tmp_path.glob("*.parquet"))) == 2:
+        if list(tmp_path.glob("*.parquet")):
             raise KeyboardInterrupt("by the user")
 
     with pytest.raises(KeyboardInterrupt, match="by the user"):
-        predict(Harmonic(before=interrupt), plan, tmp_path, IDENTITY)
+        predict(Harmonic(before=interrupt, delay=0.1), plan, tmp_path)
+    # What was computed when the interruption came is written all the same.
+    n_written = len(list(tmp_path.glob("*.parquet")))
+    assert 1 <= n_written < len(plan.shards)
     rest = Harmonic()
-    resumed = predict(rest, plan, tmp_path, IDENTITY)
-    assert sum(rest.sizes) == len(plan.work) - plan.shards[1].stop
-    whole = predict(Harmonic(), plan, tmp_path / "whole", IDENTITY)
+    resumed = predict(rest, plan, tmp_path)
+    assert sum(rest.sizes) == plan.n_frames - plan.shards[n_written - 1].stop
+    whole = predict(Harmonic(), plan, tmp_path / "whole")
     assert np.array_equal(resumed.energy, whole.energy)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "emptied"])
 def test_a_damaged_shard_is_computed_again(
-    plan: Plan, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+    predict: Predict, plan: Plan, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    predict(Harmonic(), plan, tmp_path, IDENTITY)
+    predict(Harmonic(), plan, tmp_path)
     path = tmp_path / f"{plan.shards[1].name}.parquet"
     good = path.read_bytes()
     content = bytearray(good)
@@ -80,15 +113,15 @@ def test_a_damaged_shard_is_computed_again(
     path.write_bytes({"flipped": bytes(content), "cut": good[:-100], "emptied": b""}[damage])
     again = Harmonic()
     with caplog.at_level(logging.WARNING):
-        predict(again, plan, tmp_path, IDENTITY)
+        predict(again, plan, tmp_path)
     assert sum(again.sizes) == plan.shards[1].stop - plan.shards[1].start
     assert path.read_bytes() == good
     assert f"{path.name}" in caplog.text
     assert "structures are computed again" in caplog.text
 
 
-def test_every_flipped_byte_is_noticed_or_harmless(plan: Plan, tmp_path: Path) -> None:
-    truth = predict(Harmonic(), plan, tmp_path, IDENTITY)
+def test_every_flipped_byte_is_noticed_or_harmless(predict: Predict, plan: Plan, tmp_path: Path) -> None:
+    truth = predict(Harmonic(), plan, tmp_path)
     path = tmp_path / f"{plan.shards[0].name}.parquet"
     good = path.read_bytes()
     for place in np.random.default_rng(0).integers(len(good), size=40):
@@ -103,20 +136,22 @@ def test_every_flipped_byte_is_noticed_or_harmless(plan: Plan, tmp_path: Path) -
         assert np.array_equal(found.forces, truth.forces)
 
 
-def test_shards_of_another_model_are_not_taken(plan: Plan, tmp_path: Path) -> None:
-    predict(Harmonic(), plan, tmp_path, IDENTITY)
+def test_shards_of_another_model_are_not_taken(predict: Predict, plan: Plan, tmp_path: Path) -> None:
+    predict(Harmonic(), plan, tmp_path)
     with pytest.raises(DataError, match="are damaged, or were made by another model, data set or code"):
         read_predictions(plan, tmp_path, IDENTITY | {"model_hash": "c"})
 
 
-def test_an_unfinished_run_cannot_be_read(plan: Plan, tmp_path: Path) -> None:
-    predict(Harmonic(), plan, tmp_path, IDENTITY)
+def test_an_unfinished_run_cannot_be_read(predict: Predict, plan: Plan, tmp_path: Path) -> None:
+    predict(Harmonic(), plan, tmp_path)
     (tmp_path / f"{plan.shards[2].name}.parquet").unlink()
     with pytest.raises(DataError, match=r"lacks the predictions of .* start it again with the same options"):
         read_predictions(plan, tmp_path, IDENTITY)
 
 
-def test_a_batch_that_does_not_fit_is_halved(plan: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_does_not_fit_is_halved(
+    predict: Predict, plan: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     torch = pytest.importorskip("torch")
 
     def refuse(batch: StructureBatch) -> None:
@@ -124,23 +159,23 @@ def test_a_batch_that_does_not_fit_is_halved(plan: Plan, tmp_path: Path, caplog:
             raise torch.OutOfMemoryError("no memory")
 
     small = Harmonic(before=refuse)
-    halved = predict(small, plan, tmp_path / "halved", IDENTITY)
-    whole = predict(Harmonic(), plan, tmp_path / "whole", IDENTITY)
-    assert sum(small.sizes) == len(plan.work)
+    halved = predict(small, plan, tmp_path / "halved")
+    whole = predict(Harmonic(), plan, tmp_path / "whole")
+    assert sum(small.sizes) == plan.n_frames
     assert max(small.sizes) <= 3
     assert np.array_equal(halved.energy, whole.energy)
     assert np.array_equal(halved.forces, whole.forces)
     assert "does not fit in the memory of cpu; it is halved" in caplog.text
 
 
-def test_a_structure_that_alone_does_not_fit_is_named(plan: Plan, tmp_path: Path) -> None:
+def test_a_structure_that_alone_does_not_fit_is_named(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
     def refuse(batch: StructureBatch) -> None:
         raise torch.OutOfMemoryError("no memory")
 
     with pytest.raises(SetupError, match=r"OH-6-H alone \(21 atoms\) does not fit in the memory of cpu"):
-        predict(Harmonic(before=refuse), plan, tmp_path, IDENTITY)
+        predict(Harmonic(before=refuse), plan, tmp_path)
 
 
 class Failing(Harmonic):
@@ -155,23 +190,24 @@ class Failing(Harmonic):
         return Prediction(prediction.energy, forces, {2: "no SCF"})
 
 
-def test_failures_are_kept_with_their_cause(tiny_dataset: Path, plan: Plan, tmp_path: Path) -> None:
-    predictions = predict(Failing(), plan, tmp_path, IDENTITY)
+def test_failures_are_kept_with_their_cause(
+    dataset: PinnedDataset, predict: Predict, plan: Plan, tmp_path: Path
+) -> None:
+    predictions = predict(Failing(), plan, tmp_path)
     causes = set(predictions.failures.values())
     assert causes == {"no SCF", "energy or forces are not finite"}
-    failed = np.isin(np.arange(len(plan.work)), list(predictions.failures))
+    failed = np.isin(np.arange(plan.n_frames), list(predictions.failures))
     assert np.array_equal(np.isnan(predictions.energy), failed)
-    assert np.array_equal(np.isnan(predictions.forces).all(axis=1), np.repeat(failed, plan.work.n_atoms))
-    rows = read_task(open_dataset(str(tiny_dataset)), "task1")
-    frames = join_task("task1", "control", rows, plan, predictions)
+    assert np.array_equal(np.isnan(predictions.forces).all(axis=1), np.repeat(failed, plan.n_atoms))
+    frames = join_task(dataset, "task1", "control", plan, PredictionReader(plan, tmp_path, IDENTITY))
     listed = [
         (failure.molecule_id, failure.trajectory, failure.frame, failure.cause)
         for part in (frames.train, frames.test_id, frames.test_ood)
         for failure in part.failures
     ]
-    work = plan.work
+    names = plan.names(0, plan.n_frames)
     expected = [
-        (work.molecule_id[place], work.trajectory[place], work.frame[place], cause)
+        (names.molecule_id[place], names.trajectory[place], names.frame[place], cause)
         for place, cause in predictions.failures.items()
     ]
     assert sorted(listed) == sorted(expected)
@@ -183,15 +219,15 @@ class Misshapen(Harmonic):
         return replace(prediction, forces=prediction.forces[:-1])
 
 
-def test_arrays_of_a_wrong_shape_are_refused(plan: Plan, tmp_path: Path) -> None:
+def test_arrays_of_a_wrong_shape_are_refused(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match="forces of toy has shape"):
-        predict(Misshapen(), plan, tmp_path, IDENTITY)
+        predict(Misshapen(), plan, tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_named(plan: Plan, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SetupError, match=r"cannot write predictions to .*file.*choose a folder with --output"):
-        predict(Harmonic(), plan, tmp_path / "file", IDENTITY)
+        predict(Harmonic(), plan, tmp_path / "file")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import torch
 from dataset_builders.errors import ConvergenceError, DataError, UsageError
 from harness.checkpoints.format import NetworkArguments, read_config
 from harness.checkpoints.networks import build_network
+from harness.cli import main as cli
 from harness.potentials.base import LoadOptions
 from harness.potentials.graph_pes import load
 from harness.potentials.neighbours import packed_neighbours
@@ -30,7 +31,7 @@ from harness.train.gradient import compiled, loss_and_gradient, loss_of
 from harness.train.loop import learning_rate_at
 from harness.train.settings import TrainSettings
 from harness.train.state import STATE_FILE
-from tests.harness.training_set import CUTOFF, interrupting_after, train, write_training_set
+from tests.harness.training_set import CUTOFF, SHAPE, interrupting_after, train, write_training_set
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +236,11 @@ def test_settings_in_the_checkpoint_are_plain(dataset: Path, tmp_path: Path) -> 
     document = json.loads((tmp_path / "model/config.json").read_text())
     assert document["training"]["settings"]["epochs"] == 1
     assert document["training"]["data_hash"] == pin_training_files(dataset, "task2").content_hash
+
+
+def test_the_command_line_adds_a_card(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    command = ["train", "--dataset", str(dataset), "--task", "task2", "--out", str(out), "--device", "cpu"]
+    assert cli([*command, *SHAPE, "--epochs", "1", "--validations", "1"]) == 0
+    assert "# PaiNN, trained on task2 (fragment duplication)" in (out / "README.md").read_text(encoding="utf-8")
+    assert cli([*command, "--epochs", "1"]) == 2

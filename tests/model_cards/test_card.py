@@ -35,7 +35,7 @@ def test_a_card_names_model_data_table_and_command(checkpoint, tasks):  # noqa: 
     card = render_card(checkpoint, [result])
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front)["datasets"] == ["compgen/mlip-ood"]
-    assert "# PaiNN trained on task2 (fragment duplication)" in body
+    assert "# PaiNN, trained on task2 (fragment duplication)" in body
     assert "| elements | H C O |" in body
     assert result.dataset.content_hash in body
     assert results_table([result]) in body
@@ -93,3 +93,52 @@ def test_the_table_has_a_line_for_each_task_and_model(tasks):  # noqa: F811
 )
 def test_estimates_show_their_interval(estimate, text):
     assert estimate_text(estimate, scale=1000.0) == text
+
+
+def card_of(checkpoint, **changes):
+    write_config(checkpoint, replace(SMALL_CONFIG, **changes))
+    return render_card(checkpoint, [])
+
+
+def test_a_card_says_how_far_the_network_sees(checkpoint):
+    assert "| receptive field | 8 Å: " in card_of(checkpoint)
+
+
+def test_a_card_of_a_network_on_top_of_a_method(checkpoint):
+    card = card_of(checkpoint, baseline="gfn1-xtb")
+    assert "# PaiNN on top of GFN1-xTB, trained on task2" in card
+    assert "| on top of | GFN1-xTB, whose energies and forces are added" in card
+    assert "fitted by least squares on the labels of `train` less GFN1-xTB." in card
+
+
+def test_a_card_of_pyg(checkpoint):
+    assert "| architecture | DimeNet++ (torch-geometric), 4 channels" in card_of(checkpoint, architecture="DimeNet++")
+
+
+START = {
+    "id": "roitberg-group/ani2x",
+    "revision": "a" * 40,
+    "family": "torchani",
+    "files": {"ani2x_state_dict.pt": "b" * 64},
+    "protocol": "zero-shot",
+    "level_of_theory": "wB97X/6-31G(d)",
+    "head": None,
+    "trained_on": [],
+}
+
+
+def test_a_card_of_a_tuned_foundation_model(checkpoint):
+    arguments = {"ensemble": "ani2x_state_dict.pt", "layers": 1, "cutoff": 5.1}
+    tuned = {"architecture": "ANI", "arguments": arguments, "protocol": "fine-tuned", "started_from": START}
+    _, front, body = card_of(checkpoint, **tuned).split("---\n", 2)
+    metadata = yaml.safe_load(front)
+    # The licence of the weights is that of the model they derive from, which is not known here.
+    assert "license" not in metadata
+    assert metadata["base_model"] == "roitberg-group/ani2x"
+    assert "# roitberg-group/ani2x, fine-tuned, trained on task2" in body
+    assert "| architecture | ANI (torchani), ani2x_state_dict.pt, cutoff 5.1 Å |" in body
+    assert f"| started from | `roitberg-group/ani2x` at `{'a' * 40}` (torchani, wB97X/6-31G(d)); " in body
+    assert "| protocol | fine-tuned |" in body
+    assert "its licence holds for them" in body
+    local = card_of(checkpoint, **{**tuned, "started_from": {**START, "revision": None}})
+    assert "base_model" not in local

@@ -175,3 +175,10 @@ def test_setup_errors_keep_their_kind(deeds):
 
     assert isinstance(_error_of({"type": "SetupError", "message": "no disk"}), SetupError)
     assert type(_error_of({"type": "BaseException", "message": "odd"})) is ModelError
+
+
+def test_a_batch_behind_one_that_kills_is_computed_all_the_same(potential, deeds):
+    deeds.write_text("die die")
+    first, second = (potential.launch(potential.prepare(BATCH)) for _ in range(2))
+    assert set(potential.collect(first).failures) == {0, 1}
+    assert potential.collect(second).failures == {}
