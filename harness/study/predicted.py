@@ -3,17 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, get_args
 
 from dataset_builders.errors import DataError
 from dataset_builders.tasks import TaskName
 from harness.batching import make_plan
 from harness.dataset import PinnedDataset, open_dataset
 from harness.frames import TaskFrames
-from harness.joining import join_task
+from harness.joining import TestSplit, join_task
 from harness.manifest import Manifest
+from harness.rows import stream_split
 from harness.run import SHARDS_NAME
-from harness.scan import SPLITS_NEEDED, scan_dataset, stream_needed
+from harness.scan import scan_dataset
 from harness.shards import PredictionReader
+
+TEST_SPLITS: Final[tuple[TestSplit, ...]] = get_args(TestSplit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class PredictedTask:
 
     Attributes:
         frames: Predictions and labels; failed frames stand apart.
-        smiles: SMILES of every molecule, by its id.
+        smiles: SMILES of every test molecule, by its id.
     """
 
     frames: TaskFrames
@@ -53,8 +57,8 @@ def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = No
     reader = PredictionReader(plan, run / SHARDS_NAME, manifest.identity)
     smiles = {
         str(name): str(text)
-        for split in SPLITS_NEEDED
-        for rows in stream_needed(dataset, (task, split))
+        for split in TEST_SPLITS
+        for rows in stream_split(dataset, task, split)
         for name, text in zip(rows.molecule_id, rows.smiles, strict=True)
     }
     return PredictedTask(join_task(dataset, task, manifest.model.protocol, plan, reader), smiles)

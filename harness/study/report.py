@@ -48,8 +48,8 @@ _SPACERS: Final = "Force MAE in meV/Å, mean over seeds, by the number of CH2 gr
 _DISTANCES: Final = """\
 The distance of an atom is that between its atomic environment vector (AEV of ANI-2x, 1,008 numbers) and the nearest one
 of an atom of the same element in `train`; its error is the mean over its three force components. The tables give
-Spearman correlations of the two, with 95 % intervals by bootstrap over molecules (500 resamples; of several seeds the
-ends are averaged). *Within elements* ranks the atoms of each element apart and averages by their numbers, since
+Spearman correlations of the two, with 95 % intervals by bootstrap over molecules (of several seeds the ends are
+averaged). *Within elements* ranks the atoms of each element apart and averages by their numbers, since
 elements differ both in distance and in error. Rows that were not trained here show what correlation there is without
 training on these molecules. The figure has distances in units of the typical one: the median over ID atoms of the same
 element. Its ten bins hold a tenth of the test atoms of the task each; a point is the mean error of those of one
