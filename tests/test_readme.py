@@ -26,6 +26,7 @@ TOO_LONG = {
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
     "harness train": "most of an hour: tests/harness/test_train.py trains a small network",
+    "--model additive-task2": "what the two lines before it write: tests/harness/test_train_controls.py loads some",
     "--model gfn2-xtb": "minutes: run by the slow tests",
     "dataset_builders publish": "an edition that takes hours to build: tests/test_hub_story.py publishes mini",
     "model_cards publish": "the reader's own checkpoint: tests/test_hub_story.py publishes one",
