@@ -27,6 +27,7 @@ TOO_LONG = {
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
     "harness train": "minutes to an hour: tests/harness/test_train.py and its neighbours train small networks",
     "harness study": "hours: tests/harness/study/test_command.py does a small one",
+    "--model additive-task2": "what the two lines before it write: tests/harness/test_train_controls.py loads some",
     "--model gfn2-xtb": "minutes: run by the slow tests",
     "dataset_builders publish": "an edition that takes hours to build: tests/test_hub_story.py publishes mini",
     "model_cards publish": "the reader's own checkpoint: tests/test_hub_story.py publishes one",

@@ -123,7 +123,7 @@ def origins_of(train: Sequence[MoleculeFrames]) -> dict[str, FloatArray]:
 
 @dataclass(frozen=True, slots=True)
 class _Equations:
-    """Where the coefficients of each type stand, their penalties, and the sums over training that a fit needs."""
+    """Where the coefficients of each type stand, their penalties, and the sums that least squares needs."""
 
     places: Mapping[str, slice]
     penalties: FloatArray
