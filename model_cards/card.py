@@ -2,15 +2,16 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from dataset_builders.build import HUB_ID
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.tasks import find_task
 from dataset_builders.whole_file import write_text_whole
+from harness.checkpoints.controls import ControlArchitecture, ControlConfig, control_of, read_control
 from harness.checkpoints.format import (
     FOUNDATIONS,
     PACKAGES,
@@ -26,6 +27,22 @@ from model_cards.front_matter import CARD_PATH
 from model_cards.results import results_table
 
 CURVE_FILES: Final = ("validation_curve.csv", "validation_curve.png")
+
+_CONTROLS: Final[Mapping[ControlArchitecture, tuple[str, str, str]]] = MappingProxyType(
+    {
+        "additive": (
+            "A sum of bonds, angles and torsions",
+            "a force field of terms among at most four atoms in a row, fitted by ridge: compositional by construction",
+            "the derivative of the energy",
+        ),
+        "knn": (
+            "A memoriser",
+            "kernel regression over the nearest atom environments of training (AEV descriptors of ANI-2x)",
+            "of their own, not the derivative of the energy",
+        ),
+    }
+)
+"""Title, description and kind of forces of the controls."""
 
 
 def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | None = None) -> str:
@@ -48,13 +65,18 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
     """
     import jinja2
 
-    config = read_config(checkpoint)
-    context = _context(config, checkpoint) | _results_context(checkpoint, results)
+    control = control_of(checkpoint)
+    context = _network_context(checkpoint) if control is None else _control_context(control, checkpoint)
+    context |= _results_context(checkpoint, results)
     context["model_id"] = model_id or context["model_id"]
     environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True, autoescape=False
+        loader=jinja2.PackageLoader("model_cards"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
     )
-    template = environment.from_string((files("model_cards") / "templates" / "checkpoint.md.jinja").read_text())
+    template = environment.get_template("checkpoint.md.jinja" if control is None else "control.md.jinja")
     return template.render(context)
 
 
@@ -69,15 +91,32 @@ def write_card(checkpoint: Path, results: Sequence[RunResult] = ()) -> Path:
     return path
 
 
-def _context(config: CheckpointConfig, checkpoint: Path) -> dict[str, Any]:
-    task = find_task(config.trained_on)
-    return {
-        "config": config,
+def _network_context(checkpoint: Path) -> dict[str, Any]:
+    config = read_config(checkpoint)
+    return _shared_context(config, checkpoint) | {
         "title": _title(config),
         "network": _network(config),
         "base_model": _base_model(config),
         "is_derived": config.architecture in FOUNDATIONS,
         "baseline": METHODS.get(config.baseline, "MMFF94") if config.baseline else None,
+    }
+
+
+def _control_context(control: ControlArchitecture, checkpoint: Path) -> dict[str, Any]:
+    title, description, forces = _CONTROLS[control]
+    config, _ = read_control(checkpoint, control)
+    return _shared_context(config, checkpoint) | {
+        "title": title,
+        "description": description,
+        "forces": forces,
+        "is_derived": False,
+    }
+
+
+def _shared_context(config: CheckpointConfig | ControlConfig, checkpoint: Path) -> dict[str, Any]:
+    task = find_task(config.trained_on)
+    return {
+        "config": config,
         "task": task,
         "n_molecules": config.training.get("n_molecules", len(task.train_words())),
         "n_parameters": count_parameters(checkpoint),

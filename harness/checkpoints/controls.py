@@ -87,6 +87,15 @@ def read_control(directory: Path, family: ControlArchitecture) -> "tuple[Control
     return config, _read_tensors(directory / WEIGHTS_FILE)
 
 
+def control_of(directory: Path) -> ControlArchitecture | None:
+    """Which control a checkpoint folder holds; `None` for one of another family, or where no config can be read."""
+    try:
+        family = json.loads((directory / CONFIG_FILE).read_bytes()).get("family")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return next((control for control in CONTROL_ARCHITECTURES if control == family), None)
+
+
 def _read_config(path: Path) -> ControlConfig:
     try:
         config = ControlConfig.model_validate_json(path.read_bytes())

@@ -12,6 +12,7 @@ from harness.result import Estimate
 from model_cards.card import count_parameters, render_card
 from model_cards.cli import main
 from model_cards.results import estimate_text, results_table
+from tests.harness.control_checkpoints import small_control
 from tests.harness.small_checkpoint import SMALL_CONFIG
 from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
 
@@ -142,3 +143,14 @@ def test_a_card_of_a_tuned_foundation_model(checkpoint):
     assert "its licence holds for them" in body
     local = card_of(checkpoint, **{**tuned, "started_from": {**START, "revision": None}})
     assert "base_model" not in local
+
+
+@pytest.mark.parametrize(("control", "title"), [("additive", "A sum of bonds"), ("knn", "A memoriser")])
+def test_a_card_of_a_control(tmp_path, control, title):
+    if control == "knn":
+        pytest.importorskip("torchani")
+    card = render_card(small_control(tmp_path, control), [])
+    assert f"# {title}" in card
+    assert "fitted to task2 (fragment duplication)" in card
+    assert "The weights are under the MIT licence" in card
+    assert "validation_curve" not in card
