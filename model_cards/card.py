@@ -139,7 +139,7 @@ def _network(config: CheckpointConfig) -> str:
     arguments = config.arguments
     library = PACKAGES[config.family][0]
     if isinstance(arguments, NetworkArguments):
-        shape = f"{arguments.channels} channels, {arguments.layers} layers"
+        shape = f"{arguments.channels} channels, {arguments.layers} layer{'' if arguments.layers == 1 else 's'}"
         return f"{config.architecture} ({library}), {shape}, cutoff {arguments.cutoff} Å"
     kind = arguments["ensemble"] if "ensemble" in arguments else f"{arguments['layers']} layers"
     return f"{config.architecture} ({library}), {kind}, cutoff {arguments['cutoff']:g} Å"
