@@ -104,13 +104,8 @@ def evaluate_model(
 def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions, ranks: Ranks) -> FinishedRun | None:
     traits = potential.traits
     tasks = choose_tasks(traits, dataset, options.tasks)
-    scan = scan_dataset(dataset, tasks)
-    require_known_elements(traits, scan.atomic_numbers)
     with meeting(ranks):
-        batch_atoms = options.batch_atoms or said_by_first(
-            ranks, lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
-        )
-        plan = make_plan(scan, batch_atoms)
+        batch_atoms, plan = _planned(potential, dataset, tasks, options, ranks)
         manifest = _manifest(traits, dataset, tasks, batch_atoms)
         directory = run_directory(options.output, traits.model_id, manifest.identity)
         if ranks.is_first:
@@ -123,6 +118,18 @@ def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions,
     if not ranks.is_first:
         return None
     return _finish(manifest, directory, dataset, plan)
+
+
+def _planned(
+    potential: Potential, dataset: PinnedDataset, tasks: tuple[TaskName, ...], options: RunOptions, ranks: Ranks
+) -> tuple[int, Plan]:
+    """Most atoms in a batch, and the plan; the scan of the data set ends here, since it takes 16 bytes a frame."""
+    scan = scan_dataset(dataset, tasks)
+    require_known_elements(potential.traits, scan.atomic_numbers)
+    batch_atoms = options.batch_atoms or said_by_first(
+        ranks, lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
+    )
+    return batch_atoms, make_plan(scan, batch_atoms)
 
 
 def _batch_atoms(
