@@ -11,16 +11,16 @@ import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import ModelError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.device import resolve_device
-from harness.potentials.elements import require_elements_of_batch
 from harness.potentials.pickles import sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+
+if TYPE_CHECKING:
+    import torch
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "ensemble_0.safetensors"
@@ -38,7 +38,7 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
 """Level of theory by the family that a config names, after AIMNet2's guide to models; on `rxn` its sources disagree."""
 
 
-class Aimnet2Potential:
+class Aimnet2Potential(TorchPotential):
     """An AIMNet2 model.
 
     Args:
@@ -47,37 +47,25 @@ class Aimnet2Potential:
     """
 
     def __init__(self, calculator: Any, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._calculator = calculator
-        self._traits = traits
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
+    def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
+        """What the calculator takes, which looks for the neighbours itself."""
         import torch
 
-        require_elements_of_batch(self._traits, batch)
-        molecules = {
-            "coord": torch.tensor(batch.positions, dtype=torch.float32),
-            "numbers": torch.tensor(batch.atomic_numbers.astype(np.int64)),
-            "mol_idx": torch.tensor(batch.system_idx),
-            "charge": torch.zeros(batch.n_structures),
-            "mult": torch.ones(batch.n_structures),
+        return {
+            "coord": batch.positions.float(),
+            "numbers": batch.atomic_numbers,
+            "mol_idx": batch.system_idx,
+            "charge": torch.zeros(batch.n_structures, dtype=torch.float32, device=batch.device),
+            "mult": torch.ones(batch.n_structures, dtype=torch.float32, device=batch.device),
         }
-        output = self._calculator(molecules, forces=True)
-        return Prediction(
-            energy=output["energy"].detach().double().cpu().numpy(),
-            forces=output["forces"].detach().double().cpu().numpy(),
-            failures={},
-        )
+
+    def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
+        """Energies with the long-range terms, and forces."""
+        output = self._calculator(graph, forces=True)
+        return Output(output["energy"].double(), output["forces"])
 
 
 def load(source: Path, options: LoadOptions) -> Potential:

@@ -20,9 +20,8 @@ from dataset_builders.errors import ModelError, UsageError
 from dataset_builders.structures import FloatArray, IntArray
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.device import resolve_device
-from harness.potentials.elements import require_elements_of_batch
 from harness.potentials.pickles import sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 MIN_BOX: Final = 20.0
 """Smallest edge of a box, Å."""
@@ -52,7 +51,20 @@ METHODS: Final[Mapping[str, Weights]] = MappingProxyType(
 )
 
 
-class ChgnetPotential:
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """The input of the network for a batch.
+
+    Attributes:
+        made: Graph of each molecule that makes one, by its number, in the order of the batch.
+        failures: Why the others make none, by their numbers.
+    """
+
+    made: dict[int, Any]
+    failures: dict[int, str]
+
+
+class ChgnetPotential(TorchPotential):
     """A CHGNet.
 
     Args:
@@ -61,48 +73,47 @@ class ChgnetPotential:
     """
 
     def __init__(self, network: Any, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._network = network
-        self._traits = traits
         self._cutoff = float(network.graph_converter.atom_graph_cutoff)
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
+    def graph(self, batch: PackedTensors) -> Graphs:
+        """A graph of each molecule; one that makes none (an isolated atom, say) is a failure.
 
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å); a molecule that makes no graph (an isolated atom, say) is a failure.
-
-        Raises:
-            ModelError: If the network was trained on no crystal with an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
+        They are made one by one in the memory of the CPU, whatever the device.
         """
+        atomic_numbers, positions = batch.atomic_numbers.cpu().numpy(), batch.positions.cpu().numpy()
+        graphs = Graphs({}, {})
+        for index, (start, end) in enumerate(pairwise(batch.offsets.tolist())):
+            try:
+                graphs.made[index] = self._graph_of(atomic_numbers[start:end], positions[start:end])
+            except ValueError as cause:
+                graphs.failures[index] = str(cause)
+        return graphs
+
+    def forward(self, graph: Graphs, batch: PackedTensors) -> Output:
+        """Energies and forces of the molecules that made a graph."""
         import torch
 
-        require_elements_of_batch(self._traits, batch)
-        energy = np.full(batch.n_structures, np.nan)
-        forces = np.full((len(batch.atomic_numbers), 3), np.nan)
-        graphs: dict[int, Any] = {}
-        failures: dict[int, str] = {}
-        atoms = [slice(start, end) for start, end in pairwise(batch.offsets)]
-        for index, part in enumerate(atoms):
-            try:
-                graphs[index] = self._graph(batch.atomic_numbers[part], batch.positions[part])
-            except ValueError as cause:
-                failures[index] = str(cause)
-        if graphs:
+        energy = torch.zeros(batch.n_structures, dtype=torch.float64, device=batch.device)
+        forces = torch.zeros_like(batch.positions)
+        if graph.made:
+            made = list(graph.made.values())
             # Energies for each atom, since one for each molecule is rounded to single precision after the sum.
-            sites = self._network(list(graphs.values()), task="e", return_site_energies=True)["site_energies"]
+            sites = self._network(made, task="e", return_site_energies=True)["site_energies"]
             total = torch.stack([each.double().sum() for each in sites])
             # CHGNet's own forces keep what training needs, the gradient of the gradient: twice the time and memory.
-            gradients = torch.autograd.grad(total.sum(), [graph.atom_frac_coord for graph in graphs.values()])
-            energy[list(graphs)] = total.detach().cpu().numpy()
-            for (index, graph), gradient in zip(graphs.items(), gradients, strict=True):
-                # By fractional coordinates in a cubic box.
-                forces[atoms[index]] = -(gradient.double() / graph.lattice[0, 0].double()).cpu().numpy()
-        return Prediction(energy, forces, failures)
+            gradients = torch.autograd.grad(total.sum(), [each.atom_frac_coord for each in made])
+            # By fractional coordinates in cubic boxes.
+            edges = [each.lattice[0, 0].double() for each in made]
+            cartesian = [gradient.double() / edge for gradient, edge in zip(gradients, edges, strict=True)]
+            is_made = torch.zeros(batch.n_structures, dtype=torch.bool, device=batch.device)
+            is_made[list(graph.made)] = True
+            energy[is_made] = total.detach()
+            forces[is_made[batch.system_idx]] = -torch.cat(cartesian)
+        return Output(energy, forces, graph.failures)
 
-    def _graph(self, atomic_numbers: IntArray, positions: FloatArray) -> Any:
+    def _graph_of(self, atomic_numbers: IntArray, positions: FloatArray) -> Any:
         graph = self._network.graph_converter(boxed(atomic_numbers, positions, self._cutoff))
         graph.lattice = graph.lattice.detach()  # no stress is asked for, and PyTorch warns of an unused gradient
         return graph.to(self._traits.device)
@@ -164,6 +175,7 @@ def load(method: str, options: LoadOptions) -> Potential:
         dtype="float32",
         device=str(device),
         level_of_theory=weights.level_of_theory,
+        needs_cell=True,
     )
     return ChgnetPotential(network.to(device).eval().requires_grad_(False), traits)
 

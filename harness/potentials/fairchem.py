@@ -14,15 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from dataset_builders.errors import ModelError
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.device import resolve_device
 from harness.potentials.pickles import require_trust, sha256_of
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 from harness.potentials.trial import bent_trio, tried_with
-from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +49,7 @@ PUBLISHED: Final = frozenset(
 name of a task and may have learned another level."""
 
 
-class FairchemPotential:
+class FairchemPotential(TorchPotential):
     """A UMA or eSEN model.
 
     Args:
@@ -62,54 +59,42 @@ class FairchemPotential:
     """
 
     def __init__(self, unit: Any, task: str, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._unit = unit
         self._task = task
-        self._traits = traits
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself(), _current(self._traits.device):
-            output = self._unit.predict(self._molecules(batch))
-            energy = output["energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
-            forces = output["forces"].detach().double().cpu().numpy()
-        return Prediction(energy, forces, {})
-
-    def _molecules(self, batch: StructureBatch) -> Any:
+    def graph(self, batch: PackedTensors) -> Any:
+        """The `AtomicData` that fairchem takes; it looks for the neighbours itself."""
         import torch
         from fairchem.core.datasets.atomic_data import AtomicData
 
-        dtype = getattr(torch, self._traits.dtype)
+        device, dtype = batch.device, getattr(torch, self._traits.dtype)
         n_structures, n_atoms = batch.n_structures, len(batch.atomic_numbers)
         return AtomicData(
-            pos=torch.tensor(batch.positions, dtype=dtype),
-            atomic_numbers=torch.tensor(batch.atomic_numbers.astype(np.int64)),
+            pos=batch.positions.to(dtype),
+            atomic_numbers=batch.atomic_numbers,
             # As in fairchem's own calculator a molecule has unit vectors for a cell, and no periodicity.
-            cell=torch.eye(3, dtype=dtype).repeat(n_structures, 1, 1),
-            pbc=torch.zeros((n_structures, 3), dtype=torch.bool),
-            natoms=torch.tensor(batch.n_atoms),
-            edge_index=torch.empty((2, 0), dtype=torch.int64),
-            cell_offsets=torch.empty((0, 3), dtype=dtype),
-            nedges=torch.zeros(n_structures, dtype=torch.int64),
-            charge=torch.zeros(n_structures, dtype=torch.int64),
+            cell=torch.eye(3, dtype=dtype, device=device).repeat(n_structures, 1, 1),
+            pbc=torch.zeros((n_structures, 3), dtype=torch.bool, device=device),
+            natoms=batch.n_atoms,
+            edge_index=torch.empty((2, 0), dtype=torch.int64, device=device),
+            cell_offsets=torch.empty((0, 3), dtype=dtype, device=device),
+            nedges=torch.zeros(n_structures, dtype=torch.int64, device=device),
+            charge=torch.zeros(n_structures, dtype=torch.int64, device=device),
             # The tasks of crystals and surfaces were trained with 0 in the place of a spin multiplicity.
-            spin=torch.full((n_structures,), int(self._task == MOLECULES), dtype=torch.int64),
-            fixed=torch.zeros(n_atoms, dtype=torch.int64),
-            tags=torch.zeros(n_atoms, dtype=torch.int64),
-            batch=torch.tensor(batch.system_idx),
+            spin=torch.full((n_structures,), int(self._task == MOLECULES), dtype=torch.int64, device=device),
+            fixed=torch.zeros(n_atoms, dtype=torch.int64, device=device),
+            tags=torch.zeros(n_atoms, dtype=torch.int64, device=device),
+            batch=batch.system_idx,
             sid=[""] * n_structures,
             dataset=[self._task] * n_structures,
         )
+
+    def forward(self, graph: Any, batch: PackedTensors) -> Output:
+        """Energies and forces of the task."""
+        with _current(self._traits.device):
+            output = self._unit.predict(graph)
+        return Output(output["energy"].double().reshape(batch.n_structures), output["forces"])
 
 
 def load(source: Path, options: LoadOptions) -> Potential:

@@ -1,8 +1,7 @@
 """MatterSim models (`.pth` files of mattersim), evaluated in batches.
 
-Source: Yang et al., arXiv 2405.04967. Written against mattersim 1.2.5, which needs Python 3.12. We ran it with random
-weights alone, on Python 3.11 with the compiled part of 1.2.3; the published weights were not at hand. They were
-trained on crystals.
+Source: Yang et al., arXiv 2405.04967. Written against mattersim 1.2.5, which needs Python 3.12, and run with it on
+random weights; the published weights, which were trained on crystals, were not at hand.
 """
 
 import pickle
@@ -10,15 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from dataset_builders.errors import ModelError, UsageError
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.device import resolve_device
 from harness.potentials.pickles import sha256_of
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 from harness.potentials.trial import bent_trio, tried_with
-from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +29,7 @@ LEVEL: Final = "PBE (MatterSim)"
 """Level of theory of the published models, after the package's MODEL_CARD.md."""
 
 
-class MattersimPotential:
+class MattersimPotential(TorchPotential):
     """A MatterSim model.
 
     Args:
@@ -42,48 +38,34 @@ class MattersimPotential:
     """
 
     def __init__(self, model: Any, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._model = model
-        self._traits = traits
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself():
-            output = self._model.forward(self._graph(batch), include_forces=True, include_stresses=False)
-            energy = output["total_energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
-            forces = output["forces"].detach().double().cpu().numpy()
-        return Prediction(energy, forces, {})
-
-    def _graph(self, batch: StructureBatch) -> dict[str, "torch.Tensor"]:
+    def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
+        """The dictionary that MatterSim takes, made by the package."""
         import torch
         from mattersim.datasets.utils.converter import create_batch_graph_dict
 
-        device = self._traits.device
         arguments = self._model.model.model_args
         graph = create_batch_graph_dict(
             # In double precision: in single, the package takes some atoms for their own neighbours, and gives NaN.
-            pos=torch.tensor(batch.positions, dtype=torch.float64, device=device),
+            pos=batch.positions,
             # The calculator of the package puts a molecule into a box so wide that no atom meets an image, and asks
             # for images. Without images the cell plays no part, and the graph is the same.
-            cell=torch.eye(3, dtype=torch.float64, device=device).repeat(batch.n_structures, 1, 1),
-            atomic_numbers=torch.tensor(batch.atomic_numbers.astype(np.int64), device=device),
-            num_atoms=torch.tensor(batch.n_atoms, device=device),
+            cell=torch.eye(3, dtype=torch.float64, device=batch.device).repeat(batch.n_structures, 1, 1),
+            atomic_numbers=batch.atomic_numbers,
+            num_atoms=batch.n_atoms,
             twobody_cutoff=float(arguments["cutoff"]),
             threebody_cutoff=float(arguments["threebody_cutoff"]),
             pbc=False,
         )
         dtype = getattr(torch, self._traits.dtype)
         return {name: value.to(dtype) if value.is_floating_point() else value for name, value in graph.items()}
+
+    def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
+        """Energies and forces."""
+        output = self._model.forward(graph, include_forces=True, include_stresses=False)
+        return Output(output["total_energy"].double().reshape(batch.n_structures), output["forces"])
 
 
 def load(source: Path, options: LoadOptions) -> Potential:

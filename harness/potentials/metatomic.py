@@ -14,17 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import IntArray
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import require_trust, sha256_of
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 from harness.potentials.trial import bent_trio, tried_with
-from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +56,7 @@ _NEUTRAL_SINGLET: Final[Mapping[str, tuple[float, str]]] = MappingProxyType(
 _PUBLISHED: Final = re.compile(r"(pet-[a-z]+)-(?:xs|s|m|l|xl)-v?([0-9]+)\.([0-9]+)\.[0-9]+")
 
 
-class MetatomicPotential:
+class MetatomicPotential(TorchPotential):
     """A model of the metatomic format.
 
     Args:
@@ -70,51 +66,20 @@ class MetatomicPotential:
     """
 
     def __init__(self, model: Any, energy_name: str, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._model = model
         self._energy_name = energy_name
-        self._traits = traits
+        # Asked for here, since the model is computing while the next batch is prepared.
+        self._neighbour_lists = list(model.requested_neighbor_lists())
+        self._inputs = list(model.requested_inputs(use_new_names=True))
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        import torch
-        from metatomic.torch import ModelEvaluationOptions, ModelOutput
-
-        require_elements_of_batch(self._traits, batch)
-        dtype = getattr(torch, self._traits.dtype)
-        # Atoms are summed in double here where the model tells their energies: a total in single precision keeps meV.
-        kind = self._model.capabilities().outputs[self._energy_name].sample_kind
-        wanted = {self._energy_name: ModelOutput(unit="eV", sample_kind=kind)}
-        with out_of_memory_as_itself():
-            positions = torch.tensor(batch.positions, dtype=dtype, device=self._traits.device, requires_grad=True)
-            output = self._model(
-                self._systems(batch, positions),
-                ModelEvaluationOptions(length_unit="angstrom", outputs=wanted),
-                check_consistency=False,
-            )
-            block = output[self._energy_name].block()
-            (gradient,) = torch.autograd.grad(block.values.sum(), positions)
-            energy = np.zeros(batch.n_structures)
-            np.add.at(
-                energy, block.samples.column("system").cpu().numpy(), block.values.detach().double().cpu().numpy()[:, 0]
-            )
-        return Prediction(energy, -gradient.double().cpu().numpy(), {})
-
-    def _systems(self, batch: StructureBatch, positions: "torch.Tensor") -> list[Any]:
+    def graph(self, batch: PackedTensors) -> tuple[list[Any], "torch.Tensor"]:
+        """Systems as the model takes them, and the positions that they are made of."""
         import torch
         from metatomic.torch import System
 
-        types = torch.tensor(batch.atomic_numbers.astype(np.int32), device=positions.device)
-        n_atoms = batch.n_atoms.tolist()
+        positions = batch.positions.detach().to(getattr(torch, self._traits.dtype)).requires_grad_()
+        types, n_atoms = batch.atomic_numbers.int(), batch.n_atoms.tolist()
         systems = [
             System(
                 types=each_types,
@@ -126,16 +91,30 @@ class MetatomicPotential:
                 torch.split(types, n_atoms), torch.split(positions, n_atoms), strict=True
             )
         ]
-        for options in self._model.requested_neighbor_lists():
-            pairs = packed_neighbours(batch, float(options.engine_cutoff("angstrom")))
+        for options in self._neighbour_lists:
+            pairs = neighbours(batch, float(options.engine_cutoff("angstrom")))
             if not options.full_list:
                 pairs = pairs[:, pairs[0] < pairs[1]]
             _add_neighbours(systems, options, batch, pairs, positions)
-        for name in self._model.requested_inputs(use_new_names=True):
+        for name in self._inputs:
             value = _of_molecule(name, positions)
             for system in systems:
                 system.add_data(name, value)
-        return systems
+        return systems, positions
+
+    def forward(self, graph: tuple[list[Any], "torch.Tensor"], batch: PackedTensors) -> Output:
+        """Energies, and forces as their derivatives."""
+        import torch
+        from metatomic.torch import ModelEvaluationOptions, ModelOutput
+
+        systems, positions = graph
+        # Atoms are summed in double here where the model tells their energies: a total in single precision keeps meV.
+        kind = self._model.capabilities().outputs[self._energy_name].sample_kind
+        wanted = {self._energy_name: ModelOutput(unit="eV", sample_kind=kind)}
+        options = ModelEvaluationOptions(length_unit="angstrom", outputs=wanted)
+        block = self._model(systems, options, check_consistency=False)[self._energy_name].block()
+        (gradient,) = torch.autograd.grad(block.values.sum(), positions)
+        return Output(_sums(block, batch.n_structures), -gradient)
 
 
 def load(source: Path, options: LoadOptions) -> Potential:
@@ -227,6 +206,15 @@ def _require_known_inputs(model: Any, source: Path) -> None:
             )
 
 
+def _sums(block: Any, n_structures: int) -> "torch.Tensor":
+    """Sums of the values over the samples of each structure, in double precision and always in the same order."""
+    import torch
+
+    structure = block.samples.column("system")
+    values = block.values.detach().double()[:, 0][torch.argsort(structure, stable=True)]
+    return torch.segment_reduce(values, "sum", lengths=torch.bincount(structure, minlength=n_structures))
+
+
 def _of_molecule(name: str, positions: "torch.Tensor") -> Any:
     import torch
     from metatensor.torch import Labels, TensorBlock, TensorMap
@@ -245,7 +233,7 @@ def _of_molecule(name: str, positions: "torch.Tensor") -> Any:
 
 
 def _add_neighbours(
-    systems: list[Any], options: Any, batch: StructureBatch, pairs: IntArray, positions: "torch.Tensor"
+    systems: list[Any], options: Any, batch: PackedTensors, pairs: "torch.Tensor", positions: "torch.Tensor"
 ) -> None:
     """Gives each system its neighbours, whose vectors are differentiable in the positions."""
     import torch
@@ -253,10 +241,9 @@ def _add_neighbours(
 
     device = positions.device
     system_of_pair = batch.system_idx[pairs[0]]
-    n_pairs = np.bincount(system_of_pair, minlength=batch.n_structures).tolist()
-    edges = torch.tensor(pairs, device=device)
-    vectors = (positions[edges[1]] - positions[edges[0]]).reshape(-1, 3, 1)
-    inside = torch.tensor((pairs - batch.offsets[system_of_pair]).T.astype(np.int32), device=device)
+    n_pairs = torch.bincount(system_of_pair, minlength=batch.n_structures).tolist()
+    vectors = (positions[pairs[1]] - positions[pairs[0]]).reshape(-1, 3, 1)
+    inside = (pairs - batch.offsets[system_of_pair]).T.int()
     no_shift = torch.zeros((inside.shape[0], 3), dtype=torch.int32, device=device)
     samples = torch.hstack([inside, no_shift])
     names = ["first_atom", "second_atom", "cell_shift_a", "cell_shift_b", "cell_shift_c"]

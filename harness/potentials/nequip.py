@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import FloatArray, IntArray
+from dataset_builders.structures import FloatArray
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+from harness.structures import StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -76,7 +76,7 @@ class _Network:
     inputs: frozenset[str]
 
 
-class NequipPotential:
+class NequipPotential(TorchPotential):
     """A NequIP or Allegro model.
 
     Args:
@@ -85,54 +85,56 @@ class NequipPotential:
     """
 
     def __init__(self, network: _Network, traits: PotentialTraits) -> None:
-        self._network = network
-        self._traits = traits
-        self._type_of_element = np.zeros(max(network.atomic_numbers) + 1, dtype=np.int64)
-        self._type_of_element[list(network.atomic_numbers)] = np.arange(len(network.atomic_numbers))
-
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element, or its energy is not the sum of its atoms.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with _double_precision_as_default(), out_of_memory_as_itself():
-            output = self._network.model(self._graph(_with_pair(batch, self._network)))
-        self._require_sums(output)
-        n_atoms = len(batch.atomic_numbers)
-        energy = np.zeros(batch.n_structures)
-        np.add.at(energy, batch.system_idx, _as_array(output[_ENERGIES]).ravel()[:n_atoms])
-        return Prediction(energy, _as_array(output[_FORCES])[:n_atoms], {})
-
-    def _graph(self, batch: StructureBatch) -> dict[str, "torch.Tensor"]:
         import torch
 
-        edges = _edges(batch, self._type_of_element[batch.atomic_numbers], self._network.cutoffs)
+        super().__init__(traits)
+        self._network = network
+        self._type_of_element = torch.zeros(max(network.atomic_numbers) + 1, dtype=torch.int64, device=traits.device)
+        for index, number in enumerate(network.atomic_numbers):
+            self._type_of_element[number] = index
+
+    def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
+        """The tensors that the model asks for, of the batch and one molecule more."""
+        import torch
+
+        batch = _with_pair(batch, self._network)
+        device, dtype = batch.device, torch.float64
+        types = self._type_of_element[batch.atomic_numbers]
+        edges = _edges(batch, types, self._network.cutoffs)
         # A model compiled for one frame gets all molecules as one: no edge joins them, and energies are of atoms.
         n_frames = batch.n_structures if "batch" in self._network.inputs else 1
+        # Every precision is told, since the default one is another while an earlier batch computes.
         graph = {
-            "pos": np.asarray(batch.positions, dtype=np.float64),
+            "pos": batch.positions,
             "edge_index": edges,
-            "atom_types": self._type_of_element[batch.atomic_numbers],
+            "atom_types": types,
             "batch": batch.system_idx,
             "num_atoms": batch.n_atoms,
-            "cell": np.tile(np.eye(3), (n_frames, 1, 1)),  # for a stress that nobody reads: no edge crosses the cell
-            "edge_cell_shift": np.zeros((edges.shape[1], 3)),
+            # For a stress that nobody reads: no edge crosses the cell.
+            "cell": torch.eye(3, dtype=dtype, device=device).repeat(n_frames, 1, 1),
+            "edge_cell_shift": torch.zeros((edges.shape[1], 3), dtype=dtype, device=device),
         }
-        graph |= {name: np.full((n_frames, 1), value) for name, value in _NEUTRAL_SINGLET.items()}
-        # Copies in C order: compiled models go by the strides that they were compiled with, without looking.
-        chosen = {name: np.ascontiguousarray(graph[name]) for name in sorted(self._network.inputs)}
-        return {name: torch.tensor(values, device=self._traits.device) for name, values in chosen.items()}
+        for name, value in _NEUTRAL_SINGLET.items():
+            graph[name] = torch.full((n_frames, 1), value, dtype=torch.int64, device=device)
+        # In C order: compiled models go by the strides that they were compiled with, without looking.
+        return {name: graph[name].contiguous() for name in sorted(self._network.inputs)}
+
+    def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
+        """Energies and forces, without those of the molecule more.
+
+        Raises:
+            ModelError: If the energy is not the sum of the atoms.
+        """
+        with _double_precision_as_default():
+            output = self._network.model(graph)
+        self._require_sums(output)
+        n_atoms = len(batch.atomic_numbers)
+        return Output(batch.sum_by_structure(output[_ENERGIES].detach().ravel()[:n_atoms]), output[_FORCES][:n_atoms])
 
     def _require_sums(self, output: Mapping[str, "torch.Tensor"]) -> None:
         """Checks that the model gives what is needed, and that it adds nothing to the energies of its atoms."""
+        import torch
+
         lacking = [name for name in (_ENERGIES, _FORCES) if name not in output]
         if lacking:
             raise ModelError(
@@ -141,10 +143,9 @@ class NequipPotential:
             )
         if _TOTAL not in output:
             return
-        atomic, total = _as_array(output[_ENERGIES]), output[_TOTAL]
-        difference = abs(atomic.sum() - _as_array(total).sum())
-        rounding = float(np.finfo(str(total.dtype).removeprefix("torch.")).eps)
-        if difference > 10.0 * rounding * len(atomic) * np.abs(atomic).sum():
+        atomic, total = output[_ENERGIES].detach().double(), output[_TOTAL].detach()
+        difference = float((atomic.sum() - total.double().sum()).abs())
+        if difference > 10.0 * torch.finfo(total.dtype).eps * len(atomic) * float(atomic.abs().sum()):
             raise ModelError(
                 f"{self._traits.model_id} has an energy that differs by {difference:.3g} eV from the sum over its "
                 "atoms; such models are not supported. Evaluate it with its own calculator: --family ase"
@@ -321,29 +322,41 @@ def _cutoffs(metadata: Mapping[str, Any], names: Sequence[str]) -> FloatArray:
     return np.array([[float(by_pair[centre][neighbour]) for neighbour in names] for centre in names])
 
 
-def _edges(batch: StructureBatch, types: IntArray, cutoffs: FloatArray) -> IntArray:
+def _edges(batch: PackedTensors, types: "torch.Tensor", cutoffs: FloatArray) -> "torch.Tensor":
     """Pairs within the cutoff of their types: centre and neighbour, shape (2, n_edges)."""
-    edges = packed_neighbours(batch, float(cutoffs.max()))
+    import torch
+
+    edges = neighbours(batch, float(cutoffs.max()))
     if cutoffs.min() == cutoffs.max():
         return edges
     centre, neighbour = edges
-    positions = np.asarray(batch.positions, dtype=np.float64)
-    lengths = np.linalg.norm(positions[neighbour] - positions[centre], axis=1)
-    return edges[:, lengths <= cutoffs[types[centre], types[neighbour]]]
+    lengths = torch.linalg.vector_norm(batch.positions[neighbour] - batch.positions[centre], dim=1)
+    of_types = torch.tensor(cutoffs, dtype=torch.float64, device=batch.device)
+    return edges[:, lengths <= of_types[types[centre], types[neighbour]]]
 
 
-def _with_pair(batch: StructureBatch, network: _Network) -> StructureBatch:
+def _with_pair(batch: PackedTensors, network: _Network) -> PackedTensors:
     """The batch and one molecule more, of two atoms.
 
     Models are compiled for two frames and two edges or more, and a batch may have one molecule, or atoms without
     neighbours.
     """
+    import torch
+
     number, distance = network.atomic_numbers[0], 0.5 * float(network.cutoffs.min())
-    return StructureBatch(
-        np.append(batch.atomic_numbers, [number, number]),
-        np.concatenate([batch.positions, [[0.0, 0.0, 0.0], [0.0, 0.0, distance]]]),
-        np.append(batch.n_atoms, 2),
-        (*batch.smiles, "two atoms"),
+    pair = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, distance]], dtype=torch.float64, device=batch.device)
+
+    def followed_by(values: "torch.Tensor", *more: int) -> "torch.Tensor":
+        return torch.cat([values, torch.tensor(more, dtype=torch.int64, device=batch.device)])
+
+    n_atoms, n_structures = len(batch.atomic_numbers), batch.n_structures
+    return PackedTensors(
+        followed_by(batch.atomic_numbers, number, number),
+        torch.cat([batch.positions, pair]),
+        followed_by(batch.n_atoms, 2),
+        followed_by(batch.offsets, n_atoms + 2),
+        followed_by(batch.system_idx, n_structures, n_structures),
+        max(batch.most_atoms, 2),
     )
 
 
@@ -362,11 +375,6 @@ def _try_out(potential: NequipPotential, path: Path) -> None:
             f"{path} loads but does not run: {type(cause).__name__}: {_beginning(cause)}. It was probably made by "
             "another version of nequip; package or compile it again, or install that version"
         ) from cause
-
-
-def _as_array(tensor: "torch.Tensor") -> FloatArray:
-    array: FloatArray = tensor.detach().double().cpu().numpy()
-    return array
 
 
 def _beginning(cause: Exception) -> str:

@@ -1,8 +1,7 @@
 """Orb and OrbMol models (`.ckpt` files of weights for orb-models), evaluated in batches.
 
 Sources: Neumann et al., arXiv 2410.22570 (Orb v2); Rhodes et al., arXiv 2504.06231 (Orb v3). Written against orb-models
-0.7.0, which needs Python 3.12. We ran it with random weights alone, on Python 3.11 and with the package's type
-parameters rewritten for that; the published weights were not at hand.
+0.7.0, which needs Python 3.12, and run with it on random weights; the published weights were not at hand.
 
 A file holds weights and not the form of the network, so its name has to tell which model it is of: it begins with one
 of `LEVELS`, as those of the package do (`orb-v3-conservative-inf-omat-20250404.ckpt`).
@@ -15,17 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import IntArray
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import sha256_of
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 from harness.potentials.trial import bent_trio, tried_with
-from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +68,7 @@ _N_TYPES: Final = 118
 """Width of the one-hot code of an element, whose place is the atomic number."""
 
 
-class OrbPotential:
+class OrbPotential(TorchPotential):
     """An Orb model.
 
     Args:
@@ -84,52 +79,32 @@ class OrbPotential:
     """
 
     def __init__(self, model: Any, reach: tuple[float, int], forces_name: str, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._model = model
         self._radius, self._most_neighbours = reach
         self._forces_name = forces_name
-        self._traits = traits
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself(), _torch_settings(self._traits.dtype):
-            output = self._model.predict(self._graph(batch))
-            energy = output["energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
-            forces = output[self._forces_name].detach().double().cpu().numpy()
-        return Prediction(energy, forces, {})
-
-    def _graph(self, batch: StructureBatch) -> Any:
+    def graph(self, batch: PackedTensors) -> Any:
+        """The `AtomGraphs` that Orb takes."""
         import torch
         from orb_models.common.atoms.batch.graph_batch import AtomGraphs
 
-        device, dtype = self._traits.device, getattr(torch, self._traits.dtype)
-        pairs = nearest_neighbours(batch, packed_neighbours(batch, self._radius), self._most_neighbours)
-        n_structures, system_idx = batch.n_structures, batch.system_idx
-        n_edge = np.bincount(system_idx[pairs[0]], minlength=n_structures)
-        numbers = torch.tensor(batch.atomic_numbers.astype(np.int64), device=device)
-        exact = np.asarray(batch.positions, dtype=np.float64)
+        device, dtype = batch.device, getattr(torch, self._traits.dtype)
+        pairs = nearest_neighbours(batch, neighbours(batch, self._radius), self._most_neighbours)
+        n_structures, numbers, exact = batch.n_structures, batch.atomic_numbers, batch.positions
         return AtomGraphs(
-            senders=torch.tensor(pairs[0], device=device),
-            receivers=torch.tensor(pairs[1], device=device),
-            n_node=torch.tensor(batch.n_atoms, device=device),
-            n_edge=torch.tensor(n_edge, device=device),
+            senders=pairs[0],
+            receivers=pairs[1],
+            n_node=batch.n_atoms,
+            n_edge=torch.bincount(batch.system_idx[pairs[0]], minlength=n_structures),
             node_features={
-                "positions": torch.tensor(exact, dtype=dtype, device=device),
+                # A tensor of its own, since a conservative model marks it as differentiable.
+                "positions": exact.detach().to(dtype),
                 "atomic_numbers": numbers,
                 "atomic_numbers_embedding": torch.nn.functional.one_hot(numbers, _N_TYPES).to(dtype),
             },
             edge_features={
-                "vectors": torch.tensor(exact[pairs[1]] - exact[pairs[0]], dtype=dtype, device=device),
+                "vectors": (exact[pairs[1]] - exact[pairs[0]]).to(dtype),
                 "unit_shifts": torch.zeros((pairs.shape[1], 3), dtype=dtype, device=device),
             },
             system_features={
@@ -146,11 +121,17 @@ class OrbPotential:
             fix_atoms=None,
             tags=None,
             radius=self._radius,
-            max_num_neighbors=torch.full((n_structures,), self._most_neighbours, device=device),
+            max_num_neighbors=torch.full((n_structures,), self._most_neighbours, dtype=torch.int64, device=device),
         )
 
+    def forward(self, graph: Any, batch: PackedTensors) -> Output:
+        """Energies and forces."""
+        with _torch_settings(self._traits.dtype):
+            output = self._model.predict(graph)
+        return Output(output["energy"].double().reshape(batch.n_structures), output[self._forces_name])
 
-def nearest_neighbours(batch: StructureBatch, pairs: IntArray, most: int) -> IntArray:
+
+def nearest_neighbours(batch: PackedTensors, pairs: "torch.Tensor", most: int) -> "torch.Tensor":
     """The pairs of each atom with its nearest neighbours.
 
     Args:
@@ -161,14 +142,17 @@ def nearest_neighbours(batch: StructureBatch, pairs: IntArray, most: int) -> Int
     Returns:
         Those of the pairs that are kept, in their order.
     """
-    n_neighbours = np.bincount(pairs[0], minlength=len(batch.atomic_numbers))
-    if n_neighbours.max(initial=0) <= most:
+    import torch
+
+    n_neighbours = torch.bincount(pairs[0], minlength=len(batch.atomic_numbers))
+    if int(n_neighbours.max()) <= most:
         return pairs
-    exact = np.asarray(batch.positions, dtype=np.float64)
-    distance = np.linalg.norm(exact[pairs[1]] - exact[pairs[0]], axis=1)
-    by_distance = np.lexsort((distance, pairs[0]))
-    rank = np.arange(pairs.shape[1]) - np.repeat(np.cumsum(n_neighbours) - n_neighbours, n_neighbours)
-    return pairs[:, np.sort(by_distance[rank < most])]
+    distance = torch.linalg.vector_norm(batch.positions[pairs[1]] - batch.positions[pairs[0]], dim=1)
+    by_distance = torch.argsort(distance, stable=True)
+    by_distance = by_distance[torch.argsort(pairs[0, by_distance], stable=True)]
+    first = (n_neighbours.cumsum(0) - n_neighbours).repeat_interleave(n_neighbours)
+    rank = torch.arange(pairs.shape[1], device=batch.device) - first
+    return pairs[:, by_distance[rank < most].sort().values]
 
 
 def load(source: Path, options: LoadOptions) -> Potential:

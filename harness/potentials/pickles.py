@@ -135,7 +135,8 @@ def _scan(file: IO[bytes], found: set[str]) -> int:
         try:
             for name in _imports_of_one(file):
                 found.add(name)
-        except ValueError:  # an unknown opcode or a truncated one: from here on the file is no pickle
+        # An unknown opcode, a truncated one, or a length beyond any memory: from here on the file is no pickle.
+        except (ValueError, MemoryError, OverflowError):
             return n_pickles
     return _PICKLES_PER_FILE
 

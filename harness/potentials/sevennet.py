@@ -12,15 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from dataset_builders.errors import ModelError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.device import resolve_device
+from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import require_trust, sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +32,7 @@ SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
 """Models whose weights lie in the package, with the level of theory of their training data."""
 
 
-class SevenNetPotential:
+class SevenNetPotential(TorchPotential):
     """A SevenNet model.
 
     Args:
@@ -44,57 +41,38 @@ class SevenNetPotential:
     """
 
     def __init__(self, model: Any, traits: PotentialTraits) -> None:
+        super().__init__(traits)
         self._model = model
-        self._traits = traits
+        self._dtype = next(model.parameters()).dtype
 
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        import sevenn._keys as key
-
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself():
-            output = self._model(self._graph(batch))
-            # A total energy in single precision keeps only meV, so atoms are summed in double here.
-            atomic = output[key.ATOMIC_ENERGY].detach().double().cpu().numpy().ravel()
-            forces = output[key.PRED_FORCE].detach().double().cpu().numpy()
-        energy = np.zeros(batch.n_structures)
-        np.add.at(energy, batch.system_idx, atomic)
-        return Prediction(energy, forces, {})
-
-    def _graph(self, batch: StructureBatch) -> Any:
+    def graph(self, batch: PackedTensors) -> Any:
+        """The `AtomGraphData` that SevenNet takes."""
         import sevenn._keys as key
         import torch
         from sevenn.atom_graph_data import AtomGraphData
 
-        weight = next(self._model.parameters())
-        device, dtype = weight.device, weight.dtype
-        edge_index = torch.as_tensor(packed_neighbours(batch, float(self._model.cutoff)), device=device)
-        positions = torch.tensor(batch.positions, dtype=torch.float64, device=device)
-        numbers = torch.tensor(batch.atomic_numbers, dtype=torch.int64, device=device)
+        edge_index = neighbours(batch, float(self._model.cutoff))
         graph: dict[str, Any] = {
-            key.NODE_FEATURE: numbers,
-            key.ATOMIC_NUMBERS: numbers,
-            key.POS: positions.to(dtype),
+            key.NODE_FEATURE: batch.atomic_numbers,
+            key.ATOMIC_NUMBERS: batch.atomic_numbers,
+            key.POS: batch.positions.to(self._dtype),
             key.EDGE_IDX: edge_index,
             # Differences before rounding: positions far from the origin would lose digits in single precision.
-            key.EDGE_VEC: (positions[edge_index[1]] - positions[edge_index[0]]).to(dtype),
-            key.CELL_VOLUME: torch.zeros(batch.n_structures, dtype=dtype, device=device),
-            key.NUM_ATOMS: torch.as_tensor(batch.n_atoms, device=device),
-            key.BATCH: torch.as_tensor(batch.system_idx, device=device),
+            key.EDGE_VEC: (batch.positions[edge_index[1]] - batch.positions[edge_index[0]]).to(self._dtype),
+            key.CELL_VOLUME: torch.zeros(batch.n_structures, dtype=self._dtype, device=batch.device),
+            key.NUM_ATOMS: batch.n_atoms,
+            key.BATCH: batch.system_idx,
         }
         if self._traits.head is not None:
             graph[key.DATA_MODALITY] = [self._traits.head] * batch.n_structures
         return AtomGraphData(**graph)
+
+    def forward(self, graph: Any, batch: PackedTensors) -> Output:
+        """Energies and forces."""
+        import sevenn._keys as key
+
+        output = self._model(graph)
+        return Output(batch.sum_by_structure(output[key.ATOMIC_ENERGY].detach().ravel()), output[key.PRED_FORCE])
 
 
 def load(source: Path | str, options: LoadOptions) -> Potential:

@@ -1,8 +1,8 @@
 """What families in PyTorch share: a packed batch as tensors, and the way to the device and back.
 
-On a GPU a batch is copied from pinned memory on a stream of its own, while earlier batches compute; its prediction is
-copied back the same way, and waited for only when it is needed. On a CPU the input of the network is made in another
-thread while earlier batches compute.
+The input of the network is made in another thread while earlier batches compute: on a GPU by a stream of its own, which
+copies the batch from pinned memory and finds the neighbours. The prediction is copied back the same way, and waited for
+only when it is needed.
 """
 
 from abc import ABC, abstractmethod
@@ -87,13 +87,14 @@ class _Prepared:
     batch: StructureBatch
     tensors: PackedTensors
     graph: Any
-    copied: Any
-    """Event on the copying stream; `None` on a CPU."""
+    made: Any
+    """Event of the stream that made the input; `None` on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Launched:
-    batch: StructureBatch
+    prepared: _Prepared
+    """Kept until the prediction is there: another stream made its tensors, and might reuse their memory before."""
     energy: "torch.Tensor"
     forces: "torch.Tensor"
     failures: Mapping[int, str]
@@ -110,7 +111,7 @@ class TorchPotential(ABC):
 
     def __init__(self, traits: PotentialTraits) -> None:
         self._traits = traits
-        self._copying: Any = None
+        self._stream: Any = None
 
     @property
     def traits(self) -> PotentialTraits:
@@ -135,7 +136,7 @@ class TorchPotential(ABC):
         return self.collect(self.launch(self.prepare(batch)))
 
     def prepare(self, batch: StructureBatch) -> _Prepared:
-        """Brings a batch to the device and, on a CPU, makes the input of the network; see `staging`.
+        """Brings a batch to the device and makes the input of the network; see `staging`.
 
         Raises:
             ModelError: If the model has no parameters for an element.
@@ -146,7 +147,7 @@ class TorchPotential(ABC):
             tensors = pack(batch)
             if self._traits.device == "cpu":
                 return _Prepared(batch, tensors, self.graph(tensors), None)
-            return self._copied(batch, tensors)
+            return self._prepared_on_gpu(batch, tensors)
 
     def launch(self, prepared: _Prepared) -> _Launched:
         """Starts the computing; on a GPU it goes on while this returns.
@@ -156,19 +157,16 @@ class TorchPotential(ABC):
         """
         import torch
 
-        tensors, graph = prepared.tensors, prepared.graph
+        tensors = prepared.tensors
         with out_of_memory_as_itself():
-            if prepared.copied is None:
-                output = self.forward(graph, tensors)
-                return _Launched(prepared.batch, output.energy.detach(), output.forces.detach(), output.failures, None)
+            if prepared.made is None:
+                output = self.forward(prepared.graph, tensors)
+                return _Launched(prepared, output.energy.detach(), output.forces.detach(), output.failures, None)
             stream = torch.cuda.current_stream(tensors.device)
-            stream.wait_event(prepared.copied)
-            for tensor in (tensors.atomic_numbers, tensors.positions, tensors.n_atoms, tensors.offsets):
-                tensor.record_stream(stream)
-            tensors.system_idx.record_stream(stream)
-            output = self.forward(self.graph(tensors), tensors)
+            stream.wait_event(prepared.made)
+            output = self.forward(prepared.graph, tensors)
             energy, forces = _pinned_copy(output.energy), _pinned_copy(output.forces)
-            return _Launched(prepared.batch, energy, forces, output.failures, stream.record_event())
+            return _Launched(prepared, energy, forces, output.failures, stream.record_event())
 
     def collect(self, launched: _Launched) -> Prediction:
         """Waits for a prediction.
@@ -184,16 +182,18 @@ class TorchPotential(ABC):
             energy, forces = energy.copy(), forces.copy()
             failed = np.isin(np.arange(len(energy)), list(launched.failures))
             energy[failed] = np.nan
-            forces[np.repeat(failed, launched.batch.n_atoms)] = np.nan
+            forces[np.repeat(failed, launched.prepared.batch.n_atoms)] = np.nan
         return Prediction(energy, forces, dict(launched.failures))
 
-    def _copied(self, batch: StructureBatch, tensors: PackedTensors) -> _Prepared:
+    def _prepared_on_gpu(self, batch: StructureBatch, tensors: PackedTensors) -> _Prepared:
         import torch
 
         device = torch.device(self._traits.device)
-        if self._copying is None:
-            self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(self._copying):
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            # What the model was loaded with is there before it is used by the other stream.
+            self._stream.wait_stream(torch.cuda.default_stream(device))
+        with torch.cuda.stream(self._stream):
 
             def copied(tensor: "torch.Tensor") -> "torch.Tensor":
                 return tensor.pin_memory().to(device, non_blocking=True)
@@ -206,7 +206,7 @@ class TorchPotential(ABC):
                 copied(tensors.system_idx),
                 tensors.most_atoms,
             )
-            return _Prepared(batch, there, None, self._copying.record_event())
+            return _Prepared(batch, there, self.graph(there), self._stream.record_event())
 
 
 def pack(batch: StructureBatch) -> PackedTensors:

@@ -1,9 +1,9 @@
 """Any model with the interface of TorchSim, told by a small recipe, evaluated in batches.
 
 Source: Cohen et al., doi 10.1088/3050-287X/ae1799 (2025). Written against torch-sim-atomistic 0.6.2, which needs Python
-3.12. We ran it with TorchSim's Lennard-Jones potential, and with its wrappers of MACE and UMA on random weights, on
-Python 3.11 and with the package's type parameters rewritten for that. A family that has an adapter here is better read
-by that one: a wrapper may round total energies to single precision.
+3.12, and run with it on TorchSim's Lennard-Jones potential. An earlier form ran with its wrappers of MACE and UMA on
+random weights, on Python 3.11 and with the package's type parameters rewritten for that. A family that has an adapter
+here is better read by that one: a wrapper may round total energies to single precision.
 
 A recipe is a file `torchsim.json` beside the weights:
 
@@ -22,15 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from dataset_builders.errors import ModelError, UsageError
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.elements import require_elements_of_batch
+from harness.potentials.device import resolve_device
 from harness.potentials.pickles import sha256_of
+from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 from harness.potentials.trial import bent_trio, tried_with
-from harness.structures import Prediction, StructureBatch
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +65,7 @@ class Recipe:
     level_of_theory: str | None
 
 
-class TorchSimPotential:
+class TorchSimPotential(TorchPotential):
     """A model with the interface of TorchSim.
 
     Args:
@@ -77,47 +74,37 @@ class TorchSimPotential:
     """
 
     def __init__(self, model: Any, traits: PotentialTraits) -> None:
-        self._model = model
-        self._traits = traits
-
-    @property
-    def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
-        return self._traits
-
-    def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å).
-
-        Raises:
-            ModelError: If the model has no parameters for an element.
-            torch.OutOfMemoryError: If the batch does not fit on the device.
-        """
-        require_elements_of_batch(self._traits, batch)
-        with out_of_memory_as_itself():
-            output = self._model(self._state(batch))
-            energy = output["energy"].detach().double().cpu().numpy().reshape(batch.n_structures)
-            forces = output["forces"].detach().double().cpu().numpy()
-        return Prediction(energy, forces, {})
-
-    def _state(self, batch: StructureBatch) -> Any:
         import torch
         from ase.data import atomic_masses
+
+        super().__init__(traits)
+        self._model = model
+        self._masses = torch.tensor(atomic_masses, dtype=model.dtype, device=traits.device)
+
+    def graph(self, batch: PackedTensors) -> Any:
+        """The `SimState` that TorchSim takes."""
+        import torch
         from torch_sim import SimState
 
-        device, dtype, n_structures = self._model.device, self._model.dtype, batch.n_structures
+        device, dtype, n_structures = batch.device, self._model.dtype, batch.n_structures
         neutral = dict.fromkeys(_CHARGE_NAMES, torch.zeros(n_structures, dtype=dtype, device=device))
         singlet = dict.fromkeys(_SPIN_NAMES, torch.ones(n_structures, dtype=dtype, device=device))
         return SimState(
-            positions=torch.tensor(batch.positions, dtype=dtype, device=device),
-            masses=torch.tensor(atomic_masses[batch.atomic_numbers], dtype=dtype, device=device),
+            positions=batch.positions.to(dtype),
+            masses=self._masses[batch.atomic_numbers],
             # As TorchSim makes it of a molecule of ASE.
             cell=torch.zeros((n_structures, 3, 3), dtype=dtype, device=device),
             pbc=False,
-            atomic_numbers=torch.tensor(batch.atomic_numbers.astype(np.int64), device=device),
-            system_idx=torch.tensor(batch.system_idx, device=device),
+            atomic_numbers=batch.atomic_numbers,
+            system_idx=batch.system_idx,
             **neutral,
             **singlet,
         )
+
+    def forward(self, graph: Any, batch: PackedTensors) -> Output:
+        """Energies and forces."""
+        output = self._model(graph)
+        return Output(output["energy"].double().reshape(batch.n_structures), output["forces"])
 
 
 def load(source: Path, options: LoadOptions) -> Potential:

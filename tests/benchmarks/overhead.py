@@ -38,8 +38,7 @@ def prepared_batches(potential: TorchPotential, dataset: PinnedDataset, batch_at
             for first, last in pairwise(shard.bounds):
                 if window.start <= first < window.stop:
                     prepared = potential.prepare(window.batch(first, last))
-                    graph = potential.graph(prepared.tensors) if prepared.graph is None else prepared.graph
-                    inputs.append((graph, prepared.tensors))
+                    inputs.append((prepared.graph, prepared.tensors))
     return inputs
 
 

@@ -15,6 +15,7 @@ from dataset_builders.structures import FloatArray
 from harness.potentials import nequip
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.nequip import NequipPotential
+from harness.potentials.torch_potential import pack
 from harness.structures import Prediction, StructureBatch
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import molecules, packed
@@ -248,6 +249,21 @@ def test_a_model_of_batches_is_told_of_molecules() -> None:
     assert model.given["charge"].tolist() == [[0], [0], [0]]
     assert model.given["spin"].tolist() == [[1], [1], [1]]
     assert all(tensor.is_contiguous() for tensor in model.given.values())
+
+
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_the_input_is_the_same_whatever_the_default_precision(default: torch.dtype) -> None:
+    """It is made while an earlier batch computes, which changes the default one."""
+    potential = with_springs(Springs(), *sorted(nequip._GEOMETRY | set(nequip._NEUTRAL_SINGLET)))
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        graph = potential.graph(pack(packed([WATER, OXYGEN])))
+    finally:
+        torch.set_default_dtype(before)
+    real = {name for name, tensor in graph.items() if tensor.dtype == torch.float64}
+    assert real == {"pos", "cell", "edge_cell_shift"}
+    assert all(graph[name].dtype == torch.int64 for name in graph.keys() - real)
 
 
 def test_a_model_of_one_frame_gets_all_molecules_as_one() -> None:

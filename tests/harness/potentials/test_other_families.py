@@ -23,6 +23,7 @@ from dataset_builders.units import BOHR, HARTREE, HARTREE_PER_BOHR
 from harness.potentials import fairchem, mattersim, metatomic, orb, torchsim
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.neighbours import packed_neighbours
+from harness.potentials.torch_potential import pack
 from harness.potentials.trial import tried_with
 from harness.structures import Prediction, StructureBatch
 from harness.worker.client import WorkerPotential, WorkerSpec
@@ -513,13 +514,15 @@ def test_what_a_torchsim_model_is_given(batch: StructureBatch, monkeypatch: pyte
 
 
 def test_only_the_nearest_neighbours_are_kept(batch: StructureBatch) -> None:
+    import torch
+
     pairs = packed_neighbours(batch, 6.0)
-    kept = orb.nearest_neighbours(batch, pairs, 3)
+    kept, all_kept = (orb.nearest_neighbours(pack(batch), torch.as_tensor(pairs), most).numpy() for most in (3, 120))
     for atom in range(len(batch.atomic_numbers)):
         partners = pairs[1, pairs[0] == atom]
         distances = np.linalg.norm(batch.positions[partners] - batch.positions[atom], axis=1)
         assert set(kept[1, kept[0] == atom]) == set(partners[np.argsort(distances)[:3]])
-    np.testing.assert_array_equal(orb.nearest_neighbours(batch, pairs, 120), pairs)
+    np.testing.assert_array_equal(all_kept, pairs)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataset_builders.errors import ModelError
@@ -91,6 +91,7 @@ def test_a_file_without_a_pickle_is_refused(tmp_path: Path, content: bytes) -> N
 
 
 @given(st.binary(max_size=200))
+@example(b"\x8d\x00\x00\x00\x00\x00\x00\x00\x01")  # a text of 2^56 bytes
 def test_no_content_does_more_than_be_listed_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
