@@ -346,6 +346,11 @@ class _Renamed:
         """What the potential computes."""
         return self.potential.compute(batch)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether the steps of the potential overlap."""
+        return staged(self.potential).overlaps
+
     def prepare(self, batch: StructureBatch) -> Any:
         """First step of the potential; see `staging`."""
         return staged(self.potential).prepare(batch)

@@ -1,6 +1,6 @@
 """What families in PyTorch share: a packed batch as tensors, and the way to the device and back.
 
-The input of the network is made in another thread while earlier batches compute: on a GPU by a stream of its own, which
+On a GPU the input of the network is made in another thread while earlier batches compute, by a stream of its own, which
 copies the batch from pinned memory and finds the neighbours. The prediction is copied back the same way, and waited for
 only when it is needed.
 """
@@ -118,9 +118,14 @@ class TorchPotential(ABC):
         """What is known of the potential."""
         return self._traits
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether it computes on a GPU, beside this process."""
+        return self._traits.device != "cpu"
+
     @abstractmethod
     def graph(self, batch: PackedTensors) -> Any:
-        """The input of the network, on the device of the batch; made beside the computing of earlier batches."""
+        """The input of the network, on the device of the batch; on a GPU made while earlier batches compute."""
 
     @abstractmethod
     def forward(self, graph: Any, batch: PackedTensors) -> Output:

@@ -101,6 +101,11 @@ class WorkerPotential:
         """
         return self.collect(self.launch(self.prepare(batch)))
 
+    @property
+    def overlaps(self) -> bool:
+        """That it computes in another process."""
+        return True
+
     def prepare(self, batch: StructureBatch) -> "_Request":
         """Writes the batch down as a message; see `staging`."""
         arrays = {

@@ -1,6 +1,6 @@
 """The worker's end: loads one potential and computes what it is sent, until the pipe is closed.
 
-The next batch is read and prepared while one computes.
+On a GPU, the next batch is read and prepared while one computes.
 """
 
 import dataclasses

@@ -17,6 +17,7 @@ class InSteps:
     """Notes the steps that it takes, and the threads that they run in."""
 
     traits = TRAITS
+    overlaps = True
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -85,6 +86,15 @@ def test_the_next_batch_is_launched_before_the_last_is_collected() -> None:
     list(jobs)
     assert potential.steps.index("launch 3") < potential.steps.index("collect 3")
     assert sorted(potential.steps) == sorted(f"{step} {size}" for step in ("launch", "collect") for size in (1, 3, 4))
+
+
+def test_on_a_cpu_the_steps_follow_one_another() -> None:
+    potential = InSteps()
+    potential.overlaps = False
+    outcomes = list(compute_ahead(potential, batches(1, 2, 3), caught))
+    assert potential.steps == ["launch 1", "collect 1", "launch 3", "collect 3"]
+    assert [isinstance(outcome, MemoryError) for _, outcome in outcomes] == [False, True, False]
+    assert potential.threads == {threading.current_thread().name}
 
 
 def test_a_prediction_does_not_wait_for_the_next_job() -> None:
