@@ -15,30 +15,17 @@ import numpy as np
 
 from dataset_builders.errors import SetupError
 from harness.batching import Plan, Shard
-from harness.dataset import PinnedDataset
 from harness.potentials.base import Potential
 from harness.potentials.staging import compute_ahead
 from harness.progress import OnStructures, no_progress
-from harness.shards import Predictions, is_finished, read_predictions, unwritable, write_shard
+from harness.shards import is_finished, unwritable, write_shard
 from harness.structures import Prediction, StructureBatch, check_prediction
-from harness.windows import Window, read_windows
+from harness.windows import Window
 
 SHARDS_WAITING: Final = 2
 """Shards that may wait to be written before the computing waits for them."""
 
 _LOG: Final = logging.getLogger(__name__)
-
-
-def predict(
-    potential: Potential, dataset: PinnedDataset, plan: Plan, directory: Path, identity: Mapping[str, str]
-) -> Predictions:
-    """Computes the shards that are not there yet and returns all predictions as they are on disk.
-
-    Raises:
-        As `compute_shards` and `read_predictions`.
-    """
-    compute_shards(potential, plan, read_windows(dataset, plan), directory, identity)
-    return read_predictions(plan, directory, identity)
 
 
 def compute_shards(

@@ -136,10 +136,11 @@ def _batch_atoms(
     potential: Potential, dataset: PinnedDataset, scan: FrameScan, tasks: tuple[TaskName, ...], output: Path
 ) -> int:
     """What an earlier run of the same kind found, so that it goes on, or what suits the device."""
-    earlier = earlier_batch_atoms(output, potential.traits.model_id, run_identity(potential.traits, dataset, tasks, 0))
-    if earlier is not None and potential.traits.device != "cpu":
-        return earlier
-    return batch_atoms_for(potential, read_windows(dataset, make_plan(scan, ON_CPU)))
+    traits = potential.traits
+    if traits.device == "cpu":
+        return ON_CPU
+    earlier = earlier_batch_atoms(output, traits.model_id, run_identity(traits, dataset, tasks, 0))
+    return earlier or batch_atoms_for(potential, read_windows(dataset, make_plan(scan, ON_CPU)))
 
 
 def _manifest(
