@@ -4,11 +4,9 @@ Every number on the card is computed: from the certificate, the tasks, the schem
 the recipe. There is no date on it, so that the same folder always gets the same card.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from dataset_builders.card_metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
@@ -28,6 +26,7 @@ from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
 from dataset_builders.geometries import RECIPE
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
+from dataset_builders.levels import LEVELS
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
 from dataset_builders.tasks import Region, Task
 from dataset_builders.whole_file import write_text_whole
@@ -41,20 +40,6 @@ LICENSE_TEXT: Final = f"""\
 This data set is licensed under the Creative Commons Attribution 4.0 International licence (CC-BY-4.0):
 <{LICENSE_URL}>
 """
-
-_D3: Final = "Grimme et al., J. Chem. Phys. 132, 154104 (2010) and J. Comput. Chem. 32, 1456 (2011)"
-_DEF2: Final = "Weigend and Ahlrichs, Phys. Chem. Chem. Phys. 7, 3297 (2005)"
-_SOURCES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "GFN2-xTB": "Bannwarth et al., J. Chem. Theory Comput. 15, 1652 (2019); computed with tblite, "
-        "each frame from a cold start of the SCF.",
-        "PBE-D3(BJ)/def2-TZVP": f"Perdew et al., Phys. Rev. Lett. 77, 3865 (1996); {_D3}; {_DEF2}.",
-        "wB97X/6-31G(d)": "Chai and Head-Gordon, J. Chem. Phys. 128, 084106 (2008); "
-        "Hariharan and Pople, Theor. Chim. Acta 28, 213 (1973).",
-        "wB97M-D3(BJ)/def2-TZVPPD": "Mardirossian and Head-Gordon, J. Chem. Phys. 144, 214110 (2016); "
-        f"Najibi and Goerigk, J. Chem. Theory Comput. 14, 5725 (2018); {_DEF2}.",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +117,7 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "temperature": f"{RECIPE.temperature:g}",
         "time_step": f"{RECIPE.time_step:g}",
         "frames_per_burst": FRAMES_PER_BURST,
-        "levels": [(method, _SOURCES[method]) for method in methods],
+        "levels": [each for each in LEVELS.values() if each.method in methods],
         "provenance_table": markdown_table(("config", "seed", "program versions"), _provenance_rows(certificate)),
         "required_radius": REQUIRED_RADIUS,
         "divergence_radius": DIVERGENCE_RADIUS,

@@ -28,7 +28,6 @@ from dataset_builders.certificate import (
     text_table,
 )
 from dataset_builders.checks import (
-    LEVELS,
     Place,
     Problem,
     edition_of,
@@ -42,13 +41,14 @@ from dataset_builders.checks import (
 from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import CertificateError, DataError
 from dataset_builders.ledger import ConfigLedger, FrameHashes
+from dataset_builders.levels import LEVELS_BY_SUFFIX
 from dataset_builders.schema import SCHEMA, schema_problems
 from dataset_builders.tasks import TASKS, find_task
 
 ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
-_CONFIG = re.compile(rf"({'|'.join(TASKS)})(?:-({'|'.join(filter(None, LEVELS))}))?")
+_CONFIG = re.compile(rf"({'|'.join(TASKS)})(?:-({'|'.join(filter(None, LEVELS_BY_SUFFIX))}))?")
 _FILE = re.compile(rf"({'|'.join(SPLITS)})-[^/]*\.parquet")
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
 _REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
@@ -175,7 +175,7 @@ class _ConfigAudit:
             raise DataError(f"{folder} is no configuration; {_LAYOUT}")
         self._folder = folder
         self._task = find_task(match[1])
-        self._level = LEVELS[match[2] or ""]
+        self._level = LEVELS_BY_SUFFIX[match[2] or ""]
         self._hashes = hashes
         self._ledger = ConfigLedger(folder.name, self._task)
         self._metadata: dict[str, Any] = {}

@@ -6,7 +6,6 @@ as arrays. Nothing is repaired and nothing passed over: every deviation becomes 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from dataset_builders.editions import (
 from dataset_builders.environments import subset_of
 from dataset_builders.errors import ConvergenceError, UsageError
 from dataset_builders.geometries import check_bonds
+from dataset_builders.levels import Level
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.schema import METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, schema_problems, with_metadata
 from dataset_builders.structures import FloatArray, IntArray
@@ -34,39 +34,6 @@ from dataset_builders.words import Word, parse_word
 FORCE_LIMIT: Final = 20.0
 """Largest force on an atom, eV/Å. In 4,790 frames of 96 molecules (GFN2-xTB) the largest was 6.8; forces that were
 converted twice, or of atoms on top of each other, lie far above."""
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A level of theory, and how exactly its forces obey mechanics.
-
-    The forces on an isolated molecule and their torques add up to nothing. What is left comes from rounding to
-    float32 (at most 5e-7 eV/Å and 1.1e-5 eV in 4,790 frames) and, for density functionals, from the
-    integration grid, which moves with the atoms and does not turn with the molecule. A larger rest
-    means that forces and positions do not belong together: also the forces of another frame of the
-    same molecule show by their torque. The limits of the density functionals are estimates
-    that were not measured.
-
-    Attributes:
-        method: Name of the method and its basis.
-        net_force: Largest norm of the sum of the forces, eV/Å.
-        net_torque: Largest norm of the sum of the torques about the centroid, eV.
-    """
-
-    method: str
-    net_force: float
-    net_torque: float
-
-
-LEVELS: Final[Mapping[str, Level]] = MappingProxyType(
-    {
-        "": Level("GFN2-xTB", net_force=1e-4, net_torque=1e-3),
-        "pbe": Level("PBE-D3(BJ)/def2-TZVP", net_force=0.05, net_torque=0.2),
-        "wb97x": Level("wB97X/6-31G(d)", net_force=0.05, net_torque=0.2),
-        "wb97m": Level("wB97M-D3(BJ)/def2-TZVPPD", net_force=0.05, net_torque=0.2),
-    }
-)
-"""Level of theory by what follows the name of the task in the name of a configuration: `task1`, `task1-pbe`."""
 
 
 @dataclass(frozen=True, slots=True)

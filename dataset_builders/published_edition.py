@@ -10,11 +10,11 @@ from dataset_builders.card import LICENSE_TEXT, card_text, example_config
 from dataset_builders.card_metadata import count_rows, sizes_of, with_keys_of_others
 from dataset_builders.certificate import DataSetCertificate
 from dataset_builders.certify import certify
-from dataset_builders.checks import LEVELS
 from dataset_builders.editions import SPLITS
 from dataset_builders.errors import CertificateError
 from dataset_builders.eval_yaml import EVAL_FILE, eval_yaml, evaluation_framework_of
 from dataset_builders.hub import Message, Repo
+from dataset_builders.levels import LEVELS_BY_SUFFIX
 from dataset_builders.repo_difference import Content, Difference, difference, files_at, text_at
 from dataset_builders.tasks import TASKS
 
@@ -22,7 +22,7 @@ README: Final = "README.md"
 LICENSE: Final = "LICENSE.md"
 
 _LAYOUT: Final = re.compile(
-    rf"(?:{'|'.join(TASKS)})(?:-(?:{'|'.join(filter(None, LEVELS))}))?/(?:{'|'.join(SPLITS)})-[^/]*\.parquet"
+    rf"(?:{'|'.join(TASKS)})(?:-(?:{'|'.join(filter(None, LEVELS_BY_SUFFIX))}))?/(?:{'|'.join(SPLITS)})-[^/]*\.parquet"
 )
 """The Parquet files of a data set: those alone may be removed from a repo."""
 

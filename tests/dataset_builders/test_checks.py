@@ -3,7 +3,6 @@ import pyarrow as pa
 import pytest
 
 from dataset_builders.checks import (
-    LEVELS,
     Place,
     Problem,
     edition_of,
@@ -13,6 +12,7 @@ from dataset_builders.checks import (
     method_of,
     sound_rows,
 )
+from dataset_builders.levels import GFN2
 from dataset_builders.schema import METADATA_KEY, SCHEMA, with_metadata
 from dataset_builders.tasks import TASKS
 from tests.dataset_builders.synthetic_folder import METADATA, row_of
@@ -27,7 +27,7 @@ def rows(split="train", words=WORDS, frames=(0, 1)):
 
 def problems_of(rows, split="train", first_row=0):
     batch = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
-    place = Place("task2/file.parquet", "task2", TASK, LEVELS[""], split)
+    place = Place("task2/file.parquet", "task2", TASK, GFN2, split)
     sound, numbers, problems = sound_rows(batch, first_row, place.file)
     for frames in frames_by_molecule(sound, numbers, place.file):
         problems.extend(frame_problems(frames, place))
