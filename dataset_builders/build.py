@@ -4,19 +4,24 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.card import write_card
-from dataset_builders.certify import certify
-from dataset_builders.errors import CertificateError
-from dataset_builders.fanout import BuildSettings, claim_work_dir, local_executor, make_units, missing_units
+from dataset_builders.certify import CertifyReport, certify
+from dataset_builders.engines import local_executor
+from dataset_builders.errors import CertificateError, IncompleteError
+from dataset_builders.executors import OpenPool
+from dataset_builders.fanout import BuildSettings, all_units, make_units, missing_of, missing_units
 from dataset_builders.progress import build_progress
 from dataset_builders.relabel import RelabelSettings, relabel
 from dataset_builders.repository import write_repository
+from dataset_builders.shards import Shard, units_of_shard
+from dataset_builders.work import WorkUnit
+from dataset_builders.work_folder import claim_work_dir
 
 HUB_ID: Final = "compgen/mlip-ood"
 """Name of the published data set, which the examples on the card use."""
 
 
-def build_edition(settings: BuildSettings, directory: Path, workers: int) -> None:
-    """Builds an edition on this machine: frames, data-set folder, certificate and card.
+def build_edition(settings: BuildSettings, directory: Path, open_pool: OpenPool) -> CertifyReport:
+    """Builds an edition: frames, data-set folder, certificate and card.
 
     Interrupt it whenever you like: the same call goes on from the finished units and ends with the
     same bytes.
@@ -24,19 +29,33 @@ def build_edition(settings: BuildSettings, directory: Path, workers: int) -> Non
     Args:
         settings: What to build.
         directory: The data-set folder to write.
-        workers: Processes, each on one thread.
+        open_pool: The workers.
+
+    Returns:
+        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
 
     Raises:
         UsageError: If the work folder holds frames of another seed or recipe.
         IncompleteError: If a molecule failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
-    make_missing_frames(settings, workers)
+    make_missing_frames(settings, open_pool)
+    return write_edition(settings, directory)
+
+
+def write_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
+    """Writes the data-set folder from finished units, certifies it and writes its card.
+
+    Raises:
+        IncompleteError: If a unit is missing.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
     write_repository(settings, directory)
-    _certify_and_describe(directory)
+    return _certify_and_describe(directory)
 
 
-def relabel_edition(settings: RelabelSettings, workers: int) -> None:
+def relabel_edition(settings: RelabelSettings, workers: int) -> CertifyReport:
     """Labels frames at another level of theory on this machine, then certifies and describes the folder anew.
 
     Interrupt it whenever you like: the same call goes on from the finished labels.
@@ -45,6 +64,9 @@ def relabel_edition(settings: RelabelSettings, workers: int) -> None:
         settings: What to label.
         workers: Processes, each on one thread.
 
+    Returns:
+        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
+
     Raises:
         UsageError: If more frames are asked for than there are, or none of a split that is needed.
         DataError: If the source is absent or corrupt.
@@ -52,25 +74,61 @@ def relabel_edition(settings: RelabelSettings, workers: int) -> None:
         CertificateError: If the rows do not pass the certificate; the folder stays, with its old card.
     """
     relabel(settings, lambda: local_executor(workers))
-    _certify_and_describe(settings.out)
+    return _certify_and_describe(settings.out)
 
 
-def _certify_and_describe(directory: Path) -> None:
+def _certify_and_describe(directory: Path) -> CertifyReport:
     report = certify(directory)
-    if not report.ok:
+    if report.is_sound_slice:
+        # The card of a whole edition that was here before would vouch for a part of one.
+        (directory / "README.md").unlink(missing_ok=True)
+    elif report.ok:
+        write_card(directory, report.card_facts(HUB_ID))
+    else:
         raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
-    write_card(directory, report.card_facts(HUB_ID))
+    return report
 
 
-def make_missing_frames(settings: BuildSettings, workers: int) -> None:
+def merge_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
+    """Writes the data-set folder from the units that shards have made; makes none.
+
+    Raises:
+        UsageError: If the work folder holds frames of another seed or recipe.
+        IncompleteError: If units are missing; the message says how many.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    claim_work_dir(settings.work_dir, settings.seed)
+    missing = missing_units(settings)
+    if missing:
+        raise IncompleteError(
+            f"{len(missing):,} of {len(all_units(settings)):,} units are missing from {settings.work_dir}, first "
+            f"{missing[0]}; expected all. Run the shards that did not finish again, with the same --edition, --task "
+            "and --molecule, or leave out --merge to make the units here"
+        )
+    return write_edition(settings, directory)
+
+
+def make_missing_frames(settings: BuildSettings, open_pool: OpenPool, shard: Shard | None = None) -> list[WorkUnit]:
     """Makes the units of an edition that are not in its work folder yet.
+
+    Args:
+        settings: What to build.
+        open_pool: The workers.
+        shard: The share to make; `None` for all.
+
+    Returns:
+        The units of the share, all of which are there now.
 
     Raises:
         UsageError: If the work folder holds frames of another seed or recipe.
         IncompleteError: If a molecule failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
     """
-    claim_work_dir(settings)
-    units = missing_units(settings)
-    if units:
-        with build_progress(units) as progress:
-            make_units(units, settings, lambda: local_executor(workers), progress)
+    claim_work_dir(settings.work_dir, settings.seed)
+    units = all_units(settings)
+    ours = units_of_shard(units, shard) if shard else units
+    missing = missing_of(ours, settings)
+    if missing:
+        with build_progress(missing) as progress:
+            make_units(missing, settings, open_pool, progress)
+    return ours

@@ -36,6 +36,7 @@ from dataset_builders.checks import (
     frame_problems,
     frames_by_molecule,
     method_of,
+    molecules_of,
     sound_rows,
     usable_metadata,
 )
@@ -64,17 +65,24 @@ class CertifyReport:
         n_files: Parquet files read.
         certificate: What it holds, and the solvability certificate.
         problems: Every deviation of its rows and files.
+        slices: For each configuration that holds some of its molecules on purpose, which those are.
     """
 
     directory: Path
     n_files: int
     certificate: DataSetCertificate
     problems: tuple[Problem, ...]
+    slices: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Whether every configuration that is there passes its certificate and no row deviates."""
-        return self.certificate.ok and not self.problems
+        """Whether every configuration that is there is whole and passes its certificate, and no row deviates."""
+        return self.certificate.ok and not self.problems and not self.slices
+
+    @property
+    def is_sound_slice(self) -> bool:
+        """Whether the folder is a part of an edition, made on purpose, in which no row deviates."""
+        return bool(self.slices) and not self.problems
 
     def text(self) -> str:
         """The report for the terminal."""
@@ -87,6 +95,7 @@ class CertifyReport:
             text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
             "\n".join(certificate_notes(certificate.tasks)),
             f"not in this folder: {', '.join(certificate.missing)}" if certificate.missing else "",
+            "\n".join(self.slices),
             self._problem_text(),
             "certified" if self.ok else "NOT certified",
         ]
@@ -143,17 +152,19 @@ def certify(directory: Path) -> CertifyReport:
         raise DataError(f"{directory} holds no configuration; {_LAYOUT}; {_REMEDY}")
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
+    slices: list[str] = []
     certificates: list[TaskCertificate] = []
     for folder in known:
         audit = _ConfigAudit(folder, hashes)
         problems.extend(audit.run())
         summaries.append(audit.summary())
         certificates.extend(audit.certificates())
+        slices.extend(audit.slices())
     present = {folder.name for folder in known}
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
     certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing)
-    return CertifyReport(directory, n_files, certificate, tuple(problems))
+    return CertifyReport(directory, n_files, certificate, tuple(problems), tuple(slices))
 
 
 def _config_folders(directory: Path) -> list[Path]:
@@ -214,6 +225,17 @@ class _ConfigAudit:
         if train and ood:
             yield certify_task(self._folder.name, self._task, train, ood)
 
+    def slices(self) -> Iterator[str]:
+        """Which molecules the configuration lacks, where its files say that they hold only some."""
+        named = molecules_of(self._metadata)
+        if named:
+            names = [word.molecule_id for word in (*self._task.train_words(), *self._task.ood_words())]
+            lacking = [name for name in names if name not in named]
+            yield (
+                f"{self._folder.name} is a slice of {len(names) - len(lacking)} of {len(names)} molecules, without "
+                + ", ".join(lacking)
+            )
+
     def _split_problems(self, split: SplitName, files: list[Path]) -> Iterator[Problem]:
         complete = True
         for path in files:
@@ -226,8 +248,9 @@ class _ConfigAudit:
             yield from self._metadata_problems(schema, place)
             yield from self._row_problems(path, place)
         if complete:
+            edition, molecules = edition_of(self._metadata), molecules_of(self._metadata)
             count = self._frame_counts().get(split)
-            yield from self._ledger.completeness_problems(split, edition_of(self._metadata), count)
+            yield from self._ledger.completeness_problems(split, edition, count, molecules)
 
     def _frame_counts(self) -> dict[SplitName, int]:
         return frame_counts_of(self._metadata) or {}

@@ -181,6 +181,12 @@ def frame_counts_of(metadata: Mapping[str, Any]) -> dict[SplitName, int] | None:
     return counts if all(type(count) is int and count >= 0 for count in counts.values()) else None
 
 
+def molecules_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of the only molecules of a slice, as the metadata of a file have them; empty for a whole edition."""
+    names = metadata.get("molecules", [])
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
 def method_of(metadata: Mapping[str, Any]) -> str:
     """The method of a file's labels, as its metadata have it; empty where they do not say."""
     level = metadata.get("level_of_theory")

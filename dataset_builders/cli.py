@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from dataset_builders.build_command import add_build_options, run_build
 from dataset_builders.command_line import exit_code_of
-from dataset_builders.editions import EDITIONS, find_edition
 from dataset_builders.errors import CertificateError, UsageError
 from dataset_builders.levels import GFN2, LEVELS, find_level
 from dataset_builders.tasks import TASKS, find_task
@@ -42,26 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="build an edition into a data-set folder")
-    build.add_argument(
-        "--edition",
-        default="mini",
-        help=f"{', '.join(EDITIONS)}, or frames a molecule as TRAIN/OOD/VALIDATION/TEST_ID (default: mini)",
-    )
-    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
-    build.add_argument(
-        "--task", action="extend", nargs="+", metavar="TASK", help=f"some of {', '.join(TASKS)} (default: all)"
-    )
-    build.add_argument(
-        "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: all cores)"
-    )
-    build.add_argument("--seed", type=int, default=0, metavar="S", help="seed of every random number (default: 0)")
-    build.add_argument(
-        "--work",
-        type=Path,
-        metavar="DIR",
-        help="folder of finished units, kept for larger editions (default: OUT.work)",
-    )
-    build.set_defaults(run=_build)
+    add_build_options(build)
+    build.set_defaults(run=run_build)
     _add_relabel(commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory"))
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
@@ -120,23 +102,6 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
     publish.set_defaults(run=_publish)
 
 
-def _build(arguments: argparse.Namespace) -> int:
-    from dataset_builders.build import build_edition
-    from dataset_builders.fanout import BuildSettings
-
-    workers = _at_least_one(arguments.workers)
-    out = arguments.out.resolve()
-    settings = BuildSettings(
-        tasks=tuple(find_task(name) for name in arguments.task or TASKS),
-        edition=find_edition(arguments.edition),
-        seed=arguments.seed,
-        work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
-    )
-    build_edition(settings, out, workers)
-    print(f"wrote {arguments.out}; check it with: python -m dataset_builders certify {arguments.out}")
-    return 0
-
-
 def _relabel(arguments: argparse.Namespace) -> int:
     from dataset_builders.build import relabel_edition
     from dataset_builders.relabel import RelabelSettings, parse_frame_counts
@@ -153,9 +118,10 @@ def _relabel(arguments: argparse.Namespace) -> int:
         out=out,
         work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
     )
-    relabel_edition(settings, _at_least_one(arguments.workers))
+    report = relabel_edition(settings, _at_least_one(arguments.workers))
+    outcome = "certified" if report.ok else "a slice, which is not certified"
     configs = ", ".join(settings.level.config(task.name) for task in settings.tasks)
-    print(f"wrote {configs} in {arguments.out or arguments.directory}, certified")
+    print(f"wrote {configs} in {arguments.out or arguments.directory}, {outcome}")
     return 0
 
 

@@ -1,29 +1,24 @@
-"""Fans the units of work out over the processes of an executor."""
+"""Fans the units of work out over the workers of an engine."""
 
-import json
-import multiprocessing
-import os
-import platform
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 from dataset_builders.editions import Edition
-from dataset_builders.errors import IncompleteError, UsageError
-from dataset_builders.geometries import RECIPE
-from dataset_builders.labels import label_metadata
-from dataset_builders.levels import GFN2
-from dataset_builders.schema import SCHEMA_VERSION
+from dataset_builders.engines import Pool
+from dataset_builders.errors import IncompleteError
+from dataset_builders.executors import OpenPool
 from dataset_builders.tasks import Task
-from dataset_builders.work import UnitReport, WorkUnit, make_unit, plan_units, read_unit
+from dataset_builders.work import UnitReport, WorkUnit, plan_units, read_unit
+from dataset_builders.work_folder import frame_basis
+from dataset_builders.worker import make_unit_safely
 
-THREAD_LIMITS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-MAX_POOLS: Final = 3
-"""How many times a pool whose worker died is replaced before the build gives up."""
+MAX_DEATHS: Final = 3
+"""How many workers may die over a unit, and how many engines may break without a finished unit, before that is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,88 +30,59 @@ class BuildSettings:
         edition: How many frames of each molecule.
         seed: Seed of every random number of the build.
         work_dir: Where finished units are kept; a larger edition of the same seed goes on from them.
+        molecules: Ids of the only molecules to build; empty for all of the tasks.
     """
 
     tasks: tuple[Task, ...]
     edition: Edition
     seed: int
     work_dir: Path
+    molecules: tuple[str, ...] = ()
 
 
-ExecutorFactory = Callable[[], Executor]
 Progress = Callable[[UnitReport], None]
 
 
 def provenance(settings: BuildSettings) -> dict[str, Any]:
     """What the frames depend on; stands in the metadata of every file."""
-    return {
-        "edition": settings.edition.name,
-        "level_of_theory": label_metadata(GFN2),
-        "recipe": RECIPE.as_dict(),
-        "seed": settings.seed,
-        "versions": {name: version(name) for name in ("ase", "numpy", "rdkit", "tblite")},
-    }
+    slice_of = {"molecules": sorted(settings.molecules)} if settings.molecules else {}
+    return {"edition": settings.edition.name} | frame_basis(settings.seed) | slice_of
 
 
-def local_executor(workers: int) -> Executor:
-    """A pool of processes that each compute on one thread.
+def all_units(settings: BuildSettings) -> list[WorkUnit]:
+    """Every unit of the edition."""
+    return plan_units(settings.tasks, settings.edition, settings.molecules)
 
-    The limits are set before the workers start, since the numerical libraries read them when they are
-    imported; more threads gain nothing for molecules of this size and change the last bits.
-    """
-    for name in THREAD_LIMITS:
-        os.environ[name] = "1"
-    return ProcessPoolExecutor(max_workers=workers, mp_context=multiprocessing.get_context("spawn"))
+
+def missing_of(units: Sequence[WorkUnit], settings: BuildSettings) -> list[WorkUnit]:
+    """Those of some units whose frames are not there yet."""
+    return [unit for unit in units if read_unit(unit, settings.work_dir) is None]
 
 
 def missing_units(settings: BuildSettings) -> list[WorkUnit]:
     """Units of the edition whose frames are not there yet."""
-    units = plan_units(settings.tasks, settings.edition)
-    return [unit for unit in units if read_unit(unit, settings.work_dir) is None]
+    return missing_of(all_units(settings), settings)
 
 
-def claim_work_dir(settings: BuildSettings) -> None:
-    """Makes the work folder, or checks that its frames were made from the same seed, recipe and programs.
-
-    Raises:
-        UsageError: If they were not.
-    """
-    basis = {key: value for key, value in provenance(settings).items() if key != "edition"}
-    wanted = basis | {"schema_version": SCHEMA_VERSION, "machine": platform.machine()}
-    path = settings.work_dir / "build.json"
-    settings.work_dir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.write_text(json.dumps(wanted, indent=2, sort_keys=True) + "\n")
-        return
-    found = json.loads(path.read_text())
-    different = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
-    if different:
-        key = different[0]
-        raise UsageError(
-            f"the work folder {settings.work_dir} holds frames made with {key} = {found.get(key)}; this build asks "
-            f"for {wanted.get(key)}. Choose another --work folder, or delete this one"
-        )
-
-
-def make_units(
-    units: Sequence[WorkUnit], settings: BuildSettings, executor_factory: ExecutorFactory, progress: Progress
-) -> None:
-    """Makes units on an executor; units lost with a dying worker are made again on a new one.
+def make_units(units: Sequence[WorkUnit], settings: BuildSettings, open_pool: OpenPool, progress: Progress) -> None:
+    """Makes units on an engine; those that are lost with a dying worker are made again.
 
     Raises:
         IncompleteError: If units failed; the message names each molecule and cause. Units that
             succeeded stay on disk.
+        SetupError: If the engine cannot be reached, or its workers cannot do the work.
     """
-    waiting = list(units)
-    failures: list[str] = []
-    for _ in range(MAX_POOLS):
-        waiting = _make_on_one_pool(waiting, settings, executor_factory, progress, failures)
-        if not waiting:
-            break
-    else:
+    campaign = _Campaign(units, settings, progress)
+    breaks = 0
+    while campaign.waiting and breaks < MAX_DEATHS:
+        before = len(campaign.waiting)
+        campaign.run(open_pool)
+        breaks = breaks + 1 if len(campaign.waiting) == before else 0
+    failures = campaign.failures
+    if campaign.waiting:
         failures.append(
-            f"workers died {MAX_POOLS} times, {len(waiting)} units are left, first {waiting[0]}: "
-            "the machine may be short of memory; try fewer --workers"
+            f"the workers died {MAX_DEATHS} times before a unit was done, {len(campaign.waiting)} units are left, "
+            f"first {campaign.waiting[0]}: the machine may be short of memory; try fewer --workers"
         )
     if failures:
         raise IncompleteError(
@@ -125,27 +91,78 @@ def make_units(
         )
 
 
-def _make_on_one_pool(
-    units: Sequence[WorkUnit],
-    settings: BuildSettings,
-    executor_factory: ExecutorFactory,
-    progress: Progress,
-    failures: list[str],
-) -> list[WorkUnit]:
-    lost = []
-    with executor_factory() as executor:
-        futures: dict[Future[UnitReport], WorkUnit] = {}
+class _Campaign:
+    """Units on their way, and what went wrong with them.
+
+    Args:
+        units: The units to make.
+        settings: What is built.
+        progress: Called with what came of each unit.
+
+    Attributes:
+        waiting: Units that are not made and not given up, in the order of their turn.
+        failures: Why units failed.
+    """
+
+    def __init__(self, units: Sequence[WorkUnit], settings: BuildSettings, progress: Progress) -> None:
+        self.waiting = list(units)
+        self.failures: list[str] = []
+        self._settings = settings
+        self._progress = progress
+        self._deaths: Counter[WorkUnit] = Counter()
+        self._settled: set[WorkUnit] = set()
+
+    def run(self, open_pool: OpenPool) -> None:
+        """Makes the waiting units; comes back when all are settled, or when the workers broke as a whole."""
+        pending: dict[Future[UnitReport], WorkUnit] = {}
+        in_hand = 1
         try:
-            for unit in units:
-                futures[executor.submit(make_unit, unit, settings.work_dir, settings.seed)] = unit
-            for future in as_completed(futures):
-                report = future.result()
-                if report.error:
-                    failures.append(report.error)
-                progress(report)
-        except BrokenProcessPool:
-            lost = [unit for unit in units if read_unit(unit, settings.work_dir) is None]
-        except KeyboardInterrupt:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-    return lost
+            with open_pool() as pool:
+                in_hand = pool.workers or 1
+                self._run_on(pool, pending)
+        except (BrokenExecutor, CancelledError):
+            for future in pending:
+                if future.done() and not future.cancelled() and not future.exception():
+                    self._settle(future.result())
+            # Units are taken in turn, so one of the first that are left was in the hands of the worker that died.
+            for unit in self._unsettled()[:in_hand]:
+                self._blame(unit)
+        # Suspects come last: what breaks the workers again shall not keep the others from being made.
+        self.waiting = sorted(self._unsettled(), key=lambda unit: self._deaths[unit])
+
+    def _run_on(self, pool: Pool, pending: dict[Future[UnitReport], WorkUnit]) -> None:
+        done: SimpleQueue[Future[UnitReport]] = SimpleQueue()
+
+        def submit(unit: WorkUnit) -> None:
+            future = pool.executor.submit(make_unit_safely, unit, self._settings.work_dir, self._settings.seed)
+            pending[future] = unit
+            future.add_done_callback(done.put)
+
+        for unit in self.waiting:
+            submit(unit)
+        while pending:
+            future = done.get()
+            try:
+                self._settle(future.result())
+            except pool.lost:
+                if self._blame(pending[future]):
+                    submit(pending[future])
+            del pending[future]
+
+    def _settle(self, report: UnitReport) -> None:
+        self._settled.add(report.unit)
+        if report.error:
+            self.failures.append(report.error)
+        self._progress(report)
+
+    def _blame(self, unit: WorkUnit) -> bool:
+        """Counts a death of a worker over a unit; whether the unit may be tried again."""
+        self._deaths[unit] += 1
+        if self._deaths[unit] < MAX_DEATHS:
+            return True
+        cause = f"{unit}: its worker died {MAX_DEATHS} times; it may be short of memory, try fewer --workers"
+        self._settle(UnitReport(unit, 0.0, error=cause))
+        return False
+
+    def _unsettled(self) -> list[WorkUnit]:
+        return [unit for unit in self.waiting if unit not in self._settled]

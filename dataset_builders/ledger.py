@@ -8,7 +8,7 @@ import hashlib
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
 from dataset_builders.units import BOLTZMANN
 from dataset_builders.words import parse_word
+from dataset_builders.work import words_of_split
 
 ENERGY_SIGMAS: Final = 10.0
 """How far a frame's energy may lie from the median of its molecule, in standard deviations of a classical
@@ -125,7 +126,11 @@ class ConfigLedger:
         return sum(found == split for found, _ in self._found)
 
     def completeness_problems(
-        self, split: SplitName, edition: Edition | None, count: int | None = None
+        self,
+        split: SplitName,
+        edition: Edition | None,
+        count: int | None = None,
+        molecules: Collection[str] = (),
     ) -> Iterator[Problem]:
         """Molecules that a split lacks, and those with other frames than the edition has of each.
 
@@ -134,8 +139,9 @@ class ConfigLedger:
             edition: What the files say they are; where they do not, each molecule must have the frames
                 that any molecule has.
             count: How many frames of each molecule the files say they have, where not all of the edition.
+            molecules: Ids of the only molecules that the files say they hold; empty for all of the task.
         """
-        words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
+        words = words_of_split(self.task, split, molecules)
         found = {word.molecule_id: set(self._found.get((split, word.molecule_id), ())) for word in words}
         wanted = set().union(*found.values()) if edition is None else set(edition.frames(split, count))
         trajectory = SPLIT_TRAJECTORY[split]

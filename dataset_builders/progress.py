@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from dataset_builders.editions import FRAMES_PER_BURST
-from dataset_builders.mmff94 import atomic_numbers_of
+from dataset_builders.cost import n_frames, unit_cost
 from dataset_builders.progress_bar import long_job_bar
-from dataset_builders.words import parse_word
 from dataset_builders.work import UnitReport, WorkUnit
 
 
@@ -22,14 +20,15 @@ def build_progress(units: Sequence[WorkUnit]) -> Iterator[Callable[[UnitReport],
     console = Console(stderr=True)
     facts = "{task.fields[frames]} frames, {task.fields[rate]:.2f} frames/s"
     with long_job_bar("building", facts, console) as bar:
-        handle = bar.add_task("building", total=sum(_cost(unit) for unit in units), frames=0, rate=0.0)
+        handle = bar.add_task("building", total=sum(unit_cost(unit) for unit in units), frames=0, rate=0.0)
 
         def count(report: UnitReport) -> None:
             for retry in report.retries:
                 console.print(f"retried with a new seed: {retry}", highlight=False)
             task = bar.tasks[0]
-            frames = task.fields["frames"] + (0 if report.error else _n_frames(report.unit))
-            bar.update(handle, advance=_cost(report.unit), frames=frames, rate=frames / max(task.elapsed or 0.0, 1e-9))
+            frames = task.fields["frames"] + (0 if report.error else n_frames(report.unit))
+            rate = frames / max(task.elapsed or 0.0, 1e-9)
+            bar.update(handle, advance=unit_cost(report.unit), frames=frames, rate=rate)
 
         yield count
 
@@ -45,13 +44,3 @@ def label_progress(n_frames: int, total_cost: float) -> Iterator[Callable[[int, 
             bar.update(handle, advance=cost, frames=bar.tasks[0].fields["frames"] + frames)
 
         yield count
-
-
-def _n_frames(unit: WorkUnit) -> int:
-    return (unit.end_burst - unit.first_burst) * FRAMES_PER_BURST
-
-
-def _cost(unit: WorkUnit) -> float:
-    # GFN2-xTB of 8 to 41 atoms grows about as the 1.7th power of the number of atoms (1.5 to 39 ms a call).
-    n_atoms = len(atomic_numbers_of(parse_word(unit.molecule_id).smiles))
-    return float(_n_frames(unit) * n_atoms**1.7)

@@ -13,9 +13,9 @@ from dataset_builders.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS
 from dataset_builders.environments import subset_of
 from dataset_builders.errors import IncompleteError
 from dataset_builders.fanout import BuildSettings, provenance
-from dataset_builders.schema import with_metadata
+from dataset_builders.schema import SCHEMA, with_metadata
 from dataset_builders.tasks import Task
-from dataset_builders.work import WorkUnit, read_unit, units_by_molecule
+from dataset_builders.work import WorkUnit, read_unit, units_by_molecule, words_of_split
 
 ROWS_PER_FILE: Final = 100_000
 ROWS_PER_GROUP: Final = 2_000
@@ -47,7 +47,6 @@ def write_repository(settings: BuildSettings, directory: Path) -> None:
 
 
 def _rows_of_split(settings: BuildSettings, task: Task, split: SplitName) -> Iterator[pa.Table]:
-    words = task.ood_words() if split == "test_ood" else task.train_words()
     wanted = pa.array(
         [
             burst * FRAMES_PER_BURST + index
@@ -57,7 +56,7 @@ def _rows_of_split(settings: BuildSettings, task: Task, split: SplitName) -> Ite
         pa.int32(),
     )
     units = units_by_molecule(settings.tasks, settings.edition)
-    for word in words:
+    for word in words_of_split(task, split, settings.molecules):
         subset = subset_of(task, word) if split == "test_ood" else ""
         for table in _frames(settings, units[word.molecule_id], split):
             chosen = table.filter(pc.is_in(table["frame"], wanted))
@@ -97,5 +96,6 @@ def write_split(tables: Iterable[pa.Table], schema: pa.Schema, directory: Path, 
 
 
 def _cut_into_files(tables: Iterable[pa.Table]) -> list[pa.Table]:
-    whole = pa.concat_tables(tables)
+    # A slice may name no molecule of a split, which then is a file without rows.
+    whole = pa.concat_tables([SCHEMA.empty_table(), *tables])
     return [whole.slice(start, ROWS_PER_FILE) for start in range(0, max(whole.num_rows, 1), ROWS_PER_FILE)]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: If the folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, since a file is replaced in one step only within one file system.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Beside the target, since a file is replaced in one step only within one file system; under a name of its own,
+    # since two machines that share the folder may write the same file under the same process id.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         yield partial
         with partial.open("rb+") as stream:

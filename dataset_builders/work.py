@@ -5,7 +5,7 @@ makes the units whose files are absent and ends with the same bytes as one that 
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.editions import FRAMES_PER_BURST, TRAJECTORIES, Edition, TrajectoryName
+from dataset_builders.editions import FRAMES_PER_BURST, TRAJECTORIES, Edition, SplitName, TrajectoryName
 from dataset_builders.errors import MlipOodError
 from dataset_builders.geometries import sample_burst
 from dataset_builders.mmff94 import atomic_numbers_of
@@ -62,10 +62,22 @@ class UnitReport:
     error: str | None = None
 
 
-def plan_units(tasks: Sequence[Task], edition: Edition) -> list[WorkUnit]:
-    """Every unit that an edition of these tasks needs, the first bursts of all molecules first."""
-    needed = _bursts_needed(tasks, edition)
-    return sorted(unit for word, counts in needed.items() for unit in _units_of(word, counts))
+def plan_units(tasks: Sequence[Task], edition: Edition, molecules: Collection[str] = ()) -> list[WorkUnit]:
+    """Every unit that an edition of these tasks needs, the first bursts of all molecules first.
+
+    Args:
+        tasks: The tasks.
+        edition: How many frames of each molecule.
+        molecules: Ids of the only molecules wanted; empty for all.
+    """
+    needed = units_by_molecule(tasks, edition)
+    return sorted(unit for name, units in needed.items() if not molecules or name in molecules for unit in units)
+
+
+def words_of_split(task: Task, split: SplitName, molecules: Collection[str] = ()) -> tuple[Word, ...]:
+    """The words of a split; only those of some molecules, by id, where any are named."""
+    words = task.ood_words() if split == "test_ood" else task.train_words()
+    return tuple(word for word in words if not molecules or word.molecule_id in molecules)
 
 
 def units_by_molecule(tasks: Sequence[Task], edition: Edition) -> dict[str, list[WorkUnit]]:

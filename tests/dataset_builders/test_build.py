@@ -5,18 +5,27 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders import work
 from dataset_builders.editions import SPLITS
+from dataset_builders.engines import Pool
 from dataset_builders.errors import ConvergenceError, IncompleteError, UsageError
-from dataset_builders.fanout import claim_work_dir, make_units, missing_units
+from dataset_builders.fanout import make_units, missing_units
 from dataset_builders.repository import write_repository
 from dataset_builders.schema import SCHEMA, read_metadata
 from dataset_builders.work import WorkUnit, make_unit, plan_units, read_unit
+from dataset_builders.work_folder import claim_work_dir
 from tests.dataset_builders.small_build import SMALL_TASK, small_settings
+
+
+@contextmanager
+def thread_pool(workers):
+    with ThreadPoolExecutor(workers) as executor:
+        yield Pool(executor, workers)
 
 
 def digests(directory):
@@ -55,7 +64,7 @@ def test_trajectories_and_bursts_stay_in_their_splits(small_build):
 
 def test_a_killed_build_goes_on_to_the_same_bytes(small_build, tmp_path):
     _, uninterrupted = small_build
-    command = [sys.executable, "-m", "tests.dataset_builders.small_build", str(tmp_path), "2"]
+    command = [sys.executable, "-m", "tests.dataset_builders.small_build", str(tmp_path), "--workers", "2"]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "work").glob("*/*.parquet")):
@@ -88,9 +97,9 @@ def test_another_seed_is_another_set_of_frames_and_needs_another_folder(tmp_path
     make_unit(unit, tmp_path / "one", 1)
     make_unit(unit, tmp_path / "two", 2)
     assert read_unit(unit, tmp_path / "one")["positions"] != read_unit(unit, tmp_path / "two")["positions"]
-    claim_work_dir(small_settings(tmp_path / "one", seed=1))
+    claim_work_dir(tmp_path / "one", seed=1)
     with pytest.raises(UsageError, match="holds frames made with seed = 1; this build asks for 2"):
-        claim_work_dir(small_settings(tmp_path / "one", seed=2))
+        claim_work_dir(tmp_path / "one", seed=2)
 
 
 def test_a_failed_attempt_is_retried_with_a_new_seed_and_reported(tmp_path, monkeypatch):
@@ -121,12 +130,13 @@ def test_a_molecule_that_keeps_failing_fails_the_build_by_name_and_the_others_ar
 
     monkeypatch.setattr(work, "sample_burst", fails_for_fluoromethane)
     settings = small_settings(tmp_path / "work")
+    claim_work_dir(settings.work_dir, settings.seed)
     units = plan_units(settings.tasks, settings.edition)
     seen = []
     with pytest.raises(
         IncompleteError, match=r"1 of 9 units failed:\n  F-1-H primary bursts 0 to 0: SCF not converged"
     ):
-        make_units(units, settings, lambda: ThreadPoolExecutor(2), seen.append)
+        make_units(units, settings, lambda: thread_pool(2), seen.append)
     assert len(seen) == 9
     assert missing_units(settings) == [WorkUnit(0, 1, "primary", "F-1-H")]
     with pytest.raises(IncompleteError, match="F-1-H primary bursts 0 to 0 is missing"):

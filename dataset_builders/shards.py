@@ -1,0 +1,59 @@
+"""Shares of a build for batch schedulers: every unit in exactly one, whoever computes them and whatever is done."""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataset_builders.cost import unit_cost
+from dataset_builders.errors import UsageError
+from dataset_builders.work import WorkUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several shares.
+
+    Attributes:
+        number: From 1.
+        count: Number of shares.
+    """
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """Reads a share such as `2/8`.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    parts = text.split("/")
+    if len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):
+        number, count = (int(part) for part in parts)
+        if 1 <= number <= count:
+            return Shard(number, count)
+    raise UsageError(f"--shard {text!r}; expected NUMBER/COUNT, from 1/8 to 8/8 for eight shares")
+
+
+def units_of_shard(units: Sequence[WorkUnit], shard: Shard) -> list[WorkUnit]:
+    """The units of one share; shares differ in cost by less than the dearest unit.
+
+    Args:
+        units: Every unit of the edition, whether it is done or not: what is done changes while other shares run.
+        shard: Which share.
+
+    Returns:
+        Units in the order of `units`.
+    """
+    shares = [(0, number) for number in range(1, shard.count + 1)]
+    chosen = set()
+    for unit in sorted(units, key=lambda unit: (-unit_cost(unit), unit)):
+        load, number = shares[0]
+        if number == shard.number:
+            chosen.add(unit)
+        heapq.heapreplace(shares, (load + unit_cost(unit), number))
+    return [unit for unit in units if unit in chosen]

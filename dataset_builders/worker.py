@@ -1,0 +1,62 @@
+"""What runs in a worker, on whichever engine: checks of its surroundings, then a unit or a probe."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset_builders.editions import TrajectoryName
+from dataset_builders.geometries import Recipe, sample_burst
+from dataset_builders.threads import require_one_thread
+from dataset_builders.words import parse_word, word
+from dataset_builders.work import UnitReport, WorkUnit, label_burst, make_unit
+from dataset_builders.work_folder import check_worker
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one burst cost.
+
+    Attributes:
+        molecule_id: Its molecule.
+        cpu_seconds: Processor time.
+        seconds: Time by the clock; more than the processor time where others compute too.
+    """
+
+    molecule_id: str
+    cpu_seconds: float
+    seconds: float
+
+
+def make_unit_safely(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
+    """Makes a unit on one thread, in a work folder that belongs to the same build.
+
+    Raises:
+        SetupError: If the worker computes on more threads, does not see the work folder, or has other
+            programs than the frames in it were made with.
+    """
+    require_one_thread()
+    check_worker(work_dir, seed)
+    return make_unit(unit, work_dir, seed)
+
+
+def probe_burst(molecule_id: str, trajectory: TrajectoryName, burst: int, seed: int) -> Probe:
+    """Makes and labels one burst, as a unit does, and times it; writes nothing.
+
+    Raises:
+        SetupError: If the worker computes on more than one thread.
+        ConvergenceError: If the molecule fails.
+    """
+    require_one_thread()
+    _import_everything()
+    probed = parse_word(molecule_id)
+    started, cpu_started = time.perf_counter(), time.thread_time()
+    frames = sample_burst(probed.smiles, molecule_id, trajectory, burst, seed).positions
+    label_burst(probed, trajectory, burst, frames)
+    return Probe(molecule_id, time.thread_time() - cpu_started, time.perf_counter() - started)
+
+
+def _import_everything() -> None:
+    """Makes a burst of methane of a few steps: what a worker does once would be a large part of a burst."""
+    methane = word("H", 1, "H")
+    few_steps = Recipe(seed_steps=1, burst_steps=1, frame_interval=1)
+    sample_burst(methane.smiles, methane.molecule_id, "primary", 0, 0, few_steps)
