@@ -14,7 +14,7 @@ from dataset_builders.relabel import RelabelSettings, relabel
 from dataset_builders.repository import write_repository
 from dataset_builders.shards import Shard, units_of_shard
 from dataset_builders.work import WorkUnit
-from dataset_builders.work_folder import claim_work_dir
+from dataset_builders.work_folder import check_claim, claim_work_dir
 
 HUB_ID: Final = "compgen/mlip-ood"
 """Name of the published data set, which the examples on the card use."""
@@ -97,7 +97,7 @@ def merge_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
         IncompleteError: If units are missing; the message says how many.
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
-    claim_work_dir(settings.work_dir, settings.seed)
+    check_claim(settings.work_dir, settings.seed)
     missing = missing_units(settings)
     if missing:
         raise IncompleteError(

@@ -7,6 +7,7 @@ is given up and not waited for.
 import contextlib
 import importlib
 import multiprocessing
+import os
 import runpy
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from typing import Any, Final
 from dataset_builders.errors import MissingPackageError, SetupError, UsageError
 from dataset_builders.threads import limit_threads_of_children
 
-FIRST_WORKER_TIMEOUT: Final = 60
+FIRST_WORKER_TIMEOUT: Final = 30
 """How long a dask scheduler may take to answer and to name a worker, s."""
 
 _MPI_COMMAND: Final = "mpiexec -n N python -m mpi4py.futures -m dataset_builders build --executor mpi ..."
@@ -175,6 +176,8 @@ def parsl_pool(source: str) -> Iterator[Pool]:
     from parsl.executors.errors import BadStateException
     from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
+    # Parsl starts programs of its own by name, also where Python was started from an environment that is not activated.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     executor = ParslPoolExecutor(_parsl_config(source))
     try:
         yield Pool(executor, None, (ManagerLost, WorkerLost))

@@ -107,9 +107,10 @@ def sample_burst(
 def _attempt(smiles: str, random: np.random.Generator, recipe: Recipe) -> FloatArray:
     from ase import Atoms, units
     from ase.md.velocitydistribution import thermalize_momenta
+    from ase.parallel import DummyMPI
 
     atoms = Atoms(numbers=atomic_numbers_of(smiles), positions=embed(smiles, int(random.integers(2**31 - 1))))
-    thermalize_momenta(atoms, recipe.temperature, rng=random)
+    thermalize_momenta(atoms, recipe.temperature, comm=DummyMPI(), rng=random)
     field = Mmff94(smiles)
     _run_langevin(atoms, field.singlepoint, recipe.seed_steps, recipe.seed_friction / units.fs, random, recipe)
     xtb = XtbSeries("GFN2-xTB", atoms.numbers, accuracy=recipe.xtb_accuracy)
@@ -200,6 +201,7 @@ def _run_langevin(
 ) -> None:
     from ase import units
     from ase.md.langevin import Langevin
+    from ase.parallel import DummyMPI
 
     atoms.calc = _Forces(singlepoint)
     dynamics = Langevin(
@@ -208,6 +210,7 @@ def _run_langevin(
         temperature_K=recipe.temperature,
         friction=friction,
         rng=random,
+        comm=DummyMPI(),  # in an MPI job ASE would have all processes follow one trajectory, and wait for each other
         fixcm=False,  # ASE's own way of fixing the centre of mass does not sample NVT exactly
     )
     dynamics.run(steps)

@@ -92,7 +92,8 @@ class BuildPlan:
 
     def text(self) -> str:
         """The plan for the terminal."""
-        wall = f"time, {self.workers} workers" if self.workers else "time"
+        plural = "" if self.workers == 1 else "s"
+        wall = f"time, {self.workers} worker{plural}" if self.workers else "time"
         header = ("task", "molecules", "frames", "units done", "to do", "core-hours", wall, "MB")
         rows = [*self.tasks, self.together] if len(self.tasks) > 1 else self.tasks
         return f"{text_table(header, [self._row(row) for row in rows])}\n\n{self._note()}"
@@ -105,7 +106,7 @@ class BuildPlan:
             f"{plan.n_frames:,}",
             f"{plan.n_done:,}",
             f"{plan.n_missing:,}",
-            f"{plan.missing_cost * self.rate.cpu_seconds / 3600:.2f}",
+            f"{plan.missing_cost * self.rate.cpu_seconds / 3600:,.3g}",
             "-" if seconds is None else duration(seconds),
             f"{plan.n_bytes / 1e6:,.1f}",
         )
@@ -143,9 +144,10 @@ def plan_build(settings: BuildSettings, open_pool: OpenPool) -> BuildPlan:
     check_claim(settings.work_dir, settings.seed)
     units = all_units(settings)
     missing = missing_of(units, settings)
-    with open_pool() as pool:
-        rate = probe_rate(missing, settings.seed, pool)
-        workers = pool.workers
+    rate, workers = Rate(0.0, 0.0, 0.0, ()), None
+    if missing:
+        with open_pool() as pool:
+            rate, workers = probe_rate(missing, settings.seed, pool), pool.workers
     tasks = tuple(_task_plan(settings, (task,), units, set(missing)) for task in settings.tasks)
     return BuildPlan(tasks, _task_plan(settings, settings.tasks, units, set(missing)), rate, workers)
 
@@ -157,8 +159,6 @@ def probe_rate(missing: Sequence[WorkUnit], seed: int, pool: Pool) -> Rate:
     list of units by cost. The mean of time over estimated cost then tells the whole without bias, however rough
     the estimate: it only decides how many bursts it takes.
     """
-    if not missing:
-        return Rate(0.0, 0.0, 0.0, ())
     count = min(max(MIN_PROBES, pool.workers or 1), MAX_PROBES)
     # The dearest first, so that no worker waits for another at the end.
     chosen = sorted(_sample(missing, count), key=lambda unit: -burst_cost(unit.molecule_id))
