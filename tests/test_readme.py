@@ -22,7 +22,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 # What takes minutes here is run by CI itself (`make`) or made faster, never left out without a reason.
 TOO_LONG = {
-    "dataset_builders build": "hours: tests/dataset_builders/test_build.py builds a small edition",
+    "dataset_builders build": "hours: tests/dataset_builders/test_build_command.py builds a slice",
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
     "harness train": "minutes to an hour: tests/harness/test_train.py and its neighbours train small networks",
