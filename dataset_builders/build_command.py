@@ -50,7 +50,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     stage.add_argument(
         "--plan",
         action="store_true",
-        help="time a few bursts, print what the build would take and stop; takes up to a minute",
+        help="time a few bursts, print what the build would take and stop; takes about a minute",
     )
     stage.add_argument(
         "--shard", metavar="I/N", help="make share I of N of the units and stop before the data-set folder is written"

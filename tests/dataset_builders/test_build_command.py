@@ -84,7 +84,8 @@ def test_publish_refuses_a_slice(slice_folder, hub, capsys):
     assert hub.log == []
 
 
-def test_a_plan_writes_nothing(slice_folder, tmp_path, capsys):
+def test_a_plan_writes_nothing(slice_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("dataset_builders.plan.MIN_PROBES", 2)
     work = str(slice_folder.with_name("out.work"))
     code, text, _ = build(capsys, *SLICE, "--work", work, "--plan", "--workers", "1")
     assert code == 0
