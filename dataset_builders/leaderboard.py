@@ -3,11 +3,14 @@
 The ids stand in `eval.yaml` of the data set and in the results of every model, so they never change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from dataset_builders.editions import SplitName
+from dataset_builders.levels import LEVELS, Level
+from dataset_builders.tasks import TASKS, TaskName
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,25 @@ NUMBERS: Final = (
     LeaderboardNumber("id_energy_mae", "test_id", "meV", "MAE of relative energies on training molecules"),
 )
 """In the order of publication: the score first, since a leaderboard ranks by the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration of the data set: a task at a level of theory."""
+
+    task: TaskName
+    level: Level
+
+    @property
+    def name(self) -> str:
+        """Its name, such as `task2-wb97x`."""
+        return self.level.config(self.task)
+
+
+CONFIGS: Final[Mapping[str, Config]] = MappingProxyType(
+    {config.name: config for level in LEVELS.values() for task in TASKS if (config := Config(task, level))}
+)
+"""Every configuration that may be published, by name: level by level."""
 
 
 def leaderboard_id(config: str, number: LeaderboardNumber) -> str:

@@ -168,6 +168,14 @@ LEVELS_BY_SUFFIX: Final[Mapping[str, Level]] = MappingProxyType({level.suffix: l
 """Every level by what follows the name of a task in the name of a configuration."""
 
 
+def level_of_method(text: str) -> Level | None:
+    """The level whose name or method a text is, in whatever case; `None` where it is another level."""
+    for level in LEVELS.values():
+        if text.lower() in (level.name, level.method.lower()):
+            return level
+    return None
+
+
 def find_level(name: str) -> Level:
     """Returns the level of that name.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.hub import require_login
+from dataset_builders.levels import GFN2, LEVELS
 from dataset_builders.tasks import TASKS, find_task
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
@@ -156,6 +157,20 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         "or a Hub id org/name[@revision] (default: mini)",
     )
     parser.add_argument(
+        "--labels",
+        choices=(*LEVELS, AUTO),
+        default=GFN2.name,
+        help="level of theory of the labels; auto: for each model the one that it was trained at, where the data set "
+        f"holds it for the tasks asked for, else {GFN2.name}; from the Hub, auto fetches all levels "
+        f"(default: {GFN2.name})",
+    )
+    parser.add_argument(
+        "--level-of-theory",
+        metavar="LEVEL",
+        help="level that the models were trained at, for those whose files do not name it: one of "
+        f"{', '.join(LEVELS)}, or any other, such as 'wB97M-V/def2-TZVPD'; the result says that you stated it",
+    )
+    parser.add_argument(
         "--device", default=AUTO, metavar="DEVICE", help="cpu, cuda, cuda:N, or auto: the first GPU, else the CPU"
     )
     parser.add_argument(
@@ -238,7 +253,9 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     batch_atoms = _batch_atoms(arguments.batch_atoms)
     if arguments.threads < 1:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
-    from harness.dataset import open_dataset
+    if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
+        raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
+    from harness.labels import open_labels
     from harness.models import resolve_model
     from harness.ranks import current_ranks
     from harness.run import RunOptions, evaluate_model
@@ -259,15 +276,16 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
             trusted_files=trusted_files(),
         ),
         isolation=arguments.isolation,
+        level_of_theory=arguments.level_of_theory,
         quiet=arguments.quiet,
     )
-    dataset = open_dataset(arguments.dataset)
+    datasets = open_labels(arguments.dataset, arguments.labels)
     # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
     family = arguments.family or (CALCULATORS if arguments.calculator else None)
     models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]
     if arguments.push:
-        _require_pushable(dataset, models)
-    finished = [evaluate_model(model, dataset, options, ranks) for model in models]
+        _require_pushable(datasets[0], models)
+    finished = [evaluate_model(model, datasets, options, ranks) for model in models]
     return [run for run in finished if run is not None]
 
 
@@ -307,6 +325,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     from harness.report import console
     from harness.result import load_results
 
+    if arguments.labels == AUTO and len(arguments.model) + len(arguments.run) > 1:
+        raise UsageError(
+            "compare needs all models on the same labels, and --labels auto may give each model its own; name a level"
+        )
     earlier = load_results(arguments.run)
     runs = _evaluated(arguments) if arguments.model else []
     if not current_ranks().is_first:
@@ -365,9 +387,11 @@ def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
     from harness.controls import control_gaps
     from harness.report import console, report
 
-    results = [run.result for run in runs]
-    gaps = control_gaps(results[0].dataset.content_hash, results, output)
     terminal = console()
-    terminal.print(report(results, gaps, terminal.width), markup=False)
+    # With --labels auto, models may be on labels of different levels, which no table may mix.
+    for content in dict.fromkeys(run.result.dataset.content_hash for run in runs):
+        results = [run.result for run in runs if run.result.dataset.content_hash == content]
+        gaps = control_gaps(content, results, output)
+        terminal.print(report(results, gaps, terminal.width), markup=False)
     for run in runs:
         terminal.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)

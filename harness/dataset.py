@@ -2,7 +2,8 @@
 
 A data set is a folder `DIR/<config>/<split>-*.parquet` with the configs `task1` to `task4` and the
 splits `train`, `validation`, `test_id` and `test_ood`: what `python -m dataset_builders build` writes
-and what the Hub holds.
+and what the Hub holds. The same frames at another level of theory are configs of their own, such as
+`task2-wb97x`; the configs of one level are pinned together, and those of others are not looked at.
 """
 
 import hashlib
@@ -20,15 +21,13 @@ from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.hub import first_line
+from dataset_builders.levels import GFN2, LEVELS, Level
 from dataset_builders.schema import read_metadata, schema_problems
 from dataset_builders.tasks import TASKS, TaskName
 
 MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
 """Edition or level of theory that the files do not name."""
-
-DATA_FILES: Final = tuple(f"{task}/{split}-*.parquet" for task in TASKS for split in SPLITS)
-"""Glob patterns of the files that are the data set, which its content hash is over."""
 
 _HUB_ID: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 _PART: Final = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
@@ -45,6 +44,8 @@ class PinnedDataset:
         content_hash: sha256 over the relative path and sha256 of every Parquet file of its configs.
         edition: Name of the edition that the files say they are.
         level_of_theory: Level of the labels, such as `GFN2-xTB`.
+        level: Which configs these are: its suffix follows the name of the task.
+        left_out: Splits that the files say hold no frame at this level, and so have no file.
     """
 
     id: str
@@ -53,38 +54,92 @@ class PinnedDataset:
     content_hash: str
     edition: str
     level_of_theory: str
+    level: Level = GFN2
+    left_out: frozenset[tuple[TaskName, SplitName]] = frozenset()
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        """The tasks that the data set holds."""
-        return tuple(name for name in TASKS if (self.directory / name).is_dir())
+        """The tasks that the data set holds at its level."""
+        return _tasks_in(self.directory, self.level)
 
 
-def open_dataset(text: str) -> PinnedDataset:
-    """Finds a data set and pins its content.
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a file says of itself.
 
-    From the Hub all four configs are fetched whichever tasks are asked for, so that the content hash
+    Attributes:
+        edition: Name of the edition; `UNKNOWN` where the file does not name it.
+        level_of_theory: Level of its labels, likewise.
+        left_out: Splits of its config that hold no frame at this level.
+    """
+
+    edition: str
+    level_of_theory: str
+    left_out: frozenset[SplitName] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a data set lies; the fields are those of `PinnedDataset`."""
+
+    id: str
+    directory: Path
+    revision: str | None
+
+
+def open_dataset(text: str, level: Level = GFN2) -> PinnedDataset:
+    """Finds a data set and pins its content at one level of theory.
+
+    From the Hub all configs of the level are fetched whichever tasks are asked for, so that the content hash
     names the data set and not the request.
 
     Args:
         text: `mini` (the edition that is installed with the harness), a folder, or a Hub id
             `org/name[@revision]`.
+        level: Level of the labels.
 
     Raises:
         UsageError: If the text is none of these.
-        DataError: If the folder or repo is absent, holds no task, or its files disagree or are corrupt.
+        DataError: If the folder or repo is absent, holds no task at the level, or its files disagree or are corrupt.
         SetupError: If the Hub cannot be reached or refuses access.
     """
+    return _pin(_find(text, (level,)), level)
+
+
+def open_levels(text: str) -> tuple[PinnedDataset, ...]:
+    """Finds a data set and pins its content at every level of theory that it holds, each by itself.
+
+    Args:
+        text: As for `open_dataset`.
+
+    Returns:
+        One or more, in the order of `LEVELS`.
+
+    Raises:
+        MlipOodError: As `open_dataset` does.
+    """
+    place = _find(text, tuple(LEVELS.values()))
+    return tuple(_pin(place, level) for level in _levels_in(place.directory) or (GFN2,))
+
+
+def data_files(level: Level) -> tuple[str, ...]:
+    """Glob patterns of the files that are the data set at a level, which its content hash is over."""
+    return tuple(f"{level.config(task)}/{split}-*.parquet" for task in TASKS for split in SPLITS)
+
+
+def _find(text: str, levels: Sequence[Level]) -> _Place:
+    """Finds a data set; of one on the Hub, fetches the files of some levels."""
     if text == MINI:
-        return _pin(MINI, MINI_DIRECTORY, None)
+        return _Place(MINI, MINI_DIRECTORY, None)
     if Path(text).is_dir():
-        return _pin(text, Path(text).resolve(), None)
+        return _Place(text, Path(text).resolve(), None)
     hub_id = _HUB_ID.fullmatch(text)
     if hub_id and not text.startswith("."):
         from harness.hub import fetch_snapshot
 
-        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *DATA_FILES])
-        return _pin(hub_id["repo"], directory, commit)
+        patterns = ["README.md", *(pattern for level in levels for pattern in data_files(level))]
+        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
+        return _Place(hub_id["repo"], directory, commit)
     if Path(text).exists():
         raise UsageError(f"data set {text!r} is a file; expected the folder that holds task1, task2, ...")
     raise DataError(
@@ -92,25 +147,26 @@ def open_dataset(text: str) -> PinnedDataset:
     )
 
 
-def split_files(directory: Path, task: TaskName, split: SplitName) -> list[Path]:
+def split_files(directory: Path, task: TaskName, split: SplitName, level: Level = GFN2) -> list[Path]:
     """The Parquet files of a split, in order.
 
     Raises:
-        DataError: If the task or the split is absent, or a file of the split is missing.
+        DataError: If the task or the split is absent at the level, or a file of the split is missing.
     """
-    if not (directory / task).is_dir():
-        present = " ".join(name for name in TASKS if (directory / name).is_dir()) or "none"
-        raise DataError(f"{directory} holds no {task}; tasks it holds: {present}")
-    files = sorted((directory / task).glob(f"{split}-*.parquet"))
+    config = level.config(task)
+    if not (directory / config).is_dir():
+        present = " ".join(level.config(name) for name in _tasks_in(directory, level)) or "none"
+        raise DataError(f"{directory} holds no {config}; tasks it holds: {present}")
+    files = sorted((directory / config).glob(f"{split}-*.parquet"))
     if not files:
         raise DataError(
-            f"{directory / task} holds no file {split}-*.parquet; splits expected: {' '.join(SPLITS)}. "
+            f"{directory / config} holds no file {split}-*.parquet; splits expected: {' '.join(SPLITS)}. "
             "Download or build the data set again"
         )
     part = _PART.search(files[0].name)
     if part and len(files) != int(part[2]):
         raise DataError(
-            f"{split} of {task} in {directory} is incomplete: {len(files)} files are there and their names say "
+            f"{split} of {config} in {directory} is incomplete: {len(files)} files are there and their names say "
             f"{int(part[2])}; download or build the data set again"
         )
     return files
@@ -141,22 +197,80 @@ def corrupt_file(path: Path, cause: Exception) -> DataError:
     )
 
 
-def _pin(name: str, directory: Path, revision: str | None) -> PinnedDataset:
-    tasks = [task for task in TASKS if (directory / task).is_dir()]
+def _tasks_in(directory: Path, level: Level) -> tuple[TaskName, ...]:
+    return tuple(name for name in TASKS if (directory / level.config(name)).is_dir())
+
+
+def _levels_in(directory: Path) -> tuple[Level, ...]:
+    return tuple(level for level in LEVELS.values() if _tasks_in(directory, level))
+
+
+def _pin(place: _Place, level: Level) -> PinnedDataset:
+    directory = place.directory
+    tasks = _tasks_in(directory, level)
     if not tasks:
-        raise DataError(
-            f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}; "
-            "build one with `python -m dataset_builders build`"
-        )
-    files = [path for task in tasks for split in SPLITS for path in split_files(directory, task, split)]
-    provenance = [provenance_of(path) for path in files]
+        raise _nothing_at(directory, level)
+    files: dict[Path, Provenance] = {}
+    left_out: set[tuple[TaskName, SplitName]] = set()
+    for task in tasks:
+        of_config = _config_files(directory, task, level)
+        files |= of_config
+        left_out |= {(task, split) for each in of_config.values() for split in each.left_out}
     return PinnedDataset(
-        id=name,
+        id=place.id,
         directory=directory,
-        revision=revision,
-        content_hash=content_hash(directory, files),
-        edition=_agreed("edition", [edition for edition, _ in provenance], files),
-        level_of_theory=_agreed("level of theory", [level for _, level in provenance], files),
+        revision=place.revision,
+        content_hash=content_hash(directory, list(files)),
+        edition=_agreed("edition", {path: each.edition for path, each in files.items()}),
+        level_of_theory=_level_of_theory(files, level),
+        level=level,
+        left_out=frozenset(left_out),
+    )
+
+
+def _config_files(directory: Path, task: TaskName, level: Level) -> dict[Path, Provenance]:
+    """The files of a config; a split that its other files say was left out on purpose may be absent.
+
+    Raises:
+        DataError: If another split is absent, or the files disagree on which ones are left out.
+    """
+    folder = directory / level.config(task)
+    files: dict[Path, Provenance] = {}
+    absent: list[SplitName] = []
+    for split in SPLITS:
+        if any(folder.glob(f"{split}-*.parquet")):
+            files |= {path: provenance_of(path) for path in split_files(directory, task, split, level)}
+        else:
+            absent.append(split)
+    said = {path: " ".join(sorted(each.left_out)) or "none" for path, each in files.items()}
+    left_out = _agreed("splits that are left out", said).split() if said else []
+    for split in absent:
+        if split not in left_out:
+            split_files(directory, task, split, level)  # which says what is missing
+    return files
+
+
+def _level_of_theory(files: Mapping[Path, Provenance], level: Level) -> str:
+    """The level of the labels, which must be the one that the name of a config promises."""
+    found = _agreed("level of theory", {path: each.level_of_theory for path, each in files.items()})
+    if level.suffix and found != level.method:
+        raise DataError(
+            f"{next(iter(files))} says that its labels are {found}; expected {level.method}, as -{level.suffix} in the "
+            "name of its folder says. Build the data set again"
+        )
+    return found
+
+
+def _nothing_at(directory: Path, level: Level) -> DataError:
+    held = [each.name for each in _levels_in(directory)]
+    if held:
+        return DataError(
+            f"{directory} holds no labels of {level.name} ({level.method}); levels it holds: {' '.join(held)}. Use "
+            f"--labels {held[0]}, or make them with `python -m dataset_builders relabel`"
+        )
+    return DataError(
+        f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}; "
+        "build one with `python -m dataset_builders build`"
     )
 
 
@@ -177,8 +291,8 @@ def hash_of_hashes(hashes: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def provenance_of(path: Path) -> tuple[str, str]:
-    """Edition and level of theory in the metadata of a file, each `UNKNOWN` where it is not named.
+def provenance_of(path: Path) -> Provenance:
+    """What the metadata of a file say.
 
     Raises:
         DataError: If the file is corrupt or breaks the schema.
@@ -190,16 +304,22 @@ def provenance_of(path: Path) -> tuple[str, str]:
             raise corrupt_file(path, cause) from cause
     level: dict[str, str] = metadata.get("level_of_theory", {})
     method = [level[key] for key in ("method", "basis") if level.get(key)]
-    return str(metadata.get("edition", UNKNOWN)), "/".join(method) or UNKNOWN
+    frames = metadata.get("subset")
+    return Provenance(
+        edition=str(metadata.get("edition", UNKNOWN)),
+        level_of_theory="/".join(method) or UNKNOWN,
+        left_out=frozenset(split for split in SPLITS if isinstance(frames, dict) and frames.get(split) == 0),
+    )
 
 
-def _agreed(what: str, values: Sequence[str], files: Sequence[Path]) -> str:
-    counts = Counter(values)
-    if len(counts) > 1:
-        common = counts.most_common(1)[0][0]
-        odd = next(index for index, value in enumerate(values) if value != common)
+def _agreed(what: str, said: Mapping[Path, str]) -> str:
+    """What all files say."""
+    counts = Counter(said.values())
+    common = counts.most_common(1)[0][0]
+    odd = next((path for path, value in said.items() if value != common), None)
+    if odd is not None:
         raise DataError(
-            f"the files of the data set disagree on the {what}: {files[odd]} says {values[odd]!r}, others say "
+            f"the files of the data set disagree on the {what}: {odd} says {said[odd]!r}, others say "
             f"{common!r}; build the whole data set with one command"
         )
-    return values[0]
+    return common

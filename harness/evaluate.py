@@ -113,7 +113,7 @@ def evaluate_task(task: TaskTotals | TaskFrames, settings: BootstrapSettings | N
     return TaskResult(
         task=totals.task,
         protocol=totals.protocol,
-        splits={part.name: _split_result(part) for part in parts},
+        splits={part.name: _split_result(part, _why_no_shift(train)) for part in parts},
         gap=_gap(test_ood, test_id, "force_mae"),
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
         score=_score(test_ood, failures),
@@ -205,11 +205,17 @@ def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules
     return whole
 
 
-def _split_result(part: _Part) -> SplitResult:
+def _why_no_shift(train: TrainFrames) -> str:
+    """Why a metric that needs the reference shift has none, where it has none."""
+    if train.failures:
+        return "training frames failed, so the reference shift of an element is unknown"
+    return "the data set holds no training frames at this level of theory, which the reference shift is fitted on"
+
+
+def _split_result(part: _Part, why_no_shift: str) -> SplitResult:
     intervals = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
     intervals["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
-    no_shift = Interval(None, reason="training frames failed, so the reference shift of an element is unknown")
-    intervals.setdefault("energy_mae_per_atom", no_shift)
+    intervals.setdefault("energy_mae_per_atom", Interval(None, reason=why_no_shift))
     return SplitResult(
         n_molecules=len(part.molecules),
         n_frames=int(part.totals.n_frames.sum()),

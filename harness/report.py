@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.levels import level_of_method
 from dataset_builders.tasks import TASKS, TaskName
 from dataset_builders.units import MILLI
 from harness.controls import CONTROL
@@ -166,7 +167,7 @@ def _model_line(result: RunResult) -> str:
         f"{model.id} ({model.family})",
         *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
         f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
-        f"level of theory {model.level_of_theory or 'unknown'}",
+        f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
         *([files] if files else []),
         f"code {result.environment.code_hash[:_SHORT_HASH]}",
@@ -184,12 +185,14 @@ def _cautions(result: RunResult) -> list[str]:
     elif model.level_of_theory is None:
         lines.append(
             f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, the distance between "
-            "the levels is part of every error and hides the gap"
+            "the levels is part of every error and hides the gap. If you know it, state it with --level-of-theory"
         )
     elif model.level_of_theory != labels:
+        own = level_of_method(model.level_of_theory)
+        remedy = f". Where the data set holds such labels, --labels {own.name} takes them" if own else ""
         lines.append(
             f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
-            "levels is part of every error and hides the gap"
+            f"levels is part of every error and hides the gap{remedy}"
         )
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:

@@ -11,8 +11,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 
 from dataset_builders.editions import SplitName
 from dataset_builders.errors import DataError, SetupError
+from dataset_builders.levels import LEVELS_BY_SUFFIX, Level
 from dataset_builders.tasks import TASKS, TaskName
 from dataset_builders.whole_file import write_text_whole
+from harness.dataset import UNKNOWN
 from harness.potentials.base import DtypeName, ProtocolName
 
 RESULT_SCHEMA_VERSION: Final = "1.0"
@@ -76,6 +78,7 @@ class ModelRecord(_Record):
     head: str | None = None
     needs_cell: bool = False
     is_compiled: bool = False
+    level_is_stated: bool = False
 
 
 class DatasetRecord(_Record):
@@ -87,6 +90,7 @@ class DatasetRecord(_Record):
         content_hash: sha256 over the content, the same wherever it came from.
         edition: Name of the edition.
         level_of_theory: Level of the labels.
+        suffix: What follows the name of a task in the names of its configs; empty for those named after the task.
     """
 
     id: str
@@ -94,6 +98,16 @@ class DatasetRecord(_Record):
     content_hash: Sha256
     edition: str
     level_of_theory: str
+    suffix: Annotated[str, Field(pattern=rf"^({'|'.join(LEVELS_BY_SUFFIX)})$")] = ""
+
+    @property
+    def level(self) -> Level:
+        """Which configs these are."""
+        return LEVELS_BY_SUFFIX[self.suffix]
+
+    def config(self, task: TaskName) -> str:
+        """Name of the config of a task, such as `task2-wb97x`."""
+        return self.level.config(task)
 
 
 class EnvironmentRecord(_Record):
@@ -225,7 +239,7 @@ class TaskResult(_Record):
         gap: Force MAE on `test_ood` divided by that on `test_id`.
         energy_gap: The same of the centred energy MAE.
         score: From 0 to 100, higher is better; undefined where a frame failed.
-        reference_shift: `None` where no training frame was computed.
+        reference_shift: `None` where no training frame was computed, or the data set holds none at its level.
         by_spacer: Errors against spacer length.
         by_pair: Errors for each pair of fragments.
         by_molecule: Errors of each molecule.
@@ -256,11 +270,16 @@ class TaskResult(_Record):
 
 
 class RunResult(_Record):
-    """One evaluation of one model on one data set; make it with `RunResult.of`."""
+    """One evaluation of one model on one data set; make it with `RunResult.of`.
+
+    `levels_agree` says whether labels and model are of one level of theory, `None` where one is unknown: where they
+    are not, the distance between the two levels is part of every error.
+    """
 
     schema_version: Literal["1.0"] = RESULT_SCHEMA_VERSION
     model: ModelRecord
     dataset: DatasetRecord
+    levels_agree: bool | None = None
     environment: EnvironmentRecord
     settings: SettingsRecord
     created: AwareDatetime
@@ -283,6 +302,7 @@ class RunResult(_Record):
         return cls(
             model=model,
             dataset=dataset,
+            levels_agree=levels_agree(model, dataset),
             environment=environment,
             settings=settings,
             created=created,
@@ -303,6 +323,9 @@ class RunResult(_Record):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
         if expected is not None and not math.isclose(self.overall_score or 0.0, expected, abs_tol=1e-9):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
+        # Results of an earlier version do not say it.
+        if self.levels_agree not in (None, levels_agree(self.model, self.dataset)):
+            raise ValueError(f"levels_agree is {self.levels_agree}, which the levels of theory contradict")
         if self.created.utcoffset() != timedelta(0):
             raise ValueError(f"created is {self.created.isoformat()}; expected UTC")
         return self
@@ -358,6 +381,12 @@ def load_results(runs: Iterable[Path]) -> list[RunResult]:
         DataError: If a result is absent, unreadable, of another schema version, or not a result.
     """
     return [RunResult.load(run / RESULT_NAME if run.is_dir() else run) for run in runs]
+
+
+def levels_agree(model: ModelRecord, dataset: DatasetRecord) -> bool | None:
+    """Whether model and labels are of one level of theory; `None` where one is unknown."""
+    levels = (model.level_of_theory, dataset.level_of_theory)
+    return None if None in levels or UNKNOWN in levels else levels[0] == levels[1]
 
 
 def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:

@@ -79,7 +79,7 @@ def stream_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> It
             message names file, row, molecule, frame and value.
     """
     n_rows = 0
-    for path in split_files(dataset.directory, task, split):
+    for path in split_files(dataset.directory, task, split, dataset.level):
         for rows in _read_file(path):
             n_rows += len(rows)
             yield rows

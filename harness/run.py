@@ -1,8 +1,9 @@
 """One evaluation from end to end: data set, potential, predictions, metrics, result."""
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.errors import DataError, SetupError, UsageError
+from dataset_builders.levels import level_of_method
 from dataset_builders.structures import IntArray
 from dataset_builders.tasks import TASKS, TaskName, find_task
 from harness.batch_size import ON_CPU, batch_atoms_for
@@ -20,6 +22,7 @@ from harness.dataset import PinnedDataset, open_dataset
 from harness.evaluate import evaluate_task
 from harness.identity import code_hash, package_versions, run_directory, run_identity
 from harness.joining import sum_task
+from harness.labels import labels_for
 from harness.loading import loaded
 from harness.manifest import Manifest, earlier_batch_atoms
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
@@ -43,6 +46,8 @@ from harness.windows import read_windows
 
 SHARDS_NAME: Final = "predictions"
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -54,6 +59,8 @@ class RunOptions:
         batch_atoms: Most atoms in a batch; `None` for what suits the device.
         load: Options of the loader.
         isolation: Whether the model computes in a process of its own.
+        level_of_theory: Level that a model was trained at, for one that does not name it: a level of this benchmark, or
+            any text.
         quiet: Whether the progress bar is left out.
     """
 
@@ -62,6 +69,7 @@ class RunOptions:
     batch_atoms: int | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     isolation: Isolation = "auto"
+    level_of_theory: str | None = None
     quiet: bool = False
 
 
@@ -74,7 +82,7 @@ class FinishedRun:
 
 
 def evaluate_model(
-    model: ModelSource, dataset: PinnedDataset, options: RunOptions, ranks: Ranks = ALONE
+    model: ModelSource, dataset: PinnedDataset | Sequence[PinnedDataset], options: RunOptions, ranks: Ranks = ALONE
 ) -> FinishedRun | None:
     """Evaluates a model and writes its result; goes on from predictions that are there.
 
@@ -83,7 +91,7 @@ def evaluate_model(
 
     Args:
         model: As `resolve_model` found it.
-        dataset: What to evaluate on.
+        dataset: What to evaluate on; of one data set at several levels of theory, that of the model is taken.
         options: What the user asked for.
         ranks: Which of several processes this one is.
 
@@ -97,12 +105,17 @@ def evaluate_model(
         ModelError: If the model cannot be loaded or lacks parameters for an element.
         SetupError: If the output folder cannot be written.
     """
+    datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
     with without_tokens(), loaded(model, options.load, options.isolation) as potential:
-        return _evaluate(potential, dataset, options, ranks)
+        return _evaluate(potential, datasets, options, ranks)
 
 
-def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions, ranks: Ranks) -> FinishedRun | None:
-    traits = potential.traits
+def _evaluate(
+    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, ranks: Ranks
+) -> FinishedRun | None:
+    traits = with_stated_level(potential.traits, options.level_of_theory)
+    asked = (find_task(traits.trained_on).name,) if traits.trained_on else options.tasks
+    dataset = labels_for(traits.level_of_theory, datasets, asked)
     tasks = choose_tasks(traits, dataset, options.tasks)
     with meeting(ranks):
         batch_atoms, plan = _planned(potential, dataset, tasks, options, ranks)
@@ -170,7 +183,7 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
         SetupError: If the folder cannot be written.
     """
     manifest = Manifest.load(directory)
-    dataset = open_dataset(dataset_text or _remembered_dataset(manifest))
+    dataset = open_dataset(dataset_text or _remembered_dataset(manifest), manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
         raise DataError(
             f"{dataset.id} has content {dataset.content_hash[:12]}, but the predictions in {directory} were made for "
@@ -203,6 +216,24 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
                 f"trains on the tested task only. Use --task {own.name}, or train a model on {name}"
             )
     return (own.name,)
+
+
+def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialTraits:
+    """The traits of a model with the level of theory that the user states, where the model names none itself."""
+    if stated is None or traits.protocol == "control":
+        return traits
+    known = level_of_method(stated)
+    level = stated if known is None else known.method
+    if traits.level_of_theory is None:
+        return replace(traits, level_of_theory=level, level_is_stated=True)
+    if traits.level_of_theory != level:
+        _LOG.warning(
+            "--level-of-theory %s does not count for %s, which names %s itself",
+            stated,
+            traits.model_id,
+            traits.level_of_theory,
+        )
+    return traits
 
 
 def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str, IntArray]) -> None:
@@ -293,6 +324,7 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         head=traits.head,
         needs_cell=traits.needs_cell,
         is_compiled=traits.is_compiled,
+        level_is_stated=traits.level_is_stated,
     )
 
 
@@ -303,6 +335,7 @@ def _dataset_record(dataset: PinnedDataset) -> DatasetRecord:
         content_hash=dataset.content_hash,
         edition=dataset.edition,
         level_of_theory=dataset.level_of_theory,
+        suffix=dataset.level.suffix,
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.leaderboard import CONFIGS
+from dataset_builders.tasks import TASKS
 from dataset_builders.units import MILLI
 from harness.result import Estimate, PartName, RunResult, TaskResult
 
@@ -58,14 +59,14 @@ def markdown_table(rows: Iterable[Row]) -> str:
     return "\n".join([_HEADER, *("| " + " | ".join(astuple(row)) + " |" for row in rows)])
 
 
-def task_text(task: TaskName) -> str:
-    """A task as the table calls it, such as `task1 (chain extension)`."""
-    return f"{task} ({TASKS[task].title})"
+def task_text(config: str) -> str:
+    """A configuration as the table calls it, such as `task1 (chain extension)`."""
+    return f"{config} ({TASKS[CONFIGS[config].task].title})"
 
 
 def _row(result: RunResult, task: TaskResult) -> Row:
     return Row(
-        task=task_text(task.task),
+        task=task_text(result.dataset.config(task.task)),
         model=f"`{result.model.id}`",
         protocol=task.protocol,
         id_force_mae=_force_mae(task, "test_id"),

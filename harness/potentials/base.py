@@ -30,6 +30,7 @@ class PotentialTraits:
             training set.
         trained_on: Task whose `train` split the model was trained on, where it was.
         level_of_theory: Level of the training labels, where known.
+        level_is_stated: Whether the user named that level, since the model does not.
         conservative: Whether the forces are the derivative of the energy; `None` where that is not known.
         head: Which of several readout heads answered, for a checkpoint that has more than one.
         revision: Commit on the Hub, where the model came from there.
@@ -48,6 +49,7 @@ class PotentialTraits:
     protocol: ProtocolName = "zero-shot"
     trained_on: str | None = None
     level_of_theory: str | None = None
+    level_is_stated: bool = False
     conservative: bool | None = True
     head: str | None = None
     revision: str | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders.errors import UsageError
+from dataset_builders.levels import GFN2, find_level, level_of_method
 from dataset_builders.progress_bar import long_job_bar
 from dataset_builders.tasks import TaskName, find_task
 from dataset_builders.units import MILLI
@@ -56,8 +57,9 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
 
     refuse_options_of_networks(options, parser())
     torch.set_num_threads(options.threads)
-    task = find_task(options.task).name
-    train_control(control, find_training_files(options.dataset, task).directory, task, folder_of(options))
+    task, level = find_task(options.task).name, find_level(options.labels)
+    source = find_training_files(options.dataset, task, level)
+    train_control(control, source.directory, task, folder_of(options), level)
     return 0
 
 
@@ -77,11 +79,12 @@ def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "
     settings = settings_of(options, start, device)
     baseline = baseline_of(options, start)
     torch.set_num_threads(options.threads)
-    source = find_training_files(options.dataset, task)
+    level = find_level(options.labels)
+    source = find_training_files(options.dataset, task, level)
     directory.mkdir(parents=True, exist_ok=True)
     relabel = None if baseline is None else less_baseline(baseline, directory, options.threads)
     energies = None if start is None else start.reference_energies
-    data = read_training_data(source.directory, task, settings.cutoff, relabel, energies)
+    data = read_training_data(source.directory, task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
     if start is None:
         return start_run(settings, data, directory, device, origin), Origin(source, baseline)
@@ -127,11 +130,13 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
     write_config(directory, replace(saved, training={**saved.training, **effort(run)}))
     for name in (STATE_FILE, *(baseline_file(each, split) for each in BASELINES for split in TRAINING_SPLITS)):
         (directory / name).unlink(missing_ok=True)
+    level = level_of_method(run.data.level_of_theory)
+    labels = f" --labels {level.name}" if level is not None and level is not GFN2 else ""
     before = f" ({origin.zero_shot[0] / MILLI:.1f} before training)" if origin.zero_shot else ""
     print(
         f"wrote {directory}: validation force MAE {run.best.validation_force_mae / MILLI:.1f} meV/Å{before}, "
         f"energy MAE {run.best.validation_energy_mae / MILLI:.2f} meV per atom, after {run.step} steps"
-        f"{', ended early' if run.has_stalled else ''}\nevaluate it: python -m harness --model {directory}"
+        f"{', ended early' if run.has_stalled else ''}\nevaluate it: python -m harness --model {directory}{labels}"
     )
 
 

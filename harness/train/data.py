@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from dataset_builders.errors import DataError, ModelError, UsageError
+from dataset_builders.levels import GFN2, Level
 from dataset_builders.structures import FloatArray
 from dataset_builders.tasks import TaskName
 from harness.checkpoints.format import symbol_of
@@ -57,6 +58,7 @@ def read_training_data(
     cutoff: float,
     relabel: Relabel | None = None,
     reference_energies: Mapping[str, float] | None = None,
+    level: Level = GFN2,
 ) -> TrainingData:
     """Reads the splits `train` and `validation` of a task.
 
@@ -66,12 +68,13 @@ def read_training_data(
         cutoff: Distance within which atoms are neighbours, Å.
         relabel: Changes the labels of each split, where a network is not to learn them as they are.
         reference_energies: Of a model that the training starts from, eV, by symbol; fitted on `train` by default.
+        level: Level of theory of the labels.
 
     Raises:
         DataError: If a file is absent or corrupt, or `validation` holds an element that `train` does not.
         ModelError: If the model that the training starts from lacks an element of `train`.
     """
-    dataset = pin_training_files(directory, task)
+    dataset = pin_training_files(directory, task, level)
     train, validation = (read_training_split(dataset, task, split) for split in TRAINING_SPLITS)
     seen = tuple(int(number) for number in np.unique(train.atomic_numbers))
     unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(seen))
@@ -101,7 +104,7 @@ def read_training_data(
     )
 
 
-def pin_training_files(directory: Path, task: TaskName) -> PinnedDataset:
+def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> PinnedDataset:
     """Describes the part of a data set that training may read.
 
     `harness.dataset.open_dataset` reads every file, test splits included, to hash the whole; training
@@ -110,15 +113,30 @@ def pin_training_files(directory: Path, task: TaskName) -> PinnedDataset:
     Raises:
         DataError: If a file is absent or corrupt, or the files do not name one edition and one level of theory.
     """
-    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split)]
-    provenance = {provenance_of(path) for path in files}
+    _require_trainable(directory, task, level)
+    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split, level)]
+    provenance = {(found.edition, found.level_of_theory) for found in map(provenance_of, files)}
     edition, level_of_theory = next(iter(provenance))
     if len(provenance) != 1 or UNKNOWN in (edition, level_of_theory):
         raise DataError(
-            f"the files of {task} in {directory} give {provenance} as edition and level of theory; expected one of "
-            "each, in the metadata that `python -m dataset_builders build` writes"
+            f"the files of {level.config(task)} in {directory} give {provenance} as edition and level of theory; "
+            "expected one of each, in the metadata that `python -m dataset_builders build` writes"
         )
-    return PinnedDataset(str(directory), directory, None, content_hash(directory, files), edition, level_of_theory)
+    content = content_hash(directory, files)
+    return PinnedDataset(str(directory), directory, None, content, edition, level_of_theory, level)
+
+
+def _require_trainable(directory: Path, task: TaskName, level: Level) -> None:
+    """Checks that no split was left out on purpose, as an edition for tests alone leaves out `validation`."""
+    folder = directory / level.config(task)
+    present = [path for split in TRAINING_SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))]
+    left_out = {split for path in present for split in provenance_of(path).left_out}
+    for split in TRAINING_SPLITS:
+        if split in left_out:
+            raise DataError(
+                f"{folder} holds no frames of {split}, as its files say; training needs "
+                f"{' and '.join(TRAINING_SPLITS)}. Label them too, or train on labels of another level"
+            )
 
 
 def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> SplitRows:

@@ -7,6 +7,7 @@ from typing import Final, Literal, get_args
 
 from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.errors import DataError
+from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TaskName
 from harness.dataset import MINI
 
@@ -31,12 +32,13 @@ class TrainingSource:
     revision: str | None = None
 
 
-def find_training_files(text: str, task: TaskName) -> TrainingSource:
+def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> TrainingSource:
     """Finds the data set that a user asked for; of one on the Hub, fetches `train` and `validation` of the task alone.
 
     Args:
         text: `mini`, a folder, or a Hub id `org/name[@revision]`, as the evaluation takes it.
-        task: Configuration.
+        task: What will be trained on.
+        level: Level of theory of the labels.
 
     Raises:
         DataError: If there is no such folder or repo.
@@ -54,6 +56,6 @@ def find_training_files(text: str, task: TaskName) -> TrainingSource:
         )
     from harness.hub import fetch_snapshot
 
-    patterns = [f"{task}/{split}-*.parquet" for split in TRAINING_SPLITS]
+    patterns = [f"{level.config(task)}/{split}-*.parquet" for split in TRAINING_SPLITS]
     directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
     return TrainingSource(hub_id["repo"], directory, commit)
