@@ -153,8 +153,9 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         "--dataset",
         default=DEFAULT_DATASET,
         metavar="DATASET",
-        help="`mini`, the edition that is installed with the harness and needs no network; a folder; "
-        "or a Hub id org/name[@revision] (default: mini)",
+        help="`mini`, the edition that is installed with the harness and needs no network; a folder; a Hub id "
+        "org/name[@revision], which is downloaded once; or hf://datasets/org/name[@revision], which is read on the Hub "
+        "without a copy here (default: mini)",
     )
     parser.add_argument(
         "--labels",

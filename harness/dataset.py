@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,10 @@ from dataset_builders.hub import first_line
 from dataset_builders.levels import GFN2, LEVELS, Level
 from dataset_builders.schema import read_metadata, schema_problems
 from dataset_builders.tasks import TASKS, TaskName
+from harness.hub_folder import PREFIX, HubFile, HubFolder, open_hub_folder
+
+Folder: TypeAlias = Path | HubFolder
+DataFile: TypeAlias = Path | HubFile
 
 MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
@@ -39,7 +43,7 @@ class PinnedDataset:
 
     Attributes:
         id: What the user asked for: `mini`, a folder, or a Hub id without its revision.
-        directory: Folder of the files.
+        directory: Folder of the files, here or on the Hub.
         revision: Commit on the Hub; `None` for a local folder.
         content_hash: sha256 over the relative path and sha256 of every Parquet file of its configs.
         edition: Name of the edition that the files say they are.
@@ -49,7 +53,7 @@ class PinnedDataset:
     """
 
     id: str
-    directory: Path
+    directory: Folder
     revision: str | None
     content_hash: str
     edition: str
@@ -83,7 +87,7 @@ class _Place:
     """Where a data set lies; the fields are those of `PinnedDataset`."""
 
     id: str
-    directory: Path
+    directory: Folder
     revision: str | None
 
 
@@ -94,8 +98,8 @@ def open_dataset(text: str, level: Level = GFN2) -> PinnedDataset:
     names the data set and not the request.
 
     Args:
-        text: `mini` (the edition that is installed with the harness), a folder, or a Hub id
-            `org/name[@revision]`.
+        text: `mini` (the edition that is installed with the harness), a folder, a Hub id
+            `org/name[@revision]` to download, or `hf://datasets/org/name[@revision]` to read there.
         level: Level of the labels.
 
     Raises:
@@ -131,6 +135,9 @@ def _find(text: str, levels: Sequence[Level]) -> _Place:
     """Finds a data set; of one on the Hub, fetches the files of some levels."""
     if text == MINI:
         return _Place(MINI, MINI_DIRECTORY, None)
+    if text.startswith(PREFIX):
+        folder = open_hub_folder(text)
+        return _Place(folder.repo.id, folder, folder.commit)
     if Path(text).is_dir():
         return _Place(text, Path(text).resolve(), None)
     hub_id = _HUB_ID.fullmatch(text)
@@ -147,7 +154,7 @@ def _find(text: str, levels: Sequence[Level]) -> _Place:
     )
 
 
-def split_files(directory: Path, task: TaskName, split: SplitName, level: Level = GFN2) -> list[Path]:
+def split_files(directory: Folder, task: TaskName, split: SplitName, level: Level = GFN2) -> list[DataFile]:
     """The Parquet files of a split, in order.
 
     Raises:
@@ -157,7 +164,7 @@ def split_files(directory: Path, task: TaskName, split: SplitName, level: Level 
     if not (directory / config).is_dir():
         present = " ".join(level.config(name) for name in _tasks_in(directory, level)) or "none"
         raise DataError(f"{directory} holds no {config}; tasks it holds: {present}")
-    files = sorted((directory / config).glob(f"{split}-*.parquet"))
+    files: list[DataFile] = sorted((directory / config).glob(f"{split}-*.parquet"))
     if not files:
         raise DataError(
             f"{directory / config} holds no file {split}-*.parquet; splits expected: {' '.join(SPLITS)}. "
@@ -172,15 +179,17 @@ def split_files(directory: Path, task: TaskName, split: SplitName, level: Level 
     return files
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
+def open_parquet(path: DataFile) -> pq.ParquetFile:
     """Opens a file and checks that its schema is that of a split.
 
     Raises:
         DataError: If it cannot be read as Parquet, or its columns differ from the documented ones.
+        SetupError: If it lies on the Hub, which cannot be reached.
     """
+    source = path.open() if isinstance(path, HubFile) else path
     try:
         # Without pre_buffer, which keeps all that was read of a file in memory until the file is closed.
-        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
+        file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
     except (OSError, pa.ArrowException) as cause:
         raise corrupt_file(path, cause) from cause
     problems = schema_problems(file.schema_arrow)
@@ -190,18 +199,23 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     return file
 
 
-def corrupt_file(path: Path, cause: Exception) -> DataError:
+def corrupt_file(path: DataFile, cause: Exception) -> DataError:
     """The error for a file that Parquet cannot read."""
-    return DataError(
-        f"{path} cannot be read as Parquet ({first_line(cause)}); delete it, then download or build it again"
-    )
+    return DataError(f"{path} cannot be read as Parquet ({first_line(cause)}); {remedy_for(path)}")
 
 
-def _tasks_in(directory: Path, level: Level) -> tuple[TaskName, ...]:
+def remedy_for(path: DataFile) -> str:
+    """What to do about a file that is damaged."""
+    if isinstance(path, HubFile):
+        return f"tell the owner of {path.folder.repo}, or use another revision of it"
+    return "delete it, then download or build it again"
+
+
+def _tasks_in(directory: Folder, level: Level) -> tuple[TaskName, ...]:
     return tuple(name for name in TASKS if (directory / level.config(name)).is_dir())
 
 
-def _levels_in(directory: Path) -> tuple[Level, ...]:
+def _levels_in(directory: Folder) -> tuple[Level, ...]:
     return tuple(level for level in LEVELS.values() if _tasks_in(directory, level))
 
 
@@ -210,7 +224,7 @@ def _pin(place: _Place, level: Level) -> PinnedDataset:
     tasks = _tasks_in(directory, level)
     if not tasks:
         raise _nothing_at(directory, level)
-    files: dict[Path, Provenance] = {}
+    files: dict[DataFile, Provenance] = {}
     left_out: set[tuple[TaskName, SplitName]] = set()
     for task in tasks:
         of_config = _config_files(directory, task, level)
@@ -228,14 +242,14 @@ def _pin(place: _Place, level: Level) -> PinnedDataset:
     )
 
 
-def _config_files(directory: Path, task: TaskName, level: Level) -> dict[Path, Provenance]:
+def _config_files(directory: Folder, task: TaskName, level: Level) -> dict[DataFile, Provenance]:
     """The files of a config; a split that its other files say was left out on purpose may be absent.
 
     Raises:
         DataError: If another split is absent, or the files disagree on which ones are left out.
     """
     folder = directory / level.config(task)
-    files: dict[Path, Provenance] = {}
+    files: dict[DataFile, Provenance] = {}
     absent: list[SplitName] = []
     for split in SPLITS:
         if any(folder.glob(f"{split}-*.parquet")):
@@ -250,7 +264,7 @@ def _config_files(directory: Path, task: TaskName, level: Level) -> dict[Path, P
     return files
 
 
-def _level_of_theory(files: Mapping[Path, Provenance], level: Level) -> str:
+def _level_of_theory(files: Mapping[DataFile, Provenance], level: Level) -> str:
     """The level of the labels, which must be the one that the name of a config promises."""
     found = _agreed("level of theory", {path: each.level_of_theory for path, each in files.items()})
     if level.suffix and found != level.method:
@@ -261,7 +275,7 @@ def _level_of_theory(files: Mapping[Path, Provenance], level: Level) -> str:
     return found
 
 
-def _nothing_at(directory: Path, level: Level) -> DataError:
+def _nothing_at(directory: Folder, level: Level) -> DataError:
     held = [each.name for each in _levels_in(directory)]
     if held:
         return DataError(
@@ -274,12 +288,15 @@ def _nothing_at(directory: Path, level: Level) -> DataError:
     )
 
 
-def content_hash(directory: Path, files: Sequence[Path]) -> str:
+def content_hash(directory: Folder, files: Sequence[DataFile]) -> str:
     """sha256 over the path relative to the folder and the sha256 of each file, in the order of the paths."""
     hashes = {}
     for path in files:
+        if isinstance(path, HubFile):
+            hashes[path.path] = path.sha256()
+            continue
         with path.open("rb") as stream:
-            hashes[path.relative_to(directory).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+            hashes[path.relative_to(str(directory)).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
     return hash_of_hashes(hashes)
 
 
@@ -291,7 +308,7 @@ def hash_of_hashes(hashes: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def provenance_of(path: Path) -> Provenance:
+def provenance_of(path: DataFile) -> Provenance:
     """What the metadata of a file say.
 
     Raises:
@@ -312,7 +329,7 @@ def provenance_of(path: Path) -> Provenance:
     )
 
 
-def _agreed(what: str, said: Mapping[Path, str]) -> str:
+def _agreed(what: str, said: Mapping[DataFile, str]) -> str:
     """What all files say."""
     counts = Counter(said.values())
     common = counts.most_common(1)[0][0]

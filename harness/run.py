@@ -20,6 +20,7 @@ from harness.batching import Plan, make_plan
 from harness.bootstrap import BootstrapSettings
 from harness.dataset import PinnedDataset, open_dataset
 from harness.evaluate import evaluate_task
+from harness.hub_folder import PREFIX
 from harness.identity import code_hash, package_versions, run_directory, run_identity
 from harness.joining import sum_task
 from harness.labels import labels_for
@@ -301,7 +302,7 @@ def _unwritable(directory: Path, cause: OSError) -> SetupError:
 
 
 def _remembered_dataset(manifest: Manifest) -> str:
-    if Path(manifest.dataset_directory).is_dir():
+    if manifest.dataset_directory.startswith(PREFIX) or Path(manifest.dataset_directory).is_dir():
         return manifest.dataset_directory
     if manifest.dataset.revision is not None:
         return f"{manifest.dataset.id}@{manifest.dataset.revision}"

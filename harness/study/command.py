@@ -48,10 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from harness.dataset import open_dataset
+    from harness.hub_folder import PREFIX, id_to_download
     from harness.study.rows import row_order
     from harness.study.runner import Study
     from harness.study.session import do_study, edition_folder, outline
 
+    if arguments.dataset.startswith(PREFIX):
+        raise UsageError(
+            f"--dataset {arguments.dataset} is read where it lies, and a study reads its frames again and again; use "
+            f"--dataset {id_to_download(arguments.dataset)}, which downloads them once"
+        )
     dataset = open_dataset(arguments.dataset)
     study = Study(
         request=_request(arguments, dataset),

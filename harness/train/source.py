@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.errors import DataError
+from dataset_builders.errors import DataError, UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TaskName
 from harness.dataset import MINI
+from harness.hub_folder import PREFIX, id_to_download
 
 TrainingSplit = Literal["train", "validation"]
 TRAINING_SPLITS: Final[tuple[TrainingSplit, ...]] = get_args(TrainingSplit)
@@ -41,6 +42,7 @@ def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> Train
         level: Level of theory of the labels.
 
     Raises:
+        UsageError: If the data set is to be read on the Hub.
         DataError: If there is no such folder or repo.
         SetupError: If the Hub cannot be reached or refuses access.
     """
@@ -48,6 +50,11 @@ def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> Train
         return TrainingSource(MINI, MINI_DIRECTORY)
     if Path(text).is_dir():
         return TrainingSource(text, Path(text))
+    if text.startswith(PREFIX):
+        raise UsageError(
+            f"--dataset {text} is read where it lies, and training reads its frames again and again; use --dataset "
+            f"{id_to_download(text)}, which downloads what it needs of them once"
+        )
     hub_id = _HUB_ID.fullmatch(text)
     if hub_id is None or Path(text).exists():
         raise DataError(
