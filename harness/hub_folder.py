@@ -127,6 +127,18 @@ def id_to_download(address: str) -> str:
     return address.removeprefix(f"{PREFIX}datasets/")
 
 
+def parse_hub_address(address: str) -> tuple[str, str | None]:
+    """Id and revision of the data set that `hf://datasets/org/name[@revision]` names.
+
+    Raises:
+        UsageError: If the address is not of that form.
+    """
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise UsageError(f"data set {address!r}; expected hf://datasets/org/name[@revision]")
+    return found["repo"], unquote(found["revision"]) if found["revision"] else None
+
+
 def open_hub_folder(address: str) -> HubFolder:
     """Lists a data set on the Hub at its commit.
 
@@ -140,10 +152,8 @@ def open_hub_folder(address: str) -> HubFolder:
     """
     from huggingface_hub import HfApi, HfFileSystem, get_token, is_offline_mode
 
-    found = _ADDRESS.fullmatch(address)
-    if found is None:
-        raise UsageError(f"data set {address!r}; expected hf://datasets/org/name[@revision]")
-    repo, revision = Repo(found["repo"], "dataset"), unquote(found["revision"]) if found["revision"] else None
+    repo_id, revision = parse_hub_address(address)
+    repo = Repo(repo_id, "dataset")
     other_ways = f"; --dataset {repo.id} downloads the data set once, and then needs no network"
     if is_offline_mode():
         raise SetupError(f"{address} is read from the Hub, and HF_HUB_OFFLINE is set; unset it{other_ways}")

@@ -3,10 +3,13 @@
 import os
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataset_builders.errors import DataError, MlipOodError, SetupError, UsageError
 from dataset_builders.levels import LEVELS
@@ -146,6 +149,20 @@ def test_what_cannot_be_read_is_explained(
     hub.add_repo("org/gated", "dataset", {"task1/train-00000-of-00001.parquet": b"x" * 20_000_000}, gated=True)
     with pytest.raises(error, match=message):
         open_dataset(address)
+
+
+@given(st.text("abcXYZ019-_.", min_size=1), st.text(min_size=1))
+def test_an_address_holds_id_and_revision(name: str, revision: str) -> None:
+    address = f"hf://datasets/org/{name}"
+    assert hub_folder.parse_hub_address(address) == (f"org/{name}", None)
+    assert hub_folder.parse_hub_address(f"{address}@{quote(revision, safe='')}") == (f"org/{name}", revision)
+    assert hub_folder.parse_hub_address(f"{address}@refs/pr/7") == (f"org/{name}", "refs/pr/7")
+
+
+@given(st.text())
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"expected hf://datasets/org/name\[@revision\]"):
+        hub_folder.parse_hub_address(f"hf://{text}")
 
 
 def test_offline_nothing_can_be_read_there(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
