@@ -1,0 +1,48 @@
+"""The tasks of a data-set folder: which configurations it holds, and what its files declare of them."""
+
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.configs import SPLIT_FILE
+from dataset_builders.errors import DataError
+from dataset_builders.schema import read_metadata
+from dataset_builders.task_document import task_of_metadata
+from dataset_builders.tasks import TASK_PATTERN, TASKS, Task, TaskName, in_order
+
+
+def task_names(directory: Path) -> tuple[TaskName, ...]:
+    """The tasks that a data-set folder holds at the level of `task1`: the four in their order, then others by name."""
+    if not directory.is_dir():
+        return ()
+    folders = [path for path in directory.iterdir() if re.fullmatch(TASK_PATTERN, path.name) and path.is_dir()]
+    return in_order(folder.name for folder in folders if folder.name in TASKS or _first_file(folder))
+
+
+def read_task(directory: Path, name: TaskName) -> Task:
+    """A task of a data-set folder.
+
+    Args:
+        directory: The data-set folder.
+        name: One of `task_names`.
+
+    Raises:
+        DataError: If it is none of the four and the files of its configuration do not declare it.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    folder = directory / name
+    path = _first_file(folder)
+    if path is None:
+        raise DataError(f"{directory} holds no {name}; tasks it holds: {' '.join(task_names(directory)) or 'none'}")
+    try:
+        metadata = read_metadata(pq.read_schema(path))
+    except (OSError, pa.ArrowException, TypeError, ValueError) as cause:
+        raise DataError(f"the metadata of {path} cannot be read ({cause}); download or build it again") from cause
+    return task_of_metadata(metadata, name, str(path))
+
+
+def _first_file(folder: Path) -> Path | None:
+    return next((path for path in sorted(folder.glob("*.parquet")) if SPLIT_FILE.fullmatch(path.name)), None)
