@@ -107,7 +107,7 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "own_fragments": ", ".join(_own_fragments(tasks)),
         "has_fixed_tasks": any(task.name in TASKS for task in tasks),
         "own_tasks": ", ".join(task.name for task in tasks if task.name not in TASKS),
-        "tasks_with_subsets": " and ".join(_with_subsets(tasks)),
+        "tasks_with_subsets": _with_subsets(tasks),
         "task_table": markdown_table(_TASK_HEADER, [_task_row(task) for task in tasks]),
         "missing": ", ".join(certificate.missing),
         "far_radius": FAR_RADIUS,
@@ -146,10 +146,12 @@ def _own_fragments(tasks: Iterable[Task]) -> list[str]:
     return [f"`{name}` (`[*]{smiles}`)" for name, smiles in own.items()]
 
 
-def _with_subsets(tasks: Iterable[Task]) -> list[str]:
-    """Names of the tasks whose OOD molecules fall into `near` and `far`, of the four whichever are there."""
-    fixed = [task.name for task in TASKS.values() if task.has_subsets]
-    return fixed + [task.name for task in tasks if task.has_subsets and task.name not in TASKS]
+def _with_subsets(tasks: Iterable[Task]) -> str:
+    """The tasks whose OOD molecules fall into `near` and `far`: of some, or of the four where none of those do."""
+    names = [task.name for task in tasks if task.has_subsets] or [
+        task.name for task in TASKS.values() if task.has_subsets
+    ]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 _TASK_HEADER: Final = ("task", "name", "tests", "training words", "OOD words", "origin")

@@ -10,12 +10,15 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dataset_builders.errors import DataError, MlipOodError, UsageError
+from dataset_builders.errors import DataError, MlipOodError, ModelError, UsageError
 from dataset_builders.fragments import BUILT_IN, NAME_PATTERN, parse_fragment
 from dataset_builders.tasks import TASK_PATTERN, TASKS, Region, Task, TaskName
 
 MAX_SPACER: Final = 40
 """Longest chain of a word, in CH2 groups."""
+
+DECLARATION: Final = "task"
+"""Key of a declaration in the metadata of Parquet files and in the config of checkpoints."""
 
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 _Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
@@ -146,9 +149,15 @@ def first_problem(cause: ValidationError) -> str:
     return f"{place} = {str(first['input'])[:80]!r}: {first['msg']}"
 
 
+def declaration_of(task: Task) -> dict[str, Any] | None:
+    """The document that declares a task; `None` for one of the four, which the code knows."""
+    return None if task.name in TASKS else TaskDocument.of(task).model_dump()
+
+
 def task_metadata(task: Task) -> dict[str, Any]:
-    """What the metadata of a Parquet file say of its task; nothing for one of the four, which the code knows."""
-    return {} if task.name in TASKS else {"task": TaskDocument.of(task).model_dump()}
+    """What the metadata of a Parquet file, or of a checkpoint, say of a task; nothing for one of the four."""
+    document = declaration_of(task)
+    return {} if document is None else {DECLARATION: document}
 
 
 def task_of_metadata(metadata: Mapping[str, Any], name: TaskName, place: str) -> Task:
@@ -162,7 +171,7 @@ def task_of_metadata(metadata: Mapping[str, Any], name: TaskName, place: str) ->
     Raises:
         DataError: If the metadata declare no task, or one of another name.
     """
-    document = metadata.get("task")
+    document = metadata.get(DECLARATION)
     if name in TASKS and document is None:
         return TASKS[name]
     if document is None:
@@ -177,6 +186,25 @@ def task_of_metadata(metadata: Mapping[str, Any], name: TaskName, place: str) ->
     if task.name != name:
         raise DataError(f"{place} is a configuration of {name}, but its metadata declare {task.name}; build it again")
     return task
+
+
+def task_of_checkpoint(name: TaskName, document: Any, model: str) -> Task:
+    """The task that a checkpoint was trained on.
+
+    Args:
+        name: Its name.
+        document: What the checkpoint keeps of its declaration; of no meaning for one of the four.
+        model: The checkpoint, for messages.
+
+    Raises:
+        ModelError: If it is none of the four, and the checkpoint does not declare it.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    try:
+        return parse_task(document, f"the config of {model}, which was trained on {name},")
+    except UsageError as cause:
+        raise ModelError(f"{cause}; it was written by another program, or changed: train it again") from cause
 
 
 def _region(document: RegionDocument) -> Region:

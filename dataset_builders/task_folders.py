@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.configs import SPLIT_FILE
+from dataset_builders.editions import SPLITS
 from dataset_builders.errors import DataError
 from dataset_builders.schema import read_metadata
 from dataset_builders.task_document import task_of_metadata
@@ -45,4 +45,5 @@ def read_task(directory: Path, name: TaskName) -> Task:
 
 
 def _first_file(folder: Path) -> Path | None:
-    return next((path for path in sorted(folder.glob("*.parquet")) if SPLIT_FILE.fullmatch(path.name)), None)
+    # Training must not open a file of a test split, so those of `train` come first.
+    return next((path for split in SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))), None)

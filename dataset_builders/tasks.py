@@ -98,6 +98,14 @@ class Task:
         """Words of the unseen combinations, each once."""
         return self._distinct_words(self.ood)
 
+    def has_molecules_of(self, other: "Task") -> bool:
+        """Whether another task trains and tests on the same molecules, whatever it calls them."""
+        mine, theirs = (
+            [{word.smiles for word in words} for words in (task.train_words(), task.ood_words())]
+            for task in (self, other)
+        )
+        return mine == theirs
+
     def _distinct_words(self, regions: tuple[Region, ...]) -> tuple[Word, ...]:
         vocabulary = self.vocabulary
         return tuple(dict.fromkeys(word for region in regions for word in region.words(vocabulary)))
@@ -161,6 +169,11 @@ def in_order(names: Iterable[TaskName]) -> tuple[TaskName, ...]:
     """Names of tasks, each once: the four in their order, then others by name."""
     found = set(names)
     return (*(name for name in TASKS if name in found), *sorted(found - TASKS.keys()))
+
+
+def title_of(name: TaskName, declared: str | None) -> str:
+    """Title of a task: one of the four has that of version 1.0, another the one that it was declared with."""
+    return TASKS[name].title if name in TASKS else declared or name
 
 
 def find_task(name: str) -> Task:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.hub import require_login
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.tasks import TASKS
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
 from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
@@ -146,7 +146,8 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="TASK",
-        help=f"some of {', '.join(TASKS)} (default: the task that the model was trained on, else all)",
+        help=f"some of {', '.join(TASKS)}, or of the data set's own (default: the task that the model was trained on, "
+        "else all)",
     )
     parser.add_argument(
         "--dataset",
@@ -234,7 +235,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     """Evaluates the models; the runs are those of the first of several processes, and none in others."""
-    tasks = tuple(find_task(name).name for name in arguments.task)
     batch_atoms = _batch_atoms(arguments.batch_atoms)
     if arguments.threads < 1:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
@@ -243,9 +243,10 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     from harness.ranks import current_ranks
     from harness.run import RunOptions, evaluate_model
 
+    dataset = open_dataset(arguments.dataset)
     ranks = current_ranks()
     options = RunOptions(
-        tasks=tasks,
+        tasks=dataset.named_tasks(arguments.task),
         output=arguments.output,
         batch_atoms=batch_atoms,
         load=LoadOptions(
@@ -261,7 +262,6 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
         isolation=arguments.isolation,
         quiet=arguments.quiet,
     )
-    dataset = open_dataset(arguments.dataset)
     # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
     family = arguments.family or (CALCULATORS if arguments.calculator else None)
     models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]

@@ -1,8 +1,8 @@
 """The data set: found, pinned by a hash of its content, and read into flat arrays.
 
-A data set is a folder `DIR/<config>/<split>-*.parquet` with the configs `task1` to `task4` and the
-splits `train`, `validation`, `test_id` and `test_ood`: what `python -m dataset_builders build` writes
-and what the Hub holds.
+A data set is a folder `DIR/<config>/<split>-*.parquet` with the configs `task1` to `task4`, or of tasks that
+its files declare, and the splits `train`, `validation`, `test_id` and `test_ood`: what
+`python -m dataset_builders build` writes and what the Hub holds.
 """
 
 import hashlib
@@ -21,14 +21,18 @@ from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.hub import first_line
 from dataset_builders.schema import read_metadata, schema_problems
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.task_folders import read_task, task_names
+from dataset_builders.tasks import TASKS, Task, TaskName, in_order
 
 MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
 """Edition or level of theory that the files do not name."""
 
-DATA_FILES: Final = tuple(f"{task}/{split}-*.parquet" for task in TASKS for split in SPLITS)
-"""Glob patterns of the files that are the data set, which its content hash is over."""
+DATA_FILES: Final = tuple(f"*/{split}-*.parquet" for split in SPLITS)
+"""Glob patterns of the files that are the data set, which its content hash is over; but not of `OTHER_LEVELS`."""
+
+OTHER_LEVELS: Final = ("*-*/*",)
+"""Glob patterns of the files of configs whose labels are of another level than those of `task1`."""
 
 _HUB_ID: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 _PART: Final = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
@@ -57,13 +61,33 @@ class PinnedDataset:
     @property
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks that the data set holds."""
-        return tuple(name for name in TASKS if (self.directory / name).is_dir())
+        return task_names(self.directory)
+
+    def task(self, name: TaskName) -> Task:
+        """One of its tasks.
+
+        Raises:
+            DataError: If it is none of the four, and the data set does not declare it.
+        """
+        return read_task(self.directory, name)
+
+    def named_tasks(self, names: Sequence[str]) -> tuple[TaskName, ...]:
+        """The tasks that a user named, in order; whether the data set holds one of the four is not asked here.
+
+        Raises:
+            UsageError: If a name is neither one of the four nor that of a task of the data set.
+        """
+        known = in_order([*TASKS, *self.tasks])
+        for name in names:
+            if name not in known:
+                raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
+        return in_order(names)
 
 
 def open_dataset(text: str) -> PinnedDataset:
     """Finds a data set and pins its content.
 
-    From the Hub all four configs are fetched whichever tasks are asked for, so that the content hash
+    From the Hub all tasks are fetched whichever tasks are asked for, so that the content hash
     names the data set and not the request.
 
     Args:
@@ -83,7 +107,7 @@ def open_dataset(text: str) -> PinnedDataset:
     if hub_id and not text.startswith("."):
         from harness.hub import fetch_snapshot
 
-        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *DATA_FILES])
+        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *DATA_FILES], OTHER_LEVELS)
         return _pin(hub_id["repo"], directory, commit)
     if Path(text).exists():
         raise UsageError(f"data set {text!r} is a file; expected the folder that holds task1, task2, ...")
@@ -99,7 +123,7 @@ def split_files(directory: Path, task: TaskName, split: SplitName) -> list[Path]
         DataError: If the task or the split is absent, or a file of the split is missing.
     """
     if not (directory / task).is_dir():
-        present = " ".join(name for name in TASKS if (directory / name).is_dir()) or "none"
+        present = " ".join(task_names(directory)) or "none"
         raise DataError(f"{directory} holds no {task}; tasks it holds: {present}")
     files = sorted((directory / task).glob(f"{split}-*.parquet"))
     if not files:
@@ -142,12 +166,14 @@ def corrupt_file(path: Path, cause: Exception) -> DataError:
 
 
 def _pin(name: str, directory: Path, revision: str | None) -> PinnedDataset:
-    tasks = [task for task in TASKS if (directory / task).is_dir()]
+    tasks = task_names(directory)
     if not tasks:
         raise DataError(
-            f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}; "
+            f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}, and no task of its own; "
             "build one with `python -m dataset_builders build`"
         )
+    for task in tasks:
+        read_task(directory, task)  # a folder that declares no task is refused before anything is computed
     files = [path for task in tasks for split in SPLITS for path in split_files(directory, task, split)]
     provenance = [provenance_of(path) for path in files]
     return PinnedDataset(

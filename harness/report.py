@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.controls import CONTROL
 from harness.result import Estimate, RunResult, TaskResult
@@ -64,7 +64,8 @@ def report(
     from rich.console import Group
     from rich.text import Text  # and not str, which a console may read as markup
 
-    rows = [_Row(result, result.tasks[name]) for name in TASKS for result in results if name in result.tasks]
+    names = in_order(name for result in results for name in result.tasks)
+    rows = [_Row(result, result.tasks[name]) for name in names for result in results if name in result.tasks]
     layout = _Layout(several=len(results) > 1, compact=width < FULL_WIDTH)
     table = _empty_table(layout)
     for row in rows:
@@ -135,7 +136,7 @@ def _names(row: _Row, layout: _Layout) -> list[str]:
     """The cells left of the numbers."""
     task, model = row.task.task, row.result.model.id
     if not layout.several:
-        return [f"{task}\n{TASKS[task].title}"]
+        return [f"{task}\n{title_of(task, row.task.title)}"]
     return [f"{task}\n{model}"] if layout.compact else [task, model]
 
 

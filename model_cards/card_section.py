@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import DataError
 from dataset_builders.hub import Repo
-from dataset_builders.leaderboard import leaderboard_ids
-from dataset_builders.tasks import TASKS
+from dataset_builders.tasks import in_order
 from harness.potentials.registry import readers
-from model_cards.entries import DIGITS, parse_notes
+from model_cards.entries import DIGITS, config_and_number, parse_notes
 from model_cards.front_matter import CARD_PATH, Card
 from model_cards.results import UNDEFINED, Row, markdown_table, task_text
 from model_cards.yaml_text import newline_of
@@ -112,13 +111,12 @@ def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
 
 
 def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
-    known = leaderboard_ids([*TASKS])
     by_task: dict[str, dict[str, EvalResultEntry]] = {}
     for entry in entries:
-        config, number = known[entry.task_id]
+        config, number = config_and_number(entry)
         by_task.setdefault(config, {})[number.name] = entry
     notes = dict(run.notes)
-    tasks = [task for task in TASKS if task in by_task]
+    tasks = in_order(by_task)
     table = markdown_table(
         Row(
             task=task_text(task),

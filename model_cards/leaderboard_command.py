@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dataset_builders.build import HUB_ID
 from dataset_builders.errors import UsageError
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.tasks import TASKS, in_order, title_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,10 +35,10 @@ def main(argv: Sequence[str]) -> int:
     if arguments.dataset.count("/") != 1:
         raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, with @revision if you like")
     dataset_id, _, revision = arguments.dataset.partition("@")
-    tasks = [find_task(name).name for name in arguments.task] or list(TASKS)
     from model_cards.leaderboard import read_leaderboard
 
     board = read_leaderboard(dataset_id, revision or None, arguments.model)
+    tasks = _tasks(arguments.task, board)
     if arguments.json:
         document = asdict(board)
         document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in tasks}
@@ -67,6 +67,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
     return parser
+
+
+def _tasks(named: Sequence[str], board: "Leaderboard") -> tuple[str, ...]:
+    known = in_order([*TASKS, *board.by_config])
+    for name in named:
+        if name not in known:
+            raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
+    return in_order(named) or known
 
 
 def _print(board: "Leaderboard", tasks: Sequence[str]) -> None:
@@ -102,7 +110,7 @@ def _task_table(board: "Leaderboard", config: str) -> "RenderableType":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title=f"{config}: {find_task(config).title}", title_justify="left", pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, title=f"{config}: {title_of(config, None)}", title_justify="left", pad_edge=False)
     for name in ("rank", "score", "OOD", "ID", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "protocol", "dtype", "status"):

@@ -7,7 +7,7 @@ from dataset_builders.errors import DataError, UsageError
 from dataset_builders.tasks import TASKS
 from harness.dataset import open_dataset
 from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
-from model_cards.leaderboard import data_on_hub, read_leaderboard
+from model_cards.leaderboard import DataOnHub, data_on_hub, read_leaderboard
 from model_cards.leaderboard_command import main
 from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
@@ -56,7 +56,7 @@ def add_model(hub, model_id, result, card=CARD):
 
 
 def test_the_content_hash_is_known_without_a_download(hub, commit_of_data):
-    assert data_on_hub(DATASET) == (commit_of_data, open_dataset("mini").content_hash)
+    assert data_on_hub(DATASET) == DataOnHub(commit_of_data, open_dataset("mini").content_hash, tuple(TASKS))
     assert not any("resolve" in request.path for request in hub.log)
 
 
