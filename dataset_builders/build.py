@@ -11,7 +11,7 @@ from dataset_builders.fanout import BuildSettings, claim_work_dir, local_executo
 from dataset_builders.progress import build_progress
 from dataset_builders.repository import write_repository
 from dataset_builders.soundness import require_sound
-from dataset_builders.task_folders import read_task, task_names
+from dataset_builders.task_folders import task_in, task_names
 from dataset_builders.tasks import Task
 
 HUB_ID: Final = "compgen/mlip-ood"
@@ -47,7 +47,7 @@ def build_edition(settings: BuildSettings, directory: Path, workers: int) -> Non
 def others_in(directory: Path, tasks: Sequence[Task]) -> tuple[Task, ...]:
     """The tasks that a data-set folder holds beside these, with which they share the names of molecules."""
     named = {task.name for task in tasks}
-    return tuple(read_task(directory, name) for name in task_names(directory) if name not in named)
+    return tuple(task_in(directory, name) for name in task_names(directory) if name not in named)
 
 
 def make_missing_frames(settings: BuildSettings, workers: int) -> None:

@@ -21,7 +21,7 @@ def task_names(directory: Path) -> tuple[TaskName, ...]:
     return in_order(folder.name for folder in folders if folder.name in TASKS or _first_file(folder))
 
 
-def read_task(directory: Path, name: TaskName) -> Task:
+def task_in(directory: Path, name: TaskName) -> Task:
     """A task of a data-set folder.
 
     Args:

@@ -21,7 +21,7 @@ from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.hub import first_line
 from dataset_builders.schema import read_metadata, schema_problems
-from dataset_builders.task_folders import read_task, task_names
+from dataset_builders.task_folders import task_in, task_names
 from dataset_builders.tasks import TASKS, Task, TaskName, in_order
 
 MINI: Final = "mini"
@@ -69,7 +69,7 @@ class PinnedDataset:
         Raises:
             DataError: If it is none of the four, and the data set does not declare it.
         """
-        return read_task(self.directory, name)
+        return task_in(self.directory, name)
 
     def named_tasks(self, names: Sequence[str]) -> tuple[TaskName, ...]:
         """The tasks that a user named, in order; whether the data set holds one of the four is not asked here.
@@ -173,7 +173,7 @@ def _pin(name: str, directory: Path, revision: str | None) -> PinnedDataset:
             "build one with `python -m dataset_builders build`"
         )
     for task in tasks:
-        read_task(directory, task)  # a folder that declares no task is refused before anything is computed
+        task_in(directory, task)  # a folder that declares no task is refused before anything is computed
     files = [path for task in tasks for split in SPLITS for path in split_files(directory, task, split)]
     provenance = [provenance_of(path) for path in files]
     return PinnedDataset(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 UNDEFINED: Final = "–"
 _UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
 MAX_MODEL_WIDTH: Final = 14
+MIN_TASK_WIDTH: Final = 6
+MAX_TASK_WIDTH: Final = 20
+"""Columns of the longest title of the four tasks; those of others go over several lines."""
 _SHORT_HASH: Final = 12
 
 FULL_WIDTH: Final = 100
@@ -100,7 +103,7 @@ def _empty_table(layout: _Layout) -> "Table":
     if layout.compact:
         table.add_column("task\nmodel" if layout.several else "task", overflow="fold", max_width=MAX_MODEL_WIDTH)
     else:
-        table.add_column("task", no_wrap=True)
+        table.add_column("task", overflow="fold", min_width=MIN_TASK_WIDTH, max_width=MAX_TASK_WIDTH)
     if layout.several and not layout.compact:
         table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
     headers = ["ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID", "gap of\nGFN1-xTB", "score\n0-100"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataset_builders.errors import UsageError
 from dataset_builders.progress_bar import long_job_bar
-from dataset_builders.task_folders import read_task
+from dataset_builders.task_folders import task_in
 from dataset_builders.units import MILLI
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
@@ -99,7 +99,7 @@ def _start(options: argparse.Namespace, source: "TrainingSource") -> "Start | No
     from harness.train.start import load_start
 
     load = LoadOptions(trust_checkpoint=options.trust_checkpoint, head=options.head, trusted_files=trusted_files())
-    return load_start(options.init, options.family, load, read_task(source.directory, options.task))
+    return load_start(options.init, options.family, load, task_in(source.directory, options.task))
 
 
 def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:

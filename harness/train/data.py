@@ -10,7 +10,7 @@ import numpy as np
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.structures import FloatArray
 from dataset_builders.task_document import task_metadata
-from dataset_builders.task_folders import read_task
+from dataset_builders.task_folders import task_in
 from dataset_builders.tasks import TaskName
 from harness.checkpoints.format import symbol_of
 from harness.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
@@ -102,7 +102,7 @@ def read_training_data(
         content_hash=dataset.content_hash,
         edition=dataset.edition,
         level_of_theory=dataset.level_of_theory,
-        declaration=task_metadata(read_task(directory, task)),
+        declaration=task_metadata(task_in(directory, task)),
     )
 
 

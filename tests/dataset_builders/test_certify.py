@@ -213,8 +213,9 @@ def test_files_and_folders_that_belong_nowhere(folder):
     seen = [each.seen for each in certify(folder).problems]
     assert seen == [
         "Parquet files in a folder that is no configuration",
-        "task9/train-00000-of-00001.parquet is a configuration of task9, but its metadata declare no task of that name; "
-        "expected one of task1 task2 task3 task4, or files that `python -m dataset_builders build --task-file` wrote",
+        "task9/train-00000-of-00001.parquet is a configuration of task9, but its metadata declare no task of that "
+        "name; expected one of task1 task2 task3 task4, or files that `python -m dataset_builders build --task-file` "
+        "wrote",
         "a file of no split",
     ]
 
