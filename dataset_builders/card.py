@@ -4,6 +4,7 @@ Every number on the card is computed: from the certificate, the tasks, the schem
 the recipe. There is no date on it, so that the same folder always gets the same card.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -24,13 +25,13 @@ from dataset_builders.certificate import (
 from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
 from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
+from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.geometries import RECIPE
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.levels import LEVELS
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
-from dataset_builders.tasks import Region, Task
+from dataset_builders.tasks import TASKS, Region, Task
 from dataset_builders.whole_file import write_text_whole
-from dataset_builders.words import FRAGMENTS
 
 LICENSE_URL: Final = "https://creativecommons.org/licenses/by/4.0/"
 
@@ -103,6 +104,10 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "repo_id": facts.repo_id,
         "example_config": example_config(certificate),
         "fragments": ", ".join(f"`{fragment}`" for fragment in FRAGMENTS),
+        "own_fragments": ", ".join(_own_fragments(tasks)),
+        "has_fixed_tasks": any(task.name in TASKS for task in tasks),
+        "own_tasks": ", ".join(task.name for task in tasks if task.name not in TASKS),
+        "tasks_with_subsets": _with_subsets(tasks),
         "task_table": markdown_table(_TASK_HEADER, [_task_row(task) for task in tasks]),
         "missing": ", ".join(certificate.missing),
         "far_radius": FAR_RADIUS,
@@ -135,6 +140,20 @@ def example_config(certificate: DataSetCertificate) -> str:
     return "task3" if "task3" in names else names[0]
 
 
+def _own_fragments(tasks: Iterable[Task]) -> list[str]:
+    """Fragments that tasks declare, with the SMILES of each."""
+    own = {fragment.name: fragment.smiles for task in tasks for fragment in task.fragments}
+    return [f"`{name}` (`[*]{smiles}`)" for name, smiles in own.items()]
+
+
+def _with_subsets(tasks: Iterable[Task]) -> str:
+    """The tasks whose OOD molecules fall into `near` and `far`: of some, or of the four where none of those do."""
+    names = [task.name for task in tasks if task.has_subsets] or [
+        task.name for task in TASKS.values() if task.has_subsets
+    ]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
 _TASK_HEADER: Final = ("task", "name", "tests", "training words", "OOD words", "origin")
 
 
@@ -144,7 +163,7 @@ def _task_row(task: Task) -> tuple[str, ...]:
 
 
 def _region_text(region: Region) -> str:
-    right = {"H": "H", "same": "X", "other": "Y"}[region.right]
+    right = {"same": "X", "other": "Y"}.get(region.right, region.right)
     condition = "X ≠ Y" if region.right == "other" else "X"
     spacers = ", ".join(str(spacer) for spacer in region.spacers)
     return f"(X, k, {right}), {condition} in {{{' '.join(region.left)}}}, k in {{{spacers}}}"

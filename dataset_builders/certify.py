@@ -4,7 +4,6 @@ Nothing that the builder knew is used: the rows are read back, checked one by on
 other, and the solvability certificate is computed from the molecules that are in them.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,18 +37,18 @@ from dataset_builders.checks import (
     sound_rows,
     usable_metadata,
 )
+from dataset_builders.configs import CONFIG, SPLIT_FILE
 from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import CertificateError, DataError
 from dataset_builders.ledger import ConfigLedger, FrameHashes
 from dataset_builders.levels import LEVELS_BY_SUFFIX
 from dataset_builders.schema import SCHEMA, schema_problems
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.task_document import task_of_metadata
+from dataset_builders.tasks import TASKS, Task
 
 ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
-_CONFIG = re.compile(rf"({'|'.join(TASKS)})(?:-({'|'.join(filter(None, LEVELS_BY_SUFFIX))}))?")
-_FILE = re.compile(rf"({'|'.join(SPLITS)})-[^/]*\.parquet")
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
 _REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
 
@@ -130,21 +129,15 @@ def certify(directory: Path) -> CertifyReport:
     if not directory.is_dir():
         raise DataError(f"{directory} is not a folder; {_LAYOUT}; {_REMEDY}")
     folders = _config_folders(directory)
-    problems = [
-        Problem(
-            folder.name, None, "", "", "Parquet files in a folder that is no configuration", "task1, task1-pbe, ..."
-        )
-        for folder in folders
-        if not _CONFIG.fullmatch(folder.name)
-    ]
-    known = [folder for folder in folders if _CONFIG.fullmatch(folder.name)]
+    known, problems = _declared_tasks(folders)
     if not known:
-        raise DataError(f"{directory} holds no configuration; {_LAYOUT}; {_REMEDY}")
+        found = f" (first of {len(problems)}: {problems[0]})" if problems else ""
+        raise DataError(f"{directory} holds no configuration{found}; {_LAYOUT}; {_REMEDY}")
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
     certificates: list[TaskCertificate] = []
-    for folder in known:
-        audit = _ConfigAudit(folder, hashes)
+    for folder, task in known.items():
+        audit = _ConfigAudit(folder, task, hashes)
         problems.extend(audit.run())
         summaries.append(audit.summary())
         certificates.extend(audit.certificates())
@@ -161,21 +154,43 @@ def _config_folders(directory: Path) -> list[Path]:
     return sorted(folder for folder in folders if any(folder.glob("*.parquet")))
 
 
+def _declared_tasks(folders: list[Path]) -> tuple[dict[Path, Task], list[Problem]]:
+    """The task of each folder, and a problem for each folder that has none, or another one than at a level before."""
+    known: dict[Path, Task] = {}
+    problems = []
+    by_name: dict[str, Task] = {}
+    for folder in folders:
+        match = CONFIG.fullmatch(folder.name)
+        if match is None:
+            seen, expected = "Parquet files in a folder that is no configuration", "task1, task1-pbe, ..."
+            problems.append(Problem(folder.name, None, "", "", seen, expected))
+            continue
+        first = min(folder.glob("*.parquet"))
+        try:
+            task = task_of_metadata(usable_metadata(_read_schema(first)), match[1], f"{folder.name}/{first.name}")
+        except DataError as cause:
+            problems.append(Problem(folder.name, None, "", "", str(cause), "a configuration of a declared task"))
+            continue
+        if by_name.setdefault(task.name, task) != task:
+            expected = "that of the same task at other levels of theory"
+            problems.append(Problem(folder.name, None, "", "", "another declaration of its task", expected))
+        known[folder] = task
+    return known, problems
+
+
 class _ConfigAudit:
     """Takes the files of one configuration through every check.
 
     Args:
         folder: Folder of the configuration.
+        task: Its task.
         hashes: Frames of the configurations before, to compare with.
     """
 
-    def __init__(self, folder: Path, hashes: FrameHashes) -> None:
-        match = _CONFIG.fullmatch(folder.name)
-        if match is None:
-            raise DataError(f"{folder} is no configuration; {_LAYOUT}")
+    def __init__(self, folder: Path, task: Task, hashes: FrameHashes) -> None:
         self._folder = folder
-        self._task = find_task(match[1])
-        self._level = LEVELS_BY_SUFFIX[match[2] or ""]
+        self._task = task
+        self._level = LEVELS_BY_SUFFIX[folder.name.removeprefix(task.name).removeprefix("-")]
         self._hashes = hashes
         self._ledger = ConfigLedger(folder.name, self._task)
         self._metadata: dict[str, Any] = {}
@@ -184,7 +199,7 @@ class _ConfigAudit:
         """Checks split by split, then the configuration as a whole."""
         files: dict[str, list[Path]] = {split: [] for split in SPLITS}
         for path in sorted(self._folder.glob("*.parquet")):
-            match = _FILE.fullmatch(path.name)
+            match = SPLIT_FILE.fullmatch(path.name)
             if match:
                 files[match[1]].append(path)
             else:
@@ -247,7 +262,7 @@ class _ConfigAudit:
         for batch in _read_batches(path):
             sound, rows, problems = sound_rows(batch, first_row, place.file)
             yield from problems
-            for frames in frames_by_molecule(sound, rows, place.file):
+            for frames in frames_by_molecule(sound, rows, place.file, self._task.vocabulary):
                 yield from frame_problems(frames, place)
                 yield from self._ledger.add(frames, place)
                 yield from self._hashes.add(frames, place)

@@ -23,6 +23,7 @@ from dataset_builders.editions import (
 )
 from dataset_builders.environments import subset_of
 from dataset_builders.errors import ConvergenceError, UsageError
+from dataset_builders.fragments import BUILT_IN, Vocabulary
 from dataset_builders.geometries import check_bonds
 from dataset_builders.levels import Level
 from dataset_builders.mmff94 import atomic_numbers_of
@@ -93,6 +94,7 @@ class Frames:
         atomic_numbers: Shape (n_frames, n_atoms).
         positions: Shape (n_frames, n_atoms, 3), float32, Å.
         forces: Shape (n_frames, n_atoms, 3), float32, eV/Å.
+        vocabulary: Fragments that a molecule may be made of.
     """
 
     file: str
@@ -102,12 +104,13 @@ class Frames:
     atomic_numbers: IntArray
     positions: FloatArray
     forces: FloatArray
+    vocabulary: Vocabulary
 
     @property
     def word(self) -> Word | None:
         """The word of the molecule; `None` where the name is not one."""
         try:
-            return parse_word(self.molecule_id)
+            return parse_word(self.molecule_id, self.vocabulary)
         except UsageError:
             return None
 
@@ -202,13 +205,16 @@ def sound_rows(batch: pa.RecordBatch, first_row: int, file: str) -> tuple[pa.Rec
     return batch.filter(pa.array(sound)), rows, problems
 
 
-def frames_by_molecule(batch: pa.RecordBatch, rows: IntArray, file: str) -> Iterator[Frames]:
+def frames_by_molecule(
+    batch: pa.RecordBatch, rows: IntArray, file: str, vocabulary: Vocabulary = BUILT_IN
+) -> Iterator[Frames]:
     """Cuts sound rows into the frames of each molecule, as arrays.
 
     Args:
         batch: Rows without missing values, with lists that fit `n_atoms`.
         rows: Their numbers in the file, shape (n_rows,).
         file: For messages.
+        vocabulary: Fragments that a molecule may be made of.
     """
     columns = {
         field.name: batch.column(field.name).to_numpy(zero_copy_only=False)
@@ -232,6 +238,7 @@ def frames_by_molecule(batch: pa.RecordBatch, rows: IntArray, file: str) -> Iter
             atomic_numbers=numbers[atoms],
             positions=positions[atoms],
             forces=forces[atoms],
+            vocabulary=vocabulary,
         )
 
 

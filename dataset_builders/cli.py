@@ -1,15 +1,19 @@
 """The command line: `python -m dataset_builders build | certify | publish | path`."""
 
 import argparse
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.editions import EDITIONS, find_edition
 from dataset_builders.errors import CertificateError, UsageError
 from dataset_builders.tasks import TASKS, find_task
+
+if TYPE_CHECKING:
+    from dataset_builders.tasks import Task
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
@@ -18,7 +22,7 @@ _EXIT_CODES: Final = """\
 exit codes:
   0  done
   1  unexpected error (please report it)
-  2  usage: unknown task, edition, option value, or a tag that is taken
+  2  usage: unknown task, edition, option value, a task file that declares no task, or a tag that is taken
   3  data: absent, corrupt or uncertified data
   5  incomplete: a molecule failed; finished work is kept
   6  environment: a missing package, an unwritable folder, no login or no access to the Hub
@@ -48,7 +52,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
     build.add_argument(
-        "--task", action="extend", nargs="+", metavar="TASK", help=f"some of {', '.join(TASKS)} (default: all)"
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TASK",
+        help=f"some of {', '.join(TASKS)} (default: all, or none beside --task-file)",
+    )
+    build.add_argument(
+        "--task-file",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="tasks of your own, each declared in a TOML file; see docs/custom-tasks.md",
     )
     build.add_argument(
         "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: all cores)"
@@ -99,7 +117,7 @@ def _build(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--workers {arguments.workers}; expected 1 or more")
     out = arguments.out.resolve()
     settings = BuildSettings(
-        tasks=tuple(find_task(name) for name in arguments.task or TASKS),
+        tasks=_tasks(arguments.task, arguments.task_file),
         edition=find_edition(arguments.edition),
         seed=arguments.seed,
         work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
@@ -107,6 +125,18 @@ def _build(arguments: argparse.Namespace) -> int:
     build_edition(settings, out, arguments.workers)
     print(f"wrote {arguments.out}; check it with: python -m dataset_builders certify {arguments.out}")
     return 0
+
+
+def _tasks(names: Sequence[str], paths: Sequence[Path]) -> tuple["Task", ...]:
+    """The tasks that a user named, and those of files."""
+    from dataset_builders.task_document import read_task_file
+
+    named = [find_task(name) for name in names or ([] if paths else TASKS)]
+    tasks = [*dict.fromkeys(named), *(read_task_file(path) for path in paths)]
+    for first, second in itertools.combinations(tasks, 2):
+        if first.name == second.name:
+            raise UsageError(f"two of the task files declare {first.name}; give each task a name of its own")
+    return tuple(tasks)
 
 
 def _certify(arguments: argparse.Namespace) -> int:

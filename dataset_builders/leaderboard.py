@@ -3,14 +3,12 @@
 The ids stand in `eval.yaml` of the data set and in the results of every model, so they never change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
+from dataset_builders.configs import CONFIG
 from dataset_builders.editions import SplitName
-from dataset_builders.levels import LEVELS, Level
-from dataset_builders.tasks import TASKS, TaskName
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +47,18 @@ NUMBERS: Final = (
 """In the order of publication: the score first, since a leaderboard ranks by the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """A configuration of the data set: a task at a level of theory."""
-
-    task: TaskName
-    level: Level
-
-    @property
-    def name(self) -> str:
-        """Its name, such as `task2-wb97x`."""
-        return self.level.config(self.task)
-
-
-CONFIGS: Final[Mapping[str, Config]] = MappingProxyType(
-    {config.name: config for level in LEVELS.values() for task in TASKS if (config := Config(task, level))}
-)
-"""Every configuration that may be published, by name: level by level."""
-
-
 def leaderboard_id(config: str, number: LeaderboardNumber) -> str:
     """The id of a number of a configuration, such as `task3_score`."""
     return f"{config}_{number.name}"
+
+
+def parse_leaderboard_id(text: str) -> tuple[str, LeaderboardNumber] | None:
+    """Configuration and number of an id; `None` where it is none of this benchmark."""
+    for number in NUMBERS:
+        config = text.removesuffix(f"_{number.name}")
+        if config != text and CONFIG.fullmatch(config):
+            return config, number
+    return None
 
 
 def leaderboard_ids(configs: Sequence[str]) -> dict[str, tuple[str, LeaderboardNumber]]:

@@ -152,15 +152,18 @@ class ConfigLedger:
             energy = np.concatenate([part.energy for part in parts])
             if len(energy):
                 medians[molecule_id] = float(np.median(energy))
-                yield from _strays(molecule_id, parts, medians[molecule_id])
-        for molecule_id, residual in _composition_residuals(medians).items():
+                yield from _strays(molecule_id, len(self._numbers(molecule_id)), parts, medians[molecule_id])
+        numbers = {molecule_id: self._numbers(molecule_id) for molecule_id in medians}
+        for molecule_id, residual in _composition_residuals(medians, numbers).items():
             if abs(residual) > COMPOSITION_LIMIT:
                 seen = f"a median energy {residual:+.1f} eV off the fit of all molecules on their element counts"
                 yield Problem(self.config, None, molecule_id, "", seen, f"at most {COMPOSITION_LIMIT:g} eV")
 
+    def _numbers(self, molecule_id: str) -> IntArray:
+        return atomic_numbers_of(parse_word(molecule_id, self.task.vocabulary).smiles)
 
-def _strays(molecule_id: str, parts: Sequence[_Energies], median: float) -> Iterator[Problem]:
-    n_atoms = len(atomic_numbers_of(parse_word(molecule_id).smiles))
+
+def _strays(molecule_id: str, n_atoms: int, parts: Sequence[_Energies], median: float) -> Iterator[Problem]:
     limit = ENERGY_SIGMAS * math.sqrt(1.5 * n_atoms) * BOLTZMANN * RECIPE.temperature
     for part in parts:
         offsets = part.energy - median
@@ -170,7 +173,7 @@ def _strays(molecule_id: str, parts: Sequence[_Energies], median: float) -> Iter
             yield Problem(part.file, int(part.rows[index]), molecule_id, frame, seen, f"at most {limit:.2f} eV")
 
 
-def _composition_residuals(medians: dict[str, float]) -> dict[str, float]:
+def _composition_residuals(medians: dict[str, float], numbers: dict[str, IntArray]) -> dict[str, float]:
     """Residuals of a fit of energies on element counts, eV, by molecule.
 
     The fit is one of least absolute deviations, by reweighted least squares: in a plain one, a molecule
@@ -179,7 +182,6 @@ def _composition_residuals(medians: dict[str, float]) -> dict[str, float]:
     """
     if not medians:
         return {}
-    numbers = {name: atomic_numbers_of(parse_word(name).smiles) for name in medians}
     elements = np.unique(np.concatenate(list(numbers.values())))
     counts = np.array([(each[:, None] == elements).sum(axis=0) for each in numbers.values()], dtype=np.float64)
     energies = np.array(list(medians.values()))

@@ -13,7 +13,7 @@ from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.hub import require_login
 from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.tasks import TASKS
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
 from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
@@ -147,7 +147,8 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="TASK",
-        help=f"some of {', '.join(TASKS)} (default: the task that the model was trained on, else all)",
+        help=f"some of {', '.join(TASKS)}, or of the data set's own (default: the task that the model was trained on, "
+        "else all)",
     )
     parser.add_argument(
         "--dataset",
@@ -250,20 +251,21 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     """Evaluates the models; the runs are those of the first of several processes, and none in others."""
-    tasks = tuple(find_task(name).name for name in arguments.task)
     batch_atoms = _batch_atoms(arguments.batch_atoms)
     if arguments.threads < 1:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
     if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
         raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
+    from harness.dataset import named_tasks
     from harness.labels import open_labels
     from harness.models import resolve_model
     from harness.ranks import current_ranks
     from harness.run import RunOptions, evaluate_model
 
+    datasets = open_labels(arguments.dataset, arguments.labels)
     ranks = current_ranks()
     options = RunOptions(
-        tasks=tasks,
+        tasks=named_tasks(datasets, arguments.task),
         output=arguments.output,
         batch_atoms=batch_atoms,
         load=LoadOptions(
@@ -280,7 +282,6 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
         level_of_theory=arguments.level_of_theory,
         quiet=arguments.quiet,
     )
-    datasets = open_labels(arguments.dataset, arguments.labels)
     # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
     family = arguments.family or (CALCULATORS if arguments.calculator else None)
     models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]

@@ -1,9 +1,10 @@
 """The data set: found, pinned by a hash of its content, and read into flat arrays.
 
-A data set is a folder `DIR/<config>/<split>-*.parquet` with the configs `task1` to `task4` and the
-splits `train`, `validation`, `test_id` and `test_ood`: what `python -m dataset_builders build` writes
-and what the Hub holds. The same frames at another level of theory are configs of their own, such as
-`task2-wb97x`; the configs of one level are pinned together, and those of others are not looked at.
+A data set is a folder `DIR/<config>/<split>-*.parquet` with the configs `task1` to `task4`, or of tasks that
+its files declare, and the splits `train`, `validation`, `test_id` and `test_ood`: what
+`python -m dataset_builders build` writes and what the Hub holds. The same frames at another level of theory
+are configs of their own, such as `task2-wb97x`; the configs of one level are pinned together, and those of
+others are not looked at.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ from dataset_builders.errors import DataError, UsageError
 from dataset_builders.hub import first_line
 from dataset_builders.levels import GFN2, LEVELS, Level
 from dataset_builders.schema import read_metadata, schema_problems
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.task_folders import task_in, task_names
+from dataset_builders.tasks import TASKS, Task, TaskName, in_order
 from harness.hub_folder import PREFIX, HubFile, HubFolder, open_hub_folder
 
 Folder: TypeAlias = Path | HubFolder
@@ -64,7 +66,19 @@ class PinnedDataset:
     @property
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks that the data set holds at its level."""
-        return _tasks_in(self.directory, self.level)
+        return task_names(self.directory, self.level)
+
+    def task(self, name: TaskName) -> Task:
+        """One of its tasks.
+
+        Raises:
+            DataError: If it is none of the four, and the data set does not declare it.
+        """
+        return task_in(self.directory, name, self.level, _schema_of)
+
+    def named_tasks(self, names: Sequence[str]) -> tuple[TaskName, ...]:
+        """The tasks that a user named, in order; as `named_tasks` for one data set."""
+        return named_tasks((self,), names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +105,28 @@ class _Place:
     revision: str | None
 
 
+def named_tasks(datasets: Sequence[PinnedDataset], names: Sequence[str]) -> tuple[TaskName, ...]:
+    """The tasks that a user named, in order; whether a data set holds one of the four is not asked here.
+
+    Raises:
+        UsageError: If a name is neither one of the four nor that of a task of a data set.
+    """
+    known = in_order([*TASKS, *(task for dataset in datasets for task in dataset.tasks)])
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
+    return in_order(names)
+
+
+def levels_agree(of_model: str | None, of_labels: str) -> bool | None:
+    """Whether model and labels are of one level of theory; `None` where one is unknown."""
+    return None if of_model is None or UNKNOWN in (of_model, of_labels) else of_model == of_labels
+
+
 def open_dataset(text: str, level: Level = GFN2) -> PinnedDataset:
     """Finds a data set and pins its content at one level of theory.
 
-    From the Hub all configs of the level are fetched whichever tasks are asked for, so that the content hash
+    From the Hub all tasks of the level are fetched whichever tasks are asked for, so that the content hash
     names the data set and not the request.
 
     Args:
@@ -107,7 +139,7 @@ def open_dataset(text: str, level: Level = GFN2) -> PinnedDataset:
         DataError: If the folder or repo is absent, holds no task at the level, or its files disagree or are corrupt.
         SetupError: If the Hub cannot be reached or refuses access.
     """
-    return _pin(_find(text, (level,)), level)
+    return _pin(_find(text, level), level)
 
 
 def open_levels(text: str) -> tuple[PinnedDataset, ...]:
@@ -122,17 +154,18 @@ def open_levels(text: str) -> tuple[PinnedDataset, ...]:
     Raises:
         MlipOodError: As `open_dataset` does.
     """
-    place = _find(text, tuple(LEVELS.values()))
+    place = _find(text, None)
     return tuple(_pin(place, level) for level in _levels_in(place.directory) or (GFN2,))
 
 
-def data_files(level: Level) -> tuple[str, ...]:
-    """Glob patterns of the files that are the data set at a level, which its content hash is over."""
-    return tuple(f"{level.config(task)}/{split}-*.parquet" for task in TASKS for split in SPLITS)
+def _patterns(level: Level | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Glob patterns of the files that are the data set at a level, or at all, and of those among them that are not."""
+    configs = f"*-{level.suffix}" if level is not None and level.suffix else "*"
+    return tuple(f"{configs}/{split}-*.parquet" for split in SPLITS), ("*-*/*",) if level == GFN2 else ()
 
 
-def _find(text: str, levels: Sequence[Level]) -> _Place:
-    """Finds a data set; of one on the Hub, fetches the files of some levels."""
+def _find(text: str, level: Level | None) -> _Place:
+    """Finds a data set; of one on the Hub, fetches the files of a level, or of all."""
     if text == MINI:
         return _Place(MINI, MINI_DIRECTORY, None)
     if text.startswith(PREFIX):
@@ -144,8 +177,8 @@ def _find(text: str, levels: Sequence[Level]) -> _Place:
     if hub_id and not text.startswith("."):
         from harness.hub import fetch_snapshot
 
-        patterns = ["README.md", *(pattern for level in levels for pattern in data_files(level))]
-        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
+        wanted, unwanted = _patterns(level)
+        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *wanted], unwanted)
         return _Place(hub_id["repo"], directory, commit)
     if Path(text).exists():
         raise UsageError(f"data set {text!r} is a file; expected the folder that holds task1, task2, ...")
@@ -162,7 +195,7 @@ def split_files(directory: Folder, task: TaskName, split: SplitName, level: Leve
     """
     config = level.config(task)
     if not (directory / config).is_dir():
-        present = " ".join(level.config(name) for name in _tasks_in(directory, level)) or "none"
+        present = " ".join(level.config(name) for name in task_names(directory, level)) or "none"
         raise DataError(f"{directory} holds no {config}; tasks it holds: {present}")
     files: list[DataFile] = sorted((directory / config).glob(f"{split}-*.parquet"))
     if not files:
@@ -211,22 +244,24 @@ def remedy_for(path: DataFile) -> str:
     return "delete it, then download or build it again"
 
 
-def _tasks_in(directory: Folder, level: Level) -> tuple[TaskName, ...]:
-    return tuple(name for name in TASKS if (directory / level.config(name)).is_dir())
+def _schema_of(path: DataFile) -> pa.Schema:
+    with open_parquet(path) as file:
+        return file.schema_arrow
 
 
 def _levels_in(directory: Folder) -> tuple[Level, ...]:
-    return tuple(level for level in LEVELS.values() if _tasks_in(directory, level))
+    return tuple(level for level in LEVELS.values() if task_names(directory, level))
 
 
 def _pin(place: _Place, level: Level) -> PinnedDataset:
     directory = place.directory
-    tasks = _tasks_in(directory, level)
+    tasks = task_names(directory, level)
     if not tasks:
         raise _nothing_at(directory, level)
     files: dict[DataFile, Provenance] = {}
     left_out: set[tuple[TaskName, SplitName]] = set()
     for task in tasks:
+        task_in(directory, task, level, _schema_of)  # a folder without a task is refused before anything is computed
         of_config = _config_files(directory, task, level)
         files |= of_config
         left_out |= {(task, split) for each in of_config.values() for split in each.left_out}
@@ -283,7 +318,7 @@ def _nothing_at(directory: Folder, level: Level) -> DataError:
             f"--labels {held[0]}, or make them with `python -m dataset_builders relabel`"
         )
     return DataError(
-        f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}; "
+        f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}, and no task of its own; "
         "build one with `python -m dataset_builders build`"
     )
 

@@ -85,12 +85,15 @@ class _Part:
         return force, energy
 
 
-def evaluate_task(task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None) -> TaskResult:
+def evaluate_task(
+    task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None, title: str | None = None
+) -> TaskResult:
     """Measures one task.
 
     Args:
         task: Its sums, or predictions beside references; failed frames are listed, not among them.
         settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
+        title: What the data set calls a task of its own.
 
     Returns:
         The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
@@ -112,6 +115,7 @@ def evaluate_task(task: TaskTotals | TaskFrames, settings: BootstrapSettings | N
     failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
     return TaskResult(
         task=totals.task,
+        title=title,
         protocol=totals.protocol,
         splits={part.name: _split_result(part, _why_no_shift(train)) for part in parts},
         gap=_gap(test_ood, test_id, "force_mae"),

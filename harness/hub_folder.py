@@ -64,6 +64,16 @@ class HubFolder:
         """Whether there is a file below."""
         return any(path.startswith(self._inside) for path in self.stored)
 
+    @property
+    def name(self) -> str:
+        """Its name; empty for the repo itself."""
+        return self.path.rpartition("/")[2]
+
+    def iterdir(self) -> "list[HubFolder]":
+        """The folders in it, ascending."""
+        names = [path.removeprefix(self._inside) for path in sorted(self.stored) if path.startswith(self._inside)]
+        return [self / name for name in dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)]
+
     def glob(self, pattern: str) -> "list[HubFile]":
         """The files in the folder, not below, whose name fits; ascending."""
         names = [path.removeprefix(self._inside) for path in sorted(self.stored) if path.startswith(self._inside)]

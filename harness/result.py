@@ -12,9 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 from dataset_builders.editions import SplitName
 from dataset_builders.errors import DataError, SetupError
 from dataset_builders.levels import LEVELS_BY_SUFFIX, Level
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.tasks import TASK_PATTERN, TASKS
 from dataset_builders.whole_file import write_text_whole
-from harness.dataset import UNKNOWN
+from harness.dataset import levels_agree
 from harness.potentials.base import DtypeName, ProtocolName
 
 RESULT_SCHEMA_VERSION: Final = "1.0"
@@ -25,6 +25,7 @@ PartName = Literal["test_id", "test_ood", "near", "far"]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
+TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 
 class _Record(BaseModel):
@@ -234,6 +235,7 @@ class TaskResult(_Record):
 
     Attributes:
         task: Name of the task.
+        title: What the data set calls a task of its own; `None` for one of the four.
         protocol: How the model came to know the task's molecules.
         splits: By name: `test_id`, `test_ood`, and `near` and `far` where the task has them.
         gap: Force MAE on `test_ood` divided by that on `test_id`.
@@ -248,6 +250,7 @@ class TaskResult(_Record):
     """
 
     task: TaskName
+    title: str | None = None
     protocol: ProtocolName
     splits: dict[PartName, SplitResult]
     gap: Estimate
@@ -302,7 +305,7 @@ class RunResult(_Record):
         return cls(
             model=model,
             dataset=dataset,
-            levels_agree=levels_agree(model, dataset),
+            levels_agree=levels_agree(model.level_of_theory, dataset.level_of_theory),
             environment=environment,
             settings=settings,
             created=created,
@@ -324,7 +327,7 @@ class RunResult(_Record):
         if expected is not None and not math.isclose(self.overall_score or 0.0, expected, abs_tol=1e-9):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
         # Results of an earlier version do not say it.
-        if self.levels_agree not in (None, levels_agree(self.model, self.dataset)):
+        if self.levels_agree not in (None, levels_agree(self.model.level_of_theory, self.dataset.level_of_theory)):
             raise ValueError(f"levels_agree is {self.levels_agree}, which the levels of theory contradict")
         if self.created.utcoffset() != timedelta(0):
             raise ValueError(f"created is {self.created.isoformat()}; expected UTC")
@@ -383,15 +386,9 @@ def load_results(runs: Iterable[Path]) -> list[RunResult]:
     return [RunResult.load(run / RESULT_NAME if run.is_dir() else run) for run in runs]
 
 
-def levels_agree(model: ModelRecord, dataset: DatasetRecord) -> bool | None:
-    """Whether model and labels are of one level of theory; `None` where one is unknown."""
-    levels = (model.level_of_theory, dataset.level_of_theory)
-    return None if None in levels or UNKNOWN in levels else levels[0] == levels[1]
-
-
 def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:
-    """Whether all four tasks are there, none with a failure."""
-    return set(tasks) == set(TASKS) and not any(task.failures for task in tasks.values())
+    """Whether the four tasks of version 1.0 are there, none with a failure; others do not count."""
+    return set(TASKS) <= set(tasks) and not any(tasks[name].failures for name in TASKS)
 
 
 def overall_score(tasks: Mapping[TaskName, TaskResult]) -> float | None:

@@ -14,7 +14,8 @@ import numpy as np
 from dataset_builders.errors import DataError, SetupError, UsageError
 from dataset_builders.levels import level_of_method
 from dataset_builders.structures import IntArray
-from dataset_builders.tasks import TASKS, TaskName, find_task
+from dataset_builders.task_document import task_of_checkpoint
+from dataset_builders.tasks import TASKS, TaskName, in_order
 from harness.batch_size import ON_CPU, batch_atoms_for
 from harness.batching import Plan, make_plan
 from harness.bootstrap import BootstrapSettings
@@ -115,7 +116,7 @@ def _evaluate(
     potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, ranks: Ranks
 ) -> FinishedRun | None:
     traits = with_stated_level(potential.traits, options.level_of_theory)
-    asked = (find_task(traits.trained_on).name,) if traits.trained_on else options.tasks
+    asked = (traits.trained_on,) if traits.trained_on else options.tasks
     dataset = labels_for(traits.level_of_theory, datasets, asked)
     tasks = choose_tasks(traits, dataset, options.tasks)
     with meeting(ranks):
@@ -202,15 +203,22 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
     very molecules that are to be unseen.
 
     Raises:
-        UsageError: If the user named a task that the model was not trained on.
+        UsageError: If the user named a task that the model was not trained on, or the data set calls another task by
+            the name of the one that it was trained on.
+        ModelError: If the model does not say what task it was trained on.
     """
     if traits.trained_on is None:
-        return tuple(task for task in TASKS if task in named) or dataset.tasks
-    own = find_task(traits.trained_on)
+        return in_order(named) or dataset.tasks
+    own = task_of_checkpoint(traits.trained_on, traits.trained_task, traits.model_id)
+    if own.name in dataset.tasks and not own.has_molecules_of(dataset.task(own.name)):
+        raise UsageError(
+            f"{traits.model_id} was trained on a task {own.name} of other molecules than {dataset.id} declares under "
+            "that name, so it may have seen what is to be unseen; use the data set that it was trained on"
+        )
     for name in named:
         if name != own.name:
-            unseen = find_task(name).ood_words()
-            known = len(set(unseen) & set(own.train_words()))
+            unseen = {word.smiles for word in dataset.task(name).ood_words()}
+            known = len(unseen & {word.smiles for word in own.train_words()})
             raise UsageError(
                 f"{traits.model_id} was trained on {own.name}, so it cannot be tested on {name}: {known} of the "
                 f"{len(unseen)} OOD molecules of {name} were in its training set, and the protocol {traits.protocol} "
@@ -235,6 +243,11 @@ def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialT
             traits.level_of_theory,
         )
     return traits
+
+
+def own_title(dataset: PinnedDataset, task: TaskName) -> str | None:
+    """What a data set calls a task of its own; `None` for one of the four."""
+    return None if task in TASKS else dataset.task(task).title
 
 
 def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str, IntArray]) -> None:
@@ -267,7 +280,8 @@ def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: P
         ),
         created=datetime.now(UTC),
         tasks={
-            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap) for task in manifest.tasks
+            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap, own_title(dataset, task))
+            for task in manifest.tasks
         },
     )
     path = directory / RESULT_NAME

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.configs import level_of_config, task_of_config
 from dataset_builders.errors import DataError
 from dataset_builders.hub import Repo
-from dataset_builders.leaderboard import CONFIGS, Config, leaderboard_ids
 from dataset_builders.levels import GFN2
+from dataset_builders.tasks import in_order
 from harness.potentials.registry import readers
-from model_cards.entries import DIGITS, parse_notes
+from model_cards.entries import DIGITS, config_and_number, parse_notes
 from model_cards.front_matter import CARD_PATH, Card
 from model_cards.results import UNDEFINED, Row, markdown_table, task_text
 from model_cards.yaml_text import newline_of
@@ -112,13 +113,12 @@ def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
 
 
 def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
-    known = leaderboard_ids([*CONFIGS])
     by_config: dict[str, dict[str, EvalResultEntry]] = {}
     for entry in entries:
-        config, number = known[entry.task_id]
+        config, number = config_and_number(entry)
         by_config.setdefault(config, {})[number.name] = entry
     notes = dict(run.notes)
-    configs = [config for config in CONFIGS if config in by_config]
+    configs = in_order(by_config)
     table = markdown_table(
         Row(
             task=task_text(config),
@@ -132,7 +132,7 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
         for config in configs
     )
     facts = "\n".join(f"- {fact}" for fact in _facts(run, notes))
-    command = _command(run, notes, [CONFIGS[config] for config in configs])
+    command = _command(run, notes, configs)
     return [table, facts, *([f"The same numbers come from\n\n    {command}"] if command else [])]
 
 
@@ -182,13 +182,13 @@ def _caution(notes: Mapping[str, str]) -> str | None:
     return f"the level of theory of the model{stated} is that of the labels, {labels}"
 
 
-def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[Config]) -> str | None:
+def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
     """The command that repeats an evaluation; `None` where the notes, as others may write them, do not tell."""
-    levels = {config.level.name for config in configs}
+    levels = {level.name for level in map(level_of_config, configs) if level is not None}
     if "model" not in notes or run.revision is None or len(levels) > 1:
         return None
     words = ["python", "-m", "harness", "--model", notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
-    words += ["--task", *(config.task for config in configs)]
+    words += ["--task", *(task_of_config(config) for config in configs)]
     words += ["--labels", *levels] if levels != {GFN2.name} else []
     words += (
         ["--level-of-theory", notes["level of theory"]] if {"level stated by", "level of theory"} <= {*notes} else []

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.build import HUB_ID
+from dataset_builders.configs import task_of_config
 from dataset_builders.errors import UsageError
-from dataset_builders.leaderboard import CONFIGS
-from dataset_builders.levels import GFN2, LEVELS, find_level
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.levels import GFN2, LEVELS, Level, find_level
+from dataset_builders.tasks import TASKS, in_order, title_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,10 +38,10 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, with @revision if you like")
     dataset_id, _, revision = arguments.dataset.partition("@")
     level = find_level(arguments.labels)
-    configs = [level.config(name) for name in [find_task(name).name for name in arguments.task] or TASKS]
     from model_cards.leaderboard import read_leaderboard
 
     board = read_leaderboard(dataset_id, revision or None, arguments.model, level)
+    configs = _configs(arguments.task, board, level)
     if arguments.json:
         document = asdict(board)
         document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in configs}
@@ -76,6 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
     return parser
+
+
+def _configs(named: Sequence[str], board: "Leaderboard", level: Level) -> tuple[str, ...]:
+    known = in_order([*TASKS, *(task_of_config(config) for config in board.by_config)])
+    for name in named:
+        if name not in known:
+            raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
+    return tuple(level.config(task) for task in in_order(named) or known)
 
 
 def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
@@ -114,9 +122,8 @@ def _task_table(board: "Leaderboard", config: str) -> "RenderableType":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(
-        box=SIMPLE_HEAD, title=f"{config}: {TASKS[CONFIGS[config].task].title}", title_justify="left", pad_edge=False
-    )
+    title = f"{config}: {title_of(task_of_config(config), None)}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score", "OOD", "ID", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "protocol", "dtype", "status"):

@@ -25,6 +25,7 @@ TOO_LONG = {
     "dataset_builders build": "hours: tests/dataset_builders/test_build.py builds a small edition",
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
+    "--model checkpoints/painn-task5": "what the line before it writes: tests/test_custom_task.py does all three",
     "harness train": "minutes to an hour: tests/harness/test_train.py and its neighbours train small networks",
     "harness study": "hours: tests/harness/study/test_command.py does a small one",
     "--model additive-task2": "what the two lines before it write: tests/harness/test_train_controls.py loads some",

@@ -10,7 +10,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import IncompleteError, UsageError
-from dataset_builders.tasks import TASKS, find_task
 from harness.study.rows import ROWS, choose_rows
 
 if TYPE_CHECKING:
@@ -149,11 +148,10 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
     asked = [row for row in rows if row.name in arguments.rows and row.checkpoint not in (None, *models)]
     if asked:
         raise UsageError(f"the row {asked[0].name} needs its checkpoint: --model {asked[0].checkpoint}=PATH")
-    named = [find_task(name).name for name in arguments.tasks]
     return Request(
         dataset=arguments.dataset,
         rows=rows,
-        tasks=tuple(task for task in TASKS if task in (named or dataset.tasks)),
+        tasks=dataset.named_tasks(arguments.tasks) or dataset.tasks,
         seeds=tuple(dict.fromkeys(arguments.seeds)),
         budget=None if arguments.epochs is not None else arguments.budget or DEFAULT_BUDGET,
         epochs=arguments.epochs,

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders.errors import UsageError
-from dataset_builders.levels import GFN2, find_level, level_of_method
+from dataset_builders.levels import GFN2, Level, find_level, level_of_method
 from dataset_builders.progress_bar import long_job_bar
-from dataset_builders.tasks import TaskName, find_task
+from dataset_builders.task_folders import task_in
 from dataset_builders.units import MILLI
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
@@ -22,6 +22,7 @@ from harness.trusted import trusted_files
 if TYPE_CHECKING:
     from harness.train.loop import Run
     from harness.train.record import Origin
+    from harness.train.source import TrainingSource
     from harness.train.start import Start
 
 
@@ -35,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for control in CONTROL_ARCHITECTURES:
         if control == (options.arch or "").lower():
             return _train_control(control, options)
-    task = find_task(options.task).name
     directory = folder_of(options)
     if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
         raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
-    run, origin = _prepared(options, task, directory)
+    run, origin = _prepared(options, directory)
 
     from harness.train.loop import train
 
@@ -57,13 +57,13 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
 
     refuse_options_of_networks(options, parser())
     torch.set_num_threads(options.threads)
-    task, level = find_task(options.task).name, find_level(options.labels)
-    source = find_training_files(options.dataset, task, level)
-    train_control(control, source.directory, task, folder_of(options), level)
+    level = find_level(options.labels)
+    source = find_training_files(options.dataset, options.task, level)
+    train_control(control, source.directory, options.task, folder_of(options), level)
     return 0
 
 
-def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "tuple[Run, Origin]":
+def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origin]":
     """Reads what the run needs, and builds its network."""
     import torch
 
@@ -75,16 +75,16 @@ def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "
     from harness.train.source import find_training_files
 
     device = resolve_device(options.device)
-    start = _start(options, task)
+    level = find_level(options.labels)
+    source = find_training_files(options.dataset, options.task, level)
+    start = _start(options, source, level)
     settings = settings_of(options, start, device)
     baseline = baseline_of(options, start)
     torch.set_num_threads(options.threads)
-    level = find_level(options.labels)
-    source = find_training_files(options.dataset, task, level)
     directory.mkdir(parents=True, exist_ok=True)
     relabel = None if baseline is None else less_baseline(baseline, directory, options.threads)
     energies = None if start is None else start.reference_energies
-    data = read_training_data(source.directory, task, settings.cutoff, relabel, energies, level)
+    data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
     if start is None:
         return start_run(settings, data, directory, device, origin), Origin(source, baseline)
@@ -96,13 +96,13 @@ def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "
     return run, Origin(source, baseline, start.record, zero_shot)
 
 
-def _start(options: argparse.Namespace, task: TaskName) -> "Start | None":
+def _start(options: argparse.Namespace, source: "TrainingSource", level: Level) -> "Start | None":
     if options.init is None:
         return None
     from harness.train.start import load_start
 
     load = LoadOptions(trust_checkpoint=options.trust_checkpoint, head=options.head, trusted_files=trusted_files())
-    return load_start(options.init, options.family, load, task)
+    return load_start(options.init, options.family, load, task_in(source.directory, options.task, level))
 
 
 def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.structures import FloatArray
+from dataset_builders.task_document import task_metadata
 from dataset_builders.tasks import TaskName
 from dataset_builders.units import MILLI
 from harness.checkpoints.controls import ControlArchitecture, ControlConfig, write_control
@@ -200,6 +201,7 @@ def _config(architecture: ControlArchitecture, data: ControlData, fitted: Fitted
             "chosen_on_validation": name,
             "validation_force_mae": {f"{each:g}": error for each, error in fitted.validation_force_mae.items()},
             **fitted.size,
+            **task_metadata(data.dataset.task(data.task)),
             "versions": {package: version(package) for package in sorted(fitted.packages)},
         },
     )

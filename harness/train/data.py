@@ -1,15 +1,17 @@
 """Training and validation frames of a task; test splits cannot be read here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.structures import FloatArray
+from dataset_builders.task_document import task_metadata
+from dataset_builders.task_folders import task_in
 from dataset_builders.tasks import TaskName
 from harness.checkpoints.format import symbol_of
 from harness.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
@@ -38,6 +40,7 @@ class TrainingData:
         content_hash: sha256 over the relative path and the sha256 of each file that was read.
         edition: Edition that the files say they are.
         level_of_theory: Method of the labels, such as GFN2-xTB.
+        declaration: What the checkpoint says of a task that is none of the four, so that it is known without the data.
     """
 
     task: str
@@ -50,6 +53,7 @@ class TrainingData:
     content_hash: str
     edition: str
     level_of_theory: str
+    declaration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_training_data(
@@ -101,6 +105,7 @@ def read_training_data(
         content_hash=dataset.content_hash,
         edition=dataset.edition,
         level_of_theory=dataset.level_of_theory,
+        declaration=task_metadata(task_in(directory, task, level)),
     )
 
 

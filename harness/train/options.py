@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "data set is opened. The same command goes on from where an interrupted run stopped.",
     )
     add = parser.add_argument
-    add("--task", required=True, help=f"one of {', '.join(TASKS)}")
+    add("--task", required=True, help=f"one of {', '.join(TASKS)}, or of the data set's own")
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
     add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
     names = ", ".join(name.lower() for name in ARCHITECTURES)

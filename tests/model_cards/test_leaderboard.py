@@ -8,7 +8,7 @@ from dataset_builders.levels import LEVELS
 from dataset_builders.tasks import TASKS
 from harness.dataset import open_dataset
 from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
-from model_cards.leaderboard import data_on_hub, read_leaderboard
+from model_cards.leaderboard import DataOnHub, data_on_hub, read_leaderboard
 from model_cards.leaderboard_command import main
 from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
@@ -58,7 +58,7 @@ def add_model(hub, model_id, result, card=CARD):
 
 
 def test_the_content_hash_is_known_without_a_download(hub, commit_of_data):
-    assert data_on_hub(DATASET) == (commit_of_data, open_dataset("mini").content_hash)
+    assert data_on_hub(DATASET) == DataOnHub(commit_of_data, open_dataset("mini").content_hash, tuple(TASKS))
     assert not any("resolve" in request.path for request in hub.log)
 
 
@@ -80,8 +80,10 @@ def test_models_are_ranked_by_score(hub, measured):
 def test_each_level_of_theory_has_a_ranking_of_its_own(hub, measured, capsys):
     copies = {f"task2-wb97x/{path.name}": path.read_bytes() for path in (MINI_DIRECTORY / "task2").glob("*.parquet")}
     hub.commit(DATASET, "dataset", copies)
-    commit, content = data_on_hub(DATASET, level=LEVELS["wb97x"])
-    assert content != data_on_hub(DATASET)[1] == open_dataset("mini").content_hash
+    data = data_on_hub(DATASET, level=LEVELS["wb97x"])
+    commit, content = data.commit, data.content_hash
+    assert data.configs == ("task2-wb97x",)
+    assert content != data_on_hub(DATASET).content_hash == open_dataset("mini").content_hash
     add_model(hub, "org/both", measured({"task2": 60.0}))
     own = entries_of(measured({"task2": 80.0}, suffix="wb97x", content=content), "org/both@main")
     text = hub.files("org/both", "model")[ENTRIES_PATH].decode()

@@ -1,0 +1,83 @@
+"""The tasks of a data-set folder: which configurations it holds, and what its files declare of them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.configs import level_of_config, task_of_config
+from dataset_builders.editions import SPLITS
+from dataset_builders.errors import DataError
+from dataset_builders.levels import GFN2, Level
+from dataset_builders.schema import read_metadata
+from dataset_builders.task_document import task_of_metadata
+from dataset_builders.tasks import TASKS, Task, TaskName, in_order
+
+
+class Folder(Protocol):
+    """What is asked of a folder, here or elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the folder above."""
+        ...
+
+    def __truediv__(self, name: str) -> "Folder":
+        """What it holds under a name."""
+        ...
+
+    def is_dir(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def iterdir(self) -> Iterable[Any]:
+        """What it holds."""
+        ...
+
+    def glob(self, pattern: str) -> Iterable[Any]:
+        """Its files whose name fits."""
+        ...
+
+
+def task_names(directory: Folder, level: Level = GFN2) -> tuple[TaskName, ...]:
+    """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name."""
+    if not directory.is_dir():
+        return ()
+    folders = [path for path in directory.iterdir() if level_of_config(path.name) == level and path.is_dir()]
+    tasks = {task_of_config(folder.name): folder for folder in folders}
+    return in_order(name for name, folder in tasks.items() if name in TASKS or _first_file(folder) is not None)
+
+
+def task_in(
+    directory: Folder, name: TaskName, level: Level = GFN2, schema_of: Callable[[Any], pa.Schema] = pq.read_schema
+) -> Task:
+    """A task of a data-set folder.
+
+    Args:
+        directory: The data-set folder.
+        name: One of `task_names`.
+        level: Level of theory of the labels.
+        schema_of: Reads the schema of a file of the folder.
+
+    Raises:
+        DataError: If it is none of the four and the files of its configuration do not declare it.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    config = level.config(name)
+    path = _first_file(directory / config)
+    if path is None:
+        held = " ".join(level.config(each) for each in task_names(directory, level)) or "none"
+        raise DataError(f"{directory} holds no {config}; tasks it holds: {held}")
+    try:
+        metadata = read_metadata(schema_of(path))
+    except (OSError, pa.ArrowException, TypeError, ValueError) as cause:
+        raise DataError(f"the metadata of {path} cannot be read ({cause}); download or build it again") from cause
+    return task_of_metadata(metadata, name, str(path))
+
+
+def _first_file(folder: Folder) -> Any:
+    """A file of a configuration, or `None`."""
+    # Training must not open a file of a test split, so those of `train` come first.
+    return next((path for split in SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))), None)
