@@ -1,4 +1,4 @@
-"""The command line: `python -m dataset_builders build | certify | publish | path`."""
+"""The command line: `python -m dataset_builders build | import | certify | publish | path`."""
 
 import argparse
 import itertools
@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of finished units, kept for larger editions (default: OUT.work)",
     )
     build.set_defaults(run=_build)
+    _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
     certify.set_defaults(run=_certify)
@@ -86,6 +87,22 @@ def _parser() -> argparse.ArgumentParser:
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
+
+
+def _add_import(importing: argparse.ArgumentParser) -> None:
+    importing.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="trajectory of one molecule, in a format that ASE reads"
+    )
+    importing.add_argument(
+        "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that says what they are; docs/import.md"
+    )
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
+    importing.add_argument(
+        "--skip-mismatches",
+        action="store_true",
+        help="leave out frames, files and molecules that do not fit; they are reported and recorded",
+    )
+    importing.set_defaults(run=_import)
 
 
 def _add_publish(publish: argparse.ArgumentParser) -> None:
@@ -137,6 +154,16 @@ def _tasks(names: Sequence[str], paths: Sequence[Path]) -> tuple["Task", ...]:
         if first.name == second.name:
             raise UsageError(f"two of the task files declare {first.name}; give each task a name of its own")
     return tuple(tasks)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from dataset_builders.import_map import read_import_map
+    from dataset_builders.importing import import_trajectories
+
+    how = read_import_map(arguments.task_map)
+    report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
+    print(report.text())
+    return 0
 
 
 def _certify(arguments: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def write_repository(settings: BuildSettings, directory: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         for split in SPLITS:
-            _write_split(_rows_of_split(settings, task, split), schema, fresh, split)
+            write_split(_rows_of_split(settings, task, split), schema, fresh, split)
         shutil.rmtree(directory / task.name, ignore_errors=True)
         fresh.replace(directory / task.name)
 
@@ -77,7 +77,15 @@ def _frames(settings: BuildSettings, units: list[WorkUnit], split: SplitName) ->
         yield table
 
 
-def _write_split(tables: Iterator[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
+def write_split(tables: Iterator[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
+    """Writes the Parquet files of a split.
+
+    Args:
+        tables: Its rows, in the schema of a split; one table or more.
+        schema: The schema with the metadata of the files.
+        directory: Folder of the configuration.
+        split: The split.
+    """
     files = _cut_into_files(tables)
     names = [f"{split}-{number:05d}-of-{len(files):05d}.parquet" for number in range(len(files))]
     for name, table in zip(names, files, strict=True):

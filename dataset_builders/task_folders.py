@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset_builders.configs import CONFIG
 from dataset_builders.editions import SPLITS
 from dataset_builders.errors import DataError
 from dataset_builders.schema import read_metadata
@@ -37,11 +39,25 @@ def task_in(directory: Path, name: TaskName) -> Task:
     path = _first_file(folder)
     if path is None:
         raise DataError(f"{directory} holds no {name}; tasks it holds: {' '.join(task_names(directory)) or 'none'}")
+    return task_of_metadata(_metadata_of(path), name, str(path))
+
+
+def metadata_by_config(directory: Path) -> dict[str, dict[str, Any]]:
+    """What the first file of each configuration of a data-set folder says, by the name of the configuration.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    folders = sorted(directory.iterdir()) if directory.is_dir() else []
+    first = {folder.name: _first_file(folder) for folder in folders if CONFIG.fullmatch(folder.name)}
+    return {config: _metadata_of(path) for config, path in first.items() if path is not None}
+
+
+def _metadata_of(path: Path) -> dict[str, Any]:
     try:
-        metadata = read_metadata(pq.read_schema(path))
+        return read_metadata(pq.read_schema(path))
     except (OSError, pa.ArrowException, TypeError, ValueError) as cause:
         raise DataError(f"the metadata of {path} cannot be read ({cause}); download or build it again") from cause
-    return task_of_metadata(metadata, name, str(path))
 
 
 def _first_file(folder: Path) -> Path | None:
