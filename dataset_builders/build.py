@@ -9,6 +9,7 @@ from dataset_builders.certify import certify
 from dataset_builders.errors import CertificateError
 from dataset_builders.fanout import BuildSettings, claim_work_dir, local_executor, make_units, missing_units
 from dataset_builders.progress import build_progress
+from dataset_builders.relabel import RelabelSettings, relabel
 from dataset_builders.repository import write_repository
 from dataset_builders.soundness import require_sound
 from dataset_builders.task_folders import task_in, task_names
@@ -38,6 +39,29 @@ def build_edition(settings: BuildSettings, directory: Path, workers: int) -> Non
     require_sound(settings.tasks, others_in(directory, settings.tasks))
     make_missing_frames(settings, workers)
     write_repository(settings, directory)
+    _certify_and_describe(directory)
+
+
+def relabel_edition(settings: RelabelSettings, workers: int) -> None:
+    """Labels frames at another level of theory on this machine, then certifies and describes the folder anew.
+
+    Interrupt it whenever you like: the same call goes on from the finished labels.
+
+    Args:
+        settings: What to label.
+        workers: Processes, each on one thread.
+
+    Raises:
+        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        DataError: If the source is absent or corrupt.
+        IncompleteError: If a frame failed; the message names it and the cause.
+        CertificateError: If the rows do not pass the certificate; the folder stays, with its old card.
+    """
+    relabel(settings, lambda: local_executor(workers))
+    _certify_and_describe(settings.out)
+
+
+def _certify_and_describe(directory: Path) -> None:
     report = certify(directory)
     if not report.ok:
         raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")

@@ -112,7 +112,8 @@ def front_matter(certificate: DataSetCertificate, sizes: Sizes) -> str:
     default = certificate.summaries[0].config
     configs = []
     for summary in certificate.summaries:
-        data_files = [{"split": split, "path": split_pattern(summary.config, split)} for split in SPLITS]
+        splits = [split for split in SPLITS if summary.n_rows[split]]
+        data_files = [{"split": split, "path": split_pattern(summary.config, split)} for split in splits]
         config: dict[str, Any] = {"config_name": summary.config, "data_files": data_files}
         configs.append(config | {"default": True} if summary.config == default else config)
     record = import_record_of(certificate.summaries[0].metadata)
@@ -142,7 +143,7 @@ def _dataset_info(summary: ConfigSummary, sizes: Mapping[SplitName, SplitSize]) 
     from datasets import DatasetInfo, Features, SplitDict, SplitInfo
 
     splits = SplitDict()
-    for split in SPLITS:
+    for split in (each for each in SPLITS if summary.n_rows[each]):
         splits.add(SplitInfo(name=split, num_bytes=sizes[split].n_bytes, num_examples=summary.n_rows[split]))
     return DatasetInfo(
         features=Features.from_arrow_schema(SCHEMA),

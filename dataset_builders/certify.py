@@ -31,6 +31,7 @@ from dataset_builders.checks import (
     Problem,
     edition_of,
     file_problems,
+    frame_counts_of,
     frame_problems,
     frames_by_molecule,
     method_of,
@@ -233,7 +234,7 @@ class _ConfigAudit:
         for split in SPLITS:
             if files[split]:
                 yield from self._split_problems(split, files[split])
-            else:
+            elif self._frame_counts().get(split) != 0:
                 yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
         record = import_record_of(self._metadata)
         yield from self._ledger.energy_problems(RECIPE.temperature if record is None else record.temperature)
@@ -274,7 +275,11 @@ class _ConfigAudit:
         if record is not None:
             yield from self._ledger.import_problems(split, record)
         elif not is_imported(self._metadata):
-            yield from self._ledger.completeness_problems(split, edition_of(self._metadata))
+            count = self._frame_counts().get(split)
+            yield from self._ledger.completeness_problems(split, edition_of(self._metadata), count)
+
+    def _frame_counts(self) -> dict[SplitName, int]:
+        return frame_counts_of(self._metadata) or {}
 
     def _metadata_problems(self, schema: pa.Schema, place: Place) -> Iterator[Problem]:
         metadata = usable_metadata(schema)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from dataset_builders.editions import (
     FRAMES_PER_BURST,
     SPLIT_TRAJECTORY,
+    SPLITS,
     Edition,
     SplitName,
     find_edition,
@@ -151,6 +152,9 @@ def file_problems(schema: pa.Schema, file: str) -> list[Problem]:
     elif edition_of(metadata) is None:
         seen = f"metadata edition = {metadata.get('edition')}"
         problems.append(Problem(file, None, "", "", seen, "the name of an edition, or its sizes as 100/10/5/10"))
+    if frame_counts_of(metadata) is None:
+        seen = f"metadata subset = {metadata['subset']}"
+        problems.append(Problem(file, None, "", "", seen, f"frames a molecule for some of {' '.join(SPLITS)}"))
     if not method_of(metadata):
         seen = f"metadata level_of_theory = {metadata.get('level_of_theory')}"
         problems.append(Problem(file, None, "", "", seen, "an object that names the method"))
@@ -171,6 +175,18 @@ def edition_of(metadata: Mapping[str, Any]) -> Edition | None:
         return find_edition(str(metadata.get("edition")))
     except UsageError:
         return None
+
+
+def frame_counts_of(metadata: Mapping[str, Any]) -> dict[SplitName, int] | None:
+    """How many frames of each molecule a split has, by split, where a file says that it has not all of its edition.
+
+    Empty where the file says nothing of it, `None` where what it says cannot be understood.
+    """
+    subset = metadata.get("subset", {})
+    if not isinstance(subset, dict) or not all(name in SPLITS for name in subset):
+        return None
+    counts = {split: subset[split] for split in SPLITS if split in subset}
+    return counts if all(type(count) is int and count >= 0 for count in counts.values()) else None
 
 
 def method_of(metadata: Mapping[str, Any]) -> str:

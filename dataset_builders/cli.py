@@ -1,4 +1,4 @@
-"""The command line: `python -m dataset_builders build | import | certify | publish | path`."""
+"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | path`."""
 
 import argparse
 import itertools
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.editions import EDITIONS, find_edition
 from dataset_builders.errors import CertificateError, UsageError
+from dataset_builders.levels import GFN2, LEVELS, find_level
 from dataset_builders.tasks import TASKS, find_task
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.set_defaults(run=_build)
     _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
+    _add_relabel(commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory"))
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
     certify.set_defaults(run=_certify)
@@ -103,6 +105,33 @@ def _add_import(importing: argparse.ArgumentParser) -> None:
         help="leave out frames, files and molecules that do not fit; they are reported and recorded",
     )
     importing.set_defaults(run=_import)
+
+
+def _add_relabel(relabel: argparse.ArgumentParser) -> None:
+    relabel.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
+    relabel.add_argument("--labels", required=True, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
+    relabel.add_argument(
+        "--from",
+        dest="source_level",
+        default=GFN2.name,
+        metavar="LEVEL",
+        help="level of the frames to take (%(default)s)",
+    )
+    relabel.add_argument("--task", action="extend", nargs="+", metavar="TASK", help="default: all that DIR holds")
+    relabel.add_argument(
+        "--subset",
+        action="extend",
+        nargs="+",
+        metavar="SPLIT=N",
+        help="frames of each molecule to take, such as train=1 validation=0 test_id=4 test_ood=4, spread over its "
+        "bursts; a split that is not named is taken whole, and one of 0 frames is left out",
+    )
+    relabel.add_argument("--out", type=Path, metavar="OUT", help="data-set folder to write (default: DIR itself)")
+    relabel.add_argument(
+        "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: all cores)"
+    )
+    relabel.add_argument("--work", type=Path, metavar="WORK", help="folder of finished labels (default: OUT.work)")
+    relabel.set_defaults(run=_relabel)
 
 
 def _add_publish(publish: argparse.ArgumentParser) -> None:
@@ -130,8 +159,7 @@ def _build(arguments: argparse.Namespace) -> int:
     from dataset_builders.build import build_edition
     from dataset_builders.fanout import BuildSettings
 
-    if arguments.workers < 1:
-        raise UsageError(f"--workers {arguments.workers}; expected 1 or more")
+    workers = _at_least_one(arguments.workers)
     out = arguments.out.resolve()
     settings = BuildSettings(
         tasks=_tasks(arguments.task, arguments.task_file),
@@ -139,7 +167,7 @@ def _build(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
     )
-    build_edition(settings, out, arguments.workers)
+    build_edition(settings, out, workers)
     print(f"wrote {arguments.out}; check it with: python -m dataset_builders certify {arguments.out}")
     return 0
 
@@ -164,6 +192,35 @@ def _import(arguments: argparse.Namespace) -> int:
     report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
     print(report.text())
     return 0
+
+
+def _relabel(arguments: argparse.Namespace) -> int:
+    from dataset_builders.build import relabel_edition
+    from dataset_builders.relabel import RelabelSettings, parse_frame_counts
+    from dataset_builders.task_folders import task_in, task_names
+
+    source = _folder(arguments.directory).resolve()
+    source_level, out = find_level(arguments.source_level), (arguments.out or source).resolve()
+    present = task_names(source, source_level)
+    settings = RelabelSettings(
+        source=source,
+        source_level=source_level,
+        tasks=tuple(task_in(source, name, source_level) for name in arguments.task or present),
+        level=find_level(arguments.labels),
+        frame_counts=parse_frame_counts(arguments.subset or ()),
+        out=out,
+        work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
+    )
+    relabel_edition(settings, _at_least_one(arguments.workers))
+    configs = ", ".join(settings.level.config(task.name) for task in settings.tasks)
+    print(f"wrote {configs} in {arguments.out or arguments.directory}, certified")
+    return 0
+
+
+def _at_least_one(workers: int) -> int:
+    if workers < 1:
+        raise UsageError(f"--workers {workers}; expected 1 or more")
+    return workers
 
 
 def _certify(arguments: argparse.Namespace) -> int:

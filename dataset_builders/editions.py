@@ -20,6 +20,9 @@ FRAMES_PER_BURST: Final = 5
 VALIDATION_EVERY: Final = 5
 """Secondary burst i is validation where i is a multiple of this, and test_id elsewhere."""
 
+_SPREAD: Final = (0, 4, 2, 1, 3)
+"""In which order the frames of a burst are taken where not all are: the least correlated ones first."""
+
 SPLIT_TRAJECTORY: Final[dict[SplitName, TrajectoryName]] = {
     "train": "primary",
     "validation": "secondary",
@@ -45,6 +48,17 @@ class Edition:
     test_ood: int
     validation: int
     test_id: int
+
+    def frames(self, split: SplitName, count: int | None = None) -> tuple[int, ...]:
+        """Numbers of the frames that the split takes of one molecule, ascending.
+
+        Args:
+            split: The split.
+            count: How many of them; all where it is `None` or more than there are. They are spread over the
+                bursts, and those of a smaller count are among those of a larger one.
+        """
+        spread = [burst * FRAMES_PER_BURST + index for index in _SPREAD for burst in self.bursts(split)]
+        return tuple(sorted(spread[:count]))
 
     def bursts(self, split: SplitName) -> tuple[int, ...]:
         """Numbers of the bursts that the split takes of one molecule, ascending."""

@@ -15,6 +15,8 @@ from typing import Any, Final
 from dataset_builders.editions import Edition
 from dataset_builders.errors import IncompleteError, UsageError
 from dataset_builders.geometries import RECIPE
+from dataset_builders.labels import label_metadata
+from dataset_builders.levels import GFN2
 from dataset_builders.schema import SCHEMA_VERSION
 from dataset_builders.tasks import Task
 from dataset_builders.work import UnitReport, WorkUnit, make_unit, plan_units, read_unit
@@ -49,7 +51,7 @@ def provenance(settings: BuildSettings) -> dict[str, Any]:
     """What the frames depend on; stands in the metadata of every file."""
     return {
         "edition": settings.edition.name,
-        "level_of_theory": {"method": "GFN2-xTB", "program": "tblite", "scf": "cold start, accuracy 0.1"},
+        "level_of_theory": label_metadata(GFN2),
         "recipe": RECIPE.as_dict(),
         "seed": settings.seed,
         "versions": {name: version(name) for name in ("ase", "numpy", "rdkit", "tblite")},

@@ -137,20 +137,24 @@ class ConfigLedger:
             wanted = record.frames_of(word.molecule_id, split)
             yield from self._differences(split, word.molecule_id, wanted, f"{len(wanted)} frames, as the metadata say")
 
-    def completeness_problems(self, split: SplitName, edition: Edition | None) -> Iterator[Problem]:
+    def completeness_problems(
+        self, split: SplitName, edition: Edition | None, count: int | None = None
+    ) -> Iterator[Problem]:
         """Molecules that a split lacks, and those with other frames than the edition has of each.
 
         Args:
             split: The split, whose files have all been taken up.
             edition: What the files say they are; where they do not, each molecule must have the frames
                 that any molecule has.
+            count: How many frames of each molecule the files say they have, where not all of the edition.
         """
         words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
         found = {word.molecule_id: set(self._found.get((split, word.molecule_id), ())) for word in words}
-        wanted = set().union(*found.values()) if edition is None else _frames_of(edition, split)
+        wanted = set().union(*found.values()) if edition is None else set(edition.frames(split, count))
         expected = f"{len(wanted)} frames of each molecule"
         if edition is not None:
             expected += f", those of the first bursts of edition {edition.name}"
+            expected += "" if count is None else f", of which the files say they have {count}"
         for molecule_id in found:
             yield from self._differences(split, molecule_id, wanted, expected)
 
@@ -212,10 +216,6 @@ def _composition_residuals(medians: dict[str, float], numbers: dict[str, IntArra
         residuals = energies - counts @ fit
         weights = 1.0 / np.sqrt(np.maximum(np.abs(residuals), 0.1))
     return dict(zip(medians, residuals.tolist(), strict=True))
-
-
-def _frames_of(edition: Edition, split: SplitName) -> set[int]:
-    return {burst * FRAMES_PER_BURST + index for burst in edition.bursts(split) for index in range(FRAMES_PER_BURST)}
 
 
 def _shortened(frames: list[int]) -> str:

@@ -22,21 +22,23 @@ class DftSettings:
         functional: Name in libxc, through PySCF; without a dispersion correction.
         basis: Orbital basis, in PySCF's spelling.
         cartesian: Whether d functions and higher come as Cartesian ones (6 d), as Gaussian takes 6-31G(d).
-        auxiliary_basis: Basis of the density fitting.
+        auxiliary_basis: Basis of the density fitting; `None` for exact integrals.
         grid: Radial and angular points of the integration grid for hydrogen, and for the heavier elements.
         energy_convergence: Of the SCF, Hartree.
         gradient_convergence: Of the orbital gradient, Hartree.
         dispersion: Functional whose D3(BJ) parameters are added; `None` for no dispersion correction.
+        grid_response: Whether forces contain the response of the grid to the motion of the atoms.
     """
 
     functional: str
     basis: str
     cartesian: bool
-    auxiliary_basis: str
+    auxiliary_basis: str | None
     grid: tuple[tuple[int, int], tuple[int, int]]
     energy_convergence: float
     gradient_convergence: float
     dispersion: str | None = None
+    grid_response: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ LEVELS: Final[Mapping[LevelName, Level]] = MappingProxyType(
                     basis="def2-tzvp",
                     cartesian=False,
                     auxiliary_basis="def2-universal-jfit",
-                    grid=((50, 302), (75, 302)),
+                    grid=((50, 302), (75, 590)),
                     energy_convergence=1e-9,
                     gradient_convergence=1e-5,
                     dispersion="pbe",
@@ -134,7 +136,7 @@ LEVELS: Final[Mapping[LevelName, Level]] = MappingProxyType(
                     basis="6-31g*",
                     cartesian=True,
                     auxiliary_basis="def2-universal-jkfit",
-                    grid=((50, 302), (75, 302)),
+                    grid=((50, 302), (75, 590)),
                     energy_convergence=1e-9,
                     gradient_convergence=1e-5,
                 ),
@@ -153,7 +155,7 @@ LEVELS: Final[Mapping[LevelName, Level]] = MappingProxyType(
                     basis="def2-tzvppd",
                     cartesian=False,
                     auxiliary_basis="def2-universal-jkfit",
-                    grid=((50, 302), (75, 302)),
+                    grid=((50, 302), (75, 590)),
                     energy_convergence=1e-9,
                     gradient_convergence=1e-5,
                     dispersion="wb97m",

@@ -1,7 +1,7 @@
 """Writes the folder that is published as a data-set repo: Parquet files for each task and split."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -77,12 +77,12 @@ def _frames(settings: BuildSettings, units: list[WorkUnit], split: SplitName) ->
         yield table
 
 
-def write_split(tables: Iterator[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
+def write_split(tables: Iterable[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
     """Writes the Parquet files of a split.
 
     Args:
-        tables: Its rows, in the schema of a split; one table or more.
-        schema: The schema with the metadata of the files.
+        tables: Its rows, in order.
+        schema: Whose metadata the files get.
         directory: Folder of the configuration.
         split: The split.
     """
@@ -97,6 +97,6 @@ def write_split(tables: Iterator[pa.Table], schema: pa.Schema, directory: Path, 
         )
 
 
-def _cut_into_files(tables: Iterator[pa.Table]) -> list[pa.Table]:
+def _cut_into_files(tables: Iterable[pa.Table]) -> list[pa.Table]:
     whole = pa.concat_tables(tables)
     return [whole.slice(start, ROWS_PER_FILE) for start in range(0, max(whole.num_rows, 1), ROWS_PER_FILE)]

@@ -1,6 +1,5 @@
 """The tasks of a data-set folder: which configurations it holds, and what its files declare of them."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +9,38 @@ import pyarrow.parquet as pq
 from dataset_builders.configs import CONFIG
 from dataset_builders.editions import SPLITS
 from dataset_builders.errors import DataError
+from dataset_builders.levels import GFN2, Level
 from dataset_builders.schema import read_metadata
 from dataset_builders.task_document import task_of_metadata
-from dataset_builders.tasks import TASK_PATTERN, TASKS, Task, TaskName, in_order
+from dataset_builders.tasks import TASKS, Task, TaskName, in_order
 
 
-def task_names(directory: Path) -> tuple[TaskName, ...]:
-    """The tasks that a data-set folder holds at the level of `task1`: the four in their order, then others by name."""
+def task_names(directory: Path, level: Level = GFN2) -> tuple[TaskName, ...]:
+    """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name."""
     if not directory.is_dir():
         return ()
-    folders = [path for path in directory.iterdir() if re.fullmatch(TASK_PATTERN, path.name) and path.is_dir()]
-    return in_order(folder.name for folder in folders if folder.name in TASKS or _first_file(folder))
+    matches = [(path, CONFIG.fullmatch(path.name)) for path in directory.iterdir() if path.is_dir()]
+    named = {match[1]: path for path, match in matches if match and (match[2] or "") == level.suffix}
+    return in_order(name for name, folder in named.items() if name in TASKS or _first_file(folder))
 
 
-def task_in(directory: Path, name: TaskName) -> Task:
+def task_in(directory: Path, name: TaskName, level: Level = GFN2) -> Task:
     """A task of a data-set folder.
 
     Args:
         directory: The data-set folder.
         name: One of `task_names`.
+        level: Level of theory of its labels.
 
     Raises:
         DataError: If it is none of the four and the files of its configuration do not declare it.
     """
     if name in TASKS:
         return TASKS[name]
-    folder = directory / name
-    path = _first_file(folder)
+    path = _first_file(directory / level.config(name))
     if path is None:
-        raise DataError(f"{directory} holds no {name}; tasks it holds: {' '.join(task_names(directory)) or 'none'}")
+        present = " ".join(task_names(directory, level)) or "none"
+        raise DataError(f"{directory} holds no {level.config(name)}; tasks it holds: {present}")
     return task_of_metadata(_metadata_of(path), name, str(path))
 
 
