@@ -16,6 +16,7 @@ from dataset_builders.certificate import (
     DIVERGENCE_RADIUS,
     REQUIRED_RADIUS,
     SUMMARY_HEADER,
+    ConfigSummary,
     DataSetCertificate,
     certificate_notes,
     certificate_rows,
@@ -27,7 +28,7 @@ from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
 from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.geometries import RECIPE
-from dataset_builders.imported import import_record_of
+from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.levels import LEVELS
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
@@ -140,6 +141,8 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
         "license_url": LICENSE_URL,
         "imported": import_record_of(summaries[0].metadata),
+        "labels_of_others": ", ".join(summary.config for summary in summaries if not _labelled_here(summary)),
+        "methods_here": {summary.method for summary in summaries if _labelled_here(summary)},
         "import_table": markdown_table(_IMPORT_HEADER, list(_import_rows(certificate))),
         "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
@@ -194,6 +197,11 @@ def _import_rows(certificate: DataSetCertificate) -> Iterator[tuple[str, ...]]:
         if record is not None:
             counts = (len(record.files), len(record.frames), record.stride, record.n_left_out)
             yield summary.config, *(f"{count:,}" for count in counts)
+
+
+def _labelled_here(summary: ConfigSummary) -> bool:
+    """Whether this project computed the labels; also frames of others can be labelled here."""
+    return not is_imported(summary.metadata) or "program" in summary.metadata["level_of_theory"]
 
 
 def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:

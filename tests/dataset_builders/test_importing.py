@@ -117,7 +117,7 @@ def test_card_and_licence_are_those_of_the_source(files):
     assert imported(files) == 0
     card = Path("data", "README.md").read_text()
     assert "license: mit" in card
-    assert "Others made and labelled them: a test." in card
+    assert "Others made them, and computed the labels of ethers: a test." in card
     assert "- PBE0/def2-SVP; computed: not stated." in card
     assert "ETKDGv3" not in card
     assert Path("data", "LICENSE.md").read_text().endswith("Licence: MIT\n")
