@@ -4,7 +4,7 @@ Every number on the card is computed: from the certificate, the tasks, the schem
 the recipe. There is no date on it, so that the same folder always gets the same card.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +16,7 @@ from dataset_builders.certificate import (
     DIVERGENCE_RADIUS,
     REQUIRED_RADIUS,
     SUMMARY_HEADER,
+    ConfigSummary,
     DataSetCertificate,
     certificate_notes,
     certificate_rows,
@@ -27,6 +28,7 @@ from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
 from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.geometries import RECIPE
+from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.levels import LEVELS
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
@@ -41,6 +43,14 @@ LICENSE_TEXT: Final = f"""\
 This data set is licensed under the Creative Commons Attribution 4.0 International licence (CC-BY-4.0):
 <{LICENSE_URL}>
 """
+
+
+def license_text(certificate: DataSetCertificate) -> str:
+    """The licence of a data set: of what was built here, or of the data that were imported."""
+    record = import_record_of(certificate.summaries[0].metadata)
+    if record is None:
+        return LICENSE_TEXT
+    return f"# Licence\n\nThese data are not our own. Source: {record.source}\n\nLicence: {record.licence}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ def write_card(directory: Path, facts: CardFacts) -> None:
         )
     text = card_text(facts, sizes_of(directory, facts.certificate))
     write_text_whole(directory / "README.md", text)
-    write_text_whole(directory / "LICENSE.md", LICENSE_TEXT)
+    write_text_whole(directory / "LICENSE.md", license_text(facts.certificate))
 
 
 def card_text(facts: CardFacts, sizes: Sizes) -> str:
@@ -130,6 +140,11 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "notes": certificate_notes(certificate.tasks),
         "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
         "license_url": LICENSE_URL,
+        "imported": import_record_of(summaries[0].metadata),
+        "labels_of_others": ", ".join(summary.config for summary in summaries if not _labelled_here(summary)),
+        "methods_here": {summary.method for summary in summaries if _labelled_here(summary)},
+        "import_table": markdown_table(_IMPORT_HEADER, list(_import_rows(certificate))),
+        "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
     }
 
@@ -171,6 +186,33 @@ def _region_text(region: Region) -> str:
 
 def _edition_rows() -> list[tuple[str, ...]]:
     return [(name, *(f"{getattr(edition, split):,}" for split in SPLITS)) for name, edition in EDITIONS.items()]
+
+
+_IMPORT_HEADER: Final = ("config", "files", "molecules", "stride", "frames left out")
+
+
+def _import_rows(certificate: DataSetCertificate) -> Iterator[tuple[str, ...]]:
+    for summary in certificate.summaries:
+        record = import_record_of(summary.metadata)
+        if record is not None:
+            counts = (len(record.files), len(record.frames), record.stride, record.n_left_out)
+            yield summary.config, *(f"{count:,}" for count in counts)
+
+
+def _labelled_here(summary: ConfigSummary) -> bool:
+    """Whether this project computed the labels; also frames of others can be labelled here."""
+    return not is_imported(summary.metadata) or "program" in summary.metadata["level_of_theory"]
+
+
+def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:
+    """Methods of labels that have no name here, and how their metadata say they were computed."""
+    known = {level.method for level in LEVELS.values()}
+    found = {
+        summary.method: str(summary.metadata["level_of_theory"].get("computed", "not stated"))
+        for summary in certificate.summaries
+        if summary.method not in known
+    }
+    return list(found.items())
 
 
 _LEADERBOARD_HEADER: Final = ("id", "split", "unit", "better", "meaning")

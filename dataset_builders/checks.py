@@ -26,6 +26,7 @@ from dataset_builders.environments import subset_of
 from dataset_builders.errors import ConvergenceError, UsageError
 from dataset_builders.fragments import BUILT_IN, Vocabulary
 from dataset_builders.geometries import check_bonds
+from dataset_builders.imported import IMPORTED, import_record_of, is_imported
 from dataset_builders.levels import Level
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.schema import METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, schema_problems, with_metadata
@@ -144,7 +145,11 @@ def file_problems(schema: pa.Schema, file: str) -> list[Problem]:
         # The wording of a column's meaning may improve without a change of what is stored.
         if key != "columns" and metadata.get(key) != expected:
             problems.append(Problem(file, None, "", "", f"metadata {key} = {metadata.get(key)}", f"{expected}"))
-    if edition_of(metadata) is None:
+    if is_imported(metadata):
+        if import_record_of(metadata) is None:
+            expected = "an object that says where the frames come from and which there are of each molecule"
+            problems.append(Problem(file, None, "", "", f"no usable metadata {IMPORTED}", expected))
+    elif edition_of(metadata) is None:
         seen = f"metadata edition = {metadata.get('edition')}"
         problems.append(Problem(file, None, "", "", seen, "the name of an edition, or its sizes as 100/10/5/10"))
     if frame_counts_of(metadata) is None:

@@ -1,4 +1,4 @@
-"""The command line: `python -m dataset_builders build | relabel | certify | publish | path`."""
+"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | path`."""
 
 import argparse
 import itertools
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of finished units, kept for larger editions (default: OUT.work)",
     )
     build.set_defaults(run=_build)
+    _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
     _add_relabel(commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory"))
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
@@ -88,6 +89,22 @@ def _parser() -> argparse.ArgumentParser:
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
+
+
+def _add_import(importing: argparse.ArgumentParser) -> None:
+    importing.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="trajectory of one molecule, in a format that ASE reads"
+    )
+    importing.add_argument(
+        "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that says what they are; docs/import.md"
+    )
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
+    importing.add_argument(
+        "--skip-mismatches",
+        action="store_true",
+        help="leave out frames, files and molecules that do not fit; they are reported and recorded",
+    )
+    importing.set_defaults(run=_import)
 
 
 def _add_relabel(relabel: argparse.ArgumentParser) -> None:
@@ -167,6 +184,16 @@ def _tasks(names: Sequence[str], paths: Sequence[Path]) -> tuple["Task", ...]:
     return tuple(tasks)
 
 
+def _import(arguments: argparse.Namespace) -> int:
+    from dataset_builders.import_map import read_import_map
+    from dataset_builders.importing import import_trajectories
+
+    how = read_import_map(arguments.task_map)
+    report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
+    print(report.text())
+    return 0
+
+
 def _relabel(arguments: argparse.Namespace) -> int:
     from dataset_builders.build import relabel_edition
     from dataset_builders.relabel import RelabelSettings, parse_frame_counts
@@ -174,11 +201,11 @@ def _relabel(arguments: argparse.Namespace) -> int:
 
     source = _folder(arguments.directory).resolve()
     source_level, out = find_level(arguments.source_level), (arguments.out or source).resolve()
-    named = arguments.task or task_names(source, source_level)
+    present = task_names(source, source_level)
     settings = RelabelSettings(
         source=source,
         source_level=source_level,
-        tasks=tuple(task_in(source, name, source_level) for name in named),
+        tasks=tuple(task_in(source, name, source_level) for name in arguments.task or present),
         level=find_level(arguments.labels),
         frame_counts=parse_frame_counts(arguments.subset or ()),
         out=out,

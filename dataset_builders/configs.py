@@ -28,4 +28,5 @@ def level_of_config(config: str) -> Level | None:
 def is_split_at(path: str, level: Level) -> bool:
     """Whether a path, relative to the data-set folder, is that of a file of a task at a level of theory."""
     folder, _, name = path.partition("/")
-    return level_of_config(folder) == level and SPLIT_FILE.fullmatch(name) is not None
+    found = level_of_config(folder)
+    return found is not None and found.suffix == level.suffix and SPLIT_FILE.fullmatch(name) is not None

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dataset_builders.checks import Frames, Place, Problem
 from dataset_builders.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, Edition, SplitName
 from dataset_builders.geometries import RECIPE
+from dataset_builders.imported import ImportRecord
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
@@ -124,6 +125,18 @@ class ConfigLedger:
         """Number of distinct molecules in a split."""
         return sum(found == split for found, _ in self._found)
 
+    def import_problems(self, split: SplitName, record: ImportRecord) -> Iterator[Problem]:
+        """Molecules of imported data with other frames in a split than the metadata say there are.
+
+        Args:
+            split: The split, whose files have all been taken up.
+            record: What the metadata say.
+        """
+        words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
+        for word in words:
+            wanted = record.frames_of(word.molecule_id, split)
+            yield from self._differences(split, word.molecule_id, wanted, f"{len(wanted)} frames, as the metadata say")
+
     def completeness_problems(
         self, split: SplitName, edition: Edition | None, count: int | None = None
     ) -> Iterator[Problem]:
@@ -138,25 +151,33 @@ class ConfigLedger:
         words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
         found = {word.molecule_id: set(self._found.get((split, word.molecule_id), ())) for word in words}
         wanted = set().union(*found.values()) if edition is None else set(edition.frames(split, count))
-        trajectory = SPLIT_TRAJECTORY[split]
-        for molecule_id, frames in found.items():
-            expected = f"{len(wanted)} frames of each molecule"
-            if edition is not None:
-                expected += f", those of the first bursts of edition {edition.name}"
-                expected += "" if count is None else f", of which the files say they have {count}"
-            for difference, what in ((wanted - frames, "without"), (frames - wanted, "with")):
-                if difference:
-                    seen = f"{len(frames)} frames in {split}, {what} {_shortened(sorted(difference))}"
-                    yield Problem(self.config, None, molecule_id, trajectory, seen, expected)
+        expected = f"{len(wanted)} frames of each molecule"
+        if edition is not None:
+            expected += f", those of the first bursts of edition {edition.name}"
+            expected += "" if count is None else f", of which the files say they have {count}"
+        for molecule_id in found:
+            yield from self._differences(split, molecule_id, wanted, expected)
 
-    def energy_problems(self) -> Iterator[Problem]:
-        """Energies far from those of the same molecule, or from what the composition lets expect."""
+    def _differences(self, split: SplitName, molecule_id: str, wanted: set[int], expected: str) -> Iterator[Problem]:
+        frames = set(self._found.get((split, molecule_id), ()))
+        for difference, what in ((wanted - frames, "without"), (frames - wanted, "with")):
+            if difference:
+                seen = f"{len(frames)} frames in {split}, {what} {_shortened(sorted(difference))}"
+                yield Problem(self.config, None, molecule_id, SPLIT_TRAJECTORY[split], seen, expected)
+
+    def energy_problems(self, temperature: float = RECIPE.temperature) -> Iterator[Problem]:
+        """Energies far from those of the same molecule, or from what the composition lets expect.
+
+        Args:
+            temperature: At which the frames were sampled, K.
+        """
         medians = {}
         for molecule_id, parts in sorted(self._energies.items()):
             energy = np.concatenate([part.energy for part in parts])
             if len(energy):
                 medians[molecule_id] = float(np.median(energy))
-                yield from _strays(molecule_id, len(self._numbers(molecule_id)), parts, medians[molecule_id])
+                limit = ENERGY_SIGMAS * math.sqrt(1.5 * len(self._numbers(molecule_id))) * BOLTZMANN * temperature
+                yield from _strays(molecule_id, parts, medians[molecule_id], limit)
         numbers = {molecule_id: self._numbers(molecule_id) for molecule_id in medians}
         for molecule_id, residual in _composition_residuals(medians, numbers).items():
             if abs(residual) > COMPOSITION_LIMIT:
@@ -167,8 +188,7 @@ class ConfigLedger:
         return atomic_numbers_of(parse_word(molecule_id, self.task.vocabulary).smiles)
 
 
-def _strays(molecule_id: str, n_atoms: int, parts: Sequence[_Energies], median: float) -> Iterator[Problem]:
-    limit = ENERGY_SIGMAS * math.sqrt(1.5 * n_atoms) * BOLTZMANN * RECIPE.temperature
+def _strays(molecule_id: str, parts: Sequence[_Energies], median: float, limit: float) -> Iterator[Problem]:
     for part in parts:
         offsets = part.energy - median
         for index in np.flatnonzero(np.abs(offsets) > limit):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.card import LICENSE_TEXT, card_text, example_config
+from dataset_builders.card import card_text, example_config, license_text
 from dataset_builders.card_metadata import count_rows, sizes_of, with_keys_of_others
 from dataset_builders.certificate import DataSetCertificate
 from dataset_builders.certify import certify
@@ -27,6 +27,7 @@ class PublishedEdition:
     Attributes:
         parquet: Its Parquet files by path in the repo.
         card: The card.
+        licence: The licence.
         configs: Its configurations.
         evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
         example: The configuration that examples load.
@@ -35,6 +36,7 @@ class PublishedEdition:
 
     parquet: Mapping[str, Path]
     card: str
+    licence: str
     configs: tuple[str, ...]
     evaluation_framework: str | None
     example: str
@@ -54,7 +56,7 @@ class PublishedEdition:
         files: dict[str, Content] = {
             README: card.encode(),
             EVAL_FILE: eval_yaml(self.configs, framework).encode(),
-            LICENSE: LICENSE_TEXT.encode(),
+            LICENSE: self.licence.encode(),
             **self.parquet,
         }
         return difference(files, present, is_ours=lambda path: _is_ours(path, own))
@@ -84,6 +86,7 @@ def certified_edition(
     return PublishedEdition(
         parquet=parquet,
         card=card_text(report.card_facts(repo_id, source_url), sizes_of(directory, certificate)),
+        licence=license_text(certificate),
         configs=configs,
         evaluation_framework=evaluation_framework,
         example=example_config(certificate),

@@ -1,12 +1,13 @@
 """The tasks of a data-set folder: which configurations it holds, and what its files declare of them."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.configs import level_of_config, task_of_config
+from dataset_builders.configs import CONFIG
 from dataset_builders.editions import SPLITS
 from dataset_builders.errors import DataError
 from dataset_builders.levels import GFN2, Level
@@ -44,9 +45,9 @@ def task_names(directory: Folder, level: Level = GFN2) -> tuple[TaskName, ...]:
     """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name."""
     if not directory.is_dir():
         return ()
-    folders = [path for path in directory.iterdir() if level_of_config(path.name) == level and path.is_dir()]
-    tasks = {task_of_config(folder.name): folder for folder in folders}
-    return in_order(name for name, folder in tasks.items() if name in TASKS or _first_file(folder) is not None)
+    matches = [(path, CONFIG.fullmatch(path.name)) for path in directory.iterdir() if path.is_dir()]
+    named = {match[1]: path for path, match in matches if match and (match[2] or "") == level.suffix}
+    return in_order(name for name, folder in named.items() if name in TASKS or _first_file(folder))
 
 
 def task_in(
@@ -57,7 +58,7 @@ def task_in(
     Args:
         directory: The data-set folder.
         name: One of `task_names`.
-        level: Level of theory of the labels.
+        level: Level of theory of its labels.
         schema_of: Reads the schema of a file of the folder.
 
     Raises:
@@ -65,16 +66,29 @@ def task_in(
     """
     if name in TASKS:
         return TASKS[name]
-    config = level.config(name)
-    path = _first_file(directory / config)
+    path = _first_file(directory / level.config(name))
     if path is None:
-        held = " ".join(level.config(each) for each in task_names(directory, level)) or "none"
-        raise DataError(f"{directory} holds no {config}; tasks it holds: {held}")
+        present = " ".join(task_names(directory, level)) or "none"
+        raise DataError(f"{directory} holds no {level.config(name)}; tasks it holds: {present}")
+    return task_of_metadata(_metadata_of(path, schema_of), name, str(path))
+
+
+def metadata_by_config(directory: Path) -> dict[str, dict[str, Any]]:
+    """What the first file of each configuration of a data-set folder says, by the name of the configuration.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    folders = sorted(directory.iterdir()) if directory.is_dir() else []
+    first = {folder.name: _first_file(folder) for folder in folders if CONFIG.fullmatch(folder.name)}
+    return {config: _metadata_of(path) for config, path in first.items() if path is not None}
+
+
+def _metadata_of(path: Any, schema_of: Callable[[Any], pa.Schema] = pq.read_schema) -> dict[str, Any]:
     try:
-        metadata = read_metadata(schema_of(path))
+        return read_metadata(schema_of(path))
     except (OSError, pa.ArrowException, TypeError, ValueError) as cause:
         raise DataError(f"the metadata of {path} cannot be read ({cause}); download or build it again") from cause
-    return task_of_metadata(metadata, name, str(path))
 
 
 def _first_file(folder: Folder) -> Any:

@@ -30,6 +30,7 @@ TOO_LONG = {
     "harness study": "hours: tests/harness/study/test_command.py does a small one",
     "--model additive-task2": "what the two lines before it write: tests/harness/test_train_controls.py loads some",
     "--model gfn2-xtb": "minutes: run by the slow tests",
+    "dataset_builders import": "the reader's own files: tests/dataset_builders/test_importing.py makes some",
     "dataset_builders publish": "an edition that takes hours to build: tests/test_hub_story.py publishes mini",
     "model_cards publish": "the reader's own checkpoint: tests/test_hub_story.py publishes one",
     "env create": "a download of minutes: tests/harness/worker/test_environments.py, and `make test`",
