@@ -1,5 +1,6 @@
 """Builds an edition: makes the frames that are missing, writes the data-set folder and certifies it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,9 @@ from dataset_builders.fanout import BuildSettings, claim_work_dir, local_executo
 from dataset_builders.progress import build_progress
 from dataset_builders.relabel import RelabelSettings, relabel
 from dataset_builders.repository import write_repository
+from dataset_builders.soundness import require_sound
+from dataset_builders.task_folders import task_in, task_names
+from dataset_builders.tasks import Task
 
 HUB_ID: Final = "compgen/mlip-ood"
 """Name of the published data set, which the examples on the card use."""
@@ -27,10 +31,12 @@ def build_edition(settings: BuildSettings, directory: Path, workers: int) -> Non
         workers: Processes, each on one thread.
 
     Raises:
-        UsageError: If the work folder holds frames of another seed or recipe.
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
         IncompleteError: If a molecule failed; the message names it and the cause.
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
+    require_sound(settings.tasks, others_in(directory, settings.tasks))
     make_missing_frames(settings, workers)
     write_repository(settings, directory)
     _certify_and_describe(directory)
@@ -60,6 +66,12 @@ def _certify_and_describe(directory: Path) -> None:
     if not report.ok:
         raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
     write_card(directory, report.card_facts(HUB_ID))
+
+
+def others_in(directory: Path, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The tasks that a data-set folder holds beside these, with which they share the names of molecules."""
+    named = {task.name for task in tasks}
+    return tuple(task_in(directory, name) for name in task_names(directory) if name not in named)
 
 
 def make_missing_frames(settings: BuildSettings, workers: int) -> None:

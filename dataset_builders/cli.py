@@ -1,16 +1,20 @@
-"""The command line: `python -m dataset_builders build | relabel | certify | publish | path`."""
+"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | path`."""
 
 import argparse
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.editions import EDITIONS, find_edition
 from dataset_builders.errors import CertificateError, UsageError
 from dataset_builders.levels import GFN2, LEVELS, find_level
 from dataset_builders.tasks import TASKS, find_task
+
+if TYPE_CHECKING:
+    from dataset_builders.tasks import Task
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
@@ -19,7 +23,7 @@ _EXIT_CODES: Final = """\
 exit codes:
   0  done
   1  unexpected error (please report it)
-  2  usage: unknown task, edition, option value, or a tag that is taken
+  2  usage: unknown task, edition, option value, a task file that declares no task, or a tag that is taken
   3  data: absent, corrupt or uncertified data
   5  incomplete: a molecule failed; finished work is kept
   6  environment: a missing package, an unwritable folder, no login or no access to the Hub
@@ -49,7 +53,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
     build.add_argument(
-        "--task", action="extend", nargs="+", metavar="TASK", help=f"some of {', '.join(TASKS)} (default: all)"
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TASK",
+        help=f"some of {', '.join(TASKS)} (default: all, or none beside --task-file)",
+    )
+    build.add_argument(
+        "--task-file",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="tasks of your own, each declared in a TOML file; see docs/custom-tasks.md",
     )
     build.add_argument(
         "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: all cores)"
@@ -62,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of finished units, kept for larger editions (default: OUT.work)",
     )
     build.set_defaults(run=_build)
+    _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
     _add_relabel(commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory"))
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
@@ -70,6 +89,22 @@ def _parser() -> argparse.ArgumentParser:
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
+
+
+def _add_import(importing: argparse.ArgumentParser) -> None:
+    importing.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="trajectory of one molecule, in a format that ASE reads"
+    )
+    importing.add_argument(
+        "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that says what they are; docs/import.md"
+    )
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
+    importing.add_argument(
+        "--skip-mismatches",
+        action="store_true",
+        help="leave out frames, files and molecules that do not fit; they are reported and recorded",
+    )
+    importing.set_defaults(run=_import)
 
 
 def _add_relabel(relabel: argparse.ArgumentParser) -> None:
@@ -127,7 +162,7 @@ def _build(arguments: argparse.Namespace) -> int:
     workers = _at_least_one(arguments.workers)
     out = arguments.out.resolve()
     settings = BuildSettings(
-        tasks=tuple(find_task(name) for name in arguments.task or TASKS),
+        tasks=_tasks(arguments.task, arguments.task_file),
         edition=find_edition(arguments.edition),
         seed=arguments.seed,
         work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
@@ -137,17 +172,40 @@ def _build(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _tasks(names: Sequence[str], paths: Sequence[Path]) -> tuple["Task", ...]:
+    """The tasks that a user named, and those of files."""
+    from dataset_builders.task_document import read_task_file
+
+    named = [find_task(name) for name in names or ([] if paths else TASKS)]
+    tasks = [*dict.fromkeys(named), *(read_task_file(path) for path in paths)]
+    for first, second in itertools.combinations(tasks, 2):
+        if first.name == second.name:
+            raise UsageError(f"two of the task files declare {first.name}; give each task a name of its own")
+    return tuple(tasks)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from dataset_builders.import_map import read_import_map
+    from dataset_builders.importing import import_trajectories
+
+    how = read_import_map(arguments.task_map)
+    report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
+    print(report.text())
+    return 0
+
+
 def _relabel(arguments: argparse.Namespace) -> int:
     from dataset_builders.build import relabel_edition
     from dataset_builders.relabel import RelabelSettings, parse_frame_counts
+    from dataset_builders.task_folders import task_in, task_names
 
     source = _folder(arguments.directory).resolve()
     source_level, out = find_level(arguments.source_level), (arguments.out or source).resolve()
-    present = [name for name in TASKS if (source / source_level.config(name)).is_dir()]
+    present = task_names(source, source_level)
     settings = RelabelSettings(
         source=source,
         source_level=source_level,
-        tasks=tuple(find_task(name) for name in arguments.task or present),
+        tasks=tuple(task_in(source, name, source_level) for name in arguments.task or present),
         level=find_level(arguments.labels),
         frame_counts=parse_frame_counts(arguments.subset or ()),
         out=out,

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataset_builders.editions import FRAMES_PER_BURST
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.progress_bar import long_job_bar
-from dataset_builders.words import parse_word
 from dataset_builders.work import UnitReport, WorkUnit
 
 
@@ -53,5 +52,5 @@ def _n_frames(unit: WorkUnit) -> int:
 
 def _cost(unit: WorkUnit) -> float:
     # GFN2-xTB of 8 to 41 atoms grows about as the 1.7th power of the number of atoms (1.5 to 39 ms a call).
-    n_atoms = len(atomic_numbers_of(parse_word(unit.molecule_id).smiles))
+    n_atoms = len(atomic_numbers_of(unit.word.smiles))
     return float(_n_frames(unit) * n_atoms**1.7)
