@@ -126,6 +126,14 @@ def test_a_model_that_was_trained_on_another_task_of_that_name_is_refused(tmp_pa
     assert "was trained on ethers, so it cannot be tested on task1" in capsys.readouterr().err
 
 
+def test_training_reads_the_declaration_from_no_test_split(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_ethers(Path("data"))
+    for split in ("test_id", "test_ood"):
+        path_of(Path("data"), "ethers", split).write_bytes(b"nobody reads this")
+    assert harness(["train", "--arch", "additive", "--task", "ethers", "--dataset", "data", "--out", "fit"]) == 0
+
+
 def test_the_four_tasks_come_first_and_alone_make_the_overall_score(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_folder(Path("data"), ("task2", "task3"))
