@@ -1,5 +1,6 @@
 """Builds an edition: makes the frames that are missing, writes the data-set folder and certifies it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,9 @@ from dataset_builders.progress import build_progress
 from dataset_builders.relabel import RelabelSettings, relabel
 from dataset_builders.repository import write_repository
 from dataset_builders.shards import Shard, units_of_shard
+from dataset_builders.soundness import require_sound
+from dataset_builders.task_folders import task_in, task_names
+from dataset_builders.tasks import Task
 from dataset_builders.work import WorkUnit
 from dataset_builders.work_folder import check_claim, claim_work_dir
 
@@ -35,11 +39,13 @@ def build_edition(settings: BuildSettings, directory: Path, open_pool: OpenPool)
         The report of the certificate. It does not pass for a slice of an edition, which gets no card.
 
     Raises:
-        UsageError: If the work folder holds frames of another seed or recipe.
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
         IncompleteError: If a molecule failed; the message names it and the cause.
         SetupError: If the workers cannot be reached, or cannot do the work.
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
+    require_sound(settings.tasks, others_in(directory, settings.tasks))
     make_missing_frames(settings, open_pool)
     return write_edition(settings, directory)
 
@@ -89,14 +95,22 @@ def _certify_and_describe(directory: Path) -> CertifyReport:
     return report
 
 
+def others_in(directory: Path, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The tasks that a data-set folder holds beside these, with which they share the names of molecules."""
+    named = {task.name for task in tasks}
+    return tuple(task_in(directory, name) for name in task_names(directory) if name not in named)
+
+
 def merge_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
     """Writes the data-set folder from the units that shards have made; makes none.
 
     Raises:
-        UsageError: If the work folder holds frames of another seed or recipe.
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
         IncompleteError: If units are missing; the message says how many.
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
+    require_sound(settings.tasks, others_in(directory, settings.tasks))
     check_claim(settings.work_dir, settings.seed)
     missing = missing_units(settings)
     if missing:
@@ -106,6 +120,22 @@ def merge_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
             "and --molecule, or leave out --merge to make the units here"
         )
     return write_edition(settings, directory)
+
+
+def make_shard(settings: BuildSettings, open_pool: OpenPool, shard: Shard) -> list[WorkUnit]:
+    """Makes one share of the units of an edition; writes no data-set folder.
+
+    Returns:
+        The units of the share, all of which are there now.
+
+    Raises:
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
+        IncompleteError: If a molecule failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
+    """
+    require_sound(settings.tasks)
+    return make_missing_frames(settings, open_pool, shard)
 
 
 def make_missing_frames(settings: BuildSettings, open_pool: OpenPool, shard: Shard | None = None) -> list[WorkUnit]:

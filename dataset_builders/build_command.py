@@ -1,6 +1,8 @@
 """`python -m dataset_builders build`: its options and what they do."""
 
 import argparse
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,21 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(EDITIONS)}, or frames a molecule as TRAIN/OOD/VALIDATION/TEST_ID (default: mini)",
     )
     what.add_argument(
-        "--task", action="extend", nargs="+", metavar="TASK", help=f"some of {', '.join(TASKS)} (default: all)"
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TASK",
+        help=f"some of {', '.join(TASKS)} (default: all, or none beside --task-file)",
+    )
+    what.add_argument(
+        "--task-file",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="tasks of your own, each declared in a TOML file; see docs/custom-tasks.md",
     )
     what.add_argument(
         "--molecule",
@@ -60,7 +76,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 
 def run_build(arguments: argparse.Namespace) -> int:
     """Builds, plans, makes a share or merges, as the options say."""
-    from dataset_builders.build import build_edition, make_missing_frames, merge_edition
+    from dataset_builders.build import build_edition, make_shard, merge_edition
     from dataset_builders.executors import choose_executor
     from dataset_builders.shards import parse_shard
 
@@ -73,7 +89,7 @@ def run_build(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.shard:
         shard = parse_shard(arguments.shard)
-        units = make_missing_frames(settings, open_pool, shard)
+        units = make_shard(settings, open_pool, shard)
         print(
             f"shard {shard} is done: its {len(units):,} units are in {settings.work_dir}. When all shards are, give "
             "the same command --merge and --out in place of --shard"
@@ -100,7 +116,7 @@ def _settings(arguments: argparse.Namespace) -> "BuildSettings":
     else:
         out = _local_folder("--out", arguments.out)
         work_dir = out.with_name(out.name + ".work")
-    tasks = tuple(find_task(name) for name in dict.fromkeys(arguments.task or TASKS))
+    tasks = _tasks(arguments.task, arguments.task_file)
     molecules = tuple(dict.fromkeys(arguments.molecule or ()))
     return BuildSettings(
         tasks=_tasks_with(molecules, tasks),
@@ -109,6 +125,18 @@ def _settings(arguments: argparse.Namespace) -> "BuildSettings":
         work_dir=work_dir,
         molecules=molecules,
     )
+
+
+def _tasks(names: Sequence[str], paths: Sequence[Path]) -> tuple[Task, ...]:
+    """The tasks that a user named, and those of files."""
+    from dataset_builders.task_document import read_task_file
+
+    named = [find_task(name) for name in names or ([] if paths else TASKS)]
+    tasks = [*dict.fromkeys(named), *(read_task_file(path) for path in paths)]
+    for first, second in itertools.combinations(tasks, 2):
+        if first.name == second.name:
+            raise UsageError(f"two of the task files declare {first.name}; give each task a name of its own")
+    return tuple(tasks)
 
 
 def _tasks_with(molecules: tuple[str, ...], tasks: tuple[Task, ...]) -> tuple[Task, ...]:

@@ -4,6 +4,7 @@ Every number on the card is computed: from the certificate, the tasks, the schem
 the recipe. There is no date on it, so that the same folder always gets the same card.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from dataset_builders.certificate import (
     DIVERGENCE_RADIUS,
     REQUIRED_RADIUS,
     SUMMARY_HEADER,
+    ConfigSummary,
     DataSetCertificate,
     certificate_notes,
     certificate_rows,
@@ -24,13 +26,14 @@ from dataset_builders.certificate import (
 from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
 from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
+from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.geometries import RECIPE
+from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.levels import LEVELS
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
-from dataset_builders.tasks import Region, Task
+from dataset_builders.tasks import TASKS, Region, Task
 from dataset_builders.whole_file import write_text_whole
-from dataset_builders.words import FRAGMENTS
 
 LICENSE_URL: Final = "https://creativecommons.org/licenses/by/4.0/"
 
@@ -40,6 +43,14 @@ LICENSE_TEXT: Final = f"""\
 This data set is licensed under the Creative Commons Attribution 4.0 International licence (CC-BY-4.0):
 <{LICENSE_URL}>
 """
+
+
+def license_text(certificate: DataSetCertificate) -> str:
+    """The licence of a data set: of what was built here, or of the data that were imported."""
+    record = import_record_of(certificate.summaries[0].metadata)
+    if record is None:
+        return LICENSE_TEXT
+    return f"# Licence\n\nThese data are not our own. Source: {record.source}\n\nLicence: {record.licence}\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ def write_card(directory: Path, facts: CardFacts) -> None:
         )
     text = card_text(facts, sizes_of(directory, facts.certificate))
     write_text_whole(directory / "README.md", text)
-    write_text_whole(directory / "LICENSE.md", LICENSE_TEXT)
+    write_text_whole(directory / "LICENSE.md", license_text(facts.certificate))
 
 
 def card_text(facts: CardFacts, sizes: Sizes) -> str:
@@ -103,6 +114,10 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "repo_id": facts.repo_id,
         "example_config": example_config(certificate),
         "fragments": ", ".join(f"`{fragment}`" for fragment in FRAGMENTS),
+        "own_fragments": ", ".join(_own_fragments(tasks)),
+        "has_fixed_tasks": any(task.name in TASKS for task in tasks),
+        "own_tasks": ", ".join(task.name for task in tasks if task.name not in TASKS),
+        "tasks_with_subsets": _with_subsets(tasks),
         "task_table": markdown_table(_TASK_HEADER, [_task_row(task) for task in tasks]),
         "missing": ", ".join(certificate.missing),
         "far_radius": FAR_RADIUS,
@@ -125,6 +140,11 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "notes": certificate_notes(certificate.tasks),
         "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
         "license_url": LICENSE_URL,
+        "imported": import_record_of(summaries[0].metadata),
+        "labels_of_others": ", ".join(summary.config for summary in summaries if not _labelled_here(summary)),
+        "methods_here": {summary.method for summary in summaries if _labelled_here(summary)},
+        "import_table": markdown_table(_IMPORT_HEADER, list(_import_rows(certificate))),
+        "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
     }
 
@@ -133,6 +153,20 @@ def example_config(certificate: DataSetCertificate) -> str:
     """The configuration that examples load."""
     names = [summary.config for summary in certificate.summaries]
     return "task3" if "task3" in names else names[0]
+
+
+def _own_fragments(tasks: Iterable[Task]) -> list[str]:
+    """Fragments that tasks declare, with the SMILES of each."""
+    own = {fragment.name: fragment.smiles for task in tasks for fragment in task.fragments}
+    return [f"`{name}` (`[*]{smiles}`)" for name, smiles in own.items()]
+
+
+def _with_subsets(tasks: Iterable[Task]) -> str:
+    """The tasks whose OOD molecules fall into `near` and `far`: of some, or of the four where none of those do."""
+    names = [task.name for task in tasks if task.has_subsets] or [
+        task.name for task in TASKS.values() if task.has_subsets
+    ]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 _TASK_HEADER: Final = ("task", "name", "tests", "training words", "OOD words", "origin")
@@ -144,7 +178,7 @@ def _task_row(task: Task) -> tuple[str, ...]:
 
 
 def _region_text(region: Region) -> str:
-    right = {"H": "H", "same": "X", "other": "Y"}[region.right]
+    right = {"same": "X", "other": "Y"}.get(region.right, region.right)
     condition = "X ≠ Y" if region.right == "other" else "X"
     spacers = ", ".join(str(spacer) for spacer in region.spacers)
     return f"(X, k, {right}), {condition} in {{{' '.join(region.left)}}}, k in {{{spacers}}}"
@@ -152,6 +186,33 @@ def _region_text(region: Region) -> str:
 
 def _edition_rows() -> list[tuple[str, ...]]:
     return [(name, *(f"{getattr(edition, split):,}" for split in SPLITS)) for name, edition in EDITIONS.items()]
+
+
+_IMPORT_HEADER: Final = ("config", "files", "molecules", "stride", "frames left out")
+
+
+def _import_rows(certificate: DataSetCertificate) -> Iterator[tuple[str, ...]]:
+    for summary in certificate.summaries:
+        record = import_record_of(summary.metadata)
+        if record is not None:
+            counts = (len(record.files), len(record.frames), record.stride, record.n_left_out)
+            yield summary.config, *(f"{count:,}" for count in counts)
+
+
+def _labelled_here(summary: ConfigSummary) -> bool:
+    """Whether this project computed the labels; also frames of others can be labelled here."""
+    return not is_imported(summary.metadata) or "program" in summary.metadata["level_of_theory"]
+
+
+def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:
+    """Methods of labels that have no name here, and how their metadata say they were computed."""
+    known = {level.method for level in LEVELS.values()}
+    found = {
+        summary.method: str(summary.metadata["level_of_theory"].get("computed", "not stated"))
+        for summary in certificate.summaries
+        if summary.method not in known
+    }
+    return list(found.items())
 
 
 _LEADERBOARD_HEADER: Final = ("id", "split", "unit", "better", "meaning")

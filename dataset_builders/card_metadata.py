@@ -11,6 +11,7 @@ from dataset_builders.certificate import ConfigSummary, DataSetCertificate
 from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import DataError
 from dataset_builders.hub import first_line
+from dataset_builders.imported import import_record_of
 from dataset_builders.schema import SCHEMA
 
 if TYPE_CHECKING:
@@ -27,6 +28,15 @@ _TAGS: Final = (
     "compositional-generalization",
     "ood",
 )
+
+LICENCE: Final = "CC-BY-4.0"
+"""Of what was built here."""
+
+_LICENCES: Final = (
+    "apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-4.0",
+    "cc0-1.0", "mit", "odbl", "odc-by", "pddl",
+)  # fmt: skip
+"""Some of the ids that the Hub knows."""
 
 _SIZE_CATEGORIES: Final = (
     (1_000, "n<1K"),
@@ -106,11 +116,12 @@ def front_matter(certificate: DataSetCertificate, sizes: Sizes) -> str:
         data_files = [{"split": split, "path": split_pattern(summary.config, split)} for split in splits]
         config: dict[str, Any] = {"config_name": summary.config, "data_files": data_files}
         configs.append(config | {"default": True} if summary.config == default else config)
+    record = import_record_of(certificate.summaries[0].metadata)
     data = DatasetCardData(
         pretty_name=PRETTY_NAME,
-        license="cc-by-4.0",
+        **_licence(LICENCE if record is None else record.licence),
         annotations_creators=["machine-generated"],
-        source_datasets=["original"],
+        source_datasets=["original" if record is None else "extended"],
         task_categories=["graph-ml"],
         tags=list(_TAGS),
         size_categories=[size_category(count_rows(certificate))],
@@ -119,6 +130,13 @@ def front_matter(certificate: DataSetCertificate, sizes: Sizes) -> str:
     infos = {summary.config: _dataset_info(summary, sizes[summary.config]) for summary in certificate.summaries}
     DatasetInfosDict(infos).to_dataset_card_data(data)
     return str(data.to_yaml()).strip()
+
+
+def _licence(name: str) -> dict[str, Any]:
+    """How the YAML names a licence: the Hub keeps a list of ids, and knows others by their name alone."""
+    if name.lower() in _LICENCES:
+        return {"license": name.lower()}
+    return {"license": "other", "license_name": name, "license_link": "LICENSE.md"}
 
 
 def _dataset_info(summary: ConfigSummary, sizes: Mapping[SplitName, SplitSize]) -> "DatasetInfo":

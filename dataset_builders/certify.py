@@ -4,8 +4,7 @@ Nothing that the builder knew is used: the rows are read back, checked one by on
 other, and the solvability certificate is computed from the molecules that are in them.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,18 +39,20 @@ from dataset_builders.checks import (
     sound_rows,
     usable_metadata,
 )
+from dataset_builders.configs import CONFIG, SPLIT_FILE
 from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import CertificateError, DataError
+from dataset_builders.geometries import RECIPE
+from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.ledger import ConfigLedger, FrameHashes
-from dataset_builders.levels import LEVELS_BY_SUFFIX
+from dataset_builders.levels import GFN2, LEVELS, LEVELS_BY_SUFFIX, Level, other_level
 from dataset_builders.schema import SCHEMA, schema_problems
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.task_document import task_of_metadata
+from dataset_builders.tasks import TASKS, Task
 
 ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
-_CONFIG = re.compile(rf"({'|'.join(TASKS)})(?:-({'|'.join(filter(None, LEVELS_BY_SUFFIX))}))?")
-_FILE = re.compile(rf"({'|'.join(SPLITS)})-[^/]*\.parquet")
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
 _REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
 
@@ -140,26 +141,21 @@ def certify(directory: Path) -> CertifyReport:
     if not directory.is_dir():
         raise DataError(f"{directory} is not a folder; {_LAYOUT}; {_REMEDY}")
     folders = _config_folders(directory)
-    problems = [
-        Problem(
-            folder.name, None, "", "", "Parquet files in a folder that is no configuration", "task1, task1-pbe, ..."
-        )
-        for folder in folders
-        if not _CONFIG.fullmatch(folder.name)
-    ]
-    known = [folder for folder in folders if _CONFIG.fullmatch(folder.name)]
+    known, problems = _configs(folders)
     if not known:
-        raise DataError(f"{directory} holds no configuration; {_LAYOUT}; {_REMEDY}")
+        found = f" (first of {len(problems)}: {problems[0]})" if problems else ""
+        raise DataError(f"{directory} holds no configuration{found}; {_LAYOUT}; {_REMEDY}")
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
     slices: list[str] = []
     certificates: list[TaskCertificate] = []
-    for folder in known:
-        audit = _ConfigAudit(folder, hashes)
+    for folder, (task, level) in known.items():
+        audit = _ConfigAudit(folder, task, level, hashes)
         problems.extend(audit.run())
         summaries.append(audit.summary())
         certificates.extend(audit.certificates())
         slices.extend(audit.slices())
+    problems.extend(_origin_problems(summaries))
     present = {folder.name for folder in known}
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
@@ -173,21 +169,66 @@ def _config_folders(directory: Path) -> list[Path]:
     return sorted(folder for folder in folders if any(folder.glob("*.parquet")))
 
 
+def _configs(folders: list[Path]) -> tuple[dict[Path, tuple[Task, Level]], list[Problem]]:
+    """Task and level of each folder; a problem for each that has none, or another task than at a level before."""
+    known: dict[Path, tuple[Task, Level]] = {}
+    problems = []
+    by_name: dict[str, Task] = {}
+    for folder in folders:
+        match = CONFIG.fullmatch(folder.name)
+        if match is None:
+            seen, expected = "Parquet files in a folder that is no configuration", "task1, task1-pbe, ..."
+            problems.append(Problem(folder.name, None, "", "", seen, expected))
+            continue
+        first = min(folder.glob("*.parquet"))
+        metadata = usable_metadata(_read_schema(first))
+        try:
+            task = task_of_metadata(metadata, match[1], f"{folder.name}/{first.name}")
+        except DataError as cause:
+            problems.append(Problem(folder.name, None, "", "", str(cause), "a configuration of a declared task"))
+            continue
+        if by_name.setdefault(task.name, task) != task:
+            expected = "that of the same task at other levels of theory"
+            problems.append(Problem(folder.name, None, "", "", "another declaration of its task", expected))
+        known[folder] = task, _level(LEVELS_BY_SUFFIX[match[2] or ""], metadata)
+    return known, problems
+
+
+def _origin_problems(summaries: Sequence[ConfigSummary]) -> Iterator[Problem]:
+    """Configurations of another origin than the first: one card and one licence stand for the whole folder."""
+    origins = {summary.config: _origin(summary.metadata) for summary in summaries}
+    first = next(iter(origins), "")
+    for config, origin in origins.items():
+        if origin != origins[first]:
+            yield Problem(config, None, "", "", f"frames that were {origin}", f"{origins[first]}, as those of {first}")
+
+
+def _origin(metadata: Mapping[str, Any]) -> str:
+    record = import_record_of(metadata)
+    return "built" if record is None else f"imported from {record.source!r} under {record.licence!r}"
+
+
+def _level(named: Level, metadata: Mapping[str, Any]) -> Level:
+    """The level that the name of a configuration stands for, or that of imported labels that has no name here."""
+    method = method_of(metadata)
+    is_known = any(method == level.method for level in LEVELS.values())
+    return other_level(method, "elsewhere") if named is GFN2 and is_imported(metadata) and not is_known else named
+
+
 class _ConfigAudit:
     """Takes the files of one configuration through every check.
 
     Args:
         folder: Folder of the configuration.
+        task: Its task.
+        level: Level of theory of its labels.
         hashes: Frames of the configurations before, to compare with.
     """
 
-    def __init__(self, folder: Path, hashes: FrameHashes) -> None:
-        match = _CONFIG.fullmatch(folder.name)
-        if match is None:
-            raise DataError(f"{folder} is no configuration; {_LAYOUT}")
+    def __init__(self, folder: Path, task: Task, level: Level, hashes: FrameHashes) -> None:
         self._folder = folder
-        self._task = find_task(match[1])
-        self._level = LEVELS_BY_SUFFIX[match[2] or ""]
+        self._task = task
+        self._level = level
         self._hashes = hashes
         self._ledger = ConfigLedger(folder.name, self._task)
         self._metadata: dict[str, Any] = {}
@@ -196,7 +237,7 @@ class _ConfigAudit:
         """Checks split by split, then the configuration as a whole."""
         files: dict[str, list[Path]] = {split: [] for split in SPLITS}
         for path in sorted(self._folder.glob("*.parquet")):
-            match = _FILE.fullmatch(path.name)
+            match = SPLIT_FILE.fullmatch(path.name)
             if match:
                 files[match[1]].append(path)
             else:
@@ -206,7 +247,8 @@ class _ConfigAudit:
                 yield from self._split_problems(split, files[split])
             elif self._frame_counts().get(split) != 0:
                 yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
-        yield from self._ledger.energy_problems()
+        record = import_record_of(self._metadata)
+        yield from self._ledger.energy_problems(RECIPE.temperature if record is None else record.temperature)
 
     def summary(self) -> ConfigSummary:
         """What the configuration holds, once `run` is through."""
@@ -248,6 +290,13 @@ class _ConfigAudit:
             yield from self._metadata_problems(schema, place)
             yield from self._row_problems(path, place)
         if complete:
+            yield from self._completeness_problems(split)
+
+    def _completeness_problems(self, split: SplitName) -> Iterator[Problem]:
+        record = import_record_of(self._metadata)
+        if record is not None:
+            yield from self._ledger.import_problems(split, record)
+        elif not is_imported(self._metadata):
             edition, molecules = edition_of(self._metadata), molecules_of(self._metadata)
             count = self._frame_counts().get(split)
             yield from self._ledger.completeness_problems(split, edition, count, molecules)
@@ -275,7 +324,7 @@ class _ConfigAudit:
         for batch in _read_batches(path):
             sound, rows, problems = sound_rows(batch, first_row, place.file)
             yield from problems
-            for frames in frames_by_molecule(sound, rows, place.file):
+            for frames in frames_by_molecule(sound, rows, place.file, self._task.vocabulary):
                 yield from frame_problems(frames, place)
                 yield from self._ledger.add(frames, place)
                 yield from self._hashes.add(frames, place)

@@ -24,7 +24,9 @@ from dataset_builders.editions import (
 )
 from dataset_builders.environments import subset_of
 from dataset_builders.errors import ConvergenceError, UsageError
+from dataset_builders.fragments import BUILT_IN, Vocabulary
 from dataset_builders.geometries import check_bonds
+from dataset_builders.imported import IMPORTED, import_record_of, is_imported
 from dataset_builders.levels import Level
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.schema import METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, schema_problems, with_metadata
@@ -94,6 +96,7 @@ class Frames:
         atomic_numbers: Shape (n_frames, n_atoms).
         positions: Shape (n_frames, n_atoms, 3), float32, Å.
         forces: Shape (n_frames, n_atoms, 3), float32, eV/Å.
+        vocabulary: Fragments that a molecule may be made of.
     """
 
     file: str
@@ -103,12 +106,13 @@ class Frames:
     atomic_numbers: IntArray
     positions: FloatArray
     forces: FloatArray
+    vocabulary: Vocabulary
 
     @property
     def word(self) -> Word | None:
         """The word of the molecule; `None` where the name is not one."""
         try:
-            return parse_word(self.molecule_id)
+            return parse_word(self.molecule_id, self.vocabulary)
         except UsageError:
             return None
 
@@ -141,7 +145,11 @@ def file_problems(schema: pa.Schema, file: str) -> list[Problem]:
         # The wording of a column's meaning may improve without a change of what is stored.
         if key != "columns" and metadata.get(key) != expected:
             problems.append(Problem(file, None, "", "", f"metadata {key} = {metadata.get(key)}", f"{expected}"))
-    if edition_of(metadata) is None:
+    if is_imported(metadata):
+        if import_record_of(metadata) is None:
+            expected = "an object that says where the frames come from and which there are of each molecule"
+            problems.append(Problem(file, None, "", "", f"no usable metadata {IMPORTED}", expected))
+    elif edition_of(metadata) is None:
         seen = f"metadata edition = {metadata.get('edition')}"
         problems.append(Problem(file, None, "", "", seen, "the name of an edition, or its sizes as 100/10/5/10"))
     if frame_counts_of(metadata) is None:
@@ -224,13 +232,16 @@ def sound_rows(batch: pa.RecordBatch, first_row: int, file: str) -> tuple[pa.Rec
     return batch.filter(pa.array(sound)), rows, problems
 
 
-def frames_by_molecule(batch: pa.RecordBatch, rows: IntArray, file: str) -> Iterator[Frames]:
+def frames_by_molecule(
+    batch: pa.RecordBatch, rows: IntArray, file: str, vocabulary: Vocabulary = BUILT_IN
+) -> Iterator[Frames]:
     """Cuts sound rows into the frames of each molecule, as arrays.
 
     Args:
         batch: Rows without missing values, with lists that fit `n_atoms`.
         rows: Their numbers in the file, shape (n_rows,).
         file: For messages.
+        vocabulary: Fragments that a molecule may be made of.
     """
     columns = {
         field.name: batch.column(field.name).to_numpy(zero_copy_only=False)
@@ -254,6 +265,7 @@ def frames_by_molecule(batch: pa.RecordBatch, rows: IntArray, file: str) -> Iter
             atomic_numbers=numbers[atoms],
             positions=positions[atoms],
             forces=forces[atoms],
+            vocabulary=vocabulary,
         )
 
 

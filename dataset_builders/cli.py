@@ -1,16 +1,18 @@
-"""The command line: `python -m dataset_builders build | relabel | certify | publish | path`."""
+"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | path`."""
 
 import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.build_command import add_build_options, run_build
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import CertificateError, UsageError
 from dataset_builders.levels import GFN2, LEVELS, find_level
-from dataset_builders.tasks import TASKS, find_task
+
+if TYPE_CHECKING:
+    pass
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
@@ -19,7 +21,7 @@ _EXIT_CODES: Final = """\
 exit codes:
   0  done
   1  unexpected error (please report it)
-  2  usage: unknown task, edition, option value, or a tag that is taken
+  2  usage: unknown task, edition, option value, a task file that declares no task, or a tag that is taken
   3  data: absent, corrupt or uncertified data
   5  incomplete: a molecule failed; finished work is kept
   6  environment: a missing package, an unwritable folder, no login or no access to the Hub
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build an edition into a data-set folder")
     add_build_options(build)
     build.set_defaults(run=run_build)
+    _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
     _add_relabel(commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory"))
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
@@ -52,6 +55,22 @@ def _parser() -> argparse.ArgumentParser:
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
+
+
+def _add_import(importing: argparse.ArgumentParser) -> None:
+    importing.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="trajectory of one molecule, in a format that ASE reads"
+    )
+    importing.add_argument(
+        "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that says what they are; docs/import.md"
+    )
+    importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
+    importing.add_argument(
+        "--skip-mismatches",
+        action="store_true",
+        help="leave out frames, files and molecules that do not fit; they are reported and recorded",
+    )
+    importing.set_defaults(run=_import)
 
 
 def _add_relabel(relabel: argparse.ArgumentParser) -> None:
@@ -102,17 +121,28 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
     publish.set_defaults(run=_publish)
 
 
+def _import(arguments: argparse.Namespace) -> int:
+    from dataset_builders.import_map import read_import_map
+    from dataset_builders.importing import import_trajectories
+
+    how = read_import_map(arguments.task_map)
+    report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
+    print(report.text())
+    return 0
+
+
 def _relabel(arguments: argparse.Namespace) -> int:
     from dataset_builders.build import relabel_edition
     from dataset_builders.relabel import RelabelSettings, parse_frame_counts
+    from dataset_builders.task_folders import task_in, task_names
 
     source = _folder(arguments.directory).resolve()
     source_level, out = find_level(arguments.source_level), (arguments.out or source).resolve()
-    present = [name for name in TASKS if (source / source_level.config(name)).is_dir()]
+    present = task_names(source, source_level)
     settings = RelabelSettings(
         source=source,
         source_level=source_level,
-        tasks=tuple(find_task(name) for name in arguments.task or present),
+        tasks=tuple(task_in(source, name, source_level) for name in arguments.task or present),
         level=find_level(arguments.labels),
         frame_counts=parse_frame_counts(arguments.subset or ()),
         out=out,

@@ -8,7 +8,7 @@ from typing import Final
 
 from dataset_builders.editions import FRAMES_PER_BURST
 from dataset_builders.mmff94 import atomic_numbers_of
-from dataset_builders.words import parse_word
+from dataset_builders.words import Word
 from dataset_builders.work import WorkUnit
 
 _FIXED: Final = 120
@@ -23,13 +23,13 @@ def n_frames(unit: WorkUnit) -> int:
 
 def unit_cost(unit: WorkUnit) -> int:
     """Cost of a unit on a scale of its own."""
-    return (unit.end_burst - unit.first_burst) * burst_cost(unit.molecule_id)
+    return (unit.end_burst - unit.first_burst) * burst_cost(unit.word)
 
 
 @functools.cache
-def burst_cost(molecule_id: str) -> int:
+def burst_cost(word: Word) -> int:
     """Cost of a burst of a molecule, on the scale of `unit_cost`."""
-    numbers = atomic_numbers_of(parse_word(molecule_id).smiles)
+    numbers = atomic_numbers_of(word.smiles)
     # The basis of GFN2-xTB: s for H, s and p for the second period, d besides for sulphur and chlorine.
     orbitals = sum(1 if number == 1 else 4 if number < 10 else 9 for number in numbers.tolist())
     return int(orbitals**2 + _FIXED)

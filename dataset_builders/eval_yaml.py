@@ -43,15 +43,26 @@ def eval_yaml(configs: Sequence[str], evaluation_framework: str | None = None) -
 
 def evaluation_framework_of(text: str) -> str | None:
     """The framework that a file names; `None` where it names none, or is no YAML."""
+    found = _mapping(text).get("evaluation_framework")
+    return None if found is None else str(found)
+
+
+def configs_of(text: str) -> tuple[str, ...]:
+    """The configurations that a file lists, each once; none where it is no YAML."""
+    listed = _mapping(text).get("tasks")
+    tasks = listed if isinstance(listed, list) else []
+    return tuple(dict.fromkeys(str(task["config"]) for task in tasks if isinstance(task, dict) and "config" in task))
+
+
+def _mapping(text: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
         data = YAML(typ="safe").load(text)
     except YAMLError:
-        return None
-    found = data.get("evaluation_framework") if isinstance(data, dict) else None
-    return None if found is None else str(found)
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _in_words(number: LeaderboardNumber) -> str:

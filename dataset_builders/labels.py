@@ -1,5 +1,6 @@
 """Labels of any level of theory, and what the files say of them."""
 
+import json
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -34,7 +35,9 @@ def label_metadata(level: Level) -> dict[str, Any]:
     """What the files say of the level of their labels; labels with the same metadata may stand side by side."""
     if level.dft is None:
         return {"method": level.method, "program": "tblite", "scf": f"cold start, accuracy {LABEL_ACCURACY:g}"}
-    return {"method": level.method, "program": label_versions(level), "settings": asdict(level.dft)}
+    # As JSON gives it back, lists for tuples, so that it can be compared with what a file says.
+    settings = json.loads(json.dumps(asdict(level.dft)))
+    return {"method": level.method, "program": label_versions(level), "settings": settings}
 
 
 def label_versions(level: Level) -> dict[str, str]:

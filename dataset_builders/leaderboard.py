@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dataset_builders.configs import CONFIG
 from dataset_builders.editions import SplitName
 
 
@@ -49,6 +50,15 @@ NUMBERS: Final = (
 def leaderboard_id(config: str, number: LeaderboardNumber) -> str:
     """The id of a number of a configuration, such as `task3_score`."""
     return f"{config}_{number.name}"
+
+
+def parse_leaderboard_id(text: str) -> tuple[str, LeaderboardNumber] | None:
+    """Configuration and number of an id; `None` where it is none of this benchmark."""
+    for number in NUMBERS:
+        config = text.removesuffix(f"_{number.name}")
+        if config != text and CONFIG.fullmatch(config):
+            return config, number
+    return None
 
 
 def leaderboard_ids(configs: Sequence[str]) -> dict[str, tuple[str, LeaderboardNumber]]:

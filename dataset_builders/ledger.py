@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dataset_builders.checks import Frames, Place, Problem
 from dataset_builders.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, Edition, SplitName
 from dataset_builders.geometries import RECIPE
+from dataset_builders.imported import ImportRecord
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
@@ -125,6 +126,18 @@ class ConfigLedger:
         """Number of distinct molecules in a split."""
         return sum(found == split for found, _ in self._found)
 
+    def import_problems(self, split: SplitName, record: ImportRecord) -> Iterator[Problem]:
+        """Molecules of imported data with other frames in a split than the metadata say there are.
+
+        Args:
+            split: The split, whose files have all been taken up.
+            record: What the metadata say.
+        """
+        words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
+        for word in words:
+            wanted = record.frames_of(word.molecule_id, split)
+            yield from self._differences(split, word.molecule_id, wanted, f"{len(wanted)} frames, as the metadata say")
+
     def completeness_problems(
         self,
         split: SplitName,
@@ -144,34 +157,44 @@ class ConfigLedger:
         words = words_of_split(self.task, split, molecules)
         found = {word.molecule_id: set(self._found.get((split, word.molecule_id), ())) for word in words}
         wanted = set().union(*found.values()) if edition is None else set(edition.frames(split, count))
-        trajectory = SPLIT_TRAJECTORY[split]
-        for molecule_id, frames in found.items():
-            expected = f"{len(wanted)} frames of each molecule"
-            if edition is not None:
-                expected += f", those of the first bursts of edition {edition.name}"
-                expected += "" if count is None else f", of which the files say they have {count}"
-            for difference, what in ((wanted - frames, "without"), (frames - wanted, "with")):
-                if difference:
-                    seen = f"{len(frames)} frames in {split}, {what} {_shortened(sorted(difference))}"
-                    yield Problem(self.config, None, molecule_id, trajectory, seen, expected)
+        expected = f"{len(wanted)} frames of each molecule"
+        if edition is not None:
+            expected += f", those of the first bursts of edition {edition.name}"
+            expected += "" if count is None else f", of which the files say they have {count}"
+        for molecule_id in found:
+            yield from self._differences(split, molecule_id, wanted, expected)
 
-    def energy_problems(self) -> Iterator[Problem]:
-        """Energies far from those of the same molecule, or from what the composition lets expect."""
+    def _differences(self, split: SplitName, molecule_id: str, wanted: set[int], expected: str) -> Iterator[Problem]:
+        frames = set(self._found.get((split, molecule_id), ()))
+        for difference, what in ((wanted - frames, "without"), (frames - wanted, "with")):
+            if difference:
+                seen = f"{len(frames)} frames in {split}, {what} {_shortened(sorted(difference))}"
+                yield Problem(self.config, None, molecule_id, SPLIT_TRAJECTORY[split], seen, expected)
+
+    def energy_problems(self, temperature: float = RECIPE.temperature) -> Iterator[Problem]:
+        """Energies far from those of the same molecule, or from what the composition lets expect.
+
+        Args:
+            temperature: At which the frames were sampled, K.
+        """
         medians = {}
         for molecule_id, parts in sorted(self._energies.items()):
             energy = np.concatenate([part.energy for part in parts])
             if len(energy):
                 medians[molecule_id] = float(np.median(energy))
-                yield from _strays(molecule_id, parts, medians[molecule_id])
-        for molecule_id, residual in _composition_residuals(medians).items():
+                limit = ENERGY_SIGMAS * math.sqrt(1.5 * len(self._numbers(molecule_id))) * BOLTZMANN * temperature
+                yield from _strays(molecule_id, parts, medians[molecule_id], limit)
+        numbers = {molecule_id: self._numbers(molecule_id) for molecule_id in medians}
+        for molecule_id, residual in _composition_residuals(medians, numbers).items():
             if abs(residual) > COMPOSITION_LIMIT:
                 seen = f"a median energy {residual:+.1f} eV off the fit of all molecules on their element counts"
                 yield Problem(self.config, None, molecule_id, "", seen, f"at most {COMPOSITION_LIMIT:g} eV")
 
+    def _numbers(self, molecule_id: str) -> IntArray:
+        return atomic_numbers_of(parse_word(molecule_id, self.task.vocabulary).smiles)
 
-def _strays(molecule_id: str, parts: Sequence[_Energies], median: float) -> Iterator[Problem]:
-    n_atoms = len(atomic_numbers_of(parse_word(molecule_id).smiles))
-    limit = ENERGY_SIGMAS * math.sqrt(1.5 * n_atoms) * BOLTZMANN * RECIPE.temperature
+
+def _strays(molecule_id: str, parts: Sequence[_Energies], median: float, limit: float) -> Iterator[Problem]:
     for part in parts:
         offsets = part.energy - median
         for index in np.flatnonzero(np.abs(offsets) > limit):
@@ -180,7 +203,7 @@ def _strays(molecule_id: str, parts: Sequence[_Energies], median: float) -> Iter
             yield Problem(part.file, int(part.rows[index]), molecule_id, frame, seen, f"at most {limit:.2f} eV")
 
 
-def _composition_residuals(medians: dict[str, float]) -> dict[str, float]:
+def _composition_residuals(medians: dict[str, float], numbers: dict[str, IntArray]) -> dict[str, float]:
     """Residuals of a fit of energies on element counts, eV, by molecule.
 
     The fit is one of least absolute deviations, by reweighted least squares: in a plain one, a molecule
@@ -189,7 +212,6 @@ def _composition_residuals(medians: dict[str, float]) -> dict[str, float]:
     """
     if not medians:
         return {}
-    numbers = {name: atomic_numbers_of(parse_word(name).smiles) for name in medians}
     elements = np.unique(np.concatenate(list(numbers.values())))
     counts = np.array([(each[:, None] == elements).sum(axis=0) for each in numbers.values()], dtype=np.float64)
     energies = np.array(list(medians.values()))

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from dataset_builders.errors import UsageError
 
-LevelName = Literal["gfn2-xtb", "pbe-d3bj", "wb97x", "wb97m-d3bj"]
+LevelName = Literal["gfn2-xtb", "pbe-d3bj", "wb97x", "wb97m-d3bj", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,33 @@ LEVELS: Final[Mapping[LevelName, Level]] = MappingProxyType(
 
 LEVELS_BY_SUFFIX: Final[Mapping[str, Level]] = MappingProxyType({level.suffix: level for level in LEVELS.values()})
 """Every level by what follows the name of a task in the name of a configuration."""
+
+
+def level_of_method(text: str) -> Level | None:
+    """The level whose name or method a text is, in whatever case; `None` where it is another level."""
+    for level in LEVELS.values():
+        if text.lower() in (level.name, level.method.lower()):
+            return level
+    return None
+
+
+def other_level(method: str, computed: str) -> Level:
+    """A level of theory that has no name here, of labels that were computed elsewhere and imported.
+
+    Its configurations are called as those of `task1`; how exactly its forces obey mechanics is taken to be as for the
+    density functionals.
+    """
+    wb97x = LEVELS["wb97x"]
+    return Level(
+        name="other",
+        suffix="",
+        method=method,
+        source="not stated",
+        computed=computed,
+        used_by="not stated",
+        net_force=wb97x.net_force,
+        net_torque=wb97x.net_torque,
+    )
 
 
 def find_level(name: str) -> Level:

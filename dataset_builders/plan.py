@@ -16,7 +16,7 @@ from dataset_builders.executors import OpenPool
 from dataset_builders.fanout import BuildSettings, all_units, missing_of
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.tasks import Task
-from dataset_builders.words import parse_word
+from dataset_builders.words import Word
 from dataset_builders.work import WorkUnit, words_of_split
 from dataset_builders.work_folder import check_claim
 from dataset_builders.worker import Probe, probe_burst
@@ -115,7 +115,7 @@ class BuildPlan:
         probes = self.rate.probes
         if not probes:
             return "nothing is to be made: the build writes the folder from finished units"
-        atoms = [len(atomic_numbers_of(parse_word(probe.molecule_id).smiles)) for probe in probes]
+        atoms = [len(atomic_numbers_of(probe.word.smiles)) for probe in probes]
         share = self.rate.cpu_seconds / self.rate.seconds
         lines = [
             f"from {len(probes)} bursts of molecules of {min(atoms)} to {max(atoms)} atoms, which took "
@@ -161,7 +161,7 @@ def probe_rate(missing: Sequence[WorkUnit], seed: int, pool: Pool) -> Rate:
     """
     count = min(max(MIN_PROBES, pool.workers or 1), MAX_PROBES)
     # The dearest first, so that no worker waits for another at the end.
-    chosen = sorted(_sample(missing, count), key=lambda unit: -burst_cost(unit.molecule_id))
+    chosen = sorted(_sample(missing, count), key=lambda unit: -burst_cost(unit.word))
     died: tuple[type[Exception], ...] = (BrokenExecutor, *pool.lost)
     try:
         futures = [pool.executor.submit(probe_burst, *_burst_of(unit), seed) for unit in chosen]
@@ -170,20 +170,20 @@ def probe_rate(missing: Sequence[WorkUnit], seed: int, pool: Pool) -> Rate:
         raise SetupError(
             f"a worker died over the probe: {cause}; the machine may be short of memory, try fewer --workers"
         ) from cause
-    costs = [burst_cost(probe.molecule_id) for probe in probes]
+    costs = [burst_cost(probe.word) for probe in probes]
     cpu = [probe.cpu_seconds / cost for probe, cost in zip(probes, costs, strict=True)]
     clock = [probe.seconds / cost for probe, cost in zip(probes, costs, strict=True)]
     return Rate(fmean(cpu), fmean(clock), stdev(cpu) / math.sqrt(count) / fmean(cpu), probes)
 
 
-def _burst_of(unit: WorkUnit) -> tuple[str, TrajectoryName, int]:
-    return unit.molecule_id, unit.trajectory, unit.first_burst
+def _burst_of(unit: WorkUnit) -> tuple[Word, TrajectoryName, int]:
+    return unit.word, unit.trajectory, unit.first_burst
 
 
 def _sample(units: Sequence[WorkUnit], count: int) -> Iterator[WorkUnit]:
     total = sum(unit_cost(unit) for unit in units)
     passed, drawn = 0, 0
-    for unit in sorted(units, key=lambda unit: (burst_cost(unit.molecule_id), unit)):
+    for unit in sorted(units, key=lambda unit: (burst_cost(unit.word), unit)):
         passed += unit_cost(unit)
         while (2 * drawn + 1) * total < 2 * count * passed:
             drawn += 1

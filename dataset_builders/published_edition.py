@@ -1,30 +1,23 @@
 """What a certified data-set folder puts on the Hub: Parquet files, card, licence and `eval.yaml`."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.card import LICENSE_TEXT, card_text, example_config
+from dataset_builders.card import card_text, example_config, license_text
 from dataset_builders.card_metadata import count_rows, sizes_of, with_keys_of_others
 from dataset_builders.certificate import DataSetCertificate
 from dataset_builders.certify import certify
-from dataset_builders.editions import SPLITS
+from dataset_builders.configs import CONFIG, SPLIT_FILE, task_of_config
 from dataset_builders.errors import CertificateError
-from dataset_builders.eval_yaml import EVAL_FILE, eval_yaml, evaluation_framework_of
+from dataset_builders.eval_yaml import EVAL_FILE, configs_of, eval_yaml, evaluation_framework_of
 from dataset_builders.hub import Message, Repo
-from dataset_builders.levels import LEVELS_BY_SUFFIX
 from dataset_builders.repo_difference import Content, Difference, difference, files_at, text_at
-from dataset_builders.tasks import TASKS
+from dataset_builders.tasks import TASKS, TaskName
 
 README: Final = "README.md"
 LICENSE: Final = "LICENSE.md"
-
-_LAYOUT: Final = re.compile(
-    rf"(?:{'|'.join(TASKS)})(?:-(?:{'|'.join(filter(None, LEVELS_BY_SUFFIX))}))?/(?:{'|'.join(SPLITS)})-[^/]*\.parquet"
-)
-"""The Parquet files of a data set: those alone may be removed from a repo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +27,7 @@ class PublishedEdition:
     Attributes:
         parquet: Its Parquet files by path in the repo.
         card: The card.
+        licence: The licence.
         configs: Its configurations.
         evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
         example: The configuration that examples load.
@@ -42,6 +36,7 @@ class PublishedEdition:
 
     parquet: Mapping[str, Path]
     card: str
+    licence: str
     configs: tuple[str, ...]
     evaluation_framework: str | None
     example: str
@@ -51,17 +46,20 @@ class PublishedEdition:
         """How it differs from what a repo holds at a commit; from nothing where that is `None`."""
         present = files_at(repo, commit) if commit else {}
         card, framework = self.card, self.evaluation_framework
+        own = {*TASKS, *(task_of_config(config) for config in self.configs)}
         if commit and README in present:
             card = with_keys_of_others(card, text_at(repo, commit, README))
-        if commit and EVAL_FILE in present and framework is None:
-            framework = evaluation_framework_of(text_at(repo, commit, EVAL_FILE))
+        if commit and EVAL_FILE in present:
+            text = text_at(repo, commit, EVAL_FILE)
+            framework = framework or evaluation_framework_of(text)
+            own |= {task_of_config(config) for config in configs_of(text)}
         files: dict[str, Content] = {
             README: card.encode(),
             EVAL_FILE: eval_yaml(self.configs, framework).encode(),
-            LICENSE: LICENSE_TEXT.encode(),
+            LICENSE: self.licence.encode(),
             **self.parquet,
         }
-        return difference(files, present, is_ours=lambda path: _LAYOUT.fullmatch(path) is not None)
+        return difference(files, present, is_ours=lambda path: _is_ours(path, own))
 
 
 def certified_edition(
@@ -88,11 +86,19 @@ def certified_edition(
     return PublishedEdition(
         parquet=parquet,
         card=card_text(report.card_facts(repo_id, source_url), sizes_of(directory, certificate)),
+        licence=license_text(certificate),
         configs=configs,
         evaluation_framework=evaluation_framework,
         example=example_config(certificate),
         message=_message(certificate),
     )
+
+
+def _is_ours(path: str, tasks: Collection[TaskName]) -> bool:
+    """Whether a path in a repo is that of a Parquet file of these tasks: those alone may be removed."""
+    folder, _, name = path.partition("/")
+    match = CONFIG.fullmatch(folder)
+    return match is not None and match[1] in tasks and SPLIT_FILE.fullmatch(name) is not None
 
 
 def _parquet_files(directory: Path, configs: Sequence[str]) -> dict[str, Path]:

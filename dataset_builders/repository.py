@@ -14,6 +14,7 @@ from dataset_builders.environments import subset_of
 from dataset_builders.errors import IncompleteError
 from dataset_builders.fanout import BuildSettings, provenance
 from dataset_builders.schema import SCHEMA, with_metadata
+from dataset_builders.task_document import task_metadata
 from dataset_builders.tasks import Task
 from dataset_builders.work import WorkUnit, read_unit, units_by_molecule, words_of_split
 
@@ -35,8 +36,8 @@ def write_repository(settings: BuildSettings, directory: Path) -> None:
         IncompleteError: If a unit is missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    schema = with_metadata(provenance(settings))
     for task in settings.tasks:
+        schema = with_metadata(provenance(settings) | task_metadata(task))
         fresh = directory / f".{task.name}.partial"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()

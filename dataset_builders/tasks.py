@@ -1,19 +1,26 @@
-"""The four tasks of compositional generalisation, as declarative regions of word space.
+"""Tasks of compositional generalisation, as declarative regions of word space: the four of version 1.0, and your own.
 
 A task names the words a model may train on and the unseen combinations it is tested on. The terms
 are those of Hupkes et al., "Compositionality decomposed", JAIR 67 (2020).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, TypeAlias
 
 from dataset_builders.errors import UsageError
-from dataset_builders.words import FRAGMENTS, Fragment, Word, word
+from dataset_builders.fragments import BUILT_IN, FRAGMENTS, Fragment, FragmentName, Vocabulary, vocabulary_with
+from dataset_builders.words import Word, word
 
-TaskName = Literal["task1", "task2", "task3", "task4"]
-RightEnd = Literal["H", "same", "other"]
+TaskName: TypeAlias = str
+"""Name of a task, such as `task1`; it matches `TASK_PATTERN`."""
+
+TASK_PATTERN: Final = r"[a-z][a-z0-9_]{0,39}"
+"""What a task may be called: without `-`, after which the name of a configuration has the level of its labels."""
+
+RightEnd: TypeAlias = str
+"""What stands at the right end of the words of a region; see `Region`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +30,34 @@ class Region:
     Attributes:
         left: Fragments at the left end.
         spacers: Numbers of CH2 groups.
-        right: `H`, the `same` fragment as on the left, or every `other` fragment of `left`.
+        right: The name of a fragment, such as `H`; or the `same` fragment as on the left, or every `other` fragment
+            of `left`.
     """
 
-    left: tuple[Fragment, ...]
+    left: tuple[FragmentName, ...]
     spacers: tuple[int, ...]
     right: RightEnd
 
-    def words(self) -> tuple[Word, ...]:
-        """The words of the region, each once, in the order of declaration."""
+    def words(self, vocabulary: Vocabulary = BUILT_IN) -> tuple[Word, ...]:
+        """The words of the region, each once, in the order of declaration.
+
+        Raises:
+            UsageError: If a fragment is not in the vocabulary, or a spacer is shorter than one methylene group.
+        """
         found = (
-            word(left, spacer, right)
+            word(left, spacer, right, vocabulary)
             for left in self.left
             for spacer in self.spacers
             for right in self._right_ends(left)
         )
         return tuple(dict.fromkeys(found))
 
-    def _right_ends(self, left: Fragment) -> tuple[Fragment, ...]:
-        if self.right == "H":
-            return ("H",)
+    def _right_ends(self, left: FragmentName) -> tuple[FragmentName, ...]:
         if self.right == "same":
             return (left,)
-        return tuple(fragment for fragment in self.left if fragment != left)
+        if self.right == "other":
+            return tuple(fragment for fragment in self.left if fragment != left)
+        return (self.right,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class Task:
         has_subsets: Whether its OOD molecules fall into `near` and `far`, by whether training covers
             them at radius 3, that is, whether their two fragments see each other.
         origin: Whether the literature describes the task or this benchmark designed it.
+        fragments: Fragments of its own, beside the built-in ones.
     """
 
     name: TaskName
@@ -70,24 +83,38 @@ class Task:
     ood: tuple[Region, ...]
     has_subsets: bool
     origin: str
+    fragments: tuple[Fragment, ...] = ()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The fragments that its words may name."""
+        return vocabulary_with(self.fragments) if self.fragments else BUILT_IN
 
     def train_words(self) -> tuple[Word, ...]:
         """Words of the training molecules, each once."""
-        return _distinct_words(self.train)
+        return self._distinct_words(self.train)
 
     def ood_words(self) -> tuple[Word, ...]:
         """Words of the unseen combinations, each once."""
-        return _distinct_words(self.ood)
+        return self._distinct_words(self.ood)
+
+    def has_molecules_of(self, other: "Task") -> bool:
+        """Whether another task trains and tests on the same molecules, whatever it calls them."""
+        mine, theirs = (
+            [{word.smiles for word in words} for words in (task.train_words(), task.ood_words())]
+            for task in (self, other)
+        )
+        return mine == theirs
+
+    def _distinct_words(self, regions: tuple[Region, ...]) -> tuple[Word, ...]:
+        vocabulary = self.vocabulary
+        return tuple(dict.fromkeys(word for region in regions for word in region.words(vocabulary)))
 
 
-def _distinct_words(regions: tuple[Region, ...]) -> tuple[Word, ...]:
-    return tuple(dict.fromkeys(word for region in regions for word in region.words()))
-
-
-_DUPLICATED: Final[tuple[Fragment, ...]] = ("OH", "SH", "NH2", "Cl", "CN", "CHO", "COOH", "CONH2")
-_COMBINED: Final[tuple[Fragment, ...]] = ("OH", "NH2", "Cl", "CN", "CHO", "COOH")
-_SHOWN_LONG: Final[tuple[Fragment, ...]] = ("H", "SH", "F", "Cl", "CHO", "CONH2")
-_SHOWN_SHORT: Final[tuple[Fragment, ...]] = ("OH", "NH2", "CN", "COOH")
+_DUPLICATED: Final[tuple[FragmentName, ...]] = ("OH", "SH", "NH2", "Cl", "CN", "CHO", "COOH", "CONH2")
+_COMBINED: Final[tuple[FragmentName, ...]] = ("OH", "NH2", "Cl", "CN", "CHO", "COOH")
+_SHOWN_LONG: Final[tuple[FragmentName, ...]] = ("H", "SH", "F", "Cl", "CHO", "CONH2")
+_SHOWN_SHORT: Final[tuple[FragmentName, ...]] = ("OH", "NH2", "CN", "COOH")
 
 _PUBLISHED: Final = "named in arXiv 2605.08988; regions chosen here"
 _OWN: Final = "designed for this benchmark"
@@ -135,11 +162,22 @@ TASKS: Final[Mapping[TaskName, Task]] = MappingProxyType(
         )
     }
 )
-"""The tasks by name."""
+"""The four tasks of version 1.0 by name; the overall score is the mean of theirs."""
+
+
+def in_order(names: Iterable[TaskName]) -> tuple[TaskName, ...]:
+    """Names of tasks, each once: the four in their order, then others by name."""
+    found = set(names)
+    return (*(name for name in TASKS if name in found), *sorted(found - TASKS.keys()))
+
+
+def title_of(name: TaskName, declared: str | None) -> str:
+    """Title of a task: one of the four has that of version 1.0, another the one that it was declared with."""
+    return TASKS[name].title if name in TASKS else declared or name
 
 
 def find_task(name: str) -> Task:
-    """Returns the task of that name.
+    """Returns that of the four tasks that has the name.
 
     Raises:
         UsageError: If there is none.

@@ -22,6 +22,9 @@ HARTREE_PER_BOHR: Final = HARTREE / BOHR
 KCAL_PER_MOL: Final = 4184.0 / (1.602176634e-19 * 6.02214076e23)
 """One thermochemical kcal/mol in eV; exact in the SI of 2019."""
 
+KJ_PER_MOL: Final = KCAL_PER_MOL / 4.184
+"""One kJ/mol in eV."""
+
 BOLTZMANN: Final = 1.380649e-23 / 1.602176634e-19
 """The Boltzmann constant in eV/K; exact in the SI of 2019."""
 

@@ -22,7 +22,7 @@ from dataset_builders.schema import SCHEMA
 from dataset_builders.structures import FloatArray
 from dataset_builders.tasks import Task
 from dataset_builders.whole_file import whole_file
-from dataset_builders.words import Word, parse_word
+from dataset_builders.words import Word
 from dataset_builders.xtb import cold_singlepoint
 
 BURSTS_PER_UNIT: Final = 5
@@ -35,7 +35,12 @@ class WorkUnit:
     first_burst: int
     end_burst: int
     trajectory: TrajectoryName
-    molecule_id: str
+    word: Word
+
+    @property
+    def molecule_id(self) -> str:
+        """Name of the molecule."""
+        return self.word.molecule_id
 
     def path(self, work_dir: Path) -> Path:
         """Where the unit's frames lie."""
@@ -89,7 +94,7 @@ def units_by_molecule(tasks: Sequence[Task], edition: Edition) -> dict[str, list
 def _units_of(word: Word, counts: tuple[int, int]) -> Iterator[WorkUnit]:
     for trajectory, count in zip(TRAJECTORIES, counts, strict=True):
         for first in range(0, count, BURSTS_PER_UNIT):
-            yield WorkUnit(first, min(first + BURSTS_PER_UNIT, count), trajectory, word.molecule_id)
+            yield WorkUnit(first, min(first + BURSTS_PER_UNIT, count), trajectory, word)
 
 
 def _bursts_needed(tasks: Sequence[Task], edition: Edition) -> dict[Word, tuple[int, int]]:
@@ -115,7 +120,7 @@ def make_unit(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
     retries: list[str] = []
     try:
         tables = []
-        word = parse_word(unit.molecule_id)
+        word = unit.word
         for number in range(unit.first_burst, unit.end_burst):
             burst = sample_burst(word.smiles, unit.molecule_id, unit.trajectory, number, seed)
             retries.extend(f"{unit.molecule_id} {unit.trajectory} burst {number}: {cause}" for cause in burst.causes)
@@ -169,7 +174,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:
-    """The frames of a unit, or `None` where its file is absent, unreadable or short of frames."""
+    """The frames of a unit; `None` where its file is absent, unreadable, short of frames or of another molecule."""
     path = unit.path(work_dir)
     try:
         table = pq.read_table(path)
@@ -177,5 +182,7 @@ def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:
         return None
     expected = list(range(unit.first_burst * FRAMES_PER_BURST, unit.end_burst * FRAMES_PER_BURST))
     if not table.schema.equals(SCHEMA) or table["frame"].to_pylist() != expected:
+        return None
+    if set(table["smiles"].to_pylist()) != {unit.word.smiles}:  # a fragment may have been declared anew
         return None
     return table

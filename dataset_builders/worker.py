@@ -7,7 +7,7 @@ from pathlib import Path
 from dataset_builders.editions import TrajectoryName
 from dataset_builders.geometries import Recipe, sample_burst
 from dataset_builders.threads import require_one_thread
-from dataset_builders.words import parse_word, word
+from dataset_builders.words import Word, parse_word
 from dataset_builders.work import UnitReport, WorkUnit, label_burst, make_unit
 from dataset_builders.work_folder import check_worker
 
@@ -17,12 +17,12 @@ class Probe:
     """What one burst cost.
 
     Attributes:
-        molecule_id: Its molecule.
+        word: Its molecule.
         cpu_seconds: Processor time.
         seconds: Time by the clock; more than the processor time where others compute too.
     """
 
-    molecule_id: str
+    word: Word
     cpu_seconds: float
     seconds: float
 
@@ -39,7 +39,7 @@ def make_unit_safely(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
     return make_unit(unit, work_dir, seed)
 
 
-def probe_burst(molecule_id: str, trajectory: TrajectoryName, burst: int, seed: int) -> Probe:
+def probe_burst(word: Word, trajectory: TrajectoryName, burst: int, seed: int) -> Probe:
     """Makes and labels one burst, as a unit does, and times it; writes nothing.
 
     Raises:
@@ -48,15 +48,14 @@ def probe_burst(molecule_id: str, trajectory: TrajectoryName, burst: int, seed: 
     """
     require_one_thread()
     _import_everything()
-    probed = parse_word(molecule_id)
     started, cpu_started = time.perf_counter(), time.thread_time()
-    frames = sample_burst(probed.smiles, molecule_id, trajectory, burst, seed).positions
-    label_burst(probed, trajectory, burst, frames)
-    return Probe(molecule_id, time.thread_time() - cpu_started, time.perf_counter() - started)
+    frames = sample_burst(word.smiles, word.molecule_id, trajectory, burst, seed).positions
+    label_burst(word, trajectory, burst, frames)
+    return Probe(word, time.thread_time() - cpu_started, time.perf_counter() - started)
 
 
 def _import_everything() -> None:
     """Makes a burst of methane of a few steps: what a worker does once would be a large part of a burst."""
-    methane = word("H", 1, "H")
+    methane = parse_word("H-1-H")
     few_steps = Recipe(seed_steps=1, burst_steps=1, frame_interval=1)
     sample_burst(methane.smiles, methane.molecule_id, "primary", 0, 0, few_steps)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.hub import require_login
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.levels import GFN2, LEVELS
+from dataset_builders.tasks import TASKS
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
 from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
@@ -146,14 +147,30 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="TASK",
-        help=f"some of {', '.join(TASKS)} (default: the task that the model was trained on, else all)",
+        help=f"some of {', '.join(TASKS)}, or of the data set's own (default: the task that the model was trained on, "
+        "else all)",
     )
     parser.add_argument(
         "--dataset",
         default=DEFAULT_DATASET,
         metavar="DATASET",
-        help="`mini`, the edition that is installed with the harness and needs no network; a folder; "
-        "or a Hub id org/name[@revision] (default: mini)",
+        help="`mini`, the edition that is installed with the harness and needs no network; a folder; a Hub id "
+        "org/name[@revision], which is downloaded once; or hf://datasets/org/name[@revision], which is read on the Hub "
+        "without a copy here (default: mini)",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=(*LEVELS, AUTO),
+        default=GFN2.name,
+        help="level of theory of the labels; auto: for each model the one that it was trained at, where the data set "
+        f"holds it for the tasks asked for, else {GFN2.name}; from the Hub, auto fetches all levels "
+        f"(default: {GFN2.name})",
+    )
+    parser.add_argument(
+        "--level-of-theory",
+        metavar="LEVEL",
+        help="level that the models were trained at, for those whose files do not name it: one of "
+        f"{', '.join(LEVELS)}, or any other, such as 'wB97M-V/def2-TZVPD'; the result says that you stated it",
     )
     parser.add_argument(
         "--device", default=AUTO, metavar="DEVICE", help="cpu, cuda, cuda:N, or auto: the first GPU, else the CPU"
@@ -234,18 +251,21 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     """Evaluates the models; the runs are those of the first of several processes, and none in others."""
-    tasks = tuple(find_task(name).name for name in arguments.task)
     batch_atoms = _batch_atoms(arguments.batch_atoms)
     if arguments.threads < 1:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
-    from harness.dataset import open_dataset
+    if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
+        raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
+    from harness.dataset import named_tasks
+    from harness.labels import open_labels
     from harness.models import resolve_model
     from harness.ranks import current_ranks
     from harness.run import RunOptions, evaluate_model
 
+    datasets = open_labels(arguments.dataset, arguments.labels)
     ranks = current_ranks()
     options = RunOptions(
-        tasks=tasks,
+        tasks=named_tasks(datasets, arguments.task),
         output=arguments.output,
         batch_atoms=batch_atoms,
         load=LoadOptions(
@@ -259,15 +279,15 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
             trusted_files=trusted_files(),
         ),
         isolation=arguments.isolation,
+        level_of_theory=arguments.level_of_theory,
         quiet=arguments.quiet,
     )
-    dataset = open_dataset(arguments.dataset)
     # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
     family = arguments.family or (CALCULATORS if arguments.calculator else None)
     models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]
     if arguments.push:
-        _require_pushable(dataset, models)
-    finished = [evaluate_model(model, dataset, options, ranks) for model in models]
+        _require_pushable(datasets[0], models)
+    finished = [evaluate_model(model, datasets, options, ranks) for model in models]
     return [run for run in finished if run is not None]
 
 
@@ -307,6 +327,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     from harness.report import console
     from harness.result import load_results
 
+    if arguments.labels == AUTO and len(arguments.model) + len(arguments.run) > 1:
+        raise UsageError(
+            "compare needs all models on the same labels, and --labels auto may give each model its own; name a level"
+        )
     earlier = load_results(arguments.run)
     runs = _evaluated(arguments) if arguments.model else []
     if not current_ranks().is_first:
@@ -365,9 +389,11 @@ def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
     from harness.controls import control_gaps
     from harness.report import console, report
 
-    results = [run.result for run in runs]
-    gaps = control_gaps(results[0].dataset.content_hash, results, output)
     terminal = console()
-    terminal.print(report(results, gaps, terminal.width), markup=False)
+    # With --labels auto, models may be on labels of different levels, which no table may mix.
+    for content in dict.fromkeys(run.result.dataset.content_hash for run in runs):
+        results = [run.result for run in runs if run.result.dataset.content_hash == content]
+        gaps = control_gaps(content, results, output)
+        terminal.print(report(results, gaps, terminal.width), markup=False)
     for run in runs:
         terminal.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)

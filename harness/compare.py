@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from dataset_builders.errors import DataError, UsageError
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.tasks import TaskName, in_order
 from dataset_builders.units import MILLI
 from harness.bootstrap import Comparison, Interval
 from harness.evaluate import TestSplit, compare_force_mae
@@ -38,7 +38,7 @@ def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult,
     if len(hashes) > 1:
         raise DataError(f"the results are on {len(hashes)} different data sets; a comparison needs one")
     found = []
-    for task in TASKS:
+    for task in in_order(name for result in results for name in result.tasks):
         of_task = [result for result in results if task in result.tasks]
         found += [
             (task, other, of_task[0], split, compare_force_mae(other.tasks[task], of_task[0].tasks[task], split))

@@ -85,12 +85,15 @@ class _Part:
         return force, energy
 
 
-def evaluate_task(task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None) -> TaskResult:
+def evaluate_task(
+    task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None, title: str | None = None
+) -> TaskResult:
     """Measures one task.
 
     Args:
         task: Its sums, or predictions beside references; failed frames are listed, not among them.
         settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
+        title: What the data set calls a task of its own.
 
     Returns:
         The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
@@ -112,8 +115,9 @@ def evaluate_task(task: TaskTotals | TaskFrames, settings: BootstrapSettings | N
     failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
     return TaskResult(
         task=totals.task,
+        title=title,
         protocol=totals.protocol,
-        splits={part.name: _split_result(part) for part in parts},
+        splits={part.name: _split_result(part, _why_no_shift(train)) for part in parts},
         gap=_gap(test_ood, test_id, "force_mae"),
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
         score=_score(test_ood, failures),
@@ -205,11 +209,17 @@ def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules
     return whole
 
 
-def _split_result(part: _Part) -> SplitResult:
+def _why_no_shift(train: TrainFrames) -> str:
+    """Why a metric that needs the reference shift has none, where it has none."""
+    if train.failures:
+        return "training frames failed, so the reference shift of an element is unknown"
+    return "the data set holds no training frames at this level of theory, which the reference shift is fitted on"
+
+
+def _split_result(part: _Part, why_no_shift: str) -> SplitResult:
     intervals = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
     intervals["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
-    no_shift = Interval(None, reason="training frames failed, so the reference shift of an element is unknown")
-    intervals.setdefault("energy_mae_per_atom", no_shift)
+    intervals.setdefault("energy_mae_per_atom", Interval(None, reason=why_no_shift))
     return SplitResult(
         n_molecules=len(part.molecules),
         n_frames=int(part.totals.n_frames.sum()),

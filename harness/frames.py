@@ -220,6 +220,13 @@ class TrainFrames:
         require_shape("reference energies of train", self.reference_energy, (self.index.n_frames,))
         require_shape("predicted energies of train", self.predicted_energy, (self.index.n_frames,))
 
+    @classmethod
+    def none(cls) -> "TrainFrames":
+        """Those of a data set without a training split."""
+        empty = np.empty(0, dtype=np.int64)
+        index = FrameIndex("train", (), empty, np.empty(0, dtype=np.str_), empty, empty, empty)
+        return cls(index, np.empty(0), np.empty(0))
+
     def without_failures(self, causes: Mapping[int, str]) -> "TrainFrames":
         """Takes failed frames out of the arrays and records them; as `SplitFrames.without_failures`."""
         remain, failed = self.index.failed(causes)

@@ -33,7 +33,9 @@ class Listing:
     sha256: Mapping[str, str | None]
 
 
-def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) -> tuple[Path, str]:
+def fetch_snapshot(
+    repo_id: str, revision: str | None, patterns: Sequence[str], without: Sequence[str] = ()
+) -> tuple[Path, str]:
     """Downloads the matching files of a data-set repo, or finds them in the local cache.
 
     A revision that is a full commit hash is not looked up, so that a cached snapshot works offline.
@@ -42,6 +44,7 @@ def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) 
         repo_id: `org/name`.
         revision: Branch, tag or commit; `None` for the default branch.
         patterns: Glob patterns of the files wanted.
+        without: Glob patterns of those among them that are not.
 
     Returns:
         The local folder and the commit that it is a snapshot of.
@@ -61,7 +64,7 @@ def fetch_snapshot(repo_id: str, revision: str | None, patterns: Sequence[str]) 
         else:
             info = retried(lambda: HfApi().dataset_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS))
             commit = _named_commit(repo, info.sha)
-        return _download(repo, commit, patterns), commit
+        return _download(repo, commit, patterns, without), commit
 
 
 def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listing:
@@ -120,11 +123,19 @@ def _named_commit(repo: Repo, commit: str | None) -> str:
     return commit
 
 
-def _download(repo: Repo, commit: str, patterns: Sequence[str]) -> Path:
+def _download(repo: Repo, commit: str, patterns: Sequence[str], without: Sequence[str] = ()) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(
-        retried(lambda: snapshot_download(repo.id, repo_type=repo.kind, revision=commit, allow_patterns=list(patterns)))
+        retried(
+            lambda: snapshot_download(
+                repo.id,
+                repo_type=repo.kind,
+                revision=commit,
+                allow_patterns=list(patterns),
+                ignore_patterns=list(without),
+            )
+        )
     )
 
 

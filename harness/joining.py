@@ -84,6 +84,8 @@ def _sum_split(
 
 
 def _join_train(dataset: PinnedDataset, task: TaskName, plan: Plan, reader: PredictionReader) -> TrainFrames:
+    if (task, "train") in dataset.left_out:
+        return TrainFrames.none()
     rows = concatenated(list(stream_needed(dataset, (task, "train"))))
     predicted = reader.at(plan.rows[task, "train"])
     frames = TrainFrames(_index(rows, "train"), rows.energy, predicted.energy)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.levels import level_of_method
+from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.controls import CONTROL
 from harness.result import Estimate, RunResult, TaskResult
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 UNDEFINED: Final = "–"
 _UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
 MAX_MODEL_WIDTH: Final = 14
+MIN_TASK_WIDTH: Final = 6
+MAX_TASK_WIDTH: Final = 20
+"""Columns of the longest title of the four tasks; those of others go over several lines."""
 _SHORT_HASH: Final = 12
 
 FULL_WIDTH: Final = 100
@@ -64,7 +68,8 @@ def report(
     from rich.console import Group
     from rich.text import Text  # and not str, which a console may read as markup
 
-    rows = [_Row(result, result.tasks[name]) for name in TASKS for result in results if name in result.tasks]
+    names = in_order(name for result in results for name in result.tasks)
+    rows = [_Row(result, result.tasks[name]) for name in names for result in results if name in result.tasks]
     layout = _Layout(several=len(results) > 1, compact=width < FULL_WIDTH)
     table = _empty_table(layout)
     for row in rows:
@@ -99,7 +104,7 @@ def _empty_table(layout: _Layout) -> "Table":
     if layout.compact:
         table.add_column("task\nmodel" if layout.several else "task", overflow="fold", max_width=MAX_MODEL_WIDTH)
     else:
-        table.add_column("task", no_wrap=True)
+        table.add_column("task", overflow="fold", min_width=MIN_TASK_WIDTH, max_width=MAX_TASK_WIDTH)
     if layout.several and not layout.compact:
         table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
     headers = ["ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID", "gap of\nGFN1-xTB", "score\n0-100"]
@@ -135,7 +140,7 @@ def _names(row: _Row, layout: _Layout) -> list[str]:
     """The cells left of the numbers."""
     task, model = row.task.task, row.result.model.id
     if not layout.several:
-        return [f"{task}\n{TASKS[task].title}"]
+        return [f"{task}\n{title_of(task, row.task.title)}"]
     return [f"{task}\n{model}"] if layout.compact else [task, model]
 
 
@@ -166,7 +171,7 @@ def _model_line(result: RunResult) -> str:
         f"{model.id} ({model.family})",
         *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
         f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
-        f"level of theory {model.level_of_theory or 'unknown'}",
+        f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
         *([files] if files else []),
         f"code {result.environment.code_hash[:_SHORT_HASH]}",
@@ -184,12 +189,14 @@ def _cautions(result: RunResult) -> list[str]:
     elif model.level_of_theory is None:
         lines.append(
             f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, the distance between "
-            "the levels is part of every error and hides the gap"
+            "the levels is part of every error and hides the gap. If you know it, state it with --level-of-theory"
         )
     elif model.level_of_theory != labels:
+        own = level_of_method(model.level_of_theory)
+        remedy = f". Where the data set holds such labels, --labels {own.name} takes them" if own else ""
         lines.append(
             f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
-            "levels is part of every error and hides the gap"
+            f"levels is part of every error and hides the gap{remedy}"
         )
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:

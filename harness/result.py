@@ -11,8 +11,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 
 from dataset_builders.editions import SplitName
 from dataset_builders.errors import DataError, SetupError
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.levels import LEVELS_BY_SUFFIX, Level
+from dataset_builders.tasks import TASK_PATTERN, TASKS
 from dataset_builders.whole_file import write_text_whole
+from harness.dataset import levels_agree
 from harness.potentials.base import DtypeName, ProtocolName
 
 RESULT_SCHEMA_VERSION: Final = "1.0"
@@ -23,6 +25,7 @@ PartName = Literal["test_id", "test_ood", "near", "far"]
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
+TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 
 class _Record(BaseModel):
@@ -76,6 +79,7 @@ class ModelRecord(_Record):
     head: str | None = None
     needs_cell: bool = False
     is_compiled: bool = False
+    level_is_stated: bool = False
 
 
 class DatasetRecord(_Record):
@@ -87,6 +91,7 @@ class DatasetRecord(_Record):
         content_hash: sha256 over the content, the same wherever it came from.
         edition: Name of the edition.
         level_of_theory: Level of the labels.
+        suffix: What follows the name of a task in the names of its configs; empty for those named after the task.
     """
 
     id: str
@@ -94,6 +99,16 @@ class DatasetRecord(_Record):
     content_hash: Sha256
     edition: str
     level_of_theory: str
+    suffix: Annotated[str, Field(pattern=rf"^({'|'.join(LEVELS_BY_SUFFIX)})$")] = ""
+
+    @property
+    def level(self) -> Level:
+        """Which configs these are."""
+        return LEVELS_BY_SUFFIX[self.suffix]
+
+    def config(self, task: TaskName) -> str:
+        """Name of the config of a task, such as `task2-wb97x`."""
+        return self.level.config(task)
 
 
 class EnvironmentRecord(_Record):
@@ -220,12 +235,13 @@ class TaskResult(_Record):
 
     Attributes:
         task: Name of the task.
+        title: What the data set calls a task of its own; `None` for one of the four.
         protocol: How the model came to know the task's molecules.
         splits: By name: `test_id`, `test_ood`, and `near` and `far` where the task has them.
         gap: Force MAE on `test_ood` divided by that on `test_id`.
         energy_gap: The same of the centred energy MAE.
         score: From 0 to 100, higher is better; undefined where a frame failed.
-        reference_shift: `None` where no training frame was computed.
+        reference_shift: `None` where no training frame was computed, or the data set holds none at its level.
         by_spacer: Errors against spacer length.
         by_pair: Errors for each pair of fragments.
         by_molecule: Errors of each molecule.
@@ -234,6 +250,7 @@ class TaskResult(_Record):
     """
 
     task: TaskName
+    title: str | None = None
     protocol: ProtocolName
     splits: dict[PartName, SplitResult]
     gap: Estimate
@@ -256,11 +273,16 @@ class TaskResult(_Record):
 
 
 class RunResult(_Record):
-    """One evaluation of one model on one data set; make it with `RunResult.of`."""
+    """One evaluation of one model on one data set; make it with `RunResult.of`.
+
+    `levels_agree` says whether labels and model are of one level of theory, `None` where one is unknown: where they
+    are not, the distance between the two levels is part of every error.
+    """
 
     schema_version: Literal["1.0"] = RESULT_SCHEMA_VERSION
     model: ModelRecord
     dataset: DatasetRecord
+    levels_agree: bool | None = None
     environment: EnvironmentRecord
     settings: SettingsRecord
     created: AwareDatetime
@@ -283,6 +305,7 @@ class RunResult(_Record):
         return cls(
             model=model,
             dataset=dataset,
+            levels_agree=levels_agree(model.level_of_theory, dataset.level_of_theory),
             environment=environment,
             settings=settings,
             created=created,
@@ -303,6 +326,9 @@ class RunResult(_Record):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
         if expected is not None and not math.isclose(self.overall_score or 0.0, expected, abs_tol=1e-9):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
+        # Results of an earlier version do not say it.
+        if self.levels_agree not in (None, levels_agree(self.model.level_of_theory, self.dataset.level_of_theory)):
+            raise ValueError(f"levels_agree is {self.levels_agree}, which the levels of theory contradict")
         if self.created.utcoffset() != timedelta(0):
             raise ValueError(f"created is {self.created.isoformat()}; expected UTC")
         return self
@@ -361,8 +387,8 @@ def load_results(runs: Iterable[Path]) -> list[RunResult]:
 
 
 def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:
-    """Whether all four tasks are there, none with a failure."""
-    return set(tasks) == set(TASKS) and not any(task.failures for task in tasks.values())
+    """Whether the four tasks of version 1.0 are there, none with a failure; others do not count."""
+    return set(TASKS) <= set(tasks) and not any(tasks[name].failures for name in TASKS)
 
 
 def overall_score(tasks: Mapping[TaskName, TaskResult]) -> float | None:

@@ -15,7 +15,7 @@ from dataset_builders.errors import DataError
 from dataset_builders.schema import COLUMNS
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import TaskName
-from harness.dataset import PinnedDataset, corrupt_file, open_parquet, split_files
+from harness.dataset import DataFile, PinnedDataset, corrupt_file, open_parquet, remedy_for, split_files
 
 ObjectArray: TypeAlias = npt.NDArray[np.object_]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -23,7 +23,6 @@ BoolArray: TypeAlias = npt.NDArray[np.bool_]
 ROWS_PER_BATCH: Final = 4096
 REFERENCE_BURSTS: Final = 5
 HEAVIEST_ELEMENT: Final = 118
-_REMEDY: Final = "Delete the file, then download or build it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def stream_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> It
             message names file, row, molecule, frame and value.
     """
     n_rows = 0
-    for path in split_files(dataset.directory, task, split):
+    for path in split_files(dataset.directory, task, split, dataset.level):
         for rows in _read_file(path):
             n_rows += len(rows)
             yield rows
@@ -122,12 +121,14 @@ def concatenated(parts: Sequence[SplitRows]) -> SplitRows:
     return SplitRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(SplitRows)))
 
 
-def _read_file(path: Path) -> Iterator[SplitRows]:
+def _read_file(path: DataFile) -> Iterator[SplitRows]:
     with open_parquet(path) as file:
         first_row = 0
         columns = [name for name, _, _ in COLUMNS]
         try:
-            for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+            # Over a network, columns are taken one after the other as they lie in the file, which is read ahead.
+            is_here = isinstance(path, Path)
+            for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns, use_threads=is_here):
                 rows = _checked(batch, path, first_row)
                 first_row += batch.num_rows
                 yield rows
@@ -135,7 +136,7 @@ def _read_file(path: Path) -> Iterator[SplitRows]:
             raise corrupt_file(path, cause) from cause
 
 
-def _checked(batch: pa.RecordBatch, path: Path, first_row: int) -> SplitRows:
+def _checked(batch: pa.RecordBatch, path: DataFile, first_row: int) -> SplitRows:
     _require_no_nulls(batch, path, first_row)
     n_atoms = _numbers(batch, "n_atoms").astype(np.int64)
     where = _Where(path, first_row, batch)
@@ -175,7 +176,7 @@ def _require_sensible(rows: SplitRows, where: "_Where") -> None:
 class _Where:
     """Where a batch stands in its file, to say which row broke a rule."""
 
-    path: Path
+    path: DataFile
     first_row: int
     batch: pa.RecordBatch
 
@@ -199,11 +200,11 @@ class _Where:
         named = [self.batch.column(name)[row].as_py() for name in ("molecule_id", "trajectory", "frame")]
         return DataError(
             f"{self.path} row {self.first_row + row} (molecule_id {named[0]}, {named[1]} frame {named[2]}): "
-            f"{found}; expected {expected}. {_REMEDY}"
+            f"{found}; expected {expected}. To mend it, {remedy_for(self.path)}"
         )
 
 
-def _require_no_nulls(batch: pa.RecordBatch, path: Path, first_row: int) -> None:
+def _require_no_nulls(batch: pa.RecordBatch, path: DataFile, first_row: int) -> None:
     where = _Where(path, first_row, batch)
     for name, kind, _ in COLUMNS:
         column = batch.column(name)

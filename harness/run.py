@@ -1,8 +1,9 @@
 """One evaluation from end to end: data set, potential, predictions, metrics, result."""
 
+import logging
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.errors import DataError, SetupError, UsageError
+from dataset_builders.levels import level_of_method
 from dataset_builders.structures import IntArray
-from dataset_builders.tasks import TASKS, TaskName, find_task
+from dataset_builders.task_document import task_of_checkpoint
+from dataset_builders.tasks import TASKS, TaskName, in_order
 from harness.batch_size import ON_CPU, batch_atoms_for
 from harness.batching import Plan, make_plan
 from harness.bootstrap import BootstrapSettings
 from harness.dataset import PinnedDataset, open_dataset
 from harness.evaluate import evaluate_task
+from harness.hub_folder import PREFIX
 from harness.identity import code_hash, package_versions, run_directory, run_identity
 from harness.joining import sum_task
+from harness.labels import labels_for
 from harness.loading import loaded
 from harness.manifest import Manifest, earlier_batch_atoms
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
@@ -43,6 +48,8 @@ from harness.windows import read_windows
 
 SHARDS_NAME: Final = "predictions"
 
+_LOG: Final = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -54,6 +61,8 @@ class RunOptions:
         batch_atoms: Most atoms in a batch; `None` for what suits the device.
         load: Options of the loader.
         isolation: Whether the model computes in a process of its own.
+        level_of_theory: Level that a model was trained at, for one that does not name it: a level of this benchmark, or
+            any text.
         quiet: Whether the progress bar is left out.
     """
 
@@ -62,6 +71,7 @@ class RunOptions:
     batch_atoms: int | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     isolation: Isolation = "auto"
+    level_of_theory: str | None = None
     quiet: bool = False
 
 
@@ -74,7 +84,7 @@ class FinishedRun:
 
 
 def evaluate_model(
-    model: ModelSource, dataset: PinnedDataset, options: RunOptions, ranks: Ranks = ALONE
+    model: ModelSource, dataset: PinnedDataset | Sequence[PinnedDataset], options: RunOptions, ranks: Ranks = ALONE
 ) -> FinishedRun | None:
     """Evaluates a model and writes its result; goes on from predictions that are there.
 
@@ -83,7 +93,7 @@ def evaluate_model(
 
     Args:
         model: As `resolve_model` found it.
-        dataset: What to evaluate on.
+        dataset: What to evaluate on; of one data set at several levels of theory, that of the model is taken.
         options: What the user asked for.
         ranks: Which of several processes this one is.
 
@@ -97,12 +107,17 @@ def evaluate_model(
         ModelError: If the model cannot be loaded or lacks parameters for an element.
         SetupError: If the output folder cannot be written.
     """
+    datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
     with without_tokens(), loaded(model, options.load, options.isolation) as potential:
-        return _evaluate(potential, dataset, options, ranks)
+        return _evaluate(potential, datasets, options, ranks)
 
 
-def _evaluate(potential: Potential, dataset: PinnedDataset, options: RunOptions, ranks: Ranks) -> FinishedRun | None:
-    traits = potential.traits
+def _evaluate(
+    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, ranks: Ranks
+) -> FinishedRun | None:
+    traits = with_stated_level(potential.traits, options.level_of_theory)
+    asked = (traits.trained_on,) if traits.trained_on else options.tasks
+    dataset = labels_for(traits.level_of_theory, datasets, asked)
     tasks = choose_tasks(traits, dataset, options.tasks)
     with meeting(ranks):
         batch_atoms, plan = _planned(potential, dataset, tasks, options, ranks)
@@ -170,7 +185,7 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
         SetupError: If the folder cannot be written.
     """
     manifest = Manifest.load(directory)
-    dataset = open_dataset(dataset_text or _remembered_dataset(manifest))
+    dataset = open_dataset(dataset_text or _remembered_dataset(manifest), manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
         raise DataError(
             f"{dataset.id} has content {dataset.content_hash[:12]}, but the predictions in {directory} were made for "
@@ -188,21 +203,51 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
     very molecules that are to be unseen.
 
     Raises:
-        UsageError: If the user named a task that the model was not trained on.
+        UsageError: If the user named a task that the model was not trained on, or the data set calls another task by
+            the name of the one that it was trained on.
+        ModelError: If the model does not say what task it was trained on.
     """
     if traits.trained_on is None:
-        return tuple(task for task in TASKS if task in named) or dataset.tasks
-    own = find_task(traits.trained_on)
+        return in_order(named) or dataset.tasks
+    own = task_of_checkpoint(traits.trained_on, traits.trained_task, traits.model_id)
+    if own.name in dataset.tasks and not own.has_molecules_of(dataset.task(own.name)):
+        raise UsageError(
+            f"{traits.model_id} was trained on a task {own.name} of other molecules than {dataset.id} declares under "
+            "that name, so it may have seen what is to be unseen; use the data set that it was trained on"
+        )
     for name in named:
         if name != own.name:
-            unseen = find_task(name).ood_words()
-            known = len(set(unseen) & set(own.train_words()))
+            unseen = {word.smiles for word in dataset.task(name).ood_words()}
+            known = len(unseen & {word.smiles for word in own.train_words()})
             raise UsageError(
                 f"{traits.model_id} was trained on {own.name}, so it cannot be tested on {name}: {known} of the "
                 f"{len(unseen)} OOD molecules of {name} were in its training set, and the protocol {traits.protocol} "
                 f"trains on the tested task only. Use --task {own.name}, or train a model on {name}"
             )
     return (own.name,)
+
+
+def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialTraits:
+    """The traits of a model with the level of theory that the user states, where the model names none itself."""
+    if stated is None or traits.protocol == "control":
+        return traits
+    known = level_of_method(stated)
+    level = stated if known is None else known.method
+    if traits.level_of_theory is None:
+        return replace(traits, level_of_theory=level, level_is_stated=True)
+    if traits.level_of_theory != level:
+        _LOG.warning(
+            "--level-of-theory %s does not count for %s, which names %s itself",
+            stated,
+            traits.model_id,
+            traits.level_of_theory,
+        )
+    return traits
+
+
+def own_title(dataset: PinnedDataset, task: TaskName) -> str | None:
+    """What a data set calls a task of its own; `None` for one of the four."""
+    return None if task in TASKS else dataset.task(task).title
 
 
 def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str, IntArray]) -> None:
@@ -235,7 +280,8 @@ def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: P
         ),
         created=datetime.now(UTC),
         tasks={
-            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap) for task in manifest.tasks
+            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap, own_title(dataset, task))
+            for task in manifest.tasks
         },
     )
     path = directory / RESULT_NAME
@@ -270,7 +316,7 @@ def _unwritable(directory: Path, cause: OSError) -> SetupError:
 
 
 def _remembered_dataset(manifest: Manifest) -> str:
-    if Path(manifest.dataset_directory).is_dir():
+    if manifest.dataset_directory.startswith(PREFIX) or Path(manifest.dataset_directory).is_dir():
         return manifest.dataset_directory
     if manifest.dataset.revision is not None:
         return f"{manifest.dataset.id}@{manifest.dataset.revision}"
@@ -293,6 +339,7 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         head=traits.head,
         needs_cell=traits.needs_cell,
         is_compiled=traits.is_compiled,
+        level_is_stated=traits.level_is_stated,
     )
 
 
@@ -303,6 +350,7 @@ def _dataset_record(dataset: PinnedDataset) -> DatasetRecord:
         content_hash=dataset.content_hash,
         edition=dataset.edition,
         level_of_theory=dataset.level_of_theory,
+        suffix=dataset.level.suffix,
     )
 
 

@@ -24,6 +24,7 @@ SplitKey = tuple[TaskName, SplitName]
 Keys: TypeAlias = npt.NDArray[np.uint64]
 
 SPLITS_NEEDED: Final[tuple[SplitName, ...]] = ("train", "test_id", "test_ood")
+TEST_SPLITS: Final[tuple[SplitName, ...]] = ("test_id", "test_ood")
 
 _TRAJECTORY_BIT: Final = np.uint64(31)  # frames are int32 and not negative
 _MOLECULE_BITS: Final = np.uint64(32)
@@ -92,10 +93,19 @@ def stream_needed(dataset: PinnedDataset, key: SplitKey) -> Iterator[SplitRows]:
 def scan_dataset(dataset: PinnedDataset, tasks: Sequence[TaskName]) -> FrameScan:
     """Reads and checks everything that an evaluation of some tasks needs.
 
+    Splits that the data set leaves out on purpose are not there; of those only `train` may be.
+
     Raises:
-        DataError: As `scan_splits` and `stream_needed`.
+        DataError: As `scan_splits` and `stream_needed`, or if a test split is left out.
     """
     keys: list[SplitKey] = [(task, split) for task in tasks for split in SPLITS_NEEDED]
+    for task, split in keys:
+        if (task, split) in dataset.left_out and split in TEST_SPLITS:
+            raise DataError(
+                f"{dataset.directory} holds no frames of {split} of {dataset.level.config(task)}, as its files say; an "
+                f"evaluation needs {' and '.join(TEST_SPLITS)}. Label them too, or choose other tasks with --task"
+            )
+    keys = [key for key in keys if key not in dataset.left_out]
     return scan_splits({key: stream_needed(dataset, key) for key in keys}, str(dataset.directory))
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from dataset_builders.build import HUB_ID
 from dataset_builders.errors import DataError, ModelError, UsageError
-from dataset_builders.tasks import find_task
+from dataset_builders.levels import GFN2, level_of_method
+from dataset_builders.task_document import DECLARATION, task_of_checkpoint
 from dataset_builders.whole_file import write_text_whole
 from harness.checkpoints.controls import ControlArchitecture, ControlConfig, control_of, read_control
 from harness.checkpoints.format import (
@@ -114,8 +115,11 @@ def _control_context(control: ControlArchitecture, checkpoint: Path) -> dict[str
 
 
 def _shared_context(config: CheckpointConfig | ControlConfig, checkpoint: Path) -> dict[str, Any]:
-    task = find_task(config.trained_on)
+    task = task_of_checkpoint(config.trained_on, config.training.get(DECLARATION), str(checkpoint))
+    level = level_of_method(config.level_of_theory)
     return {
+        # Empty for the default of `--labels`.
+        "labels": level.name if level is not None and level is not GFN2 else "",
         "config": config,
         "task": task,
         "n_molecules": config.training.get("n_molecules", len(task.train_words())),

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.configs import level_of_config, task_of_config
 from dataset_builders.errors import DataError
 from dataset_builders.hub import Repo
-from dataset_builders.leaderboard import leaderboard_ids
-from dataset_builders.tasks import TASKS
+from dataset_builders.levels import GFN2
+from dataset_builders.tasks import in_order
 from harness.potentials.registry import readers
-from model_cards.entries import DIGITS, parse_notes
+from model_cards.entries import DIGITS, config_and_number, parse_notes
 from model_cards.front_matter import CARD_PATH, Card
 from model_cards.results import UNDEFINED, Row, markdown_table, task_text
 from model_cards.yaml_text import newline_of
@@ -112,27 +113,26 @@ def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
 
 
 def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
-    known = leaderboard_ids([*TASKS])
-    by_task: dict[str, dict[str, EvalResultEntry]] = {}
+    by_config: dict[str, dict[str, EvalResultEntry]] = {}
     for entry in entries:
-        config, number = known[entry.task_id]
-        by_task.setdefault(config, {})[number.name] = entry
+        config, number = config_and_number(entry)
+        by_config.setdefault(config, {})[number.name] = entry
     notes = dict(run.notes)
-    tasks = [task for task in TASKS if task in by_task]
+    configs = in_order(by_config)
     table = markdown_table(
         Row(
-            task=task_text(task),
+            task=task_text(config),
             model=f"`{_COMMIT.sub('', notes['model'])}`" if "model" in notes else UNDEFINED,
             protocol=notes.get("protocol", UNDEFINED),
-            id_force_mae=_number_text(by_task[task].get("id_force_mae")),
-            ood_force_mae=_number_text(by_task[task].get("ood_force_mae")),
-            gap=_number_text(by_task[task].get("gap")),
-            score=_number_text(by_task[task].get("score")),
+            id_force_mae=_number_text(by_config[config].get("id_force_mae")),
+            ood_force_mae=_number_text(by_config[config].get("ood_force_mae")),
+            gap=_number_text(by_config[config].get("gap")),
+            score=_number_text(by_config[config].get("score")),
         )
-        for task in tasks
+        for config in configs
     )
     facts = "\n".join(f"- {fact}" for fact in _facts(run, notes))
-    command = _command(run, notes, tasks)
+    command = _command(run, notes, configs)
     return [table, facts, *([f"The same numbers come from\n\n    {command}"] if command else [])]
 
 
@@ -176,17 +176,23 @@ def _caution(notes: Mapping[str, str]) -> str | None:
     distance = "the distance between the two levels is part of every error and hides the gap"
     if own is None:
         return f"the level of theory of the model is unknown; if it is not that of the labels, {labels}, {distance}"
+    stated = f" (as {notes['level stated by']} states)" if "level stated by" in notes else ""
     if own != labels:
-        return f"the model describes {own}, the labels {labels}: {distance}"
-    return f"the level of theory of the model is that of the labels, {labels}"
+        return f"the model describes {own}{stated}, the labels {labels}: {distance}"
+    return f"the level of theory of the model{stated} is that of the labels, {labels}"
 
 
-def _command(run: _Run, notes: Mapping[str, str], tasks: Sequence[str]) -> str | None:
+def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
     """The command that repeats an evaluation; `None` where the notes, as others may write them, do not tell."""
-    if "model" not in notes or run.revision is None:
+    levels = {level.name for level in map(level_of_config, configs) if level is not None}
+    if "model" not in notes or run.revision is None or len(levels) > 1:
         return None
     words = ["python", "-m", "harness", "--model", notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
-    words += ["--task", *tasks]
+    words += ["--task", *(task_of_config(config) for config in configs)]
+    words += ["--labels", *levels] if levels != {GFN2.name} else []
+    words += (
+        ["--level-of-theory", notes["level of theory"]] if {"level stated by", "level of theory"} <= {*notes} else []
+    )
     options = [(key, f"--{key.replace(' ', '-')}") for key in ("family", "head", "dtype", "device", "batch atoms")]
     words += [word for key, option in options if key in notes for word in (option, notes[key])]
     family = readers().get(notes.get("family", ""))

@@ -8,8 +8,8 @@ from urllib.parse import quote, unquote
 
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.hub import Repo
-from dataset_builders.leaderboard import NUMBERS, LeaderboardNumber, leaderboard_id, leaderboard_ids
-from dataset_builders.tasks import TASKS
+from dataset_builders.leaderboard import NUMBERS, LeaderboardNumber, leaderboard_id, parse_leaderboard_id
+from dataset_builders.tasks import in_order, title_of
 from dataset_builders.units import MILLI
 from harness.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
 from model_cards.yaml_text import Items, load_yaml, merge_items, render_yaml
@@ -64,7 +64,7 @@ def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
     return [
         EvalResultEntry(
             dataset_id=result.dataset.id,
-            task_id=leaderboard_id(task.task, number),
+            task_id=leaderboard_id(result.dataset.config(task.task), number),
             value=published_value(estimate.value, number),
             dataset_revision=pinned_commit(result.dataset),
             date=result.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -84,10 +84,10 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
     return [
         EvalResult(
             task_type=TASK_TYPE,
-            task_name=TASKS[task.task].title,
+            task_name=title_of(task.task, task.title),
             dataset_type=result.dataset.id,
-            dataset_name=f"{result.dataset.id.rpartition('/')[2]} {task.task}",
-            dataset_config=task.task,
+            dataset_name=f"{result.dataset.id.rpartition('/')[2]} {result.dataset.config(task.task)}",
+            dataset_config=result.dataset.config(task.task),
             dataset_split=number.split,
             dataset_revision=pinned_commit(result.dataset),
             metric_type=_METRIC_LABELS[number.name][0],
@@ -104,12 +104,12 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
 def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str:
     """The file of entries with these in it.
 
-    Entries of the same data set and tasks are replaced where they stand, and go where their number is no longer
-    defined. All others keep their bytes.
+    Entries of the same data set and configurations are replaced where they stand, and go where their number is no
+    longer defined. All others keep their bytes.
 
     Args:
         text: The file as it is; `None` where there is none.
-        entries: Entries of whole tasks.
+        entries: Entries of whole configurations.
 
     Raises:
         DataError: If the file is not a YAML list.
@@ -124,8 +124,7 @@ def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str
         raise DataError(
             f"{ENTRIES_PATH} holds a {type(present).__name__}; expected a list of results. Correct or remove it first"
         )
-    known = leaderboard_ids([*TASKS])
-    configs = {(entry.dataset_id, known[entry.task_id][0]) for entry in entries}
+    configs = {(entry.dataset_id, config_and_number(entry)[0]) for entry in entries}
     replaced = {(dataset, leaderboard_id(config, number)) for dataset, config in configs for number in NUMBERS}
 
     def identity_of(item: Any) -> Hashable | None:
@@ -145,9 +144,24 @@ def read_entries(text: str) -> list["EvalResultEntry"]:
     from huggingface_hub import parse_eval_result_entries
 
     items = load_yaml(text, ENTRIES_PATH) or []
-    known = leaderboard_ids([*TASKS])
-    own = [item for item in items if (identity := _identity(item)) and identity[1] in known and _is_readable(item)]
+    own = [
+        item
+        for item in items
+        if (identity := _identity(item)) and parse_leaderboard_id(identity[1]) and _is_readable(item)
+    ]
     return parse_eval_result_entries(own)
+
+
+def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]:
+    """Configuration and number of an entry of the benchmark, as `read_entries` and `entries_of` give them.
+
+    Raises:
+        DataError: If it is none.
+    """
+    found = parse_leaderboard_id(entry.task_id)
+    if found is None:
+        raise DataError(f"{entry.task_id!r} is no id of this benchmark; expected CONFIG_NUMBER, such as task3_score")
+    return found
 
 
 def published_value(value: float, number: LeaderboardNumber) -> float:
@@ -184,10 +198,9 @@ def pinned_commit(dataset: DatasetRecord) -> str:
 
 def _published(result: RunResult) -> Iterator[tuple[TaskResult, LeaderboardNumber, Estimate]]:
     for number in NUMBERS:
-        for name in TASKS:
-            if name in result.tasks:
-                task = result.tasks[name]
-                yield task, number, _estimate(task, number)
+        for name in in_order(result.tasks):
+            task = result.tasks[name]
+            yield task, number, _estimate(task, number)
 
 
 def _by_split(published: tuple[TaskResult, LeaderboardNumber, Estimate]) -> tuple[str, bool]:
@@ -224,6 +237,7 @@ def _notes(
         "content": result.dataset.content_hash[:SHORT_HASH],
         "labels": result.dataset.level_of_theory,
         "level of theory": used.level_of_theory,
+        "level stated by": "the user" if used.level_is_stated else None,
         "model": model,
         "family": used.family,
         "head": used.head,

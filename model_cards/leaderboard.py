@@ -11,12 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
+from dataset_builders.configs import is_split_at, level_of_config, task_of_config
 from dataset_builders.errors import DataError, MlipOodError
 from dataset_builders.hub import MAIN, Repo, explained, open_pull_requests, retried
-from dataset_builders.leaderboard import leaderboard_ids
-from dataset_builders.tasks import TASKS
-from harness.dataset import DATA_FILES, hash_of_hashes
-from model_cards.entries import BENCHMARK_TAG, PULL_REQUEST_TITLE, SHORT_HASH, parse_notes, read_entries
+from dataset_builders.levels import GFN2, Level
+from dataset_builders.tasks import TASKS, in_order
+from harness.dataset import hash_of_hashes
+from model_cards.entries import (
+    BENCHMARK_TAG,
+    PULL_REQUEST_TITLE,
+    SHORT_HASH,
+    config_and_number,
+    parse_notes,
+    read_entries,
+)
 from model_cards.front_matter import decode_text
 from model_cards.publishable import read_file
 
@@ -52,6 +60,21 @@ class Published:
     revision: str | None
     status: Status
     pull_request: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataOnHub:
+    """A data set on the Hub.
+
+    Attributes:
+        commit: Commit.
+        content_hash: Of the data at that commit and level.
+        configs: Configurations that it holds at the level.
+    """
+
+    commit: str
+    content_hash: str
+    configs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +116,8 @@ class Leaderboard:
     Attributes:
         dataset_id: The data set.
         commit: Its commit.
-        content_hash: Of the data at that commit.
+        content_hash: Of the data at that commit and level.
+        labels: Name of the level of theory of the labels.
         by_config: Ranking of each configuration, best first.
         overall: Ranking by the mean score.
         elsewhere: Results on other data, which are not ranked.
@@ -103,13 +127,16 @@ class Leaderboard:
     dataset_id: str
     commit: str
     content_hash: str
+    labels: str
     by_config: Mapping[str, tuple[Ranked, ...]]
     overall: tuple[Overall, ...]
     elsewhere: tuple[Published, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_leaderboard(dataset_id: str, revision: str | None = None, models: Sequence[str] = ()) -> Leaderboard:
+def read_leaderboard(
+    dataset_id: str, revision: str | None = None, models: Sequence[str] = (), level: Level = GFN2
+) -> Leaderboard:
     """Collects and ranks what model repos have published.
 
     Models are found through the Hub's leaderboard of the data set where there is one, through the tag
@@ -119,12 +146,13 @@ def read_leaderboard(dataset_id: str, revision: str | None = None, models: Seque
         dataset_id: Hub id of the data set.
         revision: Its state that results must have been measured on; `None` for the newest.
         models: Further model repos to look into.
+        level: Level of theory of the labels; results at another one are not looked at.
 
     Raises:
-        DataError: If the data set or the revision does not exist.
+        DataError: If the data set or the revision does not exist, or it holds nothing at the level.
         SetupError: If the Hub cannot be reached.
     """
-    commit, content = data_on_hub(dataset_id, revision)
+    data = data_on_hub(dataset_id, revision, level)
     verified = _models_on_the_hub_board(dataset_id)
     found: list[Published] = []
     unread: dict[str, str] = {}
@@ -135,14 +163,15 @@ def read_leaderboard(dataset_id: str, revision: str | None = None, models: Seque
             unread[model_id] = str(cause)
             continue
         found.extend(_verified(result) if verified.get(model_id) else result for result in results)
-    return _ranked(Leaderboard(dataset_id, commit, content, {}, (), unread=unread), found)
+    empty = Leaderboard(dataset_id, data.commit, data.content_hash, level.name, {}, (), unread=unread)
+    return _ranked(empty, [each for each in found if level_of_config(each.config) == level], data.configs)
 
 
-def data_on_hub(dataset_id: str, revision: str | None = None) -> tuple[str, str]:
-    """Commit and content hash of a data set on the Hub, without a download.
+def data_on_hub(dataset_id: str, revision: str | None = None, level: Level = GFN2) -> DataOnHub:
+    """Commit, content hash and configurations of a data set on the Hub at a level of theory, without a download.
 
     Raises:
-        DataError: If the data set or the revision does not exist, or it holds no file of the benchmark.
+        DataError: If the data set or the revision does not exist, or it holds no file of the benchmark at the level.
         SetupError: If the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
@@ -150,14 +179,17 @@ def data_on_hub(dataset_id: str, revision: str | None = None) -> tuple[str, str]
     repo = Repo(dataset_id, "dataset")
     with explained(repo, revision):
         info = retried(lambda: HfApi().dataset_info(dataset_id, revision=revision or MAIN, files_metadata=True))
-    files = [file for file in info.siblings or () if _is_any(file.rfilename, DATA_FILES)]
+    files = [file for file in info.siblings or () if is_split_at(file.rfilename, level)]
     if not files or info.sha is None:
-        raise DataError(f"{repo} holds no file such as task1/train-*.parquet; expected a data set of this benchmark")
+        raise DataError(
+            f"{repo} holds no file such as {level.config('task1')}/test_ood-*.parquet; expected a data set of this "
+            f"benchmark with {level.name} labels"
+        )
     hashes = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}
     if len(hashes) < len(files):
         absent = next(file.rfilename for file in files if file.lfs is None)
         raise DataError(f"{repo} keeps {absent} outside of LFS, so its sha256 is unknown; publish the data set again")
-    return info.sha, hash_of_hashes(hashes)
+    return DataOnHub(info.sha, hash_of_hashes(hashes), in_order(path.partition("/")[0] for path in hashes))
 
 
 def published_by(model_id: str, dataset_id: str) -> list[Published]:
@@ -195,15 +227,14 @@ def _entries(repo: Repo, commit: str, name: str) -> list["EvalResultEntry"]:
 
 
 def _by_config(model_id: str, entries: Iterable["EvalResultEntry"], pull_request: int | None) -> list[Published]:
-    known = leaderboard_ids([*TASKS])
     groups: defaultdict[str, list[EvalResultEntry]] = defaultdict(list)
     for entry in entries:
-        groups[known[entry.task_id][0]].append(entry)
+        groups[config_and_number(entry)[0]].append(entry)
     return [
         Published(
             model_id=model_id,
             config=config,
-            values={known[entry.task_id][1].name: float(entry.value) for entry in group},
+            values={config_and_number(entry)[1].name: float(entry.value) for entry in group},
             notes=parse_notes(group[0].notes or ""),
             revision=group[0].dataset_revision,
             status="merged" if pull_request is None else "community",
@@ -236,11 +267,12 @@ def _tagged_models() -> list[str]:
         return [model.id for model in retried(lambda: list(HfApi().list_models(filter=BENCHMARK_TAG)))]
 
 
-def _ranked(empty: Leaderboard, found: Sequence[Published]) -> Leaderboard:
-    here = [each for each in found if each.notes.get("content") == empty.content_hash[:SHORT_HASH]]
+def _ranked(empty: Leaderboard, found: Sequence[Published], configs: Sequence[str]) -> Leaderboard:
+    content = empty.content_hash[:SHORT_HASH]
+    here = [each for each in found if each.notes.get("content") == content and each.config in configs]
     by_config: dict[str, tuple[Ranked, ...]] = {
         config: tuple(Ranked(place, each) for place, each in enumerate(sorted(group, key=_merit), start=1))
-        for config in TASKS
+        for config in in_order(each.config for each in here)
         if (group := [each for each in here if each.config == config and "score" in each.values])
     }
     elsewhere = tuple(each for each in found if each not in here)
@@ -256,9 +288,10 @@ def _overall(here: Sequence[Published]) -> tuple[Overall, ...]:
     order: tuple[Status, ...] = ("verified", "merged", "community")
     groups: defaultdict[tuple[str, str], dict[str, Published]] = defaultdict(dict)
     for each in sorted(here, key=lambda published: order.index(published.status), reverse=True):
-        if "score" in each.values:
+        if "score" in each.values and task_of_config(each.config) in TASKS:
             groups[each.model_id, each.notes.get("protocol", "")][each.config] = each
-    complete = {key: group for key, group in groups.items() if set(group) == set(TASKS)}
+    tasks_of = {key: {task_of_config(config) for config in group} for key, group in groups.items()}
+    complete = {key: group for key, group in groups.items() if tasks_of[key] == set(TASKS)}
     scored = sorted(
         (-sum(each.values["score"] for each in group.values()) / len(TASKS), model_id, protocol)
         for (model_id, protocol), group in complete.items()

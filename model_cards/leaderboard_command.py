@@ -7,8 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.build import HUB_ID
+from dataset_builders.configs import task_of_config
 from dataset_builders.errors import UsageError
-from dataset_builders.tasks import TASKS, find_task
+from dataset_builders.levels import GFN2, LEVELS, Level, find_level
+from dataset_builders.tasks import TASKS, in_order, title_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,16 +37,17 @@ def main(argv: Sequence[str]) -> int:
     if arguments.dataset.count("/") != 1:
         raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, with @revision if you like")
     dataset_id, _, revision = arguments.dataset.partition("@")
-    tasks = [find_task(name).name for name in arguments.task] or list(TASKS)
+    level = find_level(arguments.labels)
     from model_cards.leaderboard import read_leaderboard
 
-    board = read_leaderboard(dataset_id, revision or None, arguments.model)
+    board = read_leaderboard(dataset_id, revision or None, arguments.model, level)
+    configs = _configs(arguments.task, board, level)
     if arguments.json:
         document = asdict(board)
-        document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in tasks}
+        document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in configs}
         print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
     else:
-        _print(board, tasks)
+        _print(board, configs)
     return 0
 
 
@@ -61,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ORG/NAME",
         help=f"data set on the Hub, with @revision for an older state (default: {HUB_ID})",
     )
+    parser.add_argument(
+        "--labels",
+        choices=(*LEVELS,),
+        default=GFN2.name,
+        help=f"level of theory of the labels; each has a ranking of its own (default: {GFN2.name})",
+    )
     parser.add_argument("--task", action="extend", nargs="+", default=[], metavar="TASK", help="only these tasks")
     parser.add_argument(
         "--model", action="append", default=[], metavar="ORG/NAME", help="look into this model repo too; repeatable"
@@ -69,26 +78,37 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print(board: "Leaderboard", tasks: Sequence[str]) -> None:
+def _configs(named: Sequence[str], board: "Leaderboard", level: Level) -> tuple[str, ...]:
+    known = in_order([*TASKS, *(task_of_config(config) for config in board.by_config)])
+    for name in named:
+        if name not in known:
+            raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
+    return tuple(level.config(task) for task in in_order(named) or known)
+
+
+def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
     from harness.report import console
 
-    console().print(render(board, tasks))
+    console().print(render(board, configs))
 
 
-def render(board: "Leaderboard", tasks: Sequence[str]) -> "RenderableType":
+def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
     """The ranking of each task, the overall one, and what was left out.
 
     Args:
         board: What was read.
-        tasks: Configurations to show.
+        configs: Configurations to show.
     """
     from rich.console import Group
     from rich.text import Text  # and not str, which a console may read as markup
 
     parts: list[RenderableType] = [
-        Text(f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}")
+        Text(
+            f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}, "
+            f"labels {board.labels}"
+        )
     ]
-    shown = [config for config in tasks if board.by_config.get(config)]
+    shown = [config for config in configs if board.by_config.get(config)]
     if not shown:
         parts.append(Text("no model has published a result on these data"))
     parts.extend(_task_table(board, config) for config in shown)
@@ -102,7 +122,8 @@ def _task_table(board: "Leaderboard", config: str) -> "RenderableType":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title=f"{config}: {find_task(config).title}", title_justify="left", pad_edge=False)
+    title = f"{config}: {title_of(task_of_config(config), None)}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score", "OOD", "ID", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "protocol", "dtype", "status"):

@@ -32,12 +32,13 @@ def require_publishable(results: Sequence[RunResult]) -> None:
         pinned_commit(result.dataset)
         for name, task in result.tasks.items():
             _require_whole(result, task)
-            if (result.dataset.id, name) in seen:
+            config = result.dataset.config(name)
+            if (result.dataset.id, config) in seen:
                 raise UsageError(
-                    f"there are several results of {name} on {result.dataset.id} for one repo, which publishes one "
+                    f"there are several results of {config} on {result.dataset.id} for one repo, which publishes one "
                     "number for each; push the one that counts"
                 )
-            seen.add((result.dataset.id, name))
+            seen.add((result.dataset.id, config))
 
 
 def require_benchmark(result: RunResult) -> None:
@@ -49,7 +50,8 @@ def require_benchmark(result: RunResult) -> None:
     """
     dataset, commit = Repo(result.dataset.id, "dataset"), pinned_commit(result.dataset)
     declared = _declared_ids(dataset, commit)
-    absent = [each for each in leaderboard_ids([*result.tasks]) if each not in declared]
+    configs = [result.dataset.config(task) for task in result.tasks]
+    absent = [each for each in leaderboard_ids(configs) if each not in declared]
     if absent:
         raise DataError(
             f"{EVAL_FILE} of {dataset} at {commit} does not declare {' '.join(absent)}; it declares "
@@ -141,11 +143,6 @@ def _require_whole(result: RunResult, task: TaskResult) -> None:
         raise IncompleteError(f"{of} is partial: it has no {' and '.join(missing)}; evaluate on the whole data set")
     if task.score.value is None:
         raise IncompleteError(f"{of} has no score ({task.score.reason}); a leaderboard ranks by it. Evaluate again")
-    if task.reference_shift is None:
-        raise IncompleteError(
-            f"{of} is partial: no reference shift was fitted, so no frame of `train` was computed; evaluate on the "
-            "whole data set"
-        )
 
 
 def _declared_ids(dataset: Repo, commit: str) -> list[str]:

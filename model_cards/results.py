@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.configs import task_of_config
+from dataset_builders.tasks import in_order, title_of
 from dataset_builders.units import MILLI
 from harness.result import Estimate, PartName, RunResult, TaskResult
 
@@ -48,8 +49,9 @@ def results_table(results: Sequence[RunResult]) -> str:
     Returns:
         A Markdown table; intervals are 95 % by bootstrap over molecules.
     """
+    names = in_order(name for result in results for name in result.tasks)
     return markdown_table(
-        _row(result, result.tasks[task]) for task in TASKS for result in results if task in result.tasks
+        _row(result, result.tasks[task]) for task in names for result in results if task in result.tasks
     )
 
 
@@ -58,14 +60,21 @@ def markdown_table(rows: Iterable[Row]) -> str:
     return "\n".join([_HEADER, *("| " + " | ".join(astuple(row)) + " |" for row in rows)])
 
 
-def task_text(task: TaskName) -> str:
-    """A task as the table calls it, such as `task1 (chain extension)`."""
-    return f"{task} ({TASKS[task].title})"
+def task_text(config: str, declared: str | None = None) -> str:
+    """A configuration as the table calls it, such as `task1 (chain extension)`.
+
+    Args:
+        config: Its name.
+        declared: Title of a task of a user's own.
+    """
+    task = task_of_config(config)
+    title = title_of(task, declared)
+    return config if title == task else f"{config} ({title})"
 
 
 def _row(result: RunResult, task: TaskResult) -> Row:
     return Row(
-        task=task_text(task.task),
+        task=task_text(result.dataset.config(task.task), task.title),
         model=f"`{result.model.id}`",
         protocol=task.protocol,
         id_force_mae=_force_mae(task, "test_id"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from harness.structures import Prediction, StructureBatch
 
@@ -29,7 +29,9 @@ class PotentialTraits:
         protocol: How the model came to know the task's molecules; `control` for methods without a
             training set.
         trained_on: Task whose `train` split the model was trained on, where it was.
+        trained_task: Declaration of that task, where it is none of the four.
         level_of_theory: Level of the training labels, where known.
+        level_is_stated: Whether the user named that level, since the model does not.
         conservative: Whether the forces are the derivative of the energy; `None` where that is not known.
         head: Which of several readout heads answered, for a checkpoint that has more than one.
         revision: Commit on the Hub, where the model came from there.
@@ -47,7 +49,9 @@ class PotentialTraits:
     device: str = "cpu"
     protocol: ProtocolName = "zero-shot"
     trained_on: str | None = None
+    trained_task: Mapping[str, Any] | None = None
     level_of_theory: str | None = None
+    level_is_stated: bool = False
     conservative: bool | None = True
     head: str | None = None
     revision: str | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builders.structures import FloatArray
+from dataset_builders.task_document import DECLARATION
 from harness.checkpoints.controls import ControlConfig
 from harness.checkpoints.format import file_hashes, symbol_of
 from harness.potentials.base import PotentialTraits
@@ -33,6 +34,7 @@ def control_traits(
         packages=packages,
         protocol=config.protocol,
         trained_on=config.trained_on,
+        trained_task=config.training.get(DECLARATION),
         level_of_theory=config.level_of_theory,
         conservative=conservative,
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataset_builders.task_document import DECLARATION
 from harness.checkpoints.compiling import compiled
 from harness.checkpoints.format import (
     PACKAGES,
@@ -57,6 +58,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         device=str(device),
         protocol=config.protocol,
         trained_on=config.trained_on,
+        trained_task=config.training.get(DECLARATION),
         level_of_theory=config.level_of_theory,
         is_compiled=options.compile,
     )

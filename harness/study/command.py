@@ -10,7 +10,6 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import IncompleteError, UsageError
-from dataset_builders.tasks import TASKS, find_task
 from harness.study.rows import ROWS, choose_rows
 
 if TYPE_CHECKING:
@@ -48,10 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from harness.dataset import open_dataset
+    from harness.hub_folder import PREFIX, id_to_download
     from harness.study.rows import row_order
     from harness.study.runner import Study
     from harness.study.session import do_study, edition_folder, outline
 
+    if arguments.dataset.startswith(PREFIX):
+        raise UsageError(
+            f"--dataset {arguments.dataset} is read where it lies, and a study reads its frames again and again; use "
+            f"--dataset {id_to_download(arguments.dataset)}, which downloads them once"
+        )
     dataset = open_dataset(arguments.dataset)
     study = Study(
         request=_request(arguments, dataset),
@@ -143,11 +148,10 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
     asked = [row for row in rows if row.name in arguments.rows and row.checkpoint not in (None, *models)]
     if asked:
         raise UsageError(f"the row {asked[0].name} needs its checkpoint: --model {asked[0].checkpoint}=PATH")
-    named = [find_task(name).name for name in arguments.tasks]
     return Request(
         dataset=arguments.dataset,
         rows=rows,
-        tasks=tuple(task for task in TASKS if task in (named or dataset.tasks)),
+        tasks=dataset.named_tasks(arguments.tasks) or dataset.tasks,
         seeds=tuple(dict.fromkeys(arguments.seeds)),
         budget=None if arguments.epochs is not None else arguments.budget or DEFAULT_BUDGET,
         epochs=arguments.epochs,

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.tasks import in_order
 from dataset_builders.units import MILLI
 from dataset_builders.whole_file import whole_file
 from harness.study.palette import STYLES, style_of
@@ -159,7 +159,8 @@ def _panels(lines: Sequence[Line], draw: Draw, keys: "Sequence[Line2D]") -> tupl
     """A figure with a panel for each task, two in a line, and one legend for all: rows, and keys to the rest."""
     from matplotlib.figure import Figure
 
-    tasks: list[TaskName] = [task for task in TASKS if any(line.task == task for line in lines)]
+    titles = {line.task: line.title for line in lines}
+    tasks = in_order(titles)
     n_columns = min(2, len(tasks))
     n_lines = -(-len(tasks) // n_columns)
     figure = Figure(figsize=(4.6 * n_columns + 0.4, 3.5 * n_lines + 0.7), layout="constrained")
@@ -168,7 +169,7 @@ def _panels(lines: Sequence[Line], draw: Draw, keys: "Sequence[Line2D]") -> tupl
     others = {row: number for number, row in enumerate(row for row in rows if row not in STYLES)}
     styles = {row: style_of(row, others) for row in rows}
     for axes, task in zip(all_axes, tasks, strict=False):
-        axes.set_title(f"{task}: {TASKS[task].title}", fontsize=10)
+        axes.set_title(f"{task}: {titles[task]}", fontsize=10)
         axes.tick_params(labelbottom=True, labelleft=True)
         axes.spines[["top", "right"]].set_visible(False)
         for line in lines:

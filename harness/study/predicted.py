@@ -47,7 +47,7 @@ def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = No
     manifest = Manifest.load(run)
     if task not in manifest.tasks:
         raise DataError(f"the run in {run} is of {' '.join(manifest.tasks)}; expected {task} among them")
-    dataset = dataset or open_dataset(manifest.dataset_directory)
+    dataset = dataset or open_dataset(manifest.dataset_directory, manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
         raise DataError(
             f"the run in {run} is on data with the content {manifest.dataset.content_hash[:12]}, and {dataset.id} has "

@@ -11,10 +11,10 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
 from dataset_builders.errors import DataError, SetupError
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.tasks import in_order
 from dataset_builders.whole_file import write_text_whole
 from harness.potentials.base import DtypeName, ProtocolName
-from harness.result import DatasetRecord, PartName, Sha256
+from harness.result import DatasetRecord, PartName, Sha256, TaskName
 
 RECORD_VERSION: Final = "1.0"
 RECORDS_NAME: Final = "runs.jsonl"
@@ -154,6 +154,7 @@ class RunRecord(_Record):
         row: Name of the row.
         kind: Whether it is a control, a zero-shot model, trained from scratch or fine-tuned.
         task: Task.
+        title: What the data set calls a task of its own; `None` for one of the four.
         seed: Seed of the training; `None` for a row without one.
         asked: What the study was told that decides about this run, besides row, task, seed and data set: length of
             training, checkpoints.
@@ -181,6 +182,7 @@ class RunRecord(_Record):
     row: str
     kind: str
     task: TaskName
+    title: str | None = None
     seed: int | None
     asked: tuple[str, ...]
     identity: dict[str, str]
@@ -267,7 +269,8 @@ def write_records(directory: Path, records: Iterable[RunRecord], row_order: Mapp
     Raises:
         SetupError: If the folder cannot be written to.
     """
-    tasks = list(TASKS)
+    records = list(records)
+    tasks = in_order(record.task for record in records)
 
     def order(record: RunRecord) -> tuple[int, str, int, int]:
         seed = -1 if record.seed is None else record.seed

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.errors import DataError, SetupError
-from dataset_builders.tasks import TASKS, TaskName
+from dataset_builders.tasks import TASKS, TaskName, in_order
 from dataset_builders.whole_file import write_text_whole
 from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
 from harness.study.record import RECORDS_NAME, RunRecord, read_records
@@ -106,7 +106,7 @@ def report_text(
         figures: Names of the figures that there are.
         has_findings: Whether what people make of the numbers lies beside the report.
     """
-    tasks = [task for task in TASKS if any(line.task == task for line in lines)]
+    tasks = in_order(line.task for line in lines)
     blocks = [
         f"# Results on the edition `{records[0].dataset.edition}`",
         _opening(records, has_findings),
@@ -154,7 +154,7 @@ def study_command(records: Iterable[RunRecord]) -> str:
 
 def _study_command(length: Sequence[str], records: Sequence[RunRecord]) -> str:
     rows = sorted({record.row for record in records}, key=_row_place)
-    tasks = [task for task in TASKS if any(record.task == task for record in records)]
+    tasks = in_order(record.task for record in records)
     seeds = sorted({record.seed for record in records if record.seed is not None})
     models = sorted({record.asked[-1] for record in records if "--model" in record.asked})
     arguments = ["python", "-m", "harness", "study", "--dataset", records[0].dataset.id, "--rows", *rows]
@@ -188,7 +188,7 @@ def _per_task(
     blocks = []
     for task in tasks:
         of_task = [line for line in lines if line.task == task]
-        blocks += [f"### {task}: {TASKS[task].title}", table(of_task)]
+        blocks += [f"### {task}: {of_task[0].title}", table(of_task)]
         if with_command:
             command = study_command([record for record in records if record.task == task])
             blocks += [_stands_out(of_task), f"```console\n{command}\n```"]
@@ -247,7 +247,7 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
 
 def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
     """What the table is to hold and does not: never left out without a word."""
-    tasks = [task for task in TASKS if any(record.task == task for record in records)]
+    tasks = in_order(record.task for record in records)
     seeds: set[int | None] = {record.seed for record in records if record.seed is not None} or {None}
     measured = {record.place for record in records}
     names = {record.row for record in records}
@@ -262,7 +262,8 @@ def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
         elif absent:
             runs = ", ".join(task if seed is None else f"{task} seed {seed}" for task, seed in sorted(absent, key=str))
             items.append(f"- `{row.name}`: {runs}")
-    absent_tasks = [task for task in TASKS if task not in tasks]
+    # Of a data set with tasks of its own alone, nobody expects the four.
+    absent_tasks = [task for task in TASKS if task not in tasks] if set(TASKS) & set(tasks) else []
     if absent_tasks:
         items.append(f"- no run on {', '.join(absent_tasks)}")
     return ["## Not measured", "\n".join(items)] if items else []

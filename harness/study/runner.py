@@ -202,6 +202,7 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
         row=job.row.name,
         kind=job.row.kind,
         task=job.task,
+        title=result.tasks[job.task].title,
         seed=job.seed,
         asked=asked_of(job, request, named),
         identity=identity_of(job, request, study.dataset),

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.errors import DataError
-from dataset_builders.tasks import TaskName
+from dataset_builders.tasks import TaskName, title_of
 from harness.bootstrap import (
     BootstrapSettings,
     Draws,
@@ -70,6 +70,11 @@ class Line:
     expected_gap: Spread
     excess: Spread
     by_spacer: dict[tuple[TestSplitName, int], Spread]
+
+    @property
+    def title(self) -> str:
+        """Title of the task."""
+        return title_of(self.task, self.records[0].title)
 
     @property
     def seeds(self) -> tuple[int, ...]:

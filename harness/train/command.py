@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders.errors import UsageError
+from dataset_builders.levels import GFN2, Level, find_level, level_of_method
 from dataset_builders.progress_bar import long_job_bar
-from dataset_builders.tasks import TaskName, find_task
+from dataset_builders.task_folders import task_in
 from dataset_builders.units import MILLI
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
@@ -21,6 +22,7 @@ from harness.trusted import trusted_files
 if TYPE_CHECKING:
     from harness.train.loop import Run
     from harness.train.record import Origin
+    from harness.train.source import TrainingSource
     from harness.train.start import Start
 
 
@@ -34,11 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for control in CONTROL_ARCHITECTURES:
         if control == (options.arch or "").lower():
             return _train_control(control, options)
-    task = find_task(options.task).name
     directory = folder_of(options)
     if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
         raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
-    run, origin = _prepared(options, task, directory)
+    run, origin = _prepared(options, directory)
 
     from harness.train.loop import train
 
@@ -56,12 +57,13 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
 
     refuse_options_of_networks(options, parser())
     torch.set_num_threads(options.threads)
-    task = find_task(options.task).name
-    train_control(control, find_training_files(options.dataset, task).directory, task, folder_of(options))
+    level = find_level(options.labels)
+    source = find_training_files(options.dataset, options.task, level)
+    train_control(control, source.directory, options.task, folder_of(options), level)
     return 0
 
 
-def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "tuple[Run, Origin]":
+def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origin]":
     """Reads what the run needs, and builds its network."""
     import torch
 
@@ -73,15 +75,16 @@ def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "
     from harness.train.source import find_training_files
 
     device = resolve_device(options.device)
-    start = _start(options, task)
+    level = find_level(options.labels)
+    source = find_training_files(options.dataset, options.task, level)
+    start = _start(options, source, level)
     settings = settings_of(options, start, device)
     baseline = baseline_of(options, start)
     torch.set_num_threads(options.threads)
-    source = find_training_files(options.dataset, task)
     directory.mkdir(parents=True, exist_ok=True)
     relabel = None if baseline is None else less_baseline(baseline, directory, options.threads)
     energies = None if start is None else start.reference_energies
-    data = read_training_data(source.directory, task, settings.cutoff, relabel, energies)
+    data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
     if start is None:
         return start_run(settings, data, directory, device, origin), Origin(source, baseline)
@@ -93,13 +96,13 @@ def _prepared(options: argparse.Namespace, task: TaskName, directory: Path) -> "
     return run, Origin(source, baseline, start.record, zero_shot)
 
 
-def _start(options: argparse.Namespace, task: TaskName) -> "Start | None":
+def _start(options: argparse.Namespace, source: "TrainingSource", level: Level) -> "Start | None":
     if options.init is None:
         return None
     from harness.train.start import load_start
 
     load = LoadOptions(trust_checkpoint=options.trust_checkpoint, head=options.head, trusted_files=trusted_files())
-    return load_start(options.init, options.family, load, task)
+    return load_start(options.init, options.family, load, task_in(source.directory, options.task, level))
 
 
 def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:
@@ -127,11 +130,13 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
     write_config(directory, replace(saved, training={**saved.training, **effort(run)}))
     for name in (STATE_FILE, *(baseline_file(each, split) for each in BASELINES for split in TRAINING_SPLITS)):
         (directory / name).unlink(missing_ok=True)
+    level = level_of_method(run.data.level_of_theory)
+    labels = f" --labels {level.name}" if level is not None and level is not GFN2 else ""
     before = f" ({origin.zero_shot[0] / MILLI:.1f} before training)" if origin.zero_shot else ""
     print(
         f"wrote {directory}: validation force MAE {run.best.validation_force_mae / MILLI:.1f} meV/Å{before}, "
         f"energy MAE {run.best.validation_energy_mae / MILLI:.2f} meV per atom, after {run.step} steps"
-        f"{', ended early' if run.has_stalled else ''}\nevaluate it: python -m harness --model {directory}"
+        f"{', ended early' if run.has_stalled else ''}\nevaluate it: python -m harness --model {directory}{labels}"
     )
 
 

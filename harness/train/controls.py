@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from dataset_builders.errors import DataError, UsageError
+from dataset_builders.levels import GFN2, Level
 from dataset_builders.structures import FloatArray
+from dataset_builders.task_document import task_metadata
 from dataset_builders.tasks import TaskName
 from dataset_builders.units import MILLI
 from harness.checkpoints.controls import ControlArchitecture, ControlConfig, write_control
@@ -23,7 +25,7 @@ from harness.train.data import fit_reference_energies, pin_training_files, read_
 if TYPE_CHECKING:
     from harness.checkpoints.controls import Tensors
 
-_OPTIONS: Final = frozenset({"dataset", "task", "out", "arch", "device", "threads"})
+_OPTIONS: Final = frozenset({"dataset", "labels", "task", "out", "arch", "device", "threads"})
 """What the command may be told for a control; nothing in them is random or goes by epochs."""
 
 
@@ -73,7 +75,9 @@ class FittedControl:
     size: Mapping[str, int]
 
 
-def train_control(architecture: ControlArchitecture, dataset: Path, task: TaskName, directory: Path) -> None:
+def train_control(
+    architecture: ControlArchitecture, dataset: Path, task: TaskName, directory: Path, level: Level = GFN2
+) -> None:
     """Fits a control and writes its checkpoint folder.
 
     Args:
@@ -81,6 +85,7 @@ def train_control(architecture: ControlArchitecture, dataset: Path, task: TaskNa
         dataset: Data-set folder.
         task: Configuration to train on.
         directory: Folder to write.
+        level: Level of theory of the labels.
 
     Raises:
         UsageError: If the folder holds a checkpoint already.
@@ -89,7 +94,7 @@ def train_control(architecture: ControlArchitecture, dataset: Path, task: TaskNa
     """
     if (directory / CONFIG_FILE).exists():
         raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
-    data = read_control_data(dataset, task)
+    data = read_control_data(dataset, task, level)
     fitted = _fit(architecture, data)
     write_control(directory, _config(architecture, data, fitted), fitted.tensors)
     name, value = fitted.chosen
@@ -121,13 +126,13 @@ def refuse_options_of_networks(options: argparse.Namespace, parser: argparse.Arg
         raise UsageError(f"--threads {options.threads}; expected 1 or more")
 
 
-def read_control_data(directory: Path, task: TaskName) -> ControlData:
+def read_control_data(directory: Path, task: TaskName, level: Level = GFN2) -> ControlData:
     """Reads the splits `train` and `validation` of a task.
 
     Raises:
         DataError: If a file is absent or corrupt, or `validation` holds a molecule that `train` does not.
     """
-    dataset = pin_training_files(directory, task)
+    dataset = pin_training_files(directory, task, level)
     train = read_training_split(dataset, task, "train")
     validation = read_training_split(dataset, task, "validation")
     strange = sorted(set(validation.molecule_id) - set(train.molecule_id))
@@ -196,6 +201,7 @@ def _config(architecture: ControlArchitecture, data: ControlData, fitted: Fitted
             "chosen_on_validation": name,
             "validation_force_mae": {f"{each:g}": error for each, error in fitted.validation_force_mae.items()},
             **fitted.size,
+            **task_metadata(data.dataset.task(data.task)),
             "versions": {package: version(package) for package in sorted(fitted.packages)},
         },
     )

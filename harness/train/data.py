@@ -1,14 +1,17 @@
 """Training and validation frames of a task; test splits cannot be read here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dataset_builders.errors import DataError, ModelError, UsageError
+from dataset_builders.levels import GFN2, Level
 from dataset_builders.structures import FloatArray
+from dataset_builders.task_document import task_metadata
+from dataset_builders.task_folders import task_in
 from dataset_builders.tasks import TaskName
 from harness.checkpoints.format import symbol_of
 from harness.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
@@ -37,6 +40,7 @@ class TrainingData:
         content_hash: sha256 over the relative path and the sha256 of each file that was read.
         edition: Edition that the files say they are.
         level_of_theory: Method of the labels, such as GFN2-xTB.
+        declaration: What the checkpoint says of a task that is none of the four, so that it is known without the data.
     """
 
     task: str
@@ -49,6 +53,7 @@ class TrainingData:
     content_hash: str
     edition: str
     level_of_theory: str
+    declaration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_training_data(
@@ -57,6 +62,7 @@ def read_training_data(
     cutoff: float,
     relabel: Relabel | None = None,
     reference_energies: Mapping[str, float] | None = None,
+    level: Level = GFN2,
 ) -> TrainingData:
     """Reads the splits `train` and `validation` of a task.
 
@@ -66,12 +72,13 @@ def read_training_data(
         cutoff: Distance within which atoms are neighbours, Å.
         relabel: Changes the labels of each split, where a network is not to learn them as they are.
         reference_energies: Of a model that the training starts from, eV, by symbol; fitted on `train` by default.
+        level: Level of theory of the labels.
 
     Raises:
         DataError: If a file is absent or corrupt, or `validation` holds an element that `train` does not.
         ModelError: If the model that the training starts from lacks an element of `train`.
     """
-    dataset = pin_training_files(directory, task)
+    dataset = pin_training_files(directory, task, level)
     train, validation = (read_training_split(dataset, task, split) for split in TRAINING_SPLITS)
     seen = tuple(int(number) for number in np.unique(train.atomic_numbers))
     unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(seen))
@@ -98,10 +105,11 @@ def read_training_data(
         content_hash=dataset.content_hash,
         edition=dataset.edition,
         level_of_theory=dataset.level_of_theory,
+        declaration=task_metadata(task_in(directory, task, level)),
     )
 
 
-def pin_training_files(directory: Path, task: TaskName) -> PinnedDataset:
+def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> PinnedDataset:
     """Describes the part of a data set that training may read.
 
     `harness.dataset.open_dataset` reads every file, test splits included, to hash the whole; training
@@ -110,15 +118,30 @@ def pin_training_files(directory: Path, task: TaskName) -> PinnedDataset:
     Raises:
         DataError: If a file is absent or corrupt, or the files do not name one edition and one level of theory.
     """
-    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split)]
-    provenance = {provenance_of(path) for path in files}
+    _require_trainable(directory, task, level)
+    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split, level)]
+    provenance = {(found.edition, found.level_of_theory) for found in map(provenance_of, files)}
     edition, level_of_theory = next(iter(provenance))
     if len(provenance) != 1 or UNKNOWN in (edition, level_of_theory):
         raise DataError(
-            f"the files of {task} in {directory} give {provenance} as edition and level of theory; expected one of "
-            "each, in the metadata that `python -m dataset_builders build` writes"
+            f"the files of {level.config(task)} in {directory} give {provenance} as edition and level of theory; "
+            "expected one of each, in the metadata that `python -m dataset_builders build` writes"
         )
-    return PinnedDataset(str(directory), directory, None, content_hash(directory, files), edition, level_of_theory)
+    content = content_hash(directory, files)
+    return PinnedDataset(str(directory), directory, None, content, edition, level_of_theory, level)
+
+
+def _require_trainable(directory: Path, task: TaskName, level: Level) -> None:
+    """Checks that no split was left out on purpose, as an edition for tests alone leaves out `validation`."""
+    folder = directory / level.config(task)
+    present = [path for split in TRAINING_SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))]
+    left_out = {split for path in present for split in provenance_of(path).left_out}
+    for split in TRAINING_SPLITS:
+        if split in left_out:
+            raise DataError(
+                f"{folder} holds no frames of {split}, as its files say; training needs "
+                f"{' and '.join(TRAINING_SPLITS)}. Label them too, or train on labels of another level"
+            )
 
 
 def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> SplitRows:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import UsageError
+from dataset_builders.levels import GFN2, LEVELS, find_level
 from dataset_builders.tasks import TASKS
 from harness.checkpoints.compiling import COMPILABLE, can_compile
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES
@@ -54,8 +55,9 @@ def parser() -> argparse.ArgumentParser:
         "data set is opened. The same command goes on from where an interrupted run stopped.",
     )
     add = parser.add_argument
-    add("--task", required=True, help=f"one of {', '.join(TASKS)}")
+    add("--task", required=True, help=f"one of {', '.join(TASKS)}, or of the data set's own")
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
+    add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
     names = ", ".join(name.lower() for name in ARCHITECTURES)
     controls = " and ".join(CONTROL_ARCHITECTURES)
     add(
@@ -200,7 +202,8 @@ def folder_of(options: argparse.Namespace) -> Path:
         parts.append(f"on-{options.delta}")
     if options.init:
         parts.append(f"from-{model_slug(options.init)}")
-    return DEFAULT_FOLDER / f"{'-'.join(parts)}-{options.task}-seed{options.seed}"
+    config = find_level(options.labels).config(options.task)
+    return DEFAULT_FOLDER / f"{'-'.join(parts)}-{config}-seed{options.seed}"
 
 
 def _new_network(options: argparse.Namespace) -> tuple[Architecture, Recipe]:

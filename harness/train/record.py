@@ -65,6 +65,7 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
             **effort(run),
             "device": str(run.device),
             "versions": {},
+            **data.declaration,
         },
         baseline=origin.baseline,
         started_from=origin.started_from,

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.errors import DataError
-from dataset_builders.tasks import TaskName
+from dataset_builders.errors import DataError, UsageError
+from dataset_builders.levels import GFN2, Level
+from dataset_builders.task_folders import task_names
+from dataset_builders.tasks import TASK_PATTERN, TASKS, TaskName, in_order
 from harness.dataset import MINI
+from harness.hub_folder import PREFIX, id_to_download
 
 TrainingSplit = Literal["train", "validation"]
 TRAINING_SPLITS: Final[tuple[TrainingSplit, ...]] = get_args(TrainingSplit)
@@ -31,29 +34,48 @@ class TrainingSource:
     revision: str | None = None
 
 
-def find_training_files(text: str, task: TaskName) -> TrainingSource:
+def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> TrainingSource:
     """Finds the data set that a user asked for; of one on the Hub, fetches `train` and `validation` of the task alone.
+
+    Whether a data set on the Hub holds the task is not known before.
 
     Args:
         text: `mini`, a folder, or a Hub id `org/name[@revision]`, as the evaluation takes it.
-        task: Configuration.
+        task: What will be trained on.
+        level: Level of theory of the labels.
 
     Raises:
+        UsageError: If the data set is to be read on the Hub, or the task is none of the four, and none that the data
+            set declares.
         DataError: If there is no such folder or repo.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     if text == MINI:
-        return TrainingSource(MINI, MINI_DIRECTORY)
+        return _with_task(TrainingSource(MINI, MINI_DIRECTORY), task, level)
     if Path(text).is_dir():
-        return TrainingSource(text, Path(text))
+        return _with_task(TrainingSource(text, Path(text)), task, level)
+    if text.startswith(PREFIX):
+        raise UsageError(
+            f"--dataset {text} is read where it lies, and training reads its frames again and again; use --dataset "
+            f"{id_to_download(text)}, which downloads what it needs of them once"
+        )
     hub_id = _HUB_ID.fullmatch(text)
     if hub_id is None or Path(text).exists():
         raise DataError(
             f"there is no data-set folder {text!r}; expected `{MINI}`, an existing folder, or a Hub id "
             "org/name[@revision]"
         )
+    if not re.fullmatch(TASK_PATTERN, task):
+        raise UsageError(f"unknown task {task!r}; expected one of {' '.join(TASKS)}, or one that {text} declares")
     from harness.hub import fetch_snapshot
 
-    patterns = [f"{task}/{split}-*.parquet" for split in TRAINING_SPLITS]
+    patterns = [f"{level.config(task)}/{split}-*.parquet" for split in TRAINING_SPLITS]
     directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
-    return TrainingSource(hub_id["repo"], directory, commit)
+    return _with_task(TrainingSource(hub_id["repo"], directory, commit), task, level)
+
+
+def _with_task(source: TrainingSource, task: TaskName, level: Level) -> TrainingSource:
+    known = in_order([*TASKS, *task_names(source.directory, level)])
+    if task not in known:
+        raise UsageError(f"unknown task {task!r}; known tasks of {source.id}: {' '.join(known)}")
+    return source

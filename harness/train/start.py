@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from dataset_builders.errors import UsageError
-from dataset_builders.tasks import TaskName, find_task
+from dataset_builders.task_document import DECLARATION, declaration_of, task_of_checkpoint
+from dataset_builders.tasks import Task
 from dataset_builders.units import HARTREE
 from harness.checkpoints.format import (
     Architecture,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+DECLARATIONS: Final = "tasks"
+"""Key of the declarations of the tasks that the model which a checkpoint started from was trained on."""
+
 _FRAMES_PER_BATCH: Final = 16
 
 
@@ -58,7 +62,7 @@ class Start:
     record: Mapping[str, Any]
 
 
-def load_start(model: str, family: str | None, options: LoadOptions, task: TaskName) -> Start:
+def load_start(model: str, family: str | None, options: LoadOptions, task: Task) -> Start:
     """Loads a model to train it further.
 
     Args:
@@ -87,19 +91,20 @@ def load_start(model: str, family: str | None, options: LoadOptions, task: TaskN
             )
 
 
-def require_unseen(config: CheckpointConfig, model: str, task: TaskName) -> None:
+def require_unseen(config: CheckpointConfig, model: str, task: Task) -> None:
     """Checks that a checkpoint of ours never saw a molecule that the task keeps for OOD testing.
 
     Raises:
         UsageError: If it did.
+        ModelError: If the checkpoint does not say what a task that it was trained on is.
     """
-    unseen = find_task(task).ood_words()
-    for name in _tasks_seen(config):
-        known = len(set(unseen) & set(find_task(name).train_words()))
+    unseen = {word.smiles for word in task.ood_words()}
+    for seen in _tasks_seen(config, model):
+        known = len(unseen & {word.smiles for word in seen.train_words()})
         if known:
             raise UsageError(
-                f"--init {model} was trained on {name}, which holds {known} of the {len(unseen)} OOD molecules of "
-                f"{task}; a model that saw them cannot be tested on them. Start from another model"
+                f"--init {model} was trained on {seen.name}, which holds {known} of the {len(unseen)} OOD molecules "
+                f"of {task.name}; a model that saw them cannot be tested on them. Start from another model"
             )
 
 
@@ -123,7 +128,7 @@ def on_labels(
     return moved, validate(network, moved.validation, cutoff, device)
 
 
-def _from_own_checkpoint(source: ModelSource, task: TaskName) -> Start:
+def _from_own_checkpoint(source: ModelSource, task: Task) -> Start:
     assert source.path is not None
     config = read_config(source.path)
     require_unseen(config, source.model_id, task)
@@ -142,7 +147,7 @@ def _from_own_checkpoint(source: ModelSource, task: TaskName) -> Start:
         reference_energies=dict(config.reference_energies),
         tensors=read_tensors(source.path, network_tensors(network)),
         baseline=config.baseline,
-        record=_record(source, own, _tasks_seen(config)),
+        record=_record(source, own, _tasks_seen(config, source.model_id)),
     )
 
 
@@ -194,13 +199,18 @@ def _path_of(source: ModelSource) -> Path:
     return source.path
 
 
-def _tasks_seen(config: CheckpointConfig) -> tuple[str, ...]:
+def _tasks_seen(config: CheckpointConfig, model: str) -> tuple[Task, ...]:
     """The tasks that a checkpoint, or those that it came from, were trained on."""
-    earlier = config.started_from.get("trained_on", ()) if config.started_from else ()
-    return (*earlier, config.trained_on)
+    start = config.started_from or {}
+    declared = {**start.get(DECLARATIONS, {}), config.trained_on: config.training.get(DECLARATION)}
+    return tuple(
+        task_of_checkpoint(name, declared.get(name), model)
+        for name in (*start.get("trained_on", ()), config.trained_on)
+    )
 
 
-def _record(source: ModelSource, traits: PotentialTraits, trained_on: tuple[str, ...] = ()) -> dict[str, Any]:
+def _record(source: ModelSource, traits: PotentialTraits, trained_on: tuple[Task, ...] = ()) -> dict[str, Any]:
+    declared = {task.name: document for task in trained_on if (document := declaration_of(task))}
     return {
         "id": source.model_id,
         "revision": source.revision,
@@ -209,7 +219,8 @@ def _record(source: ModelSource, traits: PotentialTraits, trained_on: tuple[str,
         "protocol": traits.protocol,
         "level_of_theory": traits.level_of_theory,
         "head": traits.head,
-        "trained_on": list(trained_on),
+        "trained_on": [task.name for task in trained_on],
+        **({DECLARATIONS: declared} if declared else {}),
     }
 
 

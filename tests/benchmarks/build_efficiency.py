@@ -26,7 +26,6 @@ from dataset_builders.geometries import sample_burst
 from dataset_builders.shards import Shard, units_of_shard
 from dataset_builders.tasks import Region, Task
 from dataset_builders.threads import limit_threads_of_children, require_one_thread
-from dataset_builders.words import parse_word
 from dataset_builders.work import WorkUnit, label_burst, plan_units
 from dataset_builders.work_folder import claim_work_dir
 
@@ -51,10 +50,9 @@ def bare(units: Sequence[WorkUnit]) -> None:
     """Makes the frames of units and drops them."""
     require_one_thread()
     for unit in units:
-        word = parse_word(unit.molecule_id)
         for burst in range(unit.first_burst, unit.end_burst):
-            positions = sample_burst(word.smiles, unit.molecule_id, unit.trajectory, burst, SEED).positions
-            label_burst(word, unit.trajectory, burst, positions)
+            positions = sample_burst(unit.word.smiles, unit.molecule_id, unit.trajectory, burst, SEED).positions
+            label_burst(unit.word, unit.trajectory, burst, positions)
 
 
 def in_bare_processes(units: Sequence[WorkUnit], count: int) -> None:

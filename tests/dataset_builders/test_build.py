@@ -17,6 +17,7 @@ from dataset_builders.errors import ConvergenceError, IncompleteError, UsageErro
 from dataset_builders.fanout import make_units, missing_units
 from dataset_builders.repository import write_repository
 from dataset_builders.schema import SCHEMA, read_metadata
+from dataset_builders.words import parse_word
 from dataset_builders.work import WorkUnit, make_unit, plan_units, read_unit
 from dataset_builders.work_folder import claim_work_dir
 from tests.dataset_builders.small_build import SMALL_TASK, small_settings
@@ -82,7 +83,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(small_build, tmp_path):
 
 def test_a_damaged_unit_is_made_again(small_build, tmp_path):
     settings = small_settings(tmp_path)
-    unit = WorkUnit(0, 1, "primary", "F-1-H")
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
     make_unit(unit, tmp_path, settings.seed)
     whole = unit.path(tmp_path).read_bytes()
     unit.path(tmp_path).write_bytes(whole[: len(whole) // 2])
@@ -93,7 +94,7 @@ def test_a_damaged_unit_is_made_again(small_build, tmp_path):
 
 
 def test_another_seed_is_another_set_of_frames_and_needs_another_folder(tmp_path):
-    unit = WorkUnit(0, 1, "primary", "F-1-H")
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
     make_unit(unit, tmp_path / "one", 1)
     make_unit(unit, tmp_path / "two", 2)
     assert read_unit(unit, tmp_path / "one")["positions"] != read_unit(unit, tmp_path / "two")["positions"]
@@ -114,7 +115,7 @@ def test_a_failed_attempt_is_retried_with_a_new_seed_and_reported(tmp_path, monk
         return real(smiles, random_seed)
 
     monkeypatch.setattr(geometries, "embed", fails_once)
-    report = make_unit(WorkUnit(0, 1, "primary", "F-1-H"), tmp_path, 0)
+    report = make_unit(WorkUnit(0, 1, "primary", parse_word("F-1-H")), tmp_path, 0)
     assert report.error is None
     assert report.retries == ("F-1-H primary burst 0: ETKDGv3 found no conformer",)
     assert len(set(calls)) == 2
@@ -138,7 +139,7 @@ def test_a_molecule_that_keeps_failing_fails_the_build_by_name_and_the_others_ar
     ):
         make_units(units, settings, lambda: thread_pool(2), seen.append)
     assert len(seen) == 9
-    assert missing_units(settings) == [WorkUnit(0, 1, "primary", "F-1-H")]
+    assert missing_units(settings) == [WorkUnit(0, 1, "primary", parse_word("F-1-H"))]
     with pytest.raises(IncompleteError, match="F-1-H primary bursts 0 to 0 is missing"):
         write_repository(settings, tmp_path / "out")
 

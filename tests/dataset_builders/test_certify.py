@@ -205,12 +205,19 @@ def test_a_missing_split(folder):
 def test_files_and_folders_that_belong_nowhere(folder):
     path = path_of(folder, "task2", "train")
     shutil.copy(path, path.with_name("dev-00000-of-00001.parquet"))
-    (folder / "task9").mkdir()
-    shutil.copy(path, folder / "task9" / "train.parquet")
+    for name in ("Task 9", "task9"):
+        (folder / name).mkdir()
+        shutil.copy(path, folder / name / "train-00000-of-00001.parquet")
     (folder / ".task1.partial").mkdir()
     shutil.copy(path, folder / ".task1.partial" / "train.parquet")
     seen = [each.seen for each in certify(folder).problems]
-    assert seen == ["Parquet files in a folder that is no configuration", "a file of no split"]
+    assert seen == [
+        "Parquet files in a folder that is no configuration",
+        "task9/train-00000-of-00001.parquet is a configuration of task9, but its metadata declare no task of that "
+        "name; expected one of task1 task2 task3 task4, or files that `python -m dataset_builders build --task-file` "
+        "wrote",
+        "a file of no split",
+    ]
 
 
 def test_a_frame_that_two_configurations_label_differently(folder):

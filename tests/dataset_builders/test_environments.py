@@ -14,9 +14,10 @@ from dataset_builders.environments import (
     uncovered,
 )
 from dataset_builders.errors import DataError, UsageError
+from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.mmff94 import molecule
 from dataset_builders.tasks import TASKS, all_words
-from dataset_builders.words import FRAGMENTS, word
+from dataset_builders.words import word
 
 METHYL = "C([H])([H])([H])C"
 METHYLENE = "C([H])([H])(C)O"

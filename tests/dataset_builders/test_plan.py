@@ -25,14 +25,14 @@ class FakeWorkers(Executor):
         self.bursts = []
         self._rate, self._error = rate, error
 
-    def submit(self, _, molecule_id, trajectory, burst, seed):
-        self.bursts.append((molecule_id, trajectory, burst))
+    def submit(self, _, word, trajectory, burst, seed):
+        self.bursts.append((word, trajectory, burst))
         future = Future()
         if self._error:
             future.set_exception(self._error)
         else:
-            seconds = self._rate * burst_cost(molecule_id)
-            future.set_result(Probe(molecule_id, seconds, 2 * seconds))
+            seconds = self._rate * burst_cost(word)
+            future.set_result(Probe(word, seconds, 2 * seconds))
         return future
 
     def pool(self, workers):
@@ -77,7 +77,7 @@ def test_the_probe_keeps_all_workers_busy(workers, probes, tmp_path):
     fake = FakeWorkers()
     plan_build(settings_of("mini", tmp_path, "task1"), fake.pool(workers))
     assert len(fake.bursts) == probes
-    costs = [burst_cost(molecule_id) for molecule_id, _, _ in fake.bursts]
+    costs = [burst_cost(word) for word, _, _ in fake.bursts]
     assert costs == sorted(costs, reverse=True)
     assert costs[0] > 5 * costs[-1]
 

@@ -9,6 +9,7 @@ from dataset_builders.editions import EDITIONS
 from dataset_builders.errors import UsageError
 from dataset_builders.shards import Shard, parse_shard, units_of_shard
 from dataset_builders.tasks import TASKS
+from dataset_builders.words import parse_word
 from dataset_builders.work import WorkUnit, plan_units
 
 UNITS = plan_units(tuple(TASKS.values()), EDITIONS["mini"])
@@ -16,10 +17,10 @@ UNITS = plan_units(tuple(TASKS.values()), EDITIONS["mini"])
 
 def test_cost_counts_orbitals_and_bursts():
     # H3C-OH: 4 hydrogens of 1 orbital, C and O of 4; CH3-Cl: 3 of 1, 4 and 9.
-    assert burst_cost("OH-1-H") == 12**2 + 120
-    assert burst_cost("Cl-1-H") == 16**2 + 120
-    unit = WorkUnit(5, 8, "primary", "OH-1-H")
-    assert unit_cost(unit) == 3 * burst_cost("OH-1-H")
+    assert burst_cost(parse_word("OH-1-H")) == 12**2 + 120
+    assert burst_cost(parse_word("Cl-1-H")) == 16**2 + 120
+    unit = WorkUnit(5, 8, "primary", parse_word("OH-1-H"))
+    assert unit_cost(unit) == 3 * burst_cost(parse_word("OH-1-H"))
     assert n_frames(unit) == 15
 
 

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builders.errors import UsageError
-from dataset_builders.words import FRAGMENTS, parse_word, word
+from dataset_builders.fragments import FRAGMENTS
+from dataset_builders.words import parse_word, word
 
 fragments = st.sampled_from(FRAGMENTS)
 spacers = st.integers(1, 30)

@@ -7,11 +7,12 @@ import pytest
 from dataset_builders import threads
 from dataset_builders.errors import SetupError
 from dataset_builders.threads import require_one_thread
+from dataset_builders.words import parse_word
 from dataset_builders.work import WorkUnit, read_unit
 from dataset_builders.work_folder import RECORD_NAME, check_worker, claim_work_dir
 from dataset_builders.worker import make_unit_safely, probe_burst
 
-UNIT = WorkUnit(0, 1, "primary", "F-1-H")
+UNIT = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
 
 
 def test_a_thread_of_a_wide_process_computes_on_one_thread():
@@ -74,7 +75,7 @@ def test_a_worker_with_other_programs_makes_nothing(tmp_path):
 
 
 def test_a_probe_times_a_burst():
-    probe = probe_burst("F-1-H", "primary", 0, 3)
-    assert probe.molecule_id == "F-1-H"
+    probe = probe_burst(UNIT.word, "primary", 0, 3)
+    assert probe.word == UNIT.word
     assert 0.0 < probe.cpu_seconds < 60.0
     assert probe.seconds > 0.0

@@ -1,6 +1,7 @@
 """A data-set folder of a few molecules, made in a second: jittered conformers with MMFF94 labels."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, SplitName
 from dataset_builders.geometries import embed
+from dataset_builders.levels import Level
 from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
 from dataset_builders.schema import SCHEMA, with_metadata
 from dataset_builders.words import Word, parse_word
@@ -67,3 +69,25 @@ def frames_of(word: Word, split: SplitName) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def write_level(directory: Path, level: Level, tasks: Sequence[str], frames: Mapping[str, int]) -> Path:
+    """Adds the same frames at another level of theory: labels a little off, some frames of each molecule and split.
+
+    A split without frames gets no file, and every file says how many there are.
+    """
+    metadata = {"edition": "tiny", "level_of_theory": {"method": level.method}, "subset": dict(frames)}
+    for task in tasks:
+        for split in (split for split in SPLITS if frames[split]):
+            table = pq.read_table(directory / task / f"{split}-00000-of-00001.parquet")
+            rows = pa.Table.from_pylist(list(_first_of_each(table.to_pylist(), frames[split])), schema=SCHEMA)
+            write_split(directory, level.config(task), split, rows, metadata)
+    return directory
+
+
+def _first_of_each(rows: Iterable[dict[str, Any]], n_frames: int) -> Iterator[dict[str, Any]]:
+    taken: Counter[str] = Counter()
+    for row in rows:
+        taken[row["molecule_id"]] += 1
+        if taken[row["molecule_id"]] <= n_frames:
+            yield row | {"energy": 1.1 * row["energy"] - 30.0, "forces": [1.1 * each for each in row["forces"]]}

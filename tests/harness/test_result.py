@@ -112,6 +112,26 @@ def test_no_overall_score_with_a_failure(tasks: dict[TaskName, TaskResult]) -> N
     assert (result.overall_score, result.complete) == (None, False)
 
 
+def test_a_task_of_ones_own_is_no_part_of_the_overall_score(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
+    own = evaluate_task(make_task("ethers", 9, frames_each=2), BootstrapSettings(n_resamples=20), "ether meets alkene")
+    for each in (own, failed(own)):
+        result = result_of({**tasks, "ethers": each})
+        assert (result.overall_score, result.complete) == (result_of(tasks).overall_score, True)
+    result.save(tmp_path / "result.json")
+    assert RunResult.load(tmp_path / "result.json").tasks["ethers"].title == "ether meets alkene"
+    assert result_of({"ethers": own}).overall_score is None
+
+
+def test_a_result_of_before_there_were_titles_is_read(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    result_of(tasks).save(path)
+    document = json.loads(path.read_text())
+    for task in document["tasks"].values():
+        del task["title"]
+    path.write_text(json.dumps(document))
+    assert RunResult.load(path) == result_of(tasks)
+
+
 def test_no_overall_score_where_one_is_undefined(tasks: dict[TaskName, TaskResult]) -> None:
     none = Estimate(value=None, low=None, high=None, unit="1", reason="because")
     assert overall_score({**tasks, "task2": tasks["task2"].model_copy(update={"score": none})}) is None

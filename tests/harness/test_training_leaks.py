@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import harness.train
+from dataset_builders.levels import Level
 from harness.dataset import PinnedDataset
 from harness.train import data as training_data
 from harness.train.command import main
@@ -123,7 +124,7 @@ def test_a_leak_is_noticed(dataset: Path, tmp_path: Path, split: str, by: str, m
     """Whoever plants a leak, in Python or below it, is found by the watch above."""
     pin = training_data.pin_training_files
 
-    def leaking(directory: Path, task: str) -> PinnedDataset:
+    def leaking(directory: Path, task: str, level: Level) -> PinnedDataset:
         path = file_of(directory, split)
         match by:
             case "pyarrow":
@@ -133,7 +134,7 @@ def test_a_leak_is_noticed(dataset: Path, tmp_path: Path, split: str, by: str, m
                 path.read_bytes()
             case _:
                 shutil.copy(path, tmp_path / "copy")
-        return pin(directory, "task2")
+        return pin(directory, "task2", level)
 
     monkeypatch.setattr(training_data, "pin_training_files", leaking)
     with watched(dataset) as opened:
@@ -143,7 +144,7 @@ def test_a_leak_is_noticed(dataset: Path, tmp_path: Path, split: str, by: str, m
 
 def test_the_code_of_training_names_nothing_that_reads_test_splits() -> None:
     """What opens test splits cannot be imported either: the contract `Training cannot test` of import-linter."""
-    forbidden = {"open_dataset", "read_task", "read_reference_rows", "SPLITS", *TEST_SPLITS}
+    forbidden = {"open_dataset", "open_levels", "read_task", "read_reference_rows", "SPLITS", *TEST_SPLITS}
     for path in Path(harness.train.__path__[0]).rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -61,6 +61,15 @@ def test_another_level_of_theory_is_named(make_result, level, sentence):
     assert sentence in section_of(make_result(model={"level_of_theory": level}))
 
 
+def test_another_level_of_the_labels_is_named_in_table_and_command(make_result):
+    labels = {"suffix": "wb97x", "level_of_theory": "wB97X/6-31G(d)"}
+    stated = {"level_of_theory": "wB97X/6-31G(d)", "level_is_stated": True}
+    text = section_of(make_result("task2", "task3", dataset=labels, model=stated))
+    assert "| task3-wb97x (fragment combination) |" in text
+    assert "--task task2 task3 --labels wb97x --level-of-theory 'wB97X/6-31G(d)' --family" in text
+    assert "the level of theory of the model (as the user states) is that of the labels, wB97X/6-31G(d)" in text
+
+
 def test_the_section_shows_the_published_digits(make_result):
     entries = entries_of(make_result("task1", "task2"), PINNED)
     row = next(line for line in section_text(entries).splitlines() if line.startswith("| task2"))

@@ -17,6 +17,7 @@ from model_cards.entries import (
     published_value,
     read_entries,
 )
+from model_cards.publishable import require_publishable
 from tests.model_cards.conftest import COMMIT, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
@@ -51,6 +52,20 @@ def test_there_is_an_entry_for_each_number_the_score_first(make_result):
     entries = entries_of(make_result("task3", "task2"), PINNED)
     assert [entry.task_id for entry in entries] == list(leaderboard_ids(["task2", "task3"]))
     assert [entry.task_id for entry in entries][:2] == ["task2_score", "task3_score"]
+
+
+def test_numbers_at_two_levels_of_theory_never_meet(make_result):
+    labels = {"suffix": "wb97x", "level_of_theory": "wB97X/6-31G(d)", "content_hash": "9" * 64}
+    at_dft = make_result("task2", dataset=labels)
+    first, second = entries_of(make_result("task2"), PINNED), entries_of(at_dft, PINNED)
+    assert [entry.task_id for entry in second] == list(leaderboard_ids(["task2-wb97x"]))
+    text = merge_entries(merge_entries(None, first), second)
+    assert [entry.task_id for entry in read_entries(text)] == [
+        *leaderboard_ids(["task2"]),
+        *leaderboard_ids(["task2-wb97x"]),
+    ]
+    assert {each.dataset_config for each in eval_results_of(at_dft)} == {"task2-wb97x"}
+    require_publishable([make_result("task2"), at_dft])
 
 
 def test_numbers_are_in_their_units_and_rounded(make_result):

@@ -4,10 +4,11 @@ import pytest
 
 from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.errors import DataError, UsageError
+from dataset_builders.levels import LEVELS
 from dataset_builders.tasks import TASKS
 from harness.dataset import open_dataset
 from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
-from model_cards.leaderboard import data_on_hub, read_leaderboard
+from model_cards.leaderboard import DataOnHub, data_on_hub, read_leaderboard
 from model_cards.leaderboard_command import main
 from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
@@ -30,14 +31,15 @@ def commit_of_data(hub):
 def measured(tasks, commit_of_data):  # noqa: F811
     """A result on the data set as it is on the Hub, with scores set by hand."""
 
-    def make(scores, **changes):
+    def make(scores, suffix="", **changes):
         content = changes.pop("content", open_dataset("mini").content_hash)
         chosen = {
             name: tasks[name].model_copy(update={"score": tasks[name].score.model_copy(update=exactly(score))})
             for name, score in scores.items()
         }
         result = result_of(chosen)
-        dataset = result.dataset.model_copy(update={"id": DATASET, "revision": commit_of_data, "content_hash": content})
+        pinned = {"id": DATASET, "revision": commit_of_data, "content_hash": content, "suffix": suffix}
+        dataset = result.dataset.model_copy(update=pinned)
         return result.model_copy(update={"dataset": dataset, **changes})
 
     return make
@@ -56,7 +58,7 @@ def add_model(hub, model_id, result, card=CARD):
 
 
 def test_the_content_hash_is_known_without_a_download(hub, commit_of_data):
-    assert data_on_hub(DATASET) == (commit_of_data, open_dataset("mini").content_hash)
+    assert data_on_hub(DATASET) == DataOnHub(commit_of_data, open_dataset("mini").content_hash, tuple(TASKS))
     assert not any("resolve" in request.path for request in hub.log)
 
 
@@ -73,6 +75,29 @@ def test_models_are_ranked_by_score(hub, measured):
     assert {"ood_force_mae", "id_force_mae", "gap"} <= set(best.values)
     assert list(board.by_config) == ["task2", "task3"]
     assert board.overall == ()
+
+
+def test_each_level_of_theory_has_a_ranking_of_its_own(hub, measured, capsys):
+    copies = {f"task2-wb97x/{path.name}": path.read_bytes() for path in (MINI_DIRECTORY / "task2").glob("*.parquet")}
+    hub.commit(DATASET, "dataset", copies)
+    data = data_on_hub(DATASET, level=LEVELS["wb97x"])
+    commit, content = data.commit, data.content_hash
+    assert data.configs == ("task2-wb97x",)
+    assert content != data_on_hub(DATASET).content_hash == open_dataset("mini").content_hash
+    add_model(hub, "org/both", measured({"task2": 60.0}))
+    own = entries_of(measured({"task2": 80.0}, suffix="wb97x", content=content), "org/both@main")
+    text = hub.files("org/both", "model")[ENTRIES_PATH].decode()
+    hub.commit("org/both", "model", {ENTRIES_PATH: merge_entries(text, own).encode()})
+    boards = [read_leaderboard(DATASET), read_leaderboard(DATASET, level=LEVELS["wb97x"])]
+    assert [list(board.by_config) for board in boards] == [["task2"], ["task2-wb97x"]]
+    assert [board.elsewhere for board in boards] == [(), ()]
+    assert boards[1].by_config["task2-wb97x"][0].published.values["score"] == 80.0
+    assert main(["--dataset", DATASET, "--labels", "wb97x"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{commit[:12]}, content {content[:12]}, labels wb97x" in shown
+    assert "task2-wb97x: fragment duplication" in shown
+    with pytest.raises(DataError, match=r"holds no file such as task1-pbe/test_ood-.* with pbe-d3bj labels"):
+        read_leaderboard(DATASET, level=LEVELS["pbe-d3bj"])
 
 
 def test_the_overall_score_is_the_mean_of_four(hub, measured):
@@ -182,7 +207,7 @@ def test_what_is_not_there_is_said(hub, commit_of_data):
     with pytest.raises(DataError, match="has no revision 'v9'"):
         read_leaderboard(DATASET, "v9")
     hub.add_repo("org/recipes", kind="dataset", files={"README.md": b"# Soup\n"})
-    with pytest.raises(DataError, match="holds no file such as task1/train"):
+    with pytest.raises(DataError, match=r"holds no file such as task1/test_ood-.* with gfn2-xtb labels"):
         read_leaderboard("org/recipes")
     with pytest.raises(UsageError, match="expected a Hub id org/name"):
         main(["--dataset", "mini"])

@@ -58,11 +58,6 @@ def without_id_split(result):
             r"task2 of ann/model has no score \(F0 is too small\); a leaderboard ranks by it",
         ),
         (
-            lambda result: with_task(result, reference_shift=None),
-            IncompleteError,
-            r"task2 of ann/model is partial: no reference shift was fitted",
-        ),
-        (
             lambda result: with_task(result, protocol="control"),
             UsageError,
             r"ann/model is a control: it has no checkpoint.*push results of models",

@@ -68,6 +68,16 @@ def test_rows_of_other_levels_are_named(tmp_path: Path) -> None:
     assert "brings its gap nearer to 1: `mmff94` (MMFF94)." in write_report(tmp_path).read_text()
 
 
+def test_a_task_of_ones_own_comes_after_the_four_with_its_title(tmp_path: Path) -> None:
+    records = [record("zero", "ethers", title="ether meets alkene"), record("zero", "task2")]
+    write_records(tmp_path, records, row_order())
+    text = section(write_report(tmp_path).read_text(), "Forces")
+    assert text.index("### task2: fragment duplication") < text.index("### ethers: ether meets alkene")
+    alone = tmp_path / "alone"
+    write_records(alone, records[:1], row_order())
+    assert "no run on" not in write_report(alone).read_text()
+
+
 def test_near_and_far_only_where_there_are_such(results: Path) -> None:
     text = section(write_report(results).read_text(), "Near and far")
     assert "task1" not in text

@@ -1,0 +1,102 @@
+"""Imports trajectories that others computed: into the schema of the data set, with a certificate."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dataset_builders.build import HUB_ID
+from dataset_builders.card import write_card
+from dataset_builders.certify import certify
+from dataset_builders.editions import SPLITS
+from dataset_builders.errors import CertificateError, DataError, UsageError
+from dataset_builders.import_map import ImportMap
+from dataset_builders.import_report import ImportReport
+from dataset_builders.imported import IMPORTED, ImportRecord, import_record_of
+from dataset_builders.molecule_frames import Collector
+from dataset_builders.repository import write_split
+from dataset_builders.schema import SCHEMA, with_metadata
+from dataset_builders.soundness import require_sound
+from dataset_builders.task_document import task_metadata
+from dataset_builders.task_folders import metadata_by_config
+
+
+def import_trajectories(
+    paths: Sequence[Path], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
+) -> ImportReport:
+    """Writes a configuration of a data-set folder from trajectories, and certifies the folder.
+
+    Args:
+        paths: Files that ASE reads, each of one molecule and one trajectory.
+        how: What they are.
+        directory: The data-set folder; a configuration of the same name is replaced.
+        skip_mismatches: Whether frames, files and molecules that do not fit are left out, counted and recorded.
+
+    Raises:
+        UsageError: If the task cannot be certified whatever its frames are, the patterns do not tell the trajectory of
+            a file, a file is named twice, or the folder holds data from elsewhere.
+        DataError: If a file cannot be read, or something does not fit and is not to be skipped; nothing is written.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    require_sound([how.task])
+    files = {path: how.trajectory_of(path) for path in paths}
+    if len(files) < len(paths) or len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"of {len(paths)} files, some are named twice; name each file once")
+    _require_same_origin(directory, how)
+    collector = Collector(how)
+    for path, trajectory in files.items():
+        collector.add_file(path, trajectory)
+    record = collector.record()
+    report = ImportReport(directory, how.config, record, collector.n_rows(), collector.all_problems())
+    if report.problems and not skip_mismatches:
+        raise DataError(
+            f"{report.problem_text()}\nnothing was written. Correct the files or the map, or leave out what does not "
+            "fit with --skip-mismatches"
+        )
+    if not sum(report.n_rows.values()):
+        raise DataError(f"{report.problem_text()}\nno frame is left, so nothing was written")
+    _write(collector, record, how, directory)
+    certificate = certify(directory)
+    if not certificate.ok:
+        (directory / "README.md").unlink(missing_ok=True)
+        raise CertificateError(f"{directory} was written, but is not certified:\n{certificate.text()}")
+    write_card(directory, certificate.card_facts(HUB_ID))
+    return report
+
+
+def _require_same_origin(directory: Path, how: ImportMap) -> None:
+    """One card and one licence stand for the whole folder."""
+    for config, metadata in metadata_by_config(directory).items():
+        if config == how.config:
+            continue
+        record = import_record_of(metadata)
+        if record is None or (record.source, record.licence) != (how.source, how.licence):
+            seen = "was built" if record is None else f"comes from {record.source!r} under {record.licence!r}"
+            raise UsageError(
+                f"{directory} holds {config}, which {seen}, and this import is from {how.source!r} under "
+                f"{how.licence!r}; import into another folder"
+            )
+
+
+def _write(collector: Collector, record: ImportRecord, how: ImportMap, directory: Path) -> None:
+    """Writes the files beside their place and moves them there whole."""
+    schema = with_metadata(_metadata(record, how))
+    directory.mkdir(parents=True, exist_ok=True)
+    fresh = directory / f".{how.config}.partial"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    for split in SPLITS:
+        write_split(iter([SCHEMA.empty_table(), *collector.tables[split]]), schema, fresh, split)
+    shutil.rmtree(directory / how.config, ignore_errors=True)
+    fresh.replace(directory / how.config)
+
+
+def _metadata(record: ImportRecord, how: ImportMap) -> Mapping[str, Any]:
+    return {
+        "edition": IMPORTED,
+        IMPORTED: record.model_dump(),
+        "level_of_theory": {"method": how.level.method, "computed": how.computed},
+        "versions": {name: version(name) for name in ("ase", "numpy", "rdkit")},
+        **task_metadata(how.task),
+    }
