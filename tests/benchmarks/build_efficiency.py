@@ -3,11 +3,11 @@
 python -m tests.benchmarks.build_efficiency
 
 What is added: each unit is made as a worker makes it (checks, frames, labels, file) and by calling the sampler and the
-labeller directly, in turn in one process, and compared by processor time, which other work on the machine changes least.
-What starting a worker costs comes once and is printed beside it.
+labeller directly, in turn in one process, and compared by processor time, which other work on the machine changes
+least. What starting a worker costs comes once and is printed beside it.
 
-What several workers gain: the same units on one worker and on several, by the clock, beside as many bare processes at the
-same time, since what the machine gives to several at once is not the build's doing.
+What several workers gain: the same units on one worker and on several, by the clock, beside as many bare processes,
+since what the machine gives to several at once is not the build's doing.
 """
 
 import argparse
