@@ -6,6 +6,7 @@ is given up and not waited for.
 
 import contextlib
 import importlib
+import importlib.util
 import multiprocessing
 import os
 import runpy
@@ -25,6 +26,8 @@ from dataset_builders.threads import limit_threads_of_children
 FIRST_WORKER_TIMEOUT: Final = 30
 """How long a dask scheduler may take to answer and to name a worker, s."""
 
+_OURS: Final = "dataset_builders"
+_SAME_PACKAGES: Final = "expected the same packages as here. Install mlip-ood where scheduler and workers run"
 _MPI_COMMAND: Final = "mpiexec -n N python -m mpi4py.futures -m dataset_builders build --executor mpi ..."
 
 
@@ -145,18 +148,22 @@ def _try_job(script: str) -> None:
 def _dask_pool(client: Any) -> Iterator[Pool]:
     from distributed.scheduler import KilledWorker
 
+    # A worker that cannot read its call ends without a word, and the call waits for another one for ever.
+    lacking = [
+        name for name, found in client.run(lambda: importlib.util.find_spec(_OURS) is not None).items() if not found
+    ]
+    if lacking:
+        raise SetupError(f"{len(lacking)} dask workers, first {lacking[0]}, have no module {_OURS}; {_SAME_PACKAGES}")
     executor = client.get_executor(pure=False)
     try:
         yield Pool(executor, sum(client.nthreads().values()), (KilledWorker,))
-    except ModuleNotFoundError as cause:
+    except BaseException as cause:
         executor.shutdown(wait=False)
-        raise SetupError(
-            f"a dask worker or scheduler has no module {cause.name}; expected the same packages as here. Install "
-            "mlip-ood where they run"
-        ) from cause
-    except BaseException:
-        executor.shutdown(wait=False)
-        raise
+        # The scheduler reads each call too.
+        missing = cause.__cause__
+        if not isinstance(missing, ModuleNotFoundError):
+            raise
+        raise SetupError(f"the dask scheduler has no module {missing.name}; {_SAME_PACKAGES}") from cause
 
 
 @contextlib.contextmanager

@@ -69,6 +69,18 @@ def test_a_scheduler_without_workers(monkeypatch):
             open_and_close(address)
 
 
+def test_a_dask_worker_without_our_package(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    monkeypatch.setattr(engines, "_OURS", "no_such_module")
+    with (
+        distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+        pytest.raises(SetupError, match=r"1 dask workers, first .*, have no module no_such_module; expected the same"),
+        engines._dask_pool(client),
+    ):
+        pass
+
+
 def test_no_slurm(monkeypatch):
     pytest.importorskip("dask_jobqueue", reason="needs the extra slurm")
     monkeypatch.setenv("PATH", "")
