@@ -4,7 +4,7 @@ Every number on the card is computed: from the certificate, the tasks, the schem
 the recipe. There is no date on it, so that the same folder always gets the same card.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,14 +23,16 @@ from dataset_builders.certificate import (
     markdown_table,
     summary_rows,
 )
+from dataset_builders.checks import frame_counts_of
 from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
 from dataset_builders.environments import FAR_RADIUS
 from dataset_builders.errors import CertificateError
 from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.geometries import RECIPE
 from dataset_builders.imported import import_record_of, is_imported
+from dataset_builders.isolated_atoms import ISOLATED_ATOMS
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
-from dataset_builders.levels import LEVELS
+from dataset_builders.levels import GFN2, LEVELS
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
 from dataset_builders.tasks import TASKS, Region, Task
 from dataset_builders.whole_file import write_text_whole
@@ -133,6 +135,9 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "time_step": f"{RECIPE.time_step:g}",
         "frames_per_burst": FRAMES_PER_BURST,
         "levels": [each for each in LEVELS.values() if each.method in methods],
+        "subsets": [summary for summary in summaries if frame_counts_of(summary.metadata)],
+        "subset_table": markdown_table(("config", *SPLITS), _subset_rows(certificate)),
+        "atom_table": markdown_table(("level of theory", *ISOLATED_ATOMS[GFN2.name]), _atom_rows(methods)),
         "provenance_table": markdown_table(("config", "seed", "program versions"), _provenance_rows(certificate)),
         "required_radius": REQUIRED_RADIUS,
         "divergence_radius": DIVERGENCE_RADIUS,
@@ -147,6 +152,16 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
     }
+
+
+def _subset_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:
+    counts = {summary.config: frame_counts_of(summary.metadata) for summary in certificate.summaries}
+    return [(config, *(str(found.get(split, "all")) for split in SPLITS)) for config, found in counts.items() if found]
+
+
+def _atom_rows(methods: Collection[str]) -> list[tuple[str, ...]]:
+    levels = [level for level in LEVELS.values() if level.method in methods]
+    return [(level.method, *(f"{energy:.4f}" for energy in ISOLATED_ATOMS[level.name].values())) for level in levels]
 
 
 def example_config(certificate: DataSetCertificate) -> str:

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -215,7 +216,7 @@ def _read_label(path: Path) -> tuple[float, FloatArray]:
     try:
         with np.load(path, allow_pickle=False) as label:
             return float(label["energy"]), label["forces"]
-    except (OSError, ValueError, KeyError) as cause:
+    except (OSError, ValueError, KeyError, BadZipFile) as cause:
         raise DataError(f"{path} is no label ({cause}); delete it, and the same command computes it again") from cause
 
 
@@ -236,7 +237,7 @@ def _chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> pa.
     """Rows of the source that the new configuration takes, with the metadata of the source."""
     folder = settings.source / settings.source_level.config(task.name)
     files = sorted(folder.glob(f"{split}-*.parquet"))
-    count = settings.frame_counts.get(split)
+    count = settings.frame_counts.get(split, _frame_counts_of_folder(folder).get(split))
     if count == 0:
         return SCHEMA.empty_table()
     if not files:
@@ -245,14 +246,21 @@ def _chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> pa.
     if count is None:
         return table
     edition = edition_of(usable_metadata(table.schema))
+    if edition is None:
+        raise UsageError(f"--subset {split}={count}: {folder} is no edition of bursts; expected all of its frames")
+    wanted = edition.frames(split, count)
     present = set(table["frame"].to_pylist())
-    wanted = sorted(present)[:0] if edition is None else edition.frames(split, count)
     if len(wanted) < count or not present.issuperset(wanted):
         raise UsageError(
             f"--subset {split}={count}: {folder} has {len(present)} frames of each molecule in {split}; expected at "
             "most as many"
         )
     return table.filter(pc.is_in(table["frame"], pa.array(wanted, pa.int32())))
+
+
+def _frame_counts_of_folder(folder: Path) -> Mapping[SplitName, int]:
+    path = next(iter(sorted(folder.glob("*.parquet"))), None)
+    return (frame_counts_of(usable_metadata(pq.read_schema(path))) or {}) if path else {}
 
 
 def _read(path: Path) -> pa.Table:
