@@ -2,9 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builders.configs import CONFIG, is_split_of_task, task_of_config
+from dataset_builders.configs import CONFIG, is_split_at, task_of_config
 from dataset_builders.eval_yaml import configs_of, eval_yaml
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id, parse_leaderboard_id
+from dataset_builders.levels import GFN2, LEVELS
 from dataset_builders.tasks import TASK_PATTERN, TASKS, in_order, title_of
 
 
@@ -21,7 +22,9 @@ from dataset_builders.tasks import TASK_PATTERN, TASKS, in_order, title_of
     ],
 )
 def test_files_of_a_task(path, expected):
-    assert is_split_of_task(path) is expected
+    assert is_split_at(path, GFN2) is expected
+    assert is_split_at(path.replace("-pbe", ""), LEVELS["pbe-d3bj"]) is False
+    assert is_split_at("task1-pbe/train-00000-of-00001.parquet", LEVELS["pbe-d3bj"])
 
 
 @given(st.from_regex(TASK_PATTERN, fullmatch=True), st.sampled_from(["", "-pbe", "-wb97x"]), st.sampled_from(NUMBERS))
