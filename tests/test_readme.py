@@ -23,6 +23,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 # What takes minutes here is run by CI itself (`make`) or made faster, never left out without a reason.
 TOO_LONG = {
     "dataset_builders build": "hours: tests/dataset_builders/test_build_command.py builds a slice",
+    "dataset_builders relabel": "hours of density functional theory: tests/dataset_builders/test_relabel.py",
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
     "--model checkpoints/painn-task5": "what the line before it writes: tests/test_custom_task.py does all three",
