@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.leaderboard import leaderboard_ids
 from dataset_builders.tasks import TASKS
 from tests.harness.small_checkpoint import SMALL_CONFIG
@@ -125,7 +126,9 @@ def check_what_was_pushed(hub, folder: Path) -> None:
     files = hub.files(MODEL, "model")
     entries = yaml.safe_load(files[".eval_results/mlip-ood.yaml"])
     declared = [task["id"] for task in yaml.safe_load(hub.files(DATASET, "dataset")["eval.yaml"])["tasks"]]
-    assert declared == list(leaderboard_ids([*TASKS]))
+    configs = sorted(path.name for path in MINI_DIRECTORY.iterdir() if path.is_dir())
+    assert set(TASKS) < set(configs)
+    assert declared == list(leaderboard_ids(configs))
     assert [entry["dataset"]["task_id"] for entry in entries] == [name for name in declared if "task1" in name]
     assert entries[0]["value"] == round(result["tasks"]["task1"]["score"]["value"], 2)
     card = files["README.md"].decode()
