@@ -109,7 +109,11 @@ def _mean_field(settings: DftSettings, molecule: Any) -> Any:
     field.conv_tol = settings.energy_convergence
     field.conv_tol_grad = settings.gradient_convergence
     field.max_cycle = MAX_CYCLES
-    return field.to_gpu() if uses_gpu() else field
+    if uses_gpu():
+        return field.to_gpu()
+    if settings.auxiliary_basis is not None:
+        field.with_df.build()  # kept: without exchange, PySCF would compute these integrals in every cycle
+    return field
 
 
 def _converged(make: Callable[[], Any], settings: DftSettings) -> Any:
