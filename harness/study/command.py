@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import IncompleteError, UsageError
+from dataset_builders.levels import GFN2, LEVELS, find_level
 from harness.study.rows import ROWS, choose_rows
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ def _run(arguments: argparse.Namespace) -> int:
             f"--dataset {arguments.dataset} is read where it lies, and a study reads its frames again and again; use "
             f"--dataset {id_to_download(arguments.dataset)}, which downloads them once"
         )
-    dataset = open_dataset(arguments.dataset)
+    dataset = open_dataset(arguments.dataset, find_level(arguments.labels))
     study = Study(
         request=_request(arguments, dataset),
         dataset=dataset,
         work=arguments.work,
-        results=arguments.out / edition_folder(dataset.edition),
+        results=arguments.out / dataset.level.config(edition_folder(dataset.edition)),
         n_parallel=arguments.jobs,
         row_order=row_order(),
     )
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--dataset", default="mini", metavar="DATASET", help="`mini`, a folder, or a Hub id (default: mini)")
+    add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
     add("--rows", nargs="+", default=[], metavar="ROW", help="rows or groups: main, ablation, all (default: main)")
     add("--tasks", nargs="+", default=[], metavar="TASK", help="default: all that the data set holds")
     add(
@@ -158,6 +160,7 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
         device=arguments.device,
         models=models,
         trust_checkpoint=arguments.trust_checkpoint,
+        level=dataset.level,
     )
 
 

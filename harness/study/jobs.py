@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.errors import SetupError, UsageError
+from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TaskName
 from harness.dataset import PinnedDataset
 from harness.study.record import RunRecord
@@ -42,6 +43,7 @@ class Request:
         device: Where to train and to compute, as `--device` takes it.
         models: Checkpoints of zero-shot and fine-tuned rows, by the name that the rows know them under.
         trust_checkpoint: Whether checkpoints that run code may be loaded.
+        level: Level of theory of the labels.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class Request:
     device: str = "auto"
     models: Mapping[str, str] = field(default_factory=dict)
     trust_checkpoint: bool = False
+    level: Level = GFN2
 
     def __post_init__(self) -> None:
         if (self.budget is None) == (self.epochs is None):
@@ -141,7 +144,8 @@ def commands(job: Job, request: Request, places: Places) -> dict[str, tuple[str,
     """The arguments of `python -m harness` that make the job, by what they do: `train` where it has to, `predict`."""
     found: dict[str, tuple[str, ...]] = {}
     row = job.row
-    common = ("--task", job.task, "--dataset", places.dataset, "--device", request.device)
+    labels = () if request.level == GFN2 else ("--labels", request.level.name)
+    common = ("--task", job.task, "--dataset", places.dataset, *labels, "--device", request.device)
     trust = ("--trust-checkpoint",) if request.trust_checkpoint and places.model is not None else ()
     if row.is_trained:
         init = () if places.model is None else ("--init", places.model, *trust)

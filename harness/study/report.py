@@ -66,7 +66,7 @@ def write_report(results: Path) -> Path:
     """Writes the report and its figures beside the records.
 
     Args:
-        results: Folder of the results of one edition.
+        results: Folder of the results of one edition at one level of theory.
 
     Returns:
         The file of the report.
@@ -107,8 +107,9 @@ def report_text(
         has_findings: Whether what people make of the numbers lies beside the report.
     """
     tasks = in_order(line.task for line in lines)
+    data = records[0].dataset
     blocks = [
-        f"# Results on the edition `{records[0].dataset.edition}`",
+        f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
         _opening(records, has_findings),
         "## Forces",
         _HOW_TO_READ,
@@ -157,7 +158,9 @@ def _study_command(length: Sequence[str], records: Sequence[RunRecord]) -> str:
     tasks = in_order(record.task for record in records)
     seeds = sorted({record.seed for record in records if record.seed is not None})
     models = sorted({record.asked[-1] for record in records if "--model" in record.asked})
-    arguments = ["python", "-m", "harness", "study", "--dataset", records[0].dataset.id, "--rows", *rows]
+    data = records[0].dataset
+    labels = ["--labels", data.level.name] if data.suffix else []
+    arguments = ["python", "-m", "harness", "study", "--dataset", data.id, *labels, "--rows", *rows]
     arguments += ["--tasks", *tasks]
     arguments += ["--seeds", *map(str, seeds)] if seeds else []
     arguments += [*length, *(word for model in models for word in ("--model", model))]
@@ -167,8 +170,9 @@ def _study_command(length: Sequence[str], records: Sequence[RunRecord]) -> str:
 def _opening(records: Sequence[RunRecord], has_findings: bool) -> str:
     data = records[0].dataset
     n_rows, n_tasks = (len({getattr(record, name) for record in records}) for name in ("row", "task"))
+    size = f"{_counted(len(records), 'run')}: {_counted(n_rows, 'row')} on {_counted(n_tasks, 'task')}"
     text = (
-        f"{len(records)} runs: {n_rows} rows on {n_tasks} tasks, labels {data.level_of_theory}, data of the content "
+        f"{size}, labels {data.level_of_theory}, data of the content "
         f"`{data.content_hash[:_SHORT_HASH]}`. Written by `python -m harness study --report-only` from "
         f"[{RECORDS_NAME}]({RECORDS_NAME}), where each run has its numbers, its hashes and the commands that made it. "
         "Below each table of forces stands the command that makes its runs anew, in a folder of its own; with the "
@@ -310,6 +314,10 @@ def _machine(record: RunRecord) -> str:
 
 def _figure(caption: str, name: str, figures: Sequence[str]) -> str:
     return f"![{caption}]({name})\n\n*{caption}.*" if name in figures else ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _listed(names: Sequence[str]) -> str:

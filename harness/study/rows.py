@@ -81,7 +81,7 @@ def _variant(name: str, title: str, options: str, budget_factor: float = 1.0) ->
 
 
 _MAIN: Final = (
-    _control("gfn2-xtb", "GFN2-xTB, the method of the labels", "tblite"),
+    _control("gfn2-xtb", "GFN2-xTB", "tblite"),
     _control("gfn1-xtb", "GFN1-xTB", "tblite"),
     _control("mmff94", "MMFF94", "rdkit"),
     _control("zero", "no force and no energy"),

@@ -36,6 +36,7 @@ from harness.study.record import Machine, ModelFacts, RunRecord, keep_record
 from harness.train.state import STATE_FILE
 
 _SHOWN_LINES: Final = 12
+_FOLDER_HASH: Final = 12
 _KEPT_OF_TRAINING: Final = frozenset(
     {
         "settings",
@@ -195,7 +196,7 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
         result,
         job.task,
         predicted_task(done.run, job.task, study.dataset),
-        task_distances(study.dataset, job.task, study.work / "distances"),
+        task_distances(study.dataset, job.task, study.work / "distances" / study.dataset.content_hash[:_FOLDER_HASH]),
     )
     named = _named_anew(study, job)
     return RunRecord(

@@ -167,6 +167,15 @@ def test_a_failure_is_the_exit_code(tiny_dataset: Path, tmp_path: Path, capsys: 
     assert "0 of 1 jobs to do" in capsys.readouterr().out
 
 
+def test_labels_of_another_level_have_a_report_of_their_own(tmp_path: Path) -> None:
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    assert main(["study", "--labels", "wb97x", "--rows", "zero", "--tasks", "task2", *places]) == 0
+    (found,) = read_records(tmp_path / "out" / "mini-wb97x")
+    assert found.dataset.config("task2") == "task2-wb97x"
+    assert "--labels wb97x" in found.commands[0]
+    assert "- [mini](mini-wb97x/README.md): 1 runs of 1 rows" in (tmp_path / "out" / "README.md").read_text()
+
+
 def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--dataset", str(tiny_dataset), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
     assert main(["study", "--plan", *options, "--rows", "zero", "painn", "ani2x", "zero-shot", "--budget", "3min"]) == 2

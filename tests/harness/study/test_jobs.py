@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.errors import SetupError, UsageError
+from dataset_builders.levels import find_level
 from harness.dataset import PinnedDataset
 from harness.study.jobs import (
     Job,
@@ -71,6 +72,13 @@ def test_commands_of_a_trained_row() -> None:
         "train --task task2 --dataset mini --device auto --arch PaiNN --budget 5 --seed 1 --out checkpoints/x"
     )
     assert found["predict"][:2] == ("--model", "checkpoints/x")
+
+
+def test_commands_name_the_labels() -> None:
+    at_dft = replace(REQUEST, level=find_level("wb97x"))
+    for command in commands(Job(NETWORK, "task1", 0), at_dft, PLACES).values():
+        place = command.index("--labels")
+        assert command[place + 1] == "wb97x"
 
 
 def test_commands_of_rows_with_a_checkpoint() -> None:

@@ -161,6 +161,21 @@ def test_rows_of_several_lengths_have_commands_of_their_own() -> None:
     assert "--rows mace --tasks task1 --seeds 0 --epochs 3 --model ani2x=ani2x_state_dict.pt" in second
 
 
+def test_labels_of_another_level(tmp_path: Path) -> None:
+    dft = DatasetRecord(
+        id="mini",
+        revision=None,
+        content_hash="cd" * 32,
+        edition="mini",
+        level_of_theory="wB97X/6-31G(d)",
+        suffix="wb97x",
+    )
+    write_records(tmp_path, [record("zero", dataset=dft)], {})
+    text = write_report(tmp_path).read_text()
+    assert text.startswith("# Results on the edition `mini`, labels wB97X/6-31G(d)\n\n1 run: 1 row on 1 task, labels")
+    assert "harness study --dataset mini --labels wb97x --rows zero" in text
+
+
 def test_empty_bins_are_left_out() -> None:
     distances = [record("zero").distances, record("painn", seed=0).distances]
     assert binned_errors(distances, "test_id") == ([0.7, 1.5], [0.01, 0.02])
