@@ -35,6 +35,8 @@ def main() -> None:
         split: errors_of(*(folder / level.config(arguments.task) for level in (first, second)), split)
         for split in SPLITS
     }
+    if not any(found.values()):
+        raise SystemExit(f"{folder} holds no frames of {arguments.task} with labels of both levels; relabel it first")
     for left in [*dict.fromkeys(left for errors in found.values() for left in sorted(errors)), None]:
         table.add_row(left or "all", *(cell for split in SPLITS for cell in cells_of(found[split], left)))
     Console(width=100).print(table)
@@ -45,7 +47,9 @@ def errors_of(first: Path, second: Path, split: str) -> dict[str, list[np.ndarra
     known = {key_of(row): row for row in rows_of(first, split)}
     errors: dict[str, list[np.ndarray]] = {}
     for row in rows_of(second, split):
-        other = known[key_of(row)]
+        other = known.get(key_of(row))
+        if other is None:
+            continue
         assert other["positions"] == row["positions"]
         errors.setdefault(row["left"], []).append(np.abs(np.array(row["forces"]) - np.array(other["forces"])))
     return errors
