@@ -6,12 +6,11 @@ from typing import Final
 
 from dataset_builders.card import write_card
 from dataset_builders.certify import CertifyReport, certify
-from dataset_builders.engines import local_executor
 from dataset_builders.errors import CertificateError, IncompleteError
 from dataset_builders.executors import OpenPool
 from dataset_builders.fanout import BuildSettings, all_units, make_units, missing_of, missing_units
 from dataset_builders.progress import build_progress
-from dataset_builders.relabel import RelabelSettings, relabel
+from dataset_builders.relabel import RelabelSettings, relabel, write_configs
 from dataset_builders.repository import write_repository
 from dataset_builders.shards import Shard, units_of_shard
 from dataset_builders.soundness import require_sound
@@ -61,14 +60,14 @@ def write_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
     return _certify_and_describe(directory)
 
 
-def relabel_edition(settings: RelabelSettings, workers: int) -> CertifyReport:
-    """Labels frames at another level of theory on this machine, then certifies and describes the folder anew.
+def relabel_edition(settings: RelabelSettings, open_pool: OpenPool) -> CertifyReport:
+    """Labels frames at another level of theory, then certifies and describes the folder anew.
 
     Interrupt it whenever you like: the same call goes on from the finished labels.
 
     Args:
         settings: What to label.
-        workers: Processes, each on one thread.
+        open_pool: The workers.
 
     Returns:
         The report of the certificate. It does not pass for a slice of an edition, which gets no card.
@@ -77,9 +76,21 @@ def relabel_edition(settings: RelabelSettings, workers: int) -> CertifyReport:
         UsageError: If more frames are asked for than there are, or none of a split that is needed.
         DataError: If the source is absent or corrupt.
         IncompleteError: If a frame failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
         CertificateError: If the rows do not pass the certificate; the folder stays, with its old card.
     """
-    relabel(settings, lambda: local_executor(workers))
+    relabel(settings, open_pool)
+    return _certify_and_describe(settings.out)
+
+
+def merge_labels(settings: RelabelSettings) -> CertifyReport:
+    """Writes configurations from the labels that shards have computed; computes none.
+
+    Raises:
+        IncompleteError: If labels are missing; the message says how many.
+        MlipOodError: As `relabel_edition` does.
+    """
+    write_configs(settings)
     return _certify_and_describe(settings.out)
 
 

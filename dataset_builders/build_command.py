@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders.editions import EDITIONS, find_edition
+from dataset_builders.engine_options import add_engine_options, local_folder
 from dataset_builders.errors import UsageError
 from dataset_builders.tasks import TASKS, Task, find_task
 
@@ -54,24 +55,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of finished units, kept for larger editions; all workers must see it (default: OUT.work)",
     )
-    how = parser.add_argument_group("how (docs/scaling.md)")
-    how.add_argument(
-        "--executor",
-        default="local",
-        metavar="ENGINE",
-        help="local, dask://HOST:PORT, dask-slurm, parsl:CONFIG or mpi (default: local)",
-    )
-    how.add_argument("--workers", type=int, metavar="N", help="processes (default: all cores that may be used)")
-    stage = how.add_mutually_exclusive_group()
-    stage.add_argument(
-        "--plan",
-        action="store_true",
-        help="time a few bursts, print what the build would take and stop; takes about a minute",
-    )
-    stage.add_argument(
-        "--shard", metavar="I/N", help="make share I of N of the units and stop before the data-set folder is written"
-    )
-    stage.add_argument("--merge", action="store_true", help="write the data-set folder from finished units, make none")
+    add_engine_options(parser, "units", "a few bursts, about a minute")
 
 
 def run_build(arguments: argparse.Namespace) -> int:
@@ -95,7 +79,7 @@ def run_build(arguments: argparse.Namespace) -> int:
             "the same command --merge and --out in place of --shard"
         )
         return 0
-    out = _local_folder("--out", arguments.out)
+    out = local_folder("--out", arguments.out)
     report = merge_edition(settings, out) if arguments.merge else build_edition(settings, out, open_pool)
     if report.slices:
         print(f"{report.text()}\n\nwrote {arguments.out}, a slice, which gets no card and cannot be published")
@@ -112,9 +96,9 @@ def _settings(arguments: argparse.Namespace) -> "BuildSettings":
             "build needs --out DIR, the data-set folder to write; with --shard or --plan, --work DIR will do"
         )
     if arguments.work:
-        work_dir = _local_folder("--work", arguments.work)
+        work_dir = local_folder("--work", arguments.work)
     else:
-        out = _local_folder("--out", arguments.out)
+        out = local_folder("--out", arguments.out)
         work_dir = out.with_name(out.name + ".work")
     tasks = _tasks(arguments.task, arguments.task_file)
     molecules = tuple(dict.fromkeys(arguments.molecule or ()))
@@ -152,12 +136,3 @@ def _tasks_with(molecules: tuple[str, ...], tasks: tuple[Task, ...]) -> tuple[Ta
                 "OH-2-H or NH2-6-COOH in the spelling of the data set's column molecule_id"
             )
     return tuple(task for task, ids in known.items() if ids.intersection(molecules))
-
-
-def _local_folder(option: str, text: str) -> Path:
-    if "://" in text:
-        raise UsageError(
-            f"{option} {text}: expected a folder. A build writes to a file system that its workers share; send the "
-            "finished folder to the Hub with `python -m dataset_builders publish`, and to other places with their tools"
-        )
-    return Path(text).resolve()

@@ -1,18 +1,14 @@
 """The command line: `python -m dataset_builders build | import | relabel | certify | publish | path`."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dataset_builders.build_command import add_build_options, run_build
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import CertificateError, UsageError
-from dataset_builders.levels import GFN2, LEVELS, find_level
-
-if TYPE_CHECKING:
-    pass
+from dataset_builders.relabel_command import add_relabel_options, run_relabel
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
@@ -47,7 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     add_build_options(build)
     build.set_defaults(run=run_build)
     _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
-    _add_relabel(commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory"))
+    relabel = commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory")
+    relabel.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
+    add_relabel_options(relabel)
+    relabel.set_defaults(run=_relabel)
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
     certify.set_defaults(run=_certify)
@@ -71,33 +70,6 @@ def _add_import(importing: argparse.ArgumentParser) -> None:
         help="leave out frames, files and molecules that do not fit; they are reported and recorded",
     )
     importing.set_defaults(run=_import)
-
-
-def _add_relabel(relabel: argparse.ArgumentParser) -> None:
-    relabel.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
-    relabel.add_argument("--labels", required=True, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
-    relabel.add_argument(
-        "--from",
-        dest="source_level",
-        default=GFN2.name,
-        metavar="LEVEL",
-        help="level of the frames to take (%(default)s)",
-    )
-    relabel.add_argument("--task", action="extend", nargs="+", metavar="TASK", help="default: all that DIR holds")
-    relabel.add_argument(
-        "--subset",
-        action="extend",
-        nargs="+",
-        metavar="SPLIT=N",
-        help="frames of each molecule to take, such as train=1 validation=0 test_id=4 test_ood=4, spread over its "
-        "bursts; a split that is not named is taken whole, and one of 0 frames is left out",
-    )
-    relabel.add_argument("--out", type=Path, metavar="OUT", help="data-set folder to write (default: DIR itself)")
-    relabel.add_argument(
-        "--workers", type=int, default=os.cpu_count(), metavar="N", help="processes (default: all cores)"
-    )
-    relabel.add_argument("--work", type=Path, metavar="WORK", help="folder of finished labels (default: OUT.work)")
-    relabel.set_defaults(run=_relabel)
 
 
 def _add_publish(publish: argparse.ArgumentParser) -> None:
@@ -132,33 +104,13 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _relabel(arguments: argparse.Namespace) -> int:
-    from dataset_builders.build import relabel_edition
-    from dataset_builders.relabel import RelabelSettings, parse_frame_counts
-    from dataset_builders.task_folders import task_in, task_names
-
     source = _folder(arguments.directory).resolve()
-    source_level, out = find_level(arguments.source_level), (arguments.out or source).resolve()
-    present = task_names(source, source_level)
-    settings = RelabelSettings(
-        source=source,
-        source_level=source_level,
-        tasks=tuple(task_in(source, name, source_level) for name in arguments.task or present),
-        level=find_level(arguments.labels),
-        frame_counts=parse_frame_counts(arguments.subset or ()),
-        out=out,
-        work_dir=(arguments.work or out.with_name(out.name + ".work")).resolve(),
-    )
-    report = relabel_edition(settings, _at_least_one(arguments.workers))
-    outcome = "certified" if report.ok else "a slice, which is not certified"
-    configs = ", ".join(settings.level.config(task.name) for task in settings.tasks)
-    print(f"wrote {configs} in {arguments.out or arguments.directory}, {outcome}")
-    return 0
-
-
-def _at_least_one(workers: int) -> int:
-    if workers < 1:
-        raise UsageError(f"--workers {workers}; expected 1 or more")
-    return workers
+    if source == MINI_DIRECTORY.resolve() and arguments.out is None:
+        raise UsageError(
+            "relabel mini without --out would change the edition that is installed with the package; name a folder "
+            "with --out"
+        )
+    return run_relabel(arguments, source)
 
 
 def _certify(arguments: argparse.Namespace) -> int:

@@ -47,19 +47,14 @@ class Pool:
     lost: tuple[type[Exception], ...] = ()
 
 
-def local_executor(workers: int) -> Executor:
-    """A pool of processes on this machine that each compute on one thread.
+@contextlib.contextmanager
+def local_processes(workers: int) -> Iterator[Pool]:
+    """Processes on this machine that each compute on one thread.
 
     The limits are set before the workers start, since the numerical libraries read them when they are imported.
     """
     limit_threads_of_children()
-    return ProcessPoolExecutor(max_workers=workers, mp_context=multiprocessing.get_context("spawn"))
-
-
-@contextlib.contextmanager
-def local_processes(workers: int) -> Iterator[Pool]:
-    """Processes on this machine that each compute on one thread."""
-    with local_executor(workers) as executor:
+    with ProcessPoolExecutor(max_workers=workers, mp_context=multiprocessing.get_context("spawn")) as executor:
         try:
             yield Pool(executor, workers)
         except BaseException:

@@ -7,11 +7,11 @@ labels that `OUT` already has are not computed again.
 
 import hashlib
 import json
+import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -21,16 +21,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dataset_builders.campaign import Work, do_all
 from dataset_builders.checks import edition_of, frame_counts_of, usable_metadata
 from dataset_builders.editions import SPLITS, SplitName
-from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, UsageError
+from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
+from dataset_builders.executors import OpenPool
 from dataset_builders.labels import compute_label, label_metadata, label_versions
 from dataset_builders.levels import Level
 from dataset_builders.progress import label_progress
 from dataset_builders.repository import write_split
 from dataset_builders.schema import SCHEMA, schema_problems, with_metadata
+from dataset_builders.shards import Shard, share_of
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
+from dataset_builders.threads import require_one_thread
 from dataset_builders.whole_file import whole_file
 
 SPLITS_NEEDED: Final[tuple[SplitName, ...]] = ("train", "test_id", "test_ood")
@@ -61,7 +65,7 @@ class RelabelSettings:
     work_dir: Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """A geometry to label.
 
@@ -103,27 +107,95 @@ def parse_frame_counts(texts: Sequence[str]) -> dict[SplitName, int]:
     return counts
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Frames that a worker labels at a time.
+
+    Attributes:
+        frames: One or more.
+    """
+
+    frames: tuple[Frame, ...]
+
+    def __str__(self) -> str:
+        others = len(self.frames) - 1
+        return self.frames[0].name + (f" and {others} frames after it" if others else "")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What came of a batch.
+
+    Attributes:
+        n_frames: Its frames.
+        cost: Their estimated cost.
+        failures: What failed, in words.
+    """
+
+    n_frames: int
+    cost: float
+    failures: tuple[str, ...]
+
+
 Labels = dict[str, tuple[float, FloatArray]]
 """Energy in eV and forces in eV/Å, shape (n_atoms, 3), by the key of the frame."""
 
 
-def relabel(settings: RelabelSettings, executor_factory: Callable[[], Executor]) -> None:
+def relabel(settings: RelabelSettings, open_pool: OpenPool) -> None:
     """Computes the labels that are not there yet, and writes the configurations.
 
     Args:
         settings: What to label anew.
-        executor_factory: Makes the pool that computes.
+        open_pool: The workers.
 
     Raises:
         UsageError: If more frames are asked for than the edition has, or none of a split that is needed.
         DataError: If the source is absent or corrupt.
         IncompleteError: If frames failed; the message names them. Finished labels stay.
+        SetupError: If the workers cannot be reached, or cannot do the work.
     """
-    _require_sound(settings)
+    make_labels(settings, open_pool)
+    write_configs(settings)
+
+
+def make_labels(settings: RelabelSettings, open_pool: OpenPool, shard: Shard | None = None) -> list[Frame]:
+    """Computes the labels that are not there yet; writes no configuration.
+
+    Args:
+        settings: What to label anew.
+        open_pool: The workers.
+        shard: The share to compute; `None` for all.
+
+    Returns:
+        The frames of the share, whose labels are all there now.
+
+    Raises:
+        MlipOodError: As `relabel` does.
+    """
     frames = frames_to_label(settings)
-    labels = known_labels(settings)
-    waiting = [frame for key, frame in frames.items() if key not in labels]
-    labels |= _computed(waiting, settings, executor_factory)
+    ours = frames if shard is None else share_of(frames, shard, cost=lambda frame: frame.cost, rank=lambda f: f.key)
+    missing = missing_of(ours, settings)
+    if missing:
+        _compute(missing, settings, open_pool)
+    return ours
+
+
+def write_configs(settings: RelabelSettings) -> None:
+    """Writes the configurations from finished labels; computes none.
+
+    Raises:
+        IncompleteError: If labels are missing; the message says how many.
+        MlipOodError: As `relabel` does.
+    """
+    frames = frames_to_label(settings)
+    missing = missing_of(frames, settings)
+    if missing:
+        raise IncompleteError(
+            f"{len(missing):,} of {len(frames):,} labels are missing from {label_folder(settings)}, first that of "
+            f"{missing[0].name}; expected all. Run the shards that did not finish again, with the same --task, "
+            "--labels and --subset, or leave out --merge to compute the labels here"
+        )
+    labels = _known_labels(settings)
     for task in settings.tasks:
         _write_config(settings, task, labels)
 
@@ -136,80 +208,132 @@ def _require_sound(settings: RelabelSettings) -> None:
             raise UsageError(f"--subset {split}=0; expected 1 or more frames of each molecule in {split}")
 
 
-def frames_to_label(settings: RelabelSettings) -> dict[str, Frame]:
-    """Every frame that the new configurations need, by its key, the smallest molecules first.
+def frames_to_label(settings: RelabelSettings) -> list[Frame]:
+    """Every frame that the new configurations need, each once, the smallest molecules first.
 
     Raises:
         UsageError: If more frames are asked for than there are, or none of a split that is needed.
         DataError: If the source is absent or corrupt.
     """
+    _require_sound(settings)
     frames: dict[str, Frame] = {}
     for task in settings.tasks:
-        for split in SPLITS:
-            for row in _chosen_rows(settings, task, split).to_pylist():
-                frame = _frame(row)
-                frames.setdefault(frame.key, frame)
-    return dict(sorted(frames.items(), key=lambda item: len(item[1].atomic_numbers)))
+        for frame in frames_of_task(settings, task):
+            frames.setdefault(frame.key, frame)
+    return sorted(frames.values(), key=lambda frame: len(frame.atomic_numbers))
 
 
-def known_labels(settings: RelabelSettings) -> Labels:
+def frames_of_task(settings: RelabelSettings, task: Task) -> list[Frame]:
+    """Every frame of the new configuration of one task.
+
+    Raises:
+        MlipOodError: As `frames_to_label` does.
+    """
+    return [_frame(row) for split in SPLITS for row in _chosen_rows(settings, task, split).to_pylist()]
+
+
+def missing_of(frames: Sequence[Frame], settings: RelabelSettings) -> list[Frame]:
+    """Those of some frames whose labels are not there yet."""
+    known = {path.stem for path in label_folder(settings).glob("*.npz")} | set(_published_labels(settings))
+    return [frame for frame in frames if frame.key not in known]
+
+
+def _known_labels(settings: RelabelSettings) -> Labels:
     """Labels that were computed before: those of the same settings in `out`, and those in the work folder."""
+    return _published_labels(settings) | {path.stem: _read_label(path) for path in label_folder(settings).glob("*.npz")}
+
+
+def _published_labels(settings: RelabelSettings) -> Labels:
     found: Labels = {}
     for path in sorted(settings.out.glob(settings.level.config("*") + "/*.parquet")):
         if usable_metadata(pq.read_schema(path)).get("level_of_theory") == label_metadata(settings.level):
             for row in pq.read_table(path).to_pylist():
                 found[_frame(row).key] = (row["energy"], np.array(row["forces"]).reshape(-1, 3))
-    for path in _label_folder(settings).glob("*.npz"):
-        found[path.stem] = _read_label(path)
     return found
 
 
-def label_frames(frames: Sequence[Frame], level: Level, folder: Path) -> list[str]:
-    """Labels frames and writes a file for each; the work of one worker. Returns what failed, in words."""
-    failures = []
-    for frame in frames:
-        try:
-            energy, forces = compute_label(level, frame.atomic_numbers, frame.positions)
-        except ConvergenceError as cause:
-            failures.append(f"{frame.name}: {cause}")
-            continue
-        with whole_file(folder / f"{frame.key}.npz") as partial, partial.open("wb") as stream:
-            np.savez(stream, energy=energy, forces=forces)
-    return failures
-
-
-def _computed(frames: Sequence[Frame], settings: RelabelSettings, executor_factory: Callable[[], Executor]) -> Labels:
-    folder = _label_folder(settings)
-    failures: list[str] = []
-    with label_progress(len(frames), sum(frame.cost for frame in frames)) as count, executor_factory() as executor:
-        jobs = {
-            executor.submit(label_frames, chunk, settings.level, folder): chunk for chunk in _chunks(frames, settings)
-        }
-        try:
-            for job in as_completed(jobs):
-                failures.extend(job.result())
-                count(len(jobs[job]), sum(frame.cost for frame in jobs[job]))
-        except BrokenProcessPool as cause:
-            raise IncompleteError(
-                "a worker died, perhaps for want of memory; finished labels are kept: the same command goes on from "
-                "them, with fewer --workers where memory was short"
-            ) from cause
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+def _compute(frames: Sequence[Frame], settings: RelabelSettings, open_pool: OpenPool) -> None:
+    folder = label_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with label_progress(len(frames), sum(frame.cost for frame in frames)) as count:
+        work = Work(
+            noun="batches",
+            do=partial(label_batch, level=settings.level, folder=folder),
+            lost=_lost,
+            failures=lambda report: report.failures,
+            progress=lambda report: count(report.n_frames, report.cost),
+        )
+        failures = do_all(list(_batches(frames, settings)), work, open_pool)
     if failures:
         raise IncompleteError(
             f"{len(failures)} of {len(frames)} frames failed:\n  " + "\n  ".join(failures) + "\n"
-            "Finished labels are kept; the same command tries these again"
+            "Finished labels are kept: the same command goes on from them"
         )
-    return {frame.key: _read_label(folder / f"{frame.key}.npz") for frame in frames}
 
 
-def _chunks(frames: Sequence[Frame], settings: RelabelSettings) -> Iterator[Sequence[Frame]]:
-    # A job takes seconds or more: one frame of density functional theory, some hundred of GFN2-xTB.
+def label_batch(batch: Batch, level: Level, folder: Path) -> LabelReport:
+    """Labels frames and writes a file for each; the work of one worker.
+
+    Raises:
+        SetupError: As `check_worker` does.
+    """
+    check_worker(level, folder)
+    failures = []
+    for frame in batch.frames:
+        try:
+            label_frame(frame, level, folder)
+        except ConvergenceError as cause:
+            failures.append(f"{frame.name}: {cause}")
+    return _report(batch, failures)
+
+
+def _lost(batch: Batch, cause: str) -> LabelReport:
+    return _report(batch, [cause])
+
+
+def _report(batch: Batch, failures: Sequence[str]) -> LabelReport:
+    return LabelReport(len(batch.frames), sum(frame.cost for frame in batch.frames), tuple(failures))
+
+
+def label_frame(frame: Frame, level: Level, folder: Path) -> None:
+    """Labels a frame and writes its file.
+
+    Raises:
+        ConvergenceError: If its SCF does not converge.
+    """
+    energy, forces = compute_label(level, frame.atomic_numbers, frame.positions)
+    with whole_file(folder / f"{frame.key}.npz") as partial_file, partial_file.open("wb") as stream:
+        np.savez(stream, energy=energy, forces=forces)
+
+
+def check_worker(level: Level, folder: Path) -> None:
+    """Checks, in a worker, that it computes on one thread, sees the work folder and has the same programs.
+
+    Raises:
+        SetupError: If it does not.
+    """
+    require_one_thread()
+    if not folder.is_dir():
+        raise SetupError(
+            f"the worker on {platform.node()} does not see the work folder {folder}; expected a folder that all "
+            "workers share. Name one with --work"
+        )
+    if folder.name != _folder_name(level):
+        raise SetupError(
+            f"the worker on {platform.node()} would compute {level.name} labels with {_versions(level)}, other "
+            "programs than the command. Give all the same packages, and a GPU to all or to none"
+        )
+
+
+def _versions(level: Level) -> str:
+    return ", ".join(f"{name} {number}" for name, number in label_versions(level).items())
+
+
+def _batches(frames: Sequence[Frame], settings: RelabelSettings) -> Iterator[Batch]:
+    # A batch takes seconds or more: one frame of density functional theory, some hundred of GFN2-xTB.
     size = 200 if settings.level.dft is None else 1
     for start in range(0, len(frames), size):
-        yield frames[start : start + size]
+        yield Batch(tuple(frames[start : start + size]))
 
 
 def _read_label(path: Path) -> tuple[float, FloatArray]:
@@ -220,9 +344,14 @@ def _read_label(path: Path) -> tuple[float, FloatArray]:
         raise DataError(f"{path} is no label ({cause}); delete it, and the same command computes it again") from cause
 
 
-def _label_folder(settings: RelabelSettings) -> Path:
-    text = json.dumps(label_metadata(settings.level), sort_keys=True)
-    return settings.work_dir / f"{settings.level.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+def label_folder(settings: RelabelSettings) -> Path:
+    """Where the finished labels of a level are kept; another version of its programs has another folder."""
+    return settings.work_dir / _folder_name(settings.level)
+
+
+def _folder_name(level: Level) -> str:
+    text = json.dumps(label_metadata(level), sort_keys=True)
+    return f"{level.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _frame(row: Mapping[str, Any]) -> Frame:

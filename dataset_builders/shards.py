@@ -1,12 +1,15 @@
 """Shares of a build for batch schedulers: every unit in exactly one, whoever computes them and whatever is done."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from dataset_builders.cost import unit_cost
 from dataset_builders.errors import UsageError
 from dataset_builders.work import WorkUnit
+
+Piece = TypeVar("Piece", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,28 @@ def units_of_shard(units: Sequence[WorkUnit], shard: Shard) -> list[WorkUnit]:
     Returns:
         Units in the order of `units`.
     """
-    shares = [(0, number) for number in range(1, shard.count + 1)]
+    return share_of(units, shard, cost=unit_cost, rank=lambda unit: unit)
+
+
+def share_of(
+    pieces: Sequence[Piece], shard: Shard, *, cost: Callable[[Piece], float], rank: Callable[[Piece], Any]
+) -> list[Piece]:
+    """The pieces of one share; shares differ in cost by less than the dearest piece.
+
+    Args:
+        pieces: Every piece of work, whether it is done or not.
+        shard: Which share.
+        cost: Cost of a piece, on any scale.
+        rank: What decides between pieces of the same cost, the same on every machine.
+
+    Returns:
+        Pieces in the order of `pieces`.
+    """
+    shares: list[tuple[float, int]] = [(0, number) for number in range(1, shard.count + 1)]
     chosen = set()
-    for unit in sorted(units, key=lambda unit: (-unit_cost(unit), unit)):
+    for piece in sorted(pieces, key=lambda piece: (-cost(piece), rank(piece))):
         load, number = shares[0]
         if number == shard.number:
-            chosen.add(unit)
-        heapq.heapreplace(shares, (load + unit_cost(unit), number))
-    return [unit for unit in units if unit in chosen]
+            chosen.add(piece)
+        heapq.heapreplace(shares, (load + cost(piece), number))
+    return [piece for piece in pieces if piece in chosen]

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from dataset_builders.campaign import MAX_DEATHS
 from dataset_builders.engines import Pool
 from dataset_builders.errors import IncompleteError, SetupError
-from dataset_builders.fanout import MAX_DEATHS, make_units
+from dataset_builders.fanout import make_units
 from dataset_builders.work import UnitReport, plan_units
 from tests.dataset_builders.small_build import SMALL_TASK, small_settings
 
@@ -98,7 +99,7 @@ def test_a_pool_that_breaks_is_opened_again_and_the_suspect_comes_last(error):
 def test_workers_that_die_before_anything_is_done_are_told_of_soon():
     engine = Engine(lambda *_: BrokenProcessPool())
     with pytest.raises(
-        IncompleteError, match=r"the workers died 3 times before a unit was done, 9 units are left, first"
+        IncompleteError, match=r"the workers died 3 times before one of the units was done, 9 units are left, first"
     ):
         make(engine)
     assert engine.opened == MAX_DEATHS

@@ -10,7 +10,8 @@ from dataset_builders.editions import EDITIONS
 from dataset_builders.engines import Pool
 from dataset_builders.errors import SetupError, UsageError
 from dataset_builders.fanout import BuildSettings, all_units
-from dataset_builders.plan import BYTES_PER_ATOM, MIN_PROBES, duration, plan_build
+from dataset_builders.plan import MIN_PROBES, plan_build
+from dataset_builders.probing import BYTES_PER_ATOM, duration
 from dataset_builders.tasks import TASKS
 from dataset_builders.work import make_unit
 from dataset_builders.work_folder import claim_work_dir

@@ -1,6 +1,8 @@
+import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
@@ -13,16 +15,32 @@ from dataset_builders.build import relabel_edition
 from dataset_builders.certify import certify
 from dataset_builders.cli import MINI_DIRECTORY, main
 from dataset_builders.editions import EDITIONS
-from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, UsageError
+from dataset_builders.engines import Pool
+from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.relabel import RelabelSettings, parse_frame_counts, relabel
+from dataset_builders.relabel import (
+    RelabelSettings,
+    check_worker,
+    frames_to_label,
+    label_folder,
+    missing_of,
+    parse_frame_counts,
+    relabel,
+)
+from dataset_builders.relabel_plan import MIN_PROBES, plan_relabel
 from dataset_builders.schema import read_metadata
 from dataset_builders.tasks import TASKS
 from dataset_builders.xtb import cold_singlepoint
 
 WB97X = LEVELS["wb97x"]
 COUNTS = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 2}
-POOL = partial(ThreadPoolExecutor, 1)
+
+
+@contextmanager
+def one_thread():
+    """One worker in this process, so that what is patched here is patched there."""
+    with ThreadPoolExecutor(1) as executor:
+        yield Pool(executor, 1)
 
 
 @pytest.fixture
@@ -36,7 +54,8 @@ def computed(monkeypatch):
         return cold_singlepoint("GFN1-xTB", numbers, positions)
 
     monkeypatch.setattr(module, "compute_label", gfn1)
-    monkeypatch.setattr("dataset_builders.build.local_executor", lambda workers: POOL())
+    monkeypatch.setattr("dataset_builders.relabel_plan.compute_label", gfn1)
+    monkeypatch.setattr("dataset_builders.executors.local_processes", lambda workers: one_thread())
     return asked
 
 
@@ -54,7 +73,7 @@ def settings(out, **changes):
 
 
 def test_the_same_frames_get_other_labels_and_a_certificate(computed, tmp_path):
-    relabel_edition(settings(tmp_path / "out"), workers=1)
+    relabel_edition(settings(tmp_path / "out"), one_thread)
 
     report = certify(tmp_path / "out")
     assert report.ok, report.text()
@@ -79,7 +98,7 @@ def test_the_same_frames_get_other_labels_and_a_certificate(computed, tmp_path):
 
 
 def test_metadata_name_the_level_its_settings_and_the_subset(computed, tmp_path):
-    relabel(settings(tmp_path / "out"), POOL)
+    relabel(settings(tmp_path / "out"), one_thread)
     schema = pq.read_schema(tmp_path / "out/task2-wb97x/train-00000-of-00001.parquet")
     metadata = read_metadata(schema)
     assert metadata["level_of_theory"]["method"] == "wB97X/6-31G(d)"
@@ -91,7 +110,7 @@ def test_metadata_name_the_level_its_settings_and_the_subset(computed, tmp_path)
 
 
 def test_the_folder_loads_without_the_split_that_was_left_out(computed, tmp_path):
-    relabel_edition(settings(tmp_path / "out"), workers=1)
+    relabel_edition(settings(tmp_path / "out"), one_thread)
     loaded = load_dataset(str(tmp_path / "out"), "task2-wb97x", cache_dir=str(tmp_path / "cache"))
     assert {name: split.num_rows for name, split in loaded.items()} == {"train": 36, "test_id": 36, "test_ood": 48}
 
@@ -99,7 +118,7 @@ def test_the_folder_loads_without_the_split_that_was_left_out(computed, tmp_path
 def test_labels_beside_the_frames_of_the_first_level(computed, tmp_path):
     shutil.copytree(MINI_DIRECTORY, tmp_path / "mini", ignore=shutil.ignore_patterns("task?-*"))
     before = {path: path.read_bytes() for path in (tmp_path / "mini").rglob("*.parquet")}
-    relabel_edition(settings(tmp_path / "mini", source=tmp_path / "mini"), workers=1)
+    relabel_edition(settings(tmp_path / "mini", source=tmp_path / "mini"), one_thread)
     assert certify(tmp_path / "mini").ok
     assert {path: path.read_bytes() for path in before} == before
     card = (tmp_path / "mini/README.md").read_text()
@@ -109,15 +128,15 @@ def test_labels_beside_the_frames_of_the_first_level(computed, tmp_path):
 
 def test_nothing_is_computed_twice(computed, tmp_path):
     few = settings(tmp_path / "out", frame_counts={"train": 1, "validation": 0, "test_id": 1, "test_ood": 1})
-    relabel(few, POOL)
+    relabel(few, one_thread)
     assert len(computed) == 36 + 36 + 24
     computed.clear()
     more = settings(tmp_path / "out", work_dir=tmp_path / "another")
-    relabel(more, POOL)
+    relabel(more, one_thread)
     assert len(computed) == 24, "the frames that the folder lacked"
     computed.clear()
     shutil.rmtree(tmp_path / "out")
-    relabel(more, POOL)
+    relabel(more, one_thread)
     assert len(computed) == 36 + 36 + 24, "those that the second work folder lacked"
 
 
@@ -131,21 +150,21 @@ def test_a_frame_that_fails_is_named_and_the_others_are_kept(computed, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(module, "compute_label", failing)
         with pytest.raises(IncompleteError, match=r"CONH2-8-H primary 0: the SCF did not converge"):
-            relabel(once, POOL)
+            relabel(once, one_thread)
     assert not (tmp_path / "out/task2-wb97x").exists()
     computed.clear()
-    relabel(once, POOL)
+    relabel(once, one_thread)
     assert computed == [30, 30], "one frame of train and one of test_id"
 
 
 def test_a_broken_label_file_is_named(computed, tmp_path):
     once = settings(tmp_path / "out")
-    relabel(once, POOL)
+    relabel(once, one_thread)
     shutil.rmtree(tmp_path / "out")
     path = next(once.work_dir.rglob("*.npz"))
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match=r"\.npz is no label .* delete it"):
-        relabel(once, POOL)
+        relabel(once, one_thread)
 
 
 @pytest.mark.parametrize(
@@ -158,21 +177,21 @@ def test_a_broken_label_file_is_named(computed, tmp_path):
 )
 def test_subsets_that_cannot_be_had(computed, tmp_path, counts, message):
     with pytest.raises(UsageError, match=message):
-        relabel(settings(tmp_path / "out", frame_counts=counts), POOL)
+        relabel(settings(tmp_path / "out", frame_counts=counts), one_thread)
     assert not computed
 
 
 def test_the_level_of_the_source_is_refused(computed, tmp_path):
     with pytest.raises(UsageError, match="gfn2-xtb is the level of the source"):
-        relabel(settings(tmp_path / "out", level=GFN2), POOL)
+        relabel(settings(tmp_path / "out", level=GFN2), one_thread)
 
 
 def test_a_subset_can_be_taken_on_to_a_third_level(computed, tmp_path):
-    relabel(settings(tmp_path / "out"), POOL)
+    relabel(settings(tmp_path / "out"), one_thread)
     onward = settings(
         tmp_path / "out", source=tmp_path / "out", source_level=WB97X, level=LEVELS["pbe-d3bj"], frame_counts={}
     )
-    relabel(onward, POOL)
+    relabel(onward, one_thread)
     names = [path.name.split("-")[0] for path in sorted((tmp_path / "out/task2-pbe").iterdir())]
     assert names == ["test_id", "test_ood", "train"]
     assert pq.read_table(tmp_path / "out/task2-pbe").num_rows == 36 + 36 + 48
@@ -180,7 +199,7 @@ def test_a_subset_can_be_taken_on_to_a_third_level(computed, tmp_path):
 
 def test_an_absent_task_is_named(computed, tmp_path):
     with pytest.raises(DataError, match=r"task2 holds no file train-\*\.parquet"):
-        relabel(settings(tmp_path / "out", source=tmp_path), POOL)
+        relabel(settings(tmp_path / "out", source=tmp_path), one_thread)
 
 
 @pytest.mark.parametrize("text", ["4", "test=4", "train=-1", "train=", "train=²"])
@@ -202,5 +221,93 @@ def test_the_command_line(computed, tmp_path, capsys):
     command = ["relabel", "mini", "--labels", "wb97x", "--task", "task2", "--out", str(tmp_path / "out")]
     assert main([*command, "--subset", "train=1", "validation=0", "test_id=1", "test_ood=1"]) == 0
     assert "wrote task2-wb97x in" in capsys.readouterr().out
-    assert main(["relabel", "mini", "--labels", "b3lyp"]) == 2
+    assert main(["relabel", "mini", "--labels", "b3lyp", "--out", str(tmp_path / "out")]) == 2
     assert "unknown level of theory 'b3lyp'; known levels: gfn2-xtb pbe-d3bj" in capsys.readouterr().err
+
+
+def test_the_installed_edition_is_left_as_it_is(capsys):
+    assert main(["relabel", "mini", "--labels", "pbe-d3bj"]) == 2
+    assert "would change the edition that is installed with the package; name a folder with --out" in (
+        capsys.readouterr().err
+    )
+
+
+def test_shards_label_each_frame_once_and_merge_to_the_same_bytes(computed, tmp_path, capsys):
+    relabel(settings(tmp_path / "at once/out", work_dir=tmp_path / "work of one"), one_thread)
+    computed.clear()
+    command = ["relabel", "mini", "--labels", "wb97x", "--task", "task2", "--out", str(tmp_path / "out")]
+    command += ["--subset", *(f"{split}={count}" for split, count in COUNTS.items())]
+    assert main([*command, "--shard", "1/2"]) == 0
+    assert f"shard 1/2 is done: its {len(computed)} labels are in" in capsys.readouterr().out
+    assert 50 < len(computed) < 70
+    assert not (tmp_path / "out").exists()
+    assert main([*command, "--merge"]) == 5
+    assert f"{120 - len(computed)} of 120 labels are missing from" in capsys.readouterr().err
+    assert main([*command, "--shard", "2/2"]) == 0
+    assert len(computed) == 120
+    assert main([*command, "--merge"]) == 0
+    assert len(computed) == 120
+    for path in (tmp_path / "at once/out/task2-wb97x").iterdir():
+        assert path.read_bytes() == (tmp_path / "out/task2-wb97x" / path.name).read_bytes()
+
+
+def test_a_plan_counts_and_keeps_what_it_times(computed, tmp_path):
+    plan = plan_relabel(settings(tmp_path / "out"), one_thread)
+    probes = len(plan.rate.timings)
+    assert probes == MIN_PROBES
+    labelled = len(set(plan.rate.timings))
+    assert len(computed) == 2 * labelled, "each after a molecule of hydrogen"
+    assert (plan.together.n_frames, plan.together.n_missing) == (120, 120 - labelled)
+    left = sum(
+        frame.cost for frame in missing_of(frames_to_label(settings(tmp_path / "out")), settings(tmp_path / "out"))
+    )
+    assert plan.hours == pytest.approx(left * plan.rate.cpu_seconds / 3600)
+    text = plan.text()
+    assert re.search(
+        rf"^config +frames +done +to do +core-hours +time, 1 worker +MB\n.*\ntask2-wb97x +120 +{labelled} +", text
+    )
+    assert "labels, which are kept, of molecules of" in text
+    assert not (tmp_path / "out").exists()
+    computed.clear()
+    relabel(settings(tmp_path / "out"), one_thread)
+    assert len(computed) == 120 - labelled
+    assert "nothing is to be computed" in plan_relabel(settings(tmp_path / "out"), one_thread).text()
+
+
+def test_gpu_hours_count_where_a_gpu_computes(computed, monkeypatch, tmp_path):
+    monkeypatch.setattr("dataset_builders.relabel_plan.uses_gpu", lambda: True)
+    plan = plan_relabel(settings(tmp_path / "out"), one_thread)
+    assert "GPU-hours" in plan.text()
+    assert plan.hours == pytest.approx(plan.together.missing_cost * plan.rate.seconds / 3600)
+
+
+def test_a_frame_whose_worker_dies_is_named_and_the_others_are_labelled(computed, tmp_path):
+    class Dying(Executor):
+        def submit(self, function, batch):
+            future = Future()
+            if batch.frames[0].name == "OH-2-OH primary 0":
+                future.set_exception(BrokenProcessPool())
+            else:
+                future.set_result(function(batch))
+            return future
+
+    @contextmanager
+    def open_pool():
+        yield Pool(Dying(), 1)
+
+    once = settings(tmp_path / "out")
+    with pytest.raises(IncompleteError, match=r"1 of 120 frames failed:\n  OH-2-OH primary 0: its worker died 3 times"):
+        relabel(once, open_pool)
+    assert [frame.name for frame in missing_of(frames_to_label(once), once)] == ["OH-2-OH primary 0"]
+
+
+def test_workers_that_cannot_do_the_work_are_told_apart(computed, tmp_path):
+    folder = label_folder(settings(tmp_path / "out"))
+    with pytest.raises(SetupError, match="does not see the work folder"):
+        check_worker(WB97X, folder)
+    folder.mkdir(parents=True)
+    check_worker(WB97X, folder)
+    other = folder.with_name("wb97x-0123456789ab")
+    other.mkdir()
+    with pytest.raises(SetupError, match=r"would compute wb97x labels with pyscf .*, other programs than the command"):
+        check_worker(WB97X, other)

@@ -10,9 +10,11 @@ import threading
 import time
 from contextlib import suppress
 
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.build import make_missing_frames
+from dataset_builders.cli import MINI_DIRECTORY, main
 from dataset_builders.executors import choose_executor
 from dataset_builders.fanout import missing_units
 from dataset_builders.repository import write_repository
@@ -93,6 +95,29 @@ def test_two_shards_at_once_make_each_unit_once_and_merge_to_the_same_bytes(smal
     }
     write_repository(merged, tmp_path / "out")
     assert folder_bytes(tmp_path / "out") == folder_bytes(reference)
+
+
+def test_labels_of_a_dask_cluster_are_those_of_local_processes_and_of_the_edition(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="needs the extra dask")
+    pytest.importorskip("pyscf", reason="needs the extra dft")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    command = ["relabel", "mini", "--from", "wb97x", "--labels", "gfn2-xtb", "--task", "task2"]
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address.replace("tcp", "dask")
+        assert main([*command, "--executor", address, "--out", str(tmp_path / "dask")]) == 0
+    assert main([*command, "--workers", "2", "--out", str(tmp_path / "local")]) == 0
+    assert folder_bytes(tmp_path / "dask") == folder_bytes(tmp_path / "local")
+    edition = {
+        (row["molecule_id"], row["trajectory"], row["frame"]): row["energy"]
+        for row in pq.read_table(MINI_DIRECTORY / "task2").to_pylist()
+    }
+    again = pq.read_table(tmp_path / "dask" / "task2").to_pylist()
+    assert len(again) == 276
+    for row in again:
+        before = edition[row["molecule_id"], row["trajectory"], row["frame"]]
+        assert row["energy"] == pytest.approx(before, abs=1e-6)
 
 
 @pytest.mark.slow

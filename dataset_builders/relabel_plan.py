@@ -1,0 +1,185 @@
+"""What labels at another level of theory would take: from the time of a few, which are kept."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dataset_builders.certificate import text_table
+from dataset_builders.dft import uses_gpu
+from dataset_builders.engines import Pool
+from dataset_builders.errors import ConvergenceError
+from dataset_builders.executors import OpenPool
+from dataset_builders.labels import compute_label
+from dataset_builders.levels import Level
+from dataset_builders.probing import (
+    BYTES_PER_ATOM,
+    NO_RATE,
+    Rate,
+    Timing,
+    duration,
+    rate_of,
+    results_of,
+    sample_by_cost,
+)
+from dataset_builders.relabel import (
+    Frame,
+    RelabelSettings,
+    check_worker,
+    frames_of_task,
+    frames_to_label,
+    label_folder,
+    label_frame,
+    missing_of,
+)
+
+MIN_PROBES: Final = 8
+MAX_PROBES: Final = 256
+"""Bounds on the number of frames that are timed; between them, one for each worker, so that all are busy at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigPlan:
+    """What is to be done for one configuration, or for several together.
+
+    Attributes:
+        name: Name of the configuration.
+        n_frames: Its frames.
+        n_missing: Frames without a label.
+        missing_cost: Their estimated cost.
+        n_bytes: Estimated size of its files.
+    """
+
+    name: str
+    n_frames: int
+    n_missing: int
+    missing_cost: float
+    n_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelabelPlan:
+    """What labels would take.
+
+    Attributes:
+        configs: One configuration after the other; one that shares frames with another counts them too.
+        together: All of them, each frame once.
+        rate: What the probe found.
+        workers: Number of workers; `None` where the engine does not say.
+        on_gpu: Whether a GPU computes, whose hours count then.
+    """
+
+    configs: tuple[ConfigPlan, ...]
+    together: ConfigPlan
+    rate: Rate
+    workers: int | None
+    on_gpu: bool
+
+    @property
+    def hours(self) -> float:
+        """Core-hours, or GPU-hours, of the labels that are missing."""
+        return self._hours(self.together)
+
+    def text(self) -> str:
+        """The plan for the terminal."""
+        plural = "" if self.workers == 1 else "s"
+        wall = f"time, {self.workers} worker{plural}" if self.workers else "time"
+        header = ("config", "frames", "done", "to do", "GPU-hours" if self.on_gpu else "core-hours", wall, "MB")
+        rows = [*self.configs, self.together] if len(self.configs) > 1 else self.configs
+        return f"{text_table(header, [self._row(row) for row in rows])}\n\n{self._note()}"
+
+    def _hours(self, plan: ConfigPlan) -> float:
+        return plan.missing_cost * (self.rate.seconds if self.on_gpu else self.rate.cpu_seconds) / 3600
+
+    def _row(self, plan: ConfigPlan) -> tuple[str, ...]:
+        seconds = plan.missing_cost * self.rate.seconds / self.workers if self.workers else None
+        return (
+            plan.name,
+            f"{plan.n_frames:,}",
+            f"{plan.n_frames - plan.n_missing:,}",
+            f"{plan.n_missing:,}",
+            f"{self._hours(plan):,.3g}",
+            "-" if seconds is None else duration(seconds),
+            f"{plan.n_bytes / 1e6:,.1f}",
+        )
+
+    def _note(self) -> str:
+        if not self.rate.timings:
+            return "nothing is to be computed: the configurations are written from finished labels"
+        shared = "\nframes that configurations share are labelled once: the last line counts them so"
+        return self.rate.text("labels, which are kept,") + (shared if len(self.configs) > 1 else "")
+
+
+def plan_relabel(settings: RelabelSettings, open_pool: OpenPool) -> RelabelPlan:
+    """Counts what is done and times a few labels of what is not, which are kept; writes no configuration.
+
+    Args:
+        settings: What to label anew.
+        open_pool: The workers that would compute.
+
+    Raises:
+        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        DataError: If the source is absent or corrupt.
+        ConvergenceError: If a frame of the probe fails.
+        SetupError: If the workers cannot be reached, or cannot do the work.
+    """
+    frames = frames_to_label(settings)
+    missing = missing_of(frames, settings)
+    rate, workers = NO_RATE, None
+    if missing:
+        label_folder(settings).mkdir(parents=True, exist_ok=True)
+        with open_pool() as pool:
+            rate, workers = probe_rate(missing, settings, pool), pool.workers
+    left = {frame.key for frame in missing_of(missing, settings)}
+    configs = tuple(
+        _config_plan(settings.level.config(task.name), frames_of_task(settings, task), left) for task in settings.tasks
+    )
+    on_gpu = settings.level.dft is not None and uses_gpu()
+    return RelabelPlan(configs, _config_plan("together", frames, left), rate, workers, on_gpu)
+
+
+def probe_rate(missing: Sequence[Frame], settings: RelabelSettings, pool: Pool) -> Rate:
+    """Labels a sample of frames on all workers at once, and times them."""
+    count = min(max(MIN_PROBES, pool.workers or 1), MAX_PROBES)
+    by_cost = sorted(missing, key=lambda frame: (frame.cost, frame.key))
+    drawn = list(sample_by_cost(by_cost, count, lambda frame: frame.cost))
+    # The dearest first, so that no worker waits for another at the end.
+    chosen = list(dict.fromkeys(drawn[::-1]))
+    calls = [(time_label, frame, settings.level, label_folder(settings)) for frame in chosen]
+    timings = dict(zip(chosen, results_of(pool, calls), strict=True))
+    # A frame that was drawn twice, since there are few, counts twice.
+    return rate_of([timings[frame] for frame in drawn])
+
+
+def time_label(frame: Frame, level: Level, folder: Path) -> Timing:
+    """Labels a frame, as a build does, and times it; the work of one worker.
+
+    Raises:
+        SetupError: As `check_worker` does.
+        ConvergenceError: If the frame fails.
+    """
+    check_worker(level, folder)
+    # What a worker does once, such as imports, would be a large part of a label.
+    compute_label(level, np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]]))
+    started, cpu_started = time.perf_counter(), time.thread_time()
+    try:
+        label_frame(frame, level, folder)
+    except ConvergenceError as cause:
+        raise ConvergenceError(f"{frame.name}: {cause}") from cause
+    return Timing(
+        len(frame.atomic_numbers), frame.cost, time.thread_time() - cpu_started, time.perf_counter() - started
+    )
+
+
+def _config_plan(name: str, frames: Sequence[Frame], left: set[str]) -> ConfigPlan:
+    missing = [frame for frame in frames if frame.key in left]
+    return ConfigPlan(
+        name=name,
+        n_frames=len(frames),
+        n_missing=len(missing),
+        missing_cost=sum(frame.cost for frame in missing),
+        n_bytes=BYTES_PER_ATOM * sum(len(frame.atomic_numbers) for frame in frames),
+    )
