@@ -91,20 +91,27 @@ def sample_by_cost(pieces: Sequence[Piece], count: int, cost: Callable[[Piece], 
             yield piece
 
 
-def results_of(pool: Pool, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+def results_of(
+    pool: Pool, calls: Sequence[tuple[Any, ...]], on_result: Callable[[Any], None] = lambda _: None
+) -> list[Any]:
     """Makes calls on all workers at once.
 
     Args:
         pool: The workers.
         calls: Function and arguments of each call.
+        on_result: Told of each result, in the order of the calls.
 
     Raises:
         SetupError: If a worker dies.
     """
     died: tuple[type[Exception], ...] = (BrokenExecutor, *pool.lost)
+    results = []
     try:
         futures = [pool.executor.submit(*call) for call in calls]
-        return [future.result() for future in futures]
+        for future in futures:
+            results.append(future.result())
+            on_result(results[-1])
+        return results
     except died as cause:
         raise SetupError(
             f"a worker died over the probe: {cause}; the machine may be short of memory, try fewer --workers"

@@ -25,6 +25,7 @@ from dataset_builders.probing import (
     results_of,
     sample_by_cost,
 )
+from dataset_builders.progress import label_progress
 from dataset_builders.relabel import (
     Frame,
     RelabelSettings,
@@ -149,7 +150,9 @@ def probe_rate(missing: Sequence[Frame], settings: RelabelSettings, pool: Pool) 
     # The dearest first, so that no worker waits for another at the end.
     chosen = list(dict.fromkeys(drawn[::-1]))
     calls = [(time_label, frame, settings.level, label_folder(settings)) for frame in chosen]
-    timings = dict(zip(chosen, results_of(pool, calls), strict=True))
+    with label_progress(len(chosen), sum(frame.cost for frame in chosen)) as count_label:
+        results = results_of(pool, calls, lambda timing: count_label(1, timing.cost))
+    timings = dict(zip(chosen, results, strict=True))
     # A frame that was drawn twice, since there are few, counts twice.
     return rate_of([timings[frame] for frame in drawn])
 
