@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile
@@ -173,7 +174,7 @@ def make_labels(settings: RelabelSettings, open_pool: OpenPool, shard: Shard | N
         MlipOodError: As `relabel` does.
     """
     frames = frames_to_label(settings)
-    ours = frames if shard is None else share_of(frames, shard, cost=lambda frame: frame.cost, rank=lambda f: f.key)
+    ours = frames if shard is None else share_of(frames, shard, cost=attrgetter("cost"), rank=attrgetter("key"))
     missing = missing_of(ours, settings)
     if missing:
         _compute(missing, settings, open_pool)
@@ -209,7 +210,9 @@ def _require_sound(settings: RelabelSettings) -> None:
 
 
 def frames_to_label(settings: RelabelSettings) -> list[Frame]:
-    """Every frame that the new configurations need, each once, the smallest molecules first.
+    """Every frame that the new configurations need, each once, the dearest first.
+
+    So no worker waits long for another at the end, and a machine that is short of memory shows it soon.
 
     Raises:
         UsageError: If more frames are asked for than there are, or none of a split that is needed.
@@ -220,7 +223,7 @@ def frames_to_label(settings: RelabelSettings) -> list[Frame]:
     for task in settings.tasks:
         for frame in frames_of_task(settings, task):
             frames.setdefault(frame.key, frame)
-    return sorted(frames.values(), key=lambda frame: len(frame.atomic_numbers))
+    return sorted(frames.values(), key=lambda frame: -frame.cost)
 
 
 def frames_of_task(settings: RelabelSettings, task: Task) -> list[Frame]:
