@@ -82,7 +82,7 @@ def test_each_level_of_theory_has_a_ranking_of_its_own(hub, measured, capsys):
     hub.commit(DATASET, "dataset", copies)
     data = data_on_hub(DATASET, level=LEVELS["wb97x"])
     commit, content = data.commit, data.content_hash
-    assert data.configs == ("task2-wb97x",)
+    assert data.configs == ("task2-wb97x", "task3-wb97x")
     assert content != data_on_hub(DATASET).content_hash == open_dataset("mini").content_hash
     add_model(hub, "org/both", measured({"task2": 60.0}))
     own = entries_of(measured({"task2": 80.0}, suffix="wb97x", content=content), "org/both@main")
@@ -96,8 +96,8 @@ def test_each_level_of_theory_has_a_ranking_of_its_own(hub, measured, capsys):
     shown = capsys.readouterr().out
     assert f"{commit[:12]}, content {content[:12]}, labels wb97x" in shown
     assert "task2-wb97x: fragment duplication" in shown
-    with pytest.raises(DataError, match=r"holds no file such as task1-pbe/test_ood-.* with pbe-d3bj labels"):
-        read_leaderboard(DATASET, level=LEVELS["pbe-d3bj"])
+    with pytest.raises(DataError, match=r"holds no file such as task1-wb97m/test_ood-.* with wb97m-d3bj labels"):
+        read_leaderboard(DATASET, level=LEVELS["wb97m-d3bj"])
 
 
 def test_the_overall_score_is_the_mean_of_four(hub, measured):
