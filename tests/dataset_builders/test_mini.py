@@ -34,6 +34,7 @@ def test_it_is_certified_with_the_specified_counts():
     assert counts == {
         "task1": (30, 40),
         "task2": (36, 24),
+        "task2-pbe": (36, 24),
         "task2-wb97x": (36, 24),
         "task3-wb97x": (42, 30),
         "task3": (42, 30),
