@@ -16,10 +16,11 @@ from dataset_builders.probing import (
     NO_RATE,
     Rate,
     Timing,
-    duration,
+    number_of_probes,
     rate_of,
     results_of,
     sample_by_cost,
+    wall_time_title,
 )
 from dataset_builders.tasks import Task
 from dataset_builders.words import Word
@@ -28,8 +29,7 @@ from dataset_builders.work_folder import check_claim
 from dataset_builders.worker import Probe, probe_burst
 
 MIN_PROBES: Final = 16
-MAX_PROBES: Final = 256
-"""Bounds on the number of bursts that are timed; between them, one for each worker, so that all are busy at once."""
+"""Fewest bursts that are timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,20 @@ class BuildPlan:
 
     def text(self) -> str:
         """The plan for the terminal."""
-        plural = "" if self.workers == 1 else "s"
-        wall = f"time, {self.workers} worker{plural}" if self.workers else "time"
-        header = ("task", "molecules", "frames", "units done", "to do", "core-hours", wall, "MB")
+        header = (
+            "task",
+            "molecules",
+            "frames",
+            "units done",
+            "to do",
+            "core-hours",
+            wall_time_title(self.workers),
+            "MB",
+        )
         rows = [*self.tasks, self.together] if len(self.tasks) > 1 else self.tasks
         return f"{text_table(header, [self._row(row) for row in rows])}\n\n{self._note()}"
 
     def _row(self, plan: TaskPlan) -> tuple[str, ...]:
-        seconds = plan.missing_cost * self.rate.seconds / self.workers if self.workers else None
         return (
             plan.name,
             str(plan.n_molecules),
@@ -93,7 +99,7 @@ class BuildPlan:
             f"{plan.n_done:,}",
             f"{plan.n_missing:,}",
             f"{plan.missing_cost * self.rate.cpu_seconds / 3600:,.3g}",
-            "-" if seconds is None else duration(seconds),
+            self.rate.wall_time(plan.missing_cost, self.workers),
             f"{plan.n_bytes / 1e6:,.1f}",
         )
 
@@ -129,7 +135,7 @@ def plan_build(settings: BuildSettings, open_pool: OpenPool) -> BuildPlan:
 
 def probe_rate(missing: Sequence[WorkUnit], seed: int, pool: Pool) -> Rate:
     """Times a sample of bursts on all workers at once."""
-    count = min(max(MIN_PROBES, pool.workers or 1), MAX_PROBES)
+    count = number_of_probes(pool, MIN_PROBES)
     by_cost = sorted(missing, key=lambda unit: (burst_cost(unit.word), unit))
     # The dearest first, so that no worker waits for another at the end.
     chosen = list(sample_by_cost(by_cost, count, unit_cost))[::-1]

@@ -12,6 +12,9 @@ from dataset_builders.errors import SetupError
 
 Piece = TypeVar("Piece")
 
+MAX_PROBES: Final = 256
+"""Most pieces that are timed."""
+
 BYTES_PER_ATOM: Final = 35.3
 """Size of a Parquet file for each atom of each of its frames: 34.5 to 36.9 in the 16 files of the mini edition."""
 
@@ -49,6 +52,10 @@ class Rate:
     error: float
     timings: tuple[Timing, ...]
 
+    def wall_time(self, cost: float, workers: int | None) -> str:
+        """Time by the clock that work of some cost takes, for the terminal; `-` where the workers are not counted."""
+        return duration(cost * self.seconds / workers) if workers else "-"
+
     def text(self, noun: str) -> str:
         """What was timed, for the terminal.
 
@@ -67,8 +74,18 @@ class Rate:
         return f"{text}\neach worker had {share:.0%} of a core meanwhile: the time by the clock counts on the same"
 
 
+def wall_time_title(workers: int | None) -> str:
+    """Title of the column of `Rate.wall_time`."""
+    return f"time, {workers} worker{'' if workers == 1 else 's'}" if workers else "time"
+
+
 NO_RATE: Final = Rate(0.0, 0.0, 0.0, ())
 """The rate of nothing."""
+
+
+def number_of_probes(pool: Pool, fewest: int) -> int:
+    """How many pieces are timed: one for each worker, so that all are busy at once, within bounds."""
+    return min(max(fewest, pool.workers or 1), MAX_PROBES)
 
 
 def sample_by_cost(pieces: Sequence[Piece], count: int, cost: Callable[[Piece], float]) -> Iterator[Piece]:

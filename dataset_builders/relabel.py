@@ -155,8 +155,7 @@ def relabel(settings: RelabelSettings, open_pool: OpenPool) -> None:
         IncompleteError: If frames failed; the message names them. Finished labels stay.
         SetupError: If the workers cannot be reached, or cannot do the work.
     """
-    make_labels(settings, open_pool)
-    write_configs(settings)
+    _write_configs(settings, make_labels(settings, open_pool))
 
 
 def make_labels(settings: RelabelSettings, open_pool: OpenPool, shard: Shard | None = None) -> list[Frame]:
@@ -188,15 +187,18 @@ def write_configs(settings: RelabelSettings) -> None:
         IncompleteError: If labels are missing; the message says how many.
         MlipOodError: As `relabel` does.
     """
-    frames = frames_to_label(settings)
-    missing = missing_of(frames, settings)
+    _write_configs(settings, frames_to_label(settings))
+
+
+def _write_configs(settings: RelabelSettings, frames: Sequence[Frame]) -> None:
+    labels = _known_labels(settings)
+    missing = [frame for frame in frames if frame.key not in labels]
     if missing:
         raise IncompleteError(
             f"{len(missing):,} of {len(frames):,} labels are missing from {label_folder(settings)}, first that of "
             f"{missing[0].name}; expected all. Run the shards that did not finish again, with the same --task, "
             "--labels and --subset, or leave out --merge to compute the labels here"
         )
-    labels = _known_labels(settings)
     for task in settings.tasks:
         _write_config(settings, task, labels)
 

@@ -20,10 +20,11 @@ from dataset_builders.probing import (
     NO_RATE,
     Rate,
     Timing,
-    duration,
+    number_of_probes,
     rate_of,
     results_of,
     sample_by_cost,
+    wall_time_title,
 )
 from dataset_builders.progress import label_progress
 from dataset_builders.relabel import (
@@ -38,8 +39,7 @@ from dataset_builders.relabel import (
 )
 
 MIN_PROBES: Final = 8
-MAX_PROBES: Final = 256
-"""Bounds on the number of frames that are timed; between them, one for each worker, so that all are busy at once."""
+"""Fewest frames that are timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,8 @@ class RelabelPlan:
 
     def text(self) -> str:
         """The plan for the terminal."""
-        plural = "" if self.workers == 1 else "s"
-        wall = f"time, {self.workers} worker{plural}" if self.workers else "time"
-        header = ("config", "frames", "done", "to do", "GPU-hours" if self.on_gpu else "core-hours", wall, "MB")
+        hours, wall = "GPU-hours" if self.on_gpu else "core-hours", wall_time_title(self.workers)
+        header = ("config", "frames", "done", "to do", hours, wall, "MB")
         rows = [*self.configs, self.together] if len(self.configs) > 1 else self.configs
         return f"{text_table(header, [self._row(row) for row in rows])}\n\n{self._note()}"
 
@@ -96,14 +95,13 @@ class RelabelPlan:
         return plan.missing_cost * (self.rate.seconds if self.on_gpu else self.rate.cpu_seconds) / 3600
 
     def _row(self, plan: ConfigPlan) -> tuple[str, ...]:
-        seconds = plan.missing_cost * self.rate.seconds / self.workers if self.workers else None
         return (
             plan.name,
             f"{plan.n_frames:,}",
             f"{plan.n_frames - plan.n_missing:,}",
             f"{plan.n_missing:,}",
             f"{self._hours(plan):,.3g}",
-            "-" if seconds is None else duration(seconds),
+            self.rate.wall_time(plan.missing_cost, self.workers),
             f"{plan.n_bytes / 1e6:,.1f}",
         )
 
@@ -144,7 +142,7 @@ def plan_relabel(settings: RelabelSettings, open_pool: OpenPool) -> RelabelPlan:
 
 def probe_rate(missing: Sequence[Frame], settings: RelabelSettings, pool: Pool) -> Rate:
     """Labels a sample of frames on all workers at once, and times them."""
-    count = min(max(MIN_PROBES, pool.workers or 1), MAX_PROBES)
+    count = number_of_probes(pool, MIN_PROBES)
     by_cost = sorted(missing, key=lambda frame: (frame.cost, frame.key))
     drawn = list(sample_by_cost(by_cost, count, lambda frame: frame.cost))
     # The dearest first, so that no worker waits for another at the end.
