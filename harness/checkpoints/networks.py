@@ -1,6 +1,9 @@
 """The networks that a checkpoint may hold: built from a description, with random weights."""
 
-from collections.abc import Mapping
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,7 +110,8 @@ def _built(
 def _from_graph_pes(
     architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...]
 ) -> Any:
-    from graph_pes import models
+    with _without_broken_mpi4py():
+        from graph_pes import models
 
     common: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
     channels, radial = arguments.channels, arguments.radial_features
@@ -127,6 +131,30 @@ def _from_graph_pes(
             network = models.MACE(symbols, channels=channels, n_radial=radial, l_max=ANGULAR_ORDER, **common)
             return _with_one_hot_of_own_dtype(network)
     raise ModelError(f"graph-pes has no {architecture!r}; expected one of {' '.join(ARCHITECTURES)}")
+
+
+@contextmanager
+def _without_broken_mpi4py() -> Iterator[None]:
+    """Lets mpi4py count as absent where it finds no MPI library.
+
+    Lightning, which graph-pes 1.0 starts when it is imported, is prepared for an ImportError from it only; mpi4py 4.1
+    raises RuntimeError. ASE takes an imported mpi4py for one that works, so it does not stay imported.
+    """
+    before = set(sys.modules)
+    try:
+        importlib.import_module("mpi4py.MPI")
+    except ImportError:
+        yield
+    except RuntimeError:
+        sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # importing it is an ImportError then
+        try:
+            yield
+        finally:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py"]:
+                if name not in before:
+                    del sys.modules[name]
+    else:
+        yield
 
 
 def _with_one_hot_of_own_dtype(network: "Module") -> "Module":

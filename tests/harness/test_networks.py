@@ -2,7 +2,11 @@
 
 import copy
 import functools
+import os
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,3 +139,26 @@ def test_every_network_has_second_derivatives(architecture: Architecture) -> Non
 def test_unknown_architecture() -> None:
     with pytest.raises(ModelError, match="unknown architecture 'ResNet'; expected one of PaiNN"):
         build_network("ResNet", SHAPE, (1, 6))  # type: ignore[arg-type]
+
+
+MPI_WITHOUT_LIBRARY = """
+import sys
+from harness.checkpoints.format import NetworkArguments
+from harness.checkpoints.networks import build_network
+
+build_network("PaiNN", NetworkArguments(channels=4, radial_features=4, layers=1, cutoff=2.0), (1, 6))
+print(sorted(name for name in sys.modules if name.startswith("mpi4py")))
+"""
+
+
+def test_mpi4py_without_an_mpi_library_counts_as_absent(tmp_path: Path) -> None:
+    package = tmp_path / "mpi4py"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "MPI.py").write_text('raise RuntimeError("cannot load MPI library")\n')
+    search = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", MPI_WITHOUT_LIBRARY]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
