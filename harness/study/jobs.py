@@ -40,6 +40,7 @@ class Request:
         seeds: Seeds of the rows that have them, in order.
         budget: Length of a training as `harness train --budget` takes it; `None` where `epochs` is given.
         epochs: Passes over the training frames instead.
+        compile: Whether trainings that can be compiled are.
         device: Where to train and to compute, as `--device` takes it.
         models: Checkpoints of zero-shot and fine-tuned rows, by the name that the rows know them under.
         trust_checkpoint: Whether checkpoints that run code may be loaded.
@@ -52,6 +53,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     budget: str | None = None
     epochs: int | None = None
+    compile: bool = False
     device: str = "auto"
     models: Mapping[str, str] = field(default_factory=dict)
     trust_checkpoint: bool = False
@@ -135,6 +137,8 @@ def train_options(job: Job, request: Request) -> tuple[str, ...]:
     options = row.train
     if row.budgeted:
         options += _length(request, row.budget_factor)
+    if row.compiles and request.compile:
+        options += ("--compile", "always")
     if job.seed is not None:
         options += ("--seed", str(job.seed))
     return options
@@ -162,6 +166,8 @@ def asked_of(job: Job, request: Request, places: Places) -> tuple[str, ...]:
     options: tuple[str, ...] = ()
     if job.row.budgeted:
         options += ("--budget", request.budget) if request.budget is not None else ("--epochs", str(request.epochs))
+    if job.row.compiles and request.compile:
+        options += ("--compile",)
     if job.row.checkpoint is not None:
         options += ("--model", f"{job.row.checkpoint}={places.model}")
     return options

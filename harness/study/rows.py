@@ -30,6 +30,7 @@ class Row:
         seeded: Whether runs with different seeds differ.
         budgeted: Whether the budget of the study is passed on to its training.
         budget_factor: Multiple of the budget that it trains for.
+        compiles: Whether its training can be compiled.
         packages: Packages whose versions may change its numbers.
     """
 
@@ -42,6 +43,7 @@ class Row:
     seeded: bool = False
     budgeted: bool = False
     budget_factor: float = 1.0
+    compiles: bool = False
     packages: tuple[str, ...] = ()
 
     @property
@@ -64,7 +66,9 @@ def _control(name: str, title: str, *packages: str) -> Row:
     return Row(name=name, title=title, kind="control", model=name, packages=packages)
 
 
-def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES) -> Row:
+def _network(
+    name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES, *, compiles: bool = False
+) -> Row:
     return Row(
         name=name,
         title=title,
@@ -72,12 +76,13 @@ def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _G
         train=tuple(options.split()),
         seeded=True,
         budgeted=True,
+        compiles=compiles,
         packages=packages,
     )
 
 
 def _variant(name: str, title: str, options: str, budget_factor: float = 1.0) -> Row:
-    return replace(_network(name, title, options), group="ablation", budget_factor=budget_factor)
+    return replace(_network(name, title, options, compiles=True), group="ablation", budget_factor=budget_factor)
 
 
 _MAIN: Final = (
@@ -99,8 +104,8 @@ _MAIN: Final = (
         train=("--arch", "additive"),
         packages=("rdkit",),
     ),
-    _network("schnet", "SchNet", "--arch schnet"),
-    _network("painn", "PaiNN", "--arch painn"),
+    _network("schnet", "SchNet", "--arch schnet", compiles=True),
+    _network("painn", "PaiNN", "--arch painn", compiles=True),
     _network("dimenet++", "DimeNet++", "--arch dimenet++", _PYG),
     _network("nequip", "NequIP", "--arch nequip"),
     _network("mace", "MACE", "--arch mace"),

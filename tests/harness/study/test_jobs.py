@@ -10,6 +10,7 @@ from harness.study.jobs import (
     Job,
     Places,
     Request,
+    asked_of,
     changes,
     commands,
     identity_of,
@@ -107,6 +108,14 @@ def test_commands_of_rows_with_a_checkpoint() -> None:
 def test_lengths(request_: Request, factor: float, options: str) -> None:
     job = Job(replace(NETWORK, budget_factor=factor), "task1", 0)
     assert f"--arch PaiNN {options} --seed 0" == " ".join(train_options(job, request_))
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_only_what_can_be_compiled_is(compiles: bool) -> None:
+    job = Job(replace(NETWORK, compiles=compiles), "task1", 0)
+    request = replace(REQUEST, compile=True)
+    assert ("--compile always" in " ".join(train_options(job, request))) is compiles
+    assert ("--compile" in asked_of(job, request, PLACES)) is compiles
 
 
 def test_a_length_that_cannot_be_multiplied() -> None:
