@@ -11,7 +11,6 @@ from typing import Final
 from dataset_builders.errors import SetupError, UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TaskName
-from harness.dataset import PinnedDataset
 from harness.study.record import RunRecord
 from harness.study.rows import Row
 from harness.study.source_code import code_hash
@@ -173,9 +172,15 @@ def asked_of(job: Job, request: Request, places: Places) -> tuple[str, ...]:
     return options
 
 
-def training_identity(job: Job, request: Request, dataset: PinnedDataset) -> dict[str, str]:
-    """What the trained model of a job depends on; of a row that is not trained, what its model is."""
-    identity = {"row": job.row.name, "task": job.task, "dataset": dataset.content_hash}
+def training_identity(job: Job, request: Request, content: str) -> dict[str, str]:
+    """What the trained model of a job depends on; of a row that is not trained, what its model is.
+
+    Args:
+        job: The job.
+        request: What is asked.
+        content: Hash of the data of its task.
+    """
+    identity = {"row": job.row.name, "task": job.task, "dataset": content}
     if job.row.is_trained:
         identity["options"] = " ".join(train_options(job, request))
         identity["train_code"] = code_hash(*TRAIN_CODE)
@@ -186,10 +191,10 @@ def training_identity(job: Job, request: Request, dataset: PinnedDataset) -> dic
     return identity | {f"{name} version": _version(name) for name in job.row.packages}
 
 
-def identity_of(job: Job, request: Request, dataset: PinnedDataset) -> dict[str, str]:
-    """What the record of a job depends on, as far as it is known before the job is done."""
+def identity_of(job: Job, request: Request, content: str) -> dict[str, str]:
+    """What the record of a job depends on, as far as it is known before the job is done; as `training_identity`."""
     return {
-        **training_identity(job, request, dataset),
+        **training_identity(job, request, content),
         "predict_code": code_hash(*PREDICT_CODE),
         "measure_code": code_hash(*MEASURE_CODE),
     }

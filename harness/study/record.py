@@ -159,7 +159,7 @@ class RunRecord(_Record):
         asked: What the study was told that decides about this run, besides row, task, seed and data set: length of
             training, checkpoints.
         identity: What the run depends on, as far as it is known before it; a run with another is made again.
-        dataset: Data set.
+        dataset: Data set; its content hash is of the files of this task alone.
         model: Model.
         training: Settings and effort of the training, as the checkpoint has them; empty for a model as it came.
         machine: What computed.

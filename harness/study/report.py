@@ -78,13 +78,14 @@ def write_report(results: Path) -> Path:
     records = read_records(results)
     if not records:
         raise DataError(f"{results} holds no records ({RECORDS_NAME}); run the study first")
-    hashes = sorted({record.dataset.content_hash for record in records})
-    if len(hashes) > 1:
-        raise DataError(
-            f"the records in {results} are of {len(hashes)} data sets "
-            f"({', '.join(each[:_SHORT_HASH] for each in hashes)}); "
-            "a table needs one. Run the study again, or move those of the others elsewhere"
-        )
+    for task in in_order(record.task for record in records):
+        hashes = sorted({record.dataset.content_hash for record in records if record.task == task})
+        if len(hashes) > 1:
+            raise DataError(
+                f"the records of {task} in {results} are of {len(hashes)} data sets "
+                f"({', '.join(each[:_SHORT_HASH] for each in hashes)}); "
+                "a table needs one. Run the study again, or move those of the others elsewhere"
+            )
     lines = summarise(records)
     path = results / REPORT_NAME
     try:
@@ -172,8 +173,7 @@ def _opening(records: Sequence[RunRecord], has_findings: bool) -> str:
     n_rows, n_tasks = (len({getattr(record, name) for record in records}) for name in ("row", "task"))
     size = f"{_counted(len(records), 'run')}: {_counted(n_rows, 'row')} on {_counted(n_tasks, 'task')}"
     text = (
-        f"{size}, labels {data.level_of_theory}, data of the content "
-        f"`{data.content_hash[:_SHORT_HASH]}`. Written by `python -m harness study --report-only` from "
+        f"{size}, labels {data.level_of_theory}. Written by `python -m harness study --report-only` from "
         f"[{RECORDS_NAME}]({RECORDS_NAME}), where each run has its numbers, its hashes and the commands that made it. "
         "Below each table of forces stands the command that makes its runs anew, in a folder of its own; with the "
         "default folder the study makes what is missing there."
@@ -281,8 +281,10 @@ def _provenance(records: Sequence[RunRecord]) -> str:
     data = records[0].dataset
     rows = list(dict.fromkeys(record.row for record in records))
     revision = f", commit `{data.revision}`" if data.revision else ""
+    of_task = {record.task: record.dataset.content_hash for record in records}
+    contents = ", ".join(f"{task} `{of_task[task]}`" for task in in_order(of_task))
     lines = [
-        f"- data set `{data.id}`{revision}, edition {data.edition}: content `{data.content_hash}`",
+        f"- data set `{data.id}`{revision}, edition {data.edition}; content of the files of each task: {contents}",
         *(f"- code that {what}s: {hashes}" for what in _CODE if (hashes := _hashes(records, what))),
         f"- packages: {_packages(records)}",
         *(f"- machine: {text}" for text in sorted({_machine(record) for record in records})),

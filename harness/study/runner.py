@@ -1,5 +1,6 @@
 """Does the jobs of a study: trains, evaluates, measures, keeps the record, and goes on where one fails."""
 
+import functools
 import json
 import os
 import platform
@@ -13,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from dataset_builders.editions import SPLITS
 from dataset_builders.errors import DataError, MlipOodError
+from dataset_builders.tasks import TaskName
 from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
-from harness.dataset import PinnedDataset
+from harness.dataset import PinnedDataset, content_hash, split_files
 from harness.result import RESULT_NAME, RunResult
 from harness.study.distances import task_distances
 from harness.study.jobs import (
@@ -77,6 +80,10 @@ class Study:
     results: Path
     n_parallel: int
     row_order: Mapping[str, int]
+
+    def content(self, task: TaskName) -> str:
+        """sha256 over the files of one task: a run depends on no other task of the data set."""
+        return _content_of(self.dataset, task)
 
     @property
     def threads(self) -> int:
@@ -196,7 +203,7 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
         result,
         job.task,
         predicted_task(done.run, job.task, study.dataset),
-        task_distances(study.dataset, job.task, study.work / "distances" / study.dataset.content_hash[:_FOLDER_HASH]),
+        task_distances(study.dataset, job.task, study.work / "distances" / study.content(job.task)[:_FOLDER_HASH]),
     )
     named = _named_anew(study, job)
     return RunRecord(
@@ -206,8 +213,8 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
         title=result.tasks[job.task].title,
         seed=job.seed,
         asked=asked_of(job, request, named),
-        identity=identity_of(job, request, study.dataset),
-        dataset=result.dataset.model_copy(update={"id": named.dataset}),
+        identity=identity_of(job, request, study.content(job.task)),
+        dataset=result.dataset.model_copy(update={"id": named.dataset, "content_hash": study.content(job.task)}),
         model=_model_facts(result, checkpoint),
         training={} if checkpoint is None else _training(checkpoint),
         machine=_machine(result),
@@ -221,7 +228,7 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
 def _places(study: Study, job: Job) -> Places:
     """Where a job works; named after all that it depends on, so that what is there can be used again."""
     request, dataset = study.request, study.dataset
-    trained = key_of(training_identity(job, request, dataset))
+    trained = key_of(training_identity(job, request, study.content(job.task)))
     checkpoint = job.row.checkpoint
     return Places(
         dataset=str(dataset.directory),
@@ -241,6 +248,14 @@ def _named_anew(study: Study, job: Job) -> Places:
         output="results",
         model=None if given is None else Path(given).name if Path(given).exists() else given,
     )
+
+
+@functools.cache
+def _content_of(dataset: PinnedDataset, task: TaskName) -> str:
+    missing = {split for of_task, split in dataset.left_out if of_task == task}
+    splits = [split for split in SPLITS if split not in missing]
+    files = [path for split in splits for path in split_files(dataset.directory, task, split, dataset.level)]
+    return content_hash(dataset.directory, files)
 
 
 def dataset_name(dataset: PinnedDataset) -> str:

@@ -55,7 +55,7 @@ def outline(study: Study, *, any_code: bool = False) -> Outline:
     by_place = records_by_place(records)
     jobs = plan_jobs(request)
     reasons = {
-        job: changes(by_place.get(job.place), identity_of(job, request, study.dataset), any_code=any_code)
+        job: changes(by_place.get(job.place), identity_of(job, request, study.content(job.task)), any_code=any_code)
         for job in jobs
     }
     pending = tuple(job for job in jobs if reasons[job])
@@ -126,8 +126,8 @@ def _index_text(folders: list[Path]) -> str:
         rows = len({record.row for record in records})
         data = records[0].dataset
         items.append(
-            f"- [{data.edition}]({folder.name}/{REPORT_NAME}): {len(records)} runs of {rows} rows, content "
-            f"`{data.content_hash[:12]}`, labels {data.level_of_theory}"
+            f"- [{data.edition}]({folder.name}/{REPORT_NAME}): {len(records)} runs of {rows} rows, "
+            f"labels {data.level_of_theory}"
         )
     return "# Results of the study, by edition\n\n" + "\n".join(items) + "\n"
 

@@ -95,6 +95,19 @@ def test_a_checkpoint_that_is_there_is_not_trained_again(finished: Study, tmp_pa
     assert (after.model, after.training, after.molecules) == (before.model, before.training, before.molecules)
 
 
+def test_only_the_data_of_its_own_task_count(finished: Study, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(str(finished.dataset.directory), tmp_path / "data"))
+    shutil.copytree(folder / "task1", folder / "task2")
+    both = dataclasses.replace(finished, dataset=open_dataset(str(folder)))
+    assert both.dataset.content_hash != finished.dataset.content_hash
+    assert outline(both).pending == ()
+    shutil.copy(
+        folder / "task1" / "test_id-00000-of-00001.parquet", folder / "task1" / "test_ood-00000-of-00001.parquet"
+    )
+    changed = dataclasses.replace(finished, dataset=open_dataset(str(folder)))
+    assert "small-task1-seed0: changed: dataset" in outline(changed).text
+
+
 def test_only_what_changed_is_done_again(tiny_dataset: Path, tmp_path: Path) -> None:
     same, before, after = (
         Row(name, "", "control", model=model) for name, model in (("a", "zero"), ("b", "zero"), ("b", "mmff94"))
@@ -122,7 +135,7 @@ def test_a_record_says_what_made_it(finished: Study, tiny_dataset: Path) -> None
     assert trained.training["steps"] == 25
     assert trained.model.n_parameters is not None
     assert set(trained.model.files) == {"config.json", "model.safetensors"}
-    assert trained.dataset.content_hash == finished.dataset.content_hash
+    assert trained.dataset.content_hash == finished.content("task1")
     assert [molecule.molecule_id for molecule in trained.molecules["test_ood"]] == ["F-6-H", "OH-6-H"]
     assert len(trained.line()) < 12_000
     for text in (str(finished.work.parent), str(tiny_dataset.parent)):

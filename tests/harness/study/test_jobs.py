@@ -5,7 +5,6 @@ import pytest
 
 from dataset_builders.errors import SetupError, UsageError
 from dataset_builders.levels import find_level
-from harness.dataset import PinnedDataset
 from harness.study.jobs import (
     Job,
     Places,
@@ -20,14 +19,13 @@ from harness.study.jobs import (
     train_options,
 )
 from harness.study.rows import ROWS, Row, choose_rows
-from tests.harness.study.records import record
+from tests.harness.study.records import CONTENT, record
 
 CONTROL = Row("zero", "nothing", "control", model="zero")
 NETWORK = Row("small", "a network", "trained", train=("--arch", "PaiNN"), seeded=True, budgeted=True)
 ZERO_SHOT = Row("big", "a checkpoint", "zero-shot", model="big")
 TUNED = Row("tuned", "a checkpoint", "fine-tuned", model="big", train=("--layers", "1"), seeded=True, budgeted=True)
 REQUEST = Request("mini", (CONTROL, NETWORK, ZERO_SHOT, TUNED), ("task1", "task2"), (0, 1), budget="5")
-DATASET = PinnedDataset("mini", Path("data"), None, "ab" * 32, "mini", "GFN2-xTB")
 PLACES = Places("mini", "checkpoints/x", "results", None)
 
 
@@ -140,18 +138,17 @@ def test_minutes() -> None:
 
 def test_an_identity_changes_with_what_matters(tmp_path: Path) -> None:
     job = Job(NETWORK, "task1", 0)
-    first = identity_of(job, REQUEST, DATASET)
+    first = identity_of(job, REQUEST, CONTENT)
     kept = record("small", seed=0, identity=first)
     assert changes(kept, first) == ()
     assert changes(None, first) == ("no record",)
-    assert changes(kept, identity_of(job, replace(REQUEST, budget="6"), DATASET)) == ("options",)
+    assert changes(kept, identity_of(job, replace(REQUEST, budget="6"), CONTENT)) == ("options",)
     wider = Job(replace(NETWORK, train=("--arch", "PaiNN", "--channels", "8")), "task1", 0)
-    assert changes(kept, identity_of(wider, REQUEST, DATASET)) == ("options",)
-    assert changes(kept, identity_of(job, REQUEST, replace(DATASET, content_hash="cd" * 32))) == ("dataset",)
-    # What other rows are told does not matter, nor where the data lies.
-    control = identity_of(Job(CONTROL, "task1", None), REQUEST, DATASET)
-    assert control == identity_of(Job(CONTROL, "task1", None), replace(REQUEST, budget="6"), DATASET)
-    assert first == identity_of(job, REQUEST, replace(DATASET, directory=Path("elsewhere"), id="elsewhere"))
+    assert changes(kept, identity_of(wider, REQUEST, CONTENT)) == ("options",)
+    assert changes(kept, identity_of(job, REQUEST, "cd" * 32)) == ("dataset",)
+    # What other rows are told does not matter.
+    control = identity_of(Job(CONTROL, "task1", None), REQUEST, CONTENT)
+    assert control == identity_of(Job(CONTROL, "task1", None), replace(REQUEST, budget="6"), CONTENT)
 
 
 def test_a_checkpoint_counts_by_its_content(tmp_path: Path) -> None:
@@ -159,17 +156,17 @@ def test_a_checkpoint_counts_by_its_content(tmp_path: Path) -> None:
     job = Job(ZERO_SHOT, "task1", None)
     request = replace(REQUEST, models={"big": str(path)})
     path.write_text("weights")
-    first = identity_of(job, request, DATASET)
+    first = identity_of(job, request, CONTENT)
     elsewhere = path.rename(tmp_path / "moved").rename(tmp_path / "folder.pt")
     elsewhere.rename(path)
-    assert identity_of(job, request, DATASET) == first
+    assert identity_of(job, request, CONTENT) == first
     path.write_text("other weights")
-    assert changes(record("big", identity=first), identity_of(job, request, DATASET)) == ("checkpoint",)
+    assert changes(record("big", identity=first), identity_of(job, request, CONTENT)) == ("checkpoint",)
 
 
 def test_other_code_may_be_let_pass() -> None:
     job = Job(NETWORK, "task1", 0)
-    now = identity_of(job, REQUEST, DATASET)
+    now = identity_of(job, REQUEST, CONTENT)
     kept = record("small", seed=0, identity={**now, "train_code": "0" * 64})
     assert changes(kept, now) == ("train code",)
     assert changes(kept, now, any_code=True) == ()
@@ -178,7 +175,7 @@ def test_other_code_may_be_let_pass() -> None:
 def test_a_package_that_is_not_installed() -> None:
     job = Job(replace(CONTROL, packages=("no-such-package",)), "task1", None)
     with pytest.raises(SetupError, match="the package 'no-such-package', which is not installed"):
-        identity_of(job, REQUEST, DATASET)
+        identity_of(job, REQUEST, CONTENT)
 
 
 def test_rows_are_chosen_by_name_kind_and_group() -> None:

@@ -94,7 +94,7 @@ def test_other_tables(results: Path) -> None:
     assert "| zero | 1 | 1 | 1 | 0.005 | 1 | 1 | 1 | 0.01 | 0.0 % |" in energies
     assert "| painn | task1 | 1,234 | 100 | – | 1.0 | 10.0 | 30 |" in section(text, "Training")
     provenance = section(text, "What it stands on")
-    assert f"content `{CONTENT}`" in provenance
+    assert f"content of the files of each task: task1 `{CONTENT}`, task2 `{CONTENT}`" in provenance
     assert "- machine: abacus, 2 cores, Linux, Python 3.11" in provenance
     assert "- code that trains: `cdcdcdcdcdcd`" in provenance
     assert "| painn | task1 | 1 | from-scratch | unknown | model.safetensors abababababab |" in provenance
@@ -129,13 +129,13 @@ def test_findings_are_linked_and_left_alone(results: Path) -> None:
 def test_an_index_of_editions(results: Path) -> None:
     paths = report_all(results.parent)
     assert paths == [results / REPORT_NAME, results.parent / REPORT_NAME]
-    assert "- [mini](mini/README.md): 6 runs of 3 rows, content `abababababab`" in paths[1].read_text()
+    assert "- [mini](mini/README.md): 6 runs of 3 rows, labels GFN2-xTB" in paths[1].read_text()
 
 
 def test_records_of_two_data_sets(results: Path) -> None:
     other = DatasetRecord(id="x", revision=None, content_hash="cd" * 32, edition="mini", level_of_theory="GFN2-xTB")
     write_records(results, [record("zero"), record("painn", seed=0, dataset=other)], {})
-    with pytest.raises(DataError, match=r"of 2 data sets \(abababababab, cdcdcdcdcdcd\)"):
+    with pytest.raises(DataError, match=r"of task1 in .* are of 2 data sets \(abababababab, cdcdcdcdcdcd\)"):
         write_report(results)
 
 
