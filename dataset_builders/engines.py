@@ -225,7 +225,9 @@ def mpi_processes() -> Iterator[Pool]:
         MissingPackageError: If mpi4py is not installed.
         UsageError: If this is not such a job, or one of a single process.
     """
-    _package("mpi4py", "mpi", "--executor mpi")
+    # Only looked for: once it is imported, ASE takes it for one that works in this process.
+    if importlib.util.find_spec("mpi4py") is None:
+        raise MissingPackageError("mpi4py", "mpi", "--executor mpi")
     # Without it, every process would run the build, and start others.
     if "mpi4py.futures" not in sys.orig_argv:
         raise UsageError(f"--executor mpi works in an MPI job only; start it as: {_MPI_COMMAND}")

@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import sys
 
@@ -125,8 +126,8 @@ def test_no_configuration_of_parsl(source, content, message, tmp_path, monkeypat
         open_and_close(f"parsl:{source}")
 
 
+@pytest.mark.skipif(importlib.util.find_spec("mpi4py") is None, reason="needs the extra mpi")
 def test_mpi_outside_an_mpi_job():
-    pytest.importorskip("mpi4py", reason="needs the extra mpi")
     with pytest.raises(
         UsageError, match=r"works in an MPI job only; start it as: mpiexec -n N python -m mpi4py.futures"
     ):
