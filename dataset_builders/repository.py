@@ -22,7 +22,7 @@ ROWS_PER_FILE: Final = 100_000
 ROWS_PER_GROUP: Final = 2_000
 _REALS: Final = {"positions": "positions.list.element", "energy": "energy", "forces": "forces.list.element"}
 """Columns whose values hardly repeat, by their path in Parquet: without a dictionary and with like bytes together, zstd
-packs them best (0.58 of the size, 0.75 of the time to read: `tests.benchmarks.parquet_encoding` on the mini edition)."""
+packs them best. 0.58 of the size, 0.75 of the time to read (`tests.benchmarks.parquet_encoding`, mini edition)."""
 
 
 def write_repository(settings: BuildSettings, directory: Path) -> None:
