@@ -21,6 +21,7 @@ from harness.cli import main as harness
 from harness.dataset import open_dataset, open_levels
 from harness.result import RunResult
 from tests.dataset_builders.synthetic_folder import METADATA, path_of, rows_of, write_folder
+from tests.packages import need
 
 TASK_FILE = Path(__file__).parent / "dataset_builders" / "ethers.toml"
 ETHERS = read_task_file(TASK_FILE)
@@ -94,7 +95,7 @@ def test_datasets_loads_it(built, tmp_path):
 
 
 def test_a_model_is_trained_and_evaluated_on_it(built, tmp_path, capsys, monkeypatch):
-    pytest.importorskip("graph_pes", reason="the network needs graph-pes")
+    need("graph_pes", "the network needs graph-pes")
     monkeypatch.chdir(tmp_path)
     options = ["--dataset", str(built), "--epochs", "1", "--channels", "8", "--layers", "1"]
     assert harness(["train", "--arch", "painn", "--task", "ethers", *options, "--out", "net"]) == 0

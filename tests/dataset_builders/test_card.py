@@ -45,7 +45,7 @@ def test_the_card_says_what_the_certificate_says():
     from tests.dataset_builders.test_certificate import certificate_of
 
     text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
-    assert "| task3 | 42 | 30 | 0 | 30/30 | 18/30 | 15/30 | 15/15 | 0.13 |" in text
+    assert "| task3 | 24 | 30 | 0 | 30/30 | 18/30 | 15/30 | 15/15 | 0.21 |" in text
     assert "| task4 | 48 | 16 | 0 | 16/16 | 16/16 | 0/16 | - | 0.19 |" in text
     assert "4,800 rows" in text
     assert "are public by name (arXiv 2605.08988)" in text

@@ -93,8 +93,8 @@ def test_texts_do_not_depend_on_the_order_of_atoms(left, spacer, right, radius, 
     [
         ("task1", ("40/40", "40/40", "0/40"), 0.26),
         ("task2", ("24/24", "20/24", "12/24"), 0.23),
-        ("task3", ("30/30", "18/30", "15/30"), 0.13),
-        ("task4", ("16/16", "16/16", "0/16"), 0.19),
+        ("task3", ("30/30", "18/30", "15/30"), 0.21),
+        ("task4", ("16/16", "16/16", "0/16"), 0.10),
     ],
 )
 def test_coverage_and_divergence_of_the_tasks(task, covered, published_divergence):

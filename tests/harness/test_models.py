@@ -16,6 +16,7 @@ from harness.potentials.registry import ModelSource, load_potential
 from harness.run import RunOptions, evaluate_model
 from tests.harness.small_checkpoint import SMALL_CONFIG
 from tests.loopback_hub import Fault, LoopbackHub
+from tests.packages import need
 
 CONFIG = json.dumps({"format": "mlip-ood-checkpoint", "family": "graph-pes"}).encode()
 OURS = {"README.md": b"# A model\n", "config.json": CONFIG, "model.safetensors": bytes(range(200)), "curve.png": b"x"}
@@ -306,7 +307,7 @@ def test_an_error_that_stays_comes_with_its_remedy(
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """A checkpoint for task4 of the tiny data set."""
-    pytest.importorskip("graph_pes")
+    need("graph_pes")
     import torch
 
     from harness.checkpoints.format import write_checkpoint

@@ -8,10 +8,11 @@ from harness.potentials.registry import REFERENCE_DIRECTORY
 from model_cards.cli import main
 from model_cards.publish import PublishOptions, publish_checkpoint
 from tests.loopback_hub import Fault
+from tests.packages import need
 
 REPO = "compgen/painn-task2"
 
-pytest.importorskip("graph_pes", reason="the reference checkpoint needs graph-pes")
+need("graph_pes", "the reference checkpoint needs graph-pes")
 
 
 @pytest.fixture
