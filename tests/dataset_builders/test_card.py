@@ -46,7 +46,7 @@ def test_the_card_says_what_the_certificate_says():
 
     text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
     assert "| task3 | 24 | 30 | 0 | 30/30 | 18/30 | 15/30 | 15/15 | 0.21 |" in text
-    assert "| task4 | 48 | 16 | 0 | 16/16 | 16/16 | 0/16 | - | 0.19 |" in text
+    assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | - | 0.10 |" in text
     assert "4,800 rows" in text
     assert "are public by name (arXiv 2605.08988)" in text
     assert "designed for this benchmark" in text

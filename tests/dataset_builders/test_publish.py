@@ -481,7 +481,7 @@ def test_the_unmodified_clients_read_what_was_published(mini, capsys):
     from huggingface_hub import HfFileSystem
 
     mini.log_out()
-    counts = {"train": 1050, "validation": 210, "test_id": 420, "test_ood": 300}
+    counts = {"train": 600, "validation": 120, "test_id": 240, "test_ood": 300}
     loaded = load_dataset(REPO, "task3", revision="v1.0")
     assert {split: rows.num_rows for split, rows in loaded.items()} == counts
     assert loaded["train"].features["forces"] == List(Value("float32"))
