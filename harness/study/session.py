@@ -126,7 +126,7 @@ def _index_text(folders: list[Path]) -> str:
         rows = len({record.row for record in records})
         data = records[0].dataset
         items.append(
-            f"- [{data.edition}]({folder.name}/{REPORT_NAME}): {len(records)} runs of {rows} rows, "
+            f"- [{folder.name}]({folder.name}/{REPORT_NAME}): {len(records)} runs of {rows} rows, "
             f"labels {data.level_of_theory}"
         )
     return "# Results of the study, by edition\n\n" + "\n".join(items) + "\n"

@@ -1,6 +1,6 @@
 """Regions side by side, from the records of a study: what each model has on each of them, as a table in Markdown.
 
-python -m tests.benchmarks.regions docs/results/100-10-5-10
+python -m tests.benchmarks.regions docs/results/100-10-5-10 docs/results/100-10-5-10-regions
 """
 
 import argparse
@@ -15,10 +15,11 @@ ROWS = ("gfn1-xtb", "additive", "painn", "painn-delta", "ani2x-tuned")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("results", type=Path, help="folder of records")
+    parser.add_argument("results", nargs="+", type=Path, help="folder of records")
     parser.add_argument("--rows", nargs="+", default=ROWS, help=f"rows (default: {' '.join(ROWS)})")
     arguments = parser.parse_args()
-    lines = {(line.row, line.task): line for line in summarise(read_records(arguments.results))}
+    records = [record for folder in arguments.results for record in read_records(folder)]
+    lines = {(line.row, line.task): line for line in summarise(records)}
     print("| region | model | ID, meV/Å | OOD, meV/Å | gap | excess |\n|---|---|---:|---:|---:|---:|")
     for task in sorted(in_order(task for _, task in lines), key=lambda name: name.partition("_")[0]):
         name = f"`{task}`"
