@@ -171,7 +171,7 @@ def _study_command(length: Sequence[str], records: Sequence[RunRecord]) -> str:
 def _opening(records: Sequence[RunRecord], has_findings: bool) -> str:
     data = records[0].dataset
     n_rows, n_tasks = (len({getattr(record, name) for record in records}) for name in ("row", "task"))
-    size = f"{_counted(len(records), 'run')}: {_counted(n_rows, 'row')} on {_counted(n_tasks, 'task')}"
+    size = f"{counted(len(records), 'run')}: {counted(n_rows, 'row')} on {counted(n_tasks, 'task')}"
     text = (
         f"{size}, labels {data.level_of_theory}. Written by `python -m harness study --report-only` from "
         f"[{RECORDS_NAME}]({RECORDS_NAME}), where each run has its numbers, its hashes and the commands that made it. "
@@ -318,7 +318,8 @@ def _figure(caption: str, name: str, figures: Sequence[str]) -> str:
     return f"![{caption}]({name})\n\n*{caption}.*" if name in figures else ""
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number with its noun, such as `1 row`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

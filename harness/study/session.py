@@ -20,7 +20,7 @@ from harness.study.jobs import (
     records_by_place,
 )
 from harness.study.record import RECORDS_NAME, RunRecord, read_records
-from harness.study.report import REPORT_NAME, write_report
+from harness.study.report import REPORT_NAME, counted, write_report
 from harness.study.runner import JobFailure, Study, run_jobs
 
 _MINUTE: Final = 60.0
@@ -123,12 +123,10 @@ def _index_text(folders: list[Path]) -> str:
     items = []
     for folder in folders:
         records = read_records(folder)
-        rows = len({record.row for record in records})
-        data = records[0].dataset
-        items.append(
-            f"- [{folder.name}]({folder.name}/{REPORT_NAME}): {len(records)} runs of {rows} rows, "
-            f"labels {data.level_of_theory}"
-        )
+        rows = counted(len({record.row for record in records}), "row")
+        labels = records[0].dataset.level_of_theory
+        link = f"[{folder.name}]({folder.name}/{REPORT_NAME})"
+        items.append(f"- {link}: {counted(len(records), 'run')} of {rows}, labels {labels}")
     return "# Results of the study, by edition\n\n" + "\n".join(items) + "\n"
 
 

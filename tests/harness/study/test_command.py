@@ -186,7 +186,7 @@ def test_labels_of_another_level_have_a_report_of_their_own(tmp_path: Path) -> N
     (found,) = read_records(tmp_path / "out" / "mini-wb97x")
     assert found.dataset.config("task2") == "task2-wb97x"
     assert "--labels wb97x" in found.commands[0]
-    assert "- [mini](mini-wb97x/README.md): 1 runs of 1 rows" in (tmp_path / "out" / "README.md").read_text()
+    assert "- [mini-wb97x](mini-wb97x/README.md): 1 run of 1 row," in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
