@@ -15,9 +15,9 @@ Piece = TypeVar("Piece")
 MAX_PROBES: Final = 256
 """Most pieces that are timed."""
 
-BYTES_PER_ATOM: Final = 22.0
-"""Size of a Parquet file for each atom of each of its frames: 21.4 to 28.0 in the 16 files of the mini edition, where
-the fixed part of a file counts; 20.8 in the largest ones of the edition 100/10/5/10."""
+BYTES_PER_ATOM: Final = 23.3
+"""Size of the Parquet files of the mini edition for each atom of each of their frames; the fixed part of a file counts
+less in a larger one."""
 
 
 @dataclass(frozen=True, slots=True)

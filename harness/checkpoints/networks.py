@@ -2,8 +2,7 @@
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -110,9 +109,7 @@ def _built(
 def _from_graph_pes(
     architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...]
 ) -> Any:
-    with _without_broken_mpi4py():
-        from graph_pes import models
-
+    models = _graph_pes_models()
     common: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
     channels, radial = arguments.channels, arguments.radial_features
     symbols = [symbol_of(number) for number in elements]
@@ -133,28 +130,28 @@ def _from_graph_pes(
     raise ModelError(f"graph-pes has no {architecture!r}; expected one of {' '.join(ARCHITECTURES)}")
 
 
-@contextmanager
-def _without_broken_mpi4py() -> Iterator[None]:
-    """Lets mpi4py count as absent where it finds no MPI library.
+def _graph_pes_models() -> Any:
+    """`graph_pes.models`, where mpi4py counts as absent if it finds no MPI library.
 
     Lightning, which graph-pes 1.0 starts when it is imported, is prepared for an ImportError from it only; mpi4py 4.1
     raises RuntimeError. ASE takes an imported mpi4py for one that works, so it does not stay imported.
     """
     before = set(sys.modules)
-    try:
-        importlib.import_module("mpi4py.MPI")
-    except ImportError:
-        yield
-    except RuntimeError:
-        sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # importing it is an ImportError then
+    if "graph_pes" not in before:
         try:
-            yield
-        finally:
-            for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py"]:
-                if name not in before:
-                    del sys.modules[name]
-    else:
-        yield
+            importlib.import_module("mpi4py.MPI")
+        except ImportError:
+            pass
+        except RuntimeError:
+            sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # importing it is an ImportError then
+    try:
+        from graph_pes import models
+
+        return models
+    finally:
+        if sys.modules.get("mpi4py.MPI", ...) is None:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py" and name not in before]:
+                del sys.modules[name]
 
 
 def _with_one_hot_of_own_dtype(network: "Module") -> "Module":

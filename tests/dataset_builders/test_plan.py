@@ -69,7 +69,7 @@ def test_the_size_is_that_of_the_mini_edition(tmp_path):
 
     plan = plan_build(settings_of("mini", tmp_path, *TASKS), FakeWorkers().pool(1))
     size = sum(path.stat().st_size for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))
-    assert plan.together.n_bytes == pytest.approx(size, rel=0.07)
+    assert plan.together.n_bytes == pytest.approx(size, rel=0.02)
     assert plan.together.n_bytes == pytest.approx(BYTES_PER_ATOM * 97_380, rel=1e-6)
 
 
