@@ -1,22 +1,26 @@
 """The report of a study, from its records alone: the same records give the same bytes."""
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from dataset_builders.errors import DataError, SetupError
 from dataset_builders.tasks import TASKS, TaskName, in_order
 from dataset_builders.whole_file import write_text_whole
 from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
-from harness.study.record import RECORDS_NAME, RunRecord, read_records
+from harness.study.ranking import ModelRanking, rank_models
+from harness.study.record import RECORDS_NAME, Number, RunRecord, read_records
 from harness.study.rows import ROWS, Row
 from harness.study.summary import Line, summarise
 from harness.study.tables import (
+    UNDEFINED,
     distance_table,
     energy_table,
     main_table,
     model_table,
+    ranking_table,
     spacer_table,
     subset_table,
     title_of,
@@ -28,6 +32,14 @@ FINDINGS_NAME: Final = "findings.md"
 
 _CODE: Final = ("train", "predict", "measure")
 _SHORT_HASH: Final = 12
+
+_RANKED_BY: Final[Mapping[str, Callable[[RunRecord], Number]]] = MappingProxyType(
+    {
+        "OOD force MAE": lambda record: record.force_mae["test_ood"],
+        "gap": lambda record: record.gap,
+        "excess": lambda record: record.excess,
+    }
+)
 
 _HOW_TO_READ: Final = """\
 ID are new frames of the training molecules, OOD are unseen combinations of their parts. A cell is the mean over seeds,
@@ -42,6 +54,11 @@ OOD."""
 _SUBSETS: Final = """\
 OOD molecules whose two fragments are in one another's sight (`near`: training does not cover them at three bonds from
 each heavy atom) and the rest (`far`)."""
+
+_RANKING: Final = """\
+Place of each model with each seed, 1 for the smallest number; a model without a seed has the same number with all.
+Controls, which learned nothing, are not ranked, nor is a row that lacks a seed. Tau is Kendall's, of the two seeds that
+agree least: 1 if all give one order."""
 
 _SPACERS: Final = "Force MAE in meV/Å, mean over seeds, by the number of CH2 groups."
 
@@ -118,6 +135,7 @@ def report_text(
         *_per_task(tasks, lines, records, main_table, with_command=True),
         _figure("Gap against ID error; bars are 95 % intervals, dashes the gap of the make-up", GAP_FIGURE, figures),
         *_subset_blocks(tasks, lines, records),
+        *_ranking_blocks(tasks, lines),
         "## Error against spacer length",
         _SPACERS,
         *_per_task(tasks, lines, records, spacer_table),
@@ -239,6 +257,36 @@ def _subset_blocks(tasks: Sequence[TaskName], lines: Sequence[Line], records: Se
     if not with_subsets:
         return []
     return ["## Near and far", _SUBSETS, *_per_task(with_subsets, lines, records, subset_table)]
+
+
+def _ranking_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
+    blocks = []
+    for task in tasks:
+        of_task = [line for line in lines if line.task == task]
+        rankings = {
+            name: ranking
+            for name, number in _RANKED_BY.items()
+            if (ranking := rank_models(of_task, number)) is not None
+        }
+        if rankings:
+            blocks += [f"### {task}: {of_task[0].title}", ranking_table(rankings), _stability(rankings)]
+    return ["## Ranking over seeds", _RANKING, *blocks] if blocks else []
+
+
+def _stability(rankings: Mapping[str, ModelRanking]) -> str:
+    """What the places say of how much a seed decides, in words that are computed."""
+    seeds = next(iter(rankings.values())).seeds
+    taus = ", ".join(f"{_two_digits(ranking.agreement)} by {name}" for name, ranking in rankings.items())
+    exchanges = [
+        f"By {name}, {'; '.join(f'`{first}` and `{second}`' for first, second in ranking.exchanged)} change places."
+        for name, ranking in rankings.items()
+        if ranking.exchanged
+    ]
+    return " ".join([f"Seeds {', '.join(map(str, seeds))}. Least tau: {taus}.", *exchanges])
+
+
+def _two_digits(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.2f}"
 
 
 def _training_blocks(lines: Sequence[Line]) -> list[str]:

@@ -1,10 +1,11 @@
 """The tables of a report, in Markdown, each from its lines alone."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
 from dataset_builders.units import MILLI
+from harness.study.ranking import ModelRanking
 from harness.study.record import Number, ReferenceName, RunRecord, TestSplitName
 from harness.study.rows import ROWS
 from harness.study.summary import Line, Spread
@@ -48,6 +49,18 @@ def spacer_table(lines: Sequence[Line]) -> str:
     columns = sorted({key for line in lines for key in line.by_spacer}, key=lambda key: (key[1], key[0]))
     header = ("row", *(f"{_split_text(split)} {spacer}" for split, spacer in columns))
     return _table(header, ((line.row, *(_short_force(line.by_spacer.get(key)) for key in columns)) for line in lines))
+
+
+def ranking_table(rankings: Mapping[str, ModelRanking]) -> str:
+    """Place of each model with each seed.
+
+    Args:
+        rankings: By what they rank by; the rows stand in the order of the first. All hold the same models.
+    """
+    first, *_ = rankings.values()
+    places = [dict(zip(ranking.rows, ranking.places.T.tolist(), strict=True)) for ranking in rankings.values()]
+    cells = [(row, *(", ".join(map(str, place[row])) for place in places)) for row in first.rows]
+    return _table(("row", *rankings), cells)
 
 
 def distance_table(lines: Sequence[Line]) -> str:

@@ -84,6 +84,21 @@ def test_near_and_far_only_where_there_are_such(results: Path) -> None:
     assert "| painn | 40.0 [40.0, 40.0] | 20.0 [20.0, 20.0] | 4.00 | 2.00 |" in text
 
 
+def test_ranking_over_seeds(results: Path) -> None:
+    assert "Ranking over seeds" not in write_report(results).read_text()  # one row alone has two seeds
+    schnet = record("schnet", seed=1, unseen=(0.02, 0.02), gap=Number(value=2.0, low=2.0, high=2.0))
+    write_records(
+        results,
+        [record("painn", seed=0, unseen=(0.02, 0.03)), record("painn", seed=1), record("schnet", seed=0), schnet],
+        {},
+    )
+    text = section(write_report(results).read_text(), "Ranking over seeds")
+    assert "| row | OOD force MAE | gap | excess |" in text
+    assert "| schnet | 2, 1 | 1, 1 | 2, 1 |" in text
+    assert "Seeds 0, 1. Least tau: -1.00 by OOD force MAE, – by gap, -1.00 by excess." in text
+    assert "By OOD force MAE, `schnet` and `painn` change places." in text
+
+
 def test_other_tables(results: Path) -> None:
     text = write_report(results).read_text()
     assert "| row | ID 2 | OOD 2 | ID 3 | OOD 3 |" in section(text, "Error against spacer length")
