@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dataset_builders.editions import SplitName
-from dataset_builders.environments import FAR_RADIUS, divergence, uncovered
+from dataset_builders.environments import FAR_RADIUS, divergence, uncovered, undetermined
 from dataset_builders.mmff94 import molecule
 from dataset_builders.tasks import Task
 
@@ -54,6 +54,8 @@ class TaskCertificate:
         n_ood: Number of OOD molecules.
         shared: Ids of the OOD molecules that are in training too; a sound task has none.
         coverage: Coverage at each of `RADII`.
+        undetermined: Ids of the OOD molecules whose total energy training leaves open for a sum over environments of
+            `REQUIRED_RADIUS`; what is said of their forces and relative energies stands.
         far: Ids of the OOD molecules covered at `FAR_RADIUS`; `None` in a task without subsets.
         divergence: Of the environment distributions at `DIVERGENCE_RADIUS`, 0 to 1.
     """
@@ -63,6 +65,7 @@ class TaskCertificate:
     n_ood: int
     shared: tuple[str, ...]
     coverage: tuple[Coverage, ...]
+    undetermined: tuple[str, ...]
     far: tuple[str, ...] | None
     divergence: float
 
@@ -137,6 +140,7 @@ def certify_task(config: str, task: Task, train: Mapping[str, str], ood: Mapping
         n_ood=len(ood),
         shared=tuple(name for name, smiles in ood.items() if _canonical(smiles) in seen),
         coverage=coverage,
+        undetermined=_ids(ood, undetermined(train.values(), ood.values(), REQUIRED_RADIUS)),
         far=tuple(name for name in ood if name not in beyond) if task.has_subsets else None,
         divergence=divergence(train.values(), ood.values(), DIVERGENCE_RADIUS),
     )
@@ -159,6 +163,7 @@ CERTIFICATE_HEADER: Final = (
     "OOD molecules",
     "in both",
     *(f"covered at radius {radius}" for radius in RADII),
+    "total energy fixed",
     "far/near",
     "divergence",
 )
@@ -173,6 +178,7 @@ def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
             str(each.n_ood),
             str(len(each.shared)),
             *(str(coverage) for coverage in each.coverage),
+            f"{each.n_ood - len(each.undetermined)}/{each.n_ood}",
             "-" if each.far is None else f"{len(each.far)}/{each.n_ood - len(each.far)}",
             f"{each.divergence:.2f}",
         )
@@ -181,16 +187,23 @@ def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
 
 
 def certificate_notes(tasks: Sequence[TaskCertificate]) -> list[str]:
-    """What the table leaves out: the names of the molecules that are in both, or not covered."""
+    """What the table leaves out: the names of the molecules that are in both, not covered, or open in energy."""
     notes = []
     for each in tasks:
         if each.shared:
             notes.append(f"{each.config}, in training and OOD: {', '.join(each.shared)}")
         for coverage in each.coverage:
             if coverage.uncovered:
-                names = "all" if not coverage.n_covered else ", ".join(coverage.uncovered)
-                notes.append(f"{each.config}, not covered at radius {coverage.radius}: {names}")
+                notes.append(
+                    f"{each.config}, not covered at radius {coverage.radius}: {_named(coverage.uncovered, each)}"
+                )
+        if each.undetermined:
+            notes.append(f"{each.config}, total energy left open by training: {_named(each.undetermined, each)}")
     return notes
+
+
+def _named(ids: Sequence[str], certificate: TaskCertificate) -> str:
+    return "all" if len(ids) == certificate.n_ood else ", ".join(ids)
 
 
 SUMMARY_HEADER: Final = ("config", "labels", "edition", "train", "validation", "test_id", "test_ood")

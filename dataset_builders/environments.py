@@ -8,16 +8,22 @@ heavy-atom environments of that radius occurs in a training molecule.
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
+
+import numpy as np
 
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.mmff94 import molecule
+from dataset_builders.structures import FloatArray
 from dataset_builders.tasks import Task
 from dataset_builders.words import Word
 
 Subset = Literal["far", "near", ""]
 """Whether the two fragments of an OOD molecule are beyond each other's sight; empty where it is no question."""
+
+_SAME_COUNT: Final = 1e-6
+"""Counts are whole numbers, so that rounding stays far below."""
 
 FAR_RADIUS: Final = 3
 """Radius, in bonds, at which training must cover an OOD molecule for it to be `far`."""
@@ -75,6 +81,35 @@ def uncovered(train: Iterable[str], unseen: Iterable[str], radius: int) -> tuple
     """
     known = {environment for smiles in train for environment in environments(smiles, radius)}
     return tuple(smiles for smiles in unseen if not known.issuperset(environments(smiles, radius)))
+
+
+def undetermined(train: Iterable[str], unseen: Iterable[str], radius: int) -> tuple[str, ...]:
+    """Those unseen molecules whose total energy training leaves open for a sum over environments, in their order.
+
+    A model that adds up one contribution for each environment is told nothing but the sums of training molecules. It
+    has one sum for an unseen molecule if the counts of its environments are a linear combination of theirs; else
+    it fits training equally well with any, though every environment is known. Molecules with one fragment and one
+    methyl end each, for instance, leave open which of the two a shift of all energies belongs to. Forces, and energies
+    relative to other frames of the molecule, do not depend on it.
+
+    Args:
+        train: SMILES of the training molecules.
+        unseen: SMILES of the molecules whose sums are asked for.
+        radius: Bonds from each atom.
+    """
+    known = [environments(smiles, radius) for smiles in train]
+    names = sorted({name for counts in known for name in counts})
+    shown = np.array([[counts.get(name, 0) for counts in known] for name in names], dtype=np.float64)
+    return tuple(smiles for smiles in unseen if not _is_combination(environments(smiles, radius), names, shown))
+
+
+def _is_combination(counts: Mapping[str, int], names: Sequence[str], shown: FloatArray) -> bool:
+    """Whether counts are a linear combination of columns of counts."""
+    if not set(counts) <= set(names):
+        return False
+    vector = np.array([counts.get(name, 0) for name in names], dtype=np.float64)
+    weights, *_ = np.linalg.lstsq(shown, vector)
+    return bool(np.allclose(shown @ weights, vector, rtol=0.0, atol=_SAME_COUNT))
 
 
 def divergence(train: Iterable[str], unseen: Iterable[str], radius: int) -> float:

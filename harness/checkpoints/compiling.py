@@ -10,8 +10,8 @@ from typing import Final, Literal, TypeVar, cast
 from dataset_builders.errors import SetupError, UsageError
 from harness.checkpoints.format import Architecture, Foundation
 
-COMPILABLE: Final[tuple[Architecture, ...]] = ("PaiNN", "SchNet")
-"""Networks in plain PyTorch; NequIP and MACE hold TorchScript of e3nn, which the compiler does not take."""
+COMPILABLE: Final[tuple[Architecture, ...]] = ("PaiNN", "SchNet", "TensorNet", "NequIP", "MACE", "DimeNet++")
+"""Networks that the compiler takes whole; ViSNet branches on the values of its distances."""
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -32,9 +32,9 @@ def compiled(
 ) -> _Function:
     """Compiles a whole function, the derivatives that it takes included.
 
-    A step of a small network on a CPU is bound by memory traffic between many small operations:
-    compiled, one of training took a quarter of the time (PaiNN, 64 channels, 4 frames: 37 ms against 150 ms of one
-    core, torch 2.13). Compiling takes some minutes, once for a run.
+    A step of a small network on a CPU is bound by memory traffic between many small operations: compiled, one of
+    training takes a half to a fifth of the time (`tests.benchmarks.compiled_training`). Compiling takes minutes, once
+    for a run.
 
     Args:
         function: Of packed batches; it may take derivatives of the network, and derivatives of these.
@@ -48,9 +48,7 @@ def compiled(
     import torch
 
     if architecture not in COMPILABLE:
-        raise UsageError(
-            f"--compile does not work for {architecture}, only for {' and '.join(COMPILABLE)}; leave it out"
-        )
+        raise UsageError(f"--compile does not work for {architecture}, only for {', '.join(COMPILABLE)}; leave it out")
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         raise SetupError(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")
     torch._dynamo.config.trace_autograd_ops = True

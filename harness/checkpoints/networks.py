@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,8 @@ def build_network(
     architecture: Architecture | Foundation,
     arguments: NetworkArguments | Mapping[str, Any],
     elements: tuple[int, ...],
+    *,
+    traceable: bool = False,
 ) -> "Module":
     """Builds a network with random weights, drawn from torch's global generator.
 
@@ -48,6 +51,8 @@ def build_network(
         architecture: Its class, of those on the lists; no other class is ever looked up.
         arguments: Its shape.
         elements: Atomic numbers it will see; most networks do not need to know them beforehand.
+        traceable: Whether it is to be compiled. NequIP and MACE hold TorchScript otherwise; their tensors and what
+            they compute are the same.
 
     Raises:
         ModelError: If the architecture is not on the list, or its arguments do not fit it.
@@ -56,7 +61,7 @@ def build_network(
     if architecture not in FAMILIES:
         raise ModelError(f"unknown architecture {architecture!r}; expected one of {' '.join(FAMILIES)}")
     try:
-        network: Module = _built(architecture, arguments, elements)
+        network: Module = _built(architecture, arguments, elements, traceable)
     except ImportError as cause:
         raise MissingPackageError(*_PACKAGES[FAMILIES[architecture]], f"A {architecture} network") from cause
     return network
@@ -90,10 +95,11 @@ def _built(
     architecture: Architecture | Foundation,
     arguments: NetworkArguments | Mapping[str, Any],
     elements: tuple[int, ...],
+    traceable: bool,
 ) -> Any:
     if isinstance(arguments, NetworkArguments):
         if FAMILIES[architecture] != "pyg":
-            return _from_graph_pes(architecture, arguments, elements)
+            return _from_graph_pes(architecture, arguments, elements, traceable)
         from harness.checkpoints.pyg import DimeNet, ViSNet
 
         return DimeNet(arguments) if architecture == "DimeNet++" else ViSNet(arguments)
@@ -107,12 +113,11 @@ def _built(
 
 
 def _from_graph_pes(
-    architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...]
+    architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool
 ) -> Any:
     models = _graph_pes_models()
     common: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
     channels, radial = arguments.channels, arguments.radial_features
-    symbols = [symbol_of(number) for number in elements]
     match architecture:
         case "PaiNN":
             return models.PaiNN(channels=channels, radial_features=radial, **common)
@@ -120,14 +125,29 @@ def _from_graph_pes(
             return models.SchNet(channels=channels, expansion_features=radial, **common)
         case "TensorNet":
             return models.TensorNet(channels=channels, radial_features=radial, **common)
-        case "NequIP":
-            features = {"channels": channels, "l_max": ANGULAR_ORDER, "use_odd_parity": True}
-            network = models.NequIP(symbols, features=features, radial_features=radial, **common)
-            return _with_one_hot_of_own_dtype(network)
-        case "MACE":
-            network = models.MACE(symbols, channels=channels, n_radial=radial, l_max=ANGULAR_ORDER, **common)
-            return _with_one_hot_of_own_dtype(network)
+        case "NequIP" | "MACE":
+            return _equivariant(architecture, arguments, elements, traceable)
     raise ModelError(f"graph-pes has no {architecture!r}; expected one of {' '.join(ARCHITECTURES)}")
+
+
+def _equivariant(
+    architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool
+) -> Any:
+    models = _graph_pes_models()
+    from harness.checkpoints import equivariant
+
+    symbols = [symbol_of(number) for number in elements]
+    channels, radial = arguments.channels, arguments.radial_features
+    shape: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
+    with equivariant.python_code() if traceable else nullcontext():
+        if architecture == "NequIP":
+            features = {"channels": channels, "l_max": ANGULAR_ORDER, "use_odd_parity": True}
+            network = models.NequIP(symbols, features=features, radial_features=radial, **shape)
+        else:
+            network = models.MACE(symbols, channels=channels, n_radial=radial, l_max=ANGULAR_ORDER, **shape)
+    if traceable:
+        network = equivariant.traceable(network)
+    return equivariant.in_own_dtype(network)
 
 
 def _graph_pes_models() -> Any:
@@ -152,13 +172,3 @@ def _graph_pes_models() -> Any:
         if sys.modules.get("mpi4py.MPI", ...) is None:
             for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py" and name not in before]:
                 del sys.modules[name]
-
-
-def _with_one_hot_of_own_dtype(network: "Module") -> "Module":
-    """Lets NequIP and MACE compute in float64, for which graph-pes 1.0.2 encodes elements in float32."""
-    from graph_pes.utils.nn import AtomicOneHot
-
-    for module in network.modules():
-        if isinstance(module, AtomicOneHot):
-            module.register_forward_hook(lambda _module, _inputs, output: output.to(next(network.parameters()).dtype))
-    return network

@@ -42,7 +42,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
 
     config = read_config(path)
     device = resolve_device(options.device)
-    network = build_network(config.architecture, config.arguments, config.elements)
+    network = build_network(config.architecture, config.arguments, config.elements, traceable=options.compile)
     network = network.to(getattr(torch, config.dtype))
     tensors = read_tensors(path, network_tensors(network))
     network.load_state_dict(tensors, strict=False)  # `read_tensors` compared the names already

@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--compile",
         action="store_true",
-        help="compile the trainings of PaiNN and SchNet: minutes before each, then about five times as fast on a CPU",
+        help="compile the trainings from scratch: minutes before each, then two to five times as fast on a CPU",
     )
     add("--jobs", type=int, default=1, metavar="N", help="jobs at a time; they share the cores (default: 1)")
     add(

@@ -66,9 +66,7 @@ def _control(name: str, title: str, *packages: str) -> Row:
     return Row(name=name, title=title, kind="control", model=name, packages=packages)
 
 
-def _network(
-    name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES, *, compiles: bool = False
-) -> Row:
+def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES) -> Row:
     return Row(
         name=name,
         title=title,
@@ -76,13 +74,13 @@ def _network(
         train=tuple(options.split()),
         seeded=True,
         budgeted=True,
-        compiles=compiles,
+        compiles=True,
         packages=packages,
     )
 
 
 def _variant(name: str, title: str, options: str, budget_factor: float = 1.0) -> Row:
-    return replace(_network(name, title, options, compiles=True), group="ablation", budget_factor=budget_factor)
+    return replace(_network(name, title, options), group="ablation", budget_factor=budget_factor)
 
 
 _MAIN: Final = (
@@ -104,8 +102,8 @@ _MAIN: Final = (
         train=("--arch", "additive"),
         packages=("rdkit",),
     ),
-    _network("schnet", "SchNet", "--arch schnet", compiles=True),
-    _network("painn", "PaiNN", "--arch painn", compiles=True),
+    _network("schnet", "SchNet", "--arch schnet"),
+    _network("painn", "PaiNN", "--arch painn"),
     _network("dimenet++", "DimeNet++", "--arch dimenet++", _PYG),
     _network("nequip", "NequIP", "--arch nequip"),
     _network("mace", "MACE", "--arch mace"),

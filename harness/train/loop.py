@@ -104,7 +104,10 @@ def start_run(
     import torch
 
     torch.manual_seed(settings.seed)
-    networks = [build_network(settings.architecture, settings.arguments, data.elements).to(device) for _ in range(2)]
+    networks = [
+        build_network(settings.architecture, settings.arguments, data.elements, traceable=settings.compile).to(device)
+        for _ in range(2)
+    ]
     network, averaged = networks
     if start is not None:
         load_tensors(network, start)

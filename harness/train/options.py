@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 DEFAULT_ARCHITECTURE: Final = "painn"
 DEFAULT_FOLDER: Final = Path("checkpoints")
 PAYS_FROM_MINUTES: Final = 5.0
-"""Budget from which a step that is five times as fast is worth the one to two minutes that compiling takes."""
+"""Budget from which a step that is two to five times as fast is worth the minutes that compiling takes."""
 
 _RECIPE: Final = "(default: that of the architecture)"
 
@@ -139,8 +139,8 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         choices=("auto", "always", "never"),
         default="auto",
         const="always",
-        help="compile the step: one to two minutes before the clock starts, then five times as fast; auto does so on a "
-        f"CPU with a C++ compiler, for {' and '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on "
+        help="compile the step: minutes before the clock starts, then two to five times as fast; auto does so on a CPU "
+        f"with a C++ compiler, for {', '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on "
         "(default: auto)",
     )
 

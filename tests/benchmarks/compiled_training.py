@@ -1,6 +1,6 @@
-"""A training step with --compile against one without, PaiNN of the default size, in one run.
+"""A training step with --compile against one without, each network of its recipe, in one run.
 
-python -m tests.benchmarks.compiled_training
+python -m tests.benchmarks.compiled_training [--arch painn ...]
 """
 
 import argparse
@@ -11,49 +11,66 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from harness.checkpoints.compiling import compiled
+from harness.checkpoints.compiling import COMPILABLE, compiled
 from harness.checkpoints.networks import build_network
 from harness.dataset import open_dataset
-from harness.train.data import read_training_data
+from harness.train.data import TrainingData, read_training_data
 from harness.train.frames import LabelledGraph, batches
-from harness.train.gradient import loss_and_gradient
-from harness.train.settings import TrainSettings
+from harness.train.gradient import LossAndGradient, loss_and_gradient
+from harness.train.recipes import RECIPES
 
 STEPS = 20
 REPEATS = 5
 
 
 def main() -> None:
+    names = {name.lower(): name for name in COMPILABLE}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", nargs="+", default=list(names), choices=list(names))
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    settings = TrainSettings(epochs=1)
-    shape = settings.arguments
-    data = read_training_data(open_dataset("mini").directory, "task2", shape.cutoff)
     device = torch.device(arguments.device)
-    network = build_network(settings.architecture, shape, data.elements).to(device)
-    eager = loss_and_gradient(network, settings.energy_weight)
-    fused = compiled(eager, settings.architecture)
+    directory = open_dataset("mini").directory
+    for name in arguments.arch:
+        compare(names[name], directory, device)
+
+
+def compare(architecture, directory, device: torch.device) -> None:
+    recipe = RECIPES[architecture]
+    data = read_training_data(directory, "task2", recipe.arguments.cutoff)
+    eager, traced = (function_of(architecture, data, device, traceable) for traceable in (False, True))
+    fused = compiled(traced, architecture)
 
     def some_batches(seed: int) -> Iterator[LabelledGraph]:
-        order = np.random.default_rng(seed).permutation(data.train.n_frames)[: STEPS * settings.batch_size]
-        return batches(data.train, order, settings.batch_size, shape.cutoff, device)
+        order = np.random.default_rng(seed).permutation(data.train.n_frames)[: STEPS * recipe.batch_size]
+        return batches(data.train, order, recipe.batch_size, recipe.arguments.cutoff, device)
 
-    def milliseconds(function, seed: int) -> float:
+    def milliseconds(function: LossAndGradient, seed: int) -> float:
         prepared = list(some_batches(seed))
         started = time.perf_counter()
         for batch in prepared:
             float(function(batch)[0])
         return 1e3 * (time.perf_counter() - started) / len(prepared)
 
+    milliseconds(eager, 0)
     started = time.perf_counter()
     milliseconds(fused, 0)
-    print(f"compiling and the first {STEPS} steps: {time.perf_counter() - started:.0f} s")
+    seconds = time.perf_counter() - started
     pairs = [(milliseconds(eager, seed), milliseconds(fused, seed)) for seed in range(1, 1 + REPEATS)]
     slow, fast = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratio = statistics.median(first / second for first, second in pairs)
-    print(f"a step of {settings.batch_size} frames: {slow:.0f} ms eager, {fast:.0f} ms compiled, ratio {ratio:.1f}")
+    print(
+        f"{architecture:9}  compiling and the first {STEPS} steps {seconds:4.0f} s   "
+        f"a step of {recipe.batch_size} frames {slow:4.0f} ms eager, {fast:4.0f} ms compiled, ratio {ratio:.1f}",
+        flush=True,
+    )
+
+
+def function_of(architecture, data: TrainingData, device: torch.device, traceable: bool) -> LossAndGradient:
+    torch.manual_seed(0)
+    network = build_network(architecture, RECIPES[architecture].arguments, data.elements, traceable=traceable)
+    return loss_and_gradient(network.to(device), 1.0)
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ def test_the_card_says_what_the_certificate_says():
     from tests.dataset_builders.test_certificate import certificate_of
 
     text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
-    assert "| task3 | 24 | 30 | 0 | 30/30 | 18/30 | 15/30 | 15/15 | 0.21 |" in text
-    assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | - | 0.10 |" in text
+    assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/15 | 0.24 |" in text
+    assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | - | 0.10 |" in text
     assert "4,800 rows" in text
     assert "are public by name (arXiv 2605.08988)" in text
     assert "designed for this benchmark" in text
@@ -93,7 +93,7 @@ def test_licence(published):
 
 
 def test_no_card_without_a_passed_certificate(tmp_path):
-    failing = TaskCertificate("task1", 1, 1, (), (Coverage(1, 1, ("OH-2-H",)),), None, 0.5)
+    failing = TaskCertificate("task1", 1, 1, (), (Coverage(1, 1, ("OH-2-H",)),), (), None, 0.5)
     with pytest.raises(CertificateError, match=r"does not pass its solvability certificate"):
         write_card(tmp_path, CardFacts("someone/some-data", DataSetCertificate((), (failing,), ())))
     assert not (tmp_path / "README.md").exists()

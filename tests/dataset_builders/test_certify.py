@@ -37,7 +37,7 @@ def test_a_good_folder(good_folder):
     assert report.certificate.summaries[0].n_molecules["test_ood"] == 24
     text = report.text()
     assert "660 frames in 4 files" in text
-    assert re.search(r"task2 +36 +24 +0 +24/24 +20/24 +12/24 +12/12 +0\.23", text)
+    assert re.search(r"task2 +36 +24 +0 +24/24 +20/24 +12/24 +24/24 +12/12 +0\.23", text)
     assert "not in this folder: task1, task3, task4" in text
     assert text.endswith("\n\ncertified")
 

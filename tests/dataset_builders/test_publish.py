@@ -481,7 +481,7 @@ def test_the_unmodified_clients_read_what_was_published(mini, capsys):
     from huggingface_hub import HfFileSystem
 
     mini.log_out()
-    counts = {"train": 600, "validation": 120, "test_id": 240, "test_ood": 300}
+    counts = {"train": 700, "validation": 140, "test_id": 280, "test_ood": 300}
     loaded = load_dataset(REPO, "task3", revision="v1.0")
     assert {split: rows.num_rows for split, rows in loaded.items()} == counts
     assert loaded["train"].features["forces"] == List(Value("float32"))
