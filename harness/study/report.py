@@ -76,7 +76,8 @@ _ENERGIES: Final = """\
 Mean absolute error of the energy of a molecule, in eV, mean over seeds: as it is (`none`); after adding one number, the
 mean difference over training frames (`mean`); after adding one energy an element, fitted by least squares on training
 frames (`elements`); and relative to the mean of the frames of each molecule, which is free of any zero (`relative`).
-What `mean` has more than `elements` is bookkeeping of reference energies; the last column gives its share."""
+What `mean` has more than `elements` is bookkeeping of reference energies; one column gives its share. The last two have
+the error per atom under `elements`, in meV, which other work reports."""
 
 
 def write_report(results: Path) -> Path:

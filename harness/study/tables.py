@@ -82,7 +82,7 @@ def distance_table(lines: Sequence[Line]) -> str:
 def energy_table(lines: Sequence[Line]) -> str:
     """Energy errors of a molecule under each way to match the zeros of energy."""
     names = [f"{_split_text(split)} {name}" for split in _TEST_SPLITS for name in (*_REFERENCES, "relative")]
-    header = ("row", *names, "bookkeeping in OOD mean")
+    header = ("row", *names, "bookkeeping in OOD mean", "per atom ID / OOD, meV", "per atom OOD / ID")
     return _table(header, map(_energy_row, lines))
 
 
@@ -148,7 +148,14 @@ def _energy_row(line: Line) -> tuple[str, ...]:
     ]
     mean, proper = _total(line, "test_ood", "mean"), _total(line, "test_ood", "elements")
     share = UNDEFINED if not mean or proper is None else f"{100.0 * (1.0 - proper / mean):.1f} %"
-    return (line.row, *cells, share)
+    known, unseen = (_per_atom(line, split) for split in _TEST_SPLITS)
+    gap = UNDEFINED if not known.value or unseen.value is None else f"{unseen.value / known.value:.1f}"
+    return (line.row, *cells, share, f"{_value(known, MILLI, 2)} / {_value(unseen, MILLI, 2)}", gap)
+
+
+def _per_atom(line: Line, split: TestSplitName) -> Spread:
+    """Energy error per atom after one energy an element was fitted on training frames."""
+    return line.over_seeds(lambda record: record.energies[split]["elements"].per_atom)
 
 
 def _relative(line: Line, split: TestSplitName) -> Spread:

@@ -106,7 +106,7 @@ def test_other_tables(results: Path) -> None:
     distances = section(text, "Error against distance to training")
     assert "| painn | 0.20 ± 0.00 [0.18, 0.22] | 0.30 ± 0.00 [0.27, 0.33] | 0.40 ± 0.00 [0.36, 0.44] |" in distances
     energies = section(text, "Energies and their zero")
-    assert "| zero | 1 | 1 | 1 | 0.005 | 1 | 1 | 1 | 0.01 | 0.0 % |" in energies
+    assert "| zero | 1 | 1 | 1 | 0.005 | 1 | 1 | 1 | 0.01 | 0.0 % | 100.00 / 100.00 | 1.0 |" in energies
     assert "| painn | task1 | 1,234 | 100 | – | 1.0 | 10.0 | 30 |" in section(text, "Training")
     provenance = section(text, "What it stands on")
     assert f"content of the files of each task: task1 `{CONTENT}`, task2 `{CONTENT}`" in provenance
