@@ -38,7 +38,7 @@ stream = list(load_dataset("compgen/mlip-ood", "task3", split="test_ood", stream
 path = "hf://datasets/compgen/mlip-ood@v1.0/task3/test_ood-*.parquet"
 direct = load_dataset("parquet", data_files=path, split="train")
 assert {name: split.num_rows for name, split in task3.items()} == {
-    "train": 600, "validation": 120, "test_id": 240, "test_ood": 300
+    "train": 700, "validation": 140, "test_id": 280, "test_ood": 300
 }
 assert stream == pinned.to_list() == direct.to_list() == task3["test_ood"].to_list()
 """
