@@ -8,14 +8,13 @@ heavy-atom environments of that radius occurs in a training molecule.
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 import numpy as np
 
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.mmff94 import molecule
-from dataset_builders.structures import FloatArray
 from dataset_builders.tasks import Task
 from dataset_builders.words import Word
 
@@ -97,19 +96,19 @@ def undetermined(train: Iterable[str], unseen: Iterable[str], radius: int) -> tu
         unseen: SMILES of the molecules whose sums are asked for.
         radius: Bonds from each atom.
     """
-    known = [environments(smiles, radius) for smiles in train]
-    names = sorted({name for counts in known for name in counts})
-    shown = np.array([[counts.get(name, 0) for counts in known] for name in names], dtype=np.float64)
-    return tuple(smiles for smiles in unseen if not _is_combination(environments(smiles, radius), names, shown))
-
-
-def _is_combination(counts: Mapping[str, int], names: Sequence[str], shown: FloatArray) -> bool:
-    """Whether counts are a linear combination of columns of counts."""
-    if not set(counts) <= set(names):
-        return False
-    vector = np.array([counts.get(name, 0) for name in names], dtype=np.float64)
-    weights, *_ = np.linalg.lstsq(shown, vector)
-    return bool(np.allclose(shown @ weights, vector, rtol=0.0, atol=_SAME_COUNT))
+    asked = tuple(unseen)
+    shown, sums = ([environments(smiles, radius) for smiles in each] for each in (train, asked))
+    names = sorted({name for counts in (*shown, *sums) for name in counts})
+    if not names:
+        return ()
+    # An environment that training does not show is a row of zeros there, which no weights bring to a count.
+    known, wanted = (
+        np.array([[counts.get(name, 0) for counts in each] for name in names], dtype=np.float64)
+        for each in (shown, sums)
+    )
+    weights, *_ = np.linalg.lstsq(known, wanted)
+    is_open = np.abs(known @ weights - wanted).max(axis=0) > _SAME_COUNT
+    return tuple(smiles for smiles, each in zip(asked, is_open, strict=True) if each)
 
 
 def divergence(train: Iterable[str], unseen: Iterable[str], radius: int) -> float:

@@ -1,7 +1,7 @@
 """What graph-pes' NequIP and MACE need so that they compute in float64, and so that a compiler can follow them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import e3nn
@@ -37,28 +37,36 @@ class _OneHot(torch.nn.Module):
         return torch.nn.functional.one_hot(self.Z_to_idx[atomic_numbers], self.n_elements).float()
 
 
-def in_own_dtype(network: torch.nn.Module) -> torch.nn.Module:
-    """Lets a network compute in float64, for which graph-pes 1.0.2 encodes elements in float32."""
+def build_equivariant(make: Callable[[], torch.nn.Module], traceable: bool) -> torch.nn.Module:
+    """Builds NequIP or MACE, as `networks.build_network` gives them.
+
+    Args:
+        make: Builds the network of graph-pes.
+        traceable: Whether it is to be compiled.
+    """
+    with _python_code() if traceable else nullcontext():
+        network = make()
+    for module in tuple(network.modules()) if traceable else ():
+        _make_traceable(module)
     for module in network.modules():
         if isinstance(module, AtomicOneHot | _OneHot):
+            # graph-pes 1.0.2 encodes elements in float32, also where the network is in float64.
             module.register_forward_hook(lambda _module, _inputs, output: output.to(next(network.parameters()).dtype))
     return network
 
 
-def traceable(network: torch.nn.Module) -> torch.nn.Module:
-    """Replaces what the compiler does not take in a network that was built in `python_code`."""
-    for module in network.modules():
-        for name, child in module.named_children():
-            if isinstance(child, AtomicOneHot):
-                setattr(module, name, _OneHot(child))
-        if isinstance(module, Activation):
-            # The compiler asks each tuple for its length, which an Irrep refuses to tell.
-            module.irreps_in = tuple((count, _Size(irrep.dim)) for count, irrep in module.irreps_in)
-    return network
+def _make_traceable(module: torch.nn.Module) -> None:
+    """Replaces what the compiler does not take in one module."""
+    for name, child in module.named_children():
+        if isinstance(child, AtomicOneHot):
+            setattr(module, name, _OneHot(child))
+    if isinstance(module, Activation):
+        # The compiler asks each tuple for its length, which an Irrep refuses to tell.
+        module.irreps_in = tuple((count, _Size(irrep.dim)) for count, irrep in module.irreps_in)
 
 
 @contextmanager
-def python_code() -> Iterator[None]:
+def _python_code() -> Iterator[None]:
     """Lets e3nn leave the operations that it generates in Python, in place of TorchScript."""
     before = e3nn.get_optimization_defaults()["jit_script_fx"]
     e3nn.set_optimization_defaults(jit_script_fx=False)

@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,6 +118,7 @@ def _from_graph_pes(
     models = _graph_pes_models()
     common: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
     channels, radial = arguments.channels, arguments.radial_features
+    symbols = [symbol_of(number) for number in elements]
     match architecture:
         case "PaiNN":
             return models.PaiNN(channels=channels, radial_features=radial, **common)
@@ -125,29 +126,18 @@ def _from_graph_pes(
             return models.SchNet(channels=channels, expansion_features=radial, **common)
         case "TensorNet":
             return models.TensorNet(channels=channels, radial_features=radial, **common)
-        case "NequIP" | "MACE":
-            return _equivariant(architecture, arguments, elements, traceable)
-    raise ModelError(f"graph-pes has no {architecture!r}; expected one of {' '.join(ARCHITECTURES)}")
+        case "NequIP":
+            from harness.checkpoints.equivariant import build_equivariant
 
-
-def _equivariant(
-    architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool
-) -> Any:
-    models = _graph_pes_models()
-    from harness.checkpoints import equivariant
-
-    symbols = [symbol_of(number) for number in elements]
-    channels, radial = arguments.channels, arguments.radial_features
-    shape: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
-    with equivariant.python_code() if traceable else nullcontext():
-        if architecture == "NequIP":
             features = {"channels": channels, "l_max": ANGULAR_ORDER, "use_odd_parity": True}
-            network = models.NequIP(symbols, features=features, radial_features=radial, **shape)
-        else:
-            network = models.MACE(symbols, channels=channels, n_radial=radial, l_max=ANGULAR_ORDER, **shape)
-    if traceable:
-        network = equivariant.traceable(network)
-    return equivariant.in_own_dtype(network)
+            make = partial(models.NequIP, symbols, features=features, radial_features=radial, **common)
+            return build_equivariant(make, traceable)
+        case "MACE":
+            from harness.checkpoints.equivariant import build_equivariant
+
+            make = partial(models.MACE, symbols, channels=channels, n_radial=radial, l_max=ANGULAR_ORDER, **common)
+            return build_equivariant(make, traceable)
+    raise ModelError(f"graph-pes has no {architecture!r}; expected one of {' '.join(ARCHITECTURES)}")
 
 
 def _graph_pes_models() -> Any:

@@ -184,11 +184,11 @@ def test_compiled_gradient_is_that_of_eager_evaluation(data: TrainingData, archi
     for frames in ([0, 9], [12, 3]):
         (batch,) = batches(data.train, np.array(frames), 2, CUTOFF, "cpu")
         (loss, gradient), (traced_loss, traced_gradient) = function(batch), traced(batch)
-        assert float(traced_loss) == pytest.approx(float(loss), rel=1e-5)
+        assert float(traced_loss) == pytest.approx(float(loss), rel=1e-6)
         for part, traced_part in zip(gradient, traced_gradient, strict=True):
             assert (part is None) == (traced_part is None)
             if part is not None and traced_part is not None:
-                torch.testing.assert_close(traced_part, part, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(traced_part, part, rtol=1e-4, atol=1e-6)
 
 
 def test_network_that_cannot_be_compiled(data: TrainingData) -> None:
