@@ -32,20 +32,20 @@ STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "mace": (_VERMILION, "D"),
         "ani2x": (_SKY, "<"),
         "ani2x-tuned": (_SKY, ">"),
+        "painn-short": (_BLUE, "$1$"),
+        "painn-long": (_BLUE, "$2$"),
+        "painn-narrow": (_BLUE, "$3$"),
+        "painn-wide": (_BLUE, "$4$"),
+        "painn-local": (_BLUE, "$5$"),
+        "painn-5A": (_BLUE, "$6$"),
+        "painn-25A": (_BLUE, "$7$"),
+        "painn-delta": (_BLACK, "*"),
     }
 )
-"""Colour and marker by name of the row."""
+"""Colour and marker by name of the row: of every declared one."""
 
-_OTHERS: Final = (
-    (_BLUE, "$1$"),
-    (_BLUE, "$2$"),
-    (_BLUE, "$3$"),
-    (_BLUE, "$4$"),
-    (_BLUE, "$5$"),
-    (_BLUE, "$6$"),
-    (_BLUE, "$7$"),
-    (_BLACK, "*"),
-)
+_OTHERS: Final = tuple((_BLACK, f"${letter}$") for letter in "abcdefgh")
+"""Of rows that only records know."""
 
 
 def style_of(row: str, others: Mapping[str, int]) -> tuple[str, str]:
