@@ -1,7 +1,7 @@
 """The look of the figures: one colour and one marker a row, the same in every figure.
 
-Colours are those of Okabe and Ito (2008), which people with any common colour vision tell apart, and greys for
-controls; markers differ too, so that a figure can be read in print without colour.
+Colours are those of Okabe and Ito (2008), which people with any common colour vision tell apart, a dark purple, and
+greys for controls; markers differ too, so that a figure can be read in print without colour.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ _PINK: Final = "#CC79A7"
 _ORANGE: Final = "#E69F00"
 _SKY: Final = "#56B4E9"
 _YELLOW: Final = "#C9B700"
+_PURPLE: Final = "#4B2E83"
 _BLACK: Final = "#000000"
 
 STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -30,6 +31,7 @@ STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "dimenet++": (_PINK, "p"),
         "nequip": (_GREEN, "^"),
         "mace": (_VERMILION, "D"),
+        "visnet": (_PURPLE, r"$\clubsuit$"),
         "ani2x": (_SKY, "<"),
         "ani2x-tuned": (_SKY, ">"),
         "painn-short": (_BLUE, "$1$"),

@@ -107,6 +107,7 @@ _MAIN: Final = (
     _network("dimenet++", "DimeNet++", "--arch dimenet++", _PYG),
     _network("nequip", "NequIP", "--arch nequip"),
     _network("mace", "MACE", "--arch mace"),
+    replace(_network("visnet", "ViSNet", "--arch visnet", _PYG), compiles=False),
     Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=_ANI),
     Row(
         name="ani2x-tuned",
