@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from dataset_builders.errors import UsageError
+from harness.checkpoints.compiling import COMPILABLE
+from harness.train.recipes import parse_architecture
 
 RowKind = Literal["control", "zero-shot", "trained", "fine-tuned"]
 GroupName = Literal["main", "ablation"]
@@ -67,14 +69,16 @@ def _control(name: str, title: str, *packages: str) -> Row:
 
 
 def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES) -> Row:
+    train = tuple(options.split())
+    architecture = parse_architecture(train[train.index("--arch") + 1]).architecture
     return Row(
         name=name,
         title=title,
         kind="trained",
-        train=tuple(options.split()),
+        train=train,
         seeded=True,
         budgeted=True,
-        compiles=True,
+        compiles=architecture in COMPILABLE,
         packages=packages,
     )
 
@@ -107,7 +111,7 @@ _MAIN: Final = (
     _network("dimenet++", "DimeNet++", "--arch dimenet++", _PYG),
     _network("nequip", "NequIP", "--arch nequip"),
     _network("mace", "MACE", "--arch mace"),
-    replace(_network("visnet", "ViSNet", "--arch visnet", _PYG), compiles=False),
+    _network("visnet", "ViSNet", "--arch visnet", _PYG),
     Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=_ANI),
     Row(
         name="ani2x-tuned",
