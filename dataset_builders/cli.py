@@ -58,7 +58,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_import(importing: argparse.ArgumentParser) -> None:
     importing.add_argument(
-        "files", nargs="+", type=Path, metavar="FILE", help="trajectory of one molecule, in a format that ASE reads"
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="trajectory of one molecule: extended XYZ, or ASE's .traj, .db or .json",
     )
     importing.add_argument(
         "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that says what they are; docs/import.md"

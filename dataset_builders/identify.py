@@ -1,22 +1,31 @@
 """Which molecule of a task a geometry is, and in which order its atoms stand.
 
 Bonds are perceived from distances (RDKit). With every hydrogen written out, who is bonded to whom says which neutral
-closed-shell molecule it is, so the orders of the bonds are not needed; they only name what is not in the task.
+closed-shell molecule it is, so the orders of the bonds are not needed; they only name what is not in the task. Finding
+them can take for ever (https://github.com/rdkit/rdkit/issues/7922), so it is bounded, and the rest is called by its
+formula.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from dataset_builders.errors import DataError
-from dataset_builders.mmff94 import molecule
+from dataset_builders.mmff94 import atomic_numbers_of, molecule
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.words import Word
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
+
+
+_NAMED_ATOMS: Final = 100
+"""Atoms of the largest geometry whose SMILES is looked for."""
+_ORDER_TRIES: Final = 10_000
+"""Combinations of valences that are tried for it: milliseconds; trinitrotoluene takes less than 1,000."""
+_HEAVIEST: Final = 118
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +49,75 @@ class Identifier:
     """
 
     def __init__(self, words: Iterable[Word]) -> None:
-        self._words: Mapping[str, Word] = {_spelling(_skeleton(molecule(word.smiles))): word for word in words}
+        skeletons = {word: _skeleton(molecule(word.smiles)) for word in words}
+        self._words: Mapping[str, Word] = {_spelling(skeleton): word for word, skeleton in skeletons.items()}
+        self._sizes = {
+            (_composition(atomic_numbers_of(word.smiles)), skeleton.GetNumBonds())
+            for word, skeleton in skeletons.items()
+        }
+        self._compositions = {composition for composition, _ in self._sizes}
 
-    def identify(self, atomic_numbers: IntArray, positions: FloatArray) -> Identity:
-        """Identifies a geometry.
+    def find(self, atomic_numbers: IntArray, positions: FloatArray) -> Identity | None:
+        """Identifies a geometry; `None` if it is none of the molecules.
 
         Args:
             atomic_numbers: Shape (n_atoms,).
-            positions: Shape (n_atoms, 3), Å.
+            positions: Shape (n_atoms, 3), Å, finite.
+        """
+        # Bonds are looked for, and their graph is put into a canonical order, only where it may be one of them.
+        composition = _composition(atomic_numbers)
+        if composition not in self._compositions:
+            return None
+        perceived = _perceived(atomic_numbers, positions)
+        if perceived is None or (composition, perceived.GetNumBonds()) not in self._sizes:
+            return None
+        found = _skeleton(perceived)
+        word = self._words.get(_spelling(found))
+        if word is None:
+            return None
+        order = found.GetSubstructMatch(_skeleton(molecule(word.smiles)))
+        return Identity(word, np.array(order, dtype=np.int64))
+
+    def identify(self, atomic_numbers: IntArray, positions: FloatArray) -> Identity:
+        """Identifies a geometry, as `find` does.
 
         Raises:
             DataError: If it is none of the molecules; the message says what it is, where RDKit can tell.
         """
-        perceived = _perceived(atomic_numbers, positions)
-        found = _skeleton(perceived)
-        word = self._words.get(_spelling(found))
-        if word is None:
-            raise DataError(f"a geometry of {_name(perceived)}")
-        order = found.GetSubstructMatch(_skeleton(molecule(word.smiles)))
-        return Identity(word, np.array(order, dtype=np.int64))
+        found = self.find(atomic_numbers, positions)
+        if found is None:
+            raise DataError(f"a geometry of {name_of(atomic_numbers, positions)}")
+        return found
 
 
-def _perceived(atomic_numbers: IntArray, positions: FloatArray) -> "Mol":
-    from rdkit import Chem
+def name_of(atomic_numbers: IntArray, positions: FloatArray) -> str:
+    """A SMILES of a geometry; its formula where no neutral molecule has its bonds, or finding one would take long.
+
+    Args:
+        atomic_numbers: Shape (n_atoms,).
+        positions: Shape (n_atoms, 3), Å, finite.
+    """
+    if not len(atomic_numbers) or int(atomic_numbers.min()) < 1 or int(atomic_numbers.max()) > _HEAVIEST:
+        return f"{len(atomic_numbers):,} atoms, not all of them of elements"
+    formula = _formula(atomic_numbers)
+    if len(atomic_numbers) > _NAMED_ATOMS:
+        return formula
+    perceived = _perceived(atomic_numbers, positions)
+    if perceived is None:
+        return f"{formula}, whose bonds cannot be perceived"
+    # Atoms on top of each other are bonded to all others.
+    if perceived.GetNumBonds() > 2 * len(atomic_numbers):
+        return f"{formula}, with {perceived.GetNumBonds():,} bonds"
+    return _smiles(perceived) or f"{formula}, whose bonds make no neutral closed-shell molecule"
+
+
+def _composition(atomic_numbers: IntArray) -> bytes:
+    return np.sort(atomic_numbers).astype(np.int64).tobytes()
+
+
+def _perceived(atomic_numbers: IntArray, positions: FloatArray) -> "Mol | None":
+    """The atoms, and which of them are bonded; `None` where RDKit cannot tell."""
+    from rdkit import Chem, rdBase
     from rdkit.Chem import rdDetermineBonds
 
     mol = Chem.RWMol()
@@ -71,7 +126,11 @@ def _perceived(atomic_numbers: IntArray, positions: FloatArray) -> "Mol":
     conformer = Chem.Conformer(len(atomic_numbers))
     conformer.SetPositions(np.asarray(positions, dtype=np.float64))
     mol.AddConformer(conformer)
-    rdDetermineBonds.DetermineConnectivity(mol)
+    try:
+        with rdBase.BlockLogs():
+            rdDetermineBonds.DetermineConnectivity(mol)
+    except (ValueError, RuntimeError):  # what RDKit raises on geometries of no molecule
+        return None
     return mol
 
 
@@ -96,16 +155,22 @@ def _spelling(skeleton: "Mol") -> str:
     return str(Chem.MolToSmiles(skeleton))
 
 
-def _name(perceived: "Mol") -> str:
-    """A SMILES of what was perceived, or its formula where no neutral molecule has these bonds."""
+def _smiles(perceived: "Mol") -> str | None:
+    """A SMILES of what was perceived; `None` where no neutral molecule with these bonds was found."""
     from rdkit import Chem, rdBase
-    from rdkit.Chem import rdDetermineBonds, rdMolDescriptors
+    from rdkit.Chem import rdDetermineBonds
 
     try:
         with rdBase.BlockLogs():
             whole = Chem.RWMol(perceived)
-            rdDetermineBonds.DetermineBondOrders(whole, charge=0)
+            rdDetermineBonds.DetermineBondOrders(whole, charge=0, maxIterations=_ORDER_TRIES)
             return str(Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(whole))))
-    except (ValueError, RuntimeError):  # what RDKit raises where no orders fit
-        perceived.UpdatePropertyCache(strict=False)
-        return f"{rdMolDescriptors.CalcMolFormula(perceived)}, whose bonds make no neutral closed-shell molecule"
+    except (ValueError, RuntimeError):  # what RDKit raises where no orders fit, or too many have been tried
+        return None
+
+
+def _formula(atomic_numbers: IntArray) -> str:
+    from ase.formula import Formula
+    from ase.symbols import Symbols
+
+    return str(Formula.from_list(list(Symbols(atomic_numbers))).format("hill"))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dataset_builders.charge_and_spin import SpinMeaning
 from dataset_builders.editions import TRAJECTORIES, TrajectoryName
 from dataset_builders.errors import UsageError
 from dataset_builders.levels import LEVELS, Level, find_level, other_level
@@ -49,6 +50,10 @@ class LabelsDocument(_Document):
         force_unit: Unit of the forces; the energy over the length by default.
         energy_key: Key of the energy in ASE's `info`; by default what ASE takes for the energy.
         forces_key: Key of the forces in ASE's `arrays`; by default what ASE takes for them.
+        gradients_key: In place of `forces_key`: key of the gradient of the energy, which points against the forces.
+        gradient_unit: In place of `force_unit`: unit of the gradient; the energy over the length by default.
+        spin: What the key `spin` means in the files.
+        ignored_keys: Keys that look like charge or spin of the molecule, and are not.
         temperature: Of the dynamics, K; the check of outlying energies goes by it.
     """
 
@@ -60,6 +65,10 @@ class LabelsDocument(_Document):
     force_unit: str | None = None
     energy_key: _Text | None = None
     forces_key: _Text | None = None
+    gradients_key: _Text | None = None
+    gradient_unit: str | None = None
+    spin: SpinMeaning | None = None
+    ignored_keys: list[_Text] = []
     temperature: Annotated[float, Field(gt=0.0, le=5000.0)] = 300.0
 
 
@@ -102,9 +111,12 @@ class ImportMap:
         licence: Under which they may be used.
         energy_key: Key of the energy in ASE's `info`; `None` for what ASE takes for it.
         forces_key: Key of the forces in ASE's `arrays`, likewise.
+        gradients_key: Key of the gradient there, if forces are to be had from that.
         energy_factor: From the unit of the files to eV.
         length_factor: To Å.
-        force_factor: To eV/Å.
+        force_factor: To eV/Å, and from the gradient to the forces.
+        spin: What the key `spin` means in the files; `None` where it is not said.
+        ignored_keys: Keys that look like charge or spin of the molecule, and are not.
     """
 
     task: Task
@@ -117,9 +129,12 @@ class ImportMap:
     licence: str
     energy_key: str | None
     forces_key: str | None
+    gradients_key: str | None
     energy_factor: float
     length_factor: float
     force_factor: float
+    spin: SpinMeaning | None
+    ignored_keys: tuple[str, ...]
 
     @property
     def config(self) -> str:
@@ -173,9 +188,12 @@ def read_import_map(path: Path) -> ImportMap:
         licence=document.licence,
         energy_key=labels.energy_key,
         forces_key=labels.forces_key,
+        gradients_key=labels.gradients_key,
         energy_factor=_ENERGY[labels.energy_unit],
         length_factor=_LENGTH[labels.length_unit],
         force_factor=_force_factor(labels, path),
+        spin=labels.spin,
+        ignored_keys=tuple(labels.ignored_keys),
     )
 
 
@@ -208,10 +226,25 @@ def _level(labels: LabelsDocument, path: Path) -> Level:
 
 
 def _force_factor(labels: LabelsDocument, path: Path) -> float:
-    unit = labels.force_unit or f"{labels.energy_unit}/{labels.length_unit}"
+    """From what the files have to forces in eV/Å; the sign of a gradient is turned here."""
+    if labels.gradients_key is None:
+        if labels.gradient_unit is not None:
+            raise UsageError(f"{path}: labels.gradient_unit without labels.gradients_key; expected force_unit, or both")
+        return _factor("force_unit", labels.force_unit, labels, path)
+    for name in ("forces_key", "force_unit"):
+        if getattr(labels, name) is not None:
+            raise UsageError(
+                f"{path}: labels.gradients_key beside labels.{name}; expected either forces, with forces_key and "
+                "force_unit, or a gradient, with gradients_key and gradient_unit"
+            )
+    return -_factor("gradient_unit", labels.gradient_unit, labels, path)
+
+
+def _factor(key: str, stated: str | None, labels: LabelsDocument, path: Path) -> float:
+    unit = stated or f"{labels.energy_unit}/{labels.length_unit}"
     if unit not in _FORCE:
         raise UsageError(
-            f"{path}: labels.force_unit = {unit!r}; expected one of {', '.join(get_args(EnergyUnit))} over one of "
+            f"{path}: labels.{key} = {unit!r}; expected one of {', '.join(get_args(EnergyUnit))} over one of "
             f"{', '.join(get_args(LengthUnit))}, such as 'kcal/mol/angstrom'"
         )
     return _FORCE[unit]

@@ -1,5 +1,6 @@
 """Imports trajectories that others computed: into the schema of the data set, with a certificate."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from typing import Any
 from dataset_builders.build import HUB_ID
 from dataset_builders.card import write_card
 from dataset_builders.certify import certify
-from dataset_builders.editions import SPLITS
+from dataset_builders.editions import SPLITS, TrajectoryName
 from dataset_builders.errors import CertificateError, DataError, UsageError
 from dataset_builders.import_map import ImportMap
 from dataset_builders.import_report import ImportReport
@@ -28,7 +29,7 @@ def import_trajectories(
     """Writes a configuration of a data-set folder from trajectories, and certifies the folder.
 
     Args:
-        paths: Files that ASE reads, each of one molecule and one trajectory.
+        paths: Extended XYZ, or ASE's own formats; each of one molecule and one trajectory.
         how: What they are.
         directory: The data-set folder; a configuration of the same name is replaced.
         skip_mismatches: Whether frames, files and molecules that do not fit are left out, counted and recorded.
@@ -40,22 +41,14 @@ def import_trajectories(
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
     require_sound([how.task])
-    files = {path: how.trajectory_of(path) for path in paths}
-    if len(files) < len(paths) or len({path.resolve() for path in paths}) < len(paths):
-        raise UsageError(f"of {len(paths)} files, some are named twice; name each file once")
+    files = _files(paths, how)
     _require_same_origin(directory, how)
     collector = Collector(how)
     for path, trajectory in files.items():
         collector.add_file(path, trajectory)
     record = collector.record()
     report = ImportReport(directory, how.config, record, collector.n_rows(), collector.all_problems())
-    if report.problems and not skip_mismatches:
-        raise DataError(
-            f"{report.problem_text()}\nnothing was written. Correct the files or the map, or leave out what does not "
-            "fit with --skip-mismatches"
-        )
-    if not sum(report.n_rows.values()):
-        raise DataError(f"{report.problem_text()}\nno frame is left, so nothing was written")
+    _require_frames(report, skip_mismatches=skip_mismatches)
     _write(collector, record, how, directory)
     certificate = certify(directory)
     if not certificate.ok:
@@ -63,6 +56,37 @@ def import_trajectories(
         raise CertificateError(f"{directory} was written, but is not certified:\n{certificate.text()}")
     write_card(directory, certificate.card_facts(HUB_ID))
     return report
+
+
+def _files(paths: Sequence[Path], how: ImportMap) -> dict[Path, TrajectoryName]:
+    """Which trajectory each file is of."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as cause:
+            raise UsageError(f"the name {str(path)!r} is no UTF-8, and goes into the metadata; rename it") from cause
+    files = {path: how.trajectory_of(path) for path in paths}
+    # `Path.resolve` fails on a link to itself, which is for the reader to report.
+    if len(files) < len(paths) or len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise UsageError(f"of {len(paths)} files, some are named twice; name each file once")
+    return files
+
+
+def _require_frames(report: ImportReport, *, skip_mismatches: bool) -> None:
+    """Refuses what does not fit, unless it is to be left out, and what leaves a split without frames."""
+    if report.problems and not skip_mismatches:
+        raise DataError(
+            f"{report.problem_text()}\nnothing was written. Correct the files or the map, or leave out what does not "
+            "fit with --skip-mismatches"
+        )
+    for split, count in report.n_rows.items():
+        if not count:
+            listed = f"{report.problem_text()}\n" if report.problems else ""
+            raise DataError(
+                f"{listed}no frame is left for {split}, so nothing was written; expected at least one. Of the "
+                "secondary trajectory of a training molecule the first five frames, after the stride, are validation "
+                "and the next 20 test_id"
+            )
 
 
 def _require_same_origin(directory: Path, how: ImportMap) -> None:

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +15,17 @@ from dataset_builders.checks import Place, Problem, frame_problems, frames_by_mo
 from dataset_builders.editions import SPLITS, SplitName, TrajectoryName, split_of_frame
 from dataset_builders.environments import subset_of
 from dataset_builders.errors import DataError
-from dataset_builders.identify import Identifier, Identity
+from dataset_builders.identify import Identifier, Identity, name_of
 from dataset_builders.import_map import ImportMap
 from dataset_builders.imported import ImportedFile, ImportedTrajectory, ImportRecord
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.schema import SCHEMA
-from dataset_builders.structures import IntArray
+from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.trajectories import RawFrame, read_frames
 from dataset_builders.words import Word
+
+Geometry: TypeAlias = tuple[IntArray, FloatArray]
+"""Atomic numbers, shape (n_atoms,), and positions, shape (n_atoms, 3), Å."""
 
 _TRIES: Final = 10
 """Frames of a file that are looked at to find its molecule, since the first may be broken."""
@@ -94,21 +98,26 @@ class Collector:
         """Takes up the frames of a file.
 
         Raises:
-            DataError: If ASE cannot read it.
+            DataError: If it cannot be read to its end.
         """
         frames: list[tuple[int, RawFrame]] = []
         unusable: dict[int, str] = {}
+        spare: list[Geometry] = []
         for index, found in enumerate(read_frames(path, self._how)):
-            if isinstance(found, str):
-                unusable[index] = found
-            else:
+            if isinstance(found, RawFrame):
                 frames.append((index, found))
+                continue
+            unusable[index] = found.problem
+            if found.geometry is not None and len(spare) < _TRIES:
+                spare.append(found.geometry)
         n_frames = len(frames) + len(unusable)
+        sound = [(frame.atomic_numbers, frame.positions) for _, frame in frames[:_TRIES]]
         try:
-            identity, elements = self._identity(frames)
+            identity, elements = self._identity([*sound, *spare])
         except DataError as cause:
             self._keep_file(path, trajectory, "", n_frames)
             self._report(path, "", None, str(cause), f"a molecule of {self._how.task.name}")
+            self._report_unusable(path, "", unusable, "molecule")
             return
         word = identity.word
         self._keep_file(path, trajectory, word.molecule_id, n_frames)
@@ -118,8 +127,7 @@ class Collector:
         for index, frame in frames:
             if index not in usable:
                 unusable[index] = f"{len(frame.atomic_numbers)} atoms, or other elements than in the frames before"
-        for index, seen in sorted(unusable.items()):
-            self._report(path, word.molecule_id, index, seen, f"finite energy and forces of a neutral {word.smiles}")
+        self._report_unusable(path, word.molecule_id, unusable, word.smiles)
         series = self._series[word.molecule_id, trajectory]
         left_out = unusable.keys() | self._take_up(path, trajectory, identity, usable, series.n_frames)
         series.left_out += [series.n_frames + index for index in sorted(left_out)]
@@ -134,15 +142,15 @@ class Collector:
             )
         )
 
-    def _identity(self, frames: Sequence[tuple[int, RawFrame]]) -> tuple[Identity, IntArray]:
+    def _identity(self, geometries: Sequence[Geometry]) -> tuple[Identity, IntArray]:
         """The molecule of a file, and the elements of its atoms in the order of the file."""
-        cause = DataError("no frame with finite energy and forces")
-        for _, frame in frames[:_TRIES]:
-            try:
-                return self._identifier.identify(frame.atomic_numbers, frame.positions), frame.atomic_numbers
-            except DataError as problem:
-                cause = problem
-        raise cause
+        for numbers, positions in geometries:
+            identity = self._identifier.find(numbers, positions)
+            if identity is not None:
+                return identity, numbers
+        if not geometries:
+            raise DataError("no frame whose atoms and positions can be read")
+        raise DataError(f"a geometry of {name_of(*geometries[0])}")
 
     def _take_up(
         self,
@@ -188,8 +196,19 @@ class Collector:
                     known.add(geometry)
         return wrong
 
-    def _report(self, path: Path, molecule_id: str, index: int | None, seen: str, expected: str) -> None:
+    def _report_unusable(self, path: Path, molecule_id: str, unusable: Mapping[int, str], name: str) -> None:
+        """Reports frames that cannot be used, those of a run of equal problems in one line."""
+        for seen, run in groupby(sorted(unusable), key=lambda index: unusable[index]):
+            indices = list(run)
+            expected = f"finite energy and forces of a neutral {name}"
+            self._report(path, molecule_id, indices[0], seen, expected, n_frames=len(indices))
+
+    def _report(
+        self, path: Path, molecule_id: str, index: int | None, seen: str, expected: str, n_frames: int = 1
+    ) -> None:
         frame = "" if index is None else f"frame {index * self._how.stride}"
+        if n_frames > 1:
+            frame += f" and {n_frames - 1:,} more"
         self.problems.append(Problem(path.name, None, molecule_id, frame, seen, expected))
 
 

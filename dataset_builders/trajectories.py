@@ -1,18 +1,25 @@
-"""Frames of a trajectory file, read with ASE and brought into the units of this project."""
+"""Frames of a trajectory file, with their labels in the units of this project."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import DataError
+from dataset_builders.charge_and_spin import state_problem
 from dataset_builders.import_map import ImportMap
 from dataset_builders.structures import FloatArray, IntArray
+from dataset_builders.trajectory_files import atoms_of_file
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+_SAME: Final = 1e-9
+"""Relative difference of two values that are one, printed twice."""
+
+_NOT_FINITE: Final = "positions, energy or forces that are not finite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,73 +39,122 @@ class RawFrame:
     forces: FloatArray
 
 
-def read_frames(path: Path, how: ImportMap) -> Iterator[RawFrame | str]:
-    """Reads a trajectory frame by frame; in place of one that cannot be used stands what is wrong with it.
+@dataclass(frozen=True, slots=True)
+class UnusableFrame:
+    """A frame that cannot be used.
+
+    Attributes:
+        problem: What is wrong with it.
+        geometry: Atomic numbers, shape (n_atoms,), and positions, shape (n_atoms, 3), Å; `None` where it has none.
+    """
+
+    problem: str
+    geometry: tuple[IntArray, FloatArray] | None = None
+
+
+class _LabelError(Exception):
+    """What is wrong with the labels of a frame."""
+
+
+def read_frames(path: Path, how: ImportMap) -> Iterator[RawFrame | UnusableFrame]:
+    """Reads a trajectory frame by frame.
 
     Args:
-        path: A file that ASE reads.
+        path: A trajectory.
         how: Which frames are taken, where the labels stand, and in which units.
 
     Raises:
-        DataError: If ASE cannot read the file, or a frame of it.
+        DataError: If the file cannot be read to its end, is of no format that is read, or holds no frame.
     """
-    n_read = 0
-    for atoms in _read(path, how.stride):
-        n_read += 1
-        yield _frame(atoms, how)
-    if not n_read:
-        raise DataError(f"{path} holds no frame; expected a trajectory that ASE reads")
+    for atoms in atoms_of_file(path, how.stride):
+        yield UnusableFrame(atoms) if isinstance(atoms, str) else _frame(atoms, how)
 
 
-def _read(path: Path, stride: int) -> "Iterator[Atoms]":
-    from ase.io import iread
-
-    frame = 0
-    try:
-        for atoms in iread(path, index=slice(None, None, stride)):
-            yield atoms
-            frame += stride
-    # What readers of ASE raise on files that are truncated or of no format that it knows.
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AssertionError, RuntimeError) as cause:
-        raise DataError(
-            f"{path}, frame {frame} or after: ASE cannot read it ({type(cause).__name__}: {cause}); expected a whole "
-            "file in a format of ASE, such as extxyz"
-        ) from cause
-
-
-def _frame(atoms: "Atoms", how: ImportMap) -> RawFrame | str:
+def _frame(atoms: "Atoms", how: ImportMap) -> RawFrame | UnusableFrame:
+    numbers, positions = atoms.numbers, how.length_factor * atoms.positions
+    if not np.isfinite(positions).all():
+        return UnusableFrame(_NOT_FINITE)
     results = {} if atoms.calc is None else atoms.calc.results
-    energy = _value(atoms.info, results, how.energy_key, "energy")
-    forces = _value(atoms.arrays, results, how.forces_key, "forces")
-    for name, value in (("energy", energy), ("forces", forces)):
-        if value is None:
-            return f"no {name}"
-    problem = _state(atoms.info)
+    said = [*atoms.info.items(), *atoms.arrays.items(), *results.items()]
+    problem = state_problem(said, numbers, how.ignored_keys, how.spin)
     if problem:
-        return problem
-    force_array = np.asarray(forces, dtype=np.float64)
-    if np.shape(energy) != () or force_array.shape != atoms.positions.shape:
-        return f"an energy of shape {np.shape(energy)} and forces of shape {force_array.shape}"
-    frame = RawFrame(
-        atomic_numbers=atoms.numbers,
-        positions=how.length_factor * atoms.positions,
-        energy=how.energy_factor * float(energy),
-        forces=how.force_factor * force_array,
-    )
-    is_finite = np.isfinite(frame.positions).all() and np.isfinite(frame.forces).all() and np.isfinite(frame.energy)
-    return frame if is_finite else "positions, energy or forces that are not finite"
+        return UnusableFrame(problem, (numbers, positions))
+    try:
+        energy = _energy(atoms.info, results, how)
+        forces = _forces(atoms.arrays, results, how)
+    except _LabelError as wrong:
+        return UnusableFrame(str(wrong), (numbers, positions))
+    return RawFrame(atomic_numbers=numbers, positions=positions, energy=energy, forces=forces)
 
 
-def _value(stored: Mapping[str, Any], results: Mapping[str, Any], key: str | None, name: str) -> Any:
-    """A label under the key that the user named, or under ASE's own; ASE takes some keys out of what it stores."""
-    if key is None:
-        return results.get(name)
-    return stored[key] if key in stored else results.get(key)
+def _energy(info: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap) -> float:
+    """The energy, eV."""
+    rivals = [(name, value) for name, value in _spelled(info, results, ("energy",)) if _is_number(value)]
+    key, value = _label("energy", how.energy_key, info, results, [name for name, _ in rivals])
+    if np.shape(value) != ():
+        raise _LabelError(f"an energy of shape {np.shape(value)} under {key}; expected one number")
+    if not _is_number(value):
+        is_fortran = isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9.]+[dD][-+]?[0-9]+\s*", value)
+        hint = "; write the exponent with an E" if is_fortran else ""
+        raise _LabelError(f"{key} {str(value)[:40]!r}, which is no number{hint}")
+    for name, other in rivals if how.energy_key is None else ():
+        if not np.isclose(float(other), float(value), rtol=_SAME, atol=0.0, equal_nan=True):
+            raise _LabelError(
+                f"{key} {value} and {name} {other}; say in the map which is the label: labels.energy_key = {key!r}"
+            )
+    if not np.isfinite(float(value)):
+        raise _LabelError(_NOT_FINITE)
+    return how.energy_factor * float(value)
 
 
-def _state(info: Mapping[str, Any]) -> str | None:
-    """What a frame says of charge and spin that is not neutral and closed-shell; `None` where it says nothing such."""
-    for key, expected in (("charge", 0), ("total_charge", 0), ("spin_multiplicity", 1), ("multiplicity", 1)):
-        if key in info and info[key] != expected:
-            return f"{key} {info[key]}"
-    return None
+def _forces(arrays: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap) -> FloatArray:
+    """The forces, shape (n_atoms, 3), eV/Å; of a gradient, what points the other way."""
+    shape = arrays["positions"].shape
+    spelled = _spelled(arrays, results, ("force", "grad"))
+    rivals = [(name, value) for name, value in spelled if _is_vectors(value, shape)]
+    named = how.forces_key or how.gradients_key
+    key, value = _label("forces", named, arrays, results, [name for name, _ in rivals])
+    if not _is_vectors(value, shape):
+        raise _LabelError(f"forces of shape {np.shape(value)} under {key}; expected numbers, of shape {shape}")
+    for name, other in rivals if named is None else ():
+        sign = -1.0 if "grad" in name.lower() else 1.0
+        if not np.allclose(sign * other, value, rtol=_SAME, atol=_SAME, equal_nan=True):
+            raise _LabelError(
+                f"{key} {value[0]} and {name} {other[0]} on the first atom; say in the map which is the label: "
+                f"labels.forces_key = {key!r}"
+            )
+    forces: FloatArray = how.force_factor * np.asarray(value, dtype=np.float64)
+    if not np.isfinite(forces).all():
+        raise _LabelError(_NOT_FINITE)
+    return forces
+
+
+def _label(
+    name: str, key: str | None, stored: Mapping[str, Any], results: Mapping[str, Any], others: Sequence[str]
+) -> tuple[str, Any]:
+    """A label and its key: the one that the user named, or ASE's own; ASE takes some keys out of what it stores."""
+    wanted = name if key is None else key
+    found = [source[wanted] for source in ((results,) if key is None else (stored, results)) if wanted in source]
+    if not found:
+        under = "" if key is None else f" under {key}"
+        kinds = "labels.energy_key" if name == "energy" else "labels.forces_key or labels.gradients_key"
+        hint = f"; there is {', '.join(others)}, which {kinds} can name in the map" if others else ""
+        raise _LabelError(f"no {name}{under}{hint}")
+    if len(found) == 2 and not np.array_equal(found[0], found[1]):
+        raise _LabelError(f"two values of {wanted} that differ; expected one {name} under that key")
+    return wanted, found[0]
+
+
+def _spelled(stored: Mapping[str, Any], results: Mapping[str, Any], parts: Iterable[str]) -> list[tuple[str, Any]]:
+    """What by its name may be a label."""
+    both = [*stored.items(), *results.items()]
+    return [(key, value) for key, value in both if any(part in str(key).lower() for part in parts)]
+
+
+def _is_number(value: Any) -> bool:
+    kind = np.asarray(value).dtype.kind if isinstance(value, (int, float, np.generic, np.ndarray)) else "O"
+    return kind in "iuf" and np.shape(value) == ()
+
+
+def _is_vectors(value: Any, shape: tuple[int, ...]) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and value.shape == shape

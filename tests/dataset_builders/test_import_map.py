@@ -57,6 +57,13 @@ def test_units(tmp_path, units, factors):
     assert (how.energy_factor, how.length_factor, how.force_factor) == pytest.approx(factors, rel=1e-15)
 
 
+def test_a_gradient(tmp_path):
+    how = read(tmp_path, TEXT + 'energy_unit = "hartree"\ngradients_key = "g"')
+    assert (how.gradients_key, how.forces_key, how.force_factor) == ("g", None, -HARTREE)
+    how = read(tmp_path, TEXT + 'energy_unit = "hartree"\ngradients_key = "g"\ngradient_unit = "kcal/mol/nm"')
+    assert how.force_factor == pytest.approx(-KCAL_PER_MOL / 10.0, rel=1e-15)
+
+
 def test_a_level_that_has_no_name_here_and_a_task_of_ones_own(tmp_path):
     text = TEXT.replace('level = "pbe-d3bj"', 'method = "PBE0/def2-SVP"')
     inline = text.replace('task = "task2"\n', "") + "\n[task]\n" + ETHERS.read_text().replace("[[", "[[task.")
@@ -85,6 +92,20 @@ def test_a_level_that_has_no_name_here_and_a_task_of_ones_own(tmp_path):
         ('licence = "CC-BY-4.0"', "", "licence: not given"),
         ("source =", "stride = 0\nsource =", "stride = '0'"),
         ("source =", "source", "is not TOML"),
+        ("level =", 'forces_key = "f"\ngradients_key = "g"\nlevel =', "labels.gradients_key beside labels.forces_key"),
+        (
+            "level =",
+            'force_unit = "eV/nm"\ngradients_key = "g"\nlevel =',
+            "labels.gradients_key beside labels.force_unit",
+        ),
+        ("level =", 'gradient_unit = "eV/nm"\nlevel =', "labels.gradient_unit without labels.gradients_key"),
+        (
+            "level =",
+            'gradients_key = "g"\ngradient_unit = "eV"\nlevel =',
+            "labels.gradient_unit = 'eV'; expected one of",
+        ),
+        ("level =", 'spin = "doublet"\nlevel =', "labels.spin = 'doublet'"),
+        ("level =", 'ignored_keys = "spin"\nlevel =', "labels.ignored_keys = 'spin'"),
     ],
 )
 def test_what_is_no_map_is_refused(tmp_path, old, new, message):

@@ -1,6 +1,8 @@
 """Trajectories of three molecules, made of the words of a small task, with springs for forces."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -262,7 +264,110 @@ def test_a_file_that_ends_in_the_middle(files, capsys):
     path = Path(files[0])
     path.write_text(path.read_text()[:5000])
     assert imported(files, "--skip-mismatches") == 3
-    assert "ASE cannot read it (XYZError: " in capsys.readouterr().err
+    assert "OMe-2-H-primary.extxyz ends in frame 3, after 9 of 12 atoms" in capsys.readouterr().err
+
+
+def test_a_blank_line_loses_no_frame(files, capsys):
+    """ASE stops at it; the frames behind it were lost, and none said to be left out."""
+    path = Path(files[0])
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:70], "\n", *lines[70:]]))
+    assert imported(files, "--skip-mismatches") == 3
+    assert "line 71 is blank where frame 5 should begin, and more follows in line 72" in capsys.readouterr().err
+    assert not Path("data").exists()
+
+
+def test_a_name_with_an_at_sign_is_that_of_the_file(files):
+    """ASE would read `OMe-2-H-primary.extxyz` and take the frames behind the sign."""
+    name = "OMe-2-H-primary.extxyz@:3"
+    Path(name).write_text(Path("vinyl-2-H-primary.extxyz").read_text())
+    Path("map.toml").write_text(MAP.replace('primary = ["', 'primary = ["*@:3", "'))
+    rest = [file for file in files if file != "vinyl-2-H-primary.extxyz"]
+    assert imported([*rest, name]) == 0
+    record = import_record_of(read_metadata(pq.read_schema(path_of(Path("data"), "ethers", "train"))))
+    (found,) = [file for file in record.files if file.name == name]
+    assert (found.molecule_id, found.n_frames) == ("vinyl-2-H", 12)
+    assert found.sha256 == hashlib.sha256(Path(name).read_bytes()).hexdigest()
+
+
+def commented(path, text):
+    """Adds to the comment line of each frame."""
+    Path(path).write_text(Path(path).read_text().replace("Properties=", f"{text} Properties="))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("charge=1", "charge 1, where a neutral molecule has 0"),
+        ("Charge=1", "Charge 1, where a neutral molecule has 0"),
+        ("spin=3", "spin 3, which is no closed shell"),
+        ("spin=1", "spin 1, which is a closed shell as a multiplicity and an open one as 2S or S; say in the map"),
+    ],
+)
+def test_the_state_of_all_frames_is_reported_as_what_it_is(files, capsys, text, message):
+    commented(files[0], text)
+    assert imported(files) == 3
+    error = capsys.readouterr().err
+    assert f"1 mismatches:\n  OMe-2-H-primary.extxyz (OMe-2-H frame 0 and 11 more): {message}" in error
+    assert not Path("data").exists()
+
+
+def test_what_the_map_says_of_spin_and_other_keys(files):
+    commented(files[0], "spin=1 charge=0 charge_scheme=mbis")
+    Path("map.toml").write_text(MAP + 'spin = "multiplicity"\nignored_keys = ["charge_scheme"]\n')
+    assert imported(files) == 0
+    Path("map.toml").write_text(MAP + 'spin = "S"\nignored_keys = ["charge_scheme"]\n')
+    assert imported(files) == 3
+
+
+def test_labels_that_no_frame_has_are_reported_as_what_they_are(files, capsys):
+    Path(files[0]).write_text(Path(files[0]).read_text().replace("energy=", "dft_energy="))
+    assert imported(files) == 3
+    expected = (
+        "(OMe-2-H frame 0 and 11 more): no energy; there is dft_energy, which labels.energy_key can name in the map"
+    )
+    assert expected in capsys.readouterr().err
+
+
+def test_gradients(files):
+    for name in files:
+        images = read(name, ":")
+        for atoms in images:
+            energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+            atoms.calc = None
+            atoms.info["total_energy"], atoms.arrays["total_gradient"] = energy / HARTREE, -forces / HARTREE * BOHR
+        write(name, images)
+    keys = 'energy_unit = "hartree"\nenergy_key = "total_energy"\ngradients_key = "total_gradient"\n'
+    Path("map.toml").write_text(MAP + keys + 'gradient_unit = "hartree/bohr"\n')
+    assert imported(files) == 0
+    row = rows_of("ethers", "test_ood")[3]
+    order_of(row["forces"], frame_of(row["smiles"], "primary", 3)[2])
+
+
+def test_one_frame_a_file(files, capsys):
+    for name in files:
+        write(name, read(name, "0"))
+    for options in ((), ("--skip-mismatches",)):
+        assert imported(files, *options) == 3
+        assert "no frame is left for test_id, so nothing was written" in capsys.readouterr().err
+    assert not Path("data").exists()
+
+
+def test_files_that_are_none(files, capsys):
+    Path("empty-primary.extxyz").write_text("")
+    Path("folder-primary.extxyz").mkdir()
+    Path("loop-primary.extxyz").symlink_to("loop-primary.extxyz")
+    odd = os.fsdecode(b"\xff-primary.extxyz")
+    Path(odd).write_text(Path(files[0]).read_text())
+    for name, code, message in (
+        ("empty-primary.extxyz", 3, "empty-primary.extxyz holds no frame"),
+        ("folder-primary.extxyz", 3, "folder-primary.extxyz is no regular file"),
+        ("loop-primary.extxyz", 3, "loop-primary.extxyz, frame 0 or after: it cannot be read"),
+        ("absent-primary.extxyz", 3, "absent-primary.extxyz, frame 0 or after: it cannot be read"),
+        (odd, 2, "is no UTF-8"),
+    ):
+        assert imported([*files, name], "--skip-mismatches") == code
+        assert message in capsys.readouterr().err
 
 
 def test_files_named_twice_or_of_no_trajectory(files, capsys):
