@@ -7,6 +7,7 @@ anything about charge or spin has to say that, in all that it says. Keys are com
 1 means a closed shell or none: it is not guessed at.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
@@ -87,7 +88,7 @@ def _problems(
     if number is not None:
         yield from _problems_of_number(key, kind, number, spin)
         return
-    array = value if isinstance(value, np.ndarray) else np.asarray(value if isinstance(value, (list, tuple)) else None)
+    array = _array(value)
     if array.dtype.kind in "iuf" and array.shape[:1] == atomic_numbers.shape and array.size:
         yield from _problems_of_atoms(key, kind, array, atomic_numbers)
     elif not (isinstance(value, (bool, np.bool_)) and not value):
@@ -146,4 +147,15 @@ def _number(value: Any) -> float | None:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         return None
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _array(value: Any) -> npt.NDArray[Any]:
+    """A value as an array; one of objects where it is no regular array of numbers."""
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of different lengths
+        return np.array(None)

@@ -91,8 +91,8 @@ def _energy(info: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap)
     """The energy, eV."""
     rivals = [(name, value) for name, value in _spelled(info, results, ("energy",)) if _is_number(value)]
     key, value = _label("energy", how.energy_key, info, results, [name for name, _ in rivals])
-    if np.shape(value) != ():
-        raise _LabelError(f"an energy of shape {np.shape(value)} under {key}; expected one number")
+    if _shape(value) != ():
+        raise _LabelError(f"an energy of shape {_shape(value)} under {key}; expected one number")
     if not _is_number(value):
         is_fortran = isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9.]+[dD][-+]?[0-9]+\s*", value)
         hint = "; write the exponent with an E" if is_fortran else ""
@@ -115,7 +115,7 @@ def _forces(arrays: Mapping[str, Any], results: Mapping[str, Any], how: ImportMa
     named = how.forces_key or how.gradients_key
     key, value = _label("forces", named, arrays, results, [name for name, _ in rivals])
     if not _is_vectors(value, shape):
-        raise _LabelError(f"forces of shape {np.shape(value)} under {key}; expected numbers, of shape {shape}")
+        raise _LabelError(f"forces of shape {_shape(value)} under {key}; expected numbers, of shape {shape}")
     for name, other in rivals if named is None else ():
         sign = -1.0 if "grad" in name.lower() else 1.0
         if not np.allclose(sign * other, value, rtol=_SAME, atol=_SAME, equal_nan=True):
@@ -140,7 +140,7 @@ def _label(
         kinds = "labels.energy_key" if name == "energy" else "labels.forces_key or labels.gradients_key"
         hint = f"; there is {', '.join(others)}, which {kinds} can name in the map" if others else ""
         raise _LabelError(f"no {name}{under}{hint}")
-    if len(found) == 2 and not np.array_equal(found[0], found[1]):
+    if len(found) == 2 and not (_shape(found[0]) == _shape(found[1]) and np.array_equal(found[0], found[1])):
         raise _LabelError(f"two values of {wanted} that differ; expected one {name} under that key")
     return wanted, found[0]
 
@@ -149,6 +149,13 @@ def _spelled(stored: Mapping[str, Any], results: Mapping[str, Any], parts: Itera
     """What by its name may be a label."""
     both = [*stored.items(), *results.items()]
     return [(key, value) for key, value in both if any(part in str(key).lower() for part in parts)]
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except ValueError:  # lists of different lengths
+        return (len(value),)
 
 
 def _is_number(value: Any) -> bool:

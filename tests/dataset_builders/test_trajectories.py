@@ -1,13 +1,17 @@
 """Which numbers of a frame are its labels."""
 
 import gc
+import json
 import tracemalloc
 
 import numpy as np
 import pytest
 from ase.db import connect
 from ase.io import write
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from dataset_builders.errors import DataError
 from dataset_builders.trajectories import RawFrame, read_frames
 from dataset_builders.units import BOHR, HARTREE
 from tests.dataset_builders.trajectory_text import PROPERTIES, ROWS, frame_text, how, images
@@ -148,3 +152,73 @@ def test_a_file_is_never_in_memory_as_a_whole(tmp_path):
     tracemalloc.stop()
     assert count == 200
     assert peak < path.stat().st_size / 3
+
+
+_VALUES = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        1,
+        10**400,
+        -1.5,
+        float("nan"),
+        "x",
+        "-1D0",
+        [],
+        [1],
+        [1, 2, 3],
+        [[1], [1, 2]],
+        {"a": 1},
+        [[0.0] * 3] * 3,
+    ]
+)
+_KEYS = st.sampled_from(
+    ["energy", "REF_energy", "forces", "gradient", "charge", "spin", "magmoms", "positions", "numbers", "x"]
+)
+
+
+@given(st.dictionaries(_KEYS, _VALUES, max_size=4), st.dictionaries(_KEYS, _VALUES, max_size=4))
+@settings(max_examples=150, deadline=None)
+def test_any_values_in_a_database_give_frames_or_one_clear_error(tmp_path_factory, columns, data):
+    """As others than ASE may write it: what ASE checks before it writes is not checked here."""
+    path = tmp_path_factory.getbasetemp() / "any.json"
+    row = {
+        "numbers": [8, 1, 1],
+        "positions": POSITIONS.tolist(),
+        "unique_id": "a",
+        "ctime": 1.0,
+        "mtime": 1.0,
+        "user": "x",
+    }
+    path.write_text(json.dumps({"1": row | columns | {"data": data}, "ids": [1], "nextid": 2}))
+    reads_or_says_why(path)
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 30), st.binary(max_size=6)), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("kind", ["extxyz", "traj", "json", "db"])
+def test_any_damage_gives_frames_or_one_clear_error(tmp_path_factory, kind, edits):
+    whole = tmp_path_factory.getbasetemp() / f"whole.{kind}"
+    if not whole.exists():
+        write(whole, images(2), format=kind)
+    content = whole.read_bytes()
+    for place, cut, piece in edits:
+        content = content[:place] + piece + content[place + cut :]
+    path = whole.with_name(f"any.{kind}")
+    path.write_bytes(content)
+    reads_or_says_why(path)
+
+
+def reads_or_says_why(path):
+    try:
+        found = read(path)
+    except DataError as error:
+        assert str(path) in str(error)  # noqa: PT017
+        return
+    for frame in found:
+        if isinstance(frame, RawFrame):
+            assert np.isfinite(frame.energy)
+            assert np.isfinite(frame.forces).all()
+        else:
+            assert frame.problem
