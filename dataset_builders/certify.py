@@ -47,6 +47,7 @@ from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.ledger import ConfigLedger, FrameHashes
 from dataset_builders.levels import GFN2, LEVELS, LEVELS_BY_SUFFIX, Level, other_level
 from dataset_builders.schema import SCHEMA, schema_problems
+from dataset_builders.split_files import parts_problem
 from dataset_builders.task_document import task_of_metadata
 from dataset_builders.tasks import TASKS, Task
 
@@ -54,6 +55,7 @@ ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
+_WHOLE: Final = "the files of one whole split; remove those that are left over, or build or download it again"
 _REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
 
 
@@ -156,6 +158,7 @@ def certify(directory: Path) -> CertifyReport:
         certificates.extend(audit.certificates())
         slices.extend(audit.slices())
     problems.extend(_origin_problems(summaries))
+    problems.extend(_agreement_problems(summaries))
     present = {folder.name for folder in known}
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
@@ -203,6 +206,19 @@ def _origin_problems(summaries: Sequence[ConfigSummary]) -> Iterator[Problem]:
             yield Problem(config, None, "", "", f"frames that were {origin}", f"{origins[first]}, as those of {first}")
 
 
+def _agreement_problems(summaries: Sequence[ConfigSummary]) -> Iterator[Problem]:
+    """Configurations that name another edition or level than the first one at their level, which are one data set."""
+    first: dict[str, ConfigSummary] = {}
+    for summary in summaries:
+        other = first.setdefault(summary.config.partition("-")[2], summary)
+        stated = [(each.metadata.get("edition"), method_of(each.metadata)) for each in (summary, other)]
+        for seen, expected in zip(*stated, strict=True):
+            if seen != expected:
+                yield Problem(
+                    summary.config, None, "", "", f"files of {seen}", f"{expected}, as those of {other.config}"
+                )
+
+
 def _origin(metadata: Mapping[str, Any]) -> str:
     record = import_record_of(metadata)
     return "built" if record is None else f"imported from {record.source!r} under {record.licence!r}"
@@ -244,6 +260,9 @@ class _ConfigAudit:
                 yield Problem(self._name(path), None, "", "", "a file of no split", "SPLIT-*.parquet")
         for split in SPLITS:
             if files[split]:
+                parts = parts_problem([path.name for path in files[split]], split)
+                if parts is not None:
+                    yield Problem(self._folder.name, None, "", "", f"{split} is incomplete: {parts}", _WHOLE)
                 yield from self._split_problems(split, files[split])
             elif self._frame_counts().get(split) != 0:
                 yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
@@ -329,6 +348,12 @@ class _ConfigAudit:
                 yield from self._ledger.add(frames, place)
                 yield from self._hashes.add(frames, place)
             first_row += batch.num_rows
+        # A slice may name no molecule of a split.
+        if not first_row and not molecules_of(self._metadata):
+            yield Problem(place.file, None, "", "", "no row", f"rows of {place.split}, or no such file")
+        elif first_row and _has_empty_group(path):
+            # `datasets` takes the size of its batches from the first one.
+            yield Problem(place.file, None, "", "", "a row group without rows", "rows in each")
         self._ledger.n_rows[place.split] += first_row
 
     def _name(self, path: Path) -> str:
@@ -344,12 +369,17 @@ def _read_schema(path: Path) -> pa.Schema:
 
 def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(ROWS_PER_BATCH, columns=SCHEMA.names):
                 batch.validate(full=True)
                 yield batch
     except (pa.ArrowException, OSError) as cause:
         raise _unreadable(path, cause) from cause
+
+
+def _has_empty_group(path: Path) -> bool:
+    metadata = pq.read_metadata(path)
+    return any(metadata.row_group(number).num_rows == 0 for number in range(metadata.num_row_groups))
 
 
 def _unreadable(path: Path, cause: Exception) -> DataError:

@@ -30,6 +30,7 @@ from dataset_builders.imported import IMPORTED, import_record_of, is_imported
 from dataset_builders.levels import Level
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.schema import METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, schema_problems, with_metadata
+from dataset_builders.split_files import stated_level
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
 from dataset_builders.words import Word, parse_word
@@ -197,8 +198,7 @@ def molecules_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
 
 def method_of(metadata: Mapping[str, Any]) -> str:
     """The method of a file's labels, as its metadata have it; empty where they do not say."""
-    level = metadata.get("level_of_theory")
-    return str(level.get("method", "")) if isinstance(level, dict) else ""
+    return stated_level(metadata)
 
 
 def sound_rows(batch: pa.RecordBatch, first_row: int, file: str) -> tuple[pa.RecordBatch, IntArray, list[Problem]]:

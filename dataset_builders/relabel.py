@@ -33,6 +33,7 @@ from dataset_builders.progress import label_progress
 from dataset_builders.repository import write_split
 from dataset_builders.schema import SCHEMA, schema_problems, with_metadata
 from dataset_builders.shards import Shard, share_of
+from dataset_builders.split_files import parts_problem
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
 from dataset_builders.threads import require_one_thread
@@ -376,6 +377,9 @@ def _chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> pa.
         return SCHEMA.empty_table()
     if not files:
         raise DataError(f"{folder} holds no file {split}-*.parquet; build the edition, or name the tasks that it holds")
+    problem = parts_problem([path.name for path in files], split)
+    if problem is not None:
+        raise DataError(f"{split} in {folder} is incomplete: {problem}; build or download it again")
     table = pa.concat_tables(_read(path) for path in files)
     if count is None:
         return table

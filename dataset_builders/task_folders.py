@@ -42,12 +42,15 @@ class Folder(Protocol):
 
 
 def task_names(directory: Folder, level: Level = GFN2) -> tuple[TaskName, ...]:
-    """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name."""
+    """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name.
+
+    A folder without a Parquet file is none of a task.
+    """
     if not directory.is_dir():
         return ()
     matches = [(path, CONFIG.fullmatch(path.name)) for path in directory.iterdir() if path.is_dir()]
     named = {match[1]: path for path, match in matches if match and (match[2] or "") == level.suffix}
-    return in_order(name for name, folder in named.items() if name in TASKS or _first_file(folder))
+    return in_order(name for name, folder in named.items() if any(folder.glob("*.parquet")))
 
 
 def task_in(

@@ -24,6 +24,7 @@ from dataset_builders.errors import DataError, UsageError
 from dataset_builders.hub import first_line
 from dataset_builders.levels import GFN2, LEVELS, Level
 from dataset_builders.schema import read_metadata, schema_problems
+from dataset_builders.split_files import in_part_order, parts_problem, stated_level
 from dataset_builders.task_folders import task_in, task_names
 from dataset_builders.tasks import TASKS, Task, TaskName, in_order
 from harness.hub_folder import PREFIX, HubFile, HubFolder, open_hub_folder
@@ -36,7 +37,6 @@ UNKNOWN: Final = "unknown"
 """Edition or level of theory that the files do not name."""
 
 _HUB_ID: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
-_PART: Final = re.compile(r"-(\d+)-of-(\d+)\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +197,19 @@ def split_files(directory: Folder, task: TaskName, split: SplitName, level: Leve
     if not (directory / config).is_dir():
         present = " ".join(level.config(name) for name in task_names(directory, level)) or "none"
         raise DataError(f"{directory} holds no {config}; tasks it holds: {present}")
-    files: list[DataFile] = sorted((directory / config).glob(f"{split}-*.parquet"))
+    files: list[DataFile] = list((directory / config).glob(f"{split}-*.parquet"))
     if not files:
         raise DataError(
             f"{directory / config} holds no file {split}-*.parquet; splits expected: {' '.join(SPLITS)}. "
             "Download or build the data set again"
         )
-    part = _PART.search(files[0].name)
-    if part and len(files) != int(part[2]):
+    problem = parts_problem([file.name for file in files], split)
+    if problem is not None:
         raise DataError(
-            f"{split} of {config} in {directory} is incomplete: {len(files)} files are there and their names say "
-            f"{int(part[2])}; download or build the data set again"
+            f"{split} of {config} in {directory} is incomplete: {problem}; download or build the data set again"
         )
-    return files
+    by_name = {file.name: file for file in files}
+    return [by_name[name] for name in in_part_order(list(by_name))]
 
 
 def open_parquet(path: DataFile) -> pq.ParquetFile:
@@ -354,12 +354,10 @@ def provenance_of(path: DataFile) -> Provenance:
             metadata = read_metadata(file.schema_arrow)
         except ValueError as cause:
             raise corrupt_file(path, cause) from cause
-    level: dict[str, str] = metadata.get("level_of_theory", {})
-    method = [level[key] for key in ("method", "basis") if level.get(key)]
     frames = metadata.get("subset")
     return Provenance(
         edition=str(metadata.get("edition", UNKNOWN)),
-        level_of_theory="/".join(method) or UNKNOWN,
+        level_of_theory=stated_level(metadata) or UNKNOWN,
         left_out=frozenset(split for split in SPLITS if isinstance(frames, dict) and frames.get(split) == 0),
     )
 
