@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _NAMED_ATOMS: Final = 100
 """Atoms of the largest geometry whose SMILES is looked for."""
-_ORDER_TRIES: Final = 10_000
-"""Combinations of valences that are tried for it: milliseconds; trinitrotoluene takes less than 1,000."""
+_ORDER_TRIES: Final = 3_000
+"""Combinations of valences that are tried for it: up to 0.2 s; trinitrotoluene takes less than 1,000."""
 _HEAVIEST: Final = 118
 
 
@@ -100,15 +100,16 @@ def name_of(atomic_numbers: IntArray, positions: FloatArray) -> str:
     if not len(atomic_numbers) or int(atomic_numbers.min()) < 1 or int(atomic_numbers.max()) > _HEAVIEST:
         return f"{len(atomic_numbers):,} atoms, not all of them of elements"
     formula = _formula(atomic_numbers)
-    if len(atomic_numbers) > _NAMED_ATOMS:
-        return formula
-    perceived = _perceived(atomic_numbers, positions)
-    if perceived is None:
-        return f"{formula}, whose bonds cannot be perceived"
+    perceived = None if len(atomic_numbers) > _NAMED_ATOMS else _perceived(atomic_numbers, positions)
     # Atoms on top of each other are bonded to all others.
-    if perceived.GetNumBonds() > 2 * len(atomic_numbers):
-        return f"{formula}, with {perceived.GetNumBonds():,} bonds"
-    return _smiles(perceived) or f"{formula}, whose bonds make no neutral closed-shell molecule"
+    if perceived is None or perceived.GetNumBonds() > 2 * len(atomic_numbers):
+        return formula
+    try:
+        return _smiles(perceived)
+    except ValueError:  # what RDKit raises where no orders fit
+        return f"{formula}, whose bonds make no neutral closed-shell molecule"
+    except RuntimeError:  # and where too many have been tried
+        return f"{formula}, whose bond orders would take long to find"
 
 
 def _composition(atomic_numbers: IntArray) -> bytes:
@@ -155,18 +156,15 @@ def _spelling(skeleton: "Mol") -> str:
     return str(Chem.MolToSmiles(skeleton))
 
 
-def _smiles(perceived: "Mol") -> str | None:
-    """A SMILES of what was perceived; `None` where no neutral molecule with these bonds was found."""
+def _smiles(perceived: "Mol") -> str:
+    """A SMILES of what was perceived."""
     from rdkit import Chem, rdBase
     from rdkit.Chem import rdDetermineBonds
 
-    try:
-        with rdBase.BlockLogs():
-            whole = Chem.RWMol(perceived)
-            rdDetermineBonds.DetermineBondOrders(whole, charge=0, maxIterations=_ORDER_TRIES)
-            return str(Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(whole))))
-    except (ValueError, RuntimeError):  # what RDKit raises where no orders fit, or too many have been tried
-        return None
+    with rdBase.BlockLogs():
+        whole = Chem.RWMol(perceived)
+        rdDetermineBonds.DetermineBondOrders(whole, charge=0, maxIterations=_ORDER_TRIES)
+        return str(Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(whole))))
 
 
 def _formula(atomic_numbers: IntArray) -> str:

@@ -80,13 +80,17 @@ def test_what_is_not_of_the_task_is_named_in_bounded_time():
         # Two hydrogens fewer: all that bond orders are then tried for is in vain.
         cases.append((atomic_numbers_of(smiles)[:-2], frame_of(smiles, "primary", 0)[0][:-2]))
     for numbers, positions in cases:
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(DataError, match="a geometry of "):
             IDENTIFIER.identify(numbers, positions)
-        assert time.perf_counter() - began < 2.0
+        assert time.process_time() - began < 2.0
 
 
 def test_a_stranger_of_many_conjugated_bonds_is_named():
+    named = []
     for smiles in STRANGERS:
-        with pytest.raises(DataError, match=r"a geometry of [A-Za-z]"):
+        with pytest.raises(DataError) as caught:
             IDENTIFIER.identify(atomic_numbers_of(smiles), frame_of(smiles, "primary", 0)[0])
+        named.append(str(caught.value).removeprefix("a geometry of "))
+    assert named[0] == "C12H4N6O12, whose bond orders would take long to find"
+    assert named[-1] == "NCC(=O)NCC(=O)NCC(=O)NCC(=O)NCC(=O)O"

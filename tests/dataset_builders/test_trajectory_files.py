@@ -141,13 +141,15 @@ def database(path, kind, count=4):
 @pytest.mark.parametrize("kind", ["db", "json"])
 def test_a_database_of_ase_with_all_that_its_rows_say(tmp_path, kind):
     path = database(tmp_path / "a@1 ä?#.xyz", kind)
+    whole = path.read_bytes()
     assert steps(path) == [0, 1, 2, 3]
     assert steps(path, 3) == [0, 3]
     atoms = next(iter(atoms_of_file(path, 1)))
     assert atoms.get_potential_energy() == -2079.5
     assert (atoms.info["charge_of_molecule"], atoms.info["note"]) == (0, "x")
     assert atoms.arrays["gradient"].tolist() == np.ones((3, 3)).tolist()
-    whole = path.read_bytes()
+    assert path.read_bytes() == whole
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
     for content in (whole[:-2], whole + b"x", whole[: len(whole) // 2]):
         path.write_bytes(content)
         with pytest.raises(DataError, match="a@1"):
