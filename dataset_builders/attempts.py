@@ -39,11 +39,11 @@ def attempt(call: Callable[[Any], Result], argument: Any) -> Result | Raised:
         result = call(argument)
     except (MlipOodError, KeyboardInterrupt):
         raise
-    except BaseException as cause:  # noqa: BLE001 (the code is not ours)
+    except BaseException as cause:
         return Raised(_in_words(cause), isinstance(cause, MemoryError))
     try:
-        pickle.loads(pickle.dumps(result))  # noqa: S301 (of our own making)
-    except Exception as cause:  # noqa: BLE001 (what a class raises here is its own affair)
+        pickle.loads(pickle.dumps(result))
+    except Exception as cause:
         return Raised(f"its result, of type {type(result).__name__}, cannot be sent back: {_in_words(cause)}")
     return result
 
@@ -51,7 +51,7 @@ def attempt(call: Callable[[Any], Result], argument: Any) -> Result | Raised:
 def _in_words(cause: BaseException) -> str:
     try:
         said = " ".join(str(cause).split())
-    except Exception:  # noqa: BLE001 (what a class raises here is its own affair)
+    except Exception:
         said = "it has no words for it"
     place = traceback.extract_tb(cause.__traceback__)[-1]
     where = f" ({Path(place.filename).name}, line {place.lineno})"

@@ -44,6 +44,7 @@ class Work(Generic[Piece, Report]):
         failures: Failures in a report, in words.
         progress: Called with each report.
         payload: What is sent to the worker for a piece, made when its turn comes; the piece itself by default.
+        name: What a piece is called in messages.
     """
 
     noun: str
@@ -52,6 +53,7 @@ class Work(Generic[Piece, Report]):
     failures: Callable[[Report], Sequence[str]]
     progress: Callable[[Report], None]
     payload: Callable[[Piece], Any] = _itself
+    name: Callable[[Piece], str] = str
 
 
 def do_all(pieces: Sequence[Piece], work: Work[Piece, Report], open_pool: OpenPool) -> list[str]:
@@ -73,7 +75,7 @@ def do_all(pieces: Sequence[Piece], work: Work[Piece, Report], open_pool: OpenPo
     return [
         *campaign.failures,
         f"the workers died {campaign.barren} times before one of the {noun} was done, {len(left)} {noun} are "
-        f"left, first {left[0]}: the machine may be short of memory; try fewer --workers",
+        f"left, first {work.name(left[0])}: the machine may be short of memory; try fewer --workers",
     ]
 
 
@@ -170,7 +172,7 @@ class _Campaign(Generic[Piece, Report]):
             self._suspect(piece)
         else:
             self.barren = 0
-            self._settle(self._work.lost(piece, f"{piece}: {outcome.text}"))
+            self._settle(self._work.lost(piece, f"{self._work.name(piece)}: {outcome.text}"))
 
     def _after_break(self, in_hand: int | None) -> None:
         """Takes what was done before the engine broke, and suspects the pieces that its workers had in hand."""
@@ -196,8 +198,8 @@ class _Campaign(Generic[Piece, Report]):
             self._suspects.append(piece)
             return
         cause = (
-            f"{piece}: its worker died {self._deaths[piece]} times, at last while nothing else was at work; it needs "
-            "more memory than a worker has, or a library crashes on it"
+            f"{self._work.name(piece)}: its worker died {self._deaths[piece]} times, at last while nothing else was at "
+            "work; it needs more memory than a worker has, or a library crashes on it"
         )
         self._settle(self._work.lost(piece, cause))
 

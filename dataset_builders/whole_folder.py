@@ -69,7 +69,7 @@ def settle_all(directory: Path) -> None:
         SetupError: As `settle` does.
     """
     pattern = re.compile(rf"\.(.+)\.[0-9a-f]{{16}}\.{_ASIDE}")
-    names = os.listdir(directory) if directory.is_dir() else []
+    names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
     for name in sorted({found[1] for found in map(pattern.fullmatch, names) if found}):
         _restore(directory / name)
 

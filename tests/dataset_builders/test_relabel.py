@@ -1,11 +1,15 @@
+import gc
 import re
 import shutil
+import tracemalloc
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -14,21 +18,14 @@ from dataset_builders import relabel as module
 from dataset_builders.build import relabel_edition
 from dataset_builders.certify import certify
 from dataset_builders.cli import MINI_DIRECTORY, main
-from dataset_builders.editions import EDITIONS
+from dataset_builders.editions import EDITIONS, SPLITS
 from dataset_builders.engines import Pool
 from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.relabel import (
-    RelabelSettings,
-    check_worker,
-    frames_to_label,
-    label_folder,
-    missing_of,
-    parse_frame_counts,
-    relabel,
-)
+from dataset_builders.relabel import check_worker, label_folder, missing_of, relabel
 from dataset_builders.relabel_plan import MIN_PROBES, plan_relabel
-from dataset_builders.schema import read_metadata
+from dataset_builders.relabel_source import RelabelSettings, frames_to_label, parse_frame_counts, spooled_frames
+from dataset_builders.schema import read_metadata, with_metadata
 from dataset_builders.tasks import TASKS
 from dataset_builders.xtb import cold_singlepoint
 
@@ -157,14 +154,139 @@ def test_a_frame_that_fails_is_named_and_the_others_are_kept(computed, monkeypat
     assert computed == [30, 30], "one frame of train and one of test_id"
 
 
+def label_files(once):
+    return sorted(path for path in label_folder(once).iterdir())
+
+
+def test_many_labels_share_a_file(computed, tmp_path):
+    once = settings(tmp_path / "out")
+    relabel(once, one_thread)
+    (path,) = label_files(once)
+    assert path.suffix == ".labels"
+    shutil.rmtree(tmp_path / "out")
+    computed.clear()
+    relabel(once, one_thread)
+    assert computed == []
+
+
+@pytest.mark.parametrize("cut", [1, 50, 3_000])
+def test_what_a_killed_worker_left_half_written_is_computed_again(computed, tmp_path, cut):
+    once = settings(tmp_path / "out")
+    relabel(once, one_thread)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out/task2-wb97x").iterdir()}
+    shutil.rmtree(tmp_path / "out")
+    (path,) = label_files(once)
+    path.write_bytes(path.read_bytes()[:-cut])
+    computed.clear()
+    relabel(once, one_thread)
+    assert 1 <= len(computed) <= 1 + cut // 200
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out/task2-wb97x").iterdir()} == before
+    assert len(label_files(once)) == 2, "nothing is written behind what is half written"
+
+
 def test_a_broken_label_file_is_named(computed, tmp_path):
     once = settings(tmp_path / "out")
     relabel(once, one_thread)
     shutil.rmtree(tmp_path / "out")
-    path = next(once.work_dir.rglob("*.npz"))
+    (path,) = label_files(once)
+    content = bytearray(path.read_bytes())
+    content[4_000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"\.labels is damaged at byte [\d,]+, within its labels; delete it"):
+        relabel(once, one_thread)
+
+
+def test_a_work_folder_of_an_earlier_version_is_gone_on_from(computed, tmp_path):
+    once = settings(tmp_path / "out")
+    folder = label_folder(once)
+    frames = frames_to_label(once)
+    folder.mkdir(parents=True)
+    old = {}
+    with spooled_frames(once, frames) as frame:
+        for index in range(0, len(frames), 2):
+            each = frame(index)
+            old[each.key] = energy, forces = cold_singlepoint("GFN1-xTB", each.atomic_numbers, each.positions)
+            np.savez(folder / f"{each.key.hex()}.npz", energy=energy, forces=forces)
+    relabel(once, one_thread)
+    assert len(computed) == len(frames) - len(old) == 60
+    assert certify(tmp_path / "out").ok
+    shutil.rmtree(tmp_path / "out")
+    path = next(folder.glob("*.npz"))
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match=r"\.npz is no label .* delete it"):
         relabel(once, one_thread)
+
+
+def test_the_files_are_those_that_one_table_of_labels_gives(computed, tmp_path):
+    """However the rows are cut on their way: the bytes are those of a split that is written in one piece."""
+    once = settings(tmp_path / "out", frame_counts={"train": 2, "test_ood": 5})
+    relabel(once, one_thread)
+    for path in sorted((tmp_path / "out/task2-wb97x").iterdir()):
+        split = path.name.split("-")[0]
+        source = pq.read_table(MINI_DIRECTORY / "task2" / path.name)
+        count = once.frame_counts.get(split, len(set(source["frame"].to_pylist())))
+        wanted = set(EDITIONS["mini"].frames(split, count))
+        rows = [row for row in source.to_pylist() if row["frame"] in wanted]
+        for row in rows:
+            numbers, positions = np.array(row["atomic_numbers"]), np.array(row["positions"]).reshape(-1, 3)
+            energy, forces = cold_singlepoint("GFN1-xTB", numbers, positions)
+            row |= {"energy": energy, "forces": forces.astype(np.float32).ravel()}
+        schema = pq.read_schema(path)
+        expected = tmp_path / path.name
+        reals = {"positions": "positions.list.element", "energy": "energy", "forces": "forces.list.element"}
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=schema),
+            expected,
+            compression="zstd",
+            row_group_size=2_000,
+            use_dictionary=[name for name in schema.names if name not in reals],
+            column_encoding=dict.fromkeys(reals.values(), "BYTE_STREAM_SPLIT"),
+        )
+        assert path.read_bytes() == expected.read_bytes(), split
+
+
+def _peak_of_relabel(out, source):
+    once = settings(out, source=source, frame_counts={})
+    gc.collect()
+    tracemalloc.start()
+    try:
+        relabel(once, one_thread)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_rows(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "compute_label", lambda _, numbers, positions: (1.5, np.ones((len(numbers), 3))))
+    monkeypatch.setattr(module, "check_worker", lambda *_: None)
+    monkeypatch.setattr(module, "label_metadata", lambda _: {"method": "toy"})
+    monkeypatch.setattr(module, "label_versions", lambda _: {"toy": "1"})
+    monkeypatch.setattr(module, "FRAMES_PER_BATCH", 50)
+    monkeypatch.setattr("dataset_builders.relabel_source.ROWS_AT_A_TIME", 200)
+    monkeypatch.setattr("dataset_builders.repository.ROWS_PER_GROUP", 200)
+    peaks = {}
+    for factor in (1, 2, 16):
+        source = write_many(tmp_path / f"{factor}", factor * 400)
+        peaks[factor] = _peak_of_relabel(tmp_path / f"out{factor}", source)
+        shutil.rmtree(tmp_path / f"out{factor}")
+    n_more = 4 * 14 * 400
+    # The list of frames, forty bytes each, passes through some copies; a row as Python objects takes over 5,000.
+    assert (peaks[16] - peaks[2]) / n_more < 400, peaks
+    relabelled = label_files(settings(tmp_path / "out16"))
+    assert len(relabelled) <= 3
+
+
+def write_many(directory, n_rows):
+    """A folder with frames of one molecule of 20 atoms."""
+    (directory / "task2").mkdir(parents=True)
+    row = pq.read_table(MINI_DIRECTORY / "task2/train-00000-of-00001.parquet")
+    (row,) = (row.filter(pc.equal(row["n_atoms"], 20)).slice(0, 1)).to_pylist()
+    generator = np.random.default_rng(0)
+    for split in SPLITS:
+        rows = [row | {"positions": generator.normal(size=60).astype(np.float32), "frame": i} for i in range(n_rows)]
+        table = pa.Table.from_pylist(rows, schema=with_metadata({"edition": "mini"}))
+        pq.write_table(table, directory / "task2" / f"{split}-00000-of-00001.parquet", row_group_size=200)
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -258,9 +380,7 @@ def test_a_plan_counts_and_keeps_what_it_times(computed, tmp_path):
     labelled = len(set(plan.rate.timings))
     assert len(computed) == 2 * labelled, "each after a molecule of hydrogen"
     assert (plan.together.n_frames, plan.together.n_missing) == (120, 120 - labelled)
-    left = sum(
-        frame.cost for frame in missing_of(frames_to_label(settings(tmp_path / "out")), settings(tmp_path / "out"))
-    )
+    left = missing_of(frames_to_label(settings(tmp_path / "out")), settings(tmp_path / "out")).costs.sum()
     assert plan.hours == pytest.approx(left * plan.rate.cpu_seconds / 3600)
     text = plan.text()
     assert re.search(
@@ -298,7 +418,8 @@ def test_a_frame_whose_worker_dies_is_named_and_the_others_are_labelled(computed
     once = settings(tmp_path / "out")
     with pytest.raises(IncompleteError, match=r"1 of 120 frames failed:\n  OH-2-OH primary 0: its worker died 3 times"):
         relabel(once, open_pool)
-    assert [frame.name for frame in missing_of(frames_to_label(once), once)] == ["OH-2-OH primary 0"]
+    missing = missing_of(frames_to_label(once), once)
+    assert [missing.name(index) for index in range(len(missing))] == ["OH-2-OH primary 0"]
 
 
 def test_workers_that_cannot_do_the_work_are_told_apart(computed, tmp_path):

@@ -117,7 +117,9 @@ def test_a_file_system_that_refuses_to_move_the_old_one_keeps_both(tmp_path, mon
     place = tmp_path / "data" / "task1"
     write(place, "old")
     refuse(monkeypatch, number, {1})
-    with pytest.raises(SetupError, match=r"task1 cannot be moved aside, .* the new folder lies whole at (\S+),") as error:
+    with pytest.raises(
+        SetupError, match=r"task1 cannot be moved aside, .* the new folder lies whole at (\S+),"
+    ) as error:
         write(place, "new")
     assert (place / "rows").read_text() == "old"
     (fresh,) = (path for path in place.parent.iterdir() if path != place)
@@ -132,7 +134,9 @@ def test_a_file_system_that_refuses_the_new_one_gets_the_old_one_back(tmp_path, 
     place = tmp_path / "task1"
     write(place, "old")
     refuse(monkeypatch, number, {2})
-    with pytest.raises(SetupError, match=r"cannot be moved to .*task1: .*The old one is there as it was; the new folder"):
+    with pytest.raises(
+        SetupError, match=r"cannot be moved to .*task1: .*The old one is there as it was; the new folder"
+    ):
         write(place, "new")
     assert (place / "rows").read_text() == "old"
 
@@ -165,9 +169,14 @@ def test_an_old_folder_that_cannot_be_deleted_is_in_nobodys_way(tmp_path, monkey
 def test_a_fault_while_filling_leaves_the_old_one_and_no_remains(tmp_path):
     place = tmp_path / "task1"
     write(place, "old")
-    with pytest.raises(ZeroDivisionError), whole_folder(place) as fresh:
-        (fresh / "rows").write_text("half")
-        raise ZeroDivisionError
+
+    def fail_halfway():
+        with whole_folder(place) as fresh:
+            (fresh / "rows").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
     assert ((place / "rows").read_text(), names(tmp_path)) == ("old", ["task1"])
 
 
