@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,10 +46,6 @@ from dataset_builders.shards import Shard, share_of
 from dataset_builders.tasks import Task
 from dataset_builders.threads import require_one_thread
 from dataset_builders.whole_folder import settle_all, whole_folder
-
-FRAMES_PER_BATCH: Final = 200
-"""Frames of GFN2-xTB that a worker labels at a time, which takes it some seconds. Of density functional theory it is
-one, which takes minutes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,7 +187,7 @@ def _all_labels(settings: RelabelSettings, wanted: KeyArray) -> Iterator[LabelSt
 def _compute(frames: FrameList, settings: RelabelSettings, open_pool: OpenPool) -> None:
     folder = label_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
-    size = FRAMES_PER_BATCH if settings.level.dft is None else 1
+    size = frames_per_batch(settings.level)
     costs = frames.costs
 
     def numbers(batch: int) -> range:
@@ -223,6 +219,11 @@ def _compute(frames: FrameList, settings: RelabelSettings, open_pool: OpenPool) 
             f"{len(failures)} of {len(frames)} frames failed:\n  " + "\n  ".join(failures) + "\n"
             "Finished labels are kept: the same command goes on from them"
         )
+
+
+def frames_per_batch(level: Level) -> int:
+    """How many frames a worker labels at a time, which takes it seconds with GFN2-xTB and minutes with a functional."""
+    return 200 if level.dft is None else 1
 
 
 def label_batch(batch: Batch, level: Level, folder: Path) -> LabelReport:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.errors import SetupError
+from dataset_builders.repository import write_repository
 from dataset_builders.whole_folder import settle, settle_all, whole_folder
+from tests.dataset_builders.folder_moves import check_replacing
 
 KILLED_AT_EACH_CALL = """
 import os, sys, shutil
@@ -204,3 +206,13 @@ def test_the_remains_of_others_are_left_alone(tmp_path):
     assert names(tmp_path) == ["task1", "task1-pbe", "task1.b", "task11"]
     for name in names(tmp_path):
         assert (tmp_path / name / "rows").read_text() == name
+
+
+def test_a_build_that_is_stopped_between_two_moves_or_refused_one_loses_no_folder(small_build, tmp_path, monkeypatch):
+    settings, _ = small_build
+
+    def write():
+        write_repository(settings, tmp_path)
+
+    write()
+    check_replacing(monkeypatch, write, tmp_path / "task1", lambda: settle_all(tmp_path))
