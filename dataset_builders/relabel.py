@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -185,9 +185,30 @@ def _all_labels(settings: RelabelSettings, wanted: KeyArray) -> Iterator[LabelSt
 
 
 def _compute(frames: FrameList, settings: RelabelSettings, open_pool: OpenPool) -> None:
-    folder = label_folder(settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    label_folder(settings).mkdir(parents=True, exist_ok=True)
     size = frames_per_batch(settings.level)
+    with label_progress(len(frames), float(frames.costs.sum())) as count:
+        failures, lost = _label_in_batches(frames, size, settings, open_pool, count)
+        if lost and size > 1:
+            # One frame of a batch is the cause. The others are labelled and that one is named, one by one.
+            rest = missing_of(frames.take(np.array(lost, np.intp)), settings)
+            failures += _label_in_batches(rest, 1, settings, open_pool, count)[0]
+    if failures:
+        raise IncompleteError(
+            f"{len(failures)} of {len(frames)} frames failed:\n  " + "\n  ".join(failures) + "\n"
+            "Finished labels are kept: the same command goes on from them"
+        )
+
+
+def _label_in_batches(
+    frames: FrameList,
+    size: int,
+    settings: RelabelSettings,
+    open_pool: OpenPool,
+    count: Callable[[int, float], None],
+) -> tuple[list[str], list[int]]:
+    """Labels frames, some at a time: what failed, in words, and the numbers of frames in larger batches that did."""
+    lost_frames: list[int] = []
     costs = frames.costs
 
     def numbers(batch: int) -> range:
@@ -198,27 +219,22 @@ def _compute(frames: FrameList, settings: RelabelSettings, open_pool: OpenPool) 
         return frames.name(batch * size) + (f" and {others} frames after it" if others else "")
 
     def lost(batch: int, cause: str) -> LabelReport:
-        return LabelReport(len(numbers(batch)), float(sum(costs[i] for i in numbers(batch))), (cause,))
+        if len(numbers(batch)) > 1:
+            lost_frames.extend(numbers(batch))
+            return LabelReport(0, 0.0, ())
+        return LabelReport(1, float(costs[batch * size]), (cause,))
 
-    with (
-        label_progress(len(frames), float(costs.sum())) as count,
-        spooled_frames(settings, frames) as frame,
-    ):
-        work = Work(
+    with spooled_frames(settings, frames) as frame:
+        work: Work[int, LabelReport] = Work(
             noun="batches",
-            do=partial(label_batch, level=settings.level, folder=folder),
+            do=partial(label_batch, level=settings.level, folder=label_folder(settings)),
             lost=lost,
             failures=lambda report: report.failures,
             progress=lambda report: count(report.n_frames, report.cost),
             payload=lambda batch: Batch(tuple(frame(index) for index in numbers(batch))),
             name=name,
         )
-        failures = do_all(range(-(-len(frames) // size)), work, open_pool)
-    if failures:
-        raise IncompleteError(
-            f"{len(failures)} of {len(frames)} frames failed:\n  " + "\n  ".join(failures) + "\n"
-            "Finished labels are kept: the same command goes on from them"
-        )
+        return do_all(range(-(-len(frames) // size)), work, open_pool), lost_frames
 
 
 def frames_per_batch(level: Level) -> int:

@@ -37,8 +37,8 @@ def whole_folder(place: Path) -> Iterator[Path]:
     with _explained(f"the folder {fresh} cannot be made"):
         fresh.mkdir(parents=True)
     try:
-        yield fresh
-        with _explained(f"the files in {fresh} cannot be written to the disk"):
+        with _explained(f"the files of {place} cannot be written to {fresh}"):
+            yield fresh
             _sync(fresh)
     except BaseException:
         # Why the filling failed is what must be told, even where the remains cannot be removed.
@@ -144,6 +144,6 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except OSError as cause:
         raise SetupError(
-            f"{what} ({cause}). A network file system refuses this while another program has a file of it open, and "
-            "some mounts refuse to move folders at all"
+            f"{what} ({cause}). Is the disk full, or not yours to write to? A network file system refuses such calls "
+            "while another program has a file of the folder open, and some mounts refuse to move folders at all"
         ) from cause

@@ -436,6 +436,42 @@ def test_a_frame_whose_worker_dies_is_named_and_the_others_are_labelled(computed
     assert [missing.name(index) for index in range(len(missing))] == ["OH-2-OH primary 0"]
 
 
+@pytest.mark.parametrize("cause", ["dies", "raises"])
+def test_one_frame_of_a_batch_costs_no_other_its_label(toy, monkeypatch, tmp_path, cause):
+    culprits = ("OH-2-OH primary 0", "CN-4-CN primary 5")
+
+    class Dying(Executor):
+        def submit(self, function, batch):
+            future = Future()
+            if cause == "dies" and any(frame.name in culprits for frame in batch.frames):
+                future.set_exception(BrokenProcessPool())
+            else:
+                future.set_result(function(batch))
+            return future
+
+    def label(level, numbers, positions):
+        if cause == "raises" and any(np.array_equal(positions, each) for each in bad):
+            raise ValueError("singular matrix")
+        return toy_label(level, numbers, positions)
+
+    @contextmanager
+    def open_pool():
+        yield Pool(Dying(), 1, (BrokenProcessPool,), window=2)
+
+    once = settings(tmp_path / "out")
+    frames = frames_to_label(once)
+    with spooled_frames(once, frames) as frame:
+        bad = [frame(index).positions for index in range(len(frames)) if frames.name(index) in culprits]
+    assert len(bad) == 2
+    monkeypatch.setattr(module, "compute_label", label)
+    with pytest.raises(IncompleteError, match=r"2 of 120 frames failed:\n") as error:
+        relabel(once, open_pool)
+    message = "its worker died 3 times" if cause == "dies" else "ValueError: singular matrix"
+    assert all(f"  {name}: {message}" in str(error.value) for name in culprits)
+    missing = missing_of(frames, once)
+    assert {missing.name(index) for index in range(len(missing))} == set(culprits)
+
+
 def test_workers_that_cannot_do_the_work_are_told_apart(computed, tmp_path):
     folder = label_folder(settings(tmp_path / "out"))
     with pytest.raises(SetupError, match="does not see the work folder"):

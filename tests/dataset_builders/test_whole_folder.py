@@ -182,6 +182,20 @@ def test_a_fault_while_filling_leaves_the_old_one_and_no_remains(tmp_path):
     assert ((place / "rows").read_text(), names(tmp_path)) == ("old", ["task1"])
 
 
+def test_a_disk_that_is_full_is_told_and_the_old_one_stays(tmp_path):
+    place = tmp_path / "task1"
+    write(place, "old")
+
+    def fill_the_disk():
+        with whole_folder(place) as fresh:
+            (fresh / "rows").write_text("half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(SetupError, match=r"the files of .*task1 cannot be written to .* \(.*No space left on device\)"):
+        fill_the_disk()
+    assert ((place / "rows").read_text(), names(tmp_path)) == ("old", ["task1"])
+
+
 def test_a_place_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match=r"the folder .*file.* cannot be made"):
