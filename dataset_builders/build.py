@@ -10,7 +10,8 @@ from dataset_builders.errors import CertificateError, IncompleteError
 from dataset_builders.executors import OpenPool
 from dataset_builders.fanout import BuildSettings, all_units, make_units, missing_of, missing_units
 from dataset_builders.progress import build_progress
-from dataset_builders.relabel import RelabelSettings, relabel, write_configs
+from dataset_builders.relabel import relabel, write_configs
+from dataset_builders.relabel_source import RelabelSettings
 from dataset_builders.repository import write_repository
 from dataset_builders.shards import Shard, units_of_shard
 from dataset_builders.soundness import require_sound

@@ -50,6 +50,7 @@ from dataset_builders.schema import SCHEMA, schema_problems
 from dataset_builders.split_files import parts_problem
 from dataset_builders.task_document import task_of_metadata
 from dataset_builders.tasks import TASKS, Task
+from dataset_builders.whole_folder import settle_all
 
 ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
@@ -139,9 +140,11 @@ def certify(directory: Path) -> CertifyReport:
 
     Raises:
         DataError: If the folder is absent, holds no configuration, or holds a file that cannot be read.
+        SetupError: If a configuration was being replaced when a command was killed, and cannot be put back.
     """
     if not directory.is_dir():
         raise DataError(f"{directory} is not a folder; {_LAYOUT}; {_REMEDY}")
+    settle_all(directory)
     folders = _config_folders(directory)
     known, problems = _configs(folders)
     if not known:

@@ -87,6 +87,23 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
     publish.add_argument(
         "--dry-run", action="store_true", help="print which files would be added, changed and removed; write nothing"
     )
+    others = publish.add_mutually_exclusive_group()
+    others.add_argument(
+        "--keep-others",
+        dest="others",
+        action="store_const",
+        const="keep",
+        default="refuse",
+        help="keep configurations that the repo holds and DIR does not have; their files are fetched, since the card "
+        "is computed from the whole repo (default: refuse where there are any)",
+    )
+    others.add_argument(
+        "--remove",
+        dest="others",
+        action="store_const",
+        const="remove",
+        help="delete configurations that the repo holds and DIR does not have",
+    )
     publish.add_argument("--source-url", metavar="URL", help="where the source code lives, for the card")
     publish.add_argument(
         "--evaluation-framework",
@@ -136,6 +153,7 @@ def _publish(arguments: argparse.Namespace) -> int:
         create_pr=arguments.create_pr,
         source_url=arguments.source_url,
         evaluation_framework=arguments.evaluation_framework,
+        others=arguments.others,
     )
     print(plan_publication(request).text() if arguments.dry_run else publish(request).text())
     return 0

@@ -7,7 +7,6 @@ is given up and not waited for.
 import contextlib
 import importlib
 import importlib.util
-import multiprocessing
 import os
 import runpy
 import shutil
@@ -15,16 +14,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.errors import MissingPackageError, SetupError, UsageError
+from dataset_builders.separate_processes import SeparateProcesses
 from dataset_builders.threads import limit_threads_of_children
 
 FIRST_WORKER_TIMEOUT: Final = 30
 """How long a dask scheduler may take to answer and to name a worker, s."""
+
+MOST_AHEAD: Final = 1024
+"""Calls that are sent ahead where workers may yet join."""
 
 _OURS: Final = "dataset_builders"
 _SAME_PACKAGES: Final = "expected the same packages as here. Install mlip-ood where scheduler and workers run"
@@ -40,11 +44,13 @@ class Pool:
         workers: How many calls run at a time; `None` where the engine does not say.
         lost: What the future of one call raises whose worker died, on an engine that goes on with other workers.
             An engine that cannot go on raises `BrokenExecutor` or `CancelledError` from all its futures.
+        window: How many calls are sent ahead: more than its workers, also than those that may yet join it.
     """
 
     executor: Executor
     workers: int | None
     lost: tuple[type[Exception], ...] = ()
+    window: int = MOST_AHEAD
 
 
 @contextlib.contextmanager
@@ -54,12 +60,13 @@ def local_processes(workers: int) -> Iterator[Pool]:
     The limits are set before the workers start, since the numerical libraries read them when they are imported.
     """
     limit_threads_of_children()
-    with ProcessPoolExecutor(max_workers=workers, mp_context=multiprocessing.get_context("spawn")) as executor:
-        try:
-            yield Pool(executor, workers)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    executor = SeparateProcesses(workers)
+    try:
+        yield Pool(executor, workers, (BrokenProcessPool,), window=2 * workers)
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
 
 
 @contextlib.contextmanager
@@ -151,7 +158,8 @@ def _dask_pool(client: Any) -> Iterator[Pool]:
         raise SetupError(f"{len(lacking)} dask workers, first {lacking[0]}, have no module {_OURS}; {_SAME_PACKAGES}")
     executor = client.get_executor(pure=False)
     try:
-        yield Pool(executor, sum(client.nthreads().values()), (KilledWorker,))
+        workers = sum(client.nthreads().values())
+        yield Pool(executor, workers, (KilledWorker,), window=max(2 * workers, MOST_AHEAD))
     except BaseException as cause:
         executor.shutdown(wait=False)
         # The scheduler reads each call too.

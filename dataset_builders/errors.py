@@ -58,7 +58,12 @@ class MissingPackageError(SetupError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
+        self._arguments = (package, extra, purpose)
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed. "
             f"Install it with: pip install 'mlip-ood[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[type["MissingPackageError"], tuple[str, str, str]]:
+        # Without it, the error cannot be read where a worker sends it, which looks as if the worker had died.
+        return type(self), self._arguments

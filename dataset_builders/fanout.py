@@ -67,7 +67,7 @@ def make_units(units: Sequence[WorkUnit], settings: BuildSettings, open_pool: Op
             succeeded stay on disk.
         SetupError: If the engine cannot be reached, or its workers cannot do the work.
     """
-    work = Work(
+    work: Work[WorkUnit, UnitReport] = Work(
         noun="units",
         do=partial(make_unit_safely, work_dir=settings.work_dir, seed=settings.seed),
         lost=lambda unit, cause: UnitReport(unit, 0.0, error=cause),

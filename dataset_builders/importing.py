@@ -1,7 +1,6 @@
 """Imports trajectories that others computed: into the schema of the data set, with a certificate."""
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from dataset_builders.schema import SCHEMA, with_metadata
 from dataset_builders.soundness import require_sound
 from dataset_builders.task_document import task_metadata
 from dataset_builders.task_folders import metadata_by_config
+from dataset_builders.whole_folder import whole_folder
 
 
 def import_trajectories(
@@ -106,14 +106,9 @@ def _require_same_origin(directory: Path, how: ImportMap) -> None:
 def _write(collector: Collector, record: ImportRecord, how: ImportMap, directory: Path) -> None:
     """Writes the files beside their place and moves them there whole."""
     schema = with_metadata(_metadata(record, how))
-    directory.mkdir(parents=True, exist_ok=True)
-    fresh = directory / f".{how.config}.partial"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    for split in SPLITS:
-        write_split(iter([SCHEMA.empty_table(), *collector.tables[split]]), schema, fresh, split)
-    shutil.rmtree(directory / how.config, ignore_errors=True)
-    fresh.replace(directory / how.config)
+    with whole_folder(directory / how.config) as fresh:
+        for split in SPLITS:
+            write_split(iter([SCHEMA.empty_table(), *collector.tables[split]]), schema, fresh, split)
 
 
 def _metadata(record: ImportRecord, how: ImportMap) -> Mapping[str, Any]:

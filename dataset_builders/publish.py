@@ -6,13 +6,15 @@ them again. So one path serves an edition of a few MB and one of several hundred
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from dataset_builders.errors import DataError, MlipOodError, SetupError, UsageError
 from dataset_builders.hub import (
     MAIN,
+    Change,
     CommitTarget,
     Committed,
     Repo,
@@ -25,13 +27,17 @@ from dataset_builders.hub import (
     require_login,
     retried,
 )
-from dataset_builders.published_edition import PublishedEdition, certified_edition
+from dataset_builders.published_edition import PublishedEdition, certified_edition, with_configs_of_repo
 from dataset_builders.repo_difference import Difference
 
 _ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,40}")
 _CONFLICT: Final = 409
+
+
+Others = Literal["refuse", "keep", "remove"]
+"""What becomes of configurations that the repo holds and the folder does not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class PublishRequest:
         create_pr: Whether to open a pull request instead of changing the repo.
         source_url: Where the code that made the folder lives, for the card.
         evaluation_framework: For `eval.yaml`, a value of the Hub's own list; `None` keeps what the repo names.
+        others: Whether configurations that the folder does not have are kept, removed, or a reason to refuse.
     """
 
     directory: Path
@@ -55,6 +62,7 @@ class PublishRequest:
     create_pr: bool = False
     source_url: str | None = None
     evaluation_framework: str | None = None
+    others: Others = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,11 @@ class Plan:
     note: str = ""
 
     @property
+    def lost(self) -> tuple[str, ...]:
+        """Configurations of the repo that would go, since the folder does not have them."""
+        return self.edition.lost_in(self.difference)
+
+    @property
     def is_tagged(self) -> bool:
         """Whether the tag stands on these very files already."""
         return self.revision == self.request.tag
@@ -96,9 +109,17 @@ class Plan:
             "",
             self.difference.summary(),
             f"{self._what()}{tagging}",
-            *filter(None, [self.note]),
+            *filter(None, [self.note, *self._about_others()]),
         ]
         return "\n".join(lines)
+
+    def _about_others(self) -> list[str]:
+        kept = [f"kept as they are: {', '.join(self.edition.kept)}"] if self.edition.kept else []
+        if not self.lost:
+            return kept
+        if self.request.others == "remove":
+            return [*kept, f"removed as a whole: {', '.join(self.lost)}"]
+        return [*kept, f"but it would be refused: {_loss(self, self.lost)}"]
 
     def _what(self) -> str:
         if self.head is None:
@@ -136,6 +157,7 @@ class Published:
             f"commit:  {self.committed.commit}",
             f"tag:     {plan.request.tag or 'none'}",
             f"files:   {plan.difference.summary()}",
+            *([f"kept:    {', '.join(plan.edition.kept)}"] if plan.edition.kept else []),
             *filter(None, [plan.note]),
             "",
             f'load_dataset("{plan.repo.id}", "{plan.edition.example}"{pinned})',
@@ -150,7 +172,8 @@ def publish(request: PublishRequest) -> Published:
     The same call goes on after an interruption, and does nothing where all is done.
 
     Raises:
-        UsageError: If the id or the tag is none, options exclude each other, or the tag stands on other files.
+        UsageError: If the id or the tag is none, options exclude each other, the tag stands on other files, or the repo
+            holds configurations that the folder does not have, and the request does not say what becomes of them.
         CertificateError: If the folder is not certified; nothing is uploaded then.
         DataError: If the folder cannot be read, or the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
@@ -180,6 +203,9 @@ def plan_publication(request: PublishRequest) -> Plan:
         ensure_repo(repo, private=True)
     head = head_of(repo)
     found = edition.difference_at(repo, head)
+    if request.others == "keep" and (lost := edition.lost_in(found)):
+        edition = with_configs_of_repo(edition, request.directory, repo, head, lost, request.source_url)
+        found = edition.difference_at(repo, head)
     if request.tag and (tagged := _tagged_commit(repo, request.tag)):
         note = f"{MAIN} holds other files; to put these there, publish them without --revision-tag" if found else ""
         return Plan(request, repo, edition, request.tag, tagged, _checked_tag(edition, repo, request.tag, tagged), note)
@@ -194,6 +220,7 @@ def carry_out(plan: Plan) -> Published:
     """Does what a plan says.
 
     Raises:
+        UsageError: If configurations of the repo would go, and the request does not say that they shall.
         DataError: If the Hub finds a file invalid.
         SetupError: If the Hub cannot be reached or refuses access, or others keep changing the repo.
     """
@@ -205,12 +232,43 @@ def carry_out(plan: Plan) -> Published:
     else:
         if plan.head is None:
             ensure_repo(repo, private=request.private)
+        if plan.lost and request.others != "remove":
+            raise UsageError(f"nothing was published: {_loss(plan, plan.lost)}")
         target = CommitTarget(repo, plan.revision, create_pr=request.create_pr and plan.revision == MAIN)
-        committed = commit(target, lambda head: plan.edition.difference_at(repo, head).change, plan.edition.message)
+        committed = commit(target, lambda head: _change_at(plan, head), plan.edition.message)
         _check_landed(plan, committed.commit)
     if request.tag and not plan.is_tagged:
         _set_tag(repo, committed.commit, request.tag)
     return Published(plan, committed)
+
+
+def _loss(plan: Plan, lost: Sequence[str]) -> str:
+    return (
+        f"{plan.repo} holds {', '.join(lost)}, which {plan.request.directory} does not have. --keep-others keeps them "
+        "and fetches their files, since card and certificate are of the whole repo; --remove deletes them"
+    )
+
+
+def _change_at(plan: Plan, head: str) -> Change:
+    """What to commit on a head, which others may have moved since the plan was made.
+
+    Raises:
+        SetupError: If they changed configurations that the plan keeps, or added some that it would delete.
+    """
+    found = plan.edition.difference_at(plan.repo, head)
+    touched = [
+        config
+        for config in dict.fromkeys(path.partition("/")[0] for path in (*found.added, *found.changed, *found.removed))
+        if config in plan.edition.kept
+    ]
+    touched += [config for config in plan.edition.lost_in(found) if config not in plan.lost]
+    before = plan.difference
+    if touched and (found.added, found.changed, found.removed) != (before.added, before.changed, before.removed):
+        raise SetupError(
+            f"{', '.join(touched)} of {plan.repo} was changed by others meanwhile; nothing was published. Run the same "
+            "command again, which sees the change"
+        )
+    return found.change
 
 
 def check_request(request: PublishRequest) -> None:

@@ -1,7 +1,8 @@
 """What a certified data-set folder puts on the Hub: Parquet files, card, licence and `eval.yaml`."""
 
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from dataset_builders.configs import CONFIG, SPLIT_FILE, task_of_config
 from dataset_builders.errors import CertificateError
 from dataset_builders.eval_yaml import EVAL_FILE, configs_of, eval_yaml, evaluation_framework_of
 from dataset_builders.hub import Message, Repo
-from dataset_builders.repo_difference import Content, Difference, difference, files_at, text_at
+from dataset_builders.repo_difference import Content, Difference, copy_of, difference, files_at, text_at
 from dataset_builders.tasks import TASKS, TaskName
 
 README: Final = "README.md"
@@ -32,6 +33,7 @@ class PublishedEdition:
         evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
         example: The configuration that examples load.
         message: What the commit says.
+        kept: Those of its configurations that the repo holds, and which stay as they are.
     """
 
     parquet: Mapping[str, Path]
@@ -41,6 +43,12 @@ class PublishedEdition:
     evaluation_framework: str | None
     example: str
     message: Message
+    kept: tuple[str, ...] = ()
+
+    def lost_in(self, found: Difference) -> tuple[str, ...]:
+        """Configurations of the repo that would go as a whole, since the folder does not have them."""
+        configs = dict.fromkeys(path.partition("/")[0] for path in found.removed)
+        return tuple(config for config in configs if config not in self.configs)
 
     def difference_at(self, repo: Repo, commit: str | None) -> Difference:
         """How it differs from what a repo holds at a commit; from nothing where that is `None`."""
@@ -92,6 +100,44 @@ def certified_edition(
         example=example_config(certificate),
         message=_message(certificate),
     )
+
+
+def with_configs_of_repo(
+    edition: PublishedEdition, directory: Path, repo: Repo, commit: str, configs: Sequence[str], source_url: str | None
+) -> PublishedEdition:
+    """An edition together with configurations that a repo holds already; all are certified together.
+
+    One card, one licence and one `eval.yaml` stand for the whole repo, so they are computed from all of its rows.
+
+    Args:
+        edition: What is published.
+        directory: Its data-set folder.
+        repo: The repo, from which the files of these configurations are fetched.
+        commit: Commit that holds them.
+        configs: The configurations.
+        source_url: As in `certified_edition`.
+
+    Raises:
+        CertificateError: If they do not pass together; the message holds the report.
+        DataError: If a file of the repo cannot be read.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    paths = [path for path in files_at(repo, commit) if path.partition("/")[0] in configs]
+    with tempfile.TemporaryDirectory() as folder:
+        for config in edition.configs:
+            (Path(folder) / config).symlink_to((directory / config).resolve(), target_is_directory=True)
+        for path in (path for path in paths if SPLIT_FILE.fullmatch(path.partition("/")[2])):
+            (Path(folder) / path).parent.mkdir(exist_ok=True)
+            (Path(folder) / path).symlink_to(copy_of(repo, commit, path).resolve())
+        try:
+            whole = certified_edition(Path(folder), repo.id, source_url, edition.evaluation_framework)
+        except CertificateError as cause:
+            raise CertificateError(
+                f"{directory} and what {repo} holds beside it ({', '.join(configs)}) are not certified together; "
+                f"publish into another repo, or replace all of it with --remove. {cause}"
+            ) from cause
+        parquet = {name: path.resolve() for name, path in whole.parquet.items()}
+    return replace(whole, parquet=parquet, message=edition.message, kept=tuple(configs))
 
 
 def _is_ours(path: str, tasks: Collection[TaskName]) -> bool:

@@ -8,7 +8,7 @@ from dataset_builders.engine_options import add_engine_options, local_folder
 from dataset_builders.levels import GFN2, LEVELS, find_level
 
 if TYPE_CHECKING:
-    from dataset_builders.relabel import RelabelSettings
+    from dataset_builders.relabel_source import RelabelSettings
 
 
 def add_relabel_options(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,7 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
 
 
 def _settings(arguments: argparse.Namespace, source: Path) -> "RelabelSettings":
-    from dataset_builders.relabel import RelabelSettings, parse_frame_counts
+    from dataset_builders.relabel_source import RelabelSettings, parse_frame_counts
     from dataset_builders.task_folders import task_in, task_names
 
     source_level = find_level(arguments.source_level)

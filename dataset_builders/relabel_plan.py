@@ -1,7 +1,6 @@
 """What labels at another level of theory would take: from the time of a few, which are kept."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from dataset_builders.dft import uses_gpu
 from dataset_builders.engines import Pool
 from dataset_builders.errors import ConvergenceError
 from dataset_builders.executors import OpenPool
+from dataset_builders.label_store import KeyArray, found_in, label_file
 from dataset_builders.labels import compute_label
 from dataset_builders.levels import Level
 from dataset_builders.probing import (
@@ -27,16 +27,16 @@ from dataset_builders.probing import (
     wall_time_title,
 )
 from dataset_builders.progress import label_progress
-from dataset_builders.relabel import (
+from dataset_builders.relabel import check_worker, label_folder, label_frame, missing_of
+from dataset_builders.relabel_source import (
     Frame,
+    FrameList,
     RelabelSettings,
-    check_worker,
     frames_of_task,
     frames_to_label,
-    label_folder,
-    label_frame,
-    missing_of,
+    spooled_frames,
 )
+from dataset_builders.whole_folder import settle_all
 
 MIN_PROBES: Final = 8
 """Fewest frames that are timed."""
@@ -125,14 +125,15 @@ def plan_relabel(settings: RelabelSettings, open_pool: OpenPool) -> RelabelPlan:
         ConvergenceError: If a frame of the probe fails.
         SetupError: If the workers cannot be reached, or cannot do the work.
     """
+    settle_all(settings.source)
     frames = frames_to_label(settings)
     missing = missing_of(frames, settings)
     rate, workers = NO_RATE, None
-    if missing:
+    if len(missing):
         label_folder(settings).mkdir(parents=True, exist_ok=True)
         with open_pool() as pool:
             rate, workers = probe_rate(missing, settings, pool), pool.workers
-    left = {frame.key for frame in missing_of(missing, settings)}
+    left = np.sort(missing_of(missing, settings).keys)
     configs = tuple(
         _config_plan(settings.level.config(task.name), frames_of_task(settings, task), left) for task in settings.tasks
     )
@@ -140,19 +141,22 @@ def plan_relabel(settings: RelabelSettings, open_pool: OpenPool) -> RelabelPlan:
     return RelabelPlan(configs, _config_plan("together", frames, left), rate, workers, on_gpu)
 
 
-def probe_rate(missing: Sequence[Frame], settings: RelabelSettings, pool: Pool) -> Rate:
+def probe_rate(missing: FrameList, settings: RelabelSettings, pool: Pool) -> Rate:
     """Labels a sample of frames on all workers at once, and times them."""
     count = number_of_probes(pool, MIN_PROBES)
-    by_cost = sorted(missing, key=lambda frame: (frame.cost, frame.key))
-    drawn = list(sample_by_cost(by_cost, count, lambda frame: frame.cost))
+    costs = missing.costs
+    by_cost = np.lexsort((missing.keys, costs)).tolist()
+    drawn = list(sample_by_cost(by_cost, count, lambda index: float(costs[index])))
     # The dearest first, so that no worker waits for another at the end.
     chosen = list(dict.fromkeys(drawn[::-1]))
-    calls = [(time_label, frame, settings.level, label_folder(settings)) for frame in chosen]
-    with label_progress(len(chosen), sum(frame.cost for frame in chosen)) as count_label:
+    sample = missing.take(np.array(chosen, np.intp))
+    with spooled_frames(settings, sample) as frame:
+        calls = [(time_label, frame(index), settings.level, label_folder(settings)) for index in range(len(sample))]
+    with label_progress(len(sample), float(sample.costs.sum())) as count_label:
         results = results_of(pool, calls, lambda timing: count_label(1, timing.cost))
     timings = dict(zip(chosen, results, strict=True))
     # A frame that was drawn twice, since there are few, counts twice.
-    return rate_of([timings[frame] for frame in drawn])
+    return rate_of([timings[index] for index in drawn])
 
 
 def time_label(frame: Frame, level: Level, folder: Path) -> Timing:
@@ -167,7 +171,8 @@ def time_label(frame: Frame, level: Level, folder: Path) -> Timing:
     compute_label(level, np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]]))
     started, cpu_started = time.perf_counter(), time.thread_time()
     try:
-        label_frame(frame, level, folder)
+        with label_file(folder) as add:
+            label_frame(frame, level, add)
     except ConvergenceError as cause:
         raise ConvergenceError(f"{frame.name}: {cause}") from cause
     return Timing(
@@ -175,12 +180,12 @@ def time_label(frame: Frame, level: Level, folder: Path) -> Timing:
     )
 
 
-def _config_plan(name: str, frames: Sequence[Frame], left: set[str]) -> ConfigPlan:
-    missing = [frame for frame in frames if frame.key in left]
+def _config_plan(name: str, frames: FrameList, left: KeyArray) -> ConfigPlan:
+    is_left = found_in(left, frames.keys)
     return ConfigPlan(
         name=name,
         n_frames=len(frames),
-        n_missing=len(missing),
-        missing_cost=sum(frame.cost for frame in missing),
-        n_bytes=BYTES_PER_ATOM * sum(len(frame.atomic_numbers) for frame in frames),
+        n_missing=int(is_left.sum()),
+        missing_cost=float(frames.costs[is_left].sum()),
+        n_bytes=BYTES_PER_ATOM * float(frames.n_atoms.sum()),
     )

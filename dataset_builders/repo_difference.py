@@ -103,11 +103,20 @@ def text_at(repo: Repo, commit: str, path: str) -> str:
         DataError: If there is no such file.
         SetupError: If the Hub cannot be reached or refuses access.
     """
+    return copy_of(repo, commit, path).read_text(encoding="utf-8")
+
+
+def copy_of(repo: Repo, commit: str, path: str) -> Path:
+    """A file of a repo at a commit, in the cache of the client.
+
+    Raises:
+        DataError: If there is no such file.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
     from huggingface_hub import hf_hub_download
 
     with explained(repo, commit):
-        local = retried(lambda: hf_hub_download(repo.id, path, revision=commit, repo_type=repo.kind))
-    return Path(local).read_text(encoding="utf-8")
+        return Path(retried(lambda: hf_hub_download(repo.id, path, revision=commit, repo_type=repo.kind)))
 
 
 def _is_same(content: Content, remote: "RepoFile") -> bool:

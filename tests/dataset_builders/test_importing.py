@@ -14,13 +14,16 @@ from ase.io import read, write
 
 from dataset_builders.certify import certify
 from dataset_builders.cli import main
+from dataset_builders.import_map import read_import_map
 from dataset_builders.imported import import_record_of
+from dataset_builders.importing import import_trajectories
 from dataset_builders.mmff94 import atomic_numbers_of
 from dataset_builders.published_edition import certified_edition
 from dataset_builders.schema import read_metadata
 from dataset_builders.task_document import read_task_file
 from dataset_builders.units import BOHR, HARTREE
 from harness.cli import main as harness
+from tests.dataset_builders.folder_moves import check_replacing
 from tests.dataset_builders.synthetic_folder import edit_rows, frame_of, path_of
 
 TASK_FILE = Path(__file__).parent / "ethers.toml"
@@ -395,3 +398,13 @@ def test_a_folder_of_another_origin(files, capsys):
     Path("map.toml").write_text(text)
     assert imported(files) == 0
     assert certify(Path("data")).ok
+
+
+def test_stopped_between_two_moves_or_refused_one_no_configuration_is_lost(files, monkeypatch):
+    assert imported(files) == 0
+
+    def write():
+        how = read_import_map(Path("map.toml"))
+        import_trajectories([Path(file) for file in files], how, Path("data"))
+
+    check_replacing(monkeypatch, write, Path("data") / "ethers", lambda: certify(Path("data")))

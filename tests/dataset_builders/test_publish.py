@@ -130,7 +130,7 @@ def test_what_left_the_folder_leaves_the_repo_and_what_is_not_ours_stays(ours, f
         "task3/figures/train-1.parquet",
     }
     ours.add_repo(REPO, "dataset", dict.fromkeys(stale | foreign, b"PAR1"))
-    published = publish(request_of(folder))
+    published = publish(request_of(folder, others="remove"))
     assert set(published.plan.difference.removed) == stale
     files = ours.files(REPO, "dataset")
     assert set(files) == foreign | set(OURS) | set(local_files(folder))
@@ -468,6 +468,160 @@ def test_files_that_a_gitignore_swallows_are_named(ours, folder):
     with pytest.raises(SetupError, match=r"does not hold what was to be published .*train-.*\.gitignore"):
         publish(request_of(folder, tag="v1.0"))
     assert ours.tags(REPO, "dataset") == {}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A certified folder with two configurations."""
+    return write_folder(tmp_path_factory.mktemp("publish") / "pair", ("task2", "task3"))
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory, folder):
+    """The folder with one configuration, with other bytes."""
+    other = write_folder(tmp_path_factory.mktemp("publish") / "newer")
+    path = path_of(other, "task2", "validation")
+    pq.write_table(pq.read_table(path), path, compression="zstd")
+    return other
+
+
+def configs_of_card(card):
+    return [config["config_name"] for config in front_matter_of(card)["configs"]]
+
+
+def configs_of_eval(text):
+    return list(dict.fromkeys(task["config"] for task in yaml.safe_load(text)["tasks"]))
+
+
+@pytest.mark.parametrize("create_pr", [False, True])
+def test_a_part_of_the_tasks_deletes_the_others_only_where_that_is_asked_for(ours, folder, pair, create_pr):
+    publish(request_of(pair))
+    before, since = ours.history(REPO, "dataset"), len(ours.log)
+    with pytest.raises(
+        UsageError,
+        match=rf"nothing was published: data set {REPO} holds task3, which .* does not have\. --keep-others keeps them "
+        r".*--remove deletes them",
+    ):
+        publish(request_of(folder, create_pr=create_pr))
+    assert writes_of(ours, since) == []
+    assert ours.history(REPO, "dataset") == before
+    assert ours.pull_requests(REPO, "dataset") == []
+
+
+@pytest.mark.parametrize(
+    "path", ["task4/test_id-0.parquet", "task2-wb97x/train-00000-of-00001.parquet", "task1-pbe/train-0.parquet"]
+)
+def test_a_configuration_of_another_task_or_level_is_named_before_it_goes(ours, folder, path):
+    ours.add_repo(REPO, "dataset", {path: b"PAR1"})
+    with pytest.raises(UsageError, match=rf"holds {path.partition('/')[0]}, which"):
+        publish(request_of(folder))
+    assert ours.files(REPO, "dataset")[path] == b"PAR1"
+
+
+def test_a_file_more_of_a_configuration_that_is_published_goes_without_a_question(ours, folder):
+    ours.add_repo(REPO, "dataset", {"task2/train-00000-of-00002.parquet": b"PAR1"})
+    published = publish(request_of(folder))
+    assert published.plan.difference.removed == ("task2/train-00000-of-00002.parquet",)
+
+
+@pytest.mark.parametrize("create_pr", [False, True])
+def test_the_others_are_kept_and_card_and_lists_are_of_all(ours, pair, newer, create_pr):
+    publish(request_of(pair))
+    before = ours.files(REPO, "dataset")
+    published = publish(request_of(newer, others="keep", create_pr=create_pr))
+    after = ours.files(REPO, "dataset", "refs/pr/1" if create_pr else "main")
+    assert set(after) == set(before)
+    changed = {path for path in after if after[path] != before[path]}
+    assert changed == {"README.md", "task2/validation-00000-of-00001.parquet"} == set(published.plan.difference.changed)
+    assert configs_of_card(after["README.md"]) == ["task2", "task3"]
+    assert configs_of_eval(after["eval.yaml"]) == ["task2", "task3"]
+    assert "kept:    task3\n" in published.text()
+    assert ours.history(REPO, "dataset", "refs/pr/1" if create_pr else "main")[0].title.endswith("(task2)")
+    again = publish(request_of(newer, others="keep", create_pr=create_pr))
+    assert not again.committed.is_new
+
+
+def test_a_kept_configuration_can_be_read_and_certified_from_the_repo(ours, pair, newer):
+    from datasets import load_dataset
+
+    publish(request_of(pair))
+    publish(request_of(newer, others="keep", tag="v1.1"))
+    counts = {"train": 140, "validation": 140, "test_id": 140, "test_ood": 150}
+    assert {split: rows.num_rows for split, rows in load_dataset(REPO, "task3", revision="v1.1").items()} == counts
+    again = publish(request_of(newer, others="keep", tag="v1.1"))
+    assert not again.committed.is_new
+
+
+def test_removing_takes_them_from_files_card_and_lists(ours, folder, pair):
+    publish(request_of(pair))
+    publish(request_of(folder, others="remove"))
+    files = ours.files(REPO, "dataset")
+    assert {path for path in files if path.endswith(".parquet")} == set(local_files(folder))
+    assert configs_of_card(files["README.md"]) == configs_of_eval(files["eval.yaml"]) == ["task2"]
+
+
+def test_a_dry_run_says_what_would_become_of_the_others(ours, folder, pair):
+    publish(request_of(pair))
+    since = len(ours.log)
+    refused, kept, removed = (
+        plan_publication(request_of(folder, others=others)).text() for others in ("refuse", "keep", "remove")
+    )
+    gone = r"^removed +task3/train-00000-of-00001\.parquet$"
+    assert re.search(gone, refused, re.MULTILINE)
+    assert f"but it would be refused: data set {REPO} holds task3, which" in refused
+    assert re.search(gone, removed, re.MULTILINE)
+    assert "removed as a whole: task3" in removed
+    assert "refused" not in kept + removed
+    assert not re.search(gone, kept, re.MULTILINE)
+    assert "kept as they are: task3" in kept
+    assert re.search(r"^unchanged .* task3/train-00000-of-00001\.parquet$", kept, re.MULTILINE)
+    assert writes_of(ours, since) == []
+
+
+def test_others_that_are_not_certified_are_not_vouched_for(ours, pair, newer, tmp_path):
+    publish(request_of(pair))
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(path_of(pair, "task3", "train").read_bytes())
+    edit_rows(broken, lambda rows: rows[0].update(energy=float("nan")))
+    ours.commit(REPO, "dataset", {"task3/train-00000-of-00001.parquet": broken.read_bytes()})
+    before = ours.history(REPO, "dataset")
+    with pytest.raises(CertificateError, match=r"beside it \(task3\) are not certified together; .*(?s:.*)not finite"):
+        publish(request_of(newer, others="keep"))
+    assert ours.history(REPO, "dataset") == before
+
+
+@pytest.mark.parametrize("others", ["refuse", "keep", "remove"])
+@pytest.mark.parametrize("path", ["task3/train-00000-of-00001.parquet", "task4/train-00000-of-00001.parquet"])
+def test_what_others_do_to_their_configurations_meanwhile_is_not_undone(ours, folder, pair, newer, others, path):
+    publish(request_of(folder if others == "refuse" else pair))
+    ours.order(
+        Fault(method="POST", path="/commit/", before=lambda: ours.commit(REPO, "dataset", {path: b"PAR1 of others"}))
+    )
+    if others == "remove" and path.startswith("task3"):
+        publish(request_of(newer, others=others))  # which was named, and shall go whatever it holds
+        return
+    with pytest.raises(
+        SetupError, match=rf"{path[:5]} of data set {REPO} was changed by others meanwhile; nothing was"
+    ):
+        publish(request_of(newer, others=others))
+    files = ours.files(REPO, "dataset")
+    assert files[path] == b"PAR1 of others"
+    assert (
+        files["task2/validation-00000-of-00001.parquet"]
+        == local_files(folder)["task2/validation-00000-of-00001.parquet"]
+    )
+
+
+def test_the_command_line_asks_what_becomes_of_the_others(ours, folder, pair, capsys):
+    assert main(["publish", str(pair), REPO]) == 0
+    assert main(["publish", str(folder), REPO]) == 2
+    assert "holds task3, which" in capsys.readouterr().err
+    assert main(["publish", str(folder), REPO, "--keep-others", "--dry-run"]) == 0
+    assert "kept as they are: task3" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        main(["publish", str(folder), REPO, "--keep-others", "--remove"])
+    assert main(["publish", str(folder), REPO, "--remove"]) == 0
+    assert configs_of_card(ours.files(REPO, "dataset")["README.md"]) == ["task2"]
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
+import gc
 import re
 import shutil
+import tracemalloc
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -14,23 +18,18 @@ from dataset_builders import relabel as module
 from dataset_builders.build import relabel_edition
 from dataset_builders.certify import certify
 from dataset_builders.cli import MINI_DIRECTORY, main
-from dataset_builders.editions import EDITIONS
+from dataset_builders.editions import EDITIONS, SPLITS
 from dataset_builders.engines import Pool
 from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.relabel import (
-    RelabelSettings,
-    check_worker,
-    frames_to_label,
-    label_folder,
-    missing_of,
-    parse_frame_counts,
-    relabel,
-)
+from dataset_builders.relabel import check_worker, label_folder, missing_of, relabel
 from dataset_builders.relabel_plan import MIN_PROBES, plan_relabel
-from dataset_builders.schema import read_metadata
+from dataset_builders.relabel_source import RelabelSettings, frames_to_label, parse_frame_counts, spooled_frames
+from dataset_builders.schema import METADATA_KEY, SCHEMA, read_metadata, with_metadata
 from dataset_builders.tasks import TASKS
+from dataset_builders.whole_folder import settle_all
 from dataset_builders.xtb import cold_singlepoint
+from tests.dataset_builders.folder_moves import check_replacing
 
 WB97X = LEVELS["wb97x"]
 COUNTS = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 2}
@@ -40,7 +39,7 @@ COUNTS = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 2}
 def one_thread():
     """One worker in this process, so that what is patched here is patched there."""
     with ThreadPoolExecutor(1) as executor:
-        yield Pool(executor, 1)
+        yield Pool(executor, 1, window=2)
 
 
 @pytest.fixture
@@ -157,14 +156,151 @@ def test_a_frame_that_fails_is_named_and_the_others_are_kept(computed, monkeypat
     assert computed == [30, 30], "one frame of train and one of test_id"
 
 
+def label_files(once):
+    return sorted(path for path in label_folder(once).iterdir())
+
+
+def test_many_labels_share_a_file(computed, tmp_path):
+    once = settings(tmp_path / "out")
+    relabel(once, one_thread)
+    (path,) = label_files(once)
+    assert path.suffix == ".labels"
+    shutil.rmtree(tmp_path / "out")
+    computed.clear()
+    relabel(once, one_thread)
+    assert computed == []
+
+
+@pytest.mark.parametrize("cut", [1, 50, 3_000])
+def test_what_a_killed_worker_left_half_written_is_computed_again(computed, tmp_path, cut):
+    once = settings(tmp_path / "out")
+    relabel(once, one_thread)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out/task2-wb97x").iterdir()}
+    shutil.rmtree(tmp_path / "out")
+    (path,) = label_files(once)
+    path.write_bytes(path.read_bytes()[:-cut])
+    computed.clear()
+    relabel(once, one_thread)
+    assert 1 <= len(computed) <= 1 + cut // 200
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out/task2-wb97x").iterdir()} == before
+    assert len(label_files(once)) == 2, "nothing is written behind what is half written"
+
+
 def test_a_broken_label_file_is_named(computed, tmp_path):
     once = settings(tmp_path / "out")
     relabel(once, one_thread)
     shutil.rmtree(tmp_path / "out")
-    path = next(once.work_dir.rglob("*.npz"))
+    (path,) = label_files(once)
+    content = bytearray(path.read_bytes())
+    content[4_000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"\.labels is damaged at byte [\d,]+, within its labels; delete it"):
+        relabel(once, one_thread)
+
+
+def test_a_work_folder_of_an_earlier_version_is_gone_on_from(computed, tmp_path):
+    once = settings(tmp_path / "out")
+    folder = label_folder(once)
+    frames = frames_to_label(once)
+    folder.mkdir(parents=True)
+    old = {}
+    with spooled_frames(once, frames) as frame:
+        for index in range(0, len(frames), 2):
+            each = frame(index)
+            old[each.key] = energy, forces = cold_singlepoint("GFN1-xTB", each.atomic_numbers, each.positions)
+            np.savez(folder / f"{each.key.hex()}.npz", energy=energy, forces=forces)
+    relabel(once, one_thread)
+    assert len(computed) == len(frames) - len(old) == 60
+    assert certify(tmp_path / "out").ok
+    shutil.rmtree(tmp_path / "out")
+    path = next(folder.glob("*.npz"))
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match=r"\.npz is no label .* delete it"):
         relabel(once, one_thread)
+
+
+def toy_label(_, numbers, positions):
+    """Springs to the origin."""
+    return float(-40.0 * numbers.sum() + (positions.astype(float) ** 2).sum()), -2.0 * positions.astype(float)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Puts a label that costs nothing, in batches, in the place of the functional."""
+    monkeypatch.setattr(module, "compute_label", toy_label)
+    monkeypatch.setattr(module, "check_worker", lambda *_: None)
+    monkeypatch.setattr(module, "label_metadata", lambda _: {"method": "toy"})
+    monkeypatch.setattr(module, "label_versions", lambda _: {"toy": "1"})
+    monkeypatch.setattr(module, "frames_per_batch", lambda _: 50)
+
+
+def test_the_files_are_those_that_one_table_of_labels_gives(toy, tmp_path):
+    """However the rows are cut on their way: the bytes are those of a split that is written in one piece."""
+    once = settings(tmp_path / "out", frame_counts={"train": 20, "test_ood": 5})
+    relabel(once, one_thread)
+    for path in sorted((tmp_path / "out/task2-wb97x").iterdir()):
+        split = path.name.split("-")[0]
+        source = pq.read_table(MINI_DIRECTORY / "task2" / path.name)
+        count = once.frame_counts.get(split, len(set(source["frame"].to_pylist())))
+        wanted = set(EDITIONS["mini"].frames(split, count))
+        rows = [row for row in source.to_pylist() if row["frame"] in wanted]
+        for row in rows:
+            numbers = np.array(row["atomic_numbers"], np.uint8)
+            positions = np.array(row["positions"], np.float32).reshape(-1, 3)
+            energy, forces = toy_label(None, numbers, positions)
+            row |= {"energy": energy, "forces": forces.astype(np.float32).ravel()}
+        schema = SCHEMA.with_metadata({METADATA_KEY: pq.read_schema(path).metadata[METADATA_KEY]})
+        expected = tmp_path / path.name
+        reals = {"positions": "positions.list.element", "energy": "energy", "forces": "forces.list.element"}
+        pq.write_table(
+            pa.Table.from_pylist(rows, schema=schema),
+            expected,
+            compression="zstd",
+            row_group_size=2_000,
+            use_dictionary=[name for name in schema.names if name not in reals],
+            column_encoding=dict.fromkeys(reals.values(), "BYTE_STREAM_SPLIT"),
+        )
+        assert pq.read_table(path).equals(pq.read_table(expected)), split
+        assert path.read_bytes() == expected.read_bytes(), split
+
+
+def _peak_of_relabel(out, source):
+    once = settings(out, source=source, frame_counts={})
+    gc.collect()
+    tracemalloc.start()
+    try:
+        relabel(once, one_thread)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_rows(toy, monkeypatch, tmp_path):
+    monkeypatch.setattr("dataset_builders.relabel_source.ROWS_AT_A_TIME", 50)
+    monkeypatch.setattr("dataset_builders.repository.ROWS_PER_GROUP", 50)
+    peaks = {}
+    for factor in (1, 2, 16):
+        source = write_many(tmp_path / f"{factor}", factor * 100)
+        peaks[factor] = _peak_of_relabel(tmp_path / f"out{factor}", source)
+        shutil.rmtree(tmp_path / f"out{factor}")
+    n_more = 4 * 14 * 100
+    # The list of frames, forty bytes each, passes through some copies; a row as Python objects takes over 5,000.
+    assert (peaks[16] - peaks[2]) / n_more < 200, peaks
+    relabelled = label_files(settings(tmp_path / "out16"))
+    assert len(relabelled) <= 3
+
+
+def write_many(directory, n_rows):
+    """A folder with frames of one molecule of 20 atoms."""
+    (directory / "task2").mkdir(parents=True)
+    row = pq.read_table(MINI_DIRECTORY / "task2/train-00000-of-00001.parquet")
+    (row,) = (row.filter(pc.equal(row["n_atoms"], 20)).slice(0, 1)).to_pylist()
+    generator = np.random.default_rng(0)
+    for split in SPLITS:
+        rows = [row | {"positions": generator.normal(size=60).astype(np.float32), "frame": i} for i in range(n_rows)]
+        table = pa.Table.from_pylist(rows, schema=with_metadata({"edition": "mini"}))
+        pq.write_table(table, directory / "task2" / f"{split}-00000-of-00001.parquet", row_group_size=50)
+    return directory
 
 
 @pytest.mark.parametrize(
@@ -258,9 +394,7 @@ def test_a_plan_counts_and_keeps_what_it_times(computed, tmp_path):
     labelled = len(set(plan.rate.timings))
     assert len(computed) == 2 * labelled, "each after a molecule of hydrogen"
     assert (plan.together.n_frames, plan.together.n_missing) == (120, 120 - labelled)
-    left = sum(
-        frame.cost for frame in missing_of(frames_to_label(settings(tmp_path / "out")), settings(tmp_path / "out"))
-    )
+    left = missing_of(frames_to_label(settings(tmp_path / "out")), settings(tmp_path / "out")).costs.sum()
     assert plan.hours == pytest.approx(left * plan.rate.cpu_seconds / 3600)
     text = plan.text()
     assert re.search(
@@ -298,7 +432,44 @@ def test_a_frame_whose_worker_dies_is_named_and_the_others_are_labelled(computed
     once = settings(tmp_path / "out")
     with pytest.raises(IncompleteError, match=r"1 of 120 frames failed:\n  OH-2-OH primary 0: its worker died 3 times"):
         relabel(once, open_pool)
-    assert [frame.name for frame in missing_of(frames_to_label(once), once)] == ["OH-2-OH primary 0"]
+    missing = missing_of(frames_to_label(once), once)
+    assert [missing.name(index) for index in range(len(missing))] == ["OH-2-OH primary 0"]
+
+
+@pytest.mark.parametrize("cause", ["dies", "raises"])
+def test_one_frame_of_a_batch_costs_no_other_its_label(toy, monkeypatch, tmp_path, cause):
+    culprits = ("OH-2-OH primary 0", "CN-4-CN primary 5")
+
+    class Dying(Executor):
+        def submit(self, function, batch):
+            future = Future()
+            if cause == "dies" and any(frame.name in culprits for frame in batch.frames):
+                future.set_exception(BrokenProcessPool())
+            else:
+                future.set_result(function(batch))
+            return future
+
+    def label(level, numbers, positions):
+        if cause == "raises" and any(np.array_equal(positions, each) for each in bad):
+            raise ValueError("singular matrix")
+        return toy_label(level, numbers, positions)
+
+    @contextmanager
+    def open_pool():
+        yield Pool(Dying(), 1, (BrokenProcessPool,), window=2)
+
+    once = settings(tmp_path / "out")
+    frames = frames_to_label(once)
+    with spooled_frames(once, frames) as frame:
+        bad = [frame(index).positions for index in range(len(frames)) if frames.name(index) in culprits]
+    assert len(bad) == 2
+    monkeypatch.setattr(module, "compute_label", label)
+    with pytest.raises(IncompleteError, match=r"2 of 120 frames failed:\n") as error:
+        relabel(once, open_pool)
+    message = "its worker died 3 times" if cause == "dies" else "ValueError: singular matrix"
+    assert all(f"  {name}: {message}" in str(error.value) for name in culprits)
+    missing = missing_of(frames, once)
+    assert {missing.name(index) for index in range(len(missing))} == set(culprits)
 
 
 def test_workers_that_cannot_do_the_work_are_told_apart(computed, tmp_path):
@@ -311,3 +482,13 @@ def test_workers_that_cannot_do_the_work_are_told_apart(computed, tmp_path):
     other.mkdir()
     with pytest.raises(SetupError, match=r"would compute wb97x labels with pyscf .*, other programs than the command"):
         check_worker(WB97X, other)
+
+
+def test_stopped_between_two_moves_or_refused_one_no_configuration_is_lost(toy, tmp_path, monkeypatch):
+    once = settings(tmp_path / "out/data", work_dir=tmp_path / "work")
+    relabel(once, one_thread)
+
+    def write():
+        relabel(once, one_thread)
+
+    check_replacing(monkeypatch, write, tmp_path / "out/data/task2-wb97x", lambda: settle_all(tmp_path / "out/data"))

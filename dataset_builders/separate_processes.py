@@ -1,0 +1,61 @@
+"""Processes of this machine that do not share their fate."""
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SeparateProcesses(Executor):
+    """An executor whose workers each have a pool of one process of their own.
+
+    In one `ProcessPoolExecutor`, a process that dies ends all the others and fails all calls, and nobody can tell over
+    which call it died. Here it fails its own call, with `BrokenProcessPool`, and another process takes its place.
+
+    Args:
+        workers: Number of processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+        self._context = multiprocessing.get_context("spawn")
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._pools: set[ProcessPoolExecutor] = set()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """Calls a function in one of the processes."""
+        return self._threads.submit(self._call, fn, args, kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the processes, once they have done what they are at."""
+        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        with self._lock:
+            pools = list(self._pools)
+        for pool in pools:
+            pool.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _call(self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        pool = self._pool_of_this_thread()
+        try:
+            return pool.submit(fn, *args, **kwargs).result()
+        except BrokenProcessPool:
+            self._own.pool = None
+            with self._lock:
+                self._pools.discard(pool)
+            pool.shutdown(wait=False)
+            raise
+
+    def _pool_of_this_thread(self) -> ProcessPoolExecutor:
+        pool: ProcessPoolExecutor | None = getattr(self._own, "pool", None)
+        if pool is None:
+            pool = ProcessPoolExecutor(max_workers=1, mp_context=self._context)
+            self._own.pool = pool
+            with self._lock:
+                self._pools.add(pool)
+        return pool
