@@ -17,6 +17,7 @@ from typing import Any, Final
 from dataset_builders.errors import MissingPackageError, ModelError, SetupError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
+from harness.potentials.meter import Meter, meter_of
 from harness.potentials.staging import staged
 from harness.structures import Prediction, StructureBatch
 
@@ -362,6 +363,10 @@ class _Renamed:
     def collect(self, launched: Any) -> Prediction:
         """Third step."""
         return staged(self.potential).collect(launched)
+
+    def meter(self) -> Meter | None:
+        """The meter of the potential; see `meter`."""
+        return meter_of(self.potential)
 
 
 def _source(model: str, directory: Path, checkpoint: Checkpoint) -> ModelSource:
