@@ -212,14 +212,15 @@ def _alone(
 
 
 def _tried(potential: Potential, batch: StructureBatch) -> Prediction | Exception:
-    release_memory()
     try:
         with out_of_memory_as_itself():
             return potential.compute(batch)
     except _out_of_memory_errors() as cause:
         # Frames of its traceback would keep the tensors of the failed attempt alive.
         cause.__cause__ = cause.__context__ = None
-        return cause.with_traceback(None)
+        error = cause.with_traceback(None)
+    release_memory()
+    return error
 
 
 def _out_of_memory_errors() -> tuple[type[Exception], ...]:

@@ -183,11 +183,18 @@ class _Overlapping(Generic[Job]):
     def _prepared(self, jobs: Iterator[tuple[Job, StructureBatch]]) -> Iterator[_Waiting[Job]]:
         """Runs in the thread that looks ahead."""
         for job, batch in jobs:
-            for part, piece in self._split(job, batch):
-                with self._device:
-                    each = _Waiting(part, piece, [_attempt(self._steps.prepare, piece, self._caught)])
-                    self._waiting.add(each)
+            pieces = iter(self._split(job, batch))
+            while (each := self._next_prepared(pieces)) is not None:
                 yield each
+
+    def _next_prepared(self, pieces: Iterator[tuple[Job, StructureBatch]]) -> _Waiting[Job] | None:
+        # The batch is parted only when its turn has come: the caller may learn meanwhile what fits.
+        with self._device:
+            for part, piece in pieces:
+                each = _Waiting(part, piece, [_attempt(self._steps.prepare, piece, self._caught)])
+                self._waiting.add(each)
+                return each
+        return None
 
     def _launch(self, each: _Waiting[Job]) -> bool:
         """Whether there was an error."""

@@ -361,6 +361,7 @@ class _Worker:
         return traits, answer.body.get("is_cut_off") is True
 
     def _lied(self, what: str) -> ModelError:
+        cut_off(self._process, self._connection)
         self.close()
         return _liar(str(self._spec.source), what)
 

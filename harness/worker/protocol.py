@@ -99,12 +99,13 @@ def encoded(message: Message) -> bytes:
     Raises:
         UnsendableError: If it holds what no message can hold.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in message.arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in message.arrays.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     try:
         columns = [pa.array(array.ravel()) for array in arrays.values()]
     except (pa.ArrowException, TypeError, ValueError) as cause:
-        raise UnsendableError(str(cause)) from cause
+        types = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
+        raise UnsendableError(f"{types} ({cause})") from cause
     # Arrays of one message differ in length, so each is the single list of its column.
     lists = [pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column) for column in columns]
     header = {"kind": message.kind, "number": message.number, "body": dict(message.body)}
@@ -139,7 +140,8 @@ def decoded(content: bytes) -> Message:
         }
         message = Message(header["kind"], header["body"], arrays, header["number"])
     except (
-        *(pa.ArrowException, ValueError, KeyError, TypeError, AttributeError, StopIteration),
+        # Arrow has errors of its own, and raises those of Python, an OSError among them.
+        *(pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration),
         *(MemoryError, OverflowError, RecursionError),
     ) as cause:
         raise ProtocolError(f"{len(content)} bytes that are no message ({type(cause).__name__}: {cause})") from cause
