@@ -68,29 +68,35 @@ def probed(potential: Potential, window: Window, meter: Meter | None) -> int:
         if not _fits(potential, batch):
             return PROBED[0] if batch is larger else _fitting_below(potential, window, PROBED[0])
         footprints.append(None if meter is None else meter.end())
-    sizes = len(smaller.atomic_numbers), len(larger.atomic_numbers)
-    per_atom = _per_atom(sizes, footprints[0], footprints[1])
-    if per_atom is None or footprints[1] is None:
+    if footprints[0] is None or footprints[1] is None:
         return UNMEASURED
-    fitting = SHARE_OF_MEMORY * footprints[1].available / per_atom
+    fitting = _fitting((len(smaller.atomic_numbers), len(larger.atomic_numbers)), footprints[0], footprints[1])
+    if fitting is None:
+        return UNMEASURED
     return max(PROBED[0], min(MOST, 1 << int(np.log2(max(fitting, 1.0)))))
 
 
-def _per_atom(sizes: tuple[int, int], smaller: Footprint | None, larger: Footprint | None) -> float | None:
-    """Bytes of an atom, rather too many than too few; `None` where memory was not seen to grow with the batch.
+def _fitting(sizes: tuple[int, int], smaller: Footprint, larger: Footprint) -> float | None:
+    """Atoms of a batch that fits, rather too few than too many; `None` where memory was not seen to grow.
+
+    What is taken once is counted as if it grew with the batch. What grows faster than the number of atoms is taken to
+    grow on as the power of it that it grew with.
 
     Args:
         sizes: Atoms of the two batches.
         smaller: What the smaller one took.
         larger: What the larger one took.
     """
-    if smaller is None or larger is None or sizes[0] >= sizes[1]:
+    pairs = (smaller.in_use, larger.in_use), (smaller.taken, larger.taken)
+    if sizes[0] >= sizes[1] or all(second <= first for first, second in pairs):
         return None
-    grown = max(larger.in_use - smaller.in_use, larger.taken - smaller.taken)
-    if grown <= 0:
-        return None
-    # What does not grow with the batch is counted as if it did, since memory may grow faster than the number of atoms.
-    return max(grown / (sizes[1] - sizes[0]), larger.in_use / sizes[1], larger.taken / sizes[1])
+    given = max(0.0, SHARE_OF_MEMORY * larger.available)
+    numbers = []
+    for first, second in pairs:
+        if second > 0:
+            power = np.log(second / first) / np.log(sizes[1] / sizes[0]) if first > 0 else 1.0
+            numbers.append(sizes[1] * float(given / second) ** (1.0 / max(1.0, power)))
+    return min(numbers)
 
 
 def _fits(potential: Potential, batch: StructureBatch) -> bool:

@@ -14,7 +14,9 @@ STORED_FORCES: Final = np.float32
 """Precision in which predictions are stored; that of forces is the one of the labels."""
 
 _NOT_FINITE: Final = "energy or forces are not finite"
-_TOO_LARGE: Final = "energy or forces are too large for the precision that they are stored in"
+_TOO_LARGE: Final = "energy or forces are beyond the range of single precision, 3.4e38 eV or eV/Å"
+_LARGEST_ENERGY: Final = float(np.finfo(np.float32).max)
+"""An energy is stored in double precision. A larger one would make sums over a split overflow there, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
         )
     energy = _stored(prediction.energy, STORED_ENERGY, f"energy of {model_id}")
     forces = _stored(prediction.forces, STORED_FORCES, f"forces of {model_id}")
-    usable = np.isfinite(energy) & _all_finite(forces, batch)
+    usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
     was_finite = np.isfinite(prediction.energy) & _all_finite(prediction.forces, batch)
     silent = {
         int(number): _TOO_LARGE if was_finite[number] else _NOT_FINITE

@@ -3,11 +3,12 @@
 import weakref
 from collections import deque
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.potentials.meter import Footprint
 from harness.structures import Prediction, StructureBatch
 
 TRAITS = PotentialTraits("crowded", "crowded", elements=None, packages=("numpy",))
@@ -96,27 +97,31 @@ class FromFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.traits = TRAITS
+        self.most_atoms = 0
 
     def compute(self, batch: StructureBatch) -> Prediction:
         most_atoms, _, kind = self._path.read_text().partition(" ")
         if len(batch.atomic_numbers) > int(most_atoms):
             raise full(kind)
+        self.most_atoms = max(self.most_atoms, len(batch.atomic_numbers))
         return springs(batch)
 
-    def meter(self) -> Any:
-        return Pretended()
+    def meter(self) -> "Pretended":
+        return Pretended(self)
 
 
 class Pretended:
-    """A meter that says what no device has taken."""
+    """A meter that says what a device would have given, 1000 bytes an atom of 128 MiB."""
+
+    def __init__(self, potential: FromFile) -> None:
+        self._potential = potential
 
     def begin(self) -> None:
-        self.began = True
+        self._potential.most_atoms = 0
 
-    def end(self) -> Any:
-        from harness.potentials.meter import Footprint
-
-        return Footprint(1000, 20, 30 if self.began else 0)
+    def end(self) -> Footprint:
+        taken = 1000 * self._potential.most_atoms
+        return Footprint(2**27, taken, taken)
 
 
 def load(source: Path, options: LoadOptions) -> FromFile:
