@@ -5,6 +5,7 @@ next. On a GPU it is found by trying: the memory that batches of two sizes take 
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -73,7 +74,7 @@ def probed(potential: Potential, window: Window, meter: Meter | None) -> int:
     fitting = _fitting((len(smaller.atomic_numbers), len(larger.atomic_numbers)), footprints[0], footprints[1])
     if fitting is None:
         return UNMEASURED
-    return max(PROBED[0], min(MOST, 1 << int(np.log2(max(fitting, 1.0)))))
+    return max(PROBED[0], min(MOST, 1 << int(math.log2(max(fitting, 1.0)))))
 
 
 def _fitting(sizes: tuple[int, int], smaller: Footprint, larger: Footprint) -> float | None:
@@ -91,11 +92,11 @@ def _fitting(sizes: tuple[int, int], smaller: Footprint, larger: Footprint) -> f
     if sizes[0] >= sizes[1] or all(second <= first for first, second in pairs):
         return None
     given = max(0.0, SHARE_OF_MEMORY * larger.available)
-    numbers = []
+    numbers: list[float] = []
     for first, second in pairs:
         if second > 0:
-            power = np.log(second / first) / np.log(sizes[1] / sizes[0]) if first > 0 else 1.0
-            numbers.append(sizes[1] * float(given / second) ** (1.0 / max(1.0, power)))
+            power = math.log(second / first) / math.log(sizes[1] / sizes[0]) if first > 0 else 1.0
+            numbers.append(sizes[1] * (given / second) ** (1.0 / max(1.0, power)))
     return min(numbers)
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from dataset_builders.errors import MlipOodError, UsageError
+from dataset_builders.errors import MlipOodError, SetupError, UsageError
 from harness.potentials.base import LoadOptions
 
 if TYPE_CHECKING:
@@ -113,6 +113,14 @@ def out_of_memory_as_itself() -> Iterator[None]:
         if error is cause:
             raise
         raise error from cause
+
+
+def does_not_fit(model: str, options: LoadOptions, cause: Exception) -> SetupError:
+    """The error for a model whose parameters alone are too much for the device."""
+    return SetupError(
+        f"{model} does not fit in the memory of the device {options.device} ({type(cause).__name__}: {cause}); free "
+        "some of it, use --dtype float32 or another --device"
+    )
 
 
 def release_memory() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dataset_builders.errors import MlipOodError
 from harness.potentials.base import LoadOptions, Potential
+from harness.potentials.device import does_not_fit, is_out_of_memory
 from harness.potentials.meter import meter_of
 from harness.potentials.staging import compute_ahead
 from harness.structures import Prediction, StructureBatch
@@ -43,15 +44,19 @@ def serve(connection: Connection, *, is_cut_off: bool) -> int:
 
 def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Potential | None:
     # Whatever goes wrong while a stranger's checkpoint is loaded is told to the user, never lost in a worker.
+    options = LoadOptions(**request.body["options"])
     try:
         adapter: Any = importlib.import_module(request.body["module"])
-        options = LoadOptions(**request.body["options"])
         potential: Potential = adapter.load(_source(request.body), options)
     except MlipOodError as cause:
         send(connection, _error(type(cause).__name__, str(cause), request.number))
         return None
     except Exception as cause:
         traceback.print_exc()
+        if is_out_of_memory(cause):
+            full = does_not_fit(request.body["source"], options, cause)
+            send(connection, _error("SetupError", str(full), request.number))
+            return None
         text = f"{request.body['source']} cannot be loaded: {type(cause).__name__}: {cause}"
         send(connection, _error("ModelError", text, request.number))
         return None

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import ModelError
+from dataset_builders.errors import ModelError, SetupError
+from harness.potentials.base import LoadOptions
 from harness.potentials.device import in_pytorchs_words, is_out_of_memory, out_of_memory_as_itself, release_memory
+from harness.potentials.registry import load_potential
 
 
 class OutOfMemoryError(MemoryError):
@@ -69,6 +71,16 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, out_of_memory_as_itself():
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize("error", FULL[:3])
+def test_a_model_that_does_not_fit_is_a_matter_of_the_device(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def load(source: object, options: LoadOptions) -> None:
+        raise error
+
+    monkeypatch.setattr("harness.potentials.zero.load", load)
+    with pytest.raises(SetupError, match=r"zero does not fit in the memory of the device auto \(.*out of memory"):
+        load_potential("zero", LoadOptions())
 
 
 def test_an_interruption_is_no_full_device() -> None:

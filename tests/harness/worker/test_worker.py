@@ -129,6 +129,14 @@ def test_what_cannot_be_loaded_is_said(deeds, head, message):
         WorkerPotential(spec(deeds, options=LoadOptions(head=head)))
 
 
+def test_a_model_that_does_not_fit_is_a_matter_of_the_device(deeds):
+    message = (
+        r"deeds does not fit in the memory of the device auto \(RuntimeError: CUDA error: out of memory\); free some"
+    )
+    with pytest.raises(SetupError, match=message):
+        WorkerPotential(spec(deeds, options=LoadOptions(head="large")))
+
+
 def test_an_interpreter_that_is_not_there_is_said(deeds):
     with pytest.raises(ModelError, match=r"cannot start /nowhere/python: .*make the environment again"):
         WorkerPotential(spec(deeds, python=Path("/nowhere/python")))
