@@ -190,3 +190,13 @@ def test_a_batch_behind_one_that_kills_is_computed_all_the_same(potential, deeds
     first, second = (potential.launch(potential.prepare(BATCH)) for _ in range(2))
     assert set(potential.collect(first).failures) == {0, 1}
     assert potential.collect(second).failures == {}
+
+
+def test_a_worker_that_dies_behind_a_full_device_loses_nothing(potential, deeds):
+    deeds.write_text("fill die")
+    first, second = (potential.launch(potential.prepare(BATCH)) for _ in range(2))
+    with pytest.raises(torch.OutOfMemoryError, match="no room for 7 GiB"):
+        potential.collect(first)
+    again = potential.compute(BATCH)
+    assert np.array_equal(again.forces, BATCH.positions * 2.0)
+    assert potential.collect(second).failures == {}
