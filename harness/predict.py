@@ -14,8 +14,10 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.errors import SetupError
-from harness.batching import Plan, Shard
+from dataset_builders.hub import first_line
+from harness.batching import Plan, Shard, filled_bounds
 from harness.potentials.base import Potential
+from harness.potentials.device import out_of_memory_as_itself, release_memory
 from harness.potentials.staging import compute_ahead
 from harness.progress import OnStructures, no_progress
 from harness.shards import is_finished, unwritable, write_shard
@@ -66,11 +68,16 @@ def compute_shards(
             missing.append(shard)
     if not missing:
         return
-    model_id = potential.traits.model_id
-    with _Writer(plan, directory, identity, model_id) as writer:
-        for job, outcome in compute_ahead(potential, _jobs(missing, windows), _out_of_memory_errors):
-            writer.add(job, _in_halves(potential, plan, job) if isinstance(outcome, Exception) else outcome)
-            on_structures(job.stop - job.start, "computed")
+    room = _Room()
+    with _Writer(plan, directory, identity, potential.traits.model_id) as writer:
+        for job, outcome in compute_ahead(potential, _jobs(missing, windows), _out_of_memory_errors, room.pieces):
+            if isinstance(outcome, Exception):
+                for piece, prediction in _alone(potential, plan, job, outcome, room):
+                    writer.add(piece, prediction)
+                    on_structures(piece.stop - piece.start, "computed")
+            else:
+                writer.add(job, outcome)
+                on_structures(job.stop - job.start, "computed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,38 @@ class _Job:
     start: int
     stop: int
     batch: StructureBatch
+
+    def piece(self, start: int, stop: int) -> "_Job":
+        """The structures at some places of the plan."""
+        return _Job(self.shard, start, stop, self.batch.slice(start - self.start, stop - self.start))
+
+
+class _Room:
+    """How many atoms the device was found to hold at once.
+
+    The plan stays what it is: its batches name the shards and stand in the identity of the run, and a run that goes on
+    elsewhere, or after other programs have left the device, must find the shards that are there. A batch that will not
+    fit is parted on its way to the device only, and its predictions are written where the plan wants them.
+    """
+
+    def __init__(self) -> None:
+        self._most_atoms: int | None = None
+
+    def refused(self, batch: StructureBatch) -> None:
+        """Notes that a batch did not fit; later ones have at most half of its atoms, or one structure."""
+        half = max(1, len(batch.atomic_numbers) // 2)
+        self._most_atoms = half if self._most_atoms is None else min(half, self._most_atoms)
+
+    def pieces(self, job: _Job, batch: StructureBatch) -> Iterator[tuple[_Job, StructureBatch]]:
+        """The batch, in pieces that are not known not to fit; what becomes known meanwhile counts for the rest."""
+        start = job.start
+        while start < job.stop:
+            n_atoms = batch.n_atoms[start - job.start :]
+            most = self._most_atoms
+            length = len(n_atoms) if most is None else filled_bounds(n_atoms, most)[1]
+            piece = job if length == job.stop - job.start else job.piece(start, start + length)
+            yield piece, piece.batch
+            start = piece.stop
 
 
 def _jobs(shards: Sequence[Shard], windows: Iterator[Window]) -> Iterator[tuple[_Job, StructureBatch]]:
@@ -138,41 +177,50 @@ class _Writer:
         write_shard(self._plan, parts[0][0].shard, _joined(checked), self._directory, self._identity)
 
 
-def _in_halves(potential: Potential, plan: Plan, job: _Job) -> Prediction:
-    """The prediction of a batch that did not fit on the device, computed in pieces that do.
+def _alone(
+    potential: Potential, plan: Plan, job: _Job, cause: Exception, room: _Room
+) -> Iterator[tuple[_Job, Prediction]]:
+    """Computes a batch that did not fit on the device beside others, in pieces and with nothing else under way.
 
     Raises:
         SetupError: If one structure alone does not fit.
     """
-    batch = job.batch
-    if batch.n_structures == 1:
-        raise SetupError(
-            f"{plan.names(job.start, job.stop).molecule_id[0]} alone ({int(batch.n_atoms[0])} atoms) does not fit in "
-            f"the memory of {potential.traits.device}; free some of it, use --dtype float32 or another --device"
-        )
     _LOG.warning(
-        "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved. "
-        "A smaller --batch-atoms saves the failed attempts",
-        batch.n_structures,
-        len(batch.atomic_numbers),
+        "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved, and so are later ones of "
+        "that size. A smaller --batch-atoms saves the failed attempts",
+        job.batch.n_structures,
+        len(job.batch.atomic_numbers),
         potential.traits.device,
     )
-    sys.modules["torch"].cuda.empty_cache()
-    middle = job.start + batch.n_structures // 2
-    halves = [
-        _Job(job.shard, start, stop, batch.slice(start - job.start, stop - job.start))
-        for start, stop in ((job.start, middle), (middle, job.stop))
-    ]
-    return _joined([_predict_half(potential, plan, half) for half in halves])
+    room.refused(job.batch)
+    waiting = deque(piece for piece, _ in room.pieces(job, job.batch))
+    while waiting:
+        piece = waiting.popleft()
+        outcome = _tried(potential, piece.batch)
+        if isinstance(outcome, Prediction):
+            yield piece, outcome
+            continue
+        if piece.batch.n_structures == 1:
+            molecule = plan.names(piece.start, piece.stop).molecule_id[0]
+            raise SetupError(
+                f"{molecule} alone ({len(piece.batch.atomic_numbers)} atoms) does not fit in the memory of "
+                f"{potential.traits.device} ({first_line(outcome)}); free some of it, use --dtype float32 or another "
+                "--device"
+            ) from cause
+        room.refused(piece.batch)
+        waiting.extendleft(reversed([part for part, _ in room.pieces(piece, piece.batch)]))
 
 
-def _predict_half(potential: Potential, plan: Plan, job: _Job) -> Prediction:
+def _tried(potential: Potential, batch: StructureBatch) -> Prediction | Exception:
     try:
-        return potential.compute(job.batch)
-    except _out_of_memory_errors():
-        # Leaving the handler frees the tensors of the failed attempt, which its traceback keeps alive.
-        pass
-    return _in_halves(potential, plan, job)
+        with out_of_memory_as_itself():
+            return potential.compute(batch)
+    except _out_of_memory_errors() as cause:
+        # Frames of its traceback would keep the tensors of the failed attempt alive.
+        cause.__cause__ = cause.__context__ = None
+        error = cause.with_traceback(None)
+    release_memory()
+    return error
 
 
 def _out_of_memory_errors() -> tuple[type[Exception], ...]:

@@ -24,7 +24,7 @@ from dataset_builders.hub import first_line
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.work import write_table
 from harness.batching import ATOMS_PER_WINDOW, Plan, Shard, ragged_indices
-from harness.structures import Prediction
+from harness.structures import STORED_FORCES, Prediction
 
 SHARD_SCHEMA: Final = pa.schema(
     [
@@ -82,7 +82,7 @@ def write_shard(plan: Plan, shard: Shard, prediction: Prediction, directory: Pat
     names, n_atoms = plan.names(shard.start, shard.stop), plan.n_atoms[shard.start : shard.stop]
     failed = np.isin(np.arange(len(shard)), list(prediction.failures))
     energy = np.where(failed, np.nan, prediction.energy)
-    forces = prediction.forces.astype(np.float32)
+    forces = prediction.forces.astype(STORED_FORCES)
     forces[np.repeat(failed, n_atoms)] = np.nan
     causes = [
         "" if number not in prediction.failures else prediction.failures[number] or "no cause given"

@@ -1,11 +1,22 @@
 """A packed batch of molecules, and what a potential returns for it."""
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from dataset_builders.errors import ShapeError
+from dataset_builders.errors import ModelError, ShapeError
 from dataset_builders.structures import FloatArray, IntArray, require_shape
+
+STORED_ENERGY: Final = np.float64
+STORED_FORCES: Final = np.float32
+"""Precision in which predictions are stored; that of forces is the one of the labels."""
+
+_NOT_FINITE: Final = "energy or forces are not finite"
+_TOO_LARGE: Final = "energy or forces are beyond the range of single precision, 3.4e38 eV or eV/Å"
+_LARGEST_ENERGY: Final = float(np.finfo(np.float32).max)
+"""An energy is stored in double precision. A larger one would make sums over a split overflow there, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +82,47 @@ class Prediction:
 
 
 def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
-    """Checks shapes and that every structure which did not fail has finite numbers.
+    """Brings a prediction to the precision that it is stored in, and checks it there.
 
     A structure whose numbers are not finite although the potential did not report it becomes a
     failure of its own, so that it is counted and never averaged over.
 
+    Returns:
+        The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`.
+
     Raises:
-        ShapeError: If an array does not fit the batch.
+        ShapeError: If an array or the number of a failure does not fit the batch.
+        ModelError: If an array holds anything but real numbers.
     """
     require_shape(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
     require_shape(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
-    finite_atoms = np.isfinite(prediction.forces).all(axis=1)
-    finite_forces = np.logical_and.reduceat(finite_atoms, batch.offsets[:-1])
-    usable = finite_forces & np.isfinite(prediction.energy)
-    silent = [int(index) for index in np.flatnonzero(~usable) if int(index) not in prediction.failures]
-    failures = prediction.failures | dict.fromkeys(silent, "energy or forces are not finite")
-    return Prediction(prediction.energy, prediction.forces, failures)
+    outside = [number for number in prediction.failures if not 0 <= number < batch.n_structures]
+    if outside:
+        raise ShapeError(
+            f"{model_id} reports a failure of structure {outside[0]} of a batch of {batch.n_structures}; "
+            f"expected numbers from 0 to {batch.n_structures - 1}"
+        )
+    energy = _stored(prediction.energy, STORED_ENERGY, f"energy of {model_id}")
+    forces = _stored(prediction.forces, STORED_FORCES, f"forces of {model_id}")
+    usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
+    was_finite = np.isfinite(prediction.energy) & _all_finite(prediction.forces, batch)
+    silent = {
+        int(number): _TOO_LARGE if was_finite[number] else _NOT_FINITE
+        for number in np.flatnonzero(~usable)
+        if int(number) not in prediction.failures
+    }
+    return Prediction(energy, forces, prediction.failures | silent)
+
+
+def _stored(array: npt.NDArray[Any], dtype: type[np.floating[Any]], name: str) -> FloatArray:
+    if array.dtype.kind not in "fiu":
+        raise ModelError(f"{name} has the type {array.dtype}; expected real numbers")
+    # What overflows is seen where finite numbers are asked for.
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
+
+
+def _all_finite(forces: FloatArray, batch: StructureBatch) -> npt.NDArray[np.bool_]:
+    """Whether all forces on a structure are finite, shape (n_structures,)."""
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduceat(np.isfinite(forces).all(axis=1), batch.offsets[:-1])
+    return finite

@@ -1,12 +1,14 @@
 """Which device a potential computes on."""
 
 import contextlib
+import gc
 import os
 import re
+import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dataset_builders.errors import UsageError
+from dataset_builders.errors import MlipOodError, SetupError, UsageError
 from harness.potentials.base import LoadOptions
 
 if TYPE_CHECKING:
@@ -53,21 +55,78 @@ def require_cpu_and_float64(model: str, options: LoadOptions) -> None:
         raise UsageError(f"{model} computes in float64 only, not in {options.dtype!r}; leave --dtype out")
 
 
+_OUT_OF_MEMORY: Final = re.compile(
+    "|".join(
+        [
+            r"out[ _]of[ _]((the|device|host)[ _])?memory|OutOfMemory",  # PyTorch on CUDA, ROCm, XPU, MPS; CuPy, Numba
+            r"ErrorMemoryAllocation|RESOURCE_EXHAUSTED",  # CUDA's runtime; XLA
+            r"_(STATUS_)?ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE, cuFFT and their kin on ROCm
+            r"failed to allocate \S+ bytes",  # Warp
+            r"DefaultCPUAllocator: (can't allocate|not enough) memory",
+            # What cuBLAS says where the device is too full for its handle; after other errors it has one already.
+            r"BLAS_STATUS_NOT_INITIALIZED when calling .?\w+Create",
+        ]
+    ),
+    flags=re.IGNORECASE,
+)
+"""What libraries write into errors that are no `torch.OutOfMemoryError` where a device is full."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a library says that a device is full, whatever its type.
+
+    An error of this project is none: it may quote one, and has been judged already.
+    """
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    is_foreign = isinstance(error, Exception) and not isinstance(error, MlipOodError)
+    return is_foreign and _OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}") is not None
+
+
+def in_pytorchs_words(error: Exception) -> Exception:
+    """PyTorch's own error for any that says that a device is full; another error as it is."""
+    if not is_out_of_memory(error):
+        return error
+    # Importing torch takes seconds, and not every potential needs it.
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return error
+    return torch.OutOfMemoryError(str(error) or type(error).__name__)
+
+
 @contextlib.contextmanager
 def out_of_memory_as_itself() -> Iterator[None]:
-    """Turns the plain RuntimeError that TorchScript makes of a full device back into PyTorch's own error.
+    """Turns whatever a library raises where the device is full into PyTorch's own error.
 
-    The interpreter of TorchScript, in which e3nn runs its tensor products, keeps only the message of
-    an error, so the caller could not tell a full device from a broken model.
+    TorchScript, in which e3nn runs its tensor products, keeps only the message of an error; cuBLAS, Warp, CuPy, JAX and
+    others have errors of their own. The caller could not tell a full device from a broken model.
 
     Raises:
         torch.OutOfMemoryError: If the device ran out of memory.
     """
-    import torch
-
     try:
         yield
-    except RuntimeError as cause:
-        if "out of memory" in str(cause) and not isinstance(cause, torch.OutOfMemoryError):
-            raise torch.OutOfMemoryError(str(cause)) from cause
-        raise
+    except Exception as cause:
+        error = in_pytorchs_words(cause)
+        if error is cause:
+            raise
+        raise error from cause
+
+
+def does_not_fit(model: str, options: LoadOptions, cause: Exception) -> SetupError:
+    """The error for a model whose parameters alone are too much for the device."""
+    return SetupError(
+        f"{model} does not fit in the memory of the device {options.device} ({type(cause).__name__}: {cause}); free "
+        "some of it, use --dtype float32 or another --device"
+    )
+
+
+def release_memory() -> None:
+    """Gives memory that nothing uses any more back to the device, for the next attempt and for other libraries."""
+    # Code of others keeps tensors in cycles of references.
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.cuda.empty_cache()

@@ -17,6 +17,8 @@ from typing import Any, Final
 from dataset_builders.errors import MissingPackageError, ModelError, SetupError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
+from harness.potentials.device import does_not_fit, is_out_of_memory
+from harness.potentials.meter import Meter, meter_of
 from harness.potentials.staging import staged
 from harness.structures import Prediction, StructureBatch
 
@@ -318,6 +320,7 @@ def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
     Raises:
         UsageError: If the model is unknown, or does not offer what the options ask for.
         ModelError: If the checkpoint cannot be loaded.
+        SetupError: If it does not fit on the device.
         MissingPackageError: If the package of its family is not installed.
     """
     source = identify(model) if isinstance(model, str) else model
@@ -325,7 +328,12 @@ def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
     if family.extra is not None and importlib.util.find_spec(family.package) is None:
         raise MissingPackageError(family.package, family.extra, f"loading {source.model_id} (family {family.name})")
     adapter: Any = importlib.import_module(family.module)
-    potential: Potential = adapter.load(source.path or source.model_id, options)
+    try:
+        potential: Potential = adapter.load(source.path or source.model_id, options)
+    except Exception as cause:
+        if is_out_of_memory(cause):
+            raise does_not_fit(source.model_id, options, cause) from cause
+        raise
     return named_as(potential, source)
 
 
@@ -362,6 +370,10 @@ class _Renamed:
     def collect(self, launched: Any) -> Prediction:
         """Third step."""
         return staged(self.potential).collect(launched)
+
+    def meter(self) -> Meter | None:
+        """The meter of the potential; see `meter`."""
+        return meter_of(self.potential)
 
 
 def _source(model: str, directory: Path, checkpoint: Checkpoint) -> ModelSource:

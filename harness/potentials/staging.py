@@ -4,14 +4,19 @@ Where the computing goes on elsewhere, on a GPU or in a worker, `prepare` runs b
 starts it, and `collect` waits for it. A potential that computes on the CPU of this process takes its steps one after
 the other: a second thread would wait for Python's lock more than it helped (small MACE, two cores: 8 % slower). One
 batch is at one step at a time, and each step sees the batches in their order.
+
+Where a batch does not fit on the device, all others that are under way are collected first, and what was prepared is
+given up, so that whoever computes it again has the device for itself and no answer meets the question of another.
 """
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from harness.potentials.base import Potential
+from harness.potentials.device import in_pytorchs_words, release_memory
 from harness.potentials.lookahead import Lookahead
 from harness.structures import Prediction, StructureBatch
 
@@ -73,55 +78,160 @@ def staged(potential: Potential) -> StagedPotential:
     return potential if isinstance(potential, StagedPotential) else _AllAtOnce(potential)
 
 
+Caught = Callable[[], tuple[type[Exception], ...]]
+"""The types of errors of a single batch that stand in the place of its prediction; others end the stream. Called when
+there is an error, since a library may be imported only then."""
+
+Split = Callable[[Job, StructureBatch], Iterable[tuple[Job, StructureBatch]]]
+"""Parts a batch into those that are computed one by one, each with what tells the caller which one it is."""
+
+
+def whole(job: Job, batch: StructureBatch) -> Iterable[tuple[Job, StructureBatch]]:
+    """The batch as it is."""
+    return ((job, batch),)
+
+
 def compute_ahead(
-    potential: Potential, jobs: Iterator[tuple[Job, StructureBatch]], caught: Callable[[], tuple[type[Exception], ...]]
+    potential: Potential, jobs: Iterator[tuple[Job, StructureBatch]], caught: Caught, split: "Split[Job]" = whole
 ) -> Iterator[tuple[Job, Prediction | Exception]]:
     """Computes a stream of batches; where that helps, the next ones are read and prepared meanwhile.
+
+    While the caller looks at an error, nothing else is under way: what was launched is collected, and what was
+    prepared is given up and made again later. So the caller may compute the batch in smaller pieces there and then.
 
     Args:
         potential: What computes.
         jobs: Batches, each with whatever tells the caller which one it is; they may be read in another thread.
-        caught: The types of errors of a single batch that stand in the place of its prediction; others end the
-            stream. Called when there is an error, since a library may be imported only then.
+        caught: The types of errors of a batch that stand in the place of its prediction.
+        split: Parts a batch before it is computed. It is asked again for a batch that was prepared and given up, and so
+            may answer with smaller pieces once the caller knows what fits; called in either thread.
 
     Yields:
         Job and prediction, in the order of the jobs, each as soon as it is there: a job is never held back until
         the next one comes.
     """
     steps = staged(potential)
-
-    if not steps.overlaps:
-        for job, batch in jobs:
-            running = _attempt(steps.launch, _attempt(steps.prepare, batch, caught), caught)
-            yield job, _attempt(steps.collect, running, caught)
+    if steps.overlaps:
+        yield from _Overlapping(steps, caught, split).outcomes(jobs)
         return
+    for job, batch in jobs:
+        for part, piece in split(job, batch):
+            outcome = _in_a_row(steps, piece, caught)
+            if isinstance(outcome, Exception):
+                release_memory()
+            yield part, outcome
 
-    def prepared() -> Iterator[tuple[Job, Any]]:
+
+def _in_a_row(steps: StagedPotential, batch: StructureBatch, caught: Caught) -> Prediction | Exception:
+    running = _attempt(steps.launch, _attempt(steps.prepare, batch, caught), caught)
+    return _attempt(steps.collect, running, caught)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Job]):
+    """A batch that waits for its turn.
+
+    Attributes:
+        job: Which one it is.
+        batch: The structures.
+        prepared: What was made of it, or the error of that, alone in a list, which hands it on so that no frame on the
+            way keeps it alive; empty where it was given up.
+    """
+
+    job: Job
+    batch: StructureBatch
+    prepared: list[Any]
+
+
+class _Overlapping(Generic[Job]):
+    """Batches on their way through a potential that computes elsewhere.
+
+    Args:
+        steps: The potential.
+        caught: As for `compute_ahead`.
+        split: As for `compute_ahead`.
+    """
+
+    def __init__(self, steps: StagedPotential, caught: Caught, split: "Split[Job]") -> None:
+        self._steps, self._caught, self._split = steps, caught, split
+        self._waiting: set[_Waiting[Job]] = set()
+        self._launched: deque[tuple[Job, Any]] = deque()
+        self._device = threading.Lock()
+        """Held while a batch is prepared, and while the caller has the device for itself."""
+
+    def outcomes(self, jobs: Iterator[tuple[Job, StructureBatch]]) -> Iterator[tuple[Job, Prediction | Exception]]:
+        """Job and prediction or error, in the order of the jobs."""
+        yield from self._outcomes_before_the_last(jobs)
+        while self._launched:
+            yield from self._collected()
+
+    def _outcomes_before_the_last(
+        self, jobs: Iterator[tuple[Job, StructureBatch]]
+    ) -> Iterator[tuple[Job, Prediction | Exception]]:
+        """The outcomes of all jobs but those that are still under way when the last one was launched."""
+        with Lookahead(self._prepared(jobs), PREPARED_AHEAD) as ahead:
+            for each in ahead:
+                self._waiting.remove(each)
+                is_refused = False
+                if each.prepared:
+                    is_refused = self._launch(each)
+                else:
+                    yield from self._outcomes_before_the_last(iter([(each.job, each.batch)]))
+                while self._launched and (is_refused or len(self._launched) >= LAUNCHED_AHEAD or not ahead.is_ready()):
+                    yield from self._collected()
+
+    def _prepared(self, jobs: Iterator[tuple[Job, StructureBatch]]) -> Iterator[_Waiting[Job]]:
+        """Runs in the thread that looks ahead."""
         for job, batch in jobs:
-            yield job, _attempt(steps.prepare, batch, caught)
+            pieces = iter(self._split(job, batch))
+            while (each := self._next_prepared(pieces)) is not None:
+                yield each
 
-    launched: deque[tuple[Job, Any]] = deque()
-    with Lookahead(prepared(), PREPARED_AHEAD) as waiting:
-        for job, ready in waiting:
-            launched.append((job, _attempt(steps.launch, ready, caught)))
-            while launched and (len(launched) >= LAUNCHED_AHEAD or not waiting.is_ready()):
-                first, running = launched.popleft()
-                yield first, _attempt(steps.collect, running, caught)
-        for first, running in launched:
-            yield first, _attempt(steps.collect, running, caught)
+    def _next_prepared(self, pieces: Iterator[tuple[Job, StructureBatch]]) -> _Waiting[Job] | None:
+        # The batch is parted only when its turn has come: the caller may learn meanwhile what fits.
+        with self._device:
+            for part, piece in pieces:
+                each = _Waiting(part, piece, [_attempt(self._steps.prepare, piece, self._caught)])
+                self._waiting.add(each)
+                return each
+        return None
+
+    def _launch(self, each: _Waiting[Job]) -> bool:
+        """Whether there was an error."""
+        running = _attempt(self._steps.launch, each.prepared.pop(), self._caught)
+        self._launched.append((each.job, running))
+        return isinstance(running, Exception)
+
+    def _collected(self) -> Iterator[tuple[Job, Prediction | Exception]]:
+        """The outcome of the first batch that was launched; if that is an error, the outcomes of all."""
+        first = self._collect_first()
+        if not isinstance(first[1], Exception):
+            yield first
+            return
+        # Their predictions are kept: what was computed beside the batch that failed is as good as any.
+        outcomes = deque([first, *(self._collect_first() for _ in range(len(self._launched)))])
+        with self._device:
+            for each in self._waiting:
+                each.prepared.clear()
+            release_memory()
+            while outcomes:
+                yield outcomes.popleft()
+
+    def _collect_first(self) -> tuple[Job, Prediction | Exception]:
+        job, running = self._launched.popleft()
+        return job, _attempt(self._steps.collect, running, self._caught)
 
 
-def _attempt(
-    step: Callable[[_Input], _Output], value: _Input | Exception, caught: Callable[[], tuple[type[Exception], ...]]
-) -> _Output | Exception:
+def _attempt(step: Callable[[_Input], _Output], value: _Input | Exception, caught: Caught) -> _Output | Exception:
     """Result of a step, or its error, which then takes the place of all further steps."""
     if isinstance(value, Exception):
         return value
     try:
         return step(value)
     except Exception as cause:
-        if not isinstance(cause, caught()):
+        error = cause if isinstance(cause, caught()) else in_pytorchs_words(cause)
+        if not isinstance(error, caught()):
             raise
         # Frames of its traceback would keep the tensors of the failed attempt alive.
-        cause.__cause__ = cause.__context__ = None
-        return cause.with_traceback(None)
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)

@@ -1,22 +1,23 @@
-"""`python -m harness.worker READ WRITE`: a worker on two ends of pipes, given as file descriptors."""
+"""`python -m harness.worker SOCKET`: a worker on one end of a pair of sockets, given as a file descriptor."""
 
 import os
 import sys
 import traceback
+from multiprocessing.connection import Connection
 from typing import NoReturn
 
 from harness.worker.sandbox import cut_off_network
 
 
 def main() -> NoReturn:
-    """Serves the pipes until they are closed."""
+    """Serves the harness until it hangs up."""
     # First of all: numerical libraries start threads, and a process with threads cannot change its namespaces.
     is_cut_off = cut_off_network()
     from harness.worker.server import serve
 
-    with os.fdopen(int(sys.argv[1]), "rb") as incoming, os.fdopen(int(sys.argv[2]), "wb") as outgoing:
+    with Connection(int(sys.argv[1])) as connection:
         try:
-            code = serve(incoming, outgoing, is_cut_off=is_cut_off)
+            code = serve(connection, is_cut_off=is_cut_off)
         # Whatever it is, it is among the last words.
         except BaseException:
             traceback.print_exc()

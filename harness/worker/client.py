@@ -2,41 +2,49 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
-import os
-import select
-import shutil
-import signal
+import re
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
-import dataset_builders
-import harness
 from dataset_builders import errors
 from dataset_builders.errors import MlipOodError, ModelError
+from dataset_builders.hub import first_line
 from harness.potentials.base import LoadOptions, PotentialTraits
+from harness.potentials.meter import Footprint
 from harness.structures import Prediction, StructureBatch
-from harness.worker.protocol import Message, ProtocolError, encoded, read_message, write_encoded
-from harness.worker.sandbox import scrubbed_environment
+from harness.worker.process import cut_off, exit_text, last_words, start, stop
+from harness.worker.protocol import (
+    LONGEST_TRAITS,
+    Message,
+    ProtocolError,
+    encoded,
+    longest_answer,
+    receive,
+)
 
 LOAD_SECONDS: Final = 1800.0
 BATCH_SECONDS: Final = 1800.0
 """Longest wait for an answer, after which a worker counts as hung; compilation falls into the first batch."""
+MESSAGE_SECONDS: Final = 300.0
+"""Longest time from the first byte of an answer to its last; a busy machine needs seconds for the largest."""
 MAX_LOST_BATCHES: Final = 3
 """Batches in a row that may kill their worker twice before the run is given up."""
 
-_LAST_WORDS: Final = 12
-_PROJECT_PACKAGES: Final = (dataset_builders, harness)
+_IS_PLACE: Final = re.compile("[0-9]{1,9}").fullmatch
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -56,6 +64,7 @@ class WorkerSpec:
         module_folders: Folders, beside those of the interpreter, where the module may import from.
         load_seconds: Longest wait until the potential is loaded.
         batch_seconds: Longest wait for a batch.
+        message_seconds: Longest time from the first byte of an answer to its last.
     """
 
     module: str
@@ -65,6 +74,7 @@ class WorkerSpec:
     module_folders: tuple[Path, ...] = ()
     load_seconds: float = LOAD_SECONDS
     batch_seconds: float = BATCH_SECONDS
+    message_seconds: float = MESSAGE_SECONDS
 
 
 class WorkerPotential:
@@ -84,6 +94,7 @@ class WorkerPotential:
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._lost_batches = 0
+        self._numbers = itertools.count(1)
         self._worker = self._started()
         self._traits = self._worker.traits
 
@@ -113,28 +124,30 @@ class WorkerPotential:
             "positions": batch.positions,
             "n_atoms": batch.n_atoms,
         }
-        return _Request(batch, encoded(Message("compute", {"smiles": batch.smiles}, arrays)))
+        number = next(self._numbers)
+        content = encoded(Message("compute", {"smiles": batch.smiles}, arrays, number))
+        return _Request(batch, number, content, longest_answer(batch.n_structures, len(batch.atomic_numbers)))
 
     def launch(self, prepared: "_Request") -> "_Sent":
         """Sends the batch to the worker, which may still be computing the one before."""
-        self._worker.send(prepared.content)
+        self._worker.ask(prepared.number, prepared.content, prepared.longest_answer)
         return _Sent(prepared, self._worker)
 
     def collect(self, launched: "_Sent") -> Prediction:
         """Waits for the prediction.
 
         Raises:
-            ModelError: If the worker died on several batches in a row.
+            ModelError: If the worker died on several batches in a row, or does not keep to the protocol.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
         request, worker = launched.request, launched.worker
         for attempt in (1, 2):
             # A worker that died on the batch before took this one with it, which was not tried then.
-            if worker is not self._worker:
+            if worker is not self._worker and not worker.has_answered(request.number):
                 worker = self._worker
-                worker.send(request.content)
+                worker.ask(request.number, request.content, request.longest_answer)
             try:
-                prediction = worker.receive()
+                prediction = worker.prediction(request.number, self._spec.batch_seconds)
             except WorkerDied as cause:
                 last_words = str(cause)
                 _LOG.warning(
@@ -158,6 +171,26 @@ class WorkerPotential:
         nan = np.full((len(batch.atomic_numbers), 3), np.nan)
         return Prediction(nan[: batch.n_structures, 0], nan, dict.fromkeys(range(batch.n_structures), last_words))
 
+    def meter(self) -> "_RemoteMeter":
+        """Measures in the worker, since no other process knows what its batches take."""
+        return _RemoteMeter(self)
+
+    def told(self, kind: str) -> Message | None:
+        """The worker's answer to a question that is not about a batch; `None` if it died meanwhile.
+
+        Raises:
+            ModelError: If the worker does not keep to the protocol.
+        """
+        number, worker = next(self._numbers), self._worker
+        worker.ask(number, encoded(Message(kind, number=number)), longest_answer(0, 0))
+        try:
+            return worker.answer(number, self._spec.batch_seconds)
+        except WorkerDied as cause:
+            _LOG.warning("%s: %s; it is started again", self._traits.model_id, cause)
+            self._worker.close()
+            self._worker = self._started()
+            return None
+
     def close(self) -> None:
         """Ends the worker."""
         self._worker.close()
@@ -169,12 +202,40 @@ class WorkerPotential:
             raise ModelError(f"{self._spec.source} could not be loaded in its worker: {cause}") from cause
 
 
+class _RemoteMeter:
+    """The meter of a worker's process."""
+
+    def __init__(self, potential: WorkerPotential) -> None:
+        self._potential = potential
+
+    def begin(self) -> None:
+        """Begins to measure."""
+        self._potential.told("begin measuring")
+
+    def end(self) -> Footprint | None:
+        """What was taken since; `None` where the worker cannot tell, or is another one by now.
+
+        Raises:
+            ModelError: If the worker tells what is none.
+        """
+        answer = self._potential.told("end measuring")
+        body = None if answer is None else answer.body.get("footprint")
+        if body is None:
+            return None
+        try:
+            return TypeAdapter(Footprint).validate_python(body)
+        except ValidationError as cause:
+            raise _liar(self._potential.traits.model_id, f"a footprint of {body!r:.60}") from cause
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     """A batch, and the message that asks for its prediction."""
 
     batch: StructureBatch
+    number: int
     content: bytes
+    longest_answer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,156 +247,169 @@ class _Sent:
 
 
 class _Worker:
-    """One process with its pipes and its log, which all end together."""
+    """One process with its connection and its log, which all end together."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
+        self._open: dict[int, int] = {}
+        """Questions without an answer, each with the most bytes that its answer may have."""
+        self._answers: dict[int, Message] = {}
         self._home = Path(tempfile.mkdtemp(prefix="mlip-ood-worker-"))
         self._log = self._home / "log"
-        self._process, self._outgoing, self._incoming = _start(spec, self._home, self._log)
+        self._process, self._connection = start(spec.python, spec.module_folders, self._home, self._log)
         self._sender = ThreadPoolExecutor(1, "sender")
-        self.close = weakref.finalize(self, _stop, self._process, self._outgoing, self._incoming, self._home)
+        self.close = weakref.finalize(self, stop, self._process, self._connection, self._sender, self._home)
         body = {
             "module": spec.module,
             "source": str(spec.source),
             "is_path": isinstance(spec.source, Path),
             "options": dataclasses.asdict(spec.options),
         }
-        self.send(encoded(Message("load", body)))
+        self.ask(0, encoded(Message("load", body)), LONGEST_TRAITS)
         try:
-            answer = self._answer(spec.load_seconds)
+            self.traits, is_cut_off = self._loaded(self.answer(0, spec.load_seconds))
         except BaseException:
             self.close()
             raise
-        self.traits = _traits(answer.body["traits"])
-        if not answer.body["is_cut_off"]:
+        if not is_cut_off:
             _LOG.info("the worker of %s can reach the network: this system does not let it be cut off", spec.source)
 
-    def send(self, content: bytes) -> None:
-        """Sends an encoded message, in a thread of its own: a worker that hangs does not empty its pipe."""
+    def ask(self, number: int, content: bytes, longest: int) -> None:
+        """Sends a question, in a thread of its own: a worker that hangs does not empty its socket.
+
+        Args:
+            number: Of the question; its answer carries the same.
+            content: An encoded message.
+            longest: Most bytes that the answer may have.
+        """
+        self._open[number] = longest
         self._sender.submit(self._write, content)
 
-    def receive(self) -> Prediction:
-        """Waits for the answer to the first message that was not answered yet."""
-        answer = self._answer(self._spec.batch_seconds)
+    def has_answered(self, number: int) -> bool:
+        """Whether the answer to a question is there."""
+        return number in self._answers
+
+    def prediction(self, number: int, seconds: float) -> Prediction:
+        """Waits for the prediction that was asked for with a number.
+
+        Raises:
+            ModelError: If the worker reports an error of the model, or sends what is no prediction.
+            torch.OutOfMemoryError: If the batch does not fit on the worker's device.
+            WorkerDied: If it ends, or does not answer in time.
+        """
+        answer = self.answer(number, seconds)
         if answer.kind == "out of memory":
             import torch
 
-            raise torch.OutOfMemoryError(answer.body["message"])
-        failures = {int(number): str(cause) for number, cause in answer.body["failures"].items()}
-        return Prediction(answer.arrays["energy"], answer.arrays["forces"], failures)
+            raise torch.OutOfMemoryError(str(answer.body.get("message")))
+        if answer.kind != "computed" or not {"energy", "forces"} <= answer.arrays.keys():
+            raise self._lied(f"{answer.kind!r:.40} with {sorted(answer.arrays)} for a batch")
+        failures = answer.body.get("failures")
+        if not isinstance(failures, dict) or not all(_IS_PLACE(each) for each in failures):
+            raise self._lied(f"{failures!r:.60} for the failures of a batch")
+        numbered = {int(place): str(cause) for place, cause in failures.items()}
+        return Prediction(answer.arrays["energy"], answer.arrays["forces"], numbered)
 
-    def _write(self, content: bytes) -> None:
-        # The end of a worker is seen, with its last words, where its answer is waited for.
-        with contextlib.suppress(OSError, ValueError):
-            write_encoded(self._outgoing, content)
+    def answer(self, number: int, seconds: float) -> Message:
+        """Waits for the answer to a question; answers to others that come before are kept for who asked.
 
-    def _answer(self, seconds: float) -> Message:
-        try:
-            self._wait(seconds)
-            answer = read_message(self._incoming)
-        except (OSError, ProtocolError) as cause:
-            raise WorkerDied(self._epitaph(str(cause))) from cause
-        if answer is None:
-            raise WorkerDied(self._epitaph("it closed its pipe"))
+        Raises:
+            ModelError: If the worker reports an error, or does not keep to the protocol.
+            WorkerDied: If it ends, or does not answer in time.
+        """
+        while number not in self._answers:
+            answer = self._received(seconds)
+            if self._open.pop(answer.number, None) is None:
+                waiting = ", ".join(map(str, self._open))
+                raise self._lied(f"an answer to question {answer.number}, while {waiting} wait for theirs")
+            self._answers[answer.number] = answer
+        answer = self._answers.pop(number)
         if answer.kind == "error":
             raise _error_of(answer.body)
         return answer
 
-    def _wait(self, seconds: float) -> None:
-        ready, _, _ = select.select([self._incoming], [], [], seconds)
-        if not ready:
-            _kill(self._process)
-            raise WorkerDied(self._epitaph(f"it did not answer within {seconds:g} s"))
+    def _write(self, content: bytes) -> None:
+        # The end of a worker is seen, with its last words, where its answer is waited for.
+        with contextlib.suppress(OSError, ValueError):
+            self._connection.send_bytes(content)
+
+    def _received(self, seconds: float) -> Message:
+        is_late = threading.Event()
+        try:
+            if not self._connection.poll(seconds):
+                cut_off(self._process, self._connection)
+                raise WorkerDied(self._was_ended(f"it did not answer within {seconds:g} s"))
+            with _cut_after(self._spec.message_seconds, self._process, self._connection, is_late):
+                answer = receive(self._connection, max(self._open.values(), default=0))
+        except ProtocolError as cause:
+            raise self._lied(str(cause)) from cause
+        except OSError as cause:
+            raise WorkerDied(self._late() if is_late.is_set() else self._epitaph(str(cause))) from cause
+        if answer is None:
+            raise WorkerDied(self._late() if is_late.is_set() else self._epitaph("it closed its end of the connection"))
+        return answer
+
+    def _late(self) -> str:
+        seconds = f"{self._spec.message_seconds:g} s"
+        return self._was_ended(f"it began with an answer and did not come to its end within {seconds}")
+
+    def _loaded(self, answer: Message) -> tuple[PotentialTraits, bool]:
+        try:
+            traits = TypeAdapter(PotentialTraits).validate_python(answer.body.get("traits"))
+        except ValidationError as cause:
+            raise self._lied(f"{answer.kind!r:.40} with traits that are none ({first_line(cause)})") from cause
+        return traits, answer.body.get("is_cut_off") is True
+
+    def _lied(self, what: str) -> ModelError:
+        cut_off(self._process, self._connection)
+        self.close()
+        return _liar(str(self._spec.source), what)
 
     def _epitaph(self, cause: str) -> str:
-        with_status = f"its worker ended ({cause}; {_exit_text(self._process)})"
-        lines = [line for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        printable = ["".join(char for char in line if char.isprintable()) for line in lines[-_LAST_WORDS:]]
-        return with_status + (", last words: " + " | ".join(printable) if printable else ", without a word")
+        return f"its worker ended ({cause}; {exit_text(self._process)}), {last_words(self._log)}"
+
+    def _was_ended(self, cause: str) -> str:
+        # By the harness: the signal that ended it tells nothing of the worker.
+        return f"its worker was ended ({cause}), {last_words(self._log)}"
 
 
-def _start(spec: WorkerSpec, home: Path, log: Path) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
-    packages = home / "packages"
-    packages.mkdir()
-    for package in _PROJECT_PACKAGES:
-        # Links, and not the folder that the packages lie in: other packages there may be of another environment.
-        (packages / package.__name__).symlink_to(Path(package.__path__[0]).resolve(), target_is_directory=True)
-    their_read, our_write = os.pipe()
-    our_read, their_write = os.pipe()
+@contextlib.contextmanager
+def _cut_after(
+    seconds: float, process: subprocess.Popen[bytes], connection: Connection, is_late: threading.Event
+) -> Iterator[None]:
+    """Ends a worker that has begun with an answer and does not come to its end, while this thread waits for it.
+
+    Args:
+        seconds: How long it may take.
+        process: The worker.
+        connection: To it.
+        is_late: Set where it was ended.
+    """
+
+    def cut() -> None:
+        is_late.set()
+        cut_off(process, connection)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
     try:
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [str(spec.python), "-m", "harness.worker", str(their_read), str(their_write)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(their_read, their_write),
-                cwd=home,
-                env=scrubbed_environment(os.environ, home, (packages, *spec.module_folders)),
-                # A Ctrl-C in the terminal is for the harness, which ends its workers itself.
-                start_new_session=True,
-            )
-    except OSError as cause:
-        os.close(our_write)
-        os.close(our_read)
-        shutil.rmtree(home, ignore_errors=True)
-        raise ModelError(
-            f"cannot start {spec.python}: {cause}; make the environment again: harness env create"
-        ) from cause
+        yield
     finally:
-        os.close(their_read)
-        os.close(their_write)
-    return process, os.fdopen(our_write, "wb"), os.fdopen(our_read, "rb")
+        timer.cancel()
 
 
-def _stop(process: subprocess.Popen[bytes], outgoing: IO[bytes], incoming: IO[bytes], home: Path) -> None:
-    for stream in (outgoing, incoming):
-        try:
-            stream.close()
-        except OSError:
-            continue
-    try:
-        process.wait(timeout=2.0)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        process.wait()
-    shutil.rmtree(home, ignore_errors=True)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a worker and what it has started, such as a compiler; it leads a session of its own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _exit_text(process: subprocess.Popen[bytes]) -> str:
-    deadline = time.monotonic() + 2.0
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    code = process.poll()
-    if code is None:
-        return "still running"
-    if code >= 0:
-        return f"exit code {code}"
-    name = signal.Signals(-code).name
-    return name + (", most often for lack of memory" if -code == signal.SIGKILL else "")
-
-
-def _traits(body: Mapping[str, Any]) -> PotentialTraits:
-    elements = body["elements"]
-    return PotentialTraits(
-        **{
-            **body,
-            "elements": None if elements is None else frozenset(elements),
-            "packages": tuple(body["packages"]),
-        }
+def _liar(model: str, what: str) -> ModelError:
+    return ModelError(
+        f"the worker of {model} sent {what}; expected the answer to an open question. The code of the model, or a "
+        "program that it started, writes where only the worker itself may; ask who made it, or, if you trust it, try "
+        "--isolation never"
     )
 
 
 def _error_of(body: Mapping[str, Any]) -> MlipOodError:
-    kind = getattr(errors, body["type"], ModelError)
+    kind = getattr(errors, str(body.get("type")), ModelError)
     if not (isinstance(kind, type) and issubclass(kind, MlipOodError)) or kind is errors.MissingPackageError:
         kind = ModelError
-    error: MlipOodError = kind(body["message"])
+    error: MlipOodError = kind(str(body.get("message")))
     return error

@@ -1,4 +1,4 @@
-"""The worker's end: loads one potential and computes what it is sent, until the pipe is closed.
+"""The worker's end: loads one potential and computes what it is sent, until the harness hangs up.
 
 On a GPU, the next batch is read and prepared while one computes.
 """
@@ -8,57 +8,63 @@ import importlib
 import traceback
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dataset_builders.errors import MlipOodError
 from harness.potentials.base import LoadOptions, Potential
+from harness.potentials.device import does_not_fit, is_out_of_memory
+from harness.potentials.meter import meter_of
 from harness.potentials.staging import compute_ahead
 from harness.structures import Prediction, StructureBatch
-from harness.worker.protocol import Message, read_message, write_message
+from harness.worker.protocol import LONGEST_TEXT, Message, UnsendableError, receive, send
 
 
-def serve(incoming: IO[bytes], outgoing: IO[bytes], *, is_cut_off: bool) -> int:
+def serve(connection: Connection, *, is_cut_off: bool) -> int:
     """Loads what the first message asks for, then answers each further one.
 
     Args:
-        incoming: Where messages come from.
-        outgoing: Where answers go.
+        connection: Where messages come from and answers go.
         is_cut_off: Whether this process is without a network, which the first answer tells.
 
     Returns:
         The exit code of the process.
     """
-    request = read_message(incoming)
+    request = receive(connection)
     if request is None:
         return 0
-    potential = _load(request, outgoing, is_cut_off=is_cut_off)
+    potential = _load(request, connection, is_cut_off=is_cut_off)
     if potential is None:
         return 1
-    for _, outcome in compute_ahead(potential, _batches(incoming), _answered_errors):
-        write_message(outgoing, _answer(outcome))
+    for number, outcome in compute_ahead(potential, _batches(connection, potential), _answered_errors):
+        _send_answer(connection, _answer(outcome, number))
     return 0
 
 
-def _load(request: Message, outgoing: IO[bytes], *, is_cut_off: bool) -> Potential | None:
+def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Potential | None:
     # Whatever goes wrong while a stranger's checkpoint is loaded is told to the user, never lost in a worker.
+    options = LoadOptions(**request.body["options"])
     try:
         adapter: Any = importlib.import_module(request.body["module"])
-        options = LoadOptions(**request.body["options"])
         potential: Potential = adapter.load(_source(request.body), options)
     except MlipOodError as cause:
-        write_message(outgoing, Message("error", {"type": type(cause).__name__, "message": str(cause)}))
+        send(connection, _error(type(cause).__name__, str(cause), request.number))
         return None
     except Exception as cause:
         traceback.print_exc()
+        if is_out_of_memory(cause):
+            full = does_not_fit(request.body["source"], options, cause)
+            send(connection, _error("SetupError", str(full), request.number))
+            return None
         text = f"{request.body['source']} cannot be loaded: {type(cause).__name__}: {cause}"
-        write_message(outgoing, Message("error", {"type": "ModelError", "message": text}))
+        send(connection, _error("ModelError", text, request.number))
         return None
     traits = dataclasses.asdict(potential.traits)
     elements = None if traits["elements"] is None else sorted(traits["elements"])
     versions = {name: version(name) for name in potential.traits.packages}
     body = {**traits, "elements": elements, "files": dict(traits["files"]), "versions": versions}
-    write_message(outgoing, Message("loaded", {"traits": body, "is_cut_off": is_cut_off}))
+    send(connection, Message("loaded", {"traits": body, "is_cut_off": is_cut_off}, number=request.number))
     return potential
 
 
@@ -66,18 +72,31 @@ def _source(body: Mapping[str, Any]) -> Path | str:
     return Path(body["source"]) if body["is_path"] else body["source"]
 
 
-def _batches(incoming: IO[bytes]) -> Iterator[tuple[None, StructureBatch]]:
-    """The batches that are asked for; answers are told apart by their order alone."""
-    while (request := read_message(incoming)) is not None:
-        yield (
-            None,
-            StructureBatch(
-                atomic_numbers=request.arrays["atomic_numbers"],
-                positions=request.arrays["positions"],
-                n_atoms=request.arrays["n_atoms"],
-                smiles=tuple(request.body["smiles"]),
-            ),
-        )
+def _batches(connection: Connection, potential: Potential) -> Iterator[tuple[int, StructureBatch]]:
+    """The batches that are asked for, each with the number of its question.
+
+    The harness asks for measurements only when it waits for nothing else, so they are answered from here.
+    """
+    meter = meter_of(potential)
+    while (request := receive(connection)) is not None:
+        if request.kind == "begin measuring":
+            if meter is not None:
+                meter.begin()
+            send(connection, Message("measuring", number=request.number))
+        elif request.kind == "end measuring":
+            footprint = None if meter is None else meter.end()
+            body = None if footprint is None else dataclasses.asdict(footprint)
+            send(connection, Message("measured", {"footprint": body}, number=request.number))
+        else:
+            yield (
+                request.number,
+                StructureBatch(
+                    atomic_numbers=request.arrays["atomic_numbers"],
+                    positions=request.arrays["positions"],
+                    n_atoms=request.arrays["n_atoms"],
+                    smiles=tuple(request.body["smiles"]),
+                ),
+            )
 
 
 def _answered_errors() -> tuple[type[Exception], ...]:
@@ -86,10 +105,27 @@ def _answered_errors() -> tuple[type[Exception], ...]:
     return (torch.OutOfMemoryError, MlipOodError)
 
 
-def _answer(outcome: Prediction | Exception) -> Message:
+def _answer(outcome: Prediction | Exception, number: int) -> Message:
     if isinstance(outcome, MlipOodError):
-        return Message("error", {"type": type(outcome).__name__, "message": str(outcome)})
+        return _error(type(outcome).__name__, str(outcome), number)
     if isinstance(outcome, Exception):
-        return Message("out of memory", {"message": str(outcome)})
-    failures = {str(number): cause for number, cause in outcome.failures.items()}
-    return Message("computed", {"failures": failures}, {"energy": outcome.energy, "forces": outcome.forces})
+        return Message("out of memory", {"message": _shortened(str(outcome))}, number=number)
+    failures = {str(place): _shortened(cause) for place, cause in outcome.failures.items()}
+    arrays = {"energy": outcome.energy, "forces": outcome.forces}
+    return Message("computed", {"failures": failures}, arrays, number)
+
+
+def _send_answer(connection: Connection, answer: Message) -> None:
+    try:
+        send(connection, answer)
+    except UnsendableError as cause:
+        text = f"the model returned what is no array of numbers: {cause}"
+        send(connection, _error("ModelError", text, answer.number))
+
+
+def _error(kind: str, text: str, number: int) -> Message:
+    return Message("error", {"type": kind, "message": _shortened(text)}, number=number)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import DataError, SetupError, ShapeError
+from dataset_builders.errors import DataError, ModelError, SetupError, ShapeError
 from harness.batching import Plan, make_plan
 from harness.dataset import PinnedDataset, open_dataset
-from harness.joining import join_task
+from harness.joining import join_task, sum_task
 from harness.potentials.base import Potential
 from harness.predict import compute_shards
 from harness.progress import OnStructures, no_progress
@@ -211,6 +211,91 @@ def test_failures_are_kept_with_their_cause(
         for place, cause in predictions.failures.items()
     ]
     assert sorted(listed) == sorted(expected)
+
+
+@dataclass
+class Scaled(Harmonic):
+    """Forces and energies of some structures are multiplied by something; in a precision of choice."""
+
+    chosen: int = 2
+    energy_factor: float = 1.0
+    force_factor: float = 1.0
+    dtype: type = np.float64
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        if batch.n_structures <= self.chosen:
+            return prediction
+        energy, forces = prediction.energy.astype(self.dtype), prediction.forces.astype(self.dtype)
+        with np.errstate(over="ignore"):
+            energy[self.chosen] *= self.energy_factor
+            forces[batch.offsets[self.chosen]] = self.force_factor
+        return Prediction(energy, forces, {})
+
+
+@pytest.mark.parametrize(
+    ("potential", "cause"),
+    [
+        (Scaled(force_factor=1e39), "beyond the range of single precision"),
+        (Scaled(force_factor=-3.5e38), "beyond the range of single precision"),
+        (Scaled(force_factor=np.inf), "not finite"),
+        (Scaled(force_factor=-np.inf), "not finite"),
+        (Scaled(energy_factor=np.nan), "not finite"),
+        (Scaled(force_factor=np.inf, dtype=np.float32), "not finite"),
+        (Scaled(energy_factor=1e300), "beyond the range of single precision"),
+        (Scaled(energy_factor=np.longdouble("1e400"), dtype=np.longdouble), "beyond the range of single precision"),
+        (Scaled(energy_factor=1e30, dtype=np.longdouble), None),
+        (Scaled(force_factor=3.4e38), None),
+        (Scaled(force_factor=1e-46), None),
+    ],
+)
+def test_what_is_stored_is_finite_or_a_failure(
+    predict: Predict, plan: Plan, tmp_path: Path, potential: Scaled, cause: str | None
+) -> None:
+    predictions = predict(potential, plan, tmp_path)
+    failed = np.isin(np.arange(plan.n_frames), list(predictions.failures))
+    assert failed.any() == (cause is not None)
+    assert all(cause is not None and cause in each for each in predictions.failures.values())
+    assert np.isfinite(predictions.energy[~failed]).all()
+    assert np.isfinite(predictions.forces[np.repeat(~failed, plan.n_atoms)]).all()
+    # The others are kept, and a second look at the folder finds nothing to do and nothing damaged.
+    whole = predict(Harmonic(), plan, tmp_path / "whole")
+    kept = ~failed & np.isclose(predictions.energy, whole.energy, rtol=1e-6)
+    assert kept.sum() >= plan.n_frames - sum(len(shard.bounds) - 1 for shard in plan.shards)
+    again = Scaled()
+    predict(again, plan, tmp_path)
+    assert again.sizes == []
+
+
+def test_forces_that_overflow_are_counted_and_the_rest_is_scored(tiny_dataset: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(str(tiny_dataset))
+    plan = make_plan(scan_dataset(dataset, ("task1",)), 100)
+    compute_shards(Scaled(force_factor=1e39), plan, read_windows(dataset, plan), tmp_path, IDENTITY)
+    totals = sum_task(dataset, "task1", "control", plan, PredictionReader(plan, tmp_path, IDENTITY))
+    failures = [*totals.test_id.failures, *totals.test_ood.failures]
+    assert failures
+    assert {failure.cause for failure in failures} == {
+        "energy or forces are beyond the range of single precision, 3.4e38 eV or eV/Å"
+    }
+    assert all(np.isfinite(sums.numerator).all() for sums in totals.test_id.forces.values())
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.bool_, object])
+def test_arrays_of_anything_but_real_numbers_are_the_models_fault(
+    predict: Predict, plan: Plan, tmp_path: Path, dtype: type
+) -> None:
+    with pytest.raises(ModelError, match=r"energy of toy has the type .*; expected real numbers"):
+        predict(Scaled(dtype=dtype), plan, tmp_path)
+
+
+@pytest.mark.parametrize("number", [-1, 99])
+def test_a_failure_of_no_structure_is_refused(predict: Predict, plan: Plan, tmp_path: Path, number: int) -> None:
+    class Elsewhere(Harmonic):
+        def compute(self, batch: StructureBatch) -> Prediction:
+            return replace(super().compute(batch), failures={number: "no SCF"})
+
+    with pytest.raises(ShapeError, match=f"toy reports a failure of structure {number} of a batch of"):
+        predict(Elsewhere(), plan, tmp_path)
 
 
 class Misshapen(Harmonic):

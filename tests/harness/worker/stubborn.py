@@ -66,6 +66,8 @@ def load(source, options):
         raise ValueError("unreadable weights")
     if options.head == "refused":
         raise ModelError("weights of another family")
+    if options.head == "large":
+        raise RuntimeError("CUDA error: out of memory")
     if options.head == "dead":
         os._exit(7)
     return Stubborn(source)

@@ -129,6 +129,14 @@ def test_what_cannot_be_loaded_is_said(deeds, head, message):
         WorkerPotential(spec(deeds, options=LoadOptions(head=head)))
 
 
+def test_a_model_that_does_not_fit_is_a_matter_of_the_device(deeds):
+    message = (
+        r"deeds does not fit in the memory of the device auto \(RuntimeError: CUDA error: out of memory\); free some"
+    )
+    with pytest.raises(SetupError, match=message):
+        WorkerPotential(spec(deeds, options=LoadOptions(head="large")))
+
+
 def test_an_interpreter_that_is_not_there_is_said(deeds):
     with pytest.raises(ModelError, match=r"cannot start /nowhere/python: .*make the environment again"):
         WorkerPotential(spec(deeds, python=Path("/nowhere/python")))
@@ -181,4 +189,14 @@ def test_a_batch_behind_one_that_kills_is_computed_all_the_same(potential, deeds
     deeds.write_text("die die")
     first, second = (potential.launch(potential.prepare(BATCH)) for _ in range(2))
     assert set(potential.collect(first).failures) == {0, 1}
+    assert potential.collect(second).failures == {}
+
+
+def test_a_worker_that_dies_behind_a_full_device_loses_nothing(potential, deeds):
+    deeds.write_text("fill die")
+    first, second = (potential.launch(potential.prepare(BATCH)) for _ in range(2))
+    with pytest.raises(torch.OutOfMemoryError, match="no room for 7 GiB"):
+        potential.collect(first)
+    again = potential.compute(BATCH)
+    assert np.array_equal(again.forces, BATCH.positions * 2.0)
     assert potential.collect(second).failures == {}

@@ -1,0 +1,134 @@
+"""The process of a worker: how it is started, ended, and what is left of it to read."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import dataset_builders
+import harness
+from dataset_builders.errors import ModelError
+from harness.worker.sandbox import scrubbed_environment
+
+_PROJECT_PACKAGES: Final = (dataset_builders, harness)
+_LAST_WORDS: Final = 12
+_LINE_LENGTH: Final = 300
+_LOG_BYTES: Final = 2**16
+
+
+def start(
+    python: Path, module_folders: Sequence[Path], home: Path, log: Path
+) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Starts a worker, in a session of its own.
+
+    Args:
+        python: Its interpreter.
+        module_folders: Folders, beside those of the interpreter, where it may import from.
+        home: Its folder.
+        log: Where what it prints goes.
+
+    Returns:
+        The process, and this end of the connection to it.
+
+    Raises:
+        ModelError: If the interpreter cannot be started; the folder is removed.
+    """
+    packages = home / "packages"
+    packages.mkdir()
+    for package in _PROJECT_PACKAGES:
+        # Links, and not the folder that the packages lie in: other packages there may be of another environment.
+        (packages / package.__name__).symlink_to(Path(package.__path__[0]).resolve(), target_is_directory=True)
+    # A pair of sockets, which this side can end for good.
+    ours, theirs = Pipe()
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(python), "-m", "harness.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs.fileno(),),
+                cwd=home,
+                env=scrubbed_environment(os.environ, home, (packages, *module_folders)),
+                # A Ctrl-C in the terminal is for the harness, which ends its workers itself.
+                start_new_session=True,
+            )
+    except OSError as cause:
+        ours.close()
+        shutil.rmtree(home, ignore_errors=True)
+        raise ModelError(f"cannot start {python}: {cause}; make the environment again: harness env create") from cause
+    finally:
+        theirs.close()
+    return process, ours
+
+
+def stop(process: subprocess.Popen[bytes], connection: Connection, sender: ThreadPoolExecutor, home: Path) -> None:
+    """Ends a worker, in peace if it does that within two seconds, and removes what is left of it.
+
+    Args:
+        process: The worker.
+        connection: To it.
+        sender: Whose thread writes to it.
+        home: Its folder.
+    """
+    _hang_up(connection)
+    try:
+        process.wait(timeout=2.0)
+    except subprocess.TimeoutExpired:
+        _kill(process)
+        process.wait()
+    # Only now: a thread that still writes would write into whatever file gets the number of this one.
+    sender.shutdown()
+    connection.close()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def cut_off(process: subprocess.Popen[bytes], connection: Connection) -> None:
+    """Ends a worker, and whatever a thread of this process waits for from it."""
+    _kill(process)
+    _hang_up(connection)
+
+
+def _hang_up(connection: Connection) -> None:
+    """Ends a connection for both sides, even where processes that a worker left behind hold its end open."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a worker and what it has started, such as a compiler; it leads a session of its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def exit_text(process: subprocess.Popen[bytes]) -> str:
+    """How a worker ended; waits a little for one that is about to."""
+    deadline = time.monotonic() + 2.0
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    code = process.poll()
+    if code is None:
+        return "still running"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name
+    return name + (", most often for lack of memory" if -code == signal.SIGKILL else "")
+
+
+def last_words(log: Path) -> str:
+    """The last lines that a worker wrote, on one; a model may print without end, so no more is read than is shown."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - _LOG_BYTES))
+        lines = stream.read(_LOG_BYTES).decode("utf-8", errors="replace").splitlines()
+    printable = ["".join(char for char in line if char.isprintable()) for line in lines if line.strip()][-_LAST_WORDS:]
+    shown = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}..." for line in printable]
+    return "last words: " + " | ".join(shown) if shown else "without a word"
