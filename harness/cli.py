@@ -21,6 +21,7 @@ from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
 if TYPE_CHECKING:
     from harness.dataset import PinnedDataset
     from harness.potentials.registry import ModelSource
+    from harness.result import RunResult
     from harness.run import FinishedRun, RunOptions
 
 AUTO: Final = "auto"
@@ -357,6 +358,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         if runs:
             _print_table(runs, arguments.output)
         console().print(comparison_table(results))
+    _require_no_failures(results)
     _push_if_asked(arguments, runs)
     return 0
 
@@ -387,14 +389,18 @@ def _show(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
             print(json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False))
     else:
         _print_table(runs, output)
-    failed = {run.result.model.id: sum(task.n_failed for task in run.result.tasks.values()) for run in runs}
-    if any(failed.values()):
-        listed = ", ".join(f"{count} of {model}" for model, count in failed.items() if count)
+    _require_no_failures(results)
+    return 0
+
+
+def _require_no_failures(results: Sequence["RunResult"]) -> None:
+    failed = [(result.model.id, sum(task.n_failed for task in result.tasks.values())) for result in results]
+    listed = ", ".join(f"{count} of {model}" for model, count in failed if count)
+    if listed:
         raise IncompleteError(
             f"structures failed: {listed}; the result lists each with its cause, and such a task has no score. "
             "Nothing of it should be published"
         )
-    return 0
 
 
 def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
