@@ -16,6 +16,9 @@ from dataset_builders.errors import SetupError
 from dataset_builders.hub import first_line
 from harness.ranks import Ranks
 
+ARRIVAL_VARIABLE: Final = "MLIP_OOD_ARRIVAL_S"
+"""Seconds that the processes may take to come together, where starting takes them longer than `Limits` say."""
+
 _REMEDY: Final = "finished work is kept: start all processes again with the same command, and they go on from it"
 
 
@@ -44,8 +47,8 @@ class Limits:
     """
 
     beat: float = 0.5
-    arrival: float = 45.0
-    silence: float = 45.0
+    arrival: float = 40.0
+    silence: float = 40.0
     farewell: float = 10.0
 
 
@@ -277,7 +280,8 @@ class Board:
         if absent and now - self._since > limits.arrival:
             raise self._problem(
                 f"waited {limits.arrival:g} s for {_named(absent)}, which never came. See what became of it; expected "
-                f"{self._ranks.world_size} processes with the same MASTER_ADDR and MASTER_PORT"
+                f"{self._ranks.world_size} processes with the same MASTER_ADDR and MASTER_PORT. Where starting takes "
+                f"longer, set {ARRIVAL_VARIABLE} to more seconds"
             )
         silent = [rank for rank in ranks if self._peers[rank].has_come and self._peers[rank].unheard > limits.silence]
         if silent:

@@ -12,12 +12,9 @@ from typing import Final
 
 from dataset_builders.errors import MlipOodError, SetupError, UsageError
 from dataset_builders.hub import first_line
-from harness.board import Board, Limits, Store
+from harness.board import ARRIVAL_VARIABLE, Board, Limits, Store
 from harness.progress import OnStructures, Source
 from harness.ranks import NO_OTHERS, Ranks
-
-ARRIVAL_VARIABLE: Final = "MLIP_OOD_ARRIVAL_S"
-"""Seconds that the processes may take to come together, where starting takes them longer than `Limits` say."""
 
 _ADDRESS: Final = ("MASTER_ADDR", "MASTER_PORT")
 _SERVED_BY_LAUNCHER: Final = "TORCHELASTIC_USE_AGENT_STORE"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.errors import ModelError, SetupError, UsageError
-from harness.board import Board, Limits, Note
-from harness.meeting import ALONE, ARRIVAL_VARIABLE, Meeting, meeting
+from harness.board import ARRIVAL_VARIABLE, Board, Limits, Note
+from harness.meeting import ALONE, Meeting, meeting
 from harness.progress import no_progress
 from harness.ranks import Ranks
 from tests.harness.test_ranks import free_port
