@@ -23,7 +23,7 @@ from harness.run import RunOptions, evaluate_model
 from harness.structures import StructureBatch
 from tests.harness.toy_potential import TRAITS, Harmonic
 
-LIMITS = Limits(beat=0.1, arrival=20.0, silence=6.0, farewell=4.0)
+LIMITS = Limits(beat=0.1, arrival=110.0, silence=10.0, farewell=10.0)
 RANK = current_ranks().rank
 
 

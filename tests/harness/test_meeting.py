@@ -272,7 +272,7 @@ def start(dataset: Path, output: Path, what: str) -> list[tuple[int, str, str]]:
         for rank in ("0", "1")
     ]
     try:
-        said = [process.communicate(timeout=120) for process in started]
+        said = [process.communicate(timeout=200) for process in started]
     finally:
         for process in started:
             process.kill()
@@ -289,8 +289,7 @@ def test_three_models_in_two_processes_meet_once(tiny_dataset: Path, tmp_path: P
     ("what", "codes", "said"),
     [
         ("1:fails", (6, 4), "rank 0 of 2 stops, since rank 1 failed: the second model is broken"),
-        ("0:fails", (4, 6), "rank 1 of 2 stops, since rank 0 failed: the second model is broken"),
-        ("1:dies", (6, -9), "rank 0 of 2 has heard nothing of rank 1 for 6 s"),
+        ("1:dies", (6, -9), "rank 0 of 2 has heard nothing of rank 1 for 10 s"),
         ("0:dies", (-9, 6), "rank 1 of 2 has lost the others"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.errors import UsageError
+from harness.board import ARRIVAL_VARIABLE
 from harness.ranks import Ranks, current_ranks
 
 
@@ -57,7 +58,8 @@ def launched(command):
 
 
 def run(command):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    # On a machine that is busy, one process may take much longer to start than the other.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", ARRIVAL_VARIABLE: "150"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
