@@ -6,6 +6,7 @@ rank serves.
 """
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -18,6 +19,8 @@ from harness.ranks import Ranks
 
 ARRIVAL_VARIABLE: Final = "MLIP_OOD_ARRIVAL_S"
 """Seconds that the processes may take to come together, where starting takes them longer than `Limits` say."""
+
+_LOG: Final = logging.getLogger(__name__)
 
 _REMEDY: Final = "finished work is kept: start all processes again with the same command, and they go on from it"
 
@@ -181,7 +184,7 @@ class Board:
         Raises:
             SetupError: If one never came, failed, fell silent, left, or is at another point than this one.
         """
-        since = time.monotonic()
+        since, is_said = time.monotonic(), False
         with self._changed:
             while True:
                 come = {rank: self._peers[rank] for rank in ranks if self._peers[rank].has_come}
@@ -191,6 +194,10 @@ class Board:
                 if all(rank in notes and len(notes[rank].points) > place for rank in ranks):
                     return notes
                 self._require_well(ranks, since)
+                if not is_said and time.monotonic() - since > self._limits.silence:
+                    at_work = [rank for rank in ranks if rank not in notes or len(notes[rank].points) <= place]
+                    _LOG.warning("rank %d waits for %s, still at work", self._ranks.rank, _named(at_work))
+                    is_said = True
                 self._changed.wait(self._limits.beat)
 
     def require_hope(self) -> None:

@@ -92,7 +92,7 @@ def test_all_come_to_each_point_and_use_what_the_first_says() -> None:
     assert all("before" in each for each in order[:3])
 
 
-def test_a_share_that_takes_longer_than_any_limit_is_waited_for() -> None:
+def test_a_share_that_takes_longer_than_any_limit_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     limits = Limits(beat=0.02, arrival=0.5, silence=0.5, farewell=0.5)
 
     def slow(one: Meeting) -> str:
@@ -107,6 +107,7 @@ def test_a_share_that_takes_longer_than_any_limit_is_waited_for() -> None:
         return "fast"
 
     assert together(Notes(), fast, slow, limits=limits) == ["fast", "slow"]
+    assert caplog.messages == ["rank 0 waits for rank 1, still at work"]
     assert together(Notes(), slow, fast, limits=limits) == ["slow", "fast"]
 
 
