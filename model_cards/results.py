@@ -10,7 +10,7 @@ from dataset_builders.units import MILLI
 from harness.result import Estimate, PartName, RunResult, TaskResult
 
 UNDEFINED: Final = "–"
-MARK: Final = "\\*"
+MARK: Final = "†"
 """Stands at a number that leaves failed frames out, before their count."""
 
 _HEADER = (

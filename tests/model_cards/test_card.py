@@ -91,7 +91,7 @@ def test_numbers_that_leave_failed_frames_out_are_marked_with_the_count(tasks): 
     cells = [cell.strip() for cell in lines[3].split("|")[1:-1]]
     error = tasks["task2"].splits["test_id"].metrics["force_mae"].value
     assert cells[0].startswith("task2")
-    assert cells[3] == f"{1000.0 * error:.1f}\\* (1 frames failed)"
+    assert cells[3] == f"{1000.0 * error:.1f}† (1 frames failed)"
     assert cells[4] == lines[3].split("|")[5].strip()
     assert "failed" not in cells[4]
     assert cells[5:] == ["–", "–"]
