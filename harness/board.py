@@ -64,7 +64,8 @@ class Note:
         beat: Counts the notes of the process.
         points: What it has come to, in order: points of the command that all come to.
         said: What it has said at some of these points, by their place.
-        failure: Why it stopped; `None` as long as it has not.
+        failure: Why it stopped, or why that one did for whose sake it stopped; `None` as long as it has not.
+        root: For whose sake it stopped; `None` where it was for its own.
         has_left: Whether it is done with the command.
         has_heard: Whether it knows that some process failed.
     """
@@ -74,6 +75,7 @@ class Note:
     points: tuple[str, ...] = ()
     said: dict[int, int] = field(default_factory=dict)
     failure: str | None = None
+    root: int | None = None
     has_left: bool = False
     has_heard: bool = False
 
@@ -217,7 +219,9 @@ class Board:
             failure: Why this process stops before its end; `None` where it does not.
         """
         with self._changed:
-            self._own = replace(self._own, failure=failure, has_left=failure is None)
+            root = None if failure is None else self._first_failure()
+            stopped = {"failure": failure} if root is None else {"root": root[0], "failure": root[1]}
+            self._own = replace(self._own, **stopped, has_left=failure is None)
         self._wake.set()
         # The store ends with the first process, where that serves it, so it is the last to leave.
         needs_all = failure is not None or self._ranks.is_first
@@ -313,10 +317,17 @@ class Board:
             )
 
     def _require_no_failure(self) -> None:
+        root = self._first_failure()
+        if root is not None:
+            raise self._problem(f"stops, since {_named([root[0]])} failed: {root[1]}")
+
+    def _first_failure(self) -> tuple[int, str] | None:
+        """Which other process failed first, and why."""
         failed = self._first_failed
         note = None if failed is None else self._peers[failed].note
-        if failed is not None and note is not None:
-            raise self._problem(f"stops, since {_named([failed])} failed: {note.failure}")
+        if failed is None or note is None or note.failure is None:
+            return None
+        return failed if note.root is None else note.root, note.failure
 
     def _require_same_point(self, rank: int, note: Note, place: int, point: str) -> None:
         if len(note.points) > place and note.points[place] != point:

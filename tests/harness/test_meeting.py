@@ -152,7 +152,8 @@ def test_one_that_fails_is_named_with_what_it_said(rank: int) -> None:
     for number, error in enumerate(found):
         assert isinstance(error, ModelError if number == rank else SetupError)
         if number != rank:
-            assert f"stops, since rank {rank} failed: no chlorine; finished work is kept" in str(error)
+            said = f"rank {number} of 3 stops, since rank {rank} failed: no chlorine; finished work is kept: start all"
+            assert str(error).startswith(said)
 
 
 def test_one_that_computes_stops_when_another_fails() -> None:
