@@ -15,14 +15,12 @@ import numpy as np
 
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.mmff94 import molecule
+from dataset_builders.span import outside_span
 from dataset_builders.tasks import Task
 from dataset_builders.words import Word
 
 Subset = Literal["far", "near", ""]
 """Whether the two fragments of an OOD molecule are beyond each other's sight; empty where it is no question."""
-
-_SAME_COUNT: Final = 1e-6
-"""Counts are whole numbers, so that rounding stays far below."""
 
 FAR_RADIUS: Final = 3
 """Radius, in bonds, at which training must cover an OOD molecule for it to be `far`."""
@@ -106,8 +104,7 @@ def undetermined(train: Iterable[str], unseen: Iterable[str], radius: int) -> tu
         np.array([[counts.get(name, 0) for counts in each] for name in names], dtype=np.float64)
         for each in (shown, sums)
     )
-    weights, *_ = np.linalg.lstsq(known, wanted)
-    is_open = np.abs(known @ weights - wanted).max(axis=0) > _SAME_COUNT
+    is_open = outside_span(known, wanted)
     return tuple(smiles for smiles, each in zip(asked, is_open, strict=True) if each)
 
 

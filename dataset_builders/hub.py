@@ -433,7 +433,7 @@ def _answer_explained(
     return SetupError(f"the Hub failed on {repo} with status {status}: {said}. Try again later{other_ways}")
 
 
-def first_line(cause: Exception) -> str:
+def first_line(cause: BaseException) -> str:
     """The first line of what an exception says, or its type where it says nothing."""
     lines = str(cause).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(cause).__name__

@@ -21,7 +21,8 @@ from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
 if TYPE_CHECKING:
     from harness.dataset import PinnedDataset
     from harness.potentials.registry import ModelSource
-    from harness.run import FinishedRun
+    from harness.result import RunResult
+    from harness.run import FinishedRun, RunOptions
 
 AUTO: Final = "auto"
 CALCULATORS: Final = "ase"
@@ -256,14 +257,27 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
     if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
         raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
+    from harness.meeting import meeting
+    from harness.ranks import current_ranks
+    from harness.run import evaluate_model
+
+    # One meeting, from before the first to after the last model: what serves it cannot be had twice in a command.
+    with meeting(current_ranks()) as together:
+        datasets, models, options = _resolved(arguments, batch_atoms)
+        finished = [evaluate_model(model, datasets, options, together) for model in models]
+    return [run for run in finished if run is not None]
+
+
+def _resolved(
+    arguments: argparse.Namespace, batch_atoms: int | None
+) -> tuple[tuple["PinnedDataset", ...], list["ModelSource"], "RunOptions"]:
+    """What the arguments name: data, models and options."""
     from harness.dataset import named_tasks
     from harness.labels import open_labels
     from harness.models import resolve_model
-    from harness.ranks import current_ranks
-    from harness.run import RunOptions, evaluate_model
+    from harness.run import RunOptions
 
     datasets = open_labels(arguments.dataset, arguments.labels)
-    ranks = current_ranks()
     options = RunOptions(
         tasks=named_tasks(datasets, arguments.task),
         output=arguments.output,
@@ -287,8 +301,7 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]
     if arguments.push:
         _require_pushable(datasets[0], models)
-    finished = [evaluate_model(model, datasets, options, ranks) for model in models]
-    return [run for run in finished if run is not None]
+    return datasets, models, options
 
 
 def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"]) -> None:
@@ -345,6 +358,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         if runs:
             _print_table(runs, arguments.output)
         console().print(comparison_table(results))
+    _require_no_failures(results)
     _push_if_asked(arguments, runs)
     return 0
 
@@ -375,14 +389,18 @@ def _show(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
             print(json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False))
     else:
         _print_table(runs, output)
-    failed = {run.result.model.id: sum(task.n_failed for task in run.result.tasks.values()) for run in runs}
-    if any(failed.values()):
-        listed = ", ".join(f"{count} of {model}" for model, count in failed.items() if count)
+    _require_no_failures(results)
+    return 0
+
+
+def _require_no_failures(results: Sequence["RunResult"]) -> None:
+    failed = [(result.model.id, sum(task.n_failed for task in result.tasks.values())) for result in results]
+    listed = ", ".join(f"{count} of {model}" for model, count in failed if count)
+    if listed:
         raise IncompleteError(
             f"structures failed: {listed}; the result lists each with its cause, and such a task has no score. "
             "Nothing of it should be published"
         )
-    return 0
 
 
 def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SPLIT_NAMES: Final = {"test_id": "ID", "test_ood": "OOD"}
+UNDEFINED: Final = "–"
+_NEEDED: Final = "a comparison needs all frames of both models"
 _LEGEND: Final = (
     "force MAE of the model less, and divided by, that of the model it is compared with; 95 % intervals by bootstrap "
     "over molecules, the same ones for both models. A ratio below 1 is the smaller error; where its interval holds 1, "
@@ -28,11 +30,12 @@ def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult,
         results: Two or more, of one data set.
 
     Returns:
-        Task, the result, the one that it is compared with, split, and the comparison.
+        Task, the result, the one that it is compared with, split, and the comparison; undefined where frames of one
+        of the two failed.
 
     Raises:
         UsageError: If no task has two results.
-        DataError: If the results are of different data, or one has failures.
+        DataError: If the results are of different data.
     """
     hashes = {result.dataset.content_hash for result in results}
     if len(hashes) > 1:
@@ -41,7 +44,7 @@ def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult,
     for task in in_order(name for result in results for name in result.tasks):
         of_task = [result for result in results if task in result.tasks]
         found += [
-            (task, other, of_task[0], split, compare_force_mae(other.tasks[task], of_task[0].tasks[task], split))
+            (task, other, of_task[0], split, _comparison(task, other, of_task[0], split))
             for other in of_task[1:]
             for split in get_args(TestSplit)
         ]
@@ -51,12 +54,24 @@ def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult,
     return found
 
 
+def _comparison(task: TaskName, model: RunResult, other: RunResult, split: TestSplit) -> Comparison:
+    failed = [
+        f"{result.tasks[task].n_failed} of {result.model.id}"
+        for result in (model, other)
+        if result.tasks[task].n_failed
+    ]
+    if failed:
+        undefined = Interval(None, reason=f"frames of {task} that failed: {', '.join(failed)}; {_NEEDED}")
+        return Comparison(undefined, undefined)
+    return compare_force_mae(model.tasks[task], other.tasks[task], split)
+
+
 def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
-    """The comparisons as a table that rich prints.
+    """The comparisons as a table that rich prints, and below it why some are undefined.
 
     Raises:
         UsageError: If no task has two results.
-        DataError: If the results are of different data, or one has failures.
+        DataError: If the results are of different data.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
@@ -68,11 +83,14 @@ def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
         table.add_column(header, overflow="fold")
     for header in ("difference, meV/Å", "ratio"):
         table.add_column(header, justify="right", no_wrap=True)
+    reasons: dict[str, None] = {}
     for task, model, other, split, comparison in comparisons(results):
+        if comparison.difference.value is None:
+            reasons[f"{UNDEFINED} {task}, {model.model.id} and {other.model.id}: {comparison.difference.reason}"] = None
         cells = (task, model.model.id, other.model.id, SPLIT_NAMES[split])
         numbers = _text(comparison.difference, MILLI, "+.1f"), _text(comparison.ratio, 1.0, ".2f")
         table.add_row(*(Text(cell) for cell in (*cells, *numbers)))
-    return Group(table, Text(_LEGEND))
+    return Group(table, *map(Text, reasons), Text(_LEGEND))
 
 
 def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
@@ -80,7 +98,7 @@ def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
 
     Raises:
         UsageError: If no task has two results.
-        DataError: If the results are of different data, or one has failures.
+        DataError: If the results are of different data.
     """
     return [
         {
@@ -101,7 +119,7 @@ def _document(interval: Interval) -> dict[str, Any]:
 
 def _text(interval: Interval, unit: float, form: str) -> str:
     if interval.value is None:
-        return "–"
+        return UNDEFINED
     value = f"{interval.value / unit:{form}}"
     if interval.low is None or interval.high is None:
         return value

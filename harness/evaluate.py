@@ -1,7 +1,8 @@
 """From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
 import numpy as np
@@ -36,6 +37,7 @@ from harness.result import (
     SpacerResult,
     SplitResult,
     TaskResult,
+    no_gap_reason,
 )
 from harness.terms import (
     CentredEnergies,
@@ -75,14 +77,32 @@ class _Part:
     def molecules(self) -> tuple[Molecule, ...]:
         return self.totals.molecules
 
-    def group_intervals(self, positions: IntArray) -> tuple[Estimate, Estimate]:
+    @property
+    def n_failed(self) -> int:
+        """Frames that could not be computed."""
+        return len(self.totals.failures)
+
+    def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
         """Force MAE and centred energy MAE of some of the molecules."""
+        positions = group.positions
         draws = draw_molecules(len(positions), self.settings, _STREAMS[self.name])
+        n_frames = int(self.totals.n_frames[positions].sum())
         force, energy = (
-            _estimate(ratio_interval(self.sums[name].select(positions), draws), UNITS[name])
+            _estimate(
+                _of_the_computed(ratio_interval(self.sums[name].select(positions), draws), group.n_failed, n_frames),
+                UNITS[name],
+            )
             for name in ("force_mae", "centred_energy_mae")
         )
         return force, energy
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Molecules with something in common: positions of those with a computed frame, and how many frames failed."""
+
+    positions: IntArray
+    n_failed: int
 
 
 def evaluate_task(
@@ -97,8 +117,9 @@ def evaluate_task(
 
     Returns:
         The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
-        spacer, fragment pair and molecule. With failures the metrics stand for the frames that
-        were computed, and there is no score. Intervals hold the reference shift fixed.
+        spacer, fragment pair and molecule. With failures the metrics of what they are in stand for the frames that
+        were computed and have no interval, with the reason; there is no score, and no gap where a test frame failed.
+        Intervals hold the reference shift fixed.
 
     Raises:
         ShapeError: If an array has the wrong shape.
@@ -110,14 +131,14 @@ def evaluate_task(
     shift = fit_reference_shift(train) if train.index.n_frames else None
     named: list[tuple[PartName, SplitTotals]] = [("test_id", totals.test_id), ("test_ood", totals.test_ood)]
     named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, totals.test_ood)) is not None]
-    parts = [_part(name, part, _shift_of_molecules(shift, part, train), settings) for name, part in named]
+    parts = [_part(name, part, _shift_of_molecules(shift, part), settings) for name, part in named]
     test_id, test_ood = parts[:2]
     failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
     return TaskResult(
         task=totals.task,
         title=title,
         protocol=totals.protocol,
-        splits={part.name: _split_result(part, _why_no_shift(train)) for part in parts},
+        splits={part.name: _split_result(part, shift, train) for part in parts},
         gap=_gap(test_ood, test_id, "force_mae"),
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
         score=_score(test_ood, failures),
@@ -125,7 +146,7 @@ def evaluate_task(
         by_spacer=(*_by_spacer("test_id", test_id), *_by_spacer("test_ood", test_ood)),
         by_pair=(*_by_pair("test_id", test_id), *_by_pair("test_ood", test_ood)),
         by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
-        failures=tuple(Failure(**asdict(failure)) for failure in failures),
+        failures=tuple(map(_failure, failures)),
         n_failed=len(failures),
     )
 
@@ -167,15 +188,15 @@ def compare_force_mae(
 
 def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
     positions = [position for position, molecule in enumerate(ood.molecules) if molecule.subset == name]
-    return ood.keep(np.array(positions)) if positions else None
-
-
-def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals, train: TrainFrames) -> Float64Array | None:
-    """The reference shift of a frame of each molecule, (n_molecules,), eV; `None` where failures leave it unknown."""
-    if shift is None:
+    failures = tuple(failure for failure in ood.failures if failure.molecule.subset == name)
+    if not positions and not failures:
         return None
-    # Without failures in training, an element that training lacks is a fault of the data: apply() says so.
-    if train.failures and not set(np.flatnonzero(part.composition.sum(axis=0)).tolist()) <= set(shift.elements):
+    return replace(ood.keep(np.array(positions, dtype=np.int64)), failures=failures)
+
+
+def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Float64Array | None:
+    """The reference shift of a frame of each molecule, (n_molecules,), eV; `None` where training leaves one open."""
+    if shift is None or shift.leaves_open(part.composition).any():
         return None
     numbers = np.tile(np.arange(part.composition.shape[1]), len(part.molecules))
     return shift.apply(np.repeat(numbers, part.composition.ravel()), part.n_atoms)
@@ -209,27 +230,65 @@ def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules
     return whole
 
 
-def _why_no_shift(train: TrainFrames) -> str:
+def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
     """Why a metric that needs the reference shift has none, where it has none."""
-    if train.failures:
-        return "training frames failed, so the reference shift of an element is unknown"
-    return "the data set holds no training frames at this level of theory, which the reference shift is fitted on"
-
-
-def _split_result(part: _Part, why_no_shift: str) -> SplitResult:
-    intervals = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
-    intervals["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
-    intervals.setdefault("energy_mae_per_atom", Interval(None, reason=why_no_shift))
-    return SplitResult(
-        n_molecules=len(part.molecules),
-        n_frames=int(part.totals.n_frames.sum()),
-        n_atoms=int(part.totals.n_frames @ part.totals.n_atoms),
-        metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
-        zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
+    n_failed = len(train.failures)
+    if shift is None and not n_failed:
+        return "the data set holds no training frames at this level of theory, which the reference shift is fitted on"
+    lost = f"{n_failed} training frames failed, and " if n_failed else ""
+    if shift is None:
+        return f"{lost}no other is left to fit the reference shift on"
+    is_open = np.flatnonzero(shift.leaves_open(part.totals.composition))
+    return (
+        f"{lost}the training compositions leave the reference shift of {len(is_open)} of {len(part.molecules)} "
+        f"molecules open, the first {part.molecules[is_open[0]].molecule_id}: theirs is no linear combination of them"
     )
 
 
+def _energy_per_atom(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
+    if "energy_mae_per_atom" not in part.sums:
+        return Interval(None, reason=_why_no_shift(part, shift, train))
+    interval = ratio_interval(part.sums["energy_mae_per_atom"], part.draws)
+    if train.failures and interval.value is not None:
+        n_failed = len(train.failures)
+        return Interval(
+            interval.value,
+            reason=f"no interval: {n_failed} training frames failed, which the reference shift is fitted on",
+        )
+    return interval
+
+
+def _split_result(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
+    n_frames = int(part.totals.n_frames.sum())
+    found = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
+    found["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
+    found["energy_mae_per_atom"] = _energy_per_atom(part, shift, train)
+    intervals = {name: _of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
+    return SplitResult(
+        n_molecules=len(part.molecules),
+        n_frames=n_frames,
+        n_atoms=int(part.totals.n_frames @ part.totals.n_atoms),
+        metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
+        zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
+        n_failed=part.n_failed,
+    )
+
+
+def _of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interval:
+    """A number with what its failed frames leave of it: a value of the others alone, without an interval."""
+    if not n_failed:
+        return interval
+    if not n_frames:
+        return Interval(None, reason=f"all {n_failed} frames failed")
+    failed = f"{n_failed} of {n_failed + n_frames} frames failed"
+    if interval.value is None:
+        return replace(interval, reason=f"{interval.reason}; {failed}")
+    return Interval(interval.value, reason=f"no interval: {failed}, and the value is that of the others")
+
+
 def _gap(test_ood: _Part, test_id: _Part, metric: str) -> Estimate:
+    if test_id.n_failed or test_ood.n_failed:
+        return _undefined(no_gap_reason(test_id.n_failed, test_ood.n_failed), "1")
     ood = (test_ood.sums[metric], test_ood.draws)
     return _estimate(quotient_interval(ood, (test_id.sums[metric], test_id.draws)), "1")
 
@@ -249,26 +308,13 @@ def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
 
 def _by_spacer(split: TestSplit, part: _Part) -> list[SpacerResult]:
     rows = []
-    for spacer, positions in _groups(part.molecules, lambda molecule: molecule.spacer):
-        force, energy = part.group_intervals(positions)
+    for spacer, group in _groups(part.totals, lambda molecule: molecule.spacer):
+        force, energy = part.group_intervals(group)
         rows.append(
             SpacerResult(
-                split=split, spacer=spacer, n_molecules=len(positions), force_mae=force, centred_energy_mae=energy
-            )
-        )
-    return rows
-
-
-def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
-    rows = []
-    for (left, right), positions in _groups(part.molecules, lambda molecule: (molecule.left, molecule.right)):
-        force, energy = part.group_intervals(positions)
-        rows.append(
-            PairResult(
                 split=split,
-                left=left,
-                right=right,
-                n_molecules=len(positions),
+                spacer=spacer,
+                n_molecules=len(group.positions),
                 force_mae=force,
                 centred_energy_mae=energy,
             )
@@ -276,17 +322,39 @@ def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
     return rows
 
 
-def _groups(molecules: tuple[Molecule, ...], key: Callable[[Molecule], _Key]) -> list[tuple[_Key, IntArray]]:
+def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
+    rows = []
+    for (left, right), group in _groups(part.totals, lambda molecule: (molecule.left, molecule.right)):
+        force, energy = part.group_intervals(group)
+        rows.append(
+            PairResult(
+                split=split,
+                left=left,
+                right=right,
+                n_molecules=len(group.positions),
+                force_mae=force,
+                centred_energy_mae=energy,
+            )
+        )
+    return rows
+
+
+def _groups(totals: SplitTotals, key: Callable[[Molecule], _Key]) -> list[tuple[_Key, _Group]]:
+    """The groups in order; one whose frames all failed has no positions."""
     positions: dict[_Key, list[int]] = {}
-    for position, molecule in enumerate(molecules):
+    for position, molecule in enumerate(totals.molecules):
         positions.setdefault(key(molecule), []).append(position)
-    return [(group, np.array(positions[group])) for group in sorted(positions)]
+    lost = [key(failure.molecule) for failure in totals.failures]
+    for name in lost:
+        positions.setdefault(name, [])
+    return [(name, _Group(np.array(positions[name], dtype=np.int64), lost.count(name))) for name in sorted(positions)]
 
 
 def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
     n_frames = part.totals.n_frames
     n_atoms = n_frames * part.totals.n_atoms
     force, energy = part.sums["force_mae"], part.sums["centred_energy_mae"]
+    lost = Counter(failure.molecule.molecule_id for failure in part.totals.failures)
     return [
         MoleculeResult(
             split=split,
@@ -295,9 +363,20 @@ def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
             n_atoms=int(n_atoms[position]),
             force_mae=float(force.numerator[position] / force.weight[position]),
             centred_energy_mae=energy.select(np.array([position])).value,
+            n_failed=lost[molecule.molecule_id],
         )
         for position, molecule in enumerate(part.molecules)
     ]
+
+
+def _failure(frame: FailedFrame) -> Failure:
+    return Failure(
+        split=frame.split,
+        molecule_id=frame.molecule.molecule_id,
+        trajectory=frame.trajectory,
+        frame=frame.frame,
+        cause=frame.cause,
+    )
 
 
 def _sums_of(rows: list[MoleculeResult]) -> MoleculeSums:

@@ -35,7 +35,7 @@ class FailedFrame:
     """A frame that the potential could not compute, and why."""
 
     split: SplitName
-    molecule_id: str
+    molecule: Molecule
     trajectory: str
     frame: int
     cause: str
@@ -114,9 +114,9 @@ class FrameIndex:
             if not 0 <= position < self.n_frames:
                 raise DataError(f"failure at frame {position} of {self.split}; it has {self.n_frames} frames")
             remain[position] = False
-            molecule_id = self.molecules[self.molecule_idx[position]].molecule_id
+            molecule = self.molecules[self.molecule_idx[position]]
             trajectory, frame = str(self.trajectory[position]), int(self.frame[position])
-            records.append(FailedFrame(self.split, molecule_id, trajectory, frame, cause))
+            records.append(FailedFrame(self.split, molecule, trajectory, frame, cause))
         return remain, tuple(records)
 
     def _check_molecules(self) -> None:

@@ -7,13 +7,18 @@ hide exactly the error that chain extension is there to show.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from dataset_builders.errors import DataError
+from dataset_builders.span import outside_span
 from dataset_builders.structures import IntArray, require_finite, require_shape
 from harness.frames import TrainFrames
-from harness.terms import Float64Array
+from harness.terms import BoolArray, Float64Array
+
+N_ELEMENTS: Final = 119
+"""Atomic numbers that a composition has a place for, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,7 @@ class ReferenceShift:
             training compositions leave some combination of elements open; it was set by least norm.
         n_molecules: Distinct molecules in the fit.
         n_frames: Frames in the fit.
+        compositions: Distinct compositions of these frames, atoms of each element, shape (n_distinct, n_elements).
     """
 
     elements: tuple[int, ...]
@@ -34,6 +40,23 @@ class ReferenceShift:
     rank: int
     n_molecules: int
     n_frames: int
+    compositions: Float64Array
+
+    def leaves_open(self, composition: IntArray) -> BoolArray:
+        """For which compositions the shift is a matter of choice, since training does not fix it.
+
+        It does where a composition is a linear combination of those of training: then all energies of elements that
+        fit training equally well give one sum. Elsewhere the least norm decides, which says nothing about energies.
+
+        Args:
+            composition: Atoms of each element, by atomic number, shape (n, 119).
+
+        Returns:
+            Shape (n,); also true for a composition with an element that training lacks.
+        """
+        known = np.zeros((len(self.compositions), composition.shape[1]))
+        known[:, self.elements] = self.compositions
+        return outside_span(known.T, composition.T.astype(np.float64))
 
     def apply(self, atomic_numbers: IntArray, n_atoms: IntArray) -> Float64Array:
         """The shift of each frame: add it to the predicted total energy.
@@ -75,7 +98,29 @@ def fit_reference_shift(train: TrainFrames) -> ReferenceShift:
     counts = count_elements(index.atomic_numbers, index.n_atoms, elements)
     difference = np.asarray(train.reference_energy, np.float64) - np.asarray(train.predicted_energy, np.float64)
     energies, _, rank, _ = np.linalg.lstsq(counts, difference)
-    return ReferenceShift(elements, energies.astype(np.float64), int(rank), len(index.molecules), index.n_frames)
+    return ReferenceShift(
+        elements=elements,
+        energies=energies.astype(np.float64),
+        rank=int(rank),
+        n_molecules=len(index.molecules),
+        n_frames=index.n_frames,
+        compositions=np.unique(counts, axis=0),
+    )
+
+
+def composition_of(atomic_numbers: IntArray, n_atoms: IntArray) -> IntArray:
+    """Atoms of each element in each frame, by atomic number.
+
+    Args:
+        atomic_numbers: Packed one frame after the other, shape (n_atoms_total,).
+        n_atoms: Atoms of each frame, shape (n_frames,).
+
+    Returns:
+        Shape (n_frames, 119).
+    """
+    frame = np.repeat(np.arange(len(n_atoms)), n_atoms)
+    counts = np.bincount(frame * N_ELEMENTS + atomic_numbers, minlength=len(n_atoms) * N_ELEMENTS)
+    return counts.reshape(-1, N_ELEMENTS).astype(np.int32)
 
 
 def count_elements(atomic_numbers: IntArray, n_atoms: IntArray, elements: tuple[int, ...]) -> Float64Array:

@@ -8,19 +8,23 @@ from dataset_builders.levels import level_of_method
 from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.controls import CONTROL
-from harness.result import Estimate, RunResult, TaskResult
+from harness.result import Estimate, PartName, RunResult, TaskResult
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
 UNDEFINED: Final = "–"
+MARK: Final = "*"
+"""Stands at a number of a split with failed frames, whose count stands below it."""
 _UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
 MAX_MODEL_WIDTH: Final = 14
 MIN_TASK_WIDTH: Final = 6
 MAX_TASK_WIDTH: Final = 20
 """Columns of the longest title of the four tasks; those of others go over several lines."""
 _SHORT_HASH: Final = 12
+_SUBSETS: Final[tuple[PartName, ...]] = ("near", "far")
+_SPLITS: Final[Mapping[PartName, str]] = {"test_id": "ID", "test_ood": "OOD"}
 
 FULL_WIDTH: Final = 100
 """Columns that the whole table may take."""
@@ -118,20 +122,21 @@ def _empty_table(layout: _Layout) -> "Table":
 def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float], layout: _Layout) -> None:
     task, splits = row.task, row.task.splits
     id_energy, ood_energy = (splits[split].metrics["centred_energy_mae"] for split in ("test_id", "test_ood"))
+    n_failed = {name: task.n_failed_in(name) for name in splits}
     numbers = [
-        with_interval(splits["test_id"].metrics["force_mae"], MILLI, 1),
-        with_interval(splits["test_ood"].metrics["force_mae"], MILLI, 1),
-        with_interval(task.gap, 1.0, 2),
+        _of_split(splits["test_id"].metrics["force_mae"], n_failed["test_id"]),
+        _of_split(splits["test_ood"].metrics["force_mae"], n_failed["test_ood"]),
+        with_interval(task.comparable_gap, 1.0, 2),
         f"{control_gaps[task.task]:.2f}" if task.task in control_gaps else _UNKNOWN_CONTROL,
         _number(task.score, 1.0, 1),
     ]
-    energy = f"{_number(id_energy, MILLI, 1)} / {_number(ood_energy, MILLI, 1)}"
+    energy = f"{_marked(id_energy, n_failed['test_id'])} / {_marked(ood_energy, n_failed['test_ood'])}"
     _add_row(table, layout, _names(row, layout), [*numbers, energy, str(task.n_failed)])
-    for name in ("near", "far"):
+    for name in _SUBSETS:
         if name in splits:
             metrics = splits[name].metrics
-            energy = f"{UNDEFINED} / {_number(metrics['centred_energy_mae'], MILLI, 1)}"
-            force = with_interval(metrics["force_mae"], MILLI, 1)
+            energy = f"{UNDEFINED} / {_marked(metrics['centred_energy_mae'], n_failed[name])}"
+            force = _of_split(metrics["force_mae"], n_failed[name])
             names = [f"  {name}"] + [""] * (len(_names(row, layout)) - 1)
             _add_row(table, layout, names, ["", force, "", "", "", energy, ""])
 
@@ -152,6 +157,16 @@ def _add_row(table: "Table", layout: _Layout, names: Sequence[str], numbers: Seq
     table.add_row(*(Text(cell) for cell in (*names, *shown)))
 
 
+def _of_split(estimate: Estimate, n_failed: int) -> str:
+    """A force error in meV/Å, and below it its interval, or how many frames of its split failed."""
+    return f"{_marked(estimate, n_failed)}\n{n_failed} failed" if n_failed else with_interval(estimate, MILLI, 1)
+
+
+def _marked(estimate: Estimate, n_failed: int) -> str:
+    """An error in thousandths, marked where it leaves failed frames out."""
+    return _number(estimate, MILLI, 1) + (MARK if n_failed and estimate.value is not None else "")
+
+
 def with_interval(estimate: Estimate, unit: float, digits: int) -> str:
     """A number, and below it its interval, in multiples of `unit`."""
     if estimate.low is None or estimate.high is None:
@@ -162,6 +177,31 @@ def with_interval(estimate: Estimate, unit: float, digits: int) -> str:
 
 def _number(estimate: Estimate, unit: float, digits: int) -> str:
     return UNDEFINED if estimate.value is None else f"{estimate.value / unit:.{digits}f}"
+
+
+def _failures_by_split(result: RunResult) -> list[str]:
+    """How many frames the marked numbers leave out of how many."""
+    return [
+        f"{MARK} {name} {_SPLITS[split]} of {result.model.id}: {n_failed} of {n_failed + task.splits[split].n_frames} "
+        "frames failed, and the number is that of the others; it has no interval, gap or rank"
+        for name, task in result.tasks.items()
+        for split in _SPLITS
+        if (n_failed := task.n_failed_in(split))
+    ]
+
+
+def _open_shifts(result: RunResult) -> list[str]:
+    """Why a task with training frames has no energy per atom: its training fixes no zero of energy for a molecule."""
+    found = [
+        (name, task.splits["test_ood"].metrics["energy_mae_per_atom"])
+        for name, task in result.tasks.items()
+        if task.reference_shift is not None
+    ]
+    return [
+        f"caution: the energy per atom on {name} is undefined for {result.model.id}: {each.reason}"
+        for name, each in found
+        if each.value is None
+    ]
 
 
 def _model_line(result: RunResult) -> str:
@@ -201,6 +241,8 @@ def _cautions(result: RunResult) -> list[str]:
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:
         lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
+        lines.extend(_failures_by_split(result))
+    lines.extend(_open_shifts(result))
     if model.conservative is False:
         lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
     return lines

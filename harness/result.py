@@ -23,6 +23,8 @@ RESULT_NAME: Final = "result.json"
 PartName = Literal["test_id", "test_ood", "near", "far"]
 """What metrics are given for: the two test splits, and the two subsets of `test_ood` where it has them."""
 
+_TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
+
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
@@ -152,6 +154,7 @@ class SplitResult(_Record):
         n_atoms: Atoms of those frames.
         metrics: By name; names and units are those of `harness.metrics.UNITS`.
         zero_force_mae: F0, force MAE of the model that predicts no force, eV/Å.
+        n_failed: Frames that could not be computed, and are in none of the above; metrics have no interval then.
     """
 
     n_molecules: Count
@@ -159,6 +162,7 @@ class SplitResult(_Record):
     n_atoms: Count
     metrics: dict[str, Estimate]
     zero_force_mae: Estimate
+    n_failed: Count = 0
 
 
 class ReferenceShiftRecord(_Record):
@@ -210,6 +214,7 @@ class MoleculeResult(_Record):
         n_atoms: Atoms of those frames.
         force_mae: eV/Å.
         centred_energy_mae: eV; `None` for a single frame, which has no relative energy.
+        n_failed: Frames that could not be computed; the errors are those of the others.
     """
 
     split: Literal["test_id", "test_ood"]
@@ -218,6 +223,7 @@ class MoleculeResult(_Record):
     n_atoms: Count
     force_mae: FiniteFloat
     centred_energy_mae: FiniteFloat | None
+    n_failed: Count = 0
 
 
 class Failure(_Record):
@@ -238,7 +244,7 @@ class TaskResult(_Record):
         title: What the data set calls a task of its own; `None` for one of the four.
         protocol: How the model came to know the task's molecules.
         splits: By name: `test_id`, `test_ood`, and `near` and `far` where the task has them.
-        gap: Force MAE on `test_ood` divided by that on `test_id`.
+        gap: Force MAE on `test_ood` divided by that on `test_id`; undefined where a frame of either failed.
         energy_gap: The same of the centred energy MAE.
         score: From 0 to 100, higher is better; undefined where a frame failed.
         reference_shift: `None` where no training frame was computed, or the data set holds none at its level.
@@ -262,6 +268,20 @@ class TaskResult(_Record):
     by_molecule: tuple[MoleculeResult, ...]
     failures: tuple[Failure, ...]
     n_failed: Count
+
+    def n_failed_in(self, part: PartName) -> int:
+        """Frames of a split or subset that failed; of a subset in an older result, all of its split that did."""
+        split = part if part == "test_id" else "test_ood"
+        of_split = sum(failure.split == split for failure in self.failures)
+        return self.splits[part].n_failed if self.splits[split].n_failed == of_split else of_split
+
+    @property
+    def comparable_gap(self) -> Estimate:
+        """The gap, undefined where frames failed, also in a result of an earlier version, which gave one."""
+        n_failed = [self.n_failed_in(part) for part in _TEST_PARTS]
+        if self.gap.value is None or not any(n_failed):
+            return self.gap
+        return Estimate(value=None, low=None, high=None, unit=self.gap.unit, reason=no_gap_reason(*n_failed))
 
     @model_validator(mode="after")
     def _failures_leave_no_score(self) -> Self:
@@ -384,6 +404,14 @@ def load_results(runs: Iterable[Path]) -> list[RunResult]:
         DataError: If a result is absent, unreadable, of another schema version, or not a result.
     """
     return [RunResult.load(run / RESULT_NAME if run.is_dir() else run) for run in runs]
+
+
+def no_gap_reason(n_failed_id: int, n_failed_ood: int) -> str:
+    """Why a task with so many failed frames has no gap."""
+    return (
+        f"frames that failed: {n_failed_id} of test_id, {n_failed_ood} of test_ood; errors over what is left of two "
+        "splits have no ratio that means something"
+    )
 
 
 def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:

@@ -27,12 +27,12 @@ from harness.joining import sum_task
 from harness.labels import labels_for
 from harness.loading import loaded
 from harness.manifest import Manifest, earlier_batch_atoms
+from harness.meeting import ALONE, Meeting
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
 from harness.potentials.registry import ModelSource
 from harness.predict import compute_shards
 from harness.progress import prediction_progress
-from harness.ranks import ALONE, Ranks, meeting, said_by_first
 from harness.result import (
     RESULT_NAME,
     DatasetRecord,
@@ -84,7 +84,7 @@ class FinishedRun:
 
 
 def evaluate_model(
-    model: ModelSource, dataset: PinnedDataset | Sequence[PinnedDataset], options: RunOptions, ranks: Ranks = ALONE
+    model: ModelSource, dataset: PinnedDataset | Sequence[PinnedDataset], options: RunOptions, meeting: Meeting = ALONE
 ) -> FinishedRun | None:
     """Evaluates a model and writes its result; goes on from predictions that are there.
 
@@ -95,7 +95,7 @@ def evaluate_model(
         model: As `resolve_model` found it.
         dataset: What to evaluate on; of one data set at several levels of theory, that of the model is taken.
         options: What the user asked for.
-        ranks: Which of several processes this one is.
+        meeting: The processes that share it.
 
     Returns:
         The result, in the first process; `None` in others.
@@ -105,44 +105,47 @@ def evaluate_model(
             what was asked of it.
         DataError: If the data set breaks its schema.
         ModelError: If the model cannot be loaded or lacks parameters for an element.
-        SetupError: If the output folder cannot be written.
+        SetupError: If the output folder cannot be written, or another process failed.
     """
     datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
     with without_tokens(), loaded(model, options.load, options.isolation) as potential:
-        return _evaluate(potential, datasets, options, ranks)
+        return _evaluate(potential, datasets, options, meeting)
 
 
 def _evaluate(
-    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, ranks: Ranks
+    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting
 ) -> FinishedRun | None:
     traits = with_stated_level(potential.traits, options.level_of_theory)
     asked = (traits.trained_on,) if traits.trained_on else options.tasks
     dataset = labels_for(traits.level_of_theory, datasets, asked)
     tasks = choose_tasks(traits, dataset, options.tasks)
-    with meeting(ranks):
-        batch_atoms, plan = _planned(potential, dataset, tasks, options, ranks)
-        manifest = _manifest(traits, dataset, tasks, batch_atoms)
-        directory = run_directory(options.output, traits.model_id, manifest.identity)
-        if ranks.is_first:
-            _save(manifest, directory)
-        share = plan.share(ranks.rank, ranks.world_size)
-        quiet = options.quiet or not ranks.is_first
-        with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
-            windows = read_windows(dataset, plan)
-            compute_shards(potential, share, windows, directory / SHARDS_NAME, manifest.identity, on_structures)
+    ranks = meeting.ranks
+    batch_atoms, plan = _planned(potential, dataset, tasks, options, meeting)
+    manifest = _manifest(traits, dataset, tasks, batch_atoms)
+    directory = run_directory(options.output, traits.model_id, manifest.identity)
+    if ranks.is_first:
+        _save(manifest, directory)
+    # Before hours of computing: processes that differ in what the predictions depend on make two halves of two runs.
+    meeting.gather(f"start of run {directory.name}")
+    share = plan.share(ranks.rank, ranks.world_size)
+    quiet = options.quiet or not ranks.is_first
+    with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
+        windows, told = read_windows(dataset, plan), meeting.watched(on_structures)
+        compute_shards(potential, share, windows, directory / SHARDS_NAME, manifest.identity, told)
+    meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
         return None
     return _finish(manifest, directory, dataset, plan)
 
 
 def _planned(
-    potential: Potential, dataset: PinnedDataset, tasks: tuple[TaskName, ...], options: RunOptions, ranks: Ranks
+    potential: Potential, dataset: PinnedDataset, tasks: tuple[TaskName, ...], options: RunOptions, meeting: Meeting
 ) -> tuple[int, Plan]:
     """Most atoms in a batch, and the plan; the scan of the data set ends here, since it takes 16 bytes a frame."""
     scan = scan_dataset(dataset, tasks)
     require_known_elements(potential.traits, scan.atomic_numbers)
-    batch_atoms = options.batch_atoms or said_by_first(
-        ranks, lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
+    batch_atoms = options.batch_atoms or meeting.said_by_first(
+        "size of a batch", lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
     )
     return batch_atoms, make_plan(scan, batch_atoms)
 

@@ -16,9 +16,8 @@ from dataset_builders.tasks import TaskName
 from harness.bootstrap import MoleculeSums, sum_by_molecule
 from harness.frames import FailedFrame, FrameIndex, Molecule, SplitFrames, TaskFrames, TrainFrames
 from harness.potentials.base import ProtocolName
+from harness.reference_shift import N_ELEMENTS, composition_of
 from harness.terms import Float64Array, force_terms
-
-_N_ELEMENTS = 119
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class SplitTotals:
         return np.asarray(self.composition.sum(axis=1))
 
     def keep(self, positions: IntArray) -> "SplitTotals":
-        """Some of the molecules, by ascending position, without the failures."""
+        """Some of the molecules, by ascending position, with the failures of none."""
         place = np.full(len(self.molecules), -1, dtype=np.int32)
         place[positions] = np.arange(len(positions), dtype=np.int32)
         frames = place[self.molecule_idx] >= 0
@@ -107,7 +106,7 @@ class TotalsBuilder:
         self._split = split
         self._molecules: dict[str, int] = {}
         self._known: list[Molecule] = []
-        self._composition = np.zeros((0, _N_ELEMENTS), dtype=np.int32)
+        self._composition = np.zeros((0, N_ELEMENTS), dtype=np.int32)
         self._forces: dict[str, MoleculeSums] = {}
         self._molecule_idx = np.empty(n_frames, dtype=np.int32)
         self._energies = np.empty((2, n_frames))
@@ -168,11 +167,9 @@ class TotalsBuilder:
         return np.array(positions, dtype=np.int64)
 
     def _require_composition(self, index: FrameIndex, positions: IntArray) -> None:
-        frame = np.repeat(np.arange(index.n_frames), index.n_atoms)
-        flat = frame * _N_ELEMENTS + index.atomic_numbers
-        counts = np.bincount(flat, minlength=index.n_frames * _N_ELEMENTS).reshape(-1, _N_ELEMENTS).astype(np.int32)
+        counts = composition_of(index.atomic_numbers, index.n_atoms)
         n_known = len(self._composition)
-        grown = np.zeros((len(self._known), _N_ELEMENTS), dtype=np.int32)
+        grown = np.zeros((len(self._known), N_ELEMENTS), dtype=np.int32)
         grown[:n_known] = self._composition
         molecule = positions[index.molecule_idx]
         is_new = molecule >= n_known

@@ -16,6 +16,7 @@ from harness.potentials.registry import load_potential
 from harness.result import RunResult
 from model_cards.card import CURVE_FILES, render_card
 from model_cards.front_matter import CARD_PATH
+from model_cards.publishable import require_no_failures
 
 _ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -49,12 +50,14 @@ def publish_checkpoint(
 
     Raises:
         UsageError: If the id is none, the repo holds other weights, or no result is of this checkpoint.
+        IncompleteError: If structures failed in one of the results.
         ModelError: If the folder is no checkpoint that loads.
         DataError: If the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
     if not _ID.fullmatch(repo_id):
         raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")
+    require_no_failures(results)
     load_potential(str(checkpoint), LoadOptions(device="cpu"))
     card = render_card(checkpoint, results, model_id=repo_id)
     require_login("publishing")

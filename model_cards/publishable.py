@@ -1,7 +1,7 @@
 """What must hold before a result is sent to a model repo; each refusal says what is wrong and what to do."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ def require_publishable(results: Sequence[RunResult]) -> None:
     for result in results:
         _require_model(result)
         pinned_commit(result.dataset)
+        require_no_failures([result])
         for name, task in result.tasks.items():
             _require_whole(result, task)
             config = result.dataset.config(name)
@@ -39,6 +40,23 @@ def require_publishable(results: Sequence[RunResult]) -> None:
                     "number for each; push the one that counts"
                 )
             seen.add((result.dataset.id, config))
+
+
+def require_no_failures(results: Iterable[RunResult]) -> None:
+    """Checks that the numbers of results stand for whole tasks.
+
+    Raises:
+        IncompleteError: If a structure failed.
+    """
+    for result in results:
+        for task in result.tasks.values():
+            if task.n_failed:
+                first = task.failures[0]
+                raise IncompleteError(
+                    f"{task.n_failed} structures of {task.task} of {result.model.id} failed, the first "
+                    f"{first.molecule_id} ({first.cause}), so its numbers do not stand for the task; mend the cause "
+                    "and evaluate again"
+                )
 
 
 def require_benchmark(result: RunResult) -> None:
@@ -132,12 +150,6 @@ def _require_model(result: RunResult) -> None:
 
 def _require_whole(result: RunResult, task: TaskResult) -> None:
     of = f"{task.task} of {result.model.id}"
-    if task.n_failed:
-        first = task.failures[0]
-        raise IncompleteError(
-            f"{task.n_failed} structures of {of} failed, the first {first.molecule_id} ({first.cause}), so its numbers "
-            "do not stand for the task; mend the cause and evaluate again"
-        )
     missing = [part for part in _TEST_PARTS if part not in task.splits]
     if missing:
         raise IncompleteError(f"{of} is partial: it has no {' and '.join(missing)}; evaluate on the whole data set")

@@ -10,6 +10,8 @@ from dataset_builders.units import MILLI
 from harness.result import Estimate, PartName, RunResult, TaskResult
 
 UNDEFINED: Final = "–"
+MARK: Final = "†"
+"""Stands at a number that leaves failed frames out, before their count."""
 
 _HEADER = (
     "| task | model | protocol | ID force MAE, meV/Å | OOD force MAE, meV/Å | gap OOD/ID | score |\n"
@@ -79,13 +81,18 @@ def _row(result: RunResult, task: TaskResult) -> Row:
         protocol=task.protocol,
         id_force_mae=_force_mae(task, "test_id"),
         ood_force_mae=_force_mae(task, "test_ood"),
-        gap=estimate_text(task.gap, digits=2),
+        gap=estimate_text(task.comparable_gap, digits=2),
         score=UNDEFINED if task.score.value is None else f"{task.score.value:.1f}",
     )
 
 
 def _force_mae(task: TaskResult, part: PartName) -> str:
-    return estimate_text(task.splits[part].metrics["force_mae"], scale=1 / MILLI, digits=1)
+    estimate, n_failed = task.splits[part].metrics["force_mae"], task.n_failed_in(part)
+    if not n_failed:
+        return estimate_text(estimate, scale=1 / MILLI, digits=1)
+    # The interval that a result of an earlier version has would be one of what happened to be computed.
+    value = UNDEFINED if estimate.value is None else f"{estimate.value / MILLI:.1f}{MARK}"
+    return f"{value} ({n_failed} frames failed)"
 
 
 def estimate_text(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:

@@ -12,12 +12,13 @@ import numpy as np
 
 from harness.bootstrap import BootstrapSettings, draw_molecules, ratio_interval, sum_by_molecule
 from harness.frames import FrameIndex, SplitFrames, TaskFrames, TrainFrames
-from harness.reference_shift import fit_reference_shift
+from harness.reference_shift import composition_of, fit_reference_shift
 from harness.study.record import EnergyError, Number, ReferenceName, TestSplitName
 from harness.terms import Float64Array, Ratio
 
 _STREAMS: Final[Mapping[TestSplitName, int]] = {"test_id": 0, "test_ood": 1}
 _NO_FRAMES: Final = "there are no frames"
+_OPEN: Final = "the training compositions leave the energies of elements open for a molecule of this split"
 
 
 def energy_errors(
@@ -29,8 +30,11 @@ def energy_errors(
         frames: Predictions beside labels; one training frame or more.
         settings: Resamples, confidence and seed; the defaults where `None`. Intervals hold the shifts fixed.
 
+    Returns:
+        By split and way; one energy an element gives no error where training leaves a test molecule's sum of them open.
+
     Raises:
-        DataError: If there are no training frames, or a test molecule has an element that training lacks.
+        DataError: If there are no training frames.
     """
     settings = settings or BootstrapSettings()
     shifts = _shifts(frames.train)
@@ -46,17 +50,25 @@ def mean_shift(train: TrainFrames) -> float:
     return float(np.mean(train.reference_energy - train.predicted_energy))
 
 
-def _shifts(train: TrainFrames) -> dict[ReferenceName, Callable[[FrameIndex], Float64Array]]:
-    """What each way adds to the predicted energy of each frame, eV."""
+def _shifts(train: TrainFrames) -> dict[ReferenceName, Callable[[FrameIndex], Float64Array | None]]:
+    """What each way adds to the predicted energy of each frame, eV; `None` where training leaves it open for one."""
     mean, by_element = mean_shift(train), fit_reference_shift(train)
+
+    def shift_by_element(index: FrameIndex) -> Float64Array | None:
+        if by_element.leaves_open(np.unique(composition_of(index.atomic_numbers, index.n_atoms), axis=0)).any():
+            return None
+        return by_element.apply(index.atomic_numbers, index.n_atoms)
+
     return {
         "none": lambda index: np.zeros(index.n_frames),
         "mean": lambda index: np.full(index.n_frames, mean),
-        "elements": lambda index: by_element.apply(index.atomic_numbers, index.n_atoms),
+        "elements": shift_by_element,
     }
 
 
-def _error(frames: SplitFrames, shift: Float64Array, stream: int, settings: BootstrapSettings) -> EnergyError:
+def _error(frames: SplitFrames, shift: Float64Array | None, stream: int, settings: BootstrapSettings) -> EnergyError:
+    if shift is None:
+        return EnergyError(total=Number(reason=_OPEN), per_atom=Number(reason=_OPEN))
     index, n_molecules = frames.index, len(frames.index.molecules)
     error = np.abs(frames.predicted.energy + shift - frames.reference.energy)
     draws = draw_molecules(n_molecules, settings, stream)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,10 @@ from dataset_builders.errors import DataError, UsageError
 from harness.cli import main
 from harness.compare import comparisons
 from harness.result import RunResult
+from harness.structures import Prediction, StructureBatch
 from harness.worker.environments import find_environment
 from tests.harness.potentials.molecules import saved, small_mace
+from tests.harness.toy_potential import TRAITS, Harmonic
 
 
 @pytest.fixture
@@ -93,3 +96,45 @@ def test_two_families_with_conflicting_packages_in_one_run(compare, tmp_path):
         for name in ("7net-0", next(path.name for path in (tmp_path / "results").iterdir() if path.name != "7net-0"))
     }
     assert len(set(versions.values())) == 2
+
+
+def test_failures_leave_a_comparison_undefined_with_the_count_and_the_others_as_they_are(
+    compare, tmp_path, tiny_dataset, capsys, monkeypatch
+):
+    compare("--model", "zero", "--model", "mmff94")
+    broken = Fails()
+    monkeypatch.setattr("harness.loading.load_potential", lambda model, options: broken)
+    options = ("--dataset", str(tiny_dataset), "--output", str(tmp_path / "results"), "--quiet")
+    assert main(["--model", "gfn1-xtb", "--task", "task1", *options]) == 5
+    capsys.readouterr()
+    folders = [folder_of(tmp_path, name) for name in ("zero", "mmff94", "broken")]
+    code, printed = compare(*folders, "--json")
+    assert code == 5
+    documents = {
+        (each["model"], each["task"], each["split"]): each for each in map(json.loads, printed.out.splitlines())
+    }
+    assert len(documents) == 6
+    for (model, _, _), each in documents.items():
+        for number in (each["force_mae_difference"], each["force_mae_ratio"]):
+            assert (number["value"] is None) == (model == "broken")
+            assert (
+                model != "broken" or f"{broken.n_failed} of broken; a comparison needs all frames" in number["reason"]
+            )
+    code, printed = compare(*folders)
+    assert code == 5
+    assert f"– task1, broken and zero: frames of task1 that failed: {broken.n_failed} of broken" in " ".join(
+        printed.out.split()
+    )
+
+
+class Fails(Harmonic):
+    """The first structure of each batch fails."""
+
+    def __init__(self) -> None:
+        super().__init__(traits=replace(TRAITS, model_id="broken"))
+        self.n_failed = 0
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        self.n_failed += 1
+        return Prediction(prediction.energy, prediction.forces, {0: "no SCF"})

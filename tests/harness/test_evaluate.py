@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from dataset_builders.errors import DataError, ShapeError
 from harness import metrics
 from harness.bootstrap import BootstrapSettings
 from harness.evaluate import compare_force_mae, evaluate_task
-from harness.frames import Labels, SplitFrames, TaskFrames, index_molecules
+from harness.frames import Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
 from harness.result import TaskResult
 from tests.harness.frame_tables import OOD_WORDS, make_task, permute
 
@@ -225,9 +225,66 @@ def test_failed_frames_are_left_out_counted_and_leave_no_score(frames: TaskFrame
     assert (failure.frame, failure.cause, result.n_failed) == (2, "no convergence", 1)
     assert result.score.value is None
     assert result.score.reason == "frames that failed: 1; a task with failures has no score"
-    assert result.gap.value is not None
+    assert result.gap.value is None
     with pytest.raises(DataError, match="predicted energies is nan"):
         evaluate_task(replace(frames, test_ood=broken), SETTINGS)
+
+
+PARTS: Sequence[Literal["test_id", "test_ood"]] = ("test_id", "test_ood")
+
+
+@pytest.mark.parametrize("split", PARTS)
+def test_numbers_of_a_split_with_failures_say_so(
+    frames: TaskFrames, result: TaskResult, split: Literal["test_id", "test_ood"]
+) -> None:
+    part: SplitFrames = getattr(frames, split)
+    # The largest molecules, as memory takes them.
+    lost = np.flatnonzero(part.index.n_atoms == part.index.n_atoms.max())
+    broken = part.without_failures({int(position): "out of memory" for position in lost})
+    found = evaluate_task(replace(frames, **{split: broken}), SETTINGS)
+    n, whole = len(lost), part.index.n_frames
+    said = f"no interval: {n} of {whole} frames failed, and the value is that of the others"
+    for name, metric in found.splits[split].metrics.items():
+        assert (metric.low, metric.high, metric.reason) == (None, None, said), name
+    assert found.splits[split].zero_force_mae.reason == said
+    assert (found.splits[split].n_failed, found.splits[split].n_frames) == (n, whole - n)
+    other = next(each for each in PARTS if each != split)
+    assert found.splits[other] == result.splits[other]
+    for gap in (found.gap, found.energy_gap):
+        assert gap.value is None
+        assert f"{n} of {split}" in (gap.reason or "")
+    assert found.comparable_gap == found.gap
+
+
+def test_failures_are_counted_in_each_subset_and_group(frames: TaskFrames, result: TaskResult) -> None:
+    index = frames.test_ood.index
+    one = [i for i in range(index.n_frames) if index.molecules[index.molecule_idx[i]].molecule_id == "Cl-6-OH"][:2]
+    broken = frames.test_ood.without_failures(dict.fromkeys(one, "no SCF"))
+    found = evaluate_task(replace(frames, test_ood=broken), SETTINGS)
+    assert {name: part.n_failed for name, part in found.splits.items()} == {
+        "test_id": 0,
+        "test_ood": 2,
+        "near": 0,
+        "far": 2,
+    }
+    assert found.splits["near"] == result.splits["near"]
+    assert found.splits["far"].metrics["force_mae"].reason == (
+        "no interval: 2 of 10 frames failed, and the value is that of the others"
+    )
+    marked = [row for row in (*found.by_spacer, *found.by_pair) if "2 of 10" in (row.force_mae.reason or "")]
+    assert [getattr(row, "spacer", None) or (row.left, row.right) for row in marked] == [6, ("Cl", "OH")]
+    assert {row.molecule_id: row.n_failed for row in found.by_molecule if row.n_failed} == {"Cl-6-OH": 2}
+
+
+def test_failures_in_training_touch_the_energy_per_atom_alone(frames: TaskFrames, result: TaskResult) -> None:
+    found = evaluate_task(replace(frames, train=frames.train.without_failures({0: "no SCF"})), SETTINGS)
+    for name, part in found.splits.items():
+        energy = part.metrics["energy_mae_per_atom"]
+        assert energy.value is not None
+        assert energy.reason == "no interval: 1 training frames failed, which the reference shift is fitted on"
+        for metric in set(part.metrics) - {"energy_mae_per_atom"}:
+            assert part.metrics[metric] == result.splits[name].metrics[metric]
+    assert (found.gap, found.score.value, found.n_failed) == (result.gap, None, 1)
 
 
 def test_split_that_failed_whole_has_no_numbers(frames: TaskFrames) -> None:
@@ -236,8 +293,16 @@ def test_split_that_failed_whole_has_no_numbers(frames: TaskFrames) -> None:
     ood = result.splits["test_ood"]
     assert (ood.n_molecules, ood.n_frames, ood.n_atoms, result.n_failed) == (0, 0, 0, 20)
     assert all(estimate.value is None for estimate in ood.metrics.values())
-    assert "near" not in result.splits
-    assert (result.gap.value, result.gap.reason) == (None, "there are no atoms")
+    assert {estimate.reason for estimate in ood.metrics.values()} == {"all 20 frames failed"}
+    for name in ("near", "far"):
+        assert (result.splits[name].n_frames, result.splits[name].n_failed) == (0, 10)
+        assert all(estimate.value is None for estimate in result.splits[name].metrics.values())
+    assert [(row.spacer, row.force_mae.value) for row in result.by_spacer if row.split == "test_ood"] == [
+        (2, None),
+        (6, None),
+    ]
+    assert (result.gap.value, result.energy_gap.value) == (None, None)
+    assert "20 of test_ood" in (result.gap.reason or "")
 
 
 def test_failures_in_training_leave_the_shift_of_an_element_unknown(frames: TaskFrames) -> None:
@@ -252,17 +317,72 @@ def test_failures_in_training_leave_the_shift_of_an_element_unknown(frames: Task
     assert evaluate_task(replace(frames, train=everything), SETTINGS).reference_shift is None
 
 
-def test_element_that_training_lacks_is_refused(frames: TaskFrames) -> None:
+def trained_on(frames: TaskFrames, *names: str) -> TaskFrames:
+    """The task with training frames of some molecules alone."""
     index = frames.train.index
-    keep = np.array([molecule.left != "Cl" for molecule in index.molecules])[index.molecule_idx]
+    keep = np.array([molecule.molecule_id in names for molecule in index.molecules])[index.molecule_idx]
     train = replace(
         frames.train,
         index=index.keep(keep),
         reference_energy=frames.train.reference_energy[keep],
         predicted_energy=frames.train.predicted_energy[keep],
     )
-    with pytest.raises(DataError, match="atomic number 17 does not occur in the training molecules"):
-        evaluate_task(replace(frames, train=train), SETTINGS)
+    return replace(frames, train=train)
+
+
+def energy_per_atom(result: TaskResult) -> dict[str, tuple[float | None, str]]:
+    found = {name: part.metrics["energy_mae_per_atom"] for name, part in result.splits.items()}
+    return {name: (each.value, each.reason or "") for name, each in found.items()}
+
+
+def test_an_element_that_training_lacks_leaves_the_energy_per_atom_open(frames: TaskFrames) -> None:
+    without_chlorine = [name for name in names_of(frames.train) if not name.startswith("Cl")]
+    result = evaluate_task(trained_on(frames, *without_chlorine), SETTINGS)
+    for name, (number, reason) in energy_per_atom(result).items():
+        assert number is None
+        assert f"of {result.splits[name].n_molecules} molecules open, the first Cl-" in reason  # type: ignore[index]
+    # All else needs no training frame.
+    assert result.gap == evaluate_task(frames, SETTINGS).gap
+    assert result.score.value is not None
+
+
+def names_of(part: TrainFrames | SplitFrames) -> list[str]:
+    return [molecule.molecule_id for molecule in part.index.molecules]
+
+
+def test_one_training_composition_fixes_no_other(frames: TaskFrames) -> None:
+    result = evaluate_task(trained_on(frames, "OH-4-H"), SETTINGS)
+    assert result.reference_shift is not None
+    assert (result.reference_shift.rank, len(result.reference_shift.elements)) == (1, 3)
+    assert all(number is None for number, _ in energy_per_atom(result).values())
+    # Tested on that very composition, the shift is fixed, though the fit lacks rank.
+    index = frames.test_id.index
+    same = np.array([molecule.molecule_id == "OH-4-H" for molecule in index.molecules])[index.molecule_idx]
+    alone = evaluate_task(replace(trained_on(frames, "OH-4-H"), test_id=frames.test_id.keep(same)), SETTINGS)
+    assert energy_per_atom(alone)["test_id"][0] is not None
+    assert energy_per_atom(alone)["test_ood"][0] is None
+
+
+def test_a_fit_without_full_rank_fixes_what_its_rows_add_up_to(frames: TaskFrames) -> None:
+    # Chains of one series: C and H are tied, and every longer chain is a combination of two shorter ones.
+    series = ["Cl-2-H", "Cl-4-H", "OH-2-H", "OH-4-H", "CN-2-H", "CN-4-H", "H-2-H"]
+    result = evaluate_task(trained_on(frames, *series), SETTINGS)
+    assert all(number is not None for number, _ in energy_per_atom(result).values())
+    # Without CN, near and far hold a molecule that is open each, and with it the split.
+    fewer = energy_per_atom(evaluate_task(trained_on(frames, *(x for x in series if "CN" not in x)), SETTINGS))
+    assert all(number is None for number, _ in fewer.values())
+
+
+def test_one_molecule_that_is_open_leaves_its_subset_open_and_no_other(frames: TaskFrames) -> None:
+    near = [name for name in names_of(frames.test_id) if name.split("-")[1] == "2"]
+    index = frames.test_ood.index
+    kept = np.array([molecule.molecule_id in ("Cl-2-OH", "CN-6-OH") for molecule in index.molecules])
+    ood = frames.test_ood.keep(kept[index.molecule_idx])
+    train = [name for name in near if not name.startswith("CN")]
+    found = energy_per_atom(evaluate_task(replace(trained_on(frames, *train), test_ood=ood), SETTINGS))
+    assert found["near"][0] is not None
+    assert found["far"][0] is None
+    assert "1 of 2 molecules open, the first CN-6-OH" in found["test_ood"][1]
 
 
 def test_comparison_from_saved_results_is_that_of_the_arrays(frames: TaskFrames, result: TaskResult) -> None:

@@ -3,7 +3,7 @@ import pytest
 
 from dataset_builders.errors import DataError
 from harness.frames import TrainFrames
-from harness.reference_shift import count_elements, fit_reference_shift
+from harness.reference_shift import composition_of, count_elements, fit_reference_shift
 from tests.harness.frame_tables import TRAIN_WORDS, Word, make_index
 
 TRUE_SHIFT = {1: 0.5, 6: -3.25, 7: 1.5, 8: -7.0, 17: 2.0}
@@ -42,6 +42,24 @@ def test_rank_tells_that_one_composition_leaves_a_choice() -> None:
     total = 6 * TRUE_SHIFT[1] + 2 * TRUE_SHIFT[6]
     np.testing.assert_allclose(shift.energies, np.array([6.0, 2.0]) * total / 40.0)
     np.testing.assert_allclose(shift.apply(np.array([6, 6, 1, 1, 1, 1, 1, 1]), np.array([8])), [total])
+
+
+def test_open_are_compositions_that_are_no_combination_of_those_of_training() -> None:
+    def open_for(*words: Word) -> list[bool]:
+        index = make_index("train", words, 1)
+        return shift.leaves_open(composition_of(index.atomic_numbers, index.n_atoms)).tolist()
+
+    shift = fit_reference_shift(train_with_shift((("H", 2, "H", ""),), frames_each=4))
+    assert open_for(("H", 2, "H", ""), ("H", 4, "H", ""), ("OH", 2, "H", "")) == [False, True, True]
+    # Two alkanes give CH2, so all others; a carbon more than hydrogens tell stays open.
+    shift = fit_reference_shift(train_with_shift((("OH", 2, "H", ""), ("OH", 4, "H", "")), frames_each=3))
+    assert shift.rank == 2
+    assert open_for(("OH", 12, "H", ""), ("OH", 200, "H", ""), ("H", 4, "H", ""), ("Cl", 4, "H", "")) == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_element_absent_from_training_is_named() -> None:

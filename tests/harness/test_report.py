@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from dataset_builders.editions import SplitName
 from harness.controls import control_gaps
 from harness.dataset import open_dataset
 from harness.models import resolve_model
 from harness.report import footer, report
-from harness.result import Estimate, PartName, RunResult, TaskResult
+from harness.result import Estimate, Failure, PartName, RunResult, TaskResult
 from harness.run import RunOptions, evaluate_model
 from tests.harness.toy_potential import Harmonic
 
@@ -98,13 +99,51 @@ def test_an_unknown_control_says_how_to_get_it(toy_result: RunResult) -> None:
 
 
 def test_undefined_numbers_are_dashes_and_failures_are_counted(toy_result: RunResult) -> None:
-    nothing = Estimate(value=None, low=None, high=None, unit="1", reason="a frame failed")
-    result = with_numbers(toy_result, "a")
-    failed = result.tasks["task4"].model_copy(update={"score": nothing, "n_failed": 3})
-    result = result.model_copy(update={"tasks": result.tasks | {"task4": failed}})
-    row = next(line for line in text_of([result], {"task4": 1.0}).splitlines() if "task4" in line).split()
-    assert row == ["task4", "1066.1", "1332.2", "1.25", "1.00", "–", "12.3", "/", "45.6", "3"]
+    result = with_failures(with_numbers(toy_result, "a"), {"test_ood": 3})
+    lines = text_of([result], {"task4": 1.0}).splitlines()
+    row, below = (next(line for line in lines if start in line).split() for start in ("task4 ", "fragment transfer"))
+    assert row == ["task4", "1066.1", "1332.2*", "–", "1.00", "–", "12.3", "/", "45.6*", "3"]
+    assert below == ["fragment", "transfer", "1055.0–1077.2", "3", "failed"]
     assert "caution: 3 structures failed and are not in the averages; such a task has no score" in footer([result])
+    # Of an earlier version, which left the gap and did not count by split.
+    n_frames = result.tasks["task4"].splits["test_ood"].n_frames
+    assert f"* task4 OOD of a: 3 of {n_frames + 3} frames failed, and the number is that of the others" in " ".join(
+        footer([result])
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("part", ["test_id", "test_ood", "train"])
+def test_no_number_of_a_split_with_failures_is_without_a_mark(toy_result: RunResult, part: str, width: int) -> None:
+    result = with_failures(with_numbers(toy_result, "a"), {part: 2}, "task1")
+    table = text_of([result, with_numbers(toy_result, "b")], {}, width).split("data set ")[0]
+    assert ("1066.1*" in table) == (part == "test_id")
+    assert ("1332.2*" in table) == ("77.7*" in table) == (part == "test_ood")
+    assert table.count("1.25") == (4 if part == "train" else 3)
+    assert table.count("2 failed") == {"test_id": 1, "test_ood": 3, "train": 0}[part]
+
+
+def with_failures(result: RunResult, n_failed: dict[SplitName, int], name: str = "task4") -> RunResult:
+    """The result with some frames of splits listed as failed and nothing else changed, as an older version wrote it."""
+    nothing = Estimate(value=None, low=None, high=None, unit="1", reason="a frame failed")
+    failures = tuple(
+        Failure(split=split, molecule_id="OH-2-H", trajectory="primary", frame=frame, cause="no SCF")
+        for split, count in n_failed.items()
+        for frame in range(count)
+    )
+    task = result.tasks[name].model_copy(update={"score": nothing, "failures": failures, "n_failed": len(failures)})
+    return result.model_copy(update={"tasks": result.tasks | {name: task}})
+
+
+def test_an_open_reference_shift_is_a_caution(toy_result: RunResult) -> None:
+    nothing = Estimate(value=None, low=None, high=None, unit="eV/atom", reason="training leaves it open")
+    ood = toy_result.tasks["task1"].splits["test_ood"]
+    ood = ood.model_copy(update={"metrics": ood.metrics | {"energy_mae_per_atom": nothing}})
+    task = toy_result.tasks["task1"]
+    task = task.model_copy(update={"splits": task.splits | {"test_ood": ood}})
+    said = "caution: the energy per atom on task1 is undefined for toy: training leaves it open"
+    assert said in footer([toy_result.model_copy(update={"tasks": toy_result.tasks | {"task1": task}})])
+    assert said not in footer([toy_result])
 
 
 def test_the_footer_says_what_the_numbers_stand_on(toy_result: RunResult) -> None:

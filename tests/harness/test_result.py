@@ -212,3 +212,21 @@ def test_unusable_files_are_refused(tasks: dict[TaskName, TaskResult], tmp_path:
         RunResult.load(spoil(path, tasks, surprise=1))
     with pytest.raises(DataError, match="not a result of schema 1"):
         RunResult.load(spoil(path, tasks, overall_score=float("nan")))
+
+
+def test_a_result_written_before_failures_were_counted_by_split_loads(
+    tasks: dict[TaskName, TaskResult], tmp_path: Path
+) -> None:
+    old = failed(tasks["task2"])
+    assert old.gap.value is not None
+    document = result_of({**tasks, "task2": old}).model_dump(mode="json")
+    for task in document["tasks"].values():
+        for row in (*task["splits"].values(), *task["by_molecule"]):
+            del row["n_failed"]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    found = RunResult.load(path).tasks["task2"]
+    assert {part: found.n_failed_in(part) for part in found.splits} == dict.fromkeys(found.splits, 0) | {"test_id": 1}
+    assert found.comparable_gap.value is None
+    assert "1 of test_id, 0 of test_ood" in (found.comparable_gap.reason or "")
+    assert RunResult.load(path).tasks["task1"].comparable_gap == tasks["task1"].gap

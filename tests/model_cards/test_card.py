@@ -14,7 +14,7 @@ from model_cards.cli import main
 from model_cards.results import estimate_text, results_table
 from tests.harness.control_checkpoints import small_control
 from tests.harness.small_checkpoint import SMALL_CONFIG
-from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
+from tests.harness.test_result import failed, result_of, tasks  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
@@ -82,6 +82,19 @@ def test_the_table_has_a_line_for_each_task_and_model(tasks):  # noqa: F811
     table = results_table([result_of(tasks), result_of(tasks)]).splitlines()
     assert len(table) == 2 + 2 * 4
     assert table[2].startswith("| task1 (chain extension) | `org/model` | zero-shot |")
+
+
+def test_numbers_that_leave_failed_frames_out_are_marked_with_the_count(tasks):  # noqa: F811
+    # As an earlier version wrote it: with a gap and intervals, and failures in the list alone.
+    result = result_of({**tasks, "task2": failed(tasks["task2"])})
+    lines = results_table([result]).splitlines()
+    cells = [cell.strip() for cell in lines[3].split("|")[1:-1]]
+    error = tasks["task2"].splits["test_id"].metrics["force_mae"].value
+    assert cells[0].startswith("task2")
+    assert cells[3] == f"{1000.0 * error:.1f}† (1 frames failed)"
+    assert cells[4] == lines[3].split("|")[5].strip()
+    assert "failed" not in cells[4]
+    assert cells[5:] == ["–", "–"]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@ import shutil
 
 import pytest
 
-from dataset_builders.errors import ModelError, SetupError, UsageError
+from dataset_builders.errors import IncompleteError, ModelError, SetupError, UsageError
 from harness.checkpoints.format import WEIGHTS_FILE
 from harness.potentials.registry import REFERENCE_DIRECTORY
 from model_cards.cli import main
 from model_cards.publish import PublishOptions, publish_checkpoint
+from tests.harness.test_result import failed, result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
 from tests.packages import need
 
@@ -47,6 +48,13 @@ def test_other_weights_are_refused(hub, ann):
     with pytest.raises(UsageError, match=r"holds other weights than .*; give the new checkpoint a repo of its own"):
         publish_checkpoint(REFERENCE_DIRECTORY, REPO)
     assert len(hub.history(REPO, "model")) == 1
+
+
+def test_results_with_failures_are_on_no_published_card(hub, ann, tasks):  # noqa: F811
+    result = result_of({**tasks, "task2": failed(tasks["task2"])})
+    with pytest.raises(IncompleteError, match=r"1 structures of task2 of org/model failed, the first OH-2-H"):
+        publish_checkpoint(REFERENCE_DIRECTORY, REPO, [result])
+    assert hub.log == []
 
 
 def test_a_checkpoint_that_does_not_load_is_not_published(hub, ann, tmp_path):

@@ -57,3 +57,21 @@ def test_one_number_leaves_what_the_sizes_differ_by() -> None:
     assert mean.low is not None
     assert mean.high is not None
     assert mean.low < 6.0 < mean.high
+
+
+def test_one_energy_an_element_has_no_error_where_training_leaves_it_open() -> None:
+    frames = task_with(ATOM)
+    index = frames.train.index
+    one = np.array([molecule.molecule_id == "OH-4-H" for molecule in index.molecules])[index.molecule_idx]
+    train = replace(
+        frames.train,
+        index=index.keep(one),
+        reference_energy=frames.train.reference_energy[one],
+        predicted_energy=frames.train.predicted_energy[one],
+    )
+    errors = energy_errors(replace(frames, train=train))
+    for split in ("test_id", "test_ood"):
+        for number in (errors[split]["elements"].total, errors[split]["elements"].per_atom):
+            assert number.value is None
+            assert "leave the energies of elements open" in (number.reason or "")
+        assert errors[split]["mean"].total.value is not None
