@@ -34,13 +34,13 @@ from model_cards.entries import (
     read_entries,
 )
 from model_cards.front_matter import CARD_PATH, Card, decode_text, read_front, split_card, with_front
+from model_cards.hub_reading import read_file
 from model_cards.model_index import add_tag, merge_model_index
 from model_cards.ownership import User, logged_in_user
 from model_cards.publishable import (
     find_model_files,
     hub_repo_of,
     pinned_model,
-    read_file,
     require_benchmark,
     require_publishable,
 )

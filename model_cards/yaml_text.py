@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from dataset_builders.errors import DataError
 from dataset_builders.hub import first_line
+from model_cards.yaml_bounds import require_bounded, safe_yaml
 
 YamlPath = tuple[str | int, ...]
 """Keys and indices that lead from the top of a document to a value in it."""
@@ -61,14 +62,15 @@ def load_yaml(text: str, name: str) -> Any:
         name: What it is, for the message of an error.
 
     Raises:
-        DataError: If it is not YAML.
+        DataError: If it is not YAML, or is longer, deeper or larger than a file that people write.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as cause:
+        require_bounded(text, name)
+        return safe_yaml().load(text)
+    # The parser raises the others where a scalar is none of what its tag says, such as `!!int ""`.
+    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it is left as it is") from cause
 
 
@@ -232,13 +234,10 @@ def _flow_edits(node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]
 
 def _block_spans(text: str, node: Any) -> tuple[list[_Span], int]:
     """Where the items of a list in block style stand, each from its dash to its last character, and their column."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.tokens import BlockEntryToken
 
     start, end = node.start_mark.index, node.end_mark.index
-    entries = [
-        token.start_mark for token in YAML(typ="safe", pure=True).scan(text) if isinstance(token, BlockEntryToken)
-    ]
+    entries = [token.start_mark for token in safe_yaml().scan(text) if isinstance(token, BlockEntryToken)]
     inside = [mark for mark in entries if start <= mark.index < end]
     column = inside[0].column
     dashes = [mark.index for mark in inside if mark.column == column]
@@ -274,9 +273,7 @@ def _flow_list(value: Sequence[Any]) -> str:
 
 
 def _node_at(text: str, path: YamlPath, name: str) -> Any:
-    from ruamel.yaml import YAML
-
-    node: Any = YAML(typ="safe", pure=True).compose(text)
+    node: Any = safe_yaml().compose(text)
     for step in path:
         if isinstance(step, int):
             node = node.value[step]
@@ -290,9 +287,7 @@ def _node_at(text: str, path: YamlPath, name: str) -> Any:
 
 def _value_span(text: str, key: str, name: str) -> _Span:
     """Where the value of a top key stands; just after its colon if it is empty."""
-    from ruamel.yaml import YAML
-
-    root: Any = YAML(typ="safe", pure=True).compose(text)
+    root: Any = safe_yaml().compose(text)
     found = next(((each, value) for each, value in root.value if each.value == key), None)
     if found is None:
         raise _unusual(name)
