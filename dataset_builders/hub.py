@@ -229,7 +229,7 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
             # Alone: the client also reads the card, and may fail on what stands there.
             lambda: (
                 HfApi()
-                .repo_info(repo.id, repo_type=repo.kind, revision=revision, timeout=TIMEOUT_SECONDS, expand=["sha"])
+                .repo_info(repo.id, repo_type=repo.kind, revision=revision, timeout=TIMEOUT_SECONDS, expand="sha")
                 .sha
             )
         )

@@ -27,6 +27,7 @@ END: Final = "<!-- mlip-ood:end -->"
 
 _BEGIN_LINE: Final = re.compile(rf"^{re.escape(BEGIN)}[ \t]*$", re.MULTILINE)
 _END_LINE: Final = re.compile(rf"^{re.escape(END)}", re.MULTILINE)
+_LINE_BREAK: Final = re.compile(r"[\r\n]")
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
 _INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
 _URL: Final = ":/@%"
@@ -86,7 +87,7 @@ def with_section(card: Card, section: str) -> Card:
         DataError: If the marks in the card are not one pair.
     """
     body = card.body
-    newline = newline_of(card.text)
+    newline = newline_of(body) if _LINE_BREAK.search(body) else newline_of(card.text)
     marked = newline.join([BEGIN, *section.splitlines(), END])
     lines = body.replace("\r", "\n")
     begins = [found.start() for found in _BEGIN_LINE.finditer(lines)]

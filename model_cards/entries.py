@@ -14,7 +14,7 @@ from dataset_builders.tasks import in_order, title_of
 from dataset_builders.units import MILLI
 from harness.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
 from model_cards.entry_check import checked_entry, entry_identity, shown
-from model_cards.yaml_text import Items, load_yaml, merge_items, render_yaml
+from model_cards.yaml_text import Items, fill_empty, load_yaml, merge_items
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
@@ -134,7 +134,7 @@ def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str
     present = _items(text or "", ENTRIES_PATH)
     documents = eval_result_entries_to_yaml(list(entries))
     if not present and load_yaml(text or "", ENTRIES_PATH) is None:
-        return (text or "") + render_yaml(documents)
+        return fill_empty(text or "", documents, ENTRIES_PATH)
     configs = {(entry.dataset_id, config_and_number(entry)[0]) for entry in entries}
     replaced = {(dataset, leaderboard_id(config, number)) for dataset, config in configs for number in NUMBERS}
 

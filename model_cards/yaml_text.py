@@ -105,6 +105,22 @@ def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
     return _checked(text, _with_value(data, path, merged), name)
 
 
+def fill_empty(text: str, value: Sequence[Any], name: str) -> str:
+    """A document that holds a list, made of one that held nothing but comments.
+
+    Args:
+        text: The document.
+        value: The list.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document takes no list, such as one that is `null`.
+    """
+    newline = newline_of(text)
+    text += "" if not text.strip("\ufeff") or text.endswith(("\n", "\r")) else newline
+    return _checked(text + render_yaml(value).replace("\n", newline), list(value), name)
+
+
 def set_top_key(text: str, key: str, value: Sequence[Any], name: str) -> str:
     """A document whose top mapping has a list under a key that was absent or held nothing.
 
