@@ -129,7 +129,9 @@ def read_leaderboard(
     unread: dict[str, str] = {}
     for model_id in sorted({*models, *(row.model_id for row in board.rows), *_tagged_models()}):
         try:
-            of_model = published_by(model_id, dataset_id, on_board.get(model_id, frozenset()))
+            of_model = published_by(
+                model_id, dataset_id, on_board.get(model_id, frozenset()) if board.is_there else None
+            )
         except MlipOodError as cause:
             unread[model_id] = str(cause)
             continue

@@ -25,6 +25,8 @@ Status = Literal["verified", "merged", "community"]
 
 MAX_FILES: Final = 100
 """Files of results of a revision that are read, the benchmark's own first."""
+MAX_FILES_OF_PULL_REQUEST: Final = 5
+"""The same of a pull request, which anybody may open; those that are on the main branch do not count."""
 MAX_PULL_REQUESTS: Final = 50
 """Open pull requests of a model that are read, the oldest first, so that later ones push none out."""
 
@@ -110,7 +112,7 @@ class _Revision:
         return Fault(self.repo.id, ", ".join(filter(None, (where, place))), str(cause))
 
 
-def published_by(model_id: str, dataset_id: str, verified: frozenset[VerifiedNumber] = frozenset()) -> Found:
+def published_by(model_id: str, dataset_id: str, verified: frozenset[VerifiedNumber] | None = None) -> Found:
     """What one model has published about a data set: on its main branch, and in open pull requests.
 
     What a pull request holds never touches what is on the main branch.
@@ -118,7 +120,8 @@ def published_by(model_id: str, dataset_id: str, verified: frozenset[VerifiedNum
     Args:
         model_id: Repo of the model.
         dataset_id: The data set.
-        verified: Numbers that the Hub is known to vouch for.
+        verified: Numbers that the Hub's board marks as verified; `None` where there is no board, so that the Hub
+            vouches for none.
 
     Raises:
         DataError: If there is no such model.
@@ -185,10 +188,11 @@ def _files_at(revision: _Revision) -> tuple[list["RepoFile"], list[Fault]]:
         listed = retried(call)
     files = [file for file in listed if _RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
     files.sort(key=lambda file: (file.path != ENTRIES_PATH, file.path))
-    if len(files) <= MAX_FILES:
+    most = MAX_FILES if revision.pull_request is None else MAX_FILES_OF_PULL_REQUEST
+    if len(files) <= most:
         return files, []
-    cause = f"there are {len(files)} files or more; {ENTRIES_PATH} and the next by name are read, {MAX_FILES} in all"
-    return files[:MAX_FILES], [revision.fault(_FOLDER, cause)]
+    cause = f"there are {len(files)} files of results; {ENTRIES_PATH} and the next by name are read, {most} in all"
+    return files[:most], [revision.fault(_FOLDER, cause)]
 
 
 def _read(revision: _Revision, files: Iterable["RepoFile"]) -> Found:
@@ -230,11 +234,11 @@ def _results_of(revision: _Revision, entries: Iterable["EvalResultEntry"]) -> It
 
 
 def _with_verification(
-    merged: Sequence[Published], main: _Revision, known: frozenset[VerifiedNumber]
+    merged: Sequence[Published], main: _Revision, known: frozenset[VerifiedNumber] | None
 ) -> tuple[list[Published], list[Fault]]:
     """Marks the results whose score the Hub vouches for."""
-    if not merged:
-        return [], []
+    if not merged or known is None:
+        return [*merged], []
     faults = []
     try:
         known |= verified_numbers(main.repo.id, (main.dataset_id,))

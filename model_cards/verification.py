@@ -42,16 +42,18 @@ class Board:
     """The Hub's leaderboard of a data set.
 
     Attributes:
+        is_there: Whether the data set has one; the Hub vouches for results of such data sets alone.
         rows: Those that can be read.
         n_unread: How many cannot.
     """
 
+    is_there: bool
     rows: tuple[BoardRow, ...] = ()
     n_unread: int = 0
 
 
 def read_board(dataset_id: str) -> Board:
-    """The Hub's leaderboard of a data set; empty where it has none.
+    """The Hub's leaderboard of a data set.
 
     Raises:
         SetupError: If the Hub cannot be reached.
@@ -60,8 +62,10 @@ def read_board(dataset_id: str) -> Board:
     repo = Repo(dataset_id, "dataset")
     path = f"/api/datasets/{dataset_id}/leaderboard"
     answer = _answer(repo, path, {"base_model": "false"}, f"the leaderboard of {repo}")
+    if answer is None:
+        return Board(is_there=False)
     rows = [*_valid(BoardRow, answer)]
-    return Board(tuple(rows), len(answer) - len(rows))
+    return Board(True, tuple(rows), len(answer) - len(rows))
 
 
 def verified_numbers(model_id: str, datasets: Sequence[str]) -> frozenset[VerifiedNumber]:
@@ -72,7 +76,7 @@ def verified_numbers(model_id: str, datasets: Sequence[str]) -> frozenset[Verifi
         DataError: If its answer cannot be read.
     """
     repo = Repo(model_id, "model")
-    answer = _answer(repo, f"/api/models/{model_id}", {"expand": "evalResults"}, f"results of {repo}")
+    answer = _answer(repo, f"/api/models/{model_id}", {"expand": "evalResults"}, f"results of {repo}") or []
     verified = [each.data for each in _valid(_EvalResult, answer) if each.verified and each.pull_request is None]
     return frozenset(number for data in verified for number in _number(data, datasets))
 
@@ -88,8 +92,8 @@ def _number(data: dict[str, Any], datasets: Sequence[str]) -> Iterator[VerifiedN
     yield entry.task_id, float(entry.value)
 
 
-def _answer(repo: Repo, path: str, parameters: dict[str, str], name: str) -> list[Any]:
-    """A list that the Hub answers with, alone or under `evalResults`; empty where it has none."""
+def _answer(repo: Repo, path: str, parameters: dict[str, str], name: str) -> list[Any] | None:
+    """A list that the Hub answers with, alone or under `evalResults`; `None` where it has none."""
     from huggingface_hub.errors import HfHubHTTPError
 
     with explained(repo):
@@ -98,9 +102,9 @@ def _answer(repo: Repo, path: str, parameters: dict[str, str], name: str) -> lis
         except HfHubHTTPError as cause:
             if cause.response.status_code not in _NOT_THERE:
                 raise
-            return []
+            return None
     found = answer.get("evalResults") if isinstance(answer, dict) else answer
-    return found if isinstance(found, list) else []
+    return found if isinstance(found, list) else None
 
 
 def _valid(kind: type[_T], items: Sequence[Any]) -> Iterator[_T]:
