@@ -128,13 +128,13 @@ def published_by(model_id: str, dataset_id: str, verified: frozenset[VerifiedNum
         SetupError: If the Hub cannot be reached.
     """
     main = _pinned(_Revision(Repo(model_id, "model"), MAIN, dataset_id))
-    files, faults = _files_at(main)
+    files = _files_at(main)
     merged = _read(main, files)
     results, of_hub = _with_verification(merged.results, main, verified)
     community = [*_in_pull_requests(replace(main, without=frozenset(file.blob_id for file in files)), merged.results)]
     return Found(
         (*results, *(each for found in community for each in found.results)),
-        (*faults, *merged.faults, *of_hub, *(fault for found in community for fault in found.faults)),
+        (*merged.faults, *of_hub, *(fault for found in community for fault in found.faults)),
     )
 
 
@@ -149,13 +149,12 @@ def _in_pull_requests(main: _Revision, merged: Sequence[Published]) -> Iterator[
         revision = replace(main, name=f"refs/pr/{number}", pull_request=number)
         try:
             revision = _pinned(revision)
-            files, faults = _files_at(revision)
-            found = _read(revision, files)
+            found = _read(revision, _files_at(revision))
         except MlipOodError as cause:
             yield Found((), (revision.fault("", cause),))
             continue
         new = tuple(each for each in found.results if not any(_same(each, other) for other in merged))
-        yield Found(new, (*faults, *found.faults))
+        yield Found(new, found.faults)
     if len(numbers) > MAX_PULL_REQUESTS:
         left_out = f"there are {len(numbers)} of results; the oldest {MAX_PULL_REQUESTS} are read"
         yield Found((), (main.fault("pull requests", left_out),))
@@ -170,8 +169,8 @@ def _pinned(revision: _Revision) -> _Revision:
     return replace(revision, commit=str(info.sha))
 
 
-def _files_at(revision: _Revision) -> tuple[list["RepoFile"], list[Fault]]:
-    """The files of results at a revision, and what of them is not read."""
+def _files_at(revision: _Revision) -> list["RepoFile"]:
+    """The files of results at a revision, the benchmark's own first."""
     from huggingface_hub import HfApi, RepoFile
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -187,18 +186,18 @@ def _files_at(revision: _Revision) -> tuple[list["RepoFile"], list[Fault]]:
     with explained(repo, revision.name):
         listed = retried(call)
     files = [file for file in listed if _RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
-    files.sort(key=lambda file: (file.path != ENTRIES_PATH, file.path))
-    most = MAX_FILES if revision.pull_request is None else MAX_FILES_OF_PULL_REQUEST
-    if len(files) <= most:
-        return files, []
-    cause = f"there are {len(files)} files of results; {ENTRIES_PATH} and the next by name are read, {most} in all"
-    return files[:most], [revision.fault(_FOLDER, cause)]
+    return sorted(files, key=lambda file: (file.path != ENTRIES_PATH, file.path))
 
 
-def _read(revision: _Revision, files: Iterable["RepoFile"]) -> Found:
+def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
+    """What the files say, each read on its own."""
     entries: list[EvalResultEntry] = []
     faults: list[Fault] = []
-    for file in files:
+    most = MAX_FILES if revision.pull_request is None else MAX_FILES_OF_PULL_REQUEST
+    if len(files) > most:
+        left_out = f"there are {len(files)} files of results; {files[0].path} and the next are read, {most} in all"
+        faults.append(revision.fault(_FOLDER, left_out))
+    for file in files[:most]:
         try:
             examined = examine_entries(_text_of(revision, file), file.path, (revision.dataset_id,))
         except MlipOodError as cause:
