@@ -20,7 +20,7 @@ _SPECIAL: Final = re.compile(
     re.VERBOSE,
 )
 # Renderers make links of addresses whatever stands before them, save in code.
-_ADDRESS: Final = re.compile(r"://|\bwww\.|\bmailto:", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"((?:[a-z][a-z0-9+.-]*://|\bwww\.|\bmailto:)[^\s<>()\[\]|`\\]*)", re.IGNORECASE)
 
 
 class Markdown(str):
@@ -41,8 +41,8 @@ def plain(text: str) -> Markdown:
     """Markdown that shows a text as it is, in one line."""
     if isinstance(text, Markdown):
         return text
-    text = printable(text)
-    return code(text) if _ADDRESS.search(text) else _escaped(text)
+    pieces = _ADDRESS.split(printable(text))
+    return Markdown("".join(code(piece) if place % 2 else _escaped(piece) for place, piece in enumerate(pieces)))
 
 
 def code(text: str) -> Markdown:

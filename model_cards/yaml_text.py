@@ -6,6 +6,7 @@ items that change are written anew, and the outcome is read back: it must hold w
 
 import copy
 import io
+import math
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -334,10 +335,22 @@ def _checked(text: str, expected: Any, name: str) -> str:
         found = load_yaml(text, name)
     except DataError as cause:
         raise _unusual(name) from cause
-    # Compared as text, since a NaN of others equals nothing, and since 1 is not True.
-    if repr(found) != repr(expected):
+    if not _is_same(found, expected):
         raise _unusual(name)
     return text
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two documents say the same in the same order; a NaN of others is itself, and 1 is not True."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict):
+        return _is_same([*first.items()], [*second.items()])
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(_is_same, first, second))
+    if isinstance(first, float) and math.isnan(first):
+        return math.isnan(second)
+    return bool(first == second)
 
 
 def _unusual(name: str) -> DataError:

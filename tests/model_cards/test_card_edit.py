@@ -70,7 +70,7 @@ BODY = "# A model{0}{0}text  {0}{0}\ttabs{0}"
         "{0}{0}---{0}license: mit{0}---{0}",
     ],
 )
-@pytest.mark.parametrize("body", [BODY, "", "{0}" + BODY, "# A model", "# A model{0}{0}---{0}{0}rule{0}"])
+@pytest.mark.parametrize("body", ["", "{0}" + BODY, "# A model{0}{0}---{0}{0}rule"])
 def test_line_ends_are_kept_and_a_second_push_changes_nothing(newline, head, body):
     text, body = (head + body).format(newline), body.format(newline)
     before, section, _ = require_sound(text)
@@ -91,6 +91,7 @@ def test_line_ends_are_kept_and_a_second_push_changes_nothing(newline, head, bod
         f"---\n{nested_aliases(3)}\n---\n# A\n",
         f"---\ndeep: {'[' * 25}{']' * 25}\n---\n",
         "---\ntags: [a,\n b]\n---\n",
+        f"---\nlarge: 0x{'f' * 10000}\nnone: .nan\n---\n",
         "# A\x00\x0c\x85\u2028text\n",
     ],
 )
@@ -126,7 +127,7 @@ def test_strange_cards_are_edited(text):
         ("---\na: !!python/object:os.system {}\n---\n", "is not YAML"),
         ('---\na: !!int ""\n---\n', "is not YAML"),
         ("---\na: " + "9" * 5000 + "\n---\n", "is not YAML"),
-        (f"---\ntags: 1{'0' * 400}\n---\n", "expected a list"),
+        (f"---\ntags: 0x{'f' * 10000}\n---\n", "tags .* is an integer of 40,000 bits; expected a list"),
         (f"{BEGIN}\n", "expected one of each"),
     ],
 )
@@ -146,7 +147,7 @@ fronts = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(fronts, st.lists(lines), st.lists(lines), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 @example({}, ["---", "a: 1"], [], "\r", False)
 @example({"a": 1}, ["", "---", "a: 1", "---"], [], "\r", True)
@@ -171,7 +172,7 @@ def newline_at_end(text):
     return re.search(r"(?:\r\n|\r|\n)\Z", text)[0]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.text("-:#[]{}&*a1 \t\r\n\ufeff'\"!|>%@`~", max_size=40).map(lambda text: f"---\n{text}"))
 def test_any_head_is_edited_soundly_or_refused(text):
     try:
