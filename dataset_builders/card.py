@@ -20,7 +20,6 @@ from dataset_builders.certificate import (
     DataSetCertificate,
     certificate_notes,
     certificate_rows,
-    markdown_table,
     summary_rows,
 )
 from dataset_builders.checks import frame_counts_of
@@ -33,6 +32,7 @@ from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.isolated_atoms import ISOLATED_ATOMS
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.levels import GFN2, LEVELS
+from dataset_builders.markdown import code, markdown_table
 from dataset_builders.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
 from dataset_builders.tasks import TASKS, Region, Task
 from dataset_builders.whole_file import write_text_whole
@@ -127,7 +127,7 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "edition_table": markdown_table(("edition", *SPLITS), _edition_rows()),
         "column_table": markdown_table(
             ("column", "type", "unit, meaning"),
-            [(f"`{name}`", f"`{kind}`", meaning) for name, kind, meaning in COLUMNS],
+            [(code(name), code(str(kind)), meaning) for name, kind, meaning in COLUMNS],
         ),
         "metadata_key": METADATA_KEY.decode(),
         "recipe": RECIPE,
@@ -236,7 +236,7 @@ _LEADERBOARD_HEADER: Final = ("id", "split", "unit", "better", "meaning")
 def _leaderboard_rows() -> list[tuple[str, ...]]:
     return [
         (
-            f"`{leaderboard_id('CONFIG', number)}`",
+            code(leaderboard_id("CONFIG", number)),
             number.split,
             number.unit or "-",
             "higher" if number.higher_is_better else "lower",

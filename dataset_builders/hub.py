@@ -1,6 +1,7 @@
 """Talks to the Hub: tries again where that can help, says what to do where it cannot, commits without losing a side."""
 
 import contextlib
+import itertools
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,9 @@ TIMEOUT_SECONDS: Final = 30.0
 """How long the Hub may take to answer; the client itself would wait for ever."""
 MAX_WAIT_SECONDS: Final = 300.0
 """Longest wait that a server may ask for (`Retry-After`) before a call is given up."""
+
+MAX_DISCUSSIONS: Final = 1_000
+"""Open pull requests of a repo that are looked at; anybody may open more."""
 
 _TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSALS: Final = frozenset({429, 503})
@@ -222,7 +226,12 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
 
     with explained(repo, revision):
         found = retried(
-            lambda: HfApi().repo_info(repo.id, repo_type=repo.kind, revision=revision, timeout=TIMEOUT_SECONDS).sha
+            # Alone: the client also reads the card, and may fail on what stands there.
+            lambda: (
+                HfApi()
+                .repo_info(repo.id, repo_type=repo.kind, revision=revision, timeout=TIMEOUT_SECONDS, expand="sha")
+                .sha
+            )
         )
     if found is None:
         raise SetupError(f"the Hub named no commit for {repo} at {revision}; give a commit hash as the revision")
@@ -250,7 +259,7 @@ def require_login(purpose: str) -> None:
 
 
 def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> list[int]:
-    """Numbers of the open pull requests of a title, in the order of the Hub.
+    """Numbers of the open pull requests of a title, in the order of the Hub, of its first `MAX_DISCUSSIONS`.
 
     Args:
         repo: The repo.
@@ -266,12 +275,15 @@ def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> lis
     with explained(repo):
         found = retried(
             lambda: list(
-                HfApi().get_repo_discussions(
-                    repo.id,
-                    author=author,
-                    discussion_type="pull_request",
-                    discussion_status="open",
-                    repo_type=repo.kind,
+                itertools.islice(
+                    HfApi().get_repo_discussions(
+                        repo.id,
+                        author=author,
+                        discussion_type="pull_request",
+                        discussion_status="open",
+                        repo_type=repo.kind,
+                    ),
+                    MAX_DISCUSSIONS,
                 )
             )
         )
@@ -379,8 +391,9 @@ def explained(repo: Repo, revision: str | None = None, other_ways: str = "") -> 
             f"{repo} cannot be had from the Hub: {first_line(cause)}. Check the network and that the cache folder "
             "(HF_HOME) can be written and is not full"
         ) from cause
-    # The client raises these for front matter that the Hub finds invalid, answers that it cannot read, and uploads.
-    except (RuntimeError, ValueError) as cause:
+    # The client raises these for front matter that the Hub finds invalid, uploads, and answers that it cannot read,
+    # among them what it makes of a strange card.
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as cause:
         said = " ".join(str(cause).split())
         if said.startswith("Invalid metadata"):
             raise DataError(

@@ -10,6 +10,7 @@ from typing import Any, Final
 from dataset_builders.build import HUB_ID
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.levels import GFN2, level_of_method
+from dataset_builders.markdown import code, plain
 from dataset_builders.task_document import DECLARATION, task_of_checkpoint
 from dataset_builders.whole_file import write_text_whole
 from harness.checkpoints.controls import ControlArchitecture, ControlConfig, control_of, read_control
@@ -77,6 +78,7 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
         trim_blocks=True,
         autoescape=False,
     )
+    environment.filters |= {"plain": plain, "code": code}
     template = environment.get_template("checkpoint.md.jinja" if control is None else "control.md.jinja")
     return template.render(context)
 

@@ -2,19 +2,21 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from dataset_builders.configs import level_of_config, task_of_config
 from dataset_builders.errors import DataError
 from dataset_builders.hub import Repo
 from dataset_builders.levels import GFN2
+from dataset_builders.markdown import Markdown, code, plain, printable
 from dataset_builders.tasks import in_order
 from harness.potentials.registry import readers
 from model_cards.entries import DIGITS, config_and_number, parse_notes
 from model_cards.front_matter import CARD_PATH, Card
-from model_cards.results import UNDEFINED, Row, markdown_table, task_text
+from model_cards.results import UNDEFINED, Row, rows_table, task_text
 from model_cards.yaml_text import newline_of
 
 if TYPE_CHECKING:
@@ -25,7 +27,11 @@ END: Final = "<!-- mlip-ood:end -->"
 
 _BEGIN_LINE: Final = re.compile(rf"^{re.escape(BEGIN)}[ \t]*$", re.MULTILINE)
 _END_LINE: Final = re.compile(rf"^{re.escape(END)}", re.MULTILINE)
+_LINE_BREAK: Final = re.compile(r"[\r\n]")
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
+_INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
+_URL: Final = ":/@%"
+"""What may stand in the address of a repo at a revision."""
 _OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence"})
 
 _TITLE: Final = "## Compositional generalisation (mlip-ood)"
@@ -68,7 +74,9 @@ def section_text(entries: Sequence["EvalResultEntry"]) -> str:
         runs.setdefault(_run_of(entry), []).append(entry)
     blocks = [block for run, of_run in runs.items() for block in _run_blocks(run, of_run)]
     shares = sorted({notes["confidence"] for entry in entries if "confidence" in (notes := _notes_of(entry))})
-    intervals = f"Brackets hold {' and '.join(shares)} intervals, by bootstrap over molecules." if shares else ""
+    intervals = (
+        f"Brackets hold {' and '.join(map(plain, shares))} intervals, by bootstrap over molecules." if shares else ""
+    )
     return "\n\n".join([_TITLE, *blocks, (_COLUMNS + intervals).rstrip()]) + "\n"
 
 
@@ -79,7 +87,7 @@ def with_section(card: Card, section: str) -> Card:
         DataError: If the marks in the card are not one pair.
     """
     body = card.body
-    newline = newline_of(card.text)
+    newline = newline_of(body) if _LINE_BREAK.search(body) else newline_of(card.text)
     marked = newline.join([BEGIN, *section.splitlines(), END])
     lines = body.replace("\r", "\n")
     begins = [found.start() for found in _BEGIN_LINE.finditer(lines)]
@@ -108,8 +116,8 @@ def _run_of(entry: "EvalResultEntry") -> _Run:
 
 
 def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
-    """What the notes say, each in one line, so that none looks like a mark or like Markdown of its own."""
-    return {key: " ".join(value.split()) for key, value in parse_notes(entry.notes or "").items()}
+    """What the notes say, each in one line."""
+    return {key: printable(value) for key, value in parse_notes(entry.notes or "").items()}
 
 
 def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
@@ -119,10 +127,10 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
         by_config.setdefault(config, {})[number.name] = entry
     notes = dict(run.notes)
     configs = in_order(by_config)
-    table = markdown_table(
+    table = rows_table(
         Row(
             task=task_text(config),
-            model=f"`{_COMMIT.sub('', notes['model'])}`" if "model" in notes else UNDEFINED,
+            model=code(_COMMIT.sub("", notes["model"])) if "model" in notes else UNDEFINED,
             protocol=notes.get("protocol", UNDEFINED),
             id_force_mae=_number_text(by_config[config].get("id_force_mae")),
             ood_force_mae=_number_text(by_config[config].get("ood_force_mae")),
@@ -140,43 +148,65 @@ def _number_text(entry: "EvalResultEntry | None") -> str:
     """A number with its interval, with the digits that are published: what is rounded twice may be wrong."""
     if entry is None:
         return UNDEFINED
-    low, to, high = _notes_of(entry).get("interval", "").partition(" to ")
-    return f"{entry.value:.{DIGITS}f}" + (f" ({low}–{high})" if to else "")
+    interval = _INTERVAL.fullmatch(_notes_of(entry).get("interval", ""))
+    return f"{entry.value:.{DIGITS}f}" + (f" ({interval[1]}–{interval[2]})" if interval else "")
 
 
 def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
     dataset = Repo(run.dataset_id, "dataset")
     tree = f"{dataset.url}/tree/{run.revision}" if run.revision else dataset.url
     data = [
-        f"data set [`{run.dataset_id}`]({tree})",
-        *([f"commit `{run.revision}`"] if run.revision else []),
-        *_named(notes, {"edition": "edition {}", "content": "content sha256 `{}…`", "labels": "labels {}"}),
+        f"data set [{code(run.dataset_id)}]({quote(tree, safe=_URL)})",
+        *([f"commit {code(run.revision)}"] if run.revision else []),
+        *_named(
+            notes, {"edition": ("edition ", plain), "content": ("content sha256 ", _cut), "labels": ("labels ", plain)}
+        ),
     ]
-    used = _named(notes, {"model": "model `{}`", "family": "family {}"})
+    used = _named(notes, {"model": ("model ", code), "family": ("family ", plain)})
     protocol = _named(
         notes,
-        {"protocol": "protocol {}", "trained on": "trained on `{}`", "dtype": "precision {}", "device": "device {}"},
+        {
+            "protocol": ("protocol ", plain),
+            "trained on": ("trained on ", code),
+            "dtype": ("precision ", plain),
+            "device": ("device ", plain),
+        },
     )
-    versions = _named(notes, {"harness": "mlip-ood {}", "code": "code `{}…`", "python": "Python {}", "packages": "{}"})
-    lines = [data, used, protocol, versions, [f"measured {run.date}"] if run.date else []]
+    versions = _named(
+        notes,
+        {
+            "harness": ("mlip-ood ", plain),
+            "code": ("code ", _cut),
+            "python": ("Python ", plain),
+            "packages": ("", plain),
+        },
+    )
+    lines = [data, used, protocol, versions, [f"measured {plain(run.date)}"] if run.date else []]
     facts = [", ".join(line) for line in lines if line]
     caution = _caution(notes)
     return facts if caution is None else [*facts, caution]
 
 
-def _named(notes: Mapping[str, str], forms: Mapping[str, str]) -> list[str]:
-    return [form.format(notes[key]) for key, form in forms.items() if key in notes]
+def _named(notes: Mapping[str, str], forms: Mapping[str, tuple[str, Callable[[str], Markdown]]]) -> list[str]:
+    """What notes say of some things, each after the words for it and in the form given."""
+    return [f"{words}{form(notes[key])}" for key, (words, form) in forms.items() if key in notes]
+
+
+def _cut(text: str) -> Markdown:
+    """The first digits of a hash."""
+    return code(f"{text}…")
 
 
 def _caution(notes: Mapping[str, str]) -> str | None:
     """What the levels of theory of model and labels mean for the numbers."""
-    labels, own = notes.get("labels"), notes.get("level of theory")
+    shown = {key: plain(value) for key, value in notes.items()}
+    labels, own = shown.get("labels"), shown.get("level of theory")
     if labels is None:
         return None
     distance = "the distance between the two levels is part of every error and hides the gap"
     if own is None:
         return f"the level of theory of the model is unknown; if it is not that of the labels, {labels}, {distance}"
-    stated = f" (as {notes['level stated by']} states)" if "level stated by" in notes else ""
+    stated = f" (as {shown['level stated by']} states)" if "level stated by" in shown else ""
     if own != labels:
         return f"the model describes {own}{stated}, the labels {labels}: {distance}"
     return f"the level of theory of the model{stated} is that of the labels, {labels}"
@@ -195,5 +225,7 @@ def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str
     )
     options = [(key, f"--{key.replace(' ', '-')}") for key in ("family", "head", "dtype", "device", "batch atoms")]
     words += [word for key, option in options if key in notes for word in (option, notes[key])]
+    if any(notes[key].startswith("-") for key in ("model", "level of theory", *dict(options)) if key in notes):
+        return None  # it would be an option, and not the value of one
     family = readers().get(notes.get("family", ""))
     return shlex.join([*words, *(["--trust-checkpoint"] if family is not None and family.is_pickled else [])])

@@ -1,7 +1,8 @@
 """The numbers of a result as the Hub keeps them: in `.eval_results/mlip-ood.yaml`, and in a card's `model-index`."""
 
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -12,7 +13,8 @@ from dataset_builders.leaderboard import NUMBERS, LeaderboardNumber, leaderboard
 from dataset_builders.tasks import in_order, title_of
 from dataset_builders.units import MILLI
 from harness.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
-from model_cards.yaml_text import Items, load_yaml, merge_items, render_yaml
+from model_cards.entry_check import checked_entry, entry_identity, shown
+from model_cards.yaml_text import Items, fill_empty, load_yaml, merge_items
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
@@ -50,6 +52,19 @@ _METRIC_LABELS: Final = {
 
 # What would end a note or a line, be lost at its ends, or look as if it were encoded.
 _SPECIAL: Final = re.compile(r"[;\x00-\x1f\x7f\x85\u2028\u2029]|\A\s|\s\Z|%(?=[0-9A-Fa-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of entries that anybody may have written.
+
+    Attributes:
+        entries: Those that are sound.
+        faults: Of each of the others, which it is and what is wrong with it, in one line.
+    """
+
+    entries: tuple["EvalResultEntry", ...]
+    faults: tuple[str, ...] = ()
 
 
 def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
@@ -116,19 +131,15 @@ def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str
     """
     from huggingface_hub import eval_result_entries_to_yaml
 
-    present = load_yaml(text or "", ENTRIES_PATH)
+    present = _items(text or "", ENTRIES_PATH)
     documents = eval_result_entries_to_yaml(list(entries))
-    if present is None:
-        return (text or "") + render_yaml(documents)
-    if not isinstance(present, list):
-        raise DataError(
-            f"{ENTRIES_PATH} holds a {type(present).__name__}; expected a list of results. Correct or remove it first"
-        )
+    if not present and load_yaml(text or "", ENTRIES_PATH) is None:
+        return fill_empty(text or "", documents, ENTRIES_PATH)
     configs = {(entry.dataset_id, config_and_number(entry)[0]) for entry in entries}
     replaced = {(dataset, leaderboard_id(config, number)) for dataset, config in configs for number in NUMBERS}
 
     def identity_of(item: Any) -> Hashable | None:
-        identity = _identity(item)
+        identity = entry_identity(item)
         return identity if identity in replaced else None
 
     wanted = {(entry.dataset_id, entry.task_id): each for entry, each in zip(entries, documents, strict=True)}
@@ -136,20 +147,48 @@ def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str
 
 
 def read_entries(text: str) -> list["EvalResultEntry"]:
-    """The benchmark's entries in a file, on whatever data set; what else the file holds is left out.
+    """The benchmark's entries in a file that are sound, on whatever data set; see `examine_entries`.
 
     Raises:
         DataError: If the file is not a YAML list.
     """
-    from huggingface_hub import parse_eval_result_entries
+    return [*examine_entries(text).entries]
 
-    items = load_yaml(text, ENTRIES_PATH) or []
-    own = [
-        item
-        for item in items
-        if (identity := _identity(item)) and parse_leaderboard_id(identity[1]) and _is_readable(item)
-    ]
-    return parse_eval_result_entries(own)
+
+def examine_entries(text: str, name: str = ENTRIES_PATH, datasets: Collection[str] | None = None) -> Examined:
+    """The benchmark's entries in a file that anybody may have written, each checked on its own.
+
+    Args:
+        text: The file.
+        name: What it is called, for the message of an error.
+        datasets: Data sets whose entries are wanted; `None` for all.
+
+    Raises:
+        DataError: If the file is not a YAML list.
+    """
+    entries, faults = [], []
+    for place, item in enumerate(_items(text, name), start=1):
+        identity = entry_identity(item)
+        if identity is None or parse_leaderboard_id(identity[1]) is None:
+            continue
+        if datasets is not None and identity[0] not in datasets:
+            continue
+        try:
+            entries.append(checked_entry(item))
+        except DataError as cause:
+            faults.append(f"entry {place}, {shown(identity[1])}: {cause}")
+    return Examined(tuple(entries), tuple(faults))
+
+
+def _items(text: str, name: str) -> list[Any]:
+    present = load_yaml(text, name)
+    if present is None:
+        return []
+    if not isinstance(present, list):
+        raise DataError(
+            f"{name} holds a {type(present).__name__}; expected a list of results. Correct or remove it first"
+        )
+    return present
 
 
 def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]:
@@ -253,20 +292,3 @@ def _notes(
 def _source_url(dataset: DatasetRecord) -> str:
     """The data at the commit: what the number was measured on, and where the benchmark is described."""
     return f"{Repo(dataset.id, 'dataset').url}/tree/{pinned_commit(dataset)}"
-
-
-def _identity(item: Any) -> tuple[str, str] | None:
-    """Data set and task id of an entry; `None` for something else."""
-    dataset = item.get("dataset") if isinstance(item, dict) else None
-    if not isinstance(dataset, dict):
-        return None
-    found = dataset.get("id"), dataset.get("task_id")
-    return (found[0], found[1]) if isinstance(found[0], str) and isinstance(found[1], str) else None
-
-
-def _is_readable(item: Mapping[str, Any]) -> bool:
-    """Whether the client can read an entry that somebody may have written by hand."""
-    value, source = item.get("value"), item.get("source")
-    texts = (item["dataset"].get("revision"), item.get("notes"))
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and isinstance(source, dict | None) and all(isinstance(text, str | None) for text in texts)

@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.build import HUB_ID
 from dataset_builders.configs import task_of_config
@@ -15,14 +15,18 @@ from dataset_builders.tasks import TASKS, in_order, title_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from model_cards.leaderboard import Leaderboard, Published
+    from model_cards.leaderboard import Leaderboard, Overall, Ranked
+    from model_cards.published import Published
 
 _MARKS: Final = (
-    "verified: the Hub vouches for it; merged: the model's owner has it on the main branch; community: it stands in an "
-    "open pull request. Score 0-100, higher is better; errors in meV/Å, lower is better; a gap (OOD / ID) means "
-    "something only beside its ID error. Compare only models of one protocol."
+    "verified: the Hub vouches for the score; merged: the model's owner has it on the main branch; community: it "
+    "stands in an open pull request, which anybody may write, so it is ranked apart. Score 0-100, higher is better; "
+    "errors in meV/Å, lower is better; a gap (OOD / ID) means something only beside its ID error. Compare only models "
+    "of one protocol."
 )
+_COMMUNITY: Final = "; open pull requests, which the owners of the models have not merged"
 _SHORT: Final = 12
+_MAX_LINE: Final = 400
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
     configs = _configs(arguments.task, board, level)
     if arguments.json:
         document = asdict(board)
-        document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in configs}
-        print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        for key in ("by_config", "community"):
+            document[key] = {config: rows for config, rows in document[key].items() if config in configs}
+        print(_json(document))
     else:
         _print(board, configs)
     return 0
@@ -79,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _configs(named: Sequence[str], board: "Leaderboard", level: Level) -> tuple[str, ...]:
-    known = in_order([*TASKS, *(task_of_config(config) for config in board.by_config)])
+    known = in_order([*TASKS, *(task_of_config(config) for ranked in _rankings(board) for config in ranked)])
     for name in named:
         if name not in known:
             raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
@@ -93,42 +98,46 @@ def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
 
 
 def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
-    """The ranking of each task, the overall one, and what was left out.
+    """The ranking of each task, the overall one, the same of open pull requests, and what was left out.
 
     Args:
         board: What was read.
         configs: Configurations to show.
     """
     from rich.console import Group
-    from rich.text import Text  # and not str, which a console may read as markup
 
-    parts: list[RenderableType] = [
-        Text(
-            f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}, "
-            f"labels {board.labels}"
-        )
-    ]
-    shown = [config for config in configs if board.by_config.get(config)]
-    if not shown:
-        parts.append(Text("no model has published a result on these data"))
-    parts.extend(_task_table(board, config) for config in shown)
+    head = (
+        f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}, labels {board.labels}"
+    )
+    parts: list[RenderableType] = [_plain(head)]
+    merged, community = ([config for config in configs if ranked.get(config)] for ranked in _rankings(board))
+    if not merged:
+        parts.append(_plain("no model has published a result on these data"))
+    parts.extend(_task_table(board.by_config[config], config) for config in merged)
     if board.overall:
-        parts.append(_overall_table(board))
-    parts.extend(Text(line) for line in _left_out(board))
-    return Group(*parts, Text(_MARKS)) if shown else Group(*parts)
+        parts.append(_overall_table(board.overall, ""))
+    parts.extend(_task_table(board.community[config], config, _COMMUNITY) for config in community)
+    if board.community_overall:
+        parts.append(_overall_table(board.community_overall, _COMMUNITY))
+    parts.extend(_plain(line) for line in _left_out(board))
+    return Group(*parts, _plain(_MARKS)) if merged or community else Group(*parts)
 
 
-def _task_table(board: "Leaderboard", config: str) -> "RenderableType":
+def _rankings(board: "Leaderboard") -> "tuple[Mapping[str, tuple[Ranked, ...]], ...]":
+    return board.by_config, board.community
+
+
+def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "RenderableType":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    title = f"{config}: {title_of(task_of_config(config), None)}"
+    title = f"{config}: {title_of(task_of_config(config), None)}{whose}"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score", "OOD", "ID", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "protocol", "dtype", "status"):
         table.add_column(name, overflow="fold")
-    for row in board.by_config[config]:
+    for row in rows:
         each = row.published
         numbers = (each.values.get(name) for name in ("score", "ood_force_mae", "id_force_mae"))
         gap = each.values.get("gap")
@@ -144,17 +153,18 @@ def _task_table(board: "Leaderboard", config: str) -> "RenderableType":
     return table
 
 
-def _overall_table(board: "Leaderboard") -> "RenderableType":
+def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, title="overall: mean score of the four tasks", title_justify="left", pad_edge=False)
+    title = f"overall: mean score of the four tasks{whose}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "protocol", "status"):
         table.add_column(name, overflow="fold")
-    for row in board.overall:
-        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(row.protocol), row.status)
+    for row in rows:
+        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(row.protocol), _status(row))
     return table
 
 
@@ -164,13 +174,22 @@ def _left_out(board: "Leaderboard") -> list[str]:
         f"{(each.revision or 'not stated')[:_SHORT]}, score {each.values.get('score', '–')}"
         for each in board.elsewhere
     ]
-    return lines + [f"not read: {model_id}: {why}" for model_id, why in sorted(board.unread.items())]
+    faults = (", ".join(filter(None, (fault.model_id, fault.place))) + f": {fault.cause}" for fault in board.faults)
+    unread = (f"{model_id}: {why}" for model_id, why in sorted(board.unread.items()))
+    return [
+        *lines,
+        *(f"left out: {_one_line(line)}" for line in faults),
+        *(f"not read: {_one_line(line)}" for line in unread),
+    ]
 
 
-def _status(published: "Published") -> str:
-    if published.pull_request is None:
-        return published.status
-    return f"{published.status} (PR {published.pull_request})"
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
+
+
+def _status(of: "Published | Overall") -> str:
+    return of.status if of.pull_request is None else f"{of.status} (PR {of.pull_request})"
 
 
 def _plain(text: str) -> "RenderableType":
@@ -178,3 +197,9 @@ def _plain(text: str) -> "RenderableType":
     from rich.text import Text
 
     return Text("".join(character for character in text if character.isprintable()))
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    """A document in which characters that would steer a terminal are escaped."""
+    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import DataError
 from dataset_builders.leaderboard import NUMBERS
+from model_cards.entry_check import shown
 from model_cards.front_matter import FRONT_MATTER
 from model_cards.yaml_text import Items, load_yaml, merge_items, replace_top_value, set_top_key
 
@@ -63,7 +64,7 @@ def add_tag(front: str, tag: str) -> str:
         # The client reads a text as a list of one.
         return front if tags == tag else replace_top_value(front, _TAGS, [tags, tag], FRONT_MATTER)
     if not isinstance(tags, list):
-        raise DataError(f"{_TAGS} in {FRONT_MATTER} is {tags!r}; expected a list. Correct it first")
+        raise DataError(f"{_TAGS} in {FRONT_MATTER} is {shown(tags)}; expected a list. Correct it first")
     items = Items({tag: tag}, lambda item: tag if item == tag else None)
     return front if tag in tags else merge_items(front, (_TAGS,), items, FRONT_MATTER)
 

@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from dataset_builders.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
 from dataset_builders.eval_yaml import EVAL_FILE
-from dataset_builders.hub import TIMEOUT_SECONDS, Repo, explained, retried
+from dataset_builders.hub import Repo, explained, retried
 from dataset_builders.leaderboard import leaderboard_ids
 from harness.hub import Listing, list_files
 from harness.result import PartName, RunResult, TaskResult
 from model_cards.entries import pinned_commit
 from model_cards.front_matter import decode_text
+from model_cards.hub_reading import read_file
 from model_cards.yaml_text import load_yaml
 
 _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
@@ -67,7 +68,7 @@ def require_benchmark(result: RunResult) -> None:
         SetupError: If the Hub cannot be reached.
     """
     dataset, commit = Repo(result.dataset.id, "dataset"), pinned_commit(result.dataset)
-    declared = _declared_ids(dataset, commit)
+    declared = declared_ids(dataset, commit)
     configs = [result.dataset.config(task) for task in result.tasks]
     absent = [each for each in leaderboard_ids(configs) if each not in declared]
     if absent:
@@ -157,7 +158,13 @@ def _require_whole(result: RunResult, task: TaskResult) -> None:
         raise IncompleteError(f"{of} has no score ({task.score.reason}); a leaderboard ranks by it. Evaluate again")
 
 
-def _declared_ids(dataset: Repo, commit: str) -> list[str]:
+def declared_ids(dataset: Repo, commit: str) -> list[str]:
+    """The task ids that a data set declares, in their order; the Hub's leaderboard ranks by the first.
+
+    Raises:
+        DataError: If the data set declares none.
+        SetupError: If the Hub cannot be reached.
+    """
     from huggingface_hub.errors import EntryNotFoundError
 
     with explained(dataset, commit):
@@ -173,24 +180,6 @@ def _declared_ids(dataset: Repo, commit: str) -> list[str]:
     tasks = data.get("tasks") if isinstance(data, dict) else None
     listed = tasks if isinstance(tasks, list) else []
     return [str(task["id"]) for task in listed if isinstance(task, dict) and "id" in task]
-
-
-def read_file(repo: Repo, commit: str, path: str) -> bytes:
-    """The content of a small file of a repo at a commit, read past the cache, which takes any error for no network.
-
-    Raises:
-        HTTPError: Any error of the client; to be called inside `explained`.
-    """
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
-
-    def call() -> bytes:
-        url = hf_hub_url(repo.id, path, repo_type=repo.kind, revision=commit)
-        response = get_session().get(url, headers=build_hf_headers(), timeout=TIMEOUT_SECONDS, follow_redirects=True)
-        hf_raise_for_status(response)
-        return bytes(response.content)
-
-    return retried(call)
 
 
 def _path_of(name: str, sha256: str, listing: Listing) -> str | None:

@@ -20,27 +20,27 @@ from dataset_builders.hub import (
     open_pull_requests,
     require_login,
 )
+from dataset_builders.markdown import printable
 from harness.hub import Listing, list_files
 from harness.models import parse_address
 from harness.result import RunResult
-from model_cards.card_section import section_text, with_section
+from model_cards.card_edit import MAX_CARD_BYTES, card_with_results
+from model_cards.consistency import without_contradictions
 from model_cards.entries import (
-    BENCHMARK_TAG,
     ENTRIES_PATH,
     PULL_REQUEST_TITLE,
     entries_of,
     eval_results_of,
+    examine_entries,
     merge_entries,
-    read_entries,
 )
-from model_cards.front_matter import CARD_PATH, Card, decode_text, read_front, split_card, with_front
-from model_cards.model_index import add_tag, merge_model_index
+from model_cards.front_matter import CARD_PATH, decode_text
+from model_cards.hub_reading import read_file
 from model_cards.ownership import User, logged_in_user
 from model_cards.publishable import (
     find_model_files,
     hub_repo_of,
     pinned_model,
-    read_file,
     require_benchmark,
     require_publishable,
 )
@@ -78,20 +78,23 @@ class PushedRepo:
         state: Whether something was sent.
         url: Page of the commit or pull request, or of the repo.
         plan: Of a dry run: what would be sent, as a diff, and how.
+        left_out: Which entries of others, that stay in the repo, the card does not show, and why.
     """
 
     repo: str
     state: State
     url: str
     plan: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """For the terminal."""
+        notes = "".join(f"\n{self.repo}: not on the card, {printable(each)}" for each in self.left_out)
         if self.state == "dry run":
-            return self.plan
+            return self.plan + notes.lstrip("\n")
         said = "unchanged, it holds these results already: " if self.state == "unchanged" else ""
-        return f"{self.repo}: {said}{self.url}"
+        return f"{self.repo}: {said}{self.url}{notes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +128,12 @@ class _Difference:
     Attributes:
         old: Text by path; `None` for a file that is not there.
         new: Text by path, of the files that change.
+        left_out: Which entries of others the card does not show, and why.
     """
 
     old: Mapping[str, str | None]
     new: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
 
     def contents(self) -> dict[str, bytes]:
         """The changed files, for a commit."""
@@ -207,41 +212,41 @@ def _difference_at(parcel: _Parcel, head: str) -> _Difference:
     """
     listing = list_files(parcel.repo, head)
     old = {path: _text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
-    entries = merge_entries(old[ENTRIES_PATH], parcel.entries)
-    new = {ENTRIES_PATH: entries, CARD_PATH: _merged_card(old[CARD_PATH], parcel, entries)}
-    return _Difference(old, {path: text for path, text in new.items() if text != old[path]})
-
-
-def _merged_card(text: str | None, parcel: _Parcel, entries: str) -> str:
-    card = Card("", "", "", f"# {parcel.repo.id}\n") if text is None else split_card(text)
-    read_front(card)
-    front = merge_model_index(add_tag(card.front, BENCHMARK_TAG), parcel.repo.id, parcel.eval_results)
-    return with_section(with_front(card, front), section_text(read_entries(entries))).text
+    merged = merge_entries(old[ENTRIES_PATH], parcel.entries)
+    examined = examine_entries(merged)
+    consistent = without_contradictions(examined.entries)
+    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries)
+    new = {ENTRIES_PATH: merged, CARD_PATH: card}
+    changed = {path: text for path, text in new.items() if text != old[path]}
+    return _Difference(old, changed, (*examined.faults, *consistent.faults))
 
 
 def _text_at(listing: Listing, path: str) -> str | None:
     if path not in listing.sha256:
         return None
     with explained(listing.repo, listing.commit):
-        content = read_file(listing.repo, listing.commit, path)
+        content = read_file(listing.repo, listing.commit, path, MAX_CARD_BYTES)
     return decode_text(content, f"{path} of {listing.repo}")
 
 
 def _sent(parcel: _Parcel, difference: _Difference, user: User | None, options: PushOptions) -> PushedRepo:
     repo = parcel.repo
     if not difference.new:
-        return PushedRepo(repo.id, "unchanged", repo.url)
+        return PushedRepo(repo.id, "unchanged", repo.url, left_out=difference.left_out)
     is_direct = options.route == "commit" or (options.route == "own" and user is not None and user.owns(repo))
     number = None if is_direct or user is None else _own_pull_request(repo, user)
     if number is not None:
         difference = _difference_at(parcel, head_of(repo, f"refs/pr/{number}"))
         if not difference.new:
-            return PushedRepo(repo.id, "unchanged", f"{repo.url}/discussions/{number}")
+            url = f"{repo.url}/discussions/{number}"
+            return PushedRepo(repo.id, "unchanged", url, left_out=difference.left_out)
     if options.dry_run or user is None:
         way = _way(user, number, options, is_direct=is_direct)
-        return PushedRepo(repo.id, "dry run", repo.url, f"{repo.id}: {way}; nothing was sent\n{difference.diff()}")
+        plan = f"{repo.id}: {way}; nothing was sent\n{difference.diff()}"
+        return PushedRepo(repo.id, "dry run", repo.url, plan, difference.left_out)
     committed = _committed(parcel, user, number, is_direct=is_direct)
-    return PushedRepo(repo.id, "pushed" if committed.is_new else "unchanged", committed.url)
+    state: State = "pushed" if committed.is_new else "unchanged"
+    return PushedRepo(repo.id, state, committed.url, left_out=difference.left_out)
 
 
 def _committed(parcel: _Parcel, user: User, number: int | None, *, is_direct: bool) -> Committed:

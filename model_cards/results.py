@@ -1,10 +1,11 @@
 """Results as Markdown: the table of a card and what one needs to read it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from dataset_builders.configs import task_of_config
+from dataset_builders.markdown import code, markdown_table
 from dataset_builders.tasks import in_order, title_of
 from dataset_builders.units import MILLI
 from harness.result import Estimate, PartName, RunResult, TaskResult
@@ -13,10 +14,7 @@ UNDEFINED: Final = "–"
 MARK: Final = "†"
 """Stands at a number that leaves failed frames out, before their count."""
 
-_HEADER = (
-    "| task | model | protocol | ID force MAE, meV/Å | OOD force MAE, meV/Å | gap OOD/ID | score |\n"
-    "|---|---|---|---|---|---|---|"
-)
+_HEADER: Final = ("task", "model", "protocol", "ID force MAE, meV/Å", "OOD force MAE, meV/Å", "gap OOD/ID", "score")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class Row:
 
     Attributes:
         task: Name and title of the task.
-        model: The model.
+        model: The model, in code where it is known.
         protocol: How it came to know the task's molecules.
         id_force_mae: With its interval, meV/Å; so are the next.
         ood_force_mae: On unseen combinations.
@@ -52,14 +50,16 @@ def results_table(results: Sequence[RunResult]) -> str:
         A Markdown table; intervals are 95 % by bootstrap over molecules.
     """
     names = in_order(name for result in results for name in result.tasks)
-    return markdown_table(
-        _row(result, result.tasks[task]) for task in names for result in results if task in result.tasks
-    )
+    return rows_table(_row(result, result.tasks[task]) for task in names for result in results if task in result.tasks)
 
 
-def markdown_table(rows: Iterable[Row]) -> str:
-    """The table of these lines, in Markdown."""
-    return "\n".join([_HEADER, *("| " + " | ".join(astuple(row)) + " |" for row in rows)])
+def rows_table(rows: Iterable[Row]) -> str:
+    """The table of these lines, in Markdown; what they say is escaped."""
+    return markdown_table(_HEADER, (_cells(row) for row in rows), "tight")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (row.task, row.model, row.protocol, row.id_force_mae, row.ood_force_mae, row.gap, row.score)
 
 
 def task_text(config: str, declared: str | None = None) -> str:
@@ -77,7 +77,7 @@ def task_text(config: str, declared: str | None = None) -> str:
 def _row(result: RunResult, task: TaskResult) -> Row:
     return Row(
         task=task_text(result.dataset.config(task.task), task.title),
-        model=f"`{result.model.id}`",
+        model=code(result.model.id),
         protocol=task.protocol,
         id_force_mae=_force_mae(task, "test_id"),
         ood_force_mae=_force_mae(task, "test_ood"),

@@ -6,6 +6,7 @@ items that change are written anew, and the outcome is read back: it must hold w
 
 import copy
 import io
+import math
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from dataset_builders.errors import DataError
 from dataset_builders.hub import first_line
+from model_cards.yaml_bounds import require_bounded, safe_yaml
 
 YamlPath = tuple[str | int, ...]
 """Keys and indices that lead from the top of a document to a value in it."""
@@ -61,14 +63,15 @@ def load_yaml(text: str, name: str) -> Any:
         name: What it is, for the message of an error.
 
     Raises:
-        DataError: If it is not YAML.
+        DataError: If it is not YAML, or is longer, deeper or larger than a file that people write.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError) as cause:
+        require_bounded(text, name)
+        return safe_yaml().load(text)
+    # The parser raises the others where a scalar is none of what its tag says, such as `!!int ""`.
+    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it is left as it is") from cause
 
 
@@ -101,6 +104,22 @@ def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
         text = text[: span.start] + replacement + text[span.end :]
     merged = [item for each, slot in zip(old, slots, strict=True) for item in ([each] if slot.stays else []) + slot.new]
     return _checked(text, _with_value(data, path, merged), name)
+
+
+def fill_empty(text: str, value: Sequence[Any], name: str) -> str:
+    """A document that holds a list, made of one that held nothing but comments.
+
+    Args:
+        text: The document.
+        value: The list.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document takes no list, such as one that is `null`.
+    """
+    newline = newline_of(text)
+    text += "" if not text.strip("\ufeff") or text.endswith(("\n", "\r")) else newline
+    return _checked(text + render_yaml(value).replace("\n", newline), list(value), name)
 
 
 def set_top_key(text: str, key: str, value: Sequence[Any], name: str) -> str:
@@ -232,13 +251,10 @@ def _flow_edits(node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]
 
 def _block_spans(text: str, node: Any) -> tuple[list[_Span], int]:
     """Where the items of a list in block style stand, each from its dash to its last character, and their column."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.tokens import BlockEntryToken
 
     start, end = node.start_mark.index, node.end_mark.index
-    entries = [
-        token.start_mark for token in YAML(typ="safe", pure=True).scan(text) if isinstance(token, BlockEntryToken)
-    ]
+    entries = [token.start_mark for token in safe_yaml().scan(text) if isinstance(token, BlockEntryToken)]
     inside = [mark for mark in entries if start <= mark.index < end]
     column = inside[0].column
     dashes = [mark.index for mark in inside if mark.column == column]
@@ -274,9 +290,7 @@ def _flow_list(value: Sequence[Any]) -> str:
 
 
 def _node_at(text: str, path: YamlPath, name: str) -> Any:
-    from ruamel.yaml import YAML
-
-    node: Any = YAML(typ="safe", pure=True).compose(text)
+    node: Any = safe_yaml().compose(text)
     for step in path:
         if isinstance(step, int):
             node = node.value[step]
@@ -290,9 +304,7 @@ def _node_at(text: str, path: YamlPath, name: str) -> Any:
 
 def _value_span(text: str, key: str, name: str) -> _Span:
     """Where the value of a top key stands; just after its colon if it is empty."""
-    from ruamel.yaml import YAML
-
-    root: Any = YAML(typ="safe", pure=True).compose(text)
+    root: Any = safe_yaml().compose(text)
     found = next(((each, value) for each, value in root.value if each.value == key), None)
     if found is None:
         raise _unusual(name)
@@ -323,10 +335,22 @@ def _checked(text: str, expected: Any, name: str) -> str:
         found = load_yaml(text, name)
     except DataError as cause:
         raise _unusual(name) from cause
-    # Compared as text, since a NaN of others equals nothing, and since 1 is not True.
-    if repr(found) != repr(expected):
+    if not _is_same(found, expected):
         raise _unusual(name)
     return text
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two documents say the same in the same order; a NaN of others is itself, and 1 is not True."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict):
+        return _is_same([*first.items()], [*second.items()])
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(_is_same, first, second))
+    if isinstance(first, float) and math.isnan(first):
+        return math.isnan(second)
+    return bool(first == second)
 
 
 def _unusual(name: str) -> DataError:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
+from dataset_builders.markdown import markdown_table
 from dataset_builders.units import MILLI
 from harness.study.ranking import ModelRanking
 from harness.study.record import Number, ReferenceName, RunRecord, TestSplitName
@@ -203,8 +204,7 @@ def _model_row(record: RunRecord) -> tuple[str, ...]:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *("---:" for _ in header[1:])]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *rows))
+    return markdown_table(header, rows, "right")
 
 
 def _split_text(split: TestSplitName) -> str:

@@ -7,7 +7,6 @@ from dataset_builders.certificate import (
     certificate_notes,
     certificate_rows,
     certify_task,
-    markdown_table,
     text_table,
 )
 from dataset_builders.errors import DataError
@@ -79,6 +78,5 @@ def test_a_data_set_without_any_failure_is_ok():
     assert DataSetCertificate((), (certificate_of("task4"),), ("task1",)).ok
 
 
-def test_tables():
+def test_a_table_for_the_terminal():
     assert text_table(("a", "long"), [("wide", "x")]) == "a     long\n----  ----\nwide  x"
-    assert markdown_table(("a", "b"), [("1", "x|y")]) == "| a | b |\n| --- | --- |\n| 1 | x\\|y |"

@@ -5,11 +5,13 @@ import math
 import re
 from collections.abc import Mapping
 
+from dataset_builders.errors import DataError
+from model_cards.yaml_bounds import require_bounded, safe_yaml
 from tests.loopback_hub.contents import Contents
 from tests.loopback_hub.repos import Blob, Kind
 
 README = "README.md"
-_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A\s*---[ \t]*(?:\r\n|\r|\n)(.*?)(?<=[\r\n])---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _TAG_FIELDS: dict[Kind, tuple[str, ...]] = {
     "model": ("base_model", "license", "datasets"),
     "dataset": ("task_categories", "task_ids", "language", "license", "size_categories", "multilinguality"),
@@ -28,11 +30,15 @@ def parse_yaml(text: str) -> object:
     """The value of a YAML document, read as YAML 1.2, as the Hub reads it.
 
     Raises:
-        ruamel.yaml.error.YAMLError: If it is not YAML, or a key stands twice.
+        ruamel.yaml.error.YAMLError: If it is not YAML, a key stands twice, or it would fill the memory.
     """
-    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
-    return YAML(typ="safe", pure=True).load(text)
+    try:
+        require_bounded(text, "it")
+        return safe_yaml().load(text)
+    except (DataError, ValueError, LookupError, AttributeError, TypeError) as cause:
+        raise YAMLError(str(cause)) from cause
 
 
 def card_data(contents: Contents, files: Mapping[str, Blob]) -> dict[str, object]:

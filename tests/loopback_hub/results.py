@@ -101,6 +101,6 @@ def _row(hub: HubState, model: HubRepo, entry: dict[str, object]) -> dict[str, o
     }
     source = data.get("source")
     if source is not None:
-        source = {**source, "isExternal": not source["url"].startswith(hub.endpoint)}
+        source = {**source, "isExternal": not str(source.get("url", "")).startswith(hub.endpoint)}
     optional = {"source": source, "notes": data.get("notes"), "pullRequest": entry.get("pullRequest")}
     return row | {key: value for key, value in optional.items() if value is not None}

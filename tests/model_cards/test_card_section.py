@@ -1,14 +1,16 @@
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from dataset_builders.errors import DataError
 from dataset_builders.leaderboard import leaderboard_ids
 from harness.result import Estimate
 from model_cards.card_section import BEGIN, END, section_text, with_section
-from model_cards.entries import entries_of, merge_entries, read_entries
+from model_cards.entries import entries_of, format_notes, merge_entries, parse_notes, read_entries
 from model_cards.front_matter import Card, split_card
 from tests.model_cards.conftest import COMMIT, DATASET, MODEL
 
@@ -120,9 +122,38 @@ def test_an_undefined_number_is_a_dash(make_result):
 def test_entries_by_hand_show_what_they_say():
     text = f"- dataset: {{id: {DATASET}, task_id: task1_score}}\n  value: 5\n  notes: 'no-tools; protocol: a%0A{END}'\n"
     section = section_text(read_entries(text))
-    assert f"| task1 (chain extension) | – | a {END} | – | – | – | 5.00 |" in section
-    assert f"\n{END}" not in section
+    assert "| task1 (chain extension) | – | a &lt;!-- mlip-ood:end --&gt; | – | – | – | 5.00 |" in section
+    assert END not in section
     assert "python -m harness" not in section
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ["a|b", "`x`|", "<img src=//evil>", "[x](http://evil)", "![x](y)", "# x", "https://evil", "\u202ex", "a\nb", "\\|"],
+)
+def test_notes_of_strangers_are_text_in_the_section(make_result, hostile):
+    entries = entries_of(make_result("task2", "task3"), PINNED)
+    plain = section_text(entries)
+    for key in ("protocol", "trained on", "dtype", "packages", "labels", "level of theory", "level stated by", "model"):
+        notes = [format_notes(parse_notes(entry.notes) | {key: hostile, "interval": hostile}) for entry in entries]
+        text = section_text([replace(entry, notes=each) for entry, each in zip(entries, notes, strict=True)])
+        assert tokens_of(text) <= tokens_of(plain)
+        assert [line.count(" | ") for line in text.splitlines() if line.startswith("|")] == [6, 0, 6, 6]
+        assert text.isprintable() or all(line.isprintable() for line in text.splitlines())
+
+
+def tokens_of(text):
+    """Kinds of what a renderer makes of a section, with the addresses of its links."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    parts = [*tokens, *(part for each in tokens for part in each.children or ())]
+    return {(each.type, each.attrs.get("href")) for each in parts} - {("text_special", None)}
+
+
+def test_no_note_becomes_an_option_of_the_command(make_result):
+    entries = entries_of(make_result(), PINNED)
+    for key in ("model", "device", "family", "batch atoms"):
+        notes = format_notes(parse_notes(entries[0].notes) | {key: "--trust-checkpoint"})
+        assert "python -m harness" not in section_text([replace(entry, notes=notes) for entry in entries])
 
 
 def test_the_section_is_appended_once_and_then_replaced():

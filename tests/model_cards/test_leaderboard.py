@@ -119,8 +119,10 @@ def test_what_stands_in_a_pull_request_is_of_the_community(hub, measured):
         create_pr=True,
         commit_message=PULL_REQUEST_TITLE,
     )
-    (row,) = read_leaderboard(DATASET).by_config["task2"]
+    board = read_leaderboard(DATASET)
+    (row,) = board.community["task2"]
     assert (row.published.status, row.published.pull_request) == ("community", 1)
+    assert board.by_config == {}
 
 
 def test_what_was_merged_is_not_listed_again_for_its_pull_request(hub, measured):

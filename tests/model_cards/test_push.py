@@ -250,6 +250,76 @@ def test_a_card_that_cannot_be_added_to_is_left_alone(hub, own_repo, hub_result,
     assert writes(hub) == []
 
 
+STRANGE = f"""\
+- dataset: {{id: {DATASET}, task_id: task4_score}}   # theirs
+  value: 1000
+- dataset: {{id: {DATASET}, task_id: task1_score}}
+  value: 70
+  source: {{url: https://example.org, name: x}}
+  notes: "protocol: a | b <img src=x> `c` [d](https://example.org); model: x`y|z"
+"""
+
+
+def test_entries_of_strangers_stay_and_reach_the_card_as_text_or_not_at_all(hub, own_repo, hub_result):
+    hub.commit(MODEL, "model", {ENTRIES_PATH: STRANGE.encode()})
+    done = pushed(hub_result())
+    assert text_at(hub, ENTRIES_PATH).startswith(STRANGE)
+    assert f"{MODEL}: not on the card, entry 1, task4_score: value is 1000; expected 0 to 100" in done.text
+    card = text_at(hub, "README.md")
+    assert "<img" not in card
+    (row,) = (line for line in card.splitlines() if line.startswith("| task1 "))
+    assert row.replace("\\|", "").count("|") == 8
+    assert "a \\| b &lt;img src=x&gt; &#96;c&#96; [d]\\(`https://example.org`)" in row
+    assert pushed(hub_result()).state == "unchanged"
+
+
+def test_entries_with_a_source_without_address_end_no_push(hub, own_repo, hub_result):
+    text = "- dataset: {id: other/bench, task_id: t}\n  value: 1\n  source: {name: x}\n" + STRANGE.replace(
+        "url: https://example.org, ", ""
+    )
+    hub.commit(MODEL, "model", {ENTRIES_PATH: text.encode(), ".eval_results/other.yaml": text.encode()})
+    done = pushed(hub_result(), PushOptions(dry_run=True))
+    assert not [line for line in done.plan.splitlines() if line.startswith("-") and not line.startswith("---")]
+    with pytest.raises(DataError, match=r"the Hub finds what was sent to model ann/model invalid: .*source\.url"):
+        pushed(hub_result())
+    hub.commit(MODEL, "model", {}, deletions=[ENTRIES_PATH])
+    assert pushed(hub_result()).state == "pushed"
+    assert text_at(hub, ".eval_results/other.yaml") == text
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        (ENTRIES_PATH, b"5\n", "holds a int; expected a list"),
+        (ENTRIES_PATH, b"[" * 5000, "lists and mappings deep"),
+        (ENTRIES_PATH, b"\xff", "is not UTF-8"),
+        (ENTRIES_PATH, b"#" * 11 * 2**20, "is larger than 10,485,760 bytes"),
+        ("README.md", b"#" * 11 * 2**20, "is larger than 10,485,760 bytes"),
+        ("README.md", b"\xff", "is not UTF-8"),
+        ("README.md", b"---\na: " + b"[" * 5000 + b"\n---\n", "lists and mappings deep"),
+        ("README.md", b"\xef\xbb\xbf---\nlicense: mit\n---\n", "byte order mark"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_files_that_cannot_be_added_to_are_left_alone(hub, own_repo, hub_result, path, content, message):
+    hub.commit(MODEL, "model", {path: content})
+    with pytest.raises(DataError, match=message):
+        pushed(hub_result())
+    assert hub.files(MODEL, "model")[path] == content
+    assert writes(hub) == []
+
+
+def test_a_card_with_carriage_returns_is_pushed_once(hub, own_repo, hub_result):
+    card = "---\rlicense: mit\r---\r\r# A model\r\rtext\r"
+    hub.commit(MODEL, "model", {"README.md": card.encode()})
+    assert pushed(hub_result()).state == "pushed"
+    assert pushed(hub_result()).state == "unchanged"
+    new = text_at(hub, "README.md")
+    assert new.count("\n") == 1
+    assert "\r# A model\r\rtext\r" in new
+    assert "mlip-ood" in ModelCard(new).data.tags
+
+
 def test_a_card_that_the_hub_refuses_is_one_clear_error(hub, own_repo, hub_result):
     hub.commit(MODEL, "model", {"README.md": b"---\nlicense: my own\n---\n"})
     with pytest.raises(DataError, match=r"the Hub finds what was sent to model ann/model invalid: .*license"):

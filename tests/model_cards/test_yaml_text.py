@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from dataset_builders.errors import DataError
-from model_cards.yaml_text import Items, load_yaml, merge_items, newline_of, render_yaml, set_top_key
+from model_cards.yaml_text import Items, fill_empty, load_yaml, merge_items, newline_of, render_yaml, set_top_key
 
 OTHERS = """\
 # head of the file
@@ -212,3 +213,68 @@ def test_lines_of_others_stay_in_their_order(text, newline):
 
 def test_newline_is_that_of_the_first_line():
     assert [newline_of(text) for text in ("", "a\nb\r\n", "a\r\nb\n", "a\rb")] == ["\n", "\n", "\r\n", "\r"]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text("-:?#[]{}&*a1 !|>%@`~'\"\\.\n\r\t<=_0xu\x00\ufeff", max_size=40) | st.text(max_size=40))
+def test_any_text_is_read_or_refused(text):
+    with contextlib.suppress(DataError):
+        load_yaml(text, "the file")
+
+
+@pytest.mark.parametrize(
+    "tag", ["int", "float", "bool", "null", "timestamp", "binary", "set", "omap", "pairs", "merge"]
+)
+@pytest.mark.parametrize(
+    "value", ['""', "x", "[1]", "{a: 1}", "99999999999999999999", "2026-13-45", "1:2", ".inf", "-"]
+)
+def test_a_tag_that_does_not_fit_is_read_or_refused(tag, value):
+    with contextlib.suppress(DataError):
+        load_yaml(f"a: !!{tag} {value}", "the file")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[" * 100_000, "more than 32 lists and mappings deep"),
+        ("- " * 33 + "a", "more than 32 lists and mappings deep"),
+        ("a: &a {b: *a}", "contains itself"),
+        ("[" + "1, " * 20_001 + "]", "more than 20,000 values large"),
+        ("a: &a [" + "x, " * 200 + "]\nb: [" + "*a, " * 200 + "]", "more than 20,000 values large"),
+        ("x" * 600_000, "600,000 characters long"),
+    ],
+)
+def test_what_is_too_large_is_refused_before_it_is_built(text, problem):
+    with pytest.raises(DataError, match=f"the file .*{problem}"):
+        load_yaml(text, "the file")
+
+
+def test_what_is_deep_or_aliased_as_people_write_it_is_read(recwarn):
+    assert load_yaml("- " * 32 + "a", "")
+    assert load_yaml("a: &x [1, 2]\nb: *x\nc: &x 3\nd: {<<: {e: *x}}\n", "") == {
+        "a": [1, 2],
+        "b": [1, 2],
+        "c": 3,
+        "d": {"e": 3},
+    }
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "- 1\n"),
+        ("\ufeff", "\ufeff- 1\n"),
+        ("# a comment", "# a comment\n- 1\n"),
+        ("# a comment\r\n", "# a comment\r\n- 1\r\n"),
+        ("---\n", "---\n- 1\n"),
+    ],
+)
+def test_a_document_that_held_nothing_takes_a_list(text, expected):
+    assert fill_empty(text, [1], "the file") == expected
+
+
+@pytest.mark.parametrize("text", ["null\n", "~", "---\n...\n"])
+def test_a_document_that_takes_no_list_is_left_alone(text):
+    with pytest.raises(DataError, match="the file is written in a way that cannot be added to"):
+        fill_empty(text, [1], "the file")

@@ -1,0 +1,86 @@
+"""Markdown from text that others wrote: whatever it holds, it is shown as it is and never read as Markdown or HTML."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+RuleStyle = Literal["left", "right", "tight"]
+"""How the line below a header is written: `| --- | --- |`, `| --- | ---: |` (numbers to the right), `|---|---|`."""
+
+_UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
+_ENTITIES: Final = {"`": "&#96;", "<": "&lt;", ">": "&gt;"}
+
+_SPECIAL: Final = re.compile(
+    r"""(?P<always>[\\|*~$])                   # escapes, cells, emphasis, strikethrough, mathematics
+    |(?P<entity>`|<(?=[A-Za-z/!?])|(?<=[\w/"'?-])>|^>)  # code, tags and links in brackets, quotations
+    |(?P<underscore>(?<![^\W_])_|_(?![^\W_]))  # emphasis; an underscore inside a word is none
+    |(?P<link>(?<=\])[(\[:])                   # links, images, references
+    |(?P<character>&(?=\#?\w+;))               # what stands for another character
+    |(?P<heading>^\#)""",
+    re.VERBOSE,
+)
+# Renderers make links of addresses whatever stands before them, save in code.
+_ADDRESS: Final = re.compile(r"((?:[a-z][a-z0-9+.-]*://|\bwww\.|\bmailto:)[^\s<>()\[\]|`\\]*)", re.IGNORECASE)
+
+
+class Markdown(str):
+    """Text in one line that is Markdown already, such as a code span; all other text in a table is escaped."""
+
+    __slots__ = ()
+
+
+def printable(text: str) -> str:
+    """A text in one line, without what steers a terminal or the direction of reading.
+
+    Line breaks and other white space become spaces, control and format characters the replacement character.
+    """
+    return "".join(each if each.isprintable() else _UNPRINTABLE for each in " ".join(text.split()))
+
+
+def plain(text: str) -> Markdown:
+    """Markdown that shows a text as it is, in one line."""
+    if isinstance(text, Markdown):
+        return text
+    pieces = _ADDRESS.split(printable(text))
+    return Markdown("".join(code(piece) if place % 2 else _escaped(piece) for place, piece in enumerate(pieces)))
+
+
+def code(text: str) -> Markdown:
+    """A code span, in one line, that may stand in a table too."""
+    text = printable(text)
+    if not text or "\\|" in text or text.endswith("\\"):
+        return _escaped(text)  # no code span in a table can hold a backslash before a pipe
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return Markdown(f"{fence}{padding}{text}{padding}{fence}".replace("|", "\\|"))
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], rule: RuleStyle = "left") -> str:
+    """A table in Markdown, without a line break at its end.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells, as many a row as there are columns; escaped where they are not `Markdown`.
+        rule: How the line below the header is written.
+    """
+    n_columns = len(header)
+    rules = {
+        "left": _line([Markdown("---")] * n_columns),
+        "right": _line([Markdown("---"), *[Markdown("---:")] * (n_columns - 1)]),
+        "tight": "|" + "---|" * n_columns,
+    }
+    return "\n".join([_line(header), rules[rule], *map(_line, rows)])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(map(plain, cells))} |"
+
+
+def _escaped(text: str) -> Markdown:
+    return Markdown(_SPECIAL.sub(_escape, text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    return _ENTITIES.get(character, f"\\{character}")
