@@ -11,9 +11,9 @@ from typing import Final
 from dataset_builders.errors import SetupError, UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TaskName
+from harness.source_code import code_hash
 from harness.study.record import RunRecord
 from harness.study.rows import Row
-from harness.study.source_code import code_hash
 from harness.train.budget import parse_budget
 
 TRAIN_CODE: Final = ("harness.train.*",)
