@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dataset_builders.editions import EDITIONS, find_edition
 from dataset_builders.engine_options import add_engine_options, local_folder
 from dataset_builders.errors import UsageError
+from dataset_builders.sole_user import sole_user
 from dataset_builders.tasks import TASKS, Task, find_task
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def run_build(arguments: argparse.Namespace) -> int:
         )
         return 0
     out = local_folder("--out", arguments.out)
-    report = merge_edition(settings, out) if arguments.merge else build_edition(settings, out, open_pool)
+    with sole_user(out, "build", "choose another --out"):
+        report = merge_edition(settings, out) if arguments.merge else build_edition(settings, out, open_pool)
     if report.slices:
         print(f"{report.text()}\n\nwrote {arguments.out}, a slice, which gets no card and cannot be published")
     else:

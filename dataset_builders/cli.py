@@ -9,6 +9,7 @@ from dataset_builders.build_command import add_build_options, run_build
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import CertificateError, UsageError
 from dataset_builders.relabel_command import add_relabel_options, run_relabel
+from dataset_builders.sole_user import sole_user
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
@@ -119,7 +120,8 @@ def _import(arguments: argparse.Namespace) -> int:
     from dataset_builders.importing import import_trajectories
 
     how = read_import_map(arguments.task_map)
-    report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
+    with sole_user(arguments.out, "build or import", "choose another --out"):
+        report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
     print(report.text())
     return 0
 

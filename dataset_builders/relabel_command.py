@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dataset_builders.engine_options import add_engine_options, local_folder
 from dataset_builders.levels import GFN2, LEVELS, find_level
+from dataset_builders.sole_user import sole_user
 
 if TYPE_CHECKING:
     from dataset_builders.relabel_source import RelabelSettings
@@ -64,7 +65,8 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
             "give the same command --merge in place of --shard"
         )
         return 0
-    report = merge_labels(settings) if arguments.merge else relabel_edition(settings, open_pool)
+    with sole_user(settings.out, "build", "choose another --out"):
+        report = merge_labels(settings) if arguments.merge else relabel_edition(settings, open_pool)
     outcome = "certified" if report.ok else "a slice, which is not certified"
     configs = ", ".join(settings.level.config(task.name) for task in settings.tasks)
     print(f"wrote {configs} in {arguments.out or arguments.directory}, {outcome}")

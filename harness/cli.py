@@ -205,6 +205,11 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         f"sha256 stands in {trusted_list()} ({LIST_VARIABLE} names another file)",
     )
     parser.add_argument(
+        "--allow-unfinished",
+        action="store_true",
+        help="evaluate checkpoints whose training was stopped before its end, which the result then says",
+    )
+    parser.add_argument(
         "--isolation",
         choices=get_args(Isolation),
         default=AUTO,
@@ -291,6 +296,7 @@ def _resolved(
             calculator=arguments.calculator,
             compile=arguments.compile,
             trusted_files=trusted_files(),
+            allow_unfinished=arguments.allow_unfinished,
         ),
         isolation=arguments.isolation,
         level_of_theory=arguments.level_of_theory,

@@ -7,6 +7,7 @@ from dataset_builders.errors import DataError, UsageError
 from dataset_builders.tasks import TaskName, in_order
 from dataset_builders.units import MILLI
 from harness.bootstrap import Comparison, Interval
+from harness.checkpoints.finished import UNFINISHED
 from harness.evaluate import TestSplit, compare_force_mae
 from harness.result import RunResult
 
@@ -87,7 +88,7 @@ def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
     for task, model, other, split, comparison in comparisons(results):
         if comparison.difference.value is None:
             reasons[f"{UNDEFINED} {task}, {model.model.id} and {other.model.id}: {comparison.difference.reason}"] = None
-        cells = (task, model.model.id, other.model.id, SPLIT_NAMES[split])
+        cells = (task, _shown(model), _shown(other), SPLIT_NAMES[split])
         numbers = _text(comparison.difference, MILLI, "+.1f"), _text(comparison.ratio, 1.0, ".2f")
         table.add_row(*(Text(cell) for cell in (*cells, *numbers)))
     return Group(table, *map(Text, reasons), Text(_LEGEND))
@@ -106,11 +107,16 @@ def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
             "split": split,
             "model": model.model.id,
             "compared_with": other.model.id,
+            "unfinished": [each.model.id for each in (model, other) if each.model.unfinished],
             "force_mae_difference": _document(comparison.difference),
             "force_mae_ratio": _document(comparison.ratio),
         }
         for task, model, other, split, comparison in comparisons(results)
     ]
+
+
+def _shown(result: RunResult) -> str:
+    return result.model.id + (f"\n{UNFINISHED}" if result.model.unfinished else "")
 
 
 def _document(interval: Interval) -> dict[str, Any]:

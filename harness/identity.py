@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib.util
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,58 +9,38 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.errors import SetupError
 from dataset_builders.tasks import TaskName
+from harness import source_code
 from harness.dataset import PinnedDataset
 from harness.potentials.base import PotentialTraits
 from harness.potentials.registry import families
 
-_SHARED: Final = (
-    "dataset_builders.schema",
-    "dataset_builders.structures",
-    "dataset_builders.units",
-    "harness.batching",
-    "harness.dataset",
-    "harness.potentials.base",
-    "harness.potentials.device",
-    "harness.potentials.elements",
-    "harness.potentials.lookahead",
-    "harness.potentials.neighbours",
-    "harness.potentials.staging",
-    "harness.potentials.torch_potential",
-    "harness.predict",
-    "harness.rows",
-    "harness.scan",
-    "harness.shards",
-    "harness.structures",
-    "harness.windows",
+_PREDICTS: Final = "harness.run"
+"""What makes predictions, with all that it imports."""
+
+AFTER_PREDICTIONS: Final = frozenset(
+    {"harness.bootstrap", "harness.evaluate", "harness.joining", "harness.manifest", "harness.result"}
 )
-"""Modules that can change a prediction of any family."""
+"""Modules that start from predictions which are there, or write down what was done; only `harness.run` uses them."""
 
 _KEY_LENGTH: Final = 12
 
 
 @functools.cache
 def code_hash(family: str) -> str:
-    """sha256 over the sources that can change a prediction of a family.
+    """sha256 over the code that can change a prediction of a family: what makes predictions, and the family's adapter.
 
-    Those of other families do not count, so that a new one leaves every finished run valid.
+    All that these import counts, at whatever depth, the modules of a plug-in too. Code of other families does not, so
+    that a new one leaves every finished run valid.
 
     Args:
         family: Name of a family; of one that is not registered only what all families share counts.
+
+    Raises:
+        SetupError: If the source of its adapter cannot be found.
     """
-    own = [(each.module, *each.sources) for each in families() if each.name == family]
-    digest = hashlib.sha256()
-    for module in sorted({*_SHARED, *(name for names in own for name in names)}):
-        digest.update(f"{module}\n{hashlib.sha256(_source_of(module)).hexdigest()}\n".encode())
-    return digest.hexdigest()
-
-
-def _source_of(module: str) -> bytes:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        raise SetupError(f"the source of {module} cannot be found; install the package again")
-    return Path(spec.origin).read_bytes()
+    own = sorted(each.module for each in families() if each.name == family)
+    return _digest({"family": family, "code": source_code.code_hash(_PREDICTS, *own, without=AFTER_PREDICTIONS)})
 
 
 def model_hash(traits: PotentialTraits) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dataset_builders.levels import level_of_method
 from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
+from harness.checkpoints.finished import UNFINISHED
 from harness.controls import CONTROL
 from harness.result import Estimate, PartName, RunResult, TaskResult
 
@@ -143,9 +144,10 @@ def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float],
 
 def _names(row: _Row, layout: _Layout) -> list[str]:
     """The cells left of the numbers."""
-    task, model = row.task.task, row.result.model.id
+    task, model = row.task.task, row.result.model.id + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")
     if not layout.several:
-        return [f"{task}\n{title_of(task, row.task.title)}"]
+        title = title_of(task, row.task.title)
+        return [f"{task}\n{title}" + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")]
     return [f"{task}\n{model}"] if layout.compact else [task, model]
 
 
@@ -211,6 +213,7 @@ def _model_line(result: RunResult) -> str:
         f"{model.id} ({model.family})",
         *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
         f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
+        *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
         f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
         *([files] if files else []),
@@ -243,6 +246,11 @@ def _cautions(result: RunResult) -> list[str]:
         lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
         lines.extend(_failures_by_split(result))
     lines.extend(_open_shifts(result))
+    if model.unfinished:
+        lines.append(
+            f"caution: the training of {model.id} was stopped before its end ({model.unfinished}); its numbers are not "
+            "those of a finished model"
+        )
     if model.conservative is False:
         lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
     return lines

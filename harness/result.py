@@ -82,6 +82,7 @@ class ModelRecord(_Record):
     needs_cell: bool = False
     is_compiled: bool = False
     level_is_stated: bool = False
+    unfinished: str | None = None
 
 
 class DatasetRecord(_Record):

@@ -343,6 +343,7 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         needs_cell=traits.needs_cell,
         is_compiled=traits.is_compiled,
         level_is_stated=traits.level_is_stated,
+        unfinished=traits.unfinished,
     )
 
 

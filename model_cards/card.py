@@ -14,6 +14,7 @@ from dataset_builders.markdown import code, plain
 from dataset_builders.task_document import DECLARATION, task_of_checkpoint
 from dataset_builders.whole_file import write_text_whole
 from harness.checkpoints.controls import ControlArchitecture, ControlConfig, control_of, read_control
+from harness.checkpoints.finished import follows_the_clock, how_far
 from harness.checkpoints.format import (
     FOUNDATIONS,
     PACKAGES,
@@ -98,6 +99,8 @@ def _network_context(checkpoint: Path) -> dict[str, Any]:
     config = read_config(checkpoint)
     return _shared_context(config, checkpoint) | {
         "title": _title(config),
+        "unfinished": how_far(checkpoint, config.training),
+        "by_the_clock": follows_the_clock(config.training),
         "network": _network(config),
         "base_model": _base_model(config),
         "is_derived": config.architecture in FOUNDATIONS,

@@ -145,6 +145,11 @@ def _require_model(result: RunResult) -> None:
             f"{result.model.id} is a control: it has no checkpoint, so no model repo to push to. Controls come with "
             "the harness; push results of models"
         )
+    if result.model.unfinished:
+        raise IncompleteError(
+            f"the training of {result.model.id} was stopped before its end ({result.model.unfinished}); finish it with "
+            "the command that began it, and evaluate again"
+        )
     if not result.tasks:
         raise IncompleteError(f"the result of {result.model.id} holds no task; evaluate again")
 

@@ -78,7 +78,7 @@ def _row(result: RunResult, task: TaskResult) -> Row:
     return Row(
         task=task_text(result.dataset.config(task.task), task.title),
         model=code(result.model.id),
-        protocol=task.protocol,
+        protocol=task.protocol + (", training not finished" if result.model.unfinished else ""),
         id_force_mae=_force_mae(task, "test_id"),
         ood_force_mae=_force_mae(task, "test_ood"),
         gap=estimate_text(task.comparable_gap, digits=2),

@@ -24,6 +24,7 @@ from dataset_builders.structures import FloatArray, require_shape
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.device import out_of_memory_as_itself, resolve_device
 from harness.potentials.pickles import sha256_of
+from harness.source_code import working_files
 from harness.structures import Prediction, StructureBatch
 
 NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
@@ -129,13 +130,14 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
     device = str(resolve_device(options.device))
     files = {} if path is None else _files(path)
     module = _module_of(name)
+    # By the name of the function, since two functions of a module are two models.
+    code = {name: sha256_of(Path(str(module.__file__)))} | _files_beside(module.__name__)
     calculator = _made(_function_of(module, name), name, path, device)
     traits = PotentialTraits(
         model_id=str(source),
         family="ase",
         elements=None,
-        # By the name of the function, since two functions of a module are two models.
-        files=files | {name: sha256_of(Path(str(module.__file__)))},
+        files=files | code,
         packages=_packages(module, calculator),
         dtype="float64",
         device=device,
@@ -150,6 +152,11 @@ def _files(path: Path) -> dict[str, str]:
         return {path.name: sha256_of(path)}
     below = sorted(each for each in path.rglob("*") if each.is_file())
     return {each.relative_to(path).as_posix(): sha256_of(each) for each in below}
+
+
+def _files_beside(module: str) -> dict[str, str]:
+    """sha256 of the user's other modules that a module imports, by their names; no version tells of their changes."""
+    return {name: sha256_of(path) for name, path in working_files(module).items() if name != module}
 
 
 def _module_of(name: str) -> ModuleType:

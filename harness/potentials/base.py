@@ -32,6 +32,7 @@ class PotentialTraits:
         trained_task: Declaration of that task, where it is none of the four.
         level_of_theory: Level of the training labels, where known.
         level_is_stated: Whether the user named that level, since the model does not.
+        unfinished: How far its training had come, where it was stopped before its end.
         conservative: Whether the forces are the derivative of the energy; `None` where that is not known.
         head: Which of several readout heads answered, for a checkpoint that has more than one.
         revision: Commit on the Hub, where the model came from there.
@@ -52,6 +53,7 @@ class PotentialTraits:
     trained_task: Mapping[str, Any] | None = None
     level_of_theory: str | None = None
     level_is_stated: bool = False
+    unfinished: str | None = None
     conservative: bool | None = True
     head: str | None = None
     revision: str | None = None
@@ -92,6 +94,7 @@ class LoadOptions:
         threads: CPU threads for physics methods.
         head: Readout head of a checkpoint that has several, or `None` for its default one.
         compile: Whether the network is compiled, where the family can.
+        allow_unfinished: Whether a checkpoint whose training was stopped before its end is taken.
         calculator: Factory of a calculator for the family `ase`, as `package.module:function`.
     """
 
@@ -103,6 +106,7 @@ class LoadOptions:
     calculator: str | None = None
     compile: bool = False
     trusted_files: tuple[str, ...] = ()
+    allow_unfinished: bool = False
 
     def trusts(self, sha256: str) -> bool:
         """Whether a checkpoint that can run code may be loaded."""

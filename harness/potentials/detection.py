@@ -42,8 +42,6 @@ class Family:
         library_names: What `library_name` says in the card of a repo that holds such a checkpoint.
         tags: Tags of such a card.
         can_compile: Whether its adapter does what `LoadOptions.compile` asks for.
-        sources: Modules of this project, beside the adapter and those that all adapters share, that can change what
-            it computes.
     """
 
     name: str
@@ -59,7 +57,6 @@ class Family:
     library_names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     can_compile: bool = False
-    sources: tuple[str, ...] = ()
 
     @property
     def needs(self) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from dataset_builders.task_document import DECLARATION
 from harness.checkpoints.compiling import compiled
+from harness.checkpoints.finished import require_finished
 from harness.checkpoints.format import (
     PACKAGES,
     CheckpointConfig,
@@ -34,13 +35,15 @@ def load(path: Path, options: LoadOptions) -> Potential:
         options: Device and precision.
 
     Raises:
-        ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
+        ModelError: If the checkpoint is incomplete, corrupt or of an unknown version, or its training did not come to
+            its end and that was not allowed.
         UsageError: If the device is not there.
         MissingPackageError: If the library of the network, or that of its baseline, is not installed.
     """
     import torch
 
     config = read_config(path)
+    unfinished = require_finished(path, config.training, allow_unfinished=options.allow_unfinished)
     device = resolve_device(options.device)
     network = build_network(config.architecture, config.arguments, config.elements, traceable=options.compile)
     network = network.to(getattr(torch, config.dtype))
@@ -60,6 +63,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         trained_on=config.trained_on,
         trained_task=config.training.get(DECLARATION),
         level_of_theory=config.level_of_theory,
+        unfinished=unfinished,
         is_compiled=options.compile,
     )
     potential = GraphPesPotential(network, config, traits)

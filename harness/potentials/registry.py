@@ -1,6 +1,6 @@
 """Which potential a name or a path stands for, and how to load it.
 
-A family is one adapter file and one line in `FAMILIES`. Nothing heavy is imported before `load_potential`
+A family is one adapter file and one line in `families.FAMILIES`. Nothing heavy is imported before `load_potential`
 knows which family it needs.
 """
 
@@ -18,167 +18,10 @@ from dataset_builders.errors import MissingPackageError, ModelError, SetupError,
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
 from harness.potentials.device import does_not_fit, is_out_of_memory
+from harness.potentials.families import FAMILIES
 from harness.potentials.meter import Meter, meter_of
 from harness.potentials.staging import staged
 from harness.structures import Prediction, StructureBatch
-
-_SOURCES_OF_OWN_CHECKPOINTS: Final = (
-    "harness.checkpoints.compiling",
-    "harness.checkpoints.format",
-    "harness.checkpoints.graph",
-    "harness.checkpoints.networks",
-    "harness.potentials.delta",
-    "harness.potentials.mmff94",
-    "harness.potentials.xtb",
-    "dataset_builders.mmff94",
-    "dataset_builders.xtb",
-)
-
-_CONTROL_SOURCES: Final = (
-    "harness.checkpoints.controls",
-    "harness.checkpoints.format",
-    "harness.potentials.controls",
-)
-
-FAMILIES: Final = (
-    Family(
-        "xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb"), sources=("dataset_builders.xtb",)
-    ),
-    Family("mmff94", "harness.potentials.mmff94", "rdkit", methods=("mmff94",), sources=("dataset_builders.mmff94",)),
-    Family("zero", "harness.potentials.zero", "numpy", methods=("zero",)),
-    Family(
-        "mace",
-        "harness.potentials.mace",
-        "mace",
-        extra="mace",
-        files=("*.model",),
-        is_pickled=True,
-        library_names=("mace", "mace-torch"),
-        tags=("mace", "mace-torch"),
-    ),
-    Family(
-        "torchani",
-        "harness.potentials.torchani",
-        "torchani",
-        extra="torchani",
-        files=("ani2x_state_dict.pt", "ani1x_state_dict.pt", "ani1ccx_state_dict.pt"),
-        library_names=("torchani",),
-        tags=("torchani",),
-    ),
-    Family(
-        "aimnet2",
-        "harness.potentials.aimnet2",
-        "aimnet",
-        extra="aimnet2",
-        folder=("config.json", "ensemble_0.safetensors"),
-        library_names=("aimnet",),
-        tags=("aimnet2",),
-    ),
-    Family("chgnet", "harness.potentials.chgnet", "chgnet", extra="chgnet", methods=("chgnet", "chgnet-r2scan")),
-    Family(
-        "sevennet",
-        "harness.potentials.sevennet",
-        "sevenn",
-        methods=("7net-0", "7net-l3i5", "7net-mf-0"),
-        files=("checkpoint_*.pth", "7net*.pth", "sevennet*.pth"),
-        library_names=("sevenn", "sevennet"),
-        tags=("sevennet",),
-        is_pickled=True,
-    ),
-    Family(
-        "nequip",
-        "harness.potentials.nequip",
-        "nequip",
-        files=("*.nequip.zip", "*.nequip.pt2", "*.nequip.pth"),
-        library_names=("nequip",),
-        tags=("nequip", "allegro"),
-        is_pickled=True,
-    ),
-    Family(
-        "orb",
-        "harness.potentials.orb",
-        "orb_models",
-        files=("orb-*.ckpt", "orbmol-*.ckpt"),
-        library_names=("orb-models",),
-        tags=("orb", "orbmol"),
-    ),
-    Family(
-        "fairchem",
-        "harness.potentials.fairchem",
-        "fairchem",
-        files=("uma-*.pt", "esen_*.pt"),
-        library_names=("fairchem",),
-        tags=("uma",),
-        is_pickled=True,
-    ),
-    Family(
-        "mattersim",
-        "harness.potentials.mattersim",
-        "mattersim",
-        files=("mattersim-*.pth", "MatterSim-*.pth"),
-        library_names=("mattersim",),
-        tags=("mattersim",),
-    ),
-    Family(
-        "metatomic",
-        "harness.potentials.metatomic",
-        "metatomic",
-        files=("pet-*.ckpt", "pet-*.pt"),
-        library_names=("metatomic", "metatrain", "upet"),
-        tags=("metatomic", "upet"),
-        is_pickled=True,
-    ),
-    Family("torchsim", "harness.potentials.torchsim", "torch_sim", folder=("torchsim.json",), is_pickled=True),
-    Family("ase", "harness.potentials.ase_calculator", "ase", is_open=True, is_pickled=True),
-    *(
-        Family(
-            name,
-            "harness.potentials.graph_pes",
-            package,
-            extra=extra,
-            folder=("config.json", "model.safetensors"),
-            in_config=True,
-            can_compile=name == "graph-pes",
-            sources=(*_SOURCES_OF_OWN_CHECKPOINTS, *sources),
-        )
-        for name, package, extra, sources in (
-            ("graph-pes", "graph_pes", "graph-pes", ()),
-            ("pyg", "torch_geometric", "pyg", ("harness.checkpoints.pyg",)),
-            ("torchani-tuned", "torchani", "torchani", ("harness.checkpoints.ani", "harness.potentials.torchani")),
-            ("mace-tuned", "mace", "mace", ("harness.checkpoints.mace", "harness.potentials.mace")),
-        )
-    ),
-    Family(
-        "additive",
-        "harness.potentials.additive",
-        "rdkit",
-        folder=("config.json", "model.safetensors"),
-        in_config=True,
-        sources=(
-            *_CONTROL_SOURCES,
-            "dataset_builders.mmff94",
-            "harness.force_field.coordinates",
-            "harness.force_field.expansion",
-            "harness.force_field.model",
-            "harness.force_field.terms",
-            "harness.force_field.topology",
-        ),
-    ),
-    Family(
-        "knn",
-        "harness.potentials.knn",
-        "torchani",
-        extra="torchani",
-        folder=("config.json", "model.safetensors"),
-        in_config=True,
-        sources=(
-            *_CONTROL_SOURCES,
-            "harness.descriptors",
-            "harness.potentials.memory",
-            "harness.potentials.polar_vectors",
-        ),
-    ),
-)
 
 PLUGINS: Final = "mlip_ood.families"
 """Group of entry points by which an installed package adds families; each names a `Family`."""

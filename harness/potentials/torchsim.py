@@ -28,6 +28,7 @@ from harness.potentials.device import resolve_device
 from harness.potentials.pickles import sha256_of
 from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 from harness.potentials.trial import bent_trio, tried_with
+from harness.source_code import working_files
 
 if TYPE_CHECKING:
     import torch
@@ -132,11 +133,12 @@ def load(source: Path, options: LoadOptions) -> Potential:
     digests = {each.name: sha256_of(each) for each in (path, *files.values())}
     with tried_with("torch-sim-atomistic", RELEASE, path):
         model = _made(recipe, files, device, options.dtype)
+        code = working_files(recipe.factory.partition(":")[0])
         traits = PotentialTraits(
             model_id=str(source),
             family="torchsim",
             elements=recipe.elements,
-            files=digests,
+            files=digests | {name: sha256_of(where) for name, where in code.items()},
             packages=_distributions(model),
             dtype=_dtype(model, options.dtype, path),
             device=str(device),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.dataset import PinnedDataset
     from harness.study.jobs import Request
 
-DEFAULT_BUDGET: Final = "5min"
+DEFAULT_EPOCHS: Final = 20
 DEFAULT_SEEDS: Final = (0, 1, 2)
 DEFAULT_OUT: Final = Path("docs") / "results"
 DEFAULT_WORK: Final = Path("study.work")
@@ -116,9 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        "--budget", metavar="TIME", help=f"length of each training, as in `harness train` (default: {DEFAULT_BUDGET})"
+        "--epochs",
+        type=int,
+        metavar="N",
+        help=f"length of each training, in passes over the training frames (default: {DEFAULT_EPOCHS})",
     )
-    length.add_argument("--epochs", type=int, metavar="N", help="passes over the training frames, instead of a time")
+    length.add_argument("--steps", type=int, metavar="N", help="length of each training, in steps of the optimiser")
+    length.add_argument("--budget", metavar="TIME", help=argparse.SUPPRESS)
     add(
         "--compile",
         action="store_true",
@@ -146,6 +150,11 @@ def _parser() -> argparse.ArgumentParser:
 def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Request":
     from harness.study.jobs import Request
 
+    if arguments.budget is not None:
+        raise UsageError(
+            f"--budget {arguments.budget} would make the numbers of a row depend on how busy the machine is; give "
+            "--epochs or --steps. `harness train --budget` is for trying things out"
+        )
     rows = choose_rows(arguments.rows)
     models = dict(_checkpoint(text) for text in arguments.model)
     unknown = sorted(set(models) - {row.checkpoint for row in ROWS.values()})
@@ -160,8 +169,8 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
         rows=rows,
         tasks=dataset.named_tasks(arguments.tasks) or dataset.tasks,
         seeds=tuple(dict.fromkeys(arguments.seeds)),
-        budget=None if arguments.epochs is not None else arguments.budget or DEFAULT_BUDGET,
-        epochs=arguments.epochs,
+        epochs=DEFAULT_EPOCHS if arguments.epochs is arguments.steps is None else arguments.epochs,
+        steps=arguments.steps,
         compile=arguments.compile,
         device=arguments.device,
         models=models,

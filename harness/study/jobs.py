@@ -11,10 +11,9 @@ from typing import Final
 from dataset_builders.errors import SetupError, UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TaskName
+from harness.source_code import code_hash
 from harness.study.record import RunRecord
 from harness.study.rows import Row
-from harness.study.source_code import code_hash
-from harness.train.budget import parse_budget
 
 TRAIN_CODE: Final = ("harness.train.*",)
 PREDICT_CODE: Final = ("harness.run", "harness.potentials.*")
@@ -37,8 +36,9 @@ class Request:
         rows: Rows, in the order of the table.
         tasks: Tasks, in order.
         seeds: Seeds of the rows that have them, in order.
-        budget: Length of a training as `harness train --budget` takes it; `None` where `epochs` is given.
-        epochs: Passes over the training frames instead.
+        epochs: Length of a training, in passes over the training frames; `None` where `steps` is given.
+        steps: The same in steps of the optimiser. No time can be asked for: how far a model comes in one depends on
+            what else the machine does.
         compile: Whether trainings that can be compiled are.
         device: Where to train and to compute, as `--device` takes it.
         models: Checkpoints of zero-shot and fine-tuned rows, by the name that the rows know them under.
@@ -50,8 +50,8 @@ class Request:
     rows: tuple[Row, ...]
     tasks: tuple[TaskName, ...]
     seeds: tuple[int, ...] = (0,)
-    budget: str | None = None
     epochs: int | None = None
+    steps: int | None = None
     compile: bool = False
     device: str = "auto"
     models: Mapping[str, str] = field(default_factory=dict)
@@ -59,12 +59,19 @@ class Request:
     level: Level = GFN2
 
     def __post_init__(self) -> None:
-        if (self.budget is None) == (self.epochs is None):
-            raise UsageError(f"budget {self.budget} and {self.epochs} epochs; give one of --budget and --epochs")
-        if self.epochs is not None and self.epochs < 1:
-            raise UsageError(f"--epochs {self.epochs}; expected 1 or more")
-        if self.budget is not None:
-            parse_budget(self.budget)
+        if (self.epochs is None) == (self.steps is None):
+            raise UsageError(f"{self.epochs} epochs and {self.steps} steps; give one of --epochs and --steps")
+        option, number = self.length
+        if number < 1:
+            raise UsageError(f"{option} {number}; expected 1 or more")
+
+    @property
+    def length(self) -> tuple[str, int]:
+        """The option that says how long a training is, with its number."""
+        if self.epochs is not None:
+            return "--epochs", self.epochs
+        assert self.steps is not None
+        return "--steps", self.steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ def asked_of(job: Job, request: Request, places: Places) -> tuple[str, ...]:
     """Options of `harness study` that decide about a job, besides its row, task, seed and data set."""
     options: tuple[str, ...] = ()
     if job.row.budgeted:
-        options += ("--budget", request.budget) if request.budget is not None else ("--epochs", str(request.epochs))
+        options += _length(request, 1.0)
     if job.row.compiles and request.compile:
         options += ("--compile",)
     if job.row.checkpoint is not None:
@@ -228,28 +235,9 @@ def records_by_place(records: Iterable[RunRecord]) -> dict[tuple[str, TaskName, 
     return {record.place: record for record in records}
 
 
-def minutes_of(budget: str) -> float | None:
-    """Minutes of a budget; `None` of one that is no time.
-
-    Raises:
-        UsageError: If it is none that `harness train` takes.
-    """
-    return parse_budget(budget).minutes
-
-
 def _length(request: Request, factor: float) -> tuple[str, str]:
-    if request.epochs is not None:
-        return "--epochs", str(max(1, round(request.epochs * factor)))
-    assert request.budget is not None
-    if factor == 1.0:
-        return "--budget", request.budget
-    minutes = minutes_of(request.budget)
-    if minutes is None:
-        raise UsageError(
-            f"--budget {request.budget} has no length in minutes, and a row trains for {factor:g} times as long; "
-            "give minutes or leave out that row"
-        )
-    return "--budget", f"{minutes * factor:g}"
+    option, number = request.length
+    return option, str(max(1, round(number * factor)))
 
 
 def _version(package: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataset_builders.errors import SetupError
+from dataset_builders.sole_user import sole_user as locked
 
 _SECONDS_TO_END = 10.0
 
@@ -97,22 +98,9 @@ def sole_user(folder: Path) -> Iterator[int]:
     Raises:
         SetupError: If the folder is in use, or cannot be written.
     """
-    import fcntl
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a")
-    except OSError as cause:
-        raise SetupError(f"cannot write to {folder}: {cause.strerror or cause}; choose a folder with --work") from cause
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            raise SetupError(
-                f"{folder} is in use by another study, or by a training that one left behind when it was killed; "
-                "wait until it ends, or choose another folder with --work"
-            ) from cause
-        yield lock.fileno()
+    others = "study, or by a training that one left behind when it was killed"
+    with locked(folder, others, "choose another folder with --work", "lock", keep=True) as lock:
+        yield lock
 
 
 def child_environment(threads: int) -> dict[str, str]:

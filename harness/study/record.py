@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat, ValidationError, model_validator
 
 from dataset_builders.errors import DataError, SetupError
+from dataset_builders.sole_user import in_turn
 from dataset_builders.tasks import in_order
 from dataset_builders.whole_file import write_text_whole
 from harness.potentials.base import DtypeName, ProtocolName
@@ -259,8 +260,13 @@ def keep_record(directory: Path, record: RunRecord, row_order: Mapping[str, int]
         DataError: As `read_records`.
         SetupError: If the folder cannot be written to.
     """
-    others = [each for each in read_records(directory) if each.place != record.place]
-    write_records(directory, [*others, record], row_order)
+    try:
+        # Two studies with folders of work of their own may keep their records in one folder.
+        with in_turn(directory):
+            others = [each for each in read_records(directory) if each.place != record.place]
+            write_records(directory, [*others, record], row_order)
+    except OSError as cause:
+        raise _unwritable(directory, cause) from cause
 
 
 def write_records(directory: Path, records: Iterable[RunRecord], row_order: Mapping[str, int]) -> None:
@@ -280,6 +286,8 @@ def write_records(directory: Path, records: Iterable[RunRecord], row_order: Mapp
     try:
         write_text_whole(directory / RECORDS_NAME, text)
     except OSError as cause:
-        raise SetupError(
-            f"cannot write to {directory}: {cause.strerror or cause}; choose a folder with --out"
-        ) from cause
+        raise _unwritable(directory, cause) from cause
+
+
+def _unwritable(directory: Path, cause: OSError) -> SetupError:
+    return SetupError(f"cannot write to {directory}: {cause.strerror or cause}; choose a folder with --out")

@@ -9,6 +9,7 @@ from typing import Final
 from dataset_builders.errors import DataError, SetupError
 from dataset_builders.tasks import TASKS, TaskName, in_order
 from dataset_builders.whole_file import write_text_whole
+from harness.checkpoints.finished import follows_the_clock
 from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
 from harness.study.ranking import ModelRanking, rank_models
 from harness.study.record import RECORDS_NAME, Number, RunRecord, read_records
@@ -295,7 +296,17 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
     if not trained:
         return []
     text = "Means over seeds. What is stored are weights and buffers. Minutes are of the machine named below."
-    return ["## Training", text, training_table(trained)]
+    rows = dict.fromkeys(
+        line.row for line in trained if any(follows_the_clock(record.training) for record in line.records)
+    )
+    return ["## Training", *([_by_the_clock(rows)] if rows else []), text, training_table(trained)]
+
+
+def _by_the_clock(rows: Iterable[str]) -> str:
+    return (
+        "The learning rate of these rows followed the clock, so that their numbers depend on how busy the machine was, "
+        f"and another run has other steps: {', '.join(f'`{row}`' for row in rows)}."
+    )
 
 
 def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:

@@ -30,8 +30,8 @@ class Row:
             the study gives a checkpoint to a zero-shot or fine-tuned row.
         train: Options of `harness train` that make the row; empty for one that is not trained.
         seeded: Whether runs with different seeds differ.
-        budgeted: Whether the budget of the study is passed on to its training.
-        budget_factor: Multiple of the budget that it trains for.
+        budgeted: Whether the epochs or steps of the study are passed on to its training.
+        budget_factor: Multiple of them that it trains for.
         compiles: Whether its training can be compiled.
         packages: Packages whose versions may change its numbers.
     """

@@ -17,6 +17,7 @@ from typing import Any, Final
 from dataset_builders.editions import SPLITS
 from dataset_builders.errors import DataError, MlipOodError
 from dataset_builders.tasks import TaskName
+from harness.checkpoints.finished import STATE_FILE
 from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
 from harness.dataset import PinnedDataset, content_hash, split_files
 from harness.result import RESULT_NAME, RunResult
@@ -36,7 +37,6 @@ from harness.study.measure import measure
 from harness.study.predicted import predicted_task
 from harness.study.processes import Processes, child_environment, sole_user
 from harness.study.record import Machine, ModelFacts, RunRecord, keep_record
-from harness.train.state import STATE_FILE
 
 _SHOWN_LINES: Final = 12
 _FOLDER_HASH: Final = 12
@@ -53,6 +53,7 @@ _KEPT_OF_TRAINING: Final = frozenset(
         "n_coefficients",
         "n_remembered_atoms",
         "steps",
+        "planned_steps",
         "epochs_done",
         "wall_time_s",
         "device",

@@ -14,7 +14,6 @@ from harness.study.jobs import (
     Request,
     changes,
     identity_of,
-    minutes_of,
     missing_checkpoints,
     plan_jobs,
     records_by_place,
@@ -135,17 +134,14 @@ def _reason(found: tuple[str, ...]) -> str:
 
 
 def _minutes(job: Job, request: Request, records: list[RunRecord]) -> float | None:
-    """How long a job may take: as earlier ones of its row and length, else its budget; `None` where that is open."""
-    length = ("--budget", request.budget) if request.budget is not None else ("--epochs", str(request.epochs))
+    """How long a job may take: as earlier ones of its row and length; `None` where there are none."""
+    option, number = request.length
     earlier = [
         sum(record.seconds.values())
         for record in records
-        if record.row == job.row.name and (not job.row.budgeted or record.asked[:2] == length)
+        if record.row == job.row.name and (not job.row.budgeted or record.asked[:2] == (option, str(number)))
     ]
-    if earlier:
-        return fmean(earlier) / _MINUTE
-    minutes = minutes_of(request.budget) if job.row.budgeted and request.budget is not None else None
-    return None if minutes is None else minutes * job.row.budget_factor
+    return fmean(earlier) / _MINUTE if earlier else None
 
 
 def _length(minutes: float | None) -> str:

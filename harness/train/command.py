@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from dataset_builders.errors import UsageError
 from dataset_builders.levels import GFN2, Level, find_level, level_of_method
 from dataset_builders.progress_bar import long_job_bar
+from dataset_builders.sole_user import sole_user
 from dataset_builders.task_folders import task_in
 from dataset_builders.units import MILLI
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
+from harness.checkpoints.finished import STATE_FILE
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
 from harness.potentials.base import LoadOptions
 from harness.train.options import baseline_of, folder_of, parser, settings_of
-from harness.train.state import STATE_FILE
 from harness.trusted import trusted_files
 
 if TYPE_CHECKING:
@@ -37,6 +38,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if control == (options.arch or "").lower():
             return _train_control(control, options)
     directory = folder_of(options)
+    with _sole_training(directory):
+        _train(options, directory)
+    return 0
+
+
+def _sole_training(directory: Path) -> AbstractContextManager[int]:
+    """Keeps a second training out of a folder; they would take turns to overwrite each other's weights."""
+    return sole_user(directory, "training", "choose another --out")
+
+
+def _train(options: argparse.Namespace, directory: Path) -> None:
     if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
         raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
     run, origin = _prepared(options, directory)
@@ -46,7 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     with _progress(run) as show:
         train(run, directory, show, lambda run: _after_validation(run, origin, directory))
     _finish(run, origin, directory)
-    return 0
 
 
 def _train_control(control: ControlArchitecture, options: argparse.Namespace) -> int:
@@ -59,7 +70,9 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
     torch.set_num_threads(options.threads)
     level = find_level(options.labels)
     source = find_training_files(options.dataset, options.task, level)
-    train_control(control, source.directory, options.task, folder_of(options), level)
+    directory = folder_of(options)
+    with _sole_training(directory):
+        train_control(control, source.directory, options.task, directory, level)
     return 0
 
 
@@ -127,7 +140,7 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
     draw_curve(directory, run.curve, f"{run.settings.architecture} trained on {run.data.task}, validation")
     # The weights are those of the best validation; how long the whole run took is known only now.
     saved = read_config(directory)
-    write_config(directory, replace(saved, training={**saved.training, **effort(run)}))
+    write_config(directory, replace(saved, training={**saved.training, **effort(run, is_finished=True)}))
     for name in (STATE_FILE, *(baseline_file(each, split) for each in BASELINES for split in TRAINING_SPLITS)):
         (directory / name).unlink(missing_ok=True)
     level = level_of_method(run.data.level_of_theory)
@@ -136,8 +149,17 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
     print(
         f"wrote {directory}: validation force MAE {run.best.validation_force_mae / MILLI:.1f} meV/Å{before}, "
         f"energy MAE {run.best.validation_energy_mae / MILLI:.2f} meV per atom, after {run.step} steps"
-        f"{', ended early' if run.has_stalled else ''}\nevaluate it: python -m harness --model {directory}{labels}"
+        f"{', ended early' if run.has_stalled else ''}{_repeated(run)}\n"
+        f"evaluate it: python -m harness --model {directory}{labels}"
     )
+
+
+def _repeated(run: "Run") -> str:
+    """How the same weights come about again, where the steps were fitted into a time."""
+    if run.settings.budget_minutes is None:
+        return ""
+    compiling = "always" if run.settings.compile else "never"
+    return f"; the same again with --steps {run.n_steps} --compile {compiling} in place of --budget"
 
 
 @contextmanager

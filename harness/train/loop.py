@@ -42,7 +42,7 @@ class Run:
         identity: Settings and data, to tell whether a saved state belongs to this run.
         curve: Validations so far.
         step: Optimiser steps so far.
-        fraction: Share of the run that is done, 0 to 1.
+        n_steps: Steps of the whole run, which the schedule spans; 0 until they are known.
     """
 
     settings: TrainSettings
@@ -55,7 +55,16 @@ class Run:
     identity: dict[str, Any]
     curve: list[CurvePoint] = field(default_factory=list)
     step: int = 0
-    fraction: float = 0.0
+    n_steps: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is done, 0 to 1."""
+        return self.fraction_at(self.step)
+
+    def fraction_at(self, step: int) -> float:
+        """Share of the run that is done after some steps, 0 to 1."""
+        return min(1.0, step / self.n_steps) if self.n_steps else 0.0
 
     @property
     def steps_per_epoch(self) -> int:
@@ -75,7 +84,7 @@ class Run:
 
     @property
     def is_done(self) -> bool:
-        """Whether its budget, epochs or steps are spent, or it ended early."""
+        """Whether its steps are spent, or it ended early."""
         return self.fraction >= 1.0 or self.has_stalled
 
 
@@ -127,7 +136,7 @@ def start_run(
 
 
 def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validation: Callable[[Run], None]) -> None:
-    """Trains until the budget, the epochs or the steps are spent, or validations bring nothing any more.
+    """Trains until the steps are spent, or validations bring nothing any more.
 
     Args:
         run: A run of `start_run`; changed in place.
@@ -139,20 +148,21 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
         ConvergenceError: If the loss or its gradient is no longer finite.
     """
     if run.settings.compile:
-        # Before the clock starts: on a busy machine compiling could spend a short budget to the last second.
-        run.loss_and_gradient(next(_stream(run)))
+        # Before the clock starts, which tells how long the steps take.
+        run.loss_and_gradient(next(stream(run)))
+    if not run.n_steps:
+        run.n_steps = planned_steps(run)
     began = time.monotonic() - (run.curve[-1].seconds if run.curve else 0.0)
     losses: list[float] = []
-    for batch in _stream(run):
+    for batch in stream(run):
         if run.is_done:
             break
         rate = learning_rate_at(run.fraction, run.settings)
-        losses.append(_step(run, batch, rate))
+        losses.append(take_step(run, batch, rate))
         run.step += 1
-        before, run.fraction = run.fraction, _fraction(run, time.monotonic() - began)
         on_step(run)
         validations = run.settings.validations
-        if int(run.fraction * validations) > int(before * validations):
+        if int(run.fraction * validations) > int(run.fraction_at(run.step - 1) * validations):
             force_mae, energy_mae = validate(run.averaged, run.data.validation, run.settings.cutoff, run.device)
             seconds = time.monotonic() - began
             run.curve.append(CurvePoint(run.step, seconds, rate, float(np.mean(losses)), force_mae, energy_mae))
@@ -183,7 +193,7 @@ def validate(network: "Module", frames: PackedFrames, cutoff: float, device: "to
     return force_error / (3 * len(frames.atomic_numbers)), energy_error / frames.n_frames
 
 
-def _stream(run: Run) -> Iterator[LabelledGraph]:
+def stream(run: Run) -> Iterator[LabelledGraph]:
     """Batches without end, from the step that the run stands at."""
     settings, frames = run.settings, run.data.train
     epoch, position = divmod(run.step, run.steps_per_epoch)
@@ -195,7 +205,17 @@ def _stream(run: Run) -> Iterator[LabelledGraph]:
         epoch, position = epoch + 1, 0
 
 
-def _step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
+def take_step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
+    """Changes the weights and their running mean by one batch, and gives its loss.
+
+    Args:
+        run: The run; its count of steps is left to the caller.
+        batch: Frames.
+        learning_rate: Of this step.
+
+    Raises:
+        ConvergenceError: If the loss or its gradient is not finite.
+    """
     import torch
 
     parameters = trained_parameters(run.network)
@@ -218,13 +238,17 @@ def _step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
     return float(loss)
 
 
-def _fraction(run: Run, seconds: float) -> float:
+def planned_steps(run: Run) -> int:
+    """The length of a run that has just begun, in steps; of a budget, as many as `pace` measures."""
     settings = run.settings
-    if settings.budget_minutes is not None:
-        return min(1.0, seconds / (60.0 * settings.budget_minutes))
-    n_steps = settings.steps if settings.epochs is None else settings.epochs * run.steps_per_epoch
-    assert n_steps is not None
-    return min(1.0, run.step / n_steps)
+    if settings.epochs is not None:
+        return settings.epochs * run.steps_per_epoch
+    if settings.steps is not None:
+        return settings.steps
+    from harness.train.pace import steps_within
+
+    assert settings.budget_minutes is not None
+    return steps_within(run, settings.budget_minutes)
 
 
 def _saved(run: Run) -> SavedRun:
@@ -234,7 +258,7 @@ def _saved(run: Run) -> SavedRun:
         # A parameter that no energy depends on, such as of an element that does not occur, has no moments.
         for key, tensor in run.optimizer.state.get(parameter, {}).items():
             tensors[f"adam/{key}/{name}"] = tensor
-    return SavedRun(run.identity, tuple(run.curve), run.fraction, tensors)
+    return SavedRun(run.identity, tuple(run.curve), run.n_steps, tensors)
 
 
 def _restore(run: Run, saved: SavedRun) -> None:
@@ -248,4 +272,4 @@ def _restore(run: Run, saved: SavedRun) -> None:
             }
     run.curve = list(saved.curve)
     run.step = saved.curve[-1].step
-    run.fraction = saved.fraction
+    run.n_steps = saved.n_steps

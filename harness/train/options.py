@@ -80,10 +80,12 @@ def _add_length(parser: argparse.ArgumentParser) -> None:
     length.add_argument(
         "--budget",
         metavar="TIME",
-        help="wall-clock time such as 90s, 5min or 1h, without reading of data and compiling; a number of minutes; or "
+        help="wall-clock time such as 90s, 5min or 1h, without reading of data and compiling; a number of minutes: as "
+        "many steps as fit into it at the speed that is measured before the first; or "
         f"`full`: until the validation error no longer falls, at most 100,000 steps (default: {DEFAULT_BUDGET})",
     )
     length.add_argument("--epochs", type=int, help="passes over the training frames; such a run repeats bit for bit")
+    length.add_argument("--steps", type=int, help="steps of the optimiser; such a run repeats bit for bit")
     parser.add_argument(
         "--patience",
         type=int,
@@ -158,7 +160,8 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
     """
     if options.threads < 1:
         raise UsageError(f"--threads {options.threads}; expected 1 or more")
-    budget = Budget() if options.epochs is not None else parse_budget(options.budget or DEFAULT_BUDGET)
+    is_counted = options.epochs is not None or options.steps is not None
+    budget = Budget() if is_counted else parse_budget(options.budget or DEFAULT_BUDGET)
     architecture, recipe = _new_network(options) if start is None else _network_of(start, options)
     return TrainSettings(
         architecture=architecture,
@@ -167,7 +170,7 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
         learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
         budget_minutes=budget.minutes,
         epochs=options.epochs,
-        steps=budget.steps,
+        steps=budget.steps if options.steps is None else options.steps,
         seed=options.seed,
         energy_weight=options.energy_weight,
         ema_decay=options.ema_decay,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
+from harness.checkpoints.finished import FINISHED
 from harness.checkpoints.format import PACKAGES, BaselineName, CheckpointConfig
 from harness.train.loop import Run
 from harness.train.source import TrainingSource
@@ -50,7 +51,7 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
         training={
             "settings": settings,
             "optimizer": "Adam",
-            "schedule": "linear rise, then half a cosine",
+            "schedule": "linear rise, then half a cosine, over planned_steps",
             "loss": LOSS,
             "dataset": origin.source.id,
             "dataset_revision": origin.source.revision,
@@ -74,10 +75,12 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
     return config
 
 
-def effort(run: Run) -> dict[str, Any]:
-    """What a run has cost so far."""
+def effort(run: Run, *, is_finished: bool = False) -> dict[str, Any]:
+    """What a run has cost so far, and whether that was all."""
     return {
+        FINISHED: is_finished,
         "steps": run.step,
+        "planned_steps": run.n_steps,
         "epochs_done": round(run.step / run.steps_per_epoch, 2),
         "wall_time_s": round(run.curve[-1].seconds, 1),
         "ended_early": run.has_stalled,

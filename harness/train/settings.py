@@ -14,14 +14,16 @@ DEFAULT_SHAPE: Final = NetworkArguments(channels=64, radial_features=20, layers=
 class TrainSettings:
     """Hyper-parameters of a run.
 
-    Exactly one of `budget_minutes`, `epochs` and `steps` is set; the learning-rate schedule spans it.
+    Exactly one of `budget_minutes`, `epochs` and `steps` is set. The learning-rate schedule goes by steps alone, which
+    the load of the machine does not change; `pace` makes a number of steps of a budget.
 
     Attributes:
         architecture: Kind of network.
         arguments: Its shape.
         batch_size: Frames of a step.
         learning_rate: Peak of the schedule.
-        budget_minutes: Wall-clock time of the run, validations included, reading of the data and compiling not.
+        budget_minutes: Wall-clock time that the run may take, validations included, reading of the data and compiling
+            not; how many steps that is gets measured before the first.
         epochs: Passes over the training frames.
         steps: Steps of the optimiser.
         seed: Of the weights and of the order of the frames.
@@ -59,7 +61,7 @@ class TrainSettings:
         if sum(length is not None for length in lengths) != 1:
             raise UsageError(
                 f"budget {self.budget_minutes} minutes, {self.epochs} epochs and {self.steps} steps; "
-                "give exactly one of --budget and --epochs"
+                "give exactly one of --budget, --epochs and --steps"
             )
         for option, value in self._positive():
             if not value > 0:

@@ -11,6 +11,7 @@ from dataset_builders.errors import UsageError
 from dataset_builders.task_document import DECLARATION, declaration_of, task_of_checkpoint
 from dataset_builders.tasks import Task
 from dataset_builders.units import HARTREE
+from harness.checkpoints.finished import require_finished
 from harness.checkpoints.format import (
     Architecture,
     BaselineName,
@@ -131,6 +132,7 @@ def on_labels(
 def _from_own_checkpoint(source: ModelSource, task: Task) -> Start:
     assert source.path is not None
     config = read_config(source.path)
+    require_finished(source.path, config.training)
     require_unseen(config, source.model_id, task)
     network = build_network(config.architecture, config.arguments, config.elements)
     own = PotentialTraits(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.whole_file import whole_file
+from harness.checkpoints.finished import STATE_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-STATE_FILE: Final = "training_state.safetensors"
 _RECORD: Final = "record"
 
 
@@ -44,13 +44,13 @@ class SavedRun:
     Attributes:
         identity: Settings and data of the run; a run with others cannot go on from it.
         curve: Validations so far; the last one is where the run stands.
-        fraction: Share of the run that is done.
+        n_steps: Steps of the whole run; 0 in a file of an earlier release, where epochs or steps were asked for.
         tensors: Weights, their running mean and the moments of the optimiser, by name.
     """
 
     identity: Mapping[str, Any]
     curve: tuple[CurvePoint, ...]
-    fraction: float
+    n_steps: int
     tensors: "Mapping[str, Tensor]"
 
 
@@ -58,7 +58,7 @@ def write_state(directory: Path, run: SavedRun) -> None:
     """Writes the state; a kill at any time leaves either the old file or the new one."""
     from safetensors.torch import save_file
 
-    record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "fraction": run.fraction}
+    record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "n_steps": run.n_steps}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.tensors.items()}
     with whole_file(directory / STATE_FILE) as partial:
         save_file(tensors, partial, metadata={_RECORD: json.dumps(record)})
@@ -73,7 +73,7 @@ def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
 
     Raises:
         DataError: If the file is corrupt.
-        UsageError: If it belongs to a run with other settings or data.
+        UsageError: If it belongs to a run with other settings or data, or to an earlier release.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -96,4 +96,10 @@ def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
             f"{directory} holds an interrupted run whose {key} is {record['identity'].get(key)!r}; this one has "
             f"{wanted.get(key)!r}. Repeat the first command to go on, or choose another --out"
         )
-    return SavedRun(wanted, tuple(CurvePoint(**point) for point in record["curve"]), record["fraction"], tensors)
+    if "n_steps" not in record and wanted.get("budget_minutes") is not None:
+        raise UsageError(
+            f"{path} was written by an earlier release, whose learning rate followed the clock; finish the training "
+            "with that release, or delete the file to start it anew"
+        )
+    curve = tuple(CurvePoint(**point) for point in record["curve"])
+    return SavedRun(wanted, curve, record.get("n_steps", 0), tensors)

@@ -1,9 +1,50 @@
+"""The code that the predictions of a run depend on: all that can change one, and no other family's."""
+
+import functools
+import shutil
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import grimp
 import pytest
 
-from dataset_builders.errors import SetupError
-from harness import identity
-from harness.identity import code_hash
+import dataset_builders
+import harness
+from harness import source_code
+from harness.identity import AFTER_PREDICTIONS, code_hash
+from harness.potentials import registry
 from harness.potentials.registry import FAMILIES
+from harness.source_code import NO_NUMBERS
+
+PREDICT = ("harness.predict", "harness.loading", "harness.windows", "harness.worker.server")
+
+
+@functools.cache
+def reached(module: str) -> frozenset[str]:
+    """All modules of this project that a module imports, at whatever depth, as another program finds them."""
+    graph = grimp.build_graph("harness", "dataset_builders", cache_dir=None)
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name not in NO_NUMBERS:
+            found.add(name)
+            waiting.extend(graph.find_modules_directly_imported_by(name))
+    return frozenset(found)
+
+
+REACHED = sorted(
+    {(FAMILIES[0].name, name) for module in PREDICT for name in reached(module)}
+    | {(family.name, name) for family in FAMILIES for name in reached(family.module)}
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    yield
+    for cached in (code_hash, source_code.code_hash):
+        cached.cache_clear()
 
 
 def test_each_family_has_a_hash_of_its_own():
@@ -12,22 +53,73 @@ def test_each_family_has_a_hash_of_its_own():
     assert all(len(each) == 64 for each in hashes)
 
 
-def test_only_the_own_adapter_and_what_all_share_count(monkeypatch):
-    read = []
-    source_of = identity._source_of
-    monkeypatch.setattr(identity, "_source_of", lambda module: read.append(module) or source_of(module))
-    code_hash.cache_clear()
-    code_hash("xtb")
-    assert {"harness.potentials.xtb", "dataset_builders.xtb", "harness.predict", "harness.structures"} <= set(read)
-    assert not {"harness.potentials.mace", "harness.potentials.registry", "harness.report"} & set(read)
+@pytest.mark.parametrize(("family", "module"), REACHED)
+def test_every_module_that_predictions_reach_counts(family, module, tmp_path, monkeypatch):
+    before = code_hash(family)
+    edited = tmp_path / "edited.py"
+    source_of = source_code._source
+    edited.write_text(source_of(module).read_text() + "\nEDITED = 1\n")
+    monkeypatch.setattr(source_code, "_source", lambda name: edited if name == module else source_of(name))
+    for cached in (code_hash, source_code.code_hash):
+        cached.cache_clear()
+    assert code_hash(family) != before
 
 
-def test_every_module_that_counts_is_there():
-    for family in FAMILIES:
-        for module in (family.module, *family.sources):
-            assert identity._source_of(module)
+def test_only_the_own_adapter_and_what_all_share_count():
+    counted = source_code.closure(["harness.run", "harness.potentials.xtb"], AFTER_PREDICTIONS)
+    assert {"harness.potentials.xtb", "dataset_builders.xtb", "harness.predict", "harness.structures"} <= counted
+    assert not {"harness.potentials.mace", "harness.potentials.families", "harness.report", "harness.metrics"} & counted
 
 
-def test_a_source_that_is_not_there_is_said():
-    with pytest.raises(SetupError, match=r"the source of harness\.absent cannot be found"):
-        identity._source_of("harness.absent")
+def test_an_encoding_that_is_doubled_counts(tmp_path):
+    for package in (harness, dataset_builders):
+        source = Path(package.__path__[0])
+        shutil.copytree(source, tmp_path / source.name, ignore=shutil.ignore_patterns("data", "*.parquet", "reference"))
+
+    def hashes():
+        program = "from harness.identity import code_hash; print(*map(code_hash, ('graph-pes', 'mace-tuned', 'xtb')))"
+        environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    before = hashes()
+    module = tmp_path / "harness" / "checkpoints" / "equivariant.py"
+    text = module.read_text()
+    encoding = "torch.nn.functional.one_hot(self.Z_to_idx[atomic_numbers], self.n_elements).float()"
+    assert text.count(encoding) == 1
+    module.write_text(text.replace(encoding, f"2 * {encoding}"))
+    networks, tuned, physics = hashes()
+    assert networks != before[0]
+    assert tuned != before[1]
+    assert physics == before[2]
+    module.write_text(f'"""Other words."""\n{text}# and more\n')
+    assert hashes() == before
+
+
+def test_the_modules_of_a_plug_in_count_also_those_it_imports_late(tmp_path, monkeypatch):
+    package = tmp_path / "plug_identity"
+    (package / "parts").mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        "from harness.potentials.detection import Family\n"
+        "FAMILY = Family('plugged', 'plug_identity.adapter', 'plug_identity', methods=('plugged',))\n"
+    )
+    (package / "adapter.py").write_text("def load(source, options):\n    from .parts import network\n")
+    (package / "parts" / "__init__.py").write_text("")
+    (package / "parts" / "network.py").write_text("FACTOR = 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = EntryPoint(name="extra", value="plug_identity:FAMILY", group=registry.PLUGINS)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry])
+    registry._added_families.cache_clear()
+    try:
+        before, others = code_hash("plugged"), code_hash("xtb")
+        # Another folder, since a process reads the code of a file once.
+        shutil.copytree(package, tmp_path / "edited" / "plug_identity")
+        (tmp_path / "edited" / "plug_identity" / "parts" / "network.py").write_text("FACTOR = 2.0\n")
+        monkeypatch.syspath_prepend(str(tmp_path / "edited"))
+        for cached in (code_hash, source_code.code_hash):
+            cached.cache_clear()
+        assert code_hash("plugged") != before
+        assert code_hash("xtb") == others
+    finally:
+        registry._added_families.cache_clear()

@@ -220,7 +220,7 @@ def test_options_out_of_range(dataset: Path, tmp_path: Path, options: tuple[str,
 
 
 def test_exactly_one_length(dataset: Path) -> None:
-    with pytest.raises(UsageError, match="give exactly one of --budget and --epochs"):
+    with pytest.raises(UsageError, match="give exactly one of --budget, --epochs and --steps"):
         TrainSettings()
 
 

@@ -66,6 +66,7 @@ def test_length_of_a_run() -> None:
     assert settings().budget_minutes == 40.0
     assert settings("--budget", "full").steps == FULL_STEPS
     assert (settings("--epochs", "3").epochs, settings("--epochs", "3").budget_minutes) == (3, None)
+    assert (settings("--steps", "900").steps, settings("--steps", "900").budget_minutes) == (900, None)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def test_length_of_a_run() -> None:
         (("--budget", "5min"), True),
         (("--budget", "full"), True),
         (("--epochs", "1000"), False),
+        (("--steps", "100000"), False),
         (("--arch", "mace", "--budget", "1h"), True),
         (("--arch", "visnet", "--budget", "1h"), False),
         (("--budget", "1h", "--compile", "never"), False),

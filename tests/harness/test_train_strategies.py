@@ -277,14 +277,6 @@ def test_a_patience_of_zero_never_ends_a_run(dataset: Path, tmp_path: Path, monk
     assert (training["steps"], training["ended_early"]) == (40, False)
 
 
-def test_a_budget_is_time_of_training(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Each look at the clock is a minute later: the run begins, and each step looks once.
-    clock = itertools.count(0.0, 60.0)
-    monkeypatch.setattr("harness.train.loop.time.monotonic", lambda: next(clock))
-    train(dataset, tmp_path / "model", "--budget", "2min", "--validations", "1", "--compile", "never")
-    assert read_config(tmp_path / "model").training["steps"] == 2
-
-
 def test_a_local_network_says_how_far_it_sees(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path / "model", *SHORT, "--arch", "painn-local", shape=("--channels", "8"))
     assert read_config(tmp_path / "model").as_document()["receptive_field"] == 3.0

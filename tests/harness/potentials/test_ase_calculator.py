@@ -226,6 +226,25 @@ def test_the_checkpoint_is_handed_over(folder: Path, batch: StructureBatch) -> N
     np.testing.assert_allclose(potential.compute(batch).forces, 1.5 * default.compute(batch).forces)
 
 
+def test_what_a_module_imports_from_beside_it_is_part_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "from ase.calculators.emt import EMT\ndef make(path, device):\n    import beside_constants\n    return EMT()\n"
+    )
+    (tmp_path / "beside_factory.py").write_text(text)
+    constants = tmp_path / "beside_constants.py"
+    found = []
+    for value in (1, 2):
+        constants.write_text(f"CONSTANT = {value}\n")
+        found.append(load("model", LoadOptions(device="cpu", calculator="beside_factory:make")).traits.files)
+    assert found[1]["beside_constants"] == sha256_of(constants)
+    assert set(found[0]) == {"beside_factory:make", "beside_constants"}
+    assert found[0] != found[1]
+
+
 def test_the_files_of_a_folder_are_all_named(tmp_path: Path) -> None:
     (tmp_path / "weights").mkdir()
     (tmp_path / "config.json").write_text("{}")

@@ -13,7 +13,6 @@ from harness.study.jobs import (
     changes,
     commands,
     identity_of,
-    minutes_of,
     missing_checkpoints,
     plan_jobs,
     train_options,
@@ -25,7 +24,7 @@ CONTROL = Row("zero", "nothing", "control", model="zero")
 NETWORK = Row("small", "a network", "trained", train=("--arch", "PaiNN"), seeded=True, budgeted=True)
 ZERO_SHOT = Row("big", "a checkpoint", "zero-shot", model="big")
 TUNED = Row("tuned", "a checkpoint", "fine-tuned", model="big", train=("--layers", "1"), seeded=True, budgeted=True)
-REQUEST = Request("mini", (CONTROL, NETWORK, ZERO_SHOT, TUNED), ("task1", "task2"), (0, 1), budget="5")
+REQUEST = Request("mini", (CONTROL, NETWORK, ZERO_SHOT, TUNED), ("task1", "task2"), (0, 1), epochs=5)
 PLACES = Places("mini", "checkpoints/x", "results", None)
 
 
@@ -68,7 +67,7 @@ def test_commands_of_a_control() -> None:
 def test_commands_of_a_trained_row() -> None:
     found = commands(Job(NETWORK, "task2", 1), REQUEST, PLACES)
     assert " ".join(found["train"]) == (
-        "train --task task2 --dataset mini --device auto --arch PaiNN --budget 5 --seed 1 --out checkpoints/x"
+        "train --task task2 --dataset mini --device auto --arch PaiNN --epochs 5 --seed 1 --out checkpoints/x"
     )
     assert found["predict"][:2] == ("--model", "checkpoints/x")
 
@@ -95,12 +94,12 @@ def test_commands_of_rows_with_a_checkpoint() -> None:
 @pytest.mark.parametrize(
     ("request_", "factor", "options"),
     [
-        (REQUEST, 1.0, "--budget 5"),
-        (REQUEST, 0.1, "--budget 0.5"),
-        (replace(REQUEST, budget="1h"), 4.0, "--budget 240"),
-        (replace(REQUEST, budget="full"), 1.0, "--budget full"),
-        (replace(REQUEST, budget=None, epochs=3), 0.1, "--epochs 1"),
-        (replace(REQUEST, budget=None, epochs=3), 4.0, "--epochs 12"),
+        (REQUEST, 1.0, "--epochs 5"),
+        (replace(REQUEST, epochs=3), 0.1, "--epochs 1"),
+        (replace(REQUEST, epochs=3), 4.0, "--epochs 12"),
+        (replace(REQUEST, epochs=None, steps=4500), 1.0, "--steps 4500"),
+        (replace(REQUEST, epochs=None, steps=4500), 0.1, "--steps 450"),
+        (replace(REQUEST, epochs=None, steps=4500), 4.0, "--steps 18000"),
     ],
 )
 def test_lengths(request_: Request, factor: float, options: str) -> None:
@@ -116,24 +115,20 @@ def test_only_what_can_be_compiled_is(compiles: bool) -> None:
     assert ("--compile" in asked_of(job, request, PLACES)) is compiles
 
 
-def test_a_length_that_cannot_be_multiplied() -> None:
-    job = Job(replace(NETWORK, budget_factor=4.0), "task1", 0)
-    with pytest.raises(UsageError, match="--budget full has no length in minutes, and a row trains for 4 times"):
-        train_options(job, replace(REQUEST, budget="full"))
+def test_no_row_depends_on_the_clock() -> None:
+    """What is published goes by epochs or steps, of which every command of every row says how many."""
+    for row in ROWS.values():
+        for request in (REQUEST, replace(REQUEST, epochs=None, steps=900)):
+            options = train_options(Job(row, "task1", 0 if row.seeded else None), request)
+            assert "--budget" not in options
+            assert row.budgeted == bool({"--epochs", "--steps"}.intersection(options))
 
 
 def test_exactly_one_length() -> None:
-    with pytest.raises(UsageError, match="give one of --budget and --epochs"):
-        replace(REQUEST, epochs=3)
-
-
-def test_a_budget_that_training_would_not_take() -> None:
-    with pytest.raises(UsageError, match="--budget 5 weeks; expected a time above 0"):
-        replace(REQUEST, budget="5 weeks")
-
-
-def test_minutes() -> None:
-    assert [minutes_of(text) for text in ("5", "5min", "1.5h", "90s", "full")] == [5.0, 5.0, 90.0, 1.5, None]
+    with pytest.raises(UsageError, match="give one of --epochs and --steps"):
+        replace(REQUEST, steps=3)
+    with pytest.raises(UsageError, match="--steps 0; expected 1 or more"):
+        replace(REQUEST, epochs=None, steps=0)
 
 
 def test_an_identity_changes_with_what_matters(tmp_path: Path) -> None:
@@ -142,13 +137,13 @@ def test_an_identity_changes_with_what_matters(tmp_path: Path) -> None:
     kept = record("small", seed=0, identity=first)
     assert changes(kept, first) == ()
     assert changes(None, first) == ("no record",)
-    assert changes(kept, identity_of(job, replace(REQUEST, budget="6"), CONTENT)) == ("options",)
+    assert changes(kept, identity_of(job, replace(REQUEST, epochs=6), CONTENT)) == ("options",)
     wider = Job(replace(NETWORK, train=("--arch", "PaiNN", "--channels", "8")), "task1", 0)
     assert changes(kept, identity_of(wider, REQUEST, CONTENT)) == ("options",)
     assert changes(kept, identity_of(job, REQUEST, "cd" * 32)) == ("dataset",)
     # What other rows are told does not matter.
     control = identity_of(Job(CONTROL, "task1", None), REQUEST, CONTENT)
-    assert control == identity_of(Job(CONTROL, "task1", None), replace(REQUEST, budget="6"), CONTENT)
+    assert control == identity_of(Job(CONTROL, "task1", None), replace(REQUEST, epochs=6), CONTENT)
 
 
 def test_a_checkpoint_counts_by_its_content(tmp_path: Path) -> None:

@@ -176,6 +176,19 @@ def test_rows_of_several_lengths_have_commands_of_their_own() -> None:
     assert "--rows mace --tasks task1 --seeds 0 --epochs 3 --model ani2x=ani2x_state_dict.pt" in second
 
 
+def test_rows_whose_learning_rate_followed_the_clock_are_named(tmp_path: Path) -> None:
+    timed = {"settings": {"budget_minutes": 5.0}, "steps": 100}
+    counted = {"settings": {"epochs": 20}, "steps": 100}
+    write_records(tmp_path, [record("painn", seed=0, training=counted)], row_order())
+    assert "followed the clock" not in write_report(tmp_path).read_text()
+    write_records(
+        tmp_path, [record("painn", seed=0, training=counted), record("schnet", seed=0, training=timed)], row_order()
+    )
+    text = " ".join(write_report(tmp_path).read_text().split())
+    assert "The learning rate of these rows followed the clock" in text
+    assert "and another run has other steps: `schnet`." in text
+
+
 def test_labels_of_another_level(tmp_path: Path) -> None:
     dft = DatasetRecord(
         id="mini",
