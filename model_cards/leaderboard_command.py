@@ -1,7 +1,6 @@
 """`python -m harness leaderboard`: what has been published, ranked."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from dataset_builders.build import HUB_ID
 from dataset_builders.configs import task_of_config
 from dataset_builders.errors import UsageError
 from dataset_builders.levels import GFN2, LEVELS, Level, find_level
+from dataset_builders.printable import print_json
 from dataset_builders.tasks import TASKS, in_order, title_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     if arguments.json:
         document = asdict(board)
         document["by_config"] = {config: rows for config, rows in document["by_config"].items() if config in configs}
-        print(json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False))
+        print_json(document, indent=2)
     else:
         _print(board, configs)
     return 0
