@@ -13,6 +13,7 @@ from typing import Final
 from dataset_builders.errors import SetupError
 from dataset_builders.tasks import TaskName
 from harness.dataset import PinnedDataset
+from harness.potentials.arithmetic import deciding_variables
 from harness.potentials.base import PotentialTraits
 from harness.potentials.registry import families
 
@@ -22,6 +23,7 @@ _SHARED: Final = (
     "dataset_builders.units",
     "harness.batching",
     "harness.dataset",
+    "harness.potentials.arithmetic",
     "harness.potentials.base",
     "harness.potentials.device",
     "harness.potentials.elements",
@@ -92,6 +94,10 @@ def run_identity(
         "tasks": " ".join(tasks),
         "batch_atoms": str(batch_atoms),
     }
+    # The number of threads is left out: it stands in the result, and a run may go on with another.
+    arithmetic = {**traits.precision, **deciding_variables(traits.variables, threads=False)}
+    if arithmetic:
+        identity["arithmetic"] = json.dumps(arithmetic, sort_keys=True)
     return identity | {"compiled": "yes"} if traits.is_compiled else identity
 
 

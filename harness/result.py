@@ -119,12 +119,16 @@ class EnvironmentRecord(_Record):
         platform: Operating system and machine.
         packages: Version of each package that matters, by name.
         code_hash: Hash of this project's own code.
+        precision: What products of float32 numbers were computed in, where PyTorch may have been used.
+        variables: Variables of the environment of the process that computed which can change the last digits.
     """
 
     python: str
     platform: str
     packages: dict[str, str]
     code_hash: str
+    precision: dict[str, str] = {}
+    variables: dict[str, str] = {}
 
 
 class SettingsRecord(_Record):

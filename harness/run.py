@@ -30,6 +30,7 @@ from harness.manifest import Manifest, earlier_batch_atoms
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
 from harness.potentials.registry import ModelSource
+from harness.potentials.standard_output import printing_on_standard_error
 from harness.predict import compute_shards
 from harness.progress import prediction_progress
 from harness.ranks import ALONE, Ranks, meeting, said_by_first
@@ -108,7 +109,11 @@ def evaluate_model(
         SetupError: If the output folder cannot be written.
     """
     datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
-    with without_tokens(), loaded(model, options.load, options.isolation) as potential:
+    with (
+        without_tokens(),
+        printing_on_standard_error(),
+        loaded(model, options.load, options.isolation) as potential,
+    ):
         return _evaluate(potential, datasets, options, ranks)
 
 
@@ -360,4 +365,6 @@ def _environment_record(traits: PotentialTraits) -> EnvironmentRecord:
         platform=f"{platform.system()} {platform.machine()}",
         packages={"mlip-ood": version("mlip-ood"), **package_versions(traits)},
         code_hash=code_hash(traits.family),
+        precision=dict(traits.precision),
+        variables=dict(traits.variables),
     )

@@ -18,6 +18,8 @@ from dataset_builders.errors import MissingPackageError, ModelError, SetupError,
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
 from harness.potentials.staging import staged
+from harness.potentials.standard_output import printing_on_standard_error
+from harness.potentials.surroundings import Surroundings, inside
 from harness.structures import Prediction, StructureBatch
 
 _SOURCES_OF_OWN_CHECKPOINTS: Final = (
@@ -221,8 +223,11 @@ def _added_families() -> tuple[Family, ...]:
         place = f"the entry point {entry.name!r} of {entry.dist.name if entry.dist else entry.value}"
         # Whatever another package raises when it is imported, the user has to learn which package it was.
         try:
-            family = entry.load()
-        except Exception as cause:
+            with printing_on_standard_error(), inside(Surroundings(place)):
+                family = entry.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as cause:
             raise SetupError(
                 f"{place} cannot be loaded ({type(cause).__name__}: {cause}); correct or uninstall that package"
             ) from cause
@@ -331,7 +336,11 @@ def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
 
 def named_as(potential: Potential, source: ModelSource) -> Potential:
     """A potential whose traits have the model id and the revision of its source."""
-    traits = replace(potential.traits, model_id=source.model_id, revision=source.revision)
+    return with_traits(potential, replace(potential.traits, model_id=source.model_id, revision=source.revision))
+
+
+def with_traits(potential: Potential, traits: PotentialTraits) -> Potential:
+    """A potential that says other traits of itself."""
     return potential if potential.traits == traits else _Renamed(potential, traits)
 
 

@@ -54,6 +54,7 @@ class WorkerSpec:
         options: For the loader.
         python: Interpreter; that of the harness by default.
         module_folders: Folders, beside those of the interpreter, where the module may import from.
+        contained: Whether any error of the module's code is taken for one of the model or of a structure.
         load_seconds: Longest wait until the potential is loaded.
         batch_seconds: Longest wait for a batch.
     """
@@ -63,6 +64,7 @@ class WorkerSpec:
     options: LoadOptions
     python: Path = Path(sys.executable)
     module_folders: tuple[Path, ...] = ()
+    contained: bool = False
     load_seconds: float = LOAD_SECONDS
     batch_seconds: float = BATCH_SECONDS
 
@@ -200,6 +202,7 @@ class _Worker:
             "source": str(spec.source),
             "is_path": isinstance(spec.source, Path),
             "options": dataclasses.asdict(spec.options),
+            "contained": spec.contained,
         }
         self.send(encoded(Message("load", body)))
         try:

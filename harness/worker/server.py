@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from dataset_builders.errors import MlipOodError
 from harness.potentials.base import LoadOptions, Potential
+from harness.potentials.foreign import load_foreign
 from harness.potentials.staging import compute_ahead
 from harness.structures import Prediction, StructureBatch
 from harness.worker.protocol import Message, read_message, write_message
@@ -43,13 +44,11 @@ def serve(incoming: IO[bytes], outgoing: IO[bytes], *, is_cut_off: bool) -> int:
 def _load(request: Message, outgoing: IO[bytes], *, is_cut_off: bool) -> Potential | None:
     # Whatever goes wrong while a stranger's checkpoint is loaded is told to the user, never lost in a worker.
     try:
-        adapter: Any = importlib.import_module(request.body["module"])
-        options = LoadOptions(**request.body["options"])
-        potential: Potential = adapter.load(_source(request.body), options)
+        potential = _loaded(request.body)
     except MlipOodError as cause:
         write_message(outgoing, Message("error", {"type": type(cause).__name__, "message": str(cause)}))
         return None
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         traceback.print_exc()
         text = f"{request.body['source']} cannot be loaded: {type(cause).__name__}: {cause}"
         write_message(outgoing, Message("error", {"type": "ModelError", "message": text}))
@@ -60,6 +59,17 @@ def _load(request: Message, outgoing: IO[bytes], *, is_cut_off: bool) -> Potenti
     body = {**traits, "elements": elements, "files": dict(traits["files"]), "versions": versions}
     write_message(outgoing, Message("loaded", {"traits": body, "is_cut_off": is_cut_off}))
     return potential
+
+
+def _loaded(body: Mapping[str, Any]) -> Potential:
+    options = LoadOptions(**body["options"])
+
+    def load() -> Potential:
+        adapter: Any = importlib.import_module(body["module"])
+        potential: Potential = adapter.load(_source(body), options)
+        return potential
+
+    return load_foreign(body["module"], str(body["source"]), load, contained=body["contained"])
 
 
 def _source(body: Mapping[str, Any]) -> Path | str:
