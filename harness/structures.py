@@ -1,10 +1,11 @@
 """A packed batch of molecules, and what a potential returns for it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from dataset_builders.errors import ShapeError
+from dataset_builders.errors import ModelError, ShapeError
 from dataset_builders.structures import FloatArray, IntArray, require_shape
 
 
@@ -77,13 +78,35 @@ def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
     failure of its own, so that it is counted and never averaged over.
 
     Raises:
-        ShapeError: If an array does not fit the batch.
+        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
     """
-    require_shape(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
-    require_shape(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
-    finite_atoms = np.isfinite(prediction.forces).all(axis=1)
+    energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
+    forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
+    strange = [index for index in prediction.failures if index not in range(batch.n_structures)]
+    if strange:
+        raise ModelError(f"{model_id} reports a failure of structure {strange[0]!r} of {batch.n_structures} structures")
+    finite_atoms = np.isfinite(forces).all(axis=1)
     finite_forces = np.logical_and.reduceat(finite_atoms, batch.offsets[:-1])
-    usable = finite_forces & np.isfinite(prediction.energy)
+    usable = finite_forces & np.isfinite(energy)
     silent = [int(index) for index in np.flatnonzero(~usable) if int(index) not in prediction.failures]
-    failures = prediction.failures | dict.fromkeys(silent, "energy or forces are not finite")
-    return Prediction(prediction.energy, prediction.forces, failures)
+    failures = {int(index): str(cause) for index, cause in prediction.failures.items()}
+    return Prediction(energy, forces, failures | dict.fromkeys(silent, "energy or forces are not finite"))
+
+
+def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
+    """What a model returned, as an array of real numbers.
+
+    Raises:
+        ModelError: If it is none, or of another shape.
+    """
+    try:
+        array = np.asarray(values)
+    # Whatever a stranger's object raises where it is asked for its numbers.
+    except Exception as cause:
+        raise ModelError(f"{name} is a {type(values).__name__} and no array: {type(cause).__name__}: {cause}") from cause
+    if array.dtype.kind not in "fiu":
+        raise ModelError(f"{name} has dtype {array.dtype} ({type(values).__name__}); expected real numbers")
+    if array.shape != shape:
+        wanted = f"shape {shape}" if shape else "a single number"
+        raise ModelError(f"{name} has shape {array.shape}; expected {wanted}")
+    return array.astype(np.float64, copy=False)

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,17 +9,16 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from dataset_builders.errors import MlipOodError, ModelError
+from dataset_builders.errors import ModelError
 from harness.potentials.arithmetic import deciding_variables, precision_in_use
 from harness.potentials.base import Potential, PotentialTraits
 from harness.potentials.device import out_of_memory_as_itself
+from harness.potentials.errors_of_others import cause_of, is_for_others
 from harness.potentials.registry import with_traits
 from harness.potentials.staging import staged
 from harness.potentials.surroundings import Surroundings, inside
 from harness.structures import Prediction, StructureBatch, check_prediction
 
-MOST_OF_A_CAUSE: Final = 500
-"""Characters of an error's text that stand in a result."""
 _OF_ANY_MODEL: Final = ("harness.potentials.ase_calculator", "harness.potentials.torchsim")
 """Adapters of this project that run models which nobody here knows."""
 _known: Final[dict[str, Surroundings]] = {}
@@ -30,27 +28,6 @@ _known: Final[dict[str, Surroundings]] = {}
 def is_unknown(adapter: str) -> bool:
     """Whether an adapter, by the name of its module, runs code that nobody here knows: a plug-in, any calculator."""
     return not adapter.startswith("harness.") or adapter in _OF_ANY_MODEL
-
-
-def is_for_others(cause: BaseException) -> bool:
-    """Whether an error of foreign code is none of a structure's: an interruption, a full memory, an error of ours.
-
-    Nor is an error of CUDA, after which the process cannot use the device any more.
-    """
-    torch = sys.modules.get("torch")
-    full = (torch.OutOfMemoryError,) if hasattr(torch, "OutOfMemoryError") else ()
-    lost = isinstance(cause, RuntimeError) and "CUDA error" in str(cause)
-    return lost or isinstance(cause, (KeyboardInterrupt, MemoryError, MlipOodError, *full))
-
-
-def cause_of(error: BaseException) -> str:
-    """What an error is called and says, in one line."""
-    try:
-        text = " ".join(str(error).split())
-    except Exception as cause:  # its own text is foreign code, too
-        text = f"(its text cannot be had: {type(cause).__name__})"
-    shown = text if len(text) <= MOST_OF_A_CAUSE else text[:MOST_OF_A_CAUSE] + "…"
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, contained: bool) -> Potential:

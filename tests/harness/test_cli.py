@@ -196,7 +196,7 @@ def test_a_wrong_shape_is_one_clear_error(
     tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, Misshapen())
-    assert evaluate(tiny_dataset, tmp_path) == 3
+    assert evaluate(tiny_dataset, tmp_path) == 4
     assert "error: forces of toy has shape (" in capsys.readouterr().err
 
 

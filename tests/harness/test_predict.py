@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import DataError, SetupError, ShapeError
+from dataset_builders.errors import DataError, ModelError, SetupError
 from harness.batching import Plan, make_plan
 from harness.dataset import PinnedDataset, open_dataset
 from harness.joining import join_task
@@ -220,7 +220,7 @@ class Misshapen(Harmonic):
 
 
 def test_arrays_of_a_wrong_shape_are_refused(predict: Predict, plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match="forces of toy has shape"):
+    with pytest.raises(ModelError, match="forces of toy has shape"):
         predict(Misshapen(), plan, tmp_path)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import MlipOodError, ModelError, SetupError, ShapeError, UsageError
+from dataset_builders.errors import MlipOodError, ModelError, SetupError, UsageError
 from harness.potentials import xtb
 from harness.potentials.ase_calculator import AseCalculatorPotential, load
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
@@ -259,7 +259,7 @@ def test_an_element_that_a_calculator_lacks_is_a_failure() -> None:
 
 
 def test_forces_of_another_shape_are_an_error() -> None:
-    with pytest.raises(ShapeError, match=r"forces of springs.*\(2, 3\).*\(5, 3\)"):
+    with pytest.raises(ModelError, match=r"forces of springs.*\(2, 3\).*\(5, 3\)"):
         load("springs", asked("springs")).compute(packed([ATOMS["five"]]))
 
 
