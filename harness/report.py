@@ -203,4 +203,5 @@ def _cautions(result: RunResult) -> list[str]:
         lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
     if model.conservative is False:
         lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
+    lines.extend(f"caution: {each}" for each in model.cautions)
     return lines

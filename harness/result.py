@@ -63,7 +63,10 @@ class Estimate(_Record):
 
 
 class ModelRecord(_Record):
-    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision."""
+    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision.
+
+    `cautions` is what was odd about it on two molecules before the run; see `harness.consistency`.
+    """
 
     id: str
     family: str
@@ -80,6 +83,7 @@ class ModelRecord(_Record):
     needs_cell: bool = False
     is_compiled: bool = False
     level_is_stated: bool = False
+    cautions: tuple[str, ...] = ()
 
 
 class DatasetRecord(_Record):

@@ -103,7 +103,9 @@ def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArr
         array = np.asarray(values)
     # Whatever a stranger's object raises where it is asked for its numbers.
     except Exception as cause:
-        raise ModelError(f"{name} is a {type(values).__name__} and no array: {type(cause).__name__}: {cause}") from cause
+        raise ModelError(
+            f"{name} is a {type(values).__name__} and no array: {type(cause).__name__}: {cause}"
+        ) from cause
     if array.dtype.kind not in "fiu":
         raise ModelError(f"{name} has dtype {array.dtype} ({type(values).__name__}); expected real numbers")
     if array.shape != shape:

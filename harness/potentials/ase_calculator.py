@@ -164,7 +164,9 @@ def _module_of(name: str) -> ModuleType:
         if is_for_others(cause):
             raise
         said = cause if isinstance(cause, Exception) and str(cause) else cause_of(cause)
-        raise ModelError(f"--calculator {name}: its module cannot be imported: {said}; try `import {module}`") from cause
+        raise ModelError(
+            f"--calculator {name}: its module cannot be imported: {said}; try `import {module}`"
+        ) from cause
     if getattr(found, "__file__", None) is None:
         raise UsageError(f"--calculator {name}: {module} is no module with a file; {_EXPECTED}")
     return found

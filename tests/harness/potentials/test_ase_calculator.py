@@ -21,6 +21,7 @@ from tests.harness.potentials.molecules import molecules, packed, unpacked
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
     Case,
     test_a_batch_equals_its_structures_one_by_one,
+    test_forces_and_energies_are_cautioned_for_nothing,
     test_forces_are_minus_the_derivative_of_the_energy,
     test_forces_are_not_all_alike,
     test_rotation_turns_the_forces_and_keeps_the_energy,
