@@ -26,7 +26,7 @@ LOWERING: Final[Mapping[str, str]] = {
     "MKL_BLAS_COMPUTE_MODE": "STANDARD",
     "JAX_DEFAULT_MATMUL_PRECISION": "highest",
 }
-"""Variables that can make libraries compute in fewer digits than they were asked for, each with the value that does not."""
+"""Variables that can make libraries compute in fewer digits than they were asked for, and the value that does not."""
 
 _HARMLESS: Final = ("", "0", "off", "false", "n", "no", "strict", "standard", "highest", "float32")
 _READ_BY_CUDA: Final = ("NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION", "CUBLAS_EMULATE_DOUBLE_PRECISION")
@@ -97,8 +97,8 @@ def neutralise_variables() -> None:
     late = [name for name in found if name in _READ_BY_CUDA]
     if late and torch is not None and torch.cuda.is_initialized():
         raise SetupError(
-            f"{late[0]} is {found[late[0]]}, and CUDA has read it in this process: it would compute in fewer digits than "
-            "float32 has. Start again without it"
+            f"{late[0]} is {found[late[0]]}, and CUDA has read it in this process: it would compute in fewer digits "
+            "than float32 has. Start again without it"
         )
     for name, value in found.items():
         os.environ[name] = LOWERING[name]

@@ -163,9 +163,8 @@ def _module_of(name: str) -> ModuleType:
     except BaseException as cause:
         if is_for_others(cause):
             raise
-        said = cause if isinstance(cause, Exception) and str(cause) else cause_of(cause)
         raise ModelError(
-            f"--calculator {name}: its module cannot be imported: {said}; try `import {module}`"
+            f"--calculator {name}: its module cannot be imported: {cause_of(cause)}; try `import {module}`"
         ) from cause
     if getattr(found, "__file__", None) is None:
         raise UsageError(f"--calculator {name}: {module} is no module with a file; {_EXPECTED}")

@@ -14,10 +14,9 @@ def is_for_others(cause: BaseException) -> bool:
 
     Nor is an error of CUDA, after which the process cannot use the device any more.
     """
-    torch = sys.modules.get("torch")
-    full = (torch.OutOfMemoryError,) if hasattr(torch, "OutOfMemoryError") else ()
+    full = getattr(sys.modules.get("torch"), "OutOfMemoryError", ())
     lost = isinstance(cause, RuntimeError) and "CUDA error" in str(cause)
-    return lost or isinstance(cause, (KeyboardInterrupt, MemoryError, MlipOodError, *full))
+    return lost or isinstance(cause, (KeyboardInterrupt, MemoryError, MlipOodError, full))
 
 
 def cause_of(error: BaseException) -> str:

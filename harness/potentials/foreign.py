@@ -54,11 +54,14 @@ def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, con
     with inside(surroundings):
         try:
             potential = load()
-            traits = _of_this_process(potential.traits, always=unknown)
+            traits = potential.traits
         except BaseException as cause:
             if not contained or is_for_others(cause):
                 raise
             raise ModelError(f"{model} cannot be loaded: {cause_of(cause)}") from cause
+    if not isinstance(traits, PotentialTraits):
+        raise ModelError(f"{adapter} gives {model} traits of type {type(traits).__name__}; expected PotentialTraits")
+    traits = _of_this_process(traits, always=unknown)
     if contained or unknown:
         return ForeignPotential(potential, traits, surroundings if unknown else None, contained)
     return with_traits(potential, traits)

@@ -249,13 +249,14 @@ def _set_log(state: tuple[Any, ...]) -> None:
 
 
 def _random_state_of_numpy() -> tuple[Any, ...]:
-    name, key, *rest = np.random.get_state()
-    return name, key.tobytes(), *rest  # type: ignore[union-attr]  # an array, as the generator is the one of old
+    state: Any = np.random.get_state()  # noqa: NPY002 (others use it)
+    name, key, *rest = state
+    return name, key.tobytes(), *rest
 
 
 def _set_random_state_of_numpy(state: tuple[Any, ...]) -> None:
     name, key, *rest = state
-    np.random.set_state((name, np.frombuffer(key, dtype=np.uint32), *rest))
+    np.random.set_state((name, np.frombuffer(key, dtype=np.uint32), *rest))  # noqa: NPY002
 
 
 def _tiny_numbers_are_zero() -> bool:

@@ -36,12 +36,15 @@ def pairs(numbers: IntArray, positions: FloatArray) -> Answer:
     return energy, -((slope / lengths)[..., None] * arms).sum(axis=1)
 
 
+TRAITS = PotentialTraits("odd", "ase", None)
+
+
 @dataclass
 class Model:
     """A potential that follows a law, structure by structure."""
 
     law: Law
-    traits: PotentialTraits = PotentialTraits("odd", "ase", None)
+    traits: PotentialTraits = TRAITS
 
     def compute(self, batch: StructureBatch) -> Prediction:
         energy, forces = [], []
@@ -127,7 +130,7 @@ WRONG: dict[str, tuple[Law, str]] = {
     "eV/Bohr": (scaled(1.0, BOHR), "1.89 times .* energies in eV and forces in eV/Bohr"),
     "negative kcal/mol": (
         scaled(-1.0 / KCAL_PER_MOL, 1.0),
-        "forces of the wrong sign, and an energy that changes by 23",
+        "wrong sign, and an energy that changes by 23",
     ),
     "forces times 1.5": (scaled(1.0, 1.5), "changes by 0.667 times the work of its forces; expected eV"),
     "forces times 1.1": (scaled(1.0, 1.1), "are not the derivative of its energy"),

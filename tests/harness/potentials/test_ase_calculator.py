@@ -287,7 +287,7 @@ def test_lack_of_memory_is_for_the_caller_to_see(error: Exception) -> None:
         ("folder_of_calculators:make", UsageError, "folder_of_calculators is no module with a file"),
         ("sys:exit", UsageError, "sys is no module with a file"),
         ("needing_calculators:make", SetupError, "imports what is not installed: No module named 'no_such_package'"),
-        ("broken_calculators:make", ModelError, "its module cannot be imported: '(' was never closed"),
+        ("broken_calculators:make", ModelError, "its module cannot be imported: SyntaxError: '(' was never closed"),
         (f"{SMALL}:no", UsageError, f"{SMALL}.py has no 'no'; it has: answer_oddly springs memory told emt tblite"),
         (f"{SMALL}:EMT", UsageError, f"--calculator {SMALL}:EMT is a class; expected a function(path: Path | None, d"),
         (f"{SMALL}:constant", UsageError, f"--calculator {SMALL}:constant is a float; expected a function(path"),
