@@ -41,7 +41,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], Callable[[], Any]]] = {
         lambda: bool(torch.tensor(1e-310, dtype=torch.float64) / 2),
     ),
     "random numbers of torch": (lambda _: torch.manual_seed(3), lambda: torch.get_rng_state().tolist()),
-    "random numbers of NumPy": (lambda _: np.random.seed(3), lambda: np.random.get_state()[1].tolist()),  # noqa: NPY002
+    "random numbers of NumPy": (lambda _: np.random.seed(3), lambda: str(np.random.get_state())),  # noqa: NPY002
     "random numbers": (lambda _: random.seed(3), random.getstate),
     "errors of NumPy": (lambda _: np.seterr(all="raise"), np.geterr),
     "warnings": (lambda _: warnings.simplefilter("error"), lambda: list(warnings.filters)),
@@ -76,9 +76,12 @@ def test_what_a_model_sets_is_its_own(name: str, tmp_path: Path) -> None:
 
 
 def test_it_is_taken_back_after_an_error_too() -> None:
-    with pytest.raises(SystemExit), inside(Surroundings("own")):
+    def code_of_others() -> None:
         torch.set_default_dtype(torch.float64)
         sys.exit(3)
+
+    with pytest.raises(SystemExit), inside(Surroundings("own")):
+        code_of_others()
     assert torch.get_default_dtype() == torch.float32
 
 
