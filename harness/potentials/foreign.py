@@ -55,10 +55,14 @@ def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, con
         try:
             potential = load()
             traits = potential.traits
+            variables = dict(os.environ)
         except BaseException as cause:
             if not contained or is_for_others(cause):
                 raise
             raise ModelError(f"{model} cannot be loaded: {cause_of(cause)}") from cause
+    if not unknown:
+        # An adapter of ours sets what its library reads when it computes, which is not in surroundings of its own.
+        os.environ.update(variables)
     if not isinstance(traits, PotentialTraits):
         raise ModelError(f"{adapter} gives {model} traits of type {type(traits).__name__}; expected PotentialTraits")
     traits = _of_this_process(traits, always=unknown)

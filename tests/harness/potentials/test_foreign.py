@@ -1,5 +1,6 @@
 """Other people's code: whatever it raises, returns, prints and sets."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -231,6 +232,20 @@ def test_the_next_model_is_unharmed_and_this_one_finds_what_it_set() -> None:
         assert not torch.backends.cuda.matmul.allow_tf32
         assert np.geterr()["over"] != "raise"
         assert second.compute(molecules()).failures == {}
+
+
+def test_a_variable_that_an_adapter_of_ours_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHECK_INPUTS", "0")
+
+    def load() -> Potential:
+        monkeypatch.setenv("CHECK_INPUTS", "1")
+        return Harmonic()
+
+    load_foreign("harness.potentials.own", "mine", load, contained=False)
+    assert os.environ["CHECK_INPUTS"] == "1"
+    monkeypatch.setenv("CHECK_INPUTS", "0")
+    load_foreign(PLUG_IN, "mine", load, contained=True)
+    assert os.environ["CHECK_INPUTS"] == "0"
 
 
 def test_traits_say_what_the_process_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
