@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dataset_builders.errors import MlipOodError
+from dataset_builders.printable import print_on_any_output
 
 EXIT_INTERRUPTED: Final = 130
 TRACEBACK_VARIABLE: Final = "MLIP_OOD_TRACEBACK"
@@ -18,6 +19,7 @@ def exit_code_of(command: Callable[[], int]) -> int:
     An expected error is one block on standard error, with the traceback only where the variable
     `MLIP_OOD_TRACEBACK` is 1. An unexpected one passes through, traceback and all.
     """
+    print_on_any_output()
     try:
         return command()
     except MlipOodError as error:

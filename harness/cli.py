@@ -1,18 +1,18 @@
 """The command line: `python -m harness --model MODEL`, and the commands beside it."""
 
 import argparse
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from dataset_builders.command_line import exit_code_of
 from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
 from dataset_builders.hub import require_login
 from dataset_builders.levels import GFN2, LEVELS
+from dataset_builders.printable import print_json
 from dataset_builders.tasks import TASKS
 from harness.potentials.base import DtypeName, Isolation, LoadOptions
 from harness.potentials.registry import readers
@@ -359,7 +359,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{len(results)} results; a comparison needs two or more of --model and RUN_DIR")
     if arguments.json:
         for document in comparison_documents(results):
-            print(json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False))
+            print_json(document)
     else:
         if runs:
             _print_table(runs, arguments.output)
@@ -391,8 +391,7 @@ def _show(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
     results = [run.result for run in runs]
     if as_json:
         for result in results:
-            document: dict[str, Any] = result.model_dump(mode="json")
-            print(json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False))
+            print_json(result.model_dump(mode="json"))
     else:
         _print_table(runs, output)
     _require_no_failures(results)

@@ -12,6 +12,7 @@ from typing import Final
 from dataset_builders.tasks import TaskName
 from harness import source_code
 from harness.dataset import PinnedDataset
+from harness.potentials.arithmetic import deciding_variables
 from harness.potentials.base import PotentialTraits
 from harness.potentials.registry import families
 
@@ -71,6 +72,10 @@ def run_identity(
         "tasks": " ".join(tasks),
         "batch_atoms": str(batch_atoms),
     }
+    # The number of threads is left out: it stands in the result, and a run may go on with another.
+    arithmetic = {**traits.precision, **deciding_variables(traits.variables, threads=False)}
+    if arithmetic:
+        identity["arithmetic"] = json.dumps(arithmetic, sort_keys=True)
     return identity | {"compiled": "yes"} if traits.is_compiled else identity
 
 

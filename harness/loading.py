@@ -2,12 +2,16 @@
 
 import contextlib
 import importlib.util
+import os
+import site
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from dataset_builders.errors import MissingPackageError, SetupError, UsageError
+from harness.potentials.arithmetic import neutralise_variables
 from harness.potentials.base import Isolation, LoadOptions, Potential
+from harness.potentials.foreign import is_unknown, load_foreign
 from harness.potentials.registry import ModelSource, families, load_potential, named_as
 from harness.worker.client import WorkerPotential, WorkerSpec
 from harness.worker.environments import ENVIRONMENTS, find_environment
@@ -34,8 +38,13 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
             f"compile: {able}. Leave it out"
         )
     interpreter = _interpreter(source)
+    neutralise_variables()
+    contained = _runs_code(source) or is_unknown(source.family.module)
     if not _needs_worker(source, interpreter, isolation):
-        yield load_potential(source, options)
+        with _finding_what_the_user_sees(source):
+            yield load_foreign(
+                source.family.module, source.model_id, lambda: load_potential(source, options), contained=contained
+            )
         return
     spec = WorkerSpec(
         module=source.family.module,
@@ -43,8 +52,8 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         source=source.model_id if source.path is None else source.path.absolute(),
         options=options,
         python=interpreter or Path(sys.executable),
-        # The function that a user names may lie beside the data.
-        module_folders=(Path.cwd(),) if source.family.is_open else (),
+        module_folders=_folders_of_the_user() if source.family.is_open else (),
+        contained=contained,
     )
     with contextlib.closing(WorkerPotential(spec)) as worker:
         yield named_as(worker, source)
@@ -71,8 +80,34 @@ def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isol
                 "its own; leave out --isolation never, or install the family beside the harness"
             )
         return False
-    runs_code = source.family.is_open or (source.family.is_pickled and source.path is not None)
-    return isolation == "always" or interpreter is not None or runs_code
+    return isolation == "always" or interpreter is not None or _runs_code(source)
+
+
+def _runs_code(source: ModelSource) -> bool:
+    return source.family.is_open or (source.family.is_pickled and source.path is not None)
+
+
+def _folders_of_the_user() -> tuple[Path, ...]:
+    """Where the function that a user names may lie: beside the data, or where Python was told to look."""
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
+    found = [Path.cwd(), *(Path(name).absolute() for name in named if name), *([Path(own)] if own else [])]
+    return tuple(dict.fromkeys(found))
+
+
+@contextlib.contextmanager
+def _finding_what_the_user_sees(source: ModelSource) -> Iterator[None]:
+    """Lets this process import from the working directory, as a worker can; a command that is installed could not."""
+    if not source.family.is_open:
+        yield
+        return
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
 
 
 def _missing(source: ModelSource) -> SetupError:

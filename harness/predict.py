@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from dataset_builders.errors import SetupError
+from dataset_builders.errors import ModelError, SetupError
 from dataset_builders.hub import first_line
 from harness.batching import Plan, Shard, filled_bounds
 from harness.potentials.base import Potential
@@ -26,6 +26,10 @@ from harness.windows import Window
 
 SHARDS_WAITING: Final = 2
 """Shards that may wait to be written before the computing waits for them."""
+
+MOST_FAILURES_IN_A_ROW: Final = 256
+"""Structures that may fail one after the other before the run is given up; as many as a shard has, so that a run which
+is started again has got further."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ def compute_shards(
     Raises:
         SetupError: If one structure alone does not fit on the device, or the folder cannot be
             written.
-        ShapeError: If the potential returns arrays that do not fit the batch.
+        ModelError: If the potential returns arrays that do not fit the batch, or fails on too many structures.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -68,16 +72,64 @@ def compute_shards(
             missing.append(shard)
     if not missing:
         return
-    room = _Room()
-    with _Writer(plan, directory, identity, potential.traits.model_id) as writer:
+    model_id = potential.traits.model_id
+    room, failing = _Room(), _Failing(model_id, is_all=len(missing) == len(plan.shards))
+    with _Writer(plan, directory, identity, model_id) as writer:
         for job, outcome in compute_ahead(potential, _jobs(missing, windows), _out_of_memory_errors, room.pieces):
-            if isinstance(outcome, Exception):
-                for piece, prediction in _alone(potential, plan, job, outcome, room):
-                    writer.add(piece, prediction)
-                    on_structures(piece.stop - piece.start, "computed")
-            else:
-                writer.add(job, outcome)
-                on_structures(job.stop - job.start, "computed")
+            parts = _alone(potential, plan, job, outcome, room) if isinstance(outcome, Exception) else [(job, outcome)]
+            for piece, prediction in parts:
+                writer.add(piece, prediction)
+                on_structures(piece.stop - piece.start, "computed")
+                failing.count(prediction)
+    failing.require_one_success()
+
+
+@dataclass(slots=True)
+class _Failing:
+    """Counts failures, so that a model which computes nothing is not asked for days.
+
+    Attributes:
+        model_id: The model.
+        is_all: Whether all structures of the plan are computed now, and none were before.
+        n_computed: Structures that were computed.
+        in_a_row: Failures since the last of them.
+        cause: Of the last failure.
+    """
+
+    model_id: str
+    is_all: bool
+    n_computed: int = 0
+    in_a_row: int = 0
+    cause: str = "energy or forces are not finite"
+
+    def count(self, prediction: Prediction) -> None:
+        """Takes note of a batch.
+
+        Raises:
+            ModelError: If too many structures failed one after the other.
+        """
+        failed = set(prediction.failures) | {int(place) for place in np.flatnonzero(~np.isfinite(prediction.energy))}
+        for number in range(len(prediction.energy)):
+            self.in_a_row = self.in_a_row + 1 if number in failed else 0
+        self.n_computed += len(prediction.energy) - len(failed)
+        self.cause = next(reversed(prediction.failures.values()), self.cause)
+        if self.in_a_row >= MOST_FAILURES_IN_A_ROW:
+            raise ModelError(
+                f"{self.model_id} failed on {self.in_a_row} structures in a row, the last for: {self.cause}. What was "
+                "computed before is kept. Correct the model and evaluate it again; the same command goes on after them"
+            )
+
+    def require_one_success(self) -> None:
+        """Checks that not everything failed.
+
+        Raises:
+            ModelError: If it did.
+        """
+        if self.is_all and self.in_a_row and not self.n_computed:
+            raise ModelError(
+                f"{self.model_id} failed on all {self.in_a_row} structures, the last for: {self.cause}. "
+                "Correct the model and evaluate it again"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +214,7 @@ class _Writer:
 
         Raises:
             SetupError: If an earlier shard could not be written.
-            ShapeError: If an earlier prediction did not fit its batch.
+            ModelError: If an earlier prediction did not fit its batch.
         """
         self._parts.append((job, prediction))
         if job.stop == job.shard.stop:

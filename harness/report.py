@@ -253,4 +253,5 @@ def _cautions(result: RunResult) -> list[str]:
         )
     if model.conservative is False:
         lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
+    lines.extend(f"caution: {each}" for each in model.cautions)
     return lines

@@ -65,7 +65,10 @@ class Estimate(_Record):
 
 
 class ModelRecord(_Record):
-    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision."""
+    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision.
+
+    `cautions` is what was odd about it on two molecules before the run; see `harness.consistency`.
+    """
 
     id: str
     family: str
@@ -83,6 +86,7 @@ class ModelRecord(_Record):
     is_compiled: bool = False
     level_is_stated: bool = False
     unfinished: str | None = None
+    cautions: tuple[str, ...] = ()
 
 
 class DatasetRecord(_Record):
@@ -122,12 +126,16 @@ class EnvironmentRecord(_Record):
         platform: Operating system and machine.
         packages: Version of each package that matters, by name.
         code_hash: Hash of this project's own code.
+        precision: What products of float32 numbers were computed in, where PyTorch may have been used.
+        variables: Variables of the environment of the process that computed which can change the last digits.
     """
 
     python: str
     platform: str
     packages: dict[str, str]
     code_hash: str
+    precision: dict[str, str] = {}
+    variables: dict[str, str] = {}
 
 
 class SettingsRecord(_Record):

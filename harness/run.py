@@ -19,6 +19,7 @@ from dataset_builders.tasks import TASKS, TaskName, in_order
 from harness.batch_size import ON_CPU, batch_atoms_for
 from harness.batching import Plan, make_plan
 from harness.bootstrap import BootstrapSettings
+from harness.consistency import cautions_about, two_molecules
 from harness.dataset import PinnedDataset, open_dataset
 from harness.evaluate import evaluate_task
 from harness.hub_folder import PREFIX
@@ -30,7 +31,9 @@ from harness.manifest import Manifest, earlier_batch_atoms
 from harness.meeting import ALONE, Meeting
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
+from harness.potentials.foreign import is_unknown
 from harness.potentials.registry import ModelSource
+from harness.potentials.standard_output import printing_on_standard_error
 from harness.predict import compute_shards
 from harness.progress import prediction_progress
 from harness.result import (
@@ -108,12 +111,16 @@ def evaluate_model(
         SetupError: If the output folder cannot be written, or another process failed.
     """
     datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
-    with without_tokens(), loaded(model, options.load, options.isolation) as potential:
-        return _evaluate(potential, datasets, options, meeting)
+    with (
+        without_tokens(),
+        printing_on_standard_error(),
+        loaded(model, options.load, options.isolation) as potential,
+    ):
+        return _evaluate(potential, datasets, options, meeting, is_known=not is_unknown(model.family.module))
 
 
 def _evaluate(
-    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting
+    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
 ) -> FinishedRun | None:
     traits = with_stated_level(potential.traits, options.level_of_theory)
     asked = (traits.trained_on,) if traits.trained_on else options.tasks
@@ -124,6 +131,8 @@ def _evaluate(
     manifest = _manifest(traits, dataset, tasks, batch_atoms)
     directory = run_directory(options.output, traits.model_id, manifest.identity)
     if ranks.is_first:
+        if not is_known:
+            manifest = _with_cautions(manifest, directory, potential, dataset, plan)
         _save(manifest, directory)
     # Before hours of computing: processes that differ in what the predictions depend on make two halves of two runs.
     meeting.gather(f"start of run {directory.name}")
@@ -131,7 +140,8 @@ def _evaluate(
     quiet = options.quiet or not ranks.is_first
     with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
         windows, told = read_windows(dataset, plan), meeting.watched(on_structures)
-        compute_shards(potential, share, windows, directory / SHARDS_NAME, manifest.identity, told)
+        # Absolute, since the code of a model may go to another folder while other threads write.
+        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, told)
     meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
         return None
@@ -173,6 +183,24 @@ def _manifest(
         tasks=tasks,
         batch_atoms=batch_atoms,
     )
+
+
+def _with_cautions(
+    manifest: Manifest, directory: Path, potential: Potential, dataset: PinnedDataset, plan: Plan
+) -> Manifest:
+    """A manifest that says what is odd about the model; an earlier run that is gone on with has seen that already."""
+    try:
+        earlier = Manifest.load(directory)
+    except DataError:
+        earlier = None
+    if earlier is not None and earlier.identity == manifest.identity:
+        cautions = earlier.model.cautions
+    else:
+        window = next(read_windows(dataset, plan))
+        cautions = cautions_about(potential, two_molecules(window))
+    for caution in cautions:
+        _LOG.warning("%s", caution)
+    return manifest.model_copy(update={"model": manifest.model.model_copy(update={"cautions": cautions})})
 
 
 def evaluate_again(directory: Path, dataset_text: str | None = None) -> FinishedRun:
@@ -364,4 +392,6 @@ def _environment_record(traits: PotentialTraits) -> EnvironmentRecord:
         platform=f"{platform.system()} {platform.machine()}",
         packages={"mlip-ood": version("mlip-ood"), **package_versions(traits)},
         code_hash=code_hash(traits.family),
+        precision=dict(traits.precision),
+        variables=dict(traits.variables),
     )

@@ -91,38 +91,52 @@ def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
         The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`.
 
     Raises:
-        ShapeError: If an array or the number of a failure does not fit the batch.
-        ModelError: If an array holds anything but real numbers.
+        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
     """
-    require_shape(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
-    require_shape(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
-    outside = [number for number in prediction.failures if not 0 <= number < batch.n_structures]
-    if outside:
-        raise ShapeError(
-            f"{model_id} reports a failure of structure {outside[0]} of a batch of {batch.n_structures}; "
+    returned_energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
+    returned_forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
+    strange = [number for number in prediction.failures if number not in range(batch.n_structures)]
+    if strange:
+        raise ModelError(
+            f"{model_id} reports a failure of structure {strange[0]!r} of a batch of {batch.n_structures}; "
             f"expected numbers from 0 to {batch.n_structures - 1}"
         )
-    energy = _stored(prediction.energy, STORED_ENERGY, f"energy of {model_id}")
-    forces = _stored(prediction.forces, STORED_FORCES, f"forces of {model_id}")
+    failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
+    # What overflows is seen where finite numbers are asked for.
+    with np.errstate(over="ignore"):
+        energy, forces = returned_energy.astype(STORED_ENERGY), returned_forces.astype(STORED_FORCES)
     usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
-    was_finite = np.isfinite(prediction.energy) & _all_finite(prediction.forces, batch)
+    was_finite = np.isfinite(returned_energy) & _all_finite(returned_forces, batch)
     silent = {
         int(number): _TOO_LARGE if was_finite[number] else _NOT_FINITE
         for number in np.flatnonzero(~usable)
-        if int(number) not in prediction.failures
+        if int(number) not in failures
     }
-    return Prediction(energy, forces, prediction.failures | silent)
-
-
-def _stored(array: npt.NDArray[Any], dtype: type[np.floating[Any]], name: str) -> FloatArray:
-    if array.dtype.kind not in "fiu":
-        raise ModelError(f"{name} has the type {array.dtype}; expected real numbers")
-    # What overflows is seen where finite numbers are asked for.
-    with np.errstate(over="ignore"):
-        return array.astype(dtype)
+    return Prediction(energy, forces, failures | silent)
 
 
 def _all_finite(forces: FloatArray, batch: StructureBatch) -> npt.NDArray[np.bool_]:
     """Whether all forces on a structure are finite, shape (n_structures,)."""
     finite: npt.NDArray[np.bool_] = np.logical_and.reduceat(np.isfinite(forces).all(axis=1), batch.offsets[:-1])
     return finite
+
+
+def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
+    """What a model returned, as an array of real numbers.
+
+    Raises:
+        ModelError: If it is none, or of another shape.
+    """
+    try:
+        array = np.asarray(values)
+    # Whatever a stranger's object raises where it is asked for its numbers.
+    except Exception as cause:
+        raise ModelError(
+            f"{name} is a {type(values).__name__} and no array: {type(cause).__name__}: {cause}"
+        ) from cause
+    if array.dtype.kind not in "fiu":
+        raise ModelError(f"{name} has dtype {array.dtype} ({type(values).__name__}); expected real numbers")
+    if array.shape != shape:
+        wanted = f"shape {shape}" if shape else "a single number"
+        raise ModelError(f"{name} has shape {array.shape}; expected {wanted}")
+    return array.astype(np.float64, copy=False)

@@ -9,8 +9,12 @@ from dataset_builders.command_line import exit_code_of
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
+    return exit_code_of(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
-    return exit_code_of(lambda: int(arguments.run(arguments)))
+    return int(arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:

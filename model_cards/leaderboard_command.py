@@ -1,15 +1,15 @@
 """`python -m harness leaderboard`: what has been published, ranked."""
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.build import HUB_ID
 from dataset_builders.configs import task_of_config
 from dataset_builders.errors import UsageError
 from dataset_builders.levels import GFN2, LEVELS, Level, find_level
+from dataset_builders.printable import print_json
 from dataset_builders.tasks import TASKS, in_order, title_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         document = asdict(board)
         for key in ("by_config", "community"):
             document[key] = {config: rows for config, rows in document[key].items() if config in configs}
-        print(_json(document))
+        print_json(document, indent=2)
     else:
         _print(board, configs)
     return 0
@@ -197,9 +197,3 @@ def _plain(text: str) -> "RenderableType":
     from rich.text import Text
 
     return Text("".join(character for character in text if character.isprintable()))
-
-
-def _json(document: Mapping[str, Any]) -> str:
-    """A document in which characters that would steer a terminal are escaped."""
-    text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return "".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text)

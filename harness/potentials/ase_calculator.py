@@ -20,12 +20,13 @@ from typing import Any, Final
 import numpy as np
 
 from dataset_builders.errors import ModelError, SetupError, UsageError
-from dataset_builders.structures import FloatArray, require_shape
+from dataset_builders.structures import FloatArray
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.device import out_of_memory_as_itself, resolve_device
+from harness.potentials.errors_of_others import cause_of, is_for_others
 from harness.potentials.pickles import sha256_of
 from harness.source_code import working_files
-from harness.structures import Prediction, StructureBatch
+from harness.structures import Prediction, StructureBatch, numbers_of_model
 
 NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
 """What stands in `atoms.info`, where calculators of several families look for charge and spin multiplicity."""
@@ -35,9 +36,6 @@ _EXPECTED: Final = (
     "expected --calculator package.module:function with the dotted name of a module, which may lie in the working "
     f"directory, and a {_SIGNATURE} in it"
 )
-_OF_A_STRUCTURE: Final = (ArithmeticError, AssertionError, LookupError, OSError, RuntimeError, ValueError)
-"""What calculators raise where they cannot compute a structure; ASE's own errors are RuntimeErrors."""
-_OF_THE_CODE: Final = (*_OF_A_STRUCTURE, AttributeError, ImportError, NameError, SyntaxError, TypeError)
 
 
 class AseCalculatorPotential:
@@ -61,10 +59,9 @@ class AseCalculatorPotential:
         """Energies (eV) and forces (eV/Å); a structure that the calculator cannot compute is a failure.
 
         Raises:
-            ShapeError: If the calculator returns forces that do not fit a structure.
+            ModelError: If what the calculator returns is no energy, or no forces of the structure.
             torch.OutOfMemoryError: If a structure does not fit on the device.
         """
-        import torch
         from ase import Atoms
 
         energy = np.full(batch.n_structures, np.nan)
@@ -78,10 +75,11 @@ class AseCalculatorPotential:
             try:
                 with out_of_memory_as_itself():
                     energy[index], forces[part] = self._compute_one(atoms)
-            except torch.OutOfMemoryError:
-                raise
-            except _OF_A_STRUCTURE as cause:
-                failures[index] = f"{type(cause).__name__}: {cause}"
+            # Whatever other people's code raises, up to the end of the interpreter, costs this structure alone.
+            except BaseException as cause:
+                if is_for_others(cause):
+                    raise
+                failures[index] = cause_of(cause)
         return Prediction(energy, forces, failures)
 
     def _compute_one(self, atoms: Any) -> tuple[float, FloatArray]:
@@ -91,9 +89,9 @@ class AseCalculatorPotential:
             reset()
         atoms.calc = self._calculator
         # Forces first: a calculator that computes only what it is asked for has the energy then, too.
-        forces = np.array(atoms.get_forces(), dtype=np.float64)
-        energy = np.asarray(atoms.get_potential_energy(), dtype=np.float64).item()
-        require_shape(f"forces of {self._traits.model_id}", forces, (len(atoms), 3))
+        model_id = self._traits.model_id
+        forces = numbers_of_model(f"forces of {model_id}", atoms.get_forces(), (len(atoms), 3))
+        energy = float(numbers_of_model(f"energy of {model_id}", atoms.get_potential_energy(), ()))
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise ArithmeticError("energy or forces are not finite")
         return energy, forces
@@ -169,9 +167,11 @@ def _module_of(name: str) -> ModuleType:
         if f"{module}.".startswith(f"{cause.name}."):
             raise UsageError(f"--calculator {name}: {cause}; {_EXPECTED}") from cause
         raise SetupError(f"--calculator {name}: its module imports what is not installed: {cause}") from cause
-    except _OF_THE_CODE as cause:
+    except BaseException as cause:
+        if is_for_others(cause):
+            raise
         raise ModelError(
-            f"--calculator {name}: its module cannot be imported: {cause}; try `import {module}`"
+            f"--calculator {name}: its module cannot be imported: {cause_of(cause)}; try `import {module}`"
         ) from cause
     if getattr(found, "__file__", None) is None:
         raise UsageError(f"--calculator {name}: {module} is no module with a file; {_EXPECTED}")
@@ -200,11 +200,11 @@ def _made(function: Callable[..., Any], name: str, path: Path | None, device: st
         raise UsageError(f"--calculator {name} takes other arguments ({cause}); expected a {_SIGNATURE}") from cause
     try:
         calculator = function(path, device)
-    except _OF_THE_CODE as cause:
+    except BaseException as cause:
+        if is_for_others(cause):
+            raise
         where = "no path" if path is None else str(path)
-        raise ModelError(
-            f"--calculator {name} failed on {where} and device {device!r}: {type(cause).__name__}: {cause}"
-        ) from cause
+        raise ModelError(f"--calculator {name} failed on {where} and device {device!r}: {cause_of(cause)}") from cause
     if not all(callable(getattr(calculator, method, None)) for method in ("get_potential_energy", "get_forces")):
         raise ModelError(
             f"--calculator {name} returned a {type(calculator).__name__}; expected a Calculator of ASE, which has "

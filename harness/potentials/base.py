@@ -39,6 +39,8 @@ class PotentialTraits:
         needs_cell: Whether the family takes periodic structures only, so that each molecule stands in a box.
         is_compiled: Whether the network was compiled, which changes speed and rounding.
         versions: Versions of the packages, where they are those of another interpreter than this one.
+        precision: What PyTorch computes products in, where it may be used; see `arithmetic`.
+        variables: Variables of the environment that can change the last digits, as the process that computes has them.
     """
 
     model_id: str
@@ -60,6 +62,8 @@ class PotentialTraits:
     needs_cell: bool = False
     is_compiled: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+    precision: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Potential(Protocol):

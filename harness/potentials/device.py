@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import MlipOodError, SetupError, UsageError
+from harness.potentials.arithmetic import full_precision
 from harness.potentials.base import LoadOptions
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def resolve_device(name: str) -> "torch.device":
-    """The device that a name stands for; `auto` is a CUDA device where there is one.
+    """The device that a name stands for, and full precision on it; `auto` is a CUDA device where there is one.
 
     `auto` and `cuda` mean the first one, or, under torchrun, the one of this process (`LOCAL_RANK`).
 
@@ -28,6 +29,7 @@ def resolve_device(name: str) -> "torch.device":
     """
     import torch
 
+    full_precision()
     match = re.fullmatch(r"auto|cpu|cuda(?::([0-9]{1,3}))?", name)
     if match is None:
         raise UsageError(f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N")

@@ -21,6 +21,8 @@ from harness.potentials.device import does_not_fit, is_out_of_memory
 from harness.potentials.families import FAMILIES
 from harness.potentials.meter import Meter, meter_of
 from harness.potentials.staging import staged
+from harness.potentials.standard_output import printing_on_standard_error
+from harness.potentials.surroundings import Surroundings, inside
 from harness.structures import Prediction, StructureBatch
 
 PLUGINS: Final = "mlip_ood.families"
@@ -66,8 +68,11 @@ def _added_families() -> tuple[Family, ...]:
         place = f"the entry point {entry.name!r} of {entry.dist.name if entry.dist else entry.value}"
         # Whatever another package raises when it is imported, the user has to learn which package it was.
         try:
-            family = entry.load()
-        except Exception as cause:
+            with printing_on_standard_error(), inside(Surroundings(place)):
+                family = entry.load()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as cause:
             raise SetupError(
                 f"{place} cannot be loaded ({type(cause).__name__}: {cause}); correct or uninstall that package"
             ) from cause
@@ -182,7 +187,11 @@ def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
 
 def named_as(potential: Potential, source: ModelSource) -> Potential:
     """A potential whose traits have the model id and the revision of its source."""
-    traits = replace(potential.traits, model_id=source.model_id, revision=source.revision)
+    return with_traits(potential, replace(potential.traits, model_id=source.model_id, revision=source.revision))
+
+
+def with_traits(potential: Potential, traits: PotentialTraits) -> Potential:
+    """A potential that says other traits of itself."""
     return potential if potential.traits == traits else _Renamed(potential, traits)
 
 

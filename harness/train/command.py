@@ -16,7 +16,10 @@ from dataset_builders.units import MILLI
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.checkpoints.finished import STATE_FILE
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
+from harness.potentials.arithmetic import full_precision, neutralise_variables
 from harness.potentials.base import LoadOptions
+from harness.potentials.standard_output import printing_on_standard_error
+from harness.potentials.surroundings import Surroundings, inside
 from harness.train.options import baseline_of, folder_of, parser, settings_of
 from harness.trusted import trusted_files
 
@@ -34,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         MlipOodError: If the request, the data or the environment does not allow it.
     """
     options = parser().parse_args(argv)
+    neutralise_variables()
     for control in CONTROL_ARCHITECTURES:
         if control == (options.arch or "").lower():
             return _train_control(control, options)
@@ -67,6 +71,7 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
     from harness.train.source import find_training_files
 
     refuse_options_of_networks(options, parser())
+    full_precision()
     torch.set_num_threads(options.threads)
     level = find_level(options.labels)
     source = find_training_files(options.dataset, options.task, level)
@@ -115,7 +120,9 @@ def _start(options: argparse.Namespace, source: "TrainingSource", level: Level) 
     from harness.train.start import load_start
 
     load = LoadOptions(trust_checkpoint=options.trust_checkpoint, head=options.head, trusted_files=trusted_files())
-    return load_start(options.init, options.family, load, task_in(source.directory, options.task, level))
+    task = task_in(source.directory, options.task, level)
+    with printing_on_standard_error(), inside(Surroundings(options.init)):
+        return load_start(options.init, options.family, load, task)
 
 
 def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:

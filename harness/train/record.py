@@ -1,5 +1,6 @@
 """What the checkpoint of a run says of itself."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -7,6 +8,7 @@ from typing import Any, Final
 
 from harness.checkpoints.finished import FINISHED
 from harness.checkpoints.format import PACKAGES, BaselineName, CheckpointConfig
+from harness.potentials.arithmetic import deciding_variables, precision_in_use
 from harness.train.loop import Run
 from harness.train.source import TrainingSource
 
@@ -65,6 +67,8 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
             "best_validation": asdict(run.best),
             **effort(run),
             "device": str(run.device),
+            "precision": precision_in_use(),
+            "variables": deciding_variables(os.environ),
             "versions": {},
             **data.declaration,
         },

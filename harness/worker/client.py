@@ -62,6 +62,7 @@ class WorkerSpec:
         options: For the loader.
         python: Interpreter; that of the harness by default.
         module_folders: Folders, beside those of the interpreter, where the module may import from.
+        contained: Whether any error of the module's code is taken for one of the model or of a structure.
         load_seconds: Longest wait until the potential is loaded.
         batch_seconds: Longest wait for a batch.
         message_seconds: Longest time from the first byte of an answer to its last.
@@ -72,6 +73,7 @@ class WorkerSpec:
     options: LoadOptions
     python: Path = Path(sys.executable)
     module_folders: tuple[Path, ...] = ()
+    contained: bool = False
     load_seconds: float = LOAD_SECONDS
     batch_seconds: float = BATCH_SECONDS
     message_seconds: float = MESSAGE_SECONDS
@@ -264,6 +266,7 @@ class _Worker:
             "source": str(spec.source),
             "is_path": isinstance(spec.source, Path),
             "options": dataclasses.asdict(spec.options),
+            "contained": spec.contained,
         }
         self.ask(0, encoded(Message("load", body)), LONGEST_TRAITS)
         try:

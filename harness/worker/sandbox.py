@@ -11,26 +11,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from harness.potentials.arithmetic import LOWERING, is_read_by_libraries, lowering_variables
+
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
 
 _KEPT: Final = frozenset(
     {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CC", "CXX"}
-    | {"LOCAL_RANK", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"}
+    | {"LOCAL_RANK"}
 )
+_FULL_PRECISION: Final = {name: LOWERING[name] for name in ("NVIDIA_TF32_OVERRIDE", "JAX_DEFAULT_MATMUL_PRECISION")}
+"""What libraries that choose fewer digits of their own accord are told."""
 _KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "TORCHINDUCTOR_", "PYTORCH_")
 
 
 def scrubbed_environment(environment: Mapping[str, str], home: Path, python_path: Sequence[Path]) -> dict[str, str]:
-    """The environment of a worker: what computing needs, and nothing else.
+    """The environment of a worker: what computing needs, all that can change its last digits, and nothing else.
 
     Args:
         environment: That of the harness.
         home: An empty folder which stands for the user's own, so that no token is found there.
         python_path: Folders to import from, beside those of the interpreter.
     """
-    kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith(_KEPT_PREFIXES)}
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if name in _KEPT or name.startswith(_KEPT_PREFIXES) or is_read_by_libraries(name)
+    }
+    for name in lowering_variables(kept):
+        del kept[name]
     return kept | {
+        **_FULL_PRECISION,
         "HOME": str(home),
         "HF_HOME": str(home / "huggingface"),
         "XDG_CACHE_HOME": str(home / "cache"),

@@ -15,6 +15,7 @@ from typing import Any
 from dataset_builders.errors import MlipOodError
 from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.device import does_not_fit, is_out_of_memory
+from harness.potentials.foreign import load_foreign
 from harness.potentials.meter import meter_of
 from harness.potentials.staging import compute_ahead
 from harness.structures import Prediction, StructureBatch
@@ -46,12 +47,11 @@ def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Pote
     # Whatever goes wrong while a stranger's checkpoint is loaded is told to the user, never lost in a worker.
     options = LoadOptions(**request.body["options"])
     try:
-        adapter: Any = importlib.import_module(request.body["module"])
-        potential: Potential = adapter.load(_source(request.body), options)
+        potential = _loaded(request.body, options)
     except MlipOodError as cause:
         send(connection, _error(type(cause).__name__, str(cause), request.number))
         return None
-    except Exception as cause:
+    except (Exception, SystemExit) as cause:
         traceback.print_exc()
         if is_out_of_memory(cause):
             full = does_not_fit(request.body["source"], options, cause)
@@ -66,6 +66,15 @@ def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Pote
     body = {**traits, "elements": elements, "files": dict(traits["files"]), "versions": versions}
     send(connection, Message("loaded", {"traits": body, "is_cut_off": is_cut_off}, number=request.number))
     return potential
+
+
+def _loaded(body: Mapping[str, Any], options: LoadOptions) -> Potential:
+    def load() -> Potential:
+        adapter: Any = importlib.import_module(body["module"])
+        potential: Potential = adapter.load(_source(body), options)
+        return potential
+
+    return load_foreign(body["module"], str(body["source"]), load, contained=body["contained"])
 
 
 def _source(body: Mapping[str, Any]) -> Path | str:

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -55,6 +56,34 @@ def test_json_is_all_that_is_printed(tiny_dataset: Path, tmp_path: Path, capsys:
     assert evaluate(tiny_dataset, tmp_path, "--model", "mmff94", "--model", "zero", "--task", "task4", "--json") == 0
     results = [RunResult.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
     assert [(result.model.id, *result.tasks) for result in results] == [("mmff94", "task4"), ("zero", "task4")]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_an_output_that_lacks_characters_loses_no_table(
+    variables: dict[str, str], tiny_dataset: Path, tmp_path: Path
+) -> None:
+    models = ["--model", "zero", "--model", "mmff94", "--dataset", str(tiny_dataset), "--output", str(tmp_path)]
+    for arguments in (["--task", "task4"], ["compare", "--task", "task4"], ["--task", "task4", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *arguments, *models, "--quiet"],
+            capture_output=True,
+            env=os.environ | variables,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        assert b"mmff94" in done.stdout
+        if "--json" in arguments:
+            assert [json.loads(line)["model"]["id"] for line in done.stdout.splitlines()] == ["zero", "mmff94"]
+        else:
+            assert b"?" not in done.stdout
+    assert len(list(tmp_path.glob("*/*/result.json"))) == 2
 
 
 def test_a_report_is_made_again_from_predictions(
@@ -167,7 +196,7 @@ def test_a_wrong_shape_is_one_clear_error(
     tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, Misshapen())
-    assert evaluate(tiny_dataset, tmp_path) == 3
+    assert evaluate(tiny_dataset, tmp_path) == 4
     assert "error: forces of toy has shape (" in capsys.readouterr().err
 
 

@@ -30,7 +30,9 @@ def mace(tmp_path):
 
 def worker_of(potential):
     """The worker behind a potential, under whatever name it stands."""
-    return potential if isinstance(potential, WorkerPotential) else getattr(potential, "potential", None)
+    while not isinstance(potential, WorkerPotential) and hasattr(potential, "potential"):
+        potential = potential.potential
+    return potential if isinstance(potential, WorkerPotential) else None
 
 
 def test_a_method_computes_here_and_where_asked_in_a_worker():

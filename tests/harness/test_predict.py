@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import DataError, ModelError, SetupError, ShapeError
+from dataset_builders.errors import DataError, ModelError, SetupError
 from harness.batching import Plan, make_plan
 from harness.dataset import PinnedDataset, open_dataset
 from harness.joining import join_task, sum_task
@@ -294,7 +294,7 @@ def test_a_failure_of_no_structure_is_refused(predict: Predict, plan: Plan, tmp_
         def compute(self, batch: StructureBatch) -> Prediction:
             return replace(super().compute(batch), failures={number: "no SCF"})
 
-    with pytest.raises(ShapeError, match=f"toy reports a failure of structure {number} of a batch of"):
+    with pytest.raises(ModelError, match=f"toy reports a failure of structure {number} of a batch of"):
         predict(Elsewhere(), plan, tmp_path)
 
 
@@ -305,7 +305,7 @@ class Misshapen(Harmonic):
 
 
 def test_arrays_of_a_wrong_shape_are_refused(predict: Predict, plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match="forces of toy has shape"):
+    with pytest.raises(ModelError, match="forces of toy has shape"):
         predict(Misshapen(), plan, tmp_path)
 
 

@@ -248,6 +248,20 @@ def test_settings_in_the_checkpoint_are_plain(dataset: Path, tmp_path: Path) -> 
     assert document["training"]["data_hash"] == pin_training_files(dataset, "task2").content_hash
 
 
+def test_training_is_in_full_precision_and_says_so(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "1")
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    torch.set_float32_matmul_precision("high")
+    train(dataset, tmp_path / "model", "--epochs", "1", "--validations", "1")
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cudnn.allow_tf32
+    training = read_config(tmp_path / "model").training
+    assert training["precision"] == {"float32_products": "ieee"}
+    assert training["variables"]["MKL_CBWR"] == "COMPATIBLE"
+
+
 def test_the_command_line_adds_a_card(dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     command = ["train", "--dataset", str(dataset), "--task", "task2", "--out", str(out), "--device", "cpu"]

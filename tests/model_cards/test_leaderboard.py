@@ -6,10 +6,12 @@ from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.levels import LEVELS
 from dataset_builders.tasks import TASKS
+from harness.cli import main as main_of_harness
 from harness.dataset import open_dataset
 from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
 from model_cards.leaderboard import DataOnHub, data_on_hub, read_leaderboard
 from model_cards.leaderboard_command import main
+from tests.dataset_builders.test_printable import output_of
 from tests.harness.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
 
@@ -183,6 +185,15 @@ def test_the_table(hub, measured, capsys):
     assert "overall: mean score of the four tasks" in printed
     assert "zero-shot" in printed
     assert "60.0" in printed
+
+
+def test_an_output_that_lacks_characters_loses_no_ranking(hub, measured):
+    add_model(hub, "org/good", measured({"task2": 90.0}))
+    for options in ([], ["--json"]):
+        with output_of("ascii") as written:
+            assert main_of_harness(["leaderboard", "--dataset", DATASET, *options]) == 0
+            assert b"org/good" in written()
+            assert b"?" not in written()
 
 
 def test_json_holds_everything(hub, measured, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import MlipOodError, ModelError, SetupError, ShapeError, UsageError
+from dataset_builders.errors import MlipOodError, ModelError, SetupError, UsageError
 from harness.potentials import xtb
 from harness.potentials.ase_calculator import AseCalculatorPotential, load
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
@@ -21,6 +21,7 @@ from tests.harness.potentials.molecules import molecules, packed, unpacked
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
     Case,
     test_a_batch_equals_its_structures_one_by_one,
+    test_forces_and_energies_are_cautioned_for_nothing,
     test_forces_are_minus_the_derivative_of_the_energy,
     test_forces_are_not_all_alike,
     test_rotation_turns_the_forces_and_keeps_the_energy,
@@ -278,7 +279,7 @@ def test_an_element_that_a_calculator_lacks_is_a_failure() -> None:
 
 
 def test_forces_of_another_shape_are_an_error() -> None:
-    with pytest.raises(ShapeError, match=r"forces of springs.*\(2, 3\).*\(5, 3\)"):
+    with pytest.raises(ModelError, match=r"forces of springs.*\(2, 3\).*\(5, 3\)"):
         load("springs", asked("springs")).compute(packed([ATOMS["five"]]))
 
 
@@ -305,7 +306,7 @@ def test_lack_of_memory_is_for_the_caller_to_see(error: Exception) -> None:
         ("folder_of_calculators:make", UsageError, "folder_of_calculators is no module with a file"),
         ("sys:exit", UsageError, "sys is no module with a file"),
         ("needing_calculators:make", SetupError, "imports what is not installed: No module named 'no_such_package'"),
-        ("broken_calculators:make", ModelError, "its module cannot be imported: '(' was never closed"),
+        ("broken_calculators:make", ModelError, "its module cannot be imported: SyntaxError: '(' was never closed"),
         (f"{SMALL}:no", UsageError, f"{SMALL}.py has no 'no'; it has: answer_oddly springs memory told emt tblite"),
         (f"{SMALL}:EMT", UsageError, f"--calculator {SMALL}:EMT is a class; expected a function(path: Path | None, d"),
         (f"{SMALL}:constant", UsageError, f"--calculator {SMALL}:constant is a float; expected a function(path"),

@@ -11,6 +11,7 @@ import pytest
 from dataset_builders.errors import ModelError
 from dataset_builders.structures import FloatArray, IntArray
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES
+from harness.consistency import cautions_about
 from harness.potentials import aimnet2, chgnet, torchani
 from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.mace import importing_mace
@@ -187,6 +188,10 @@ def test_forces_are_minus_the_derivative_of_the_energy(
     behind = potential.compute(packed([(numbers, positions - each, smiles) for each in displacements]))
     derivative = (ahead.energy - behind.energy) / (2.0 * case.step)
     _assert_close(prediction.forces[: len(numbers)], -derivative.reshape(-1, 3), case.derivative)
+
+
+def test_forces_and_energies_are_cautioned_for_nothing(potential: Potential, batch: StructureBatch) -> None:
+    assert cautions_about(potential, [batch.slice(number, number + 1) for number in (0, 2)]) == ()
 
 
 def test_the_input_is_left_untouched(potential: Potential) -> None:

@@ -86,3 +86,39 @@ def test_a_name_that_is_taken_is_refused(entry):
             families()
     finally:
         del registry._TAKEN
+
+
+PACKAGES = {
+    "that_ends": "raise SystemExit(3)",
+    "that_talks": """
+import os, torch
+print("a package that talks")
+os.write(1, b"without Python")
+torch.set_default_dtype(torch.float64)
+from harness.potentials.detection import Family
+FAMILY = Family("talking", "that_talks", package="numpy", methods=("talking",))
+""",
+}
+
+
+@pytest.fixture(params=list(PACKAGES))
+def package(request, tmp_path, monkeypatch):
+    (tmp_path / f"{request.param}.py").write_text(PACKAGES[request.param])
+    monkeypatch.syspath_prepend(tmp_path)
+    yield request.param
+    sys.modules.pop(request.param, None)
+
+
+def test_what_a_package_does_when_it_is_imported_harms_nobody(package, entry, capfd):
+    import torch
+
+    entry(f"{package}:FAMILY")
+    if package == "that_ends":
+        with pytest.raises(SetupError, match=r"that_ends:FAMILY cannot be loaded \(SystemExit: 3\)"):
+            families()
+    else:
+        assert families()[-1].name == "talking"
+        shown = capfd.readouterr()
+        assert shown.out == ""
+        assert "a package that talks" in shown.err
+    assert torch.get_default_dtype() == torch.float32

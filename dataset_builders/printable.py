@@ -1,0 +1,66 @@
+"""Output that cannot hold every character: what it lacks is written with plainer ones, and no table is lost."""
+
+import codecs
+import json
+import sys
+import unicodedata
+from typing import Any, Final, TextIO
+
+_HANDLER: Final = "mlip_ood_plainer"
+_RAISING: Final = ("strict", "surrogateescape")
+"""What Python does by default with characters that a stream cannot encode; any other choice is the user's own."""
+_PLAINER: Final = {
+    **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺╼╾‐‑‒–—−", "-"),
+    **dict.fromkeys("│┃║╎╏┆┇┊┋╵╷╹╻╽╿", "|"),
+    **{"×": "x", "·": ".", "±": "+-", "…": "...", "→": "->", "≤": "<=", "≥": ">=", "µ": "u", "μ": "u"},
+    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”", '"'),
+}
+_BOX_DRAWING: Final = range(0x2500, 0x2580)
+_BYTES_OF_A_NAME: Final = range(0xDC80, 0xDD00)
+"""Surrogates that stand for bytes which Python could not decode, in the name of a file, say."""
+
+
+def print_on_any_output() -> None:
+    """Lets standard output and standard error take every text, whatever encoding they have."""
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in _RAISING and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_HANDLER)
+
+
+def print_json(document: Any, indent: int | None = None) -> None:
+    """Prints a JSON document, one line by default, with escapes for what would steer a terminal.
+
+    Where standard output cannot hold every character, what is not ASCII is escaped too.
+    """
+    escaped = not _holds_everything(sys.stdout)
+    text = json.dumps(document, indent=indent, sort_keys=True, ensure_ascii=escaped, allow_nan=False)
+    print("".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text))
+
+
+def _holds_everything(stream: TextIO) -> bool:
+    # A stream without an encoding keeps text in memory.
+    return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+
+
+def _with_plainer_characters(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What stands for the first character that could not be encoded, and where to go on."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    if ord(character) in _BYTES_OF_A_NAME:
+        return bytes([ord(character) - 0xDC00]), error.start + 1
+    return _plainer(character), error.start + 1
+
+
+def _plainer(character: str) -> str:
+    if character in _PLAINER:
+        return _PLAINER[character]
+    if ord(character) in _BOX_DRAWING:
+        return "+"
+    # The letter without its accent: A for Å.
+    letters = [each for each in unicodedata.normalize("NFKD", character) if each.isascii()]
+    return "".join(letters) or "?"
+
+
+codecs.register_error(_HANDLER, _with_plainer_characters)
