@@ -53,7 +53,7 @@ def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Pote
         return None
     except (Exception, SystemExit) as cause:
         traceback.print_exc()
-        if is_out_of_memory(cause):
+        if isinstance(cause, Exception) and is_out_of_memory(cause):
             full = does_not_fit(request.body["source"], options, cause)
             send(connection, _error("SetupError", str(full), request.number))
             return None

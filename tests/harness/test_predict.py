@@ -201,7 +201,7 @@ def test_failures_are_kept_with_their_cause(
     assert np.array_equal(np.isnan(predictions.forces).all(axis=1), np.repeat(failed, plan.n_atoms))
     frames = join_task(dataset, "task1", "control", plan, PredictionReader(plan, tmp_path, IDENTITY))
     listed = [
-        (failure.molecule_id, failure.trajectory, failure.frame, failure.cause)
+        (failure.molecule.molecule_id, failure.trajectory, failure.frame, failure.cause)
         for part in (frames.train, frames.test_id, frames.test_ood)
         for failure in part.failures
     ]
