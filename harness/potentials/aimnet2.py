@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.errors import ModelError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
 from harness.potentials.pickles import sha256_of
 from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
@@ -123,8 +123,9 @@ def _calculator(source: Path, device: str) -> Any:
     with importing_aimnet():
         from aimnet.calculators import AIMNet2Calculator
     try:
-        # An absolute path, since a bare `aimnet2` would be one of the names that the package downloads.
-        return AIMNet2Calculator(str(source.resolve()), device=device)
+        with out_of_memory_as_itself():
+            # An absolute path, since a bare `aimnet2` would be one of the names that the package downloads.
+            return AIMNet2Calculator(str(source.resolve()), device=device)
     except torch.OutOfMemoryError:
         raise
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError, SafetensorError) as cause:

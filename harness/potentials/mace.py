@@ -18,7 +18,7 @@ import numpy as np
 from dataset_builders.errors import ModelError
 from dataset_builders.structures import IntArray
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
 from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import require_trust, sha256_of
 from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
@@ -142,7 +142,7 @@ def _read(path: Path, device: "torch.device") -> Any:
     import torch
 
     try:
-        with importing_mace():
+        with importing_mace(), out_of_memory_as_itself():
             return torch.load(path, map_location=device, weights_only=False)
     except torch.OutOfMemoryError:
         raise

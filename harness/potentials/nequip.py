@@ -20,7 +20,7 @@ import numpy as np
 from dataset_builders.errors import ModelError, UsageError
 from dataset_builders.structures import FloatArray
 from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
+from harness.potentials.device import out_of_memory_as_itself, resolve_device
 from harness.potentials.neighbours import neighbours
 from harness.potentials.pickles import sha256_of
 from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
@@ -227,7 +227,7 @@ def _read(path: Path, form: str, device: "torch.device", head: str | None) -> tu
     import torch
 
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), out_of_memory_as_itself():
             warnings.simplefilter("ignore")  # TorchScript, in which older files are written, is deprecated
             if form == PACKAGED:
                 return _read_package(path, device, head)

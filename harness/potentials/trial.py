@@ -14,6 +14,7 @@ import numpy as np
 
 from dataset_builders.errors import ModelError
 from harness.potentials.base import PotentialTraits
+from harness.potentials.device import out_of_memory_as_itself
 from harness.structures import StructureBatch
 
 _NOT_LOADABLE: Final = (
@@ -40,7 +41,7 @@ def tried_with(package: str, release: str, source: Path) -> Iterator[None]:
     import torch
 
     try:
-        with _quiet():
+        with _quiet(), out_of_memory_as_itself():
             yield
     except torch.OutOfMemoryError:
         raise

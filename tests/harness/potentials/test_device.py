@@ -1,6 +1,7 @@
 import gc
 import sys
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from dataset_builders.errors import ModelError, SetupError
 from harness.potentials.base import LoadOptions
 from harness.potentials.device import in_pytorchs_words, is_out_of_memory, out_of_memory_as_itself, release_memory
 from harness.potentials.registry import load_potential
+from harness.potentials.trial import tried_with
 
 
 class OutOfMemoryError(MemoryError):
@@ -81,6 +83,14 @@ def test_a_model_that_does_not_fit_is_a_matter_of_the_device(monkeypatch: pytest
     monkeypatch.setattr("harness.potentials.zero.load", load)
     with pytest.raises(SetupError, match=r"zero does not fit in the memory of the device auto \(.*out of memory"):
         load_potential("zero", LoadOptions())
+
+
+@pytest.mark.parametrize("error", FULL[:4])
+def test_a_full_device_is_no_broken_checkpoint(error: Exception) -> None:
+    with pytest.raises(torch.OutOfMemoryError), tried_with("ase", "1.0", Path("weights")):
+        raise error
+    with pytest.raises(ModelError, match="weights cannot be loaded"), tried_with("ase", "1.0", Path("weights")):
+        raise RuntimeError("shape mismatch")
 
 
 def test_an_interruption_is_no_full_device() -> None:
