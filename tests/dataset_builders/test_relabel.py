@@ -58,6 +58,28 @@ def computed(monkeypatch):
     return asked
 
 
+def toy_label(_, numbers, positions):
+    """Springs to the origin."""
+    return float(-40.0 * numbers.sum() + (positions.astype(float) ** 2).sum()), -2.0 * positions.astype(float)
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """Puts a label that costs nothing, in batches, in the place of the functional; lists what it was asked for."""
+    asked = []
+
+    def label(level, numbers, positions):
+        asked.append(len(numbers))
+        return toy_label(level, numbers, positions)
+
+    monkeypatch.setattr(module, "compute_label", label)
+    monkeypatch.setattr(module, "check_worker", lambda *_: None)
+    monkeypatch.setattr(module, "label_metadata", lambda _: {"method": "toy"})
+    monkeypatch.setattr(module, "label_versions", lambda _: {"toy": "1"})
+    monkeypatch.setattr(module, "frames_per_batch", lambda _: 50)
+    return asked
+
+
 def settings(out, **changes):
     fields = {
         "source": MINI_DIRECTORY,
@@ -160,33 +182,33 @@ def label_files(once):
     return sorted(path for path in label_folder(once).iterdir())
 
 
-def test_many_labels_share_a_file(computed, tmp_path):
+def test_many_labels_share_a_file(toy, tmp_path):
     once = settings(tmp_path / "out")
     relabel(once, one_thread)
     (path,) = label_files(once)
     assert path.suffix == ".labels"
     shutil.rmtree(tmp_path / "out")
-    computed.clear()
+    toy.clear()
     relabel(once, one_thread)
-    assert computed == []
+    assert toy == []
 
 
 @pytest.mark.parametrize("cut", [1, 50, 3_000])
-def test_what_a_killed_worker_left_half_written_is_computed_again(computed, tmp_path, cut):
+def test_what_a_killed_worker_left_half_written_is_computed_again(toy, tmp_path, cut):
     once = settings(tmp_path / "out")
     relabel(once, one_thread)
     before = {path.name: path.read_bytes() for path in (tmp_path / "out/task2-wb97x").iterdir()}
     shutil.rmtree(tmp_path / "out")
     (path,) = label_files(once)
     path.write_bytes(path.read_bytes()[:-cut])
-    computed.clear()
+    toy.clear()
     relabel(once, one_thread)
-    assert 1 <= len(computed) <= 1 + cut // 200
+    assert 1 <= len(toy) <= 1 + cut // 200
     assert {path.name: path.read_bytes() for path in (tmp_path / "out/task2-wb97x").iterdir()} == before
     assert len(label_files(once)) == 2, "nothing is written behind what is half written"
 
 
-def test_a_broken_label_file_is_named(computed, tmp_path):
+def test_a_broken_label_file_is_named(toy, tmp_path):
     once = settings(tmp_path / "out")
     relabel(once, one_thread)
     shutil.rmtree(tmp_path / "out")
@@ -217,21 +239,6 @@ def test_a_work_folder_of_an_earlier_version_is_gone_on_from(computed, tmp_path)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match=r"\.npz is no label .* delete it"):
         relabel(once, one_thread)
-
-
-def toy_label(_, numbers, positions):
-    """Springs to the origin."""
-    return float(-40.0 * numbers.sum() + (positions.astype(float) ** 2).sum()), -2.0 * positions.astype(float)
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    """Puts a label that costs nothing, in batches, in the place of the functional."""
-    monkeypatch.setattr(module, "compute_label", toy_label)
-    monkeypatch.setattr(module, "check_worker", lambda *_: None)
-    monkeypatch.setattr(module, "label_metadata", lambda _: {"method": "toy"})
-    monkeypatch.setattr(module, "label_versions", lambda _: {"toy": "1"})
-    monkeypatch.setattr(module, "frames_per_batch", lambda _: 50)
 
 
 def test_the_files_are_those_that_one_table_of_labels_gives(toy, tmp_path):
