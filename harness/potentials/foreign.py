@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from dataset_builders.errors import ModelError
-from harness.potentials.arithmetic import deciding_variables, precision_in_use
+from harness.potentials.arithmetic import FULL, deciding_variables, precision_in_use
 from harness.potentials.base import Potential, PotentialTraits
 from harness.potentials.device import out_of_memory_as_itself
 from harness.potentials.errors_of_others import cause_of, is_for_others
@@ -30,7 +30,9 @@ def is_unknown(adapter: str) -> bool:
     return not adapter.startswith("harness.") or adapter in _OF_ANY_MODEL
 
 
-def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, contained: bool) -> Potential:
+def load_foreign(
+    adapter: str, model: str, load: Callable[[], Potential], *, contained: bool, alone: bool = False
+) -> Potential:
     """Loads a potential, and leaves this process as it was.
 
     Args:
@@ -38,6 +40,7 @@ def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, con
         model: What the user asked for.
         load: Loads it.
         contained: Whether any error of its code is taken for one of the model or of a structure.
+        alone: Whether no other model comes into this process.
 
     Returns:
         The potential; its traits say what decides on its last digits. One of code that nobody here knows runs in
@@ -49,7 +52,7 @@ def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, con
     surroundings = _known.setdefault(adapter, Surroundings(model))
     surroundings.name = model
     unknown = is_unknown(adapter)
-    if unknown:
+    if unknown and not alone:
         importlib.import_module("torch")  # so that what PyTorch was told before the model came is known
     with inside(surroundings):
         try:
@@ -73,7 +76,8 @@ def load_foreign(adapter: str, model: str, load: Callable[[], Potential], *, con
 
 def _of_this_process(traits: PotentialTraits, *, always: bool) -> PotentialTraits:
     """Traits that say what this process computes in; of a family of ours that has no PyTorch, nothing of that."""
-    precision = precision_in_use() if always or "torch" in traits.packages else {}
+    full = {"float32_products": FULL}  # as it will be where PyTorch is imported later
+    precision = (precision_in_use() or full) if always or "torch" in traits.packages else {}
     return replace(traits, precision=precision, variables=deciding_variables(os.environ))
 
 

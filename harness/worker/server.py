@@ -74,7 +74,7 @@ def _loaded(body: Mapping[str, Any], options: LoadOptions) -> Potential:
         potential: Potential = adapter.load(_source(body), options)
         return potential
 
-    return load_foreign(body["module"], str(body["source"]), load, contained=body["contained"])
+    return load_foreign(body["module"], str(body["source"]), load, contained=body["contained"], alone=True)
 
 
 def _source(body: Mapping[str, Any]) -> Path | str:
