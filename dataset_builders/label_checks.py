@@ -8,7 +8,7 @@ from typing import Final
 from dataset_builders.checks import Problem
 from dataset_builders.label_evidence import LabelEvidence, MoleculeEvidence
 from dataset_builders.label_fits import ERRORS, SLOPE_TOLERANCE, FieldFit, WorkFit, fit_field, fit_work
-from dataset_builders.label_units import RELATED, likely_cause
+from dataset_builders.label_units import RELATED, likely_cause, wrong_in_part
 
 MOLECULE_SLOPE_TOLERANCE: Final = 0.1
 """The same for one molecule. Of 248 in the mini edition, none is off by more than this and 2.4 standard errors."""
@@ -124,7 +124,7 @@ def _is_wrong_in_part(check: LabelCheck) -> bool:
     """Whether molecules and rows are worth a word each: where all are wrong, they are not."""
     if check.work_untested:
         return check.field.force_correlation >= RELATED
-    return check.work.agrees_in_part
+    return wrong_in_part(check.work, check.field)
 
 
 def _is_dead(molecule: MoleculeEvidence) -> bool:

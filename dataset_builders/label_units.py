@@ -1,39 +1,20 @@
-"""Names what labels are likely off by: the unit that was not said, a sign, a factor."""
+"""Tells what is likely wrong with labels: the unit that was not said, a sign, a factor, another frame."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from dataset_builders.label_fits import FieldFit, WorkFit
-from dataset_builders.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
-
-ENERGY_UNITS: Final[Mapping[str, float]] = {
-    "eV": 1.0,
-    "hartree": HARTREE,
-    "kcal/mol": KCAL_PER_MOL,
-    "kJ/mol": KJ_PER_MOL,
-    "meV": MILLI,
-}
-_FORCE_UNITS: Final[Mapping[str, float]] = {
-    **{f"{name}/angstrom": value for name, value in ENERGY_UNITS.items()},
-    "hartree/bohr": HARTREE / BOHR,
-    "eV/bohr": 1.0 / BOHR,
-    "kcal/mol/bohr": KCAL_PER_MOL / BOHR,
-    "kJ/mol/nm": KJ_PER_MOL / 10.0,
-    "eV/nm": 0.1,
-}
-"""Those that programs write."""
-
-EXACT: Final = 0.04
-"""How far a factor that was measured on the work may lie from that of a unit, as a part of it: half and twice lie
-farther from Å and Bohr."""
-
-ROUGH: Final = 0.15
-"""The same of a factor that was measured against MMFF94, whose slopes differ by that."""
-
-TYPICAL_FORCE_SLOPE: Final = 0.95
-"""Slope of forces on those of MMFF94: 0.85 to 0.91 for GFN2-xTB, 0.97 for PBE, 1.01 and 1.03 for wB97X in mini."""
+from dataset_builders.unit_names import (
+    ENERGY_UNITS,
+    EXACT,
+    ROUGH,
+    TYPICAL_FORCE_SLOPE,
+    distance,
+    energy_unit,
+    force_unit,
+)
 
 TYPICAL_ENERGY_SLOPE: Final = 0.8
 """Slope of energies, about the mean of each molecule, on those of MMFF94: 0.74 to 0.80 for GFN2-xTB, 0.74 for PBE, 0.83
@@ -50,34 +31,6 @@ PART_WRONG: Final = "likely the energies or the forces of a part of the frames a
 
 _ALIKE: Final = math.log(1.8)
 """How far a factor measured against MMFF94 may be off, as a logarithm."""
-
-
-def energy_unit(factor: float, tolerance: float) -> str | None:
-    """What energies look like that are this many times what they should be in eV; `None` where no unit fits."""
-    return _named(factor, tolerance, ENERGY_UNITS, "eV", "energies", "energy_unit")
-
-
-def force_unit(factor: float, tolerance: float) -> str | None:
-    """What forces look like that are this many times what they should be in eV/Å; `None` where no unit fits."""
-    return _named(factor, tolerance, _FORCE_UNITS, "eV/angstrom", "forces", "force_unit")
-
-
-def _named(factor: float, tolerance: float, units: Mapping[str, float], own: str, what: str, key: str) -> str | None:
-    others = {name: value for name, value in units.items() if name != own}
-    nearest = min(others, key=lambda name: _distance(factor, 1.0 / others[name]))
-    if _distance(factor, 1.0 / others[nearest]) <= math.log1p(tolerance):
-        remedy = f"multiply them by {others[nearest]:.6g}, or declare {key} = '{nearest}'"
-        return f"the {what} look like {nearest} taken for {own}: {remedy}"
-    nearest = min(others, key=lambda name: _distance(factor, others[name]))
-    if _distance(factor, others[nearest]) <= math.log1p(tolerance):
-        remedy = f"divide them by {others[nearest]:.6g}, or declare {key} = '{own}'"
-        return f"the {what} look like {own} converted as if from {nearest}: {remedy}"
-    return None
-
-
-def _distance(factor: float, other: float) -> float:
-    """Between the sizes of two factors, as a logarithm."""
-    return abs(math.log(abs(factor / other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +64,16 @@ def likely_cause(work: WorkFit, field: FieldFit, energy_factor: float | None = N
     linked = work.n_pairs > 0 and work.correlation >= 0.8
     if not linked and field.n_differences and abs(field.energy_correlation) < RELATED:
         return "the energies are not those of these geometries; likely they are those of other frames of the molecule"
-    if work.n_pairs and (not linked or work.agrees_in_part or work.n_pairs < FEW_PAIRS):
+    if work.n_pairs and (not linked or wrong_in_part(work, field) or work.n_pairs < FEW_PAIRS):
         return OPPOSITE_FORCES if field.force_correlation < -RELATED else PART_WRONG
     texts = list(_scale_texts(_scales(work if linked else None, field, energy_factor)))
     return " and ".join(texts) if texts else "no single cause shows"
+
+
+def wrong_in_part(work: WorkFit, field: FieldFit) -> bool:
+    """Whether most labels are right, where some are not."""
+    scale = field.force_slope / TYPICAL_FORCE_SLOPE if field.n_frames else 1.0
+    return work.agrees_in_part and scale != 0.0 and distance(scale, 1.0) <= _ALIKE
 
 
 def _scales(work: WorkFit | None, field: FieldFit, energy_factor: float | None) -> _Scales:
@@ -129,8 +88,8 @@ def _scales(work: WorkFit | None, field: FieldFit, energy_factor: float | None) 
     if math.isnan(force):
         return _Scales(1.0, 1.0 / ratio, EXACT)
     # Either the forces alone are off by 1 / ratio, or the energies alone by ratio, or both.
-    forces_alone = _distance(force, 1.0 / ratio) + _distance(energy, 1.0)
-    energies_alone = _distance(force, 1.0) + _distance(energy, ratio)
+    forces_alone = distance(force, 1.0 / ratio) + distance(energy, 1.0)
+    energies_alone = distance(force, 1.0) + distance(energy, ratio)
     if min(forces_alone, energies_alone) > _ALIKE:
         energy = _nearest_unit_factor(energy)
         return _Scales(energy, energy / ratio, ROUGH)
@@ -145,8 +104,8 @@ def _one_if_near(factor: float) -> float:
 
 def _nearest_unit_factor(factor: float) -> float:
     known = [factor for value in ENERGY_UNITS.values() for factor in (value, 1.0 / value)]
-    nearest = min(known, key=lambda each: _distance(factor, each))
-    is_near = _distance(factor, nearest) < _ALIKE
+    nearest = min(known, key=lambda each: distance(factor, each))
+    is_near = distance(factor, nearest) < _ALIKE
     return math.copysign(nearest if is_near else abs(factor), factor)
 
 

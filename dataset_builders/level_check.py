@@ -9,8 +9,8 @@ import numpy as np
 from dataset_builders.bond_energies import bond_energy, median_ratio
 from dataset_builders.checks import Problem
 from dataset_builders.label_evidence import LabelEvidence
-from dataset_builders.label_units import ENERGY_UNITS, EXACT, energy_unit
 from dataset_builders.levels import LEVELS, Level, LevelName
+from dataset_builders.unit_names import ENERGY_UNITS, EXACT, energy_unit
 
 RATIO_TOLERANCE: Final = 0.035
 """How far the median over molecules of energy of atomisation over sum of bond energies may lie from 1. docs/labels.md
@@ -85,7 +85,7 @@ def _same_unit(
         ratio = median_ratio(name, {smiles: energy / factor for smiles, energy in energies.items()}, temperature)
         if ratio is not None and abs(ratio - 1.0) <= RATIO_TOLERANCE:
             found[name] = abs(ratio - 1.0)
-    return min(found, key=found.__getitem__) if found else None
+    return min(found.items(), key=lambda item: item[1])[0] if found else None
 
 
 def _likeness(level: Level, energies: Mapping[str, float], temperature: float) -> tuple[str, float | None]:
