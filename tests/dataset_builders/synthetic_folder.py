@@ -34,8 +34,8 @@ def _conformer(smiles):
 
 
 def total_energy(level, smiles):
-    """Energy of a molecule at rest at a level of theory, eV, as isolated atoms and bonds have it."""
-    return atoms_energy(level, smiles) - bond_energy(level, smiles)
+    """Energy of a molecule at rest at a level of theory, eV, as isolated atoms and bonds, where known, have it."""
+    return atoms_energy(level, smiles) - (bond_energy(level, smiles) or 0.0)
 
 
 @functools.cache
