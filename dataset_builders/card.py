@@ -30,6 +30,7 @@ from dataset_builders.fragments import FRAGMENTS
 from dataset_builders.geometries import RECIPE
 from dataset_builders.imported import import_record_of, is_imported
 from dataset_builders.isolated_atoms import ISOLATED_ATOMS
+from dataset_builders.label_report import LABEL_HEADER, label_notes, label_rows
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from dataset_builders.levels import GFN2, LEVELS
 from dataset_builders.markdown import code, markdown_table
@@ -143,6 +144,8 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "divergence_radius": DIVERGENCE_RADIUS,
         "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
         "notes": certificate_notes(certificate.tasks),
+        "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
+        "label_notes": label_notes(certificate.labels),
         "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
         "license_url": LICENSE_URL,
         "imported": import_record_of(summaries[0].metadata),

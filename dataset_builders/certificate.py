@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from dataset_builders.editions import SplitName
 from dataset_builders.environments import FAR_RADIUS, divergence, uncovered, undetermined
+from dataset_builders.label_report import LabelReport
 from dataset_builders.mmff94 import molecule
 from dataset_builders.tasks import Task
 
@@ -104,11 +105,13 @@ class DataSetCertificate:
         summaries: What each configuration holds, by name.
         tasks: The certificate of each configuration that has training and OOD molecules.
         missing: Tasks that the folder does not have.
+        labels: What was found of the labels of each configuration.
     """
 
     summaries: tuple[ConfigSummary, ...]
     tasks: tuple[TaskCertificate, ...]
     missing: tuple[str, ...]
+    labels: tuple[LabelReport, ...] = ()
 
     @property
     def ok(self) -> bool:

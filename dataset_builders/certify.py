@@ -44,8 +44,11 @@ from dataset_builders.editions import SPLITS, SplitName
 from dataset_builders.errors import CertificateError, DataError
 from dataset_builders.geometries import RECIPE
 from dataset_builders.imported import import_record_of, is_imported
+from dataset_builders.label_evidence import LabelEvidence
+from dataset_builders.label_report import LABEL_HEADER, LabelReport, examine_labels, label_notes, label_rows
 from dataset_builders.ledger import ConfigLedger, FrameHashes
 from dataset_builders.levels import GFN2, LEVELS, LEVELS_BY_SUFFIX, Level, other_level
+from dataset_builders.recompute import Recomputation, recompute
 from dataset_builders.schema import SCHEMA, schema_problems
 from dataset_builders.split_files import parts_problem
 from dataset_builders.task_document import task_of_metadata
@@ -70,6 +73,7 @@ class CertifyReport:
         certificate: What it holds, and the solvability certificate.
         problems: Every deviation of its rows and files.
         slices: For each configuration that holds some of its molecules on purpose, which those are.
+        recomputation: What came of labels that were computed again; `None` where none were.
     """
 
     directory: Path
@@ -77,6 +81,7 @@ class CertifyReport:
     certificate: DataSetCertificate
     problems: tuple[Problem, ...]
     slices: tuple[str, ...] = ()
+    recomputation: Recomputation | None = None
 
     @property
     def ok(self) -> bool:
@@ -98,6 +103,10 @@ class CertifyReport:
             f"OOD molecules whose every heavy-atom environment is in training, at radius {', '.join(map(str, RADII))}:",
             text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
             "\n".join(certificate_notes(certificate.tasks)),
+            "labels against each other, and against what needs no program:",
+            text_table(LABEL_HEADER, label_rows(certificate.labels)),
+            "\n".join(label_notes(certificate.labels)),
+            self.recomputation.text() if self.recomputation else "",
             f"not in this folder: {', '.join(certificate.missing)}" if certificate.missing else "",
             "\n".join(self.slices),
             self._problem_text(),
@@ -131,15 +140,19 @@ class CertifyReport:
         return "\n".join(lines)
 
 
-def certify(directory: Path) -> CertifyReport:
+def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> CertifyReport:
     """Recomputes the certificate of a data-set folder from its rows.
 
     Args:
         directory: Folder with a folder for each configuration, such as `DIR/task1/train-00000-of-00001.parquet`.
             Configurations that are not there are named in the certificate, and are no problem.
+        n_recomputed: How many rows are computed again at the level of their labels; `None` for none.
+        seed: Which rows these are.
 
     Raises:
         DataError: If the folder is absent, holds no configuration, or holds a file that cannot be read.
+        UsageError: If labels are to be computed again, and none are of a level that can be computed here.
+        MissingPackageError: If a program for that is not installed.
         SetupError: If a configuration was being replaced when a command was killed, and cannot be put back.
     """
     if not directory.is_dir():
@@ -148,15 +161,20 @@ def certify(directory: Path) -> CertifyReport:
     folders = _config_folders(directory)
     known, problems = _configs(folders)
     if not known:
-        found = f" (first of {len(problems)}: {problems[0]})" if problems else ""
-        raise DataError(f"{directory} holds no configuration{found}; {_LAYOUT}; {_REMEDY}")
+        first = f" (first of {len(problems)}: {problems[0]})" if problems else ""
+        raise DataError(f"{directory} holds no configuration{first}; {_LAYOUT}; {_REMEDY}")
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
     slices: list[str] = []
     certificates: list[TaskCertificate] = []
+    labels: list[LabelReport] = []
     for folder, (task, level) in known.items():
         audit = _ConfigAudit(folder, task, level, hashes)
-        problems.extend(audit.run())
+        found = list(audit.run())
+        report, label_problems = audit.labels()
+        # First what concerns all rows: it often explains what single rows show.
+        problems.extend([*label_problems, *found])
+        labels.append(report)
         summaries.append(audit.summary())
         certificates.extend(audit.certificates())
         slices.extend(audit.slices())
@@ -165,8 +183,10 @@ def certify(directory: Path) -> CertifyReport:
     present = {folder.name for folder in known}
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
-    certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing)
-    return CertifyReport(directory, n_files, certificate, tuple(problems), tuple(slices))
+    certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing, tuple(labels))
+    recomputation = None if n_recomputed is None else recompute(directory, n_recomputed, seed)
+    problems = [*(recomputation.problems if recomputation else ()), *problems]
+    return CertifyReport(directory, n_files, certificate, tuple(problems), tuple(slices), recomputation)
 
 
 def _config_folders(directory: Path) -> list[Path]:
@@ -250,6 +270,7 @@ class _ConfigAudit:
         self._level = level
         self._hashes = hashes
         self._ledger = ConfigLedger(folder.name, self._task)
+        self._evidence = LabelEvidence()
         self._metadata: dict[str, Any] = {}
 
     def run(self) -> Iterator[Problem]:
@@ -269,8 +290,11 @@ class _ConfigAudit:
                 yield from self._split_problems(split, files[split])
             elif self._frame_counts().get(split) != 0:
                 yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
-        record = import_record_of(self._metadata)
-        yield from self._ledger.energy_problems(RECIPE.temperature if record is None else record.temperature)
+        yield from self._ledger.energy_problems(self._temperature())
+
+    def labels(self) -> tuple[LabelReport, list[Problem]]:
+        """What the labels of the rows say of themselves, once `run` is through."""
+        return examine_labels(self._folder.name, self._level, self._evidence, self._temperature())
 
     def summary(self) -> ConfigSummary:
         """What the configuration holds, once `run` is through."""
@@ -323,6 +347,10 @@ class _ConfigAudit:
             count = self._frame_counts().get(split)
             yield from self._ledger.completeness_problems(split, edition, count, molecules)
 
+    def _temperature(self) -> float:
+        record = import_record_of(self._metadata)
+        return RECIPE.temperature if record is None else record.temperature
+
     def _frame_counts(self) -> dict[SplitName, int]:
         return frame_counts_of(self._metadata) or {}
 
@@ -350,6 +378,7 @@ class _ConfigAudit:
                 yield from frame_problems(frames, place)
                 yield from self._ledger.add(frames, place)
                 yield from self._hashes.add(frames, place)
+                self._evidence.add(frames)
             first_row += batch.num_rows
         # A slice may name no molecule of a split.
         if not first_row and not molecules_of(self._metadata):

@@ -28,11 +28,12 @@ from dataset_builders.fragments import BUILT_IN, Vocabulary
 from dataset_builders.geometries import check_bonds
 from dataset_builders.imported import IMPORTED, import_record_of, is_imported
 from dataset_builders.levels import Level
-from dataset_builders.mmff94 import atomic_numbers_of
+from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
 from dataset_builders.schema import METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, schema_problems, with_metadata
 from dataset_builders.split_files import stated_level
 from dataset_builders.structures import FloatArray, IntArray
 from dataset_builders.tasks import Task
+from dataset_builders.unit_names import ROUGH, TYPICAL_FORCE_SLOPE, force_unit
 from dataset_builders.words import Word, parse_word
 
 FORCE_LIMIT: Final = 20.0
@@ -346,8 +347,26 @@ def _label_problems(frames: Frames, level: Level) -> Iterator[Problem]:
         ("torques that sum to", np.linalg.norm(np.cross(arms, forces).sum(axis=1), axis=1), level.net_torque, "eV"),
     )
     for what, sizes, limit, unit in measures:
-        for index in np.flatnonzero(sizes > limit):
-            yield frames.problem(int(finite[index]), f"{what} {sizes[index]:.2g} {unit}", f"at most {limit:g} {unit}")
+        far = np.flatnonzero(sizes > limit)
+        hint = _unit_hint(frames, finite[far]) if len(far) and limit == FORCE_LIMIT else ""
+        for index in far:
+            seen = f"{what} {sizes[index]:.2g} {unit}{hint}"
+            yield frames.problem(int(finite[index]), seen, f"at most {limit:g} {unit}")
+
+
+def _unit_hint(frames: Frames, chosen: IntArray) -> str:
+    """Which unit forces that are too large look like, from those of MMFF94; empty where none fits."""
+    word = frames.word
+    if word is None or not np.array_equal(frames.atomic_numbers[chosen[0]], atomic_numbers_of(word.smiles)):
+        return ""
+    try:
+        potential = Mmff94(word.smiles)
+    except UsageError:
+        return ""
+    expected = np.stack([potential.singlepoint(each)[1] for each in frames.positions[chosen]])
+    slope = float((frames.forces[chosen] * expected).sum() / (expected**2).sum())
+    unit = force_unit(slope / TYPICAL_FORCE_SLOPE, ROUGH) if slope else None
+    return "" if unit is None else f": {unit}"
 
 
 def _bond_problems(frames: Frames, word: Word) -> Iterator[Problem]:

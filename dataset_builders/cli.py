@@ -54,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     relabel.set_defaults(run=_relabel)
     certify = commands.add_parser("certify", help="recompute the certificate of a data-set folder from its rows")
     certify.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
+    certify.add_argument(
+        "--recompute",
+        type=int,
+        metavar="N",
+        help="compute the labels of N rows again, spread over the configurations, each at its level of theory",
+    )
+    certify.add_argument(
+        "--seed", type=int, default=0, metavar="SEED", help="which rows --recompute takes (default: 0)"
+    )
     certify.set_defaults(run=_certify)
     _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
@@ -143,7 +152,7 @@ def _relabel(arguments: argparse.Namespace) -> int:
 def _certify(arguments: argparse.Namespace) -> int:
     from dataset_builders.certify import certify
 
-    report = certify(_folder(arguments.directory))
+    report = certify(_folder(arguments.directory), arguments.recompute, arguments.seed)
     print(report.text())
     return 0 if report.ok else CertificateError.exit_code
 

@@ -5,6 +5,7 @@ the molecule, the trajectory and the number of the burst. So bursts can be made 
 anywhere, and the primary and the secondary trajectory share nothing.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -53,10 +54,20 @@ class Recipe:
 
 RECIPE: Final = Recipe()
 MAX_ATTEMPTS: Final = 5
-BOND_STRETCH_LIMIT: Final = 1.4
-"""A bond longer than this many times the sum of the covalent radii counts as broken."""
-CONTACT_LIMIT: Final = 0.6
-"""Atoms that are not bonded and closer than this many times that sum (hydrogens aside) have reacted."""
+HYDROGEN_BOND_LIMIT: Final = 1.3
+"""A bond of hydrogen longer than this many times the sum of the covalent radii counts as broken. In 6,212 frames of the
+mini edition the longest has 1.144, of 480 frames of GFN2-xTB dynamics at 600 K 1.19, at 1,000 K 1.28."""
+
+HEAVY_BOND_LIMIT: Final = 1.25
+"""The same of a bond between other atoms: 1.10, 1.14 and 1.18 in the same frames. C-C is broken from 1.90 Å on."""
+
+CONTACT_LIMIT: Final = 1.35
+"""Atoms that are three bonds or more apart and closer than this many times that sum have reacted. In the same frames
+the closest have 1.60, hydrogen bonds 1.8; a proton half way between two atoms has 1.18 (S) to 1.30 (F) from both."""
+
+ANGLE_LIMIT: Final = 1.25
+"""The same for two neighbours of one atom, whose angle brings them together: 1.416 in the same frames (C-C-Cl); across
+a ring of four they come to 1.41 at rest. A ring of three that has closed has 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +186,23 @@ def check_bonds(smiles: str, positions: FloatArray) -> None:
         )
 
 
+@functools.lru_cache(maxsize=256)
 def _distance_limits(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of bonded atoms and of others, each of shape (n_pairs, 2), and the limit of each distance, Å."""
     from ase.data import covalent_radii
+    from rdkit import Chem
 
-    mol = molecule(smiles)
-    radii = covalent_radii[atomic_numbers_of(smiles)]
-    bonded = np.zeros((len(radii), len(radii)), dtype=bool)
-    for bond in mol.GetBonds():
-        bonded[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()] = True
-        bonded[bond.GetEndAtomIdx(), bond.GetBeginAtomIdx()] = True
-    pairs = np.stack(np.triu_indices(len(radii), k=1), axis=1)
-    is_bond = bonded[pairs[:, 0], pairs[:, 1]]
-    reach = radii[pairs[:, 0]] + radii[pairs[:, 1]]
-    bonds, others = pairs[is_bond], pairs[~is_bond]
-    return bonds, others, BOND_STRETCH_LIMIT * reach[is_bond], CONTACT_LIMIT * reach[~is_bond]
+    numbers = atomic_numbers_of(smiles)
+    n_bonds_between = Chem.GetDistanceMatrix(molecule(smiles))
+    pairs = np.stack(np.triu_indices(len(numbers), k=1), axis=1)
+    first, second = pairs.T
+    reach = covalent_radii[numbers[first]] + covalent_radii[numbers[second]]
+    n_between = n_bonds_between[first, second]
+    has_hydrogen = (numbers[first] == 1) | (numbers[second] == 1)
+    longest = np.where(has_hydrogen, HYDROGEN_BOND_LIMIT, HEAVY_BOND_LIMIT) * reach
+    closest = np.where(n_between == 2, ANGLE_LIMIT, CONTACT_LIMIT) * reach
+    is_bond = n_between == 1
+    return pairs[is_bond], pairs[~is_bond], longest[is_bond], closest[~is_bond]
 
 
 def _run_langevin(

@@ -106,7 +106,7 @@ def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
     with np.errstate(over="ignore"):
         energy, forces = returned_energy.astype(STORED_ENERGY), returned_forces.astype(STORED_FORCES)
     usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
-    was_finite = np.isfinite(returned_energy) & _all_finite(returned_forces, batch)
+    was_finite = np.isfinite(prediction.energy) & _all_finite(np.asarray(prediction.forces), batch)
     silent = {
         int(number): _TOO_LARGE if was_finite[number] else _NOT_FINITE
         for number in np.flatnonzero(~usable)
@@ -139,4 +139,5 @@ def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArr
     if array.shape != shape:
         wanted = f"shape {shape}" if shape else "a single number"
         raise ModelError(f"{name} has shape {array.shape}; expected {wanted}")
-    return array.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64, copy=False)

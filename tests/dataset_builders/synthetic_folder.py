@@ -1,4 +1,4 @@
-"""A whole data-set folder made in a second or two: real words and bonds, springs for forces."""
+"""A whole data-set folder made in seconds: real words and bonds, MMFF94 about the energies of GFN2-xTB."""
 
 import functools
 import hashlib
@@ -8,9 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset_builders.bond_energies import atoms_energy, bond_energy
 from dataset_builders.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, find_edition
 from dataset_builders.environments import subset_of
-from dataset_builders.mmff94 import atomic_numbers_of, molecule
+from dataset_builders.geometries import embed
+from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
 from dataset_builders.schema import with_metadata
 from dataset_builders.tasks import TASKS
 
@@ -22,40 +24,29 @@ METADATA = {
     "versions": {"rdkit": "1.0", "tblite": "2.0"},
 }
 
-# Isolated atoms with GFN2-xTB, eV, rounded: what matters is that composition decides the energy.
-_ATOM_ENERGIES = {1: -10.7, 6: -48.8, 7: -70.9, 8: -102.5, 9: -125.7, 16: -85.6, 17: -122.0}
-_SPRING = 20.0  # eV/Å²
-
 
 @functools.cache
 def _conformer(smiles):
-    from rdkit import Chem
-    from rdkit.Chem import rdDistGeom
+    """Positions of a minimum, the potential, and its energy there."""
+    potential = Mmff94(smiles)
+    positions = embed(smiles, 11)
+    return positions, potential, potential.singlepoint(positions)[0]
 
-    mol = Chem.Mol(molecule(smiles))
-    parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed = 11
-    assert rdDistGeom.EmbedMolecule(mol, parameters) == 0
-    bonds = np.array([(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()])
-    return np.array(mol.GetConformer().GetPositions()), bonds
+
+def total_energy(level, smiles):
+    """Energy of a molecule at rest at a level of theory, eV, as isolated atoms and bonds, where known, have it."""
+    return atoms_energy(level, smiles) - (bond_energy(level, smiles) or 0.0)
 
 
 @functools.cache
 def frame_of(smiles, trajectory, frame):
-    """Positions (float32), energy and forces of a jittered conformer; the forces of bonds as springs."""
+    """Positions (float32), energy and forces of a jittered conformer."""
     digest = hashlib.sha256(f"{smiles} {trajectory} {frame}".encode()).digest()
-    rest, bonds = _conformer(smiles)
+    rest, potential, least = _conformer(smiles)
     jitter = np.random.default_rng(int.from_bytes(digest[:8], "big")).normal(0.0, 0.02, rest.shape)
     positions = (rest + jitter).astype(np.float32)
-    arms = (positions[bonds[:, 1]] - positions[bonds[:, 0]]).astype(float)
-    lengths = np.linalg.norm(arms, axis=1)
-    stretches = lengths - np.linalg.norm(rest[bonds[:, 1]] - rest[bonds[:, 0]], axis=1)
-    pulls = (_SPRING * stretches / lengths)[:, None] * arms
-    forces = np.zeros(rest.shape)
-    np.add.at(forces, bonds[:, 0], pulls)
-    np.add.at(forces, bonds[:, 1], -pulls)
-    energy = sum(_ATOM_ENERGIES[int(number)] for number in atomic_numbers_of(smiles))
-    return positions, float(energy + 0.5 * _SPRING * (stretches**2).sum()), forces.astype(np.float32)
+    energy, forces = potential.singlepoint(positions)
+    return positions, total_energy("gfn2-xtb", smiles) + energy - least, forces.astype(np.float32)
 
 
 def row_of(task, split, word, frame):

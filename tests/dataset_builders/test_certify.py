@@ -10,7 +10,15 @@ from dataset_builders.certify import PROBLEMS_SHOWN, certify
 from dataset_builders.errors import CertificateError, DataError
 from dataset_builders.schema import with_metadata
 from dataset_builders.tasks import TASKS
-from tests.dataset_builders.synthetic_folder import METADATA, edit_rows, path_of, row_of, rows_of, write_folder
+from tests.dataset_builders.synthetic_folder import (
+    METADATA,
+    edit_rows,
+    path_of,
+    row_of,
+    rows_of,
+    total_energy,
+    write_folder,
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +111,10 @@ def test_metadata_that_differ_between_files(folder):
 def test_labels_of_another_level_than_the_name_says(folder):
     (folder / "task2").rename(folder / "task2-pbe")
     report = certify(folder)
-    assert {each.seen for each in report.problems} == {"labels of GFN2-xTB"}
-    assert len(report.problems) == 4
+    level, *others = report.problems
+    assert "look like GFN2-xTB, not PBE-D3(BJ)/def2-TZVP" in level.seen
+    assert {each.seen for each in others} == {"labels of GFN2-xTB"}
+    assert len(others) == 4
 
 
 def test_a_duplicated_frame(folder):
@@ -158,7 +168,9 @@ def test_a_molecule_whose_every_energy_is_wrong(folder):
         edit_rows(path_of(folder, "task2", split), shift)
     problems = certify(folder).problems
     assert [(each.molecule_id, each.row) for each in problems] == [("OH-2-H", None)]
-    assert "+9.0 eV off the fit" in problems[0].seen
+    # What the fit leaves of a correct molecule is chemistry, up to 1.64 eV.
+    found = re.fullmatch(r"a median energy \+(\d+\.\d) eV off the fit of all molecules .*", problems[0].seen)
+    assert float(found[1]) == pytest.approx(9.0, abs=1.64)
 
 
 def test_a_missing_molecule_and_a_missing_frame(folder):
@@ -234,11 +246,15 @@ def test_a_frame_that_two_configurations_label_differently(folder):
     assert [each.molecule_id for each in found_in(report, "other elements or positions")] == ["CN-4-H"]
 
 
+def to_pbe(smiles):
+    return total_energy("pbe-d3bj", smiles) - total_energy("gfn2-xtb", smiles)
+
+
 def test_other_levels_may_differ_in_labels_but_not_in_geometry(folder):
     shutil.copytree(folder / "task2", folder / "task2-pbe")
     level = METADATA | {"level_of_theory": {"method": "PBE-D3(BJ)/def2-TZVP"}}
     for path in sorted((folder / "task2-pbe").glob("*.parquet")):
-        edit_rows(path, lambda rows: [row.update(energy=row["energy"] * 0.98) for row in rows])
+        edit_rows(path, lambda rows: [row.update(energy=row["energy"] + to_pbe(row["smiles"])) for row in rows])
         pq.write_table(pq.read_table(path).replace_schema_metadata(with_metadata(level).metadata), path)
     report = certify(folder)
     assert report.problems == ()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataset_builders.errors import ConvergenceError, DataError, ShapeError
-from dataset_builders.geometries import check_bonds, embed, sample_burst, seed_sequence
+from dataset_builders.geometries import Recipe, check_bonds, embed, sample_burst, seed_sequence
 from dataset_builders.mmff94 import Mmff94, atomic_numbers_of, molecule
 from dataset_builders.structures import require_finite, require_shape
 from dataset_builders.units import BOHR, HARTREE, KCAL_PER_MOL
@@ -130,6 +130,65 @@ def test_a_new_contact_is_found(ethanol):
     squeezed[3] = squeezed[4] + 0.05
     with pytest.raises(ConvergenceError, match="atoms 3 and 4 of CCO are"):
         check_bonds(ETHANOL, squeezed[None])
+
+
+def held(smiles, distances):
+    """A conformer in which pairs of atoms are held at given distances, Å; shape (1, n_atoms, 3)."""
+    from rdkit import Chem
+    from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+    mol = Chem.Mol(molecule(smiles))
+    bounds = rdDistGeom.GetMoleculeBoundsMatrix(mol)
+    for (first, second), distance in distances.items():
+        low, high = sorted((first, second))
+        bounds[low, high], bounds[high, low] = distance + 0.003, distance - 0.003
+    parameters = rdDistGeom.EmbedParameters()
+    parameters.randomSeed = 5
+    parameters.SetBoundsMat(bounds)
+    assert rdDistGeom.EmbedMolecule(mol, parameters) == 0
+    # The embedding is rough; springs hold the distances while the bonds relax.
+    field = rdForceFieldHelpers.UFFGetMoleculeForceField(mol)
+    field.Initialize()
+    for (first, second), distance in distances.items():
+        field.UFFAddDistanceConstraint(first, second, False, distance, distance, 3e6)
+    field.Minimize(maxIts=20000)
+    positions = np.array(mol.GetConformer().GetPositions())
+    for pair, distance in distances.items():
+        assert np.linalg.norm(positions[pair[0]] - positions[pair[1]]) == pytest.approx(distance, abs=0.03)
+    return positions[None]
+
+
+@pytest.mark.parametrize(
+    ("smiles", "distances"),
+    [
+        ("CCCCCC", {(0, 5): 1.56}),  # cyclohexane with two hydrogens too many
+        ("CCCCC", {(0, 4): 1.66}),
+        ("OCCCO", {(0, 4): 1.50}),  # a peroxide
+        ("OCCCCCC", {(0, 5): 1.45}),
+        ("OCCCCO", {(0, 6): 1.21, (6, 5): 1.21}),  # the proton of one oxygen half way to the other
+        ("NCCCO", {(0, 13): 1.28, (4, 13): 1.22}),
+        ("SCCCCS", {(0, 6): 1.62, (6, 5): 1.62}),
+    ],
+)
+def test_a_bond_that_has_formed_without_another_that_broke(smiles, distances):
+    with pytest.raises(ConvergenceError, match=f"of {smiles} are .* Å apart in frame 0 of the burst without a bond"):
+        check_bonds(smiles, held(smiles, distances))
+
+
+def test_a_hydrogen_bond_is_no_bond():
+    check_bonds("OCCCCO", held("OCCCCO", {(6, 5): 1.75}))
+    check_bonds("NCCCO", held("NCCCO", {(0, 13): 1.80}))
+
+
+@pytest.mark.parametrize("smiles", ["C1CCC1", "C1CC1", "C1CO1", "c1ccccc1", "CC(C)(C)C", "C#CC", "OO", "NN", "FC(F)F"])
+def test_small_rings_and_crowded_atoms_pass(smiles):
+    check_bonds(smiles, embed(smiles, 3)[None])
+
+
+@pytest.mark.parametrize(("smiles", "seed"), [("O=C(O)CCO", 1), ("NCCCO", 2), ("FCCC", 3), ("N#CCCCl", 4)])
+def test_hot_frames_that_are_intact_pass(smiles, seed):
+    recipe = Recipe(temperature=1000.0, seed_steps=200, burst_steps=20, frame_interval=5)
+    assert sample_burst(smiles, "hot", "primary", 0, seed, recipe).attempts == 1
 
 
 def test_checks_of_arrays_name_what_they_saw():

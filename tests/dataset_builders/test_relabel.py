@@ -1,3 +1,4 @@
+import functools
 import gc
 import re
 import shutil
@@ -42,6 +43,25 @@ def one_thread():
         yield Pool(executor, 1, window=2)
 
 
+@functools.cache
+def shifts_of_elements():
+    """What takes energies of GFN1-xTB to about those of wB97X, by atomic number: composition decides nearly all."""
+    rows = pq.read_table(MINI_DIRECTORY / "task2-wb97x/train-00000-of-00001.parquet").to_pylist()
+    elements = sorted({number for row in rows for number in row["atomic_numbers"]})
+    counts = [[row["atomic_numbers"].count(number) for number in elements] for row in rows]
+    differences = [
+        row["energy"] - cold_singlepoint("GFN1-xTB", row["atomic_numbers"], np.reshape(row["positions"], (-1, 3)))[0]
+        for row in rows
+    ]
+    return dict(zip(elements, np.linalg.lstsq(np.array(counts, float), differences, rcond=None)[0], strict=True))
+
+
+def stand_in(numbers, positions):
+    """Energy and forces in place of those of the functional."""
+    energy, forces = cold_singlepoint("GFN1-xTB", numbers, positions)
+    return energy + sum(shifts_of_elements()[int(number)] for number in numbers), forces
+
+
 @pytest.fixture
 def computed(monkeypatch):
     """Puts GFN1-xTB, which is fast and obeys mechanics, in the place of the functional; lists what it was asked for."""
@@ -50,7 +70,7 @@ def computed(monkeypatch):
 
     def gfn1(level, numbers, positions):
         asked.append(len(numbers))
-        return cold_singlepoint("GFN1-xTB", numbers, positions)
+        return stand_in(numbers, positions)
 
     monkeypatch.setattr(module, "compute_label", gfn1)
     monkeypatch.setattr("dataset_builders.relabel_plan.compute_label", gfn1)
@@ -109,9 +129,7 @@ def test_the_same_frames_get_other_labels_and_a_certificate(computed, tmp_path):
     }
     for row in new.to_pylist()[:6]:
         before = old[row["molecule_id"], row["frame"]]
-        energy, forces = cold_singlepoint(
-            "GFN1-xTB", np.array(row["atomic_numbers"]), np.array(row["positions"]).reshape(-1, 3)
-        )
+        energy, forces = stand_in(np.array(row["atomic_numbers"]), np.array(row["positions"]).reshape(-1, 3))
         assert row["energy"] == energy
         np.testing.assert_array_equal(row["forces"], forces.astype(np.float32).ravel())
         labels = ("energy", "forces")
