@@ -80,7 +80,7 @@ def compute_shards(
             for piece, prediction in parts:
                 writer.add(piece, prediction)
                 on_structures(piece.stop - piece.start, "computed")
-                failing.count(prediction)
+                failing.count(prediction, piece.batch.n_structures)
     failing.require_one_success()
 
 
@@ -102,16 +102,18 @@ class _Failing:
     in_a_row: int = 0
     cause: str = "energy or forces are not finite"
 
-    def count(self, prediction: Prediction) -> None:
-        """Takes note of a batch.
+    def count(self, prediction: Prediction, n_structures: int) -> None:
+        """Takes note of a batch, which is checked in full where it is written.
 
         Raises:
             ModelError: If too many structures failed one after the other.
         """
-        failed = set(prediction.failures) | {int(place) for place in np.flatnonzero(~np.isfinite(prediction.energy))}
-        for number in range(len(prediction.energy)):
+        energy = np.asarray(prediction.energy)
+        silent = np.flatnonzero(~np.isfinite(energy)) if energy.dtype.kind == "f" else ()
+        failed = set(prediction.failures) | {int(place) for place in silent}
+        for number in range(n_structures):
             self.in_a_row = self.in_a_row + 1 if number in failed else 0
-        self.n_computed += len(prediction.energy) - len(failed)
+        self.n_computed += n_structures - len(failed)
         self.cause = next(reversed(prediction.failures.values()), self.cause)
         if self.in_a_row >= MOST_FAILURES_IN_A_ROW:
             raise ModelError(

@@ -14,6 +14,7 @@ from harness.potentials.arithmetic import FULL, deciding_variables, precision_in
 from harness.potentials.base import Potential, PotentialTraits
 from harness.potentials.device import out_of_memory_as_itself
 from harness.potentials.errors_of_others import cause_of, is_for_others
+from harness.potentials.meter import Meter, meter_of
 from harness.potentials.registry import with_traits
 from harness.potentials.staging import staged
 from harness.potentials.surroundings import Surroundings, inside
@@ -143,6 +144,10 @@ class ForeignPotential:
         if launched.error is not None:
             return self._result(launched)
         return self._result(self._tried(staged(self.potential).collect, launched.made, launched.batch))
+
+    def meter(self) -> Meter | None:
+        """The meter of the potential; see `meter`."""
+        return meter_of(self.potential)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:

@@ -284,7 +284,7 @@ def test_forces_that_overflow_are_counted_and_the_rest_is_scored(tiny_dataset: P
 def test_arrays_of_anything_but_real_numbers_are_the_models_fault(
     predict: Predict, plan: Plan, tmp_path: Path, dtype: type
 ) -> None:
-    with pytest.raises(ModelError, match=r"energy of toy has the type .*; expected real numbers"):
+    with pytest.raises(ModelError, match=r"energy of toy has dtype .*; expected real numbers"):
         predict(Scaled(dtype=dtype), plan, tmp_path)
 
 
