@@ -82,7 +82,7 @@ def fetch_snapshot(
 
 
 def _as_the_hub_names_it(repo: Repo) -> Repo:
-    """A repo under its id of today; as it was asked for where the Hub cannot be asked, since its files may be cached."""
+    """A repo under its id of today; as asked for where the Hub cannot be asked, since its files may be cached."""
     from huggingface_hub import HfApi, is_offline_mode
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
