@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.gpu --out gpu.json
     python -m tests.benchmarks.gpu --out gpu.json --ani2x path/to/ani2x --sections reference mace-16 ani2x
+    python -m tests.benchmarks.gpu --render gpu.json
 
 About ten minutes on one GPU. Each section runs in a process of its own, so that one that fails (its error stands in the
 JSON) harms no other, and the JSON is written anew after each. `--device cpu --seconds 0.2` runs the same code without a
@@ -29,6 +30,8 @@ from typing import Any
 
 import numpy as np
 
+from dataset_builders.markdown import markdown_table
+
 PACKAGES = ("mace-torch", "graph-pes", "torchani", "e3nn", "torch-sim-atomistic", "gpu4pyscf-cuda13x", "pyscf", "numpy")
 BATCH_ATOMS = (512, 2048, 8192, 32768, 131072)
 AGREEMENT_STRUCTURES = 64
@@ -38,7 +41,9 @@ LABEL_MOLECULES = ("OH-2-OH", "CN-4-CN", "COOH-4-COOH")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, help="JSON to write")
+    what.add_argument("--render", type=Path, help="print the tables of a JSON that was written, and measure nothing")
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--ani2x", type=Path, help="folder with the published state dict of ANI-2x")
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
@@ -47,6 +52,9 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=300.0, help="most seconds of a section (default: 300)")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.render is not None:
+        print(rendered(json.loads(arguments.render.read_text(encoding="utf-8"))))
+        return
     if arguments.inside:
         (section,) = arguments.sections
         arguments.out.write_text(json.dumps(SECTIONS[section](arguments)), encoding="utf-8")
@@ -56,6 +64,31 @@ def main() -> None:
         report["sections"][section] = in_own_process(section, arguments)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         print(f"{section}: {json.dumps(report['sections'][section])}", flush=True)
+
+
+def rendered(report: dict[str, Any]) -> str:
+    """The throughput of each model as a Markdown table."""
+    headers = ("model", "atoms in a batch", "structures/s", "atoms/s", "beyond bare passes", "memory, GiB", "over ASE")
+    rows = []
+    for name, section in report["sections"].items():
+        loop = section.get("ase", {}).get("structures_per_s")
+        for n_atoms, each in section.get("batches", {}).items():
+            if "error" in each:
+                rows.append([name, n_atoms, each["error"].splitlines()[-1], *[""] * 4])
+                continue
+            share, memory = each["share_beyond_bare"], each["peak_memory_GiB"]
+            rows.append(
+                [
+                    f"{name}, {section['dtype']}",
+                    f"{int(n_atoms):,}",
+                    f"{each['structures_per_s']:,.0f}",
+                    f"{each['atoms_per_s']:,.0f}",
+                    "" if share is None else f"{max(share, 0.0):.0%}",
+                    "" if memory is None else f"{memory:.1f}",
+                    "" if loop is None else f"{each['structures_per_s'] / loop:,.0f}",
+                ]
+            )
+    return markdown_table(headers, rows, rule="right")
 
 
 def in_own_process(section: str, arguments: argparse.Namespace) -> dict[str, Any]:
