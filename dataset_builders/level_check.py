@@ -12,9 +12,11 @@ from dataset_builders.label_evidence import LabelEvidence
 from dataset_builders.levels import LEVELS, Level, LevelName
 from dataset_builders.unit_names import ENERGY_UNITS, EXACT, energy_unit
 
-RATIO_TOLERANCE: Final = 0.035
-"""How far the median over molecules of energy of atomisation over sum of bond energies may lie from 1. docs/labels.md
-has what it is in the mini edition, and what labels of another level give."""
+_TOLERANCE: Final = 0.05
+_TOLERANCES: Final[Mapping[LevelName, float]] = {"gfn2-xtb": 0.12}
+"""How far the median over molecules of energy of atomisation over sum of bond energies may lie from 1: two functionals
+lie 0.07 apart, GFN2-xTB is far from all of them, and groups that a sum of bonds describes badly (CF3, CCl3, ureas, small
+rings) are off by 0.03 to 0.08. docs/labels.md has what it is in the mini edition, and what other labels give."""
 
 BONDS_TOLERANCE: Final = 0.15
 """The same where energies are of atomisation already, and so of about the same size at any level."""
@@ -56,19 +58,25 @@ def check_level(level: Level, evidence: LabelEvidence, temperature: float) -> Le
     ratio = median_ratio(level.name, energies, temperature)
     if ratio is None:
         return LevelCheck(None, "", None, "its atoms or bonds are none of those whose energies are known here")
-    if abs(ratio - 1.0) <= RATIO_TOLERANCE:
+    if abs(ratio - 1.0) <= tolerance_of(level.name):
         return LevelCheck(ratio, "", 1.0, "")
     resembles, factor = _likeness(level, energies, temperature)
     return LevelCheck(ratio, resembles, factor, "")
 
 
+def tolerance_of(level: LevelName) -> float:
+    """How far the ratio of a configuration may lie from 1."""
+    return _TOLERANCES.get(level, _TOLERANCE)
+
+
 def level_problems(config: str, level: Level, check: LevelCheck) -> Iterator[Problem]:
     """Total energies that are not those of the declared level in eV."""
-    if check.ratio is None or abs(check.ratio - 1.0) <= RATIO_TOLERANCE:
+    tolerance = tolerance_of(level.name)
+    if check.ratio is None or abs(check.ratio - 1.0) <= tolerance:
         return
     seen = f"energies of atomisation that are {check.ratio:.3g} times the sum of the bond energies of {level.method}"
     cause = check.resembles or "likely another level of theory, unit or zero of energy"
-    yield Problem(config, None, "", "", f"{seen}: {cause}", f"1 within {RATIO_TOLERANCE:g}")
+    yield Problem(config, None, "", "", f"{seen}: {cause}", f"1 within {tolerance:g}")
 
 
 _OTHERS: Final[Mapping[LevelName, tuple[LevelName, ...]]] = {
@@ -83,7 +91,7 @@ def _same_unit(
     found: dict[LevelName, float] = {}
     for name in levels:
         ratio = median_ratio(name, {smiles: energy / factor for smiles, energy in energies.items()}, temperature)
-        if ratio is not None and abs(ratio - 1.0) <= RATIO_TOLERANCE:
+        if ratio is not None and abs(ratio - 1.0) <= tolerance_of(name):
             found[name] = abs(ratio - 1.0)
     return min(found.items(), key=lambda item: item[1])[0] if found else None
 
