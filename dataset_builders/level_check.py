@@ -15,8 +15,8 @@ from dataset_builders.unit_names import ENERGY_UNITS, EXACT, energy_unit
 _TOLERANCE: Final = 0.05
 _TOLERANCES: Final[Mapping[LevelName, float]] = {"gfn2-xtb": 0.12}
 """How far the median over molecules of energy of atomisation over sum of bond energies may lie from 1: two functionals
-lie 0.07 apart, GFN2-xTB is far from all of them, and groups that a sum of bonds describes badly (CF3, CCl3, ureas, small
-rings) are off by 0.03 to 0.08. docs/labels.md has what it is in the mini edition, and what other labels give."""
+lie 0.07 apart, GFN2-xTB is far from all of them, and groups that a sum of bonds describes badly (CF3, CCl3, ureas,
+small rings) are off by several hundredths. docs/labels.md has what it is in the mini edition, and what others give."""
 
 BONDS_TOLERANCE: Final = 0.15
 """The same where energies are of atomisation already, and so of about the same size at any level."""
