@@ -81,20 +81,20 @@ class Prediction:
     failures: dict[int, str]
 
 
-def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
-    """Brings a prediction to the precision that it is stored in, and checks it there.
+def sound_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
+    """What a potential returned, if it is a prediction for the batch.
 
     A structure whose numbers are not finite although the potential did not report it becomes a
     failure of its own, so that it is counted and never averaged over.
 
     Returns:
-        The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`.
+        The prediction, in float64.
 
     Raises:
         ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
     """
-    returned_energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
-    returned_forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
+    energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
+    forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
     strange = [number for number in prediction.failures if number not in range(batch.n_structures)]
     if strange:
         raise ModelError(
@@ -102,17 +102,27 @@ def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
             f"expected numbers from 0 to {batch.n_structures - 1}"
         )
     failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
+    # Asked of what was returned: a number beyond float64 is too large, and no infinity of the model's.
+    finite = np.isfinite(np.asarray(prediction.energy)) & _all_finite(np.asarray(prediction.forces), batch)
+    return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~finite)), _NOT_FINITE) | failures)
+
+
+def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
+    """Brings a prediction to the precision that it is stored in, and checks it there.
+
+    Returns:
+        The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`; structures whose numbers are not
+        finite, or too large for that, are failures.
+
+    Raises:
+        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
+    """
+    sound = sound_prediction(prediction, batch, model_id)
     # What overflows is seen where finite numbers are asked for.
     with np.errstate(over="ignore"):
-        energy, forces = returned_energy.astype(STORED_ENERGY), returned_forces.astype(STORED_FORCES)
+        energy, forces = sound.energy.astype(STORED_ENERGY), sound.forces.astype(STORED_FORCES)
     usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
-    was_finite = np.isfinite(prediction.energy) & _all_finite(np.asarray(prediction.forces), batch)
-    silent = {
-        int(number): _TOO_LARGE if was_finite[number] else _NOT_FINITE
-        for number in np.flatnonzero(~usable)
-        if int(number) not in failures
-    }
-    return Prediction(energy, forces, failures | silent)
+    return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~usable)), _TOO_LARGE) | sound.failures)
 
 
 def _all_finite(forces: FloatArray, batch: StructureBatch) -> npt.NDArray[np.bool_]:

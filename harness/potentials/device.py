@@ -83,7 +83,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     is_foreign = isinstance(error, Exception) and not isinstance(error, MlipOodError)
-    return is_foreign and _OUT_OF_MEMORY.search(f"{type(error).__name__}: {error}") is not None
+    return is_foreign and _OUT_OF_MEMORY.search(_text_of(error)) is not None
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its own text is foreign code, too
+        return type(error).__name__
 
 
 def in_pytorchs_words(error: Exception) -> Exception:

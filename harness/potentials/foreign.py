@@ -18,7 +18,7 @@ from harness.potentials.meter import Meter, meter_of
 from harness.potentials.registry import with_traits
 from harness.potentials.staging import staged
 from harness.potentials.surroundings import Surroundings, inside
-from harness.structures import Prediction, StructureBatch, check_prediction
+from harness.structures import Prediction, StructureBatch, sound_prediction
 
 _OF_ANY_MODEL: Final = ("harness.potentials.ase_calculator", "harness.potentials.torchsim")
 """Adapters of this project that run models which nobody here knows."""
@@ -177,7 +177,7 @@ class ForeignPotential:
         model_id = self.traits.model_id
         if not isinstance(step.made, Prediction):
             raise ModelError(f"{model_id} returned a {type(step.made).__name__}; expected a Prediction")
-        return check_prediction(step.made, step.batch, model_id)
+        return sound_prediction(step.made, step.batch, model_id)
 
     def _one_by_one(self, batch: StructureBatch, error: BaseException) -> Prediction:
         if batch.n_structures == 1:

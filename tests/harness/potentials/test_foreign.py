@@ -71,7 +71,6 @@ def test_one_structure_fails_and_the_others_are_kept(error: BaseException, cause
     "error",
     [
         KeyboardInterrupt(),
-        MemoryError(),
         torch.OutOfMemoryError("full"),
         ModelError("lacks N"),
         RuntimeError("CUDA error"),
@@ -80,6 +79,11 @@ def test_one_structure_fails_and_the_others_are_kept(error: BaseException, cause
 def test_what_is_not_of_a_structure_passes(error: BaseException) -> None:
     with pytest.raises(type(error)):
         foreign(Raising(error=error)).compute(molecules())
+
+
+def test_memory_that_is_full_is_that_of_the_device() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        foreign(Raising(error=MemoryError())).compute(molecules())
 
 
 def test_an_error_of_our_own_code_passes_too() -> None:
@@ -155,7 +159,7 @@ def changed(**changes: Callable[[Prediction], Any]) -> object:
         ({"forces": lambda it: it.forces.ravel()}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces[:-1]}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces.astype(object)}, "forces of toy has dtype object"),
-        ({"failures": lambda _: {3: "out of range"}}, "toy reports a failure of structure 3 of 3 structures"),
+        ({"failures": lambda _: {3: "out of range"}}, "toy reports a failure of structure 3 of a batch of 3"),
     ],
 )
 def test_what_is_no_prediction_is_the_models_fault(
