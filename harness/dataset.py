@@ -178,8 +178,8 @@ def _find(text: str, level: Level | None) -> _Place:
         from harness.hub import fetch_snapshot
 
         wanted, unwanted = _patterns(level)
-        directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *wanted], unwanted)
-        return _Place(hub_id["repo"], directory, commit)
+        found = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *wanted], unwanted)
+        return _Place(found.repo_id, found.directory, found.commit)
     if Path(text).exists():
         raise UsageError(f"data set {text!r} is a file; expected the folder that holds task1, task2, ...")
     raise DataError(

@@ -1,6 +1,7 @@
 """Brings the files of a repo from the Hub, at one commit."""
 
 import glob
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 """A full commit hash."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Listing:
     """The files of a repo at a commit.
 
     Attributes:
-        repo: The repo.
+        repo: The repo, under the id that the Hub gives it: one that was renamed answers to its earlier ids too.
         commit: The commit hash.
         sha256: By path in the repo, what the Hub says that the sha256 of a file is; `None` for a file that
             does not lie in large-file storage, of which it says none.
@@ -33,21 +35,33 @@ class Listing:
     sha256: Mapping[str, str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Files of a repo at a commit, on this disk.
+
+    Attributes:
+        repo_id: The id that the Hub gives the repo, whatever was asked for; as asked for where the Hub was not reached.
+        directory: The local folder.
+        commit: The commit hash.
+    """
+
+    repo_id: str
+    directory: Path
+    commit: str
+
+
 def fetch_snapshot(
     repo_id: str, revision: str | None, patterns: Sequence[str], without: Sequence[str] = ()
-) -> tuple[Path, str]:
+) -> Snapshot:
     """Downloads the matching files of a data-set repo, or finds them in the local cache.
 
-    A revision that is a full commit hash is not looked up, so that a cached snapshot works offline.
+    A cached snapshot of a full commit hash works offline.
 
     Args:
         repo_id: `org/name`.
         revision: Branch, tag or commit; `None` for the default branch.
         patterns: Glob patterns of the files wanted.
         without: Glob patterns of those among them that are not.
-
-    Returns:
-        The local folder and the commit that it is a snapshot of.
 
     Raises:
         UsageError: If the id is not one that the Hub could hold.
@@ -60,11 +74,25 @@ def fetch_snapshot(
     other_ways = f"; there is no folder {repo_id!r} here either, and `--dataset mini` needs no network"
     with explained(repo, revision, other_ways):
         if revision and COMMIT.fullmatch(revision):
-            commit = revision
+            commit, repo = revision, _as_the_hub_names_it(repo)
         else:
             info = retried(lambda: HfApi().dataset_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS))
-            commit = _named_commit(repo, info.sha)
-        return _download(repo, commit, patterns, without), commit
+            commit, repo = _named_commit(repo, info.sha), Repo(info.id, repo.kind)
+        return Snapshot(repo.id, _download(repo, commit, patterns, without), commit)
+
+
+def _as_the_hub_names_it(repo: Repo) -> Repo:
+    """A repo under its id of today; as asked for where the Hub cannot be asked, since its files may be cached."""
+    from huggingface_hub import HfApi, is_offline_mode
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    if is_offline_mode():
+        return repo
+    try:
+        return Repo(HfApi().repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS).id, repo.kind)
+    except HTTPError:  # also of a repo that is not there, which the download then says
+        _LOG.info("the Hub could not be asked whether %s has another name now", repo)
+        return repo
 
 
 def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listing:
@@ -91,7 +119,7 @@ def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listin
             lambda: HfApi().model_info(repo.id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
         )
         sha256 = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
-        return Listing(repo, _named_commit(repo, info.sha), sha256)
+        return Listing(Repo(info.id, repo.kind), _named_commit(repo, info.sha), sha256)
 
 
 def fetch_files(listing: Listing, names: Sequence[str], other_ways: str = "") -> Path:

@@ -178,7 +178,10 @@ def open_hub_folder(address: str) -> HubFolder:
         for file in info.siblings or ()
     }
     # A client of its own, with the token: the environment holds none while a model computes.
-    return HubFolder(repo, info.sha, HfFileSystem(token=get_token(), skip_instance_cache=True), stored)
+    # Under the id that the Hub gives it: a repo that was renamed answers to its earlier ids too.
+    return HubFolder(
+        Repo(info.id, "dataset"), info.sha, HfFileSystem(token=get_token(), skip_instance_cache=True), stored
+    )
 
 
 @functools.cache

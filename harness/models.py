@@ -92,7 +92,7 @@ def _resolve_on_hub(address: HubAddress, family: str | None) -> ModelSource:
         directory = fetch_files(listing, checkpoint.names)
     is_picked = WHOLE not in (address.path, checkpoint.path)
     return ModelSource(
-        model_id=f"{address.repo.id}/{checkpoint.path}" if is_picked else address.repo.id,
+        model_id=f"{listing.repo.id}/{checkpoint.path}" if is_picked else listing.repo.id,
         family=checkpoint.family,
         path=directory / checkpoint.path,
         revision=listing.commit,

@@ -70,8 +70,8 @@ def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> Train
     from harness.hub import fetch_snapshot
 
     patterns = [f"{level.config(task)}/{split}-*.parquet" for split in TRAINING_SPLITS]
-    directory, commit = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
-    return _with_task(TrainingSource(hub_id["repo"], directory, commit), task, level)
+    found = fetch_snapshot(hub_id["repo"], hub_id["revision"], patterns)
+    return _with_task(TrainingSource(found.repo_id, found.directory, found.commit), task, level)
 
 
 def _with_task(source: TrainingSource, task: TaskName, level: Level) -> TrainingSource:

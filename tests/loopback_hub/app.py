@@ -152,6 +152,7 @@ def _routes() -> list[Route]:
         Route("/api/whoami-v2", whoami),
         Route("/api/repos/create", settings.create_repo, methods=["POST"]),
         Route("/api/repos/delete", settings.delete_repo, methods=["DELETE"]),
+        Route("/api/repos/move", settings.move_repo, methods=["POST"]),
         Route("/api/validate-yaml", validate_yaml, methods=["POST"]),
         Route("/api/{kind:kind}", information.list_repos),
         *(Route(f"/api{kept}{suffix}", handler, methods=[method]) for method, suffix, handler in _OF_A_REPO),

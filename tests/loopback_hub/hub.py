@@ -21,6 +21,7 @@ from tests.loopback_hub.repos import (
     point,
     regular_blob,
 )
+from tests.loopback_hub.settings import rename
 from tests.loopback_hub.state import HubState
 from tests.loopback_hub.users import Role, User, token_of
 
@@ -172,6 +173,10 @@ class LoopbackHub:
     def pull_requests(self, repo_id: str, kind: Kind) -> list[Discussion]:
         """The pull requests, oldest first."""
         return [found for found in self._repo(repo_id, kind).discussions.values() if found.is_pull_request]
+
+    def rename(self, repo_id: str, new_id: str, kind: Kind) -> None:
+        """Gives a repo another id; addresses with the old one lead to it."""
+        rename(self._state, self._repo(repo_id, kind), new_id)
 
     def allow_list(self, repo_id: str) -> None:
         """Lets a data set have a leaderboard, as the Hub's staff does on request."""

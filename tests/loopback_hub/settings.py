@@ -63,6 +63,39 @@ async def delete_repo(request: Request) -> Response:
     return Response(status_code=200)
 
 
+async def move_repo(request: Request) -> Response:
+    """`POST /api/repos/move`: another name for a repo; addresses with the old one lead to the new one from then on."""
+    hub, user = hub_of(request), logged_in(user_of(request))
+    body = await json_of(request)
+    kind, old, new = body.get("type") or "model", str(body.get("fromRepo")), str(body.get("toRepo"))
+    if kind not in PLURALS:
+        raise HubError(400, f'"type" must be one of {", ".join(PLURALS)}; got {kind!r}')
+    repo = hub.repos.get((kind, old))
+    if repo is None or not may_see(repo, user):
+        raise repo_not_found(user)
+    require_write(repo, user)
+    if (kind, new) in hub.repos:
+        raise HubError(409, f"{new} is taken")
+    rename(hub, repo, new)
+    return Response(status_code=200)
+
+
+def rename(hub: HubState, repo: HubRepo, new: str) -> None:
+    """Gives a repo another id; the old one leads to it."""
+    with hub.lock:
+        old = repo.id
+        del hub.repos[repo.kind, old]
+        repo.id = new
+        hub.repos[repo.kind, new] = repo
+        for key, now in hub.moved.items():
+            if now == old and key[0] == repo.kind:
+                hub.moved[key] = new
+        hub.moved[repo.kind, old] = new
+        hub.moved.pop((repo.kind, new), None)
+        if repo.kind == "dataset" and old in hub.benchmarks:
+            hub.benchmarks = hub.benchmarks - {old} | {new}
+
+
 def _named(body: dict[str, object], user: User) -> tuple[Kind, str]:
     kind = body.get("type") or "model"
     name = str(body.get("name", ""))

@@ -21,6 +21,7 @@ class HubState:
         contents: Bytes of all files.
         repos: By kind and id.
         users: By name.
+        moved: Id of today by kind and earlier id, of repos that were renamed.
         benchmarks: Ids of the data sets that may have a leaderboard.
         tickets: What an upload ticket allows: the repo and the SHA-256 and size of the content.
         faults: What is to go wrong.
@@ -32,6 +33,7 @@ class HubState:
     contents: Contents = field(default_factory=Contents)
     repos: dict[tuple[Kind, str], HubRepo] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
+    moved: dict[tuple[Kind, str], str] = field(default_factory=dict)
     benchmarks: set[str] = field(default_factory=set)
     tickets: dict[str, tuple[HubRepo, str, int]] = field(default_factory=dict)
     faults: FaultQueue = field(default_factory=FaultQueue)
@@ -71,11 +73,18 @@ def repo_of(request: Request) -> HubRepo:
     """The repo that a request is about.
 
     Raises:
-        HubError: If there is none, or the user may not know of it (404, or 401 without a login; RepoNotFound).
+        HubError: If there is none, or the user may not know of it (404, or 401 without a login; RepoNotFound); if it
+            was renamed (307, to the same address under its name of today).
     """
-    user = user_of(request)
+    user, hub = user_of(request), hub_of(request)
     parts = request.path_params
-    repo = hub_of(request).repos.get((parts.get("kind", "model"), f"{parts['namespace']}/{parts['name']}"))
+    kind, repo_id = parts.get("kind", "model"), f"{parts['namespace']}/{parts['name']}"
+    repo = hub.repos.get((kind, repo_id))
+    now = hub.moved.get((kind, repo_id))
+    if repo is None and now is not None and (there := hub.repos.get((kind, now))) and may_see(there, user):
+        raw = request.scope["raw_path"].decode("ascii").replace(repo_id, now, 1)
+        query = f"?{request.url.query}" if request.url.query else ""
+        raise HubError(307, f"Temporary Redirect. Redirecting to {raw}", headers={"Location": raw + query})
     if repo is None or not may_see(repo, user):
         raise repo_not_found(user)
     return repo
