@@ -238,6 +238,23 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
     return str(found)
 
 
+def canonical(repo: Repo) -> Repo:
+    """A repo under the id that the Hub gives it: one that was renamed answers to its earlier ids, and to any case.
+
+    Raises:
+        UsageError: If the id is not one that the Hub could hold.
+        DataError: If there is no such repo.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import HfApi
+
+    with explained(repo):
+        found = retried(
+            lambda: HfApi().repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS, expand="sha").id
+        )
+    return Repo(str(found), repo.kind)
+
+
 def is_logged_in() -> bool:
     """Whether there is a token, good or not."""
     from huggingface_hub import get_token

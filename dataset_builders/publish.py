@@ -16,6 +16,7 @@ from dataset_builders.hub import (
     CommitTarget,
     Committed,
     Repo,
+    canonical,
     commit,
     ensure_repo,
     explained,
@@ -85,6 +86,12 @@ class Plan:
         """Whether the tag stands on these very files already."""
         return self.revision == self.request.tag
 
+    @property
+    def naming(self) -> str:
+        """That the repo has another id than the one given; empty where it has not."""
+        given = self.request.repo_id
+        return "" if given == self.repo.id else f"{given} is called {self.repo.id} on the Hub"
+
     def text(self) -> str:
         """The plan for the terminal."""
         tag = self.request.tag
@@ -96,7 +103,7 @@ class Plan:
             "",
             self.difference.summary(),
             f"{self._what()}{tagging}",
-            *filter(None, [self.note]),
+            *filter(None, [self.note, self.naming]),
         ]
         return "\n".join(lines)
 
@@ -136,7 +143,7 @@ class Published:
             f"commit:  {self.committed.commit}",
             f"tag:     {plan.request.tag or 'none'}",
             f"files:   {plan.difference.summary()}",
-            *filter(None, [plan.note]),
+            *filter(None, [plan.note, plan.naming]),
             "",
             f'load_dataset("{plan.repo.id}", "{plan.edition.example}"{pinned})',
             f"python -m harness --model MODEL --dataset {plan.repo.id}@{revision}",
@@ -170,9 +177,12 @@ def plan_publication(request: PublishRequest) -> Plan:
         SetupError: If the Hub cannot be reached or refuses access.
     """
     check_request(request)
-    edition = certified_edition(request.directory, request.repo_id, request.source_url, request.evaluation_framework)
     repo = Repo(request.repo_id, "dataset")
-    if not _exists(repo):
+    is_there = _exists(repo)
+    # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+    repo = canonical(repo) if is_there else repo
+    edition = certified_edition(request.directory, repo.id, request.source_url, request.evaluation_framework)
+    if not is_there:
         if request.create_pr:
             raise DataError(f"there is no {repo} to open a pull request on; leave out --create-pr to make it")
         return Plan(request, repo, edition, MAIN, None, edition.difference_at(repo, None))

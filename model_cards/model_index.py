@@ -1,10 +1,12 @@
 """The `model-index` and the tags in the YAML of a card: what older tools, and a search on the Hub, read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from dataset_builders.configs import CONFIG
 from dataset_builders.errors import DataError
 from dataset_builders.leaderboard import NUMBERS
+from model_cards.dataset_names import as_written
 from model_cards.entry_check import shown
 from model_cards.front_matter import FRONT_MATTER
 from model_cards.yaml_text import Items, load_yaml, merge_items, replace_top_value, set_top_key
@@ -14,9 +16,12 @@ if TYPE_CHECKING:
 
 MODEL_INDEX: Final = "model-index"
 _TAGS: Final = "tags"
+_SPLITS: Final = frozenset(number.split for number in NUMBERS)
 
 
-def merge_model_index(front: str, repo_id: str, results: Sequence["EvalResult"]) -> str:
+def merge_model_index(
+    front: str, repo_id: str, results: Sequence["EvalResult"], today: Callable[[str], str] = as_written
+) -> str:
     """The YAML of a card with these results in its `model-index`.
 
     A result of the same data set, configuration and split is replaced where it stands. All others, and all other
@@ -26,6 +31,7 @@ def merge_model_index(front: str, repo_id: str, results: Sequence["EvalResult"])
         front: The YAML; a mapping, or empty.
         repo_id: Repo of the model, whose name a new `model-index` takes unless the card has a `model_name`.
         results: The results, those of one split next to each other.
+        today: Gives the id of today of a data set that the card may name by an earlier one.
 
     Raises:
         DataError: If the `model-index` that is there is none.
@@ -40,10 +46,9 @@ def merge_model_index(front: str, repo_id: str, results: Sequence["EvalResult"])
     if present is None or present == []:
         return set_top_key(front, MODEL_INDEX, index, FRONT_MATTER)
     _require_model_index(present)
-    wanted = {identity: each for each in index[0]["results"] if (identity := _identity(each))}
-    splits = {number.split for number in NUMBERS}
-    replaced = {(dataset, config, split) for dataset, config, _ in wanted for split in splits}
-    items = Items(wanted, lambda item: identity if (identity := _identity(item)) in replaced else None)
+    wanted = {identity: each for each in index[0]["results"] if (identity := result_identity(each))}
+    replaced = {(dataset, config, split) for dataset, config, _ in wanted for split in _SPLITS}
+    items = Items(wanted, lambda item: identity if (identity := result_identity(item, today)) in replaced else None)
     place = _place_of_model(present, items, (name, repo_id, repo_id.rpartition("/")[2]))
     if place is None:
         return merge_items(front, (MODEL_INDEX,), Items({name: index[0]}, lambda model: None), FRONT_MATTER)
@@ -69,15 +74,17 @@ def add_tag(front: str, tag: str) -> str:
     return front if tag in tags else merge_items(front, (_TAGS,), items, FRONT_MATTER)
 
 
-def _identity(item: Any) -> tuple[str, str, str] | None:
-    """Data set, configuration and split of a result; `None` where it does not name them."""
+def result_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str, str] | None:
+    """Data set, configuration and split of a result of the benchmark; `None` where it is none."""
     dataset = item.get("dataset") if isinstance(item, dict) else None
     if not isinstance(dataset, dict):
         return None
     kind, config, split = (dataset.get(key) for key in ("type", "config", "split"))
     if not (isinstance(kind, str) and isinstance(config, str) and isinstance(split, str)):
         return None
-    return kind, config, split
+    if split not in _SPLITS or not CONFIG.fullmatch(config):
+        return None
+    return today(kind), config, split
 
 
 def _require_model_index(index: Any) -> None:

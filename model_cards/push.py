@@ -1,7 +1,8 @@
 """Sends results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from dataset_builders.hub import (
     Committed,
     Message,
     Repo,
+    canonical,
     commit,
     explained,
     head_of,
@@ -26,6 +28,7 @@ from harness.models import parse_address
 from harness.result import RunResult
 from model_cards.card_edit import MAX_CARD_BYTES, card_with_results
 from model_cards.consistency import without_contradictions
+from model_cards.dataset_names import DatasetNames
 from model_cards.entries import (
     ENTRIES_PATH,
     PULL_REQUEST_TITLE,
@@ -40,6 +43,7 @@ from model_cards.ownership import User, logged_in_user
 from model_cards.publishable import (
     find_model_files,
     hub_repo_of,
+    named_today,
     pinned_model,
     require_benchmark,
     require_publishable,
@@ -113,12 +117,14 @@ class _Parcel:
         results: Results that go there.
         entries: Their numbers for `.eval_results`.
         eval_results: Their numbers for the `model-index`.
+        names: What the Hub calls the data sets of entries that the repo holds.
     """
 
     repo: Repo
     results: tuple[RunResult, ...]
     entries: tuple["EvalResultEntry", ...]
     eval_results: tuple["EvalResult", ...]
+    names: DatasetNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +174,27 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
     """
     if not options.dry_run:
         require_login("pushing")
-    by_repo: dict[str, list[RunResult]] = {}
-    for result in results:
-        by_repo.setdefault(_target(result, options), []).append(result)
+    for group in _by_repo((_target(result, options), result) for result in results).values():
+        require_publishable(group)
+    user = logged_in_user(Repo(_target(results[0], options), "model")) if results and is_logged_in() else None
+    # Repos may have been renamed since the results were measured: what goes out bears the ids of today.
+    today = functools.cache(canonical)
+    by_repo = _by_repo(
+        (today(Repo(_target(result, options), "model")).id, named_today(result, today)) for result in results
+    )
     for group in by_repo.values():
         require_publishable(group)
-    user = logged_in_user(Repo(next(iter(by_repo)), "model")) if by_repo and is_logged_in() else None
     parcels = [_packed(Repo(repo_id, "model"), group) for repo_id, group in by_repo.items()]
     differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
     for parcel, difference in zip(parcels, differences, strict=True):
         yield _sent(parcel, difference, user, options)
+
+
+def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResult]]:
+    by_repo: dict[str, list[RunResult]] = {}
+    for repo_id, result in results:
+        by_repo.setdefault(repo_id, []).append(result)
+    return by_repo
 
 
 def _target(result: RunResult, options: PushOptions) -> str:
@@ -201,7 +218,8 @@ def _packed(repo: Repo, results: Sequence[RunResult]) -> _Parcel:
         find_model_files(result, head)
         entries += entries_of(result, pinned_model(result, head))
         eval_results += eval_results_of(result)
-    return _Parcel(repo, tuple(results), tuple(entries), tuple(eval_results))
+    names = DatasetNames({result.dataset.id: result.dataset.id for result in results})
+    return _Parcel(repo, tuple(results), tuple(entries), tuple(eval_results), names)
 
 
 def _difference_at(parcel: _Parcel, head: str) -> _Difference:
@@ -212,13 +230,14 @@ def _difference_at(parcel: _Parcel, head: str) -> _Difference:
     """
     listing = list_files(parcel.repo, head)
     old = {path: _text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
-    merged = merge_entries(old[ENTRIES_PATH], parcel.entries)
-    examined = examine_entries(merged)
+    today = parcel.names.today
+    merged = merge_entries(old[ENTRIES_PATH], parcel.entries, today)
+    examined = examine_entries(merged, today=today)
     consistent = without_contradictions(examined.entries)
-    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries)
+    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries, today)
     new = {ENTRIES_PATH: merged, CARD_PATH: card}
     changed = {path: text for path, text in new.items() if text != old[path]}
-    return _Difference(old, changed, (*examined.faults, *consistent.faults))
+    return _Difference(old, changed, (*examined.faults, *consistent.faults, *parcel.names.faults))
 
 
 def _text_at(listing: Listing, path: str) -> str | None:
