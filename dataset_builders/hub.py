@@ -307,6 +307,29 @@ def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> lis
     return [each.num for each in found if each.title == title and author in (None, each.author)]
 
 
+def close_pull_request(repo: Repo, number: int, comment: str) -> None:
+    """Closes an open pull request; one that was closed meanwhile stays so.
+
+    Raises:
+        DataError: If there is no such pull request.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import BadRequestError
+
+    def call() -> None:
+        api = HfApi()
+        try:
+            api.change_discussion_status(repo.id, number, "closed", comment=comment, repo_type=repo.kind)
+        except BadRequestError:
+            # The Hub may have closed it although the answer to an earlier try was lost.
+            if api.get_discussion_details(repo.id, number, repo_type=repo.kind).status not in ("closed", "merged"):
+                raise
+
+    with explained(repo):
+        retried(call)
+
+
 def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:
     """Calls the Hub again after an error that may pass: a lost connection, a rate limit, a failing server.
 

@@ -177,15 +177,16 @@ def plan_publication(request: PublishRequest) -> Plan:
         SetupError: If the Hub cannot be reached or refuses access.
     """
     check_request(request)
+    edition = certified_edition(request.directory, request.repo_id, request.source_url, request.evaluation_framework)
     repo = Repo(request.repo_id, "dataset")
-    is_there = _exists(repo)
-    # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
-    repo = canonical(repo) if is_there else repo
-    edition = certified_edition(request.directory, repo.id, request.source_url, request.evaluation_framework)
-    if not is_there:
+    if not _exists(repo):
         if request.create_pr:
             raise DataError(f"there is no {repo} to open a pull request on; leave out --create-pr to make it")
         return Plan(request, repo, edition, MAIN, None, edition.difference_at(repo, None))
+    repo = canonical(repo)
+    if repo.id != request.repo_id:
+        # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+        edition = edition.named(repo.id)
     if request.private:
         ensure_repo(repo, private=True)
     head = head_of(repo)
