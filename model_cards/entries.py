@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
 
 ENTRIES_PATH: Final = ".eval_results/mlip-ood.yaml"
+RESULTS_FILE: Final = re.compile(r"\.eval_results/[^/]+\.yaml")
+"""Files in which the Hub looks for results."""
 BENCHMARK_TAG: Final = "mlip-ood"
 """Tag on the card of every model with results, and what a source of results is called."""
 PULL_REQUEST_TITLE: Final = "Add mlip-ood evaluation results"

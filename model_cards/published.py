@@ -1,6 +1,5 @@
 """Reads what one model has published: each file and each pull request on its own, since anybody may write them."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,7 +10,14 @@ from dataset_builders.hub import MAIN, Repo, explained, open_pull_requests, retr
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from model_cards.consistency import by_evaluation, without_contradictions
 from model_cards.dataset_names import DatasetNames
-from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, config_and_number, examine_entries, parse_notes
+from model_cards.entries import (
+    ENTRIES_PATH,
+    PULL_REQUEST_TITLE,
+    RESULTS_FILE,
+    config_and_number,
+    examine_entries,
+    parse_notes,
+)
 from model_cards.front_matter import decode_text
 from model_cards.hub_reading import read_file
 from model_cards.verification import VerifiedNumber, verified_numbers
@@ -36,7 +42,6 @@ MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
 
 _SCORE: Final = NUMBERS[0]
 _FOLDER: Final = ".eval_results"
-_RESULTS_FILE: Final = re.compile(rf"{re.escape(_FOLDER)}/[^/]+\.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +204,7 @@ def _files_at(revision: _Revision) -> list["RepoFile"]:
 
     with explained(repo, revision.name):
         listed = retried(call)
-    files = [file for file in listed if _RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
+    files = [file for file in listed if RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
     return sorted(files, key=lambda file: (file.path != ENTRIES_PATH, file.path))
 
 

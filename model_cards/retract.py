@@ -25,19 +25,21 @@ from harness.hub import list_files
 from harness.models import parse_address
 from harness.result import RunResult
 from model_cards.dataset_names import DatasetNames
-from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, pinned_commit
+from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, RESULTS_FILE, pinned_commit
 from model_cards.front_matter import CARD_PATH
 from model_cards.hub_reading import read_answer
 from model_cards.ownership import User, logged_in_user
 from model_cards.publishable import hub_repo_of, named_today
 from model_cards.repo_change import Difference, Route, Way, send, text_at, way_to
-from model_cards.retraction import Files, Retraction, Selection, holds_results, pushed_entries, retraction
+from model_cards.retraction import Files, Retraction, Selection, holds_results, named_in, pushed_entries, retraction
 
 State = Literal["retracted", "unchanged", "dry run"]
 
 RETRACTION_TITLE: Final = "Remove mlip-ood evaluation results"
 MAX_PUSHES: Final = 20
 """Earlier pushes of a repo, the newest first, before which its files are looked up."""
+MAX_OTHER_FILES: Final = 20
+"""Files of results that no push writes, and which are looked into for numbers to name."""
 _MAX_COMMITS: Final = 1_000
 
 
@@ -138,7 +140,7 @@ def retract_each(results: Sequence[RunResult], options: RetractOptions) -> Itera
     targets = [_target(result, options) for result in results] or [_checked_id(str(options.repo))]
     user = logged_in_user(Repo(targets[0], "model")) if is_logged_in() else None
     tasks = _tasks(results, targets, options)
-    mains = [_difference_at(task, head_of(task.repo)) for task in tasks]
+    mains = [_main_of(task) for task in tasks]
     for task, (difference, found) in zip(tasks, mains, strict=True):
         yield from _from_main(task, difference, found, user)
 
@@ -203,6 +205,23 @@ def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
     new = {ENTRIES_PATH: found.files.entries, CARD_PATH: found.files.card}
     changed = {path: text for path, text in new.items() if text != old[path]}
     return Difference(old, changed), replace(found, left=(*found.left, *task.names.faults))
+
+
+def _main_of(task: _Task) -> tuple[Difference, Retraction]:
+    """What is taken back on the main branch, and which numbers stand in files that no push writes."""
+    head = head_of(task.repo)
+    difference, found = _difference_at(task, head)
+    listing = list_files(task.repo, head)
+    others = [path for path in sorted(listing.sha256) if RESULTS_FILE.fullmatch(path) and path != ENTRIES_PATH]
+    lines: list[str] = []
+    for path in others[:MAX_OTHER_FILES]:
+        try:
+            named = named_in(text_at(listing, path), task.selection, task.names.today)
+        except DataError as cause:
+            lines.append(f"{path}, which cannot be read: {cause}")
+            continue
+        lines += [f"{line}: in {path}, which no push writes" for line in named]
+    return difference, replace(found, left=(*found.left, *lines))
 
 
 def _files_before_a_push(repo: Repo, head: str) -> Files | None:

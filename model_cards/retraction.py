@@ -181,6 +181,15 @@ def retraction(
     return Retraction(Files(entries, new_card), tuple(lines), left)
 
 
+def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
+    """The numbers of a file that are meant by a selection, whoever wrote them, one line for each configuration.
+
+    Raises:
+        DataError: If the file is not YAML.
+    """
+    return [*_by_config(_meant(_items(text), selection, today), (), today)]
+
+
 def is_pushed(item: Any) -> bool:
     """Whether an entry, or a result of a `model-index`, names a push of this project as its source."""
     source = item.get("source") if isinstance(item, dict) else None
@@ -360,13 +369,19 @@ def _parts(task_id: str) -> tuple[str, str]:
     return (task_id, "") if found is None else (found[0], found[1].name)
 
 
+def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
+    """The entries of the configurations that a selection names."""
+    identities = [benchmark_identity(each, today) for each in items]
+    return [
+        each
+        for each, identity in zip(items, identities, strict=True)
+        if identity is not None and selection.names(identity[0], _parts(identity[1])[0])
+    ]
+
+
 def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[str]:
     """What stays of the benchmark, and why."""
-    meant = []
-    for each in stay:
-        identity = benchmark_identity(each, today)
-        if identity is not None and selection.names(identity[0], _parts(identity[1])[0]):
-            meant.append(each)
+    meant = _meant(stay, selection, today)
     pushed = [each for each in meant if is_pushed(each)]
     others = [each for each in stay if benchmark_identity(each) and each not in meant]
     yield from (f"{line}: not of these results" for line in _by_config(pushed, (), today))

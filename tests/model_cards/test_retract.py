@@ -107,6 +107,17 @@ def test_numbers_of_other_evaluations_are_left_and_named(hub, own_repo, hub_resu
     assert files_of(hub) == {"README.md": CARD.encode(), ENTRIES_PATH: THEIRS.encode()}
 
 
+def test_numbers_in_other_files_are_left_and_named(hub, own_repo, hub_result):
+    pushed(hub_result("task2"))
+    files = {".eval_results/other.yaml": THEIRS.encode(), ".eval_results/odd.yaml": b"- ["}
+    hub.commit(MODEL, "model", files)
+    (done,) = retracted((), OF_REPO)
+    assert f"left, task4 on {DATASET} (score): in .eval_results/other.yaml, which no push writes" in done.text
+    assert "left, .eval_results/odd.yaml, which cannot be read" in done.text
+    assert files.items() <= hub.files(MODEL, "model").items()
+    assert ENTRIES_PATH not in hub.files(MODEL, "model")
+
+
 def test_only_the_data_set_or_level_that_is_named(hub, own_repo, hub_result, make_result):
     from dataset_builders.eval_yaml import eval_yaml
     from dataset_builders.levels import LEVELS
