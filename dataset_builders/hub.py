@@ -238,6 +238,23 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
     return str(found)
 
 
+def canonical(repo: Repo) -> Repo:
+    """A repo under the id that the Hub gives it: one that was renamed answers to its earlier ids, and to any case.
+
+    Raises:
+        UsageError: If the id is not one that the Hub could hold.
+        DataError: If there is no such repo.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import HfApi
+
+    with explained(repo):
+        found = retried(
+            lambda: HfApi().repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS, expand="sha").id
+        )
+    return Repo(str(found), repo.kind)
+
+
 def is_logged_in() -> bool:
     """Whether there is a token, good or not."""
     from huggingface_hub import get_token
@@ -288,6 +305,29 @@ def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> lis
             )
         )
     return [each.num for each in found if each.title == title and author in (None, each.author)]
+
+
+def close_pull_request(repo: Repo, number: int, comment: str) -> None:
+    """Closes an open pull request; one that was closed meanwhile stays so.
+
+    Raises:
+        DataError: If there is no such pull request.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import BadRequestError
+
+    def call() -> None:
+        api = HfApi()
+        try:
+            api.change_discussion_status(repo.id, number, "closed", comment=comment, repo_type=repo.kind)
+        except BadRequestError:
+            # The Hub may have closed it although the answer to an earlier try was lost.
+            if api.get_discussion_details(repo.id, number, repo_type=repo.kind).status not in ("closed", "merged"):
+                raise
+
+    with explained(repo):
+        retried(call)
 
 
 def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:

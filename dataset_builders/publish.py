@@ -18,6 +18,7 @@ from dataset_builders.hub import (
     CommitTarget,
     Committed,
     Repo,
+    canonical,
     commit,
     ensure_repo,
     explained,
@@ -98,6 +99,12 @@ class Plan:
         """Whether the tag stands on these very files already."""
         return self.revision == self.request.tag
 
+    @property
+    def naming(self) -> str:
+        """That the repo has another id than the one given; empty where it has not."""
+        given = self.request.repo_id
+        return "" if given == self.repo.id else f"{given} is called {self.repo.id} on the Hub"
+
     def text(self) -> str:
         """The plan for the terminal."""
         tag = self.request.tag
@@ -109,7 +116,7 @@ class Plan:
             "",
             self.difference.summary(),
             f"{self._what()}{tagging}",
-            *filter(None, [self.note, *self._about_others()]),
+            *filter(None, [self.note, self.naming, *self._about_others()]),
         ]
         return "\n".join(lines)
 
@@ -158,7 +165,7 @@ class Published:
             f"tag:     {plan.request.tag or 'none'}",
             f"files:   {plan.difference.summary()}",
             *([f"kept:    {', '.join(plan.edition.kept)}"] if plan.edition.kept else []),
-            *filter(None, [plan.note]),
+            *filter(None, [plan.note, plan.naming]),
             "",
             f'load_dataset("{plan.repo.id}", "{plan.edition.example}"{pinned})',
             f"python -m harness --model MODEL --dataset {plan.repo.id}@{revision}",
@@ -199,6 +206,10 @@ def plan_publication(request: PublishRequest) -> Plan:
         if request.create_pr:
             raise DataError(f"there is no {repo} to open a pull request on; leave out --create-pr to make it")
         return Plan(request, repo, edition, MAIN, None, edition.difference_at(repo, None))
+    repo = canonical(repo)
+    if repo.id != request.repo_id:
+        # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+        edition = edition.named(repo.id)
     if request.private:
         ensure_repo(repo, private=True)
     head = head_of(repo)

@@ -1,8 +1,8 @@
 """What a certified data-set folder puts on the Hub: Parquet files, card, licence and `eval.yaml`."""
 
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ class PublishedEdition:
         evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
         example: The configuration that examples load.
         message: What the commit says.
+        card_of: Gives the card for a repo id.
         kept: Those of its configurations that the repo holds, and which stay as they are.
     """
 
@@ -43,7 +44,12 @@ class PublishedEdition:
     evaluation_framework: str | None
     example: str
     message: Message
+    card_of: Callable[[str], str] = field(compare=False, repr=False)
     kept: tuple[str, ...] = ()
+
+    def named(self, repo_id: str) -> "PublishedEdition":
+        """The same for a repo of another id."""
+        return replace(self, card=self.card_of(repo_id))
 
     def lost_in(self, found: Difference) -> tuple[str, ...]:
         """Configurations of the repo that would go as a whole, since the folder does not have them."""
@@ -91,14 +97,20 @@ def certified_edition(
     certificate = report.certificate
     configs = tuple(summary.config for summary in certificate.summaries)
     parquet = _parquet_files(directory, configs)
+    sizes = sizes_of(directory, certificate)
+
+    def card_of(name: str) -> str:
+        return card_text(report.card_facts(name, source_url), sizes)
+
     return PublishedEdition(
         parquet=parquet,
-        card=card_text(report.card_facts(repo_id, source_url), sizes_of(directory, certificate)),
+        card=card_of(repo_id),
         licence=license_text(certificate),
         configs=configs,
         evaluation_framework=evaluation_framework,
         example=example_config(certificate),
         message=_message(certificate),
+        card_of=card_of,
     )
 
 

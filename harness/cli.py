@@ -49,6 +49,7 @@ other commands:
   python -m harness compare ...          models against each other, paired by molecule
   python -m harness report RUN_DIR ...   metrics, table and result again, without the model
   python -m harness push RUN_DIR ...     send results to the model's repo on the Hub
+  python -m harness retract RUN_DIR ...  take results back that were sent
   python -m harness leaderboard          rank what has been published about the benchmark
   python -m harness train --help         train a model on the training molecules of one task
   python -m harness study --help         the table of results: train and measure all its rows
@@ -89,15 +90,23 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
             from harness.worker.command import main as env
 
             return env
-        case "push":
-            from model_cards.push_command import main as push
-
-            return push
-        case "leaderboard":
-            from model_cards.leaderboard_command import main as leaderboard
-
-            return leaderboard
+        case "push" | "retract" | "leaderboard":
+            return _about_published_results(name)
     return None
+
+
+def _about_published_results(name: str) -> Callable[[Sequence[str]], int]:
+    if name == "push":
+        from model_cards.push_command import main as push
+
+        return push
+    if name == "retract":
+        from model_cards.retract_command import main as retract
+
+        return retract
+    from model_cards.leaderboard_command import main as leaderboard
+
+    return leaderboard
 
 
 def _train(arguments: Sequence[str]) -> int:

@@ -1,10 +1,11 @@
 """The card of a model with results in it: its tag, its `model-index` and the section that shows the numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.errors import DataError
 from model_cards.card_section import section_text, with_section
+from model_cards.dataset_names import as_written
 from model_cards.entries import BENCHMARK_TAG
 from model_cards.front_matter import (
     CARD_PATH,
@@ -29,6 +30,7 @@ def card_with_results(
     repo_id: str,
     eval_results: Sequence["EvalResult"],
     entries: Sequence["EvalResultEntry"],
+    today: Callable[[str], str] = as_written,
 ) -> str:
     """A card with results in it; the same again changes nothing, and what others wrote keeps its bytes.
 
@@ -37,6 +39,7 @@ def card_with_results(
         repo_id: Repo of the model.
         eval_results: Numbers for the `model-index`.
         entries: All entries of the benchmark that the repo publishes.
+        today: Gives the id of today of a data set that the card may name by an earlier one.
 
     Raises:
         DataError: If the card cannot be added to, or the Hub would not read what was added.
@@ -47,7 +50,7 @@ def card_with_results(
         raise DataError(f"{CARD_PATH} has {n_bytes:,} bytes; expected {MAX_CARD_BYTES:,} at most. Shorten it first")
     require_closed(card)
     read_front(card)
-    front = merge_model_index(add_tag(card.front, BENCHMARK_TAG), repo_id, eval_results)
+    front = merge_model_index(add_tag(card.front, BENCHMARK_TAG), repo_id, eval_results, today)
     edited = with_section(with_front(card, front), section_text(entries))
     require_readable(edited)
     return edited.text

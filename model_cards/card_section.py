@@ -28,6 +28,9 @@ END: Final = "<!-- mlip-ood:end -->"
 _BEGIN_LINE: Final = re.compile(rf"^{re.escape(BEGIN)}[ \t]*$", re.MULTILINE)
 _END_LINE: Final = re.compile(rf"^{re.escape(END)}", re.MULTILINE)
 _LINE_BREAK: Final = re.compile(r"[\r\n]")
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_LAST_LINE_END: Final = re.compile(r"(?:\r\n|\r|\n)\Z")
+_MOST_LINE_ENDS: Final = 2
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
 _INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
 _URL: Final = ":/@%"
@@ -89,19 +92,48 @@ def with_section(card: Card, section: str) -> Card:
     body = card.body
     newline = newline_of(body) if _LINE_BREAK.search(body) else newline_of(card.text)
     marked = newline.join([BEGIN, *section.splitlines(), END])
-    lines = body.replace("\r", "\n")
+    place = place_of_section(card)
+    if place is not None:
+        return replace(card, body=body[: place.start] + marked + body[place.stop :])
+    before = card.closing + body
+    gap = "" if not before else newline * max(0, 2 - _line_ends(before))
+    return replace(card, body=f"{body}{gap}{marked}{newline}")
+
+
+def without_section(card: Card) -> Card:
+    """A card without the section, its marks, and the blank line that a push puts before it; the rest keeps its bytes.
+
+    Raises:
+        DataError: If the marks in the card are not one pair.
+    """
+    place = place_of_section(card)
+    if place is None:
+        return card
+    before, after = card.body[: place.start], card.body[place.stop :]
+    line_end = _LINE_END.match(after)
+    after = after[line_end.end() :] if line_end else after
+    if _line_ends(before) == _MOST_LINE_ENDS:
+        before = _LAST_LINE_END.sub("", before)
+    return replace(card, body=before + after)
+
+
+def place_of_section(card: Card) -> slice | None:
+    """Where in the body of a card the section stands, from its first mark to its last; `None` where there is none.
+
+    Raises:
+        DataError: If the marks in the card are not one pair.
+    """
+    lines = card.body.replace("\r", "\n")
     begins = [found.start() for found in _BEGIN_LINE.finditer(lines)]
     ends = [found.end() for found in _END_LINE.finditer(lines)]
     if len(begins) == len(ends) == 1 and begins[0] < ends[0]:
-        return replace(card, body=body[: begins[0]] + marked + body[ends[0] :])
+        return slice(begins[0], ends[0])
     if begins or ends:
         raise DataError(
             f"{CARD_PATH} has {len(begins)} lines {BEGIN} and {len(ends)} lines {END}; expected one of each, in this "
             "order. Remove the marks, and the next push appends the section anew"
         )
-    before = card.closing + body
-    gap = "" if not before else newline * max(0, 2 - _line_ends(before))
-    return replace(card, body=f"{body}{gap}{marked}{newline}")
+    return None
 
 
 def _line_ends(text: str) -> int:

@@ -1,8 +1,8 @@
 """The numbers of a result as the Hub keeps them: in `.eval_results/mlip-ood.yaml`, and in a card's `model-index`."""
 
 import re
-from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
@@ -13,6 +13,7 @@ from dataset_builders.leaderboard import NUMBERS, LeaderboardNumber, leaderboard
 from dataset_builders.tasks import in_order, title_of
 from dataset_builders.units import MILLI
 from harness.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
+from model_cards.dataset_names import as_written
 from model_cards.entry_check import checked_entry, entry_identity, shown
 from model_cards.yaml_text import Items, fill_empty, load_yaml, merge_items
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
 
 ENTRIES_PATH: Final = ".eval_results/mlip-ood.yaml"
+RESULTS_FILE: Final = re.compile(r"\.eval_results/[^/]+\.yaml")
+"""Files in which the Hub looks for results."""
 BENCHMARK_TAG: Final = "mlip-ood"
 """Tag on the card of every model with results, and what a source of results is called."""
 PULL_REQUEST_TITLE: Final = "Add mlip-ood evaluation results"
@@ -116,7 +119,9 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
     ]
 
 
-def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str:
+def merge_entries(
+    text: str | None, entries: Sequence["EvalResultEntry"], today: Callable[[str], str] = as_written
+) -> str:
     """The file of entries with these in it.
 
     Entries of the same data set and configurations are replaced where they stand, and go where their number is no
@@ -125,6 +130,7 @@ def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str
     Args:
         text: The file as it is; `None` where there is none.
         entries: Entries of whole configurations.
+        today: Gives the id of today of a data set that the file may name by an earlier one.
 
     Raises:
         DataError: If the file is not a YAML list.
@@ -139,7 +145,7 @@ def merge_entries(text: str | None, entries: Sequence["EvalResultEntry"]) -> str
     replaced = {(dataset, leaderboard_id(config, number)) for dataset, config in configs for number in NUMBERS}
 
     def identity_of(item: Any) -> Hashable | None:
-        identity = entry_identity(item)
+        identity = benchmark_identity(item, today)
         return identity if identity in replaced else None
 
     wanted = {(entry.dataset_id, entry.task_id): each for entry, each in zip(entries, documents, strict=True)}
@@ -155,29 +161,65 @@ def read_entries(text: str) -> list["EvalResultEntry"]:
     return [*examine_entries(text).entries]
 
 
-def examine_entries(text: str, name: str = ENTRIES_PATH, datasets: Collection[str] | None = None) -> Examined:
+def benchmark_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str] | None:
+    """Data set and task id of an entry of the benchmark; `None` for something else.
+
+    Args:
+        item: What the file says.
+        today: Gives the id of today of a data set.
+    """
+    identity = entry_identity(item)
+    if identity is None or parse_leaderboard_id(identity[1]) is None:
+        return None
+    return today(identity[0]), identity[1]
+
+
+def examine_entries(
+    text: str,
+    name: str = ENTRIES_PATH,
+    datasets: Collection[str] | None = None,
+    today: Callable[[str], str] = as_written,
+) -> Examined:
     """The benchmark's entries in a file that anybody may have written, each checked on its own.
+
+    Entries under an earlier id of a data set give way to those of the same data under its id of today, which are newer.
 
     Args:
         text: The file.
         name: What it is called, for the message of an error.
-        datasets: Data sets whose entries are wanted; `None` for all.
+        datasets: Data sets whose entries are wanted, by their ids of today; `None` for all.
+        today: Gives the id of today of a data set; the entries are given under it.
 
     Raises:
         DataError: If the file is not a YAML list.
     """
-    entries, faults = [], []
+    entries: list[tuple[str, EvalResultEntry]] = []
+    faults = []
     for place, item in enumerate(_items(text, name), start=1):
-        identity = entry_identity(item)
-        if identity is None or parse_leaderboard_id(identity[1]) is None:
-            continue
-        if datasets is not None and identity[0] not in datasets:
+        identity = benchmark_identity(item, today)
+        if identity is None or (datasets is not None and identity[0] not in datasets):
             continue
         try:
-            entries.append(checked_entry(item))
+            entry = checked_entry(item)
+            entries.append((entry.dataset_id, replace(entry, dataset_id=identity[0])))
         except DataError as cause:
             faults.append(f"entry {place}, {shown(identity[1])}: {cause}")
-    return Examined(tuple(entries), tuple(faults))
+    newer = {_measured(entry) for written, entry in entries if written == entry.dataset_id}
+    older = [written != entry.dataset_id and _measured(entry) in newer for written, entry in entries]
+    faults += dict.fromkeys(
+        f"{config_and_number(entry)[0]}: entries under {written}, an earlier id of {entry.dataset_id}, give way to "
+        "those under the id of today"
+        for (written, entry), is_older in zip(entries, older, strict=True)
+        if is_older
+    )
+    return Examined(
+        tuple(entry for (_, entry), is_older in zip(entries, older, strict=True) if not is_older), tuple(faults)
+    )
+
+
+def _measured(entry: "EvalResultEntry") -> tuple[str, str, str | None]:
+    """Data set, configuration, and content of the data that an entry was measured on."""
+    return entry.dataset_id, config_and_number(entry)[0], parse_notes(entry.notes or "").get("content")
 
 
 def _items(text: str, name: str) -> list[Any]:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from dataset_builders.configs import is_split_at, level_of_config, task_of_config
 from dataset_builders.errors import DataError, MlipOodError
-from dataset_builders.hub import MAIN, Repo, explained, retried
+from dataset_builders.hub import MAIN, Repo, canonical, explained, retried
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.tasks import TASKS, in_order
 from harness.dataset import hash_of_hashes
+from model_cards.dataset_names import DatasetNames
 from model_cards.entries import BENCHMARK_TAG, SHORT_HASH
 from model_cards.publishable import declared_ids
 from model_cards.published import Fault, Published, Status, published_by
@@ -121,17 +122,18 @@ def read_leaderboard(
         DataError: If the data set or the revision does not exist, or it holds nothing at the level.
         SetupError: If the Hub cannot be reached.
     """
+    dataset_id = canonical(Repo(dataset_id, "dataset")).id
     data = data_on_hub(dataset_id, revision, level)
     board = read_board(dataset_id)
-    on_board = _verified_on(board, dataset_id)
     found: list[Published] = []
     faults: list[Fault] = []
-    unread: dict[str, str] = {}
-    for model_id in sorted({*models, *(row.model_id for row in board.rows), *_tagged_models()}):
+    ids, unread = _models_of_today([*models, *(row.model_id for row in board.rows)])
+    on_board = _verified_on(board, dataset_id, ids)
+    names = DatasetNames({dataset_id: dataset_id})
+    for model_id in sorted({*ids.values()}):
         try:
-            of_model = published_by(
-                model_id, dataset_id, on_board.get(model_id, frozenset()) if board.is_there else None
-            )
+            verified = on_board.get(model_id, frozenset()) if board.is_there else None
+            of_model = published_by(model_id, dataset_id, verified, names)
         except MlipOodError as cause:
             unread[model_id] = str(cause)
             continue
@@ -173,7 +175,19 @@ def _tagged_models() -> list[str]:
         return [model.id for model in retried(lambda: list(HfApi().list_models(filter=BENCHMARK_TAG)))]
 
 
-def _verified_on(board: Board, dataset_id: str) -> dict[str, frozenset[VerifiedNumber]]:
+def _models_of_today(named: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Models that are tagged or named: their ids of today by the ids that they go by, and why some have none."""
+    ids = {model_id: model_id for model_id in _tagged_models()}
+    unread = {}
+    for model_id in sorted({*named} - {*ids}):
+        try:
+            ids[model_id] = canonical(Repo(model_id, "model")).id
+        except MlipOodError as cause:
+            unread[model_id] = str(cause)
+    return ids, unread
+
+
+def _verified_on(board: Board, dataset_id: str, ids: Mapping[str, str]) -> dict[str, frozenset[VerifiedNumber]]:
     """The numbers that the Hub's board marks as verified, by model; each is of the first task id of the data set."""
     rows = [row for row in board.rows if row.verified and row.pull_request is None]
     if not rows:
@@ -182,7 +196,9 @@ def _verified_on(board: Board, dataset_id: str) -> dict[str, frozenset[VerifiedN
         first = declared_ids(Repo(dataset_id, "dataset"), MAIN)[:1]
     except DataError:
         return {}
-    return {row.model_id: frozenset((task_id, row.value) for task_id in first) for row in rows}
+    return {
+        ids[row.model_id]: frozenset((task_id, row.value) for task_id in first) for row in rows if row.model_id in ids
+    }
 
 
 def _ranked(empty: Leaderboard, found: Sequence[Published], configs: Sequence[str]) -> Leaderboard:

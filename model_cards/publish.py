@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.errors import UsageError
-from dataset_builders.hub import Change, CommitTarget, Committed, Message, Repo, commit, ensure_repo, require_login
+from dataset_builders.hub import (
+    Change,
+    CommitTarget,
+    Committed,
+    Message,
+    Repo,
+    canonical,
+    commit,
+    ensure_repo,
+    require_login,
+)
 from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
 from harness.hub import list_files
 from harness.potentials.base import LoadOptions
@@ -62,6 +72,10 @@ def publish_checkpoint(
     card = render_card(checkpoint, results, model_id=repo_id)
     require_login("publishing")
     repo = Repo(repo_id, "model")
+    ensure_repo(repo, private=options.private)
+    # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+    repo = canonical(repo)
+    card = card if repo.id == repo_id else render_card(checkpoint, results, model_id=repo.id)
     weights_hash = sha256_of(checkpoint / WEIGHTS_FILE)
 
     def change_at(head: str) -> Change:
@@ -77,6 +91,5 @@ def publish_checkpoint(
             files[CARD_PATH] = card.encode()
         return Change(files)
 
-    ensure_repo(repo, private=options.private)
     message = Message("Add the checkpoint", "Weights, settings and card of a checkpoint that `harness train` wrote.")
     return commit(CommitTarget(repo, create_pr=options.create_pr), change_at, message)

@@ -1,7 +1,8 @@
 """What must hold before a result is sent to a model repo; each refusal says what is wrong and what to do."""
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -136,6 +137,27 @@ def hub_repo_of(result: RunResult) -> str | None:
     if result.model.revision is None:
         return None
     return "/".join(result.model.id.split("/")[:2])
+
+
+def named_today(result: RunResult, today: Callable[[Repo], Repo]) -> RunResult:
+    """A result that names its data set and its model by the ids that the Hub gives them today.
+
+    Args:
+        result: One on a data set of the Hub.
+        today: Gives a repo under its id of today.
+
+    Raises:
+        DataError: If there is no such data set.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    dataset, model = result.dataset, result.model
+    dataset = dataset.model_copy(update={"id": today(Repo(dataset.id, "dataset")).id})
+    repo = hub_repo_of(result)
+    if repo is not None:
+        # Of a repo that is gone the earlier id is all there is; the files count, wherever they lie now.
+        with contextlib.suppress(DataError):
+            model = model.model_copy(update={"id": today(Repo(repo, "model")).id + model.id.removeprefix(repo)})
+    return result.model_copy(update={"dataset": dataset, "model": model})
 
 
 def _require_model(result: RunResult) -> None:

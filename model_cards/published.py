@@ -1,6 +1,5 @@
 """Reads what one model has published: each file and each pull request on its own, since anybody may write them."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,7 +9,15 @@ from dataset_builders.errors import DataError, MlipOodError
 from dataset_builders.hub import MAIN, Repo, explained, open_pull_requests, retried
 from dataset_builders.leaderboard import NUMBERS, leaderboard_id
 from model_cards.consistency import by_evaluation, without_contradictions
-from model_cards.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, config_and_number, examine_entries, parse_notes
+from model_cards.dataset_names import DatasetNames
+from model_cards.entries import (
+    ENTRIES_PATH,
+    PULL_REQUEST_TITLE,
+    RESULTS_FILE,
+    config_and_number,
+    examine_entries,
+    parse_notes,
+)
 from model_cards.front_matter import decode_text
 from model_cards.hub_reading import read_file
 from model_cards.verification import VerifiedNumber, verified_numbers
@@ -30,9 +37,11 @@ MAX_FILES_OF_PULL_REQUEST: Final = 5
 MAX_PULL_REQUESTS: Final = 50
 """Open pull requests of a model that are read, the oldest first, so that later ones push none out."""
 
+MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
+"""Foreign ids of data sets that are looked up for a pull request."""
+
 _SCORE: Final = NUMBERS[0]
 _FOLDER: Final = ".eval_results"
-_RESULTS_FILE: Final = re.compile(rf"{re.escape(_FOLDER)}/[^/]+\.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,7 @@ class _Revision:
         repo: Repo of the model.
         name: Branch, or `refs/pr/N`.
         dataset_id: Data set whose results are wanted.
+        names: What the Hub calls data sets today.
         pull_request: Its number, if it is one.
         without: Git hashes of files that are not read.
         commit: The commit that it stands for, once it was looked up.
@@ -102,6 +112,7 @@ class _Revision:
     repo: Repo
     name: str
     dataset_id: str
+    names: DatasetNames
     pull_request: int | None = None
     without: frozenset[str] = frozenset()
     commit: str = ""
@@ -112,22 +123,29 @@ class _Revision:
         return Fault(self.repo.id, ", ".join(filter(None, (where, place))), str(cause))
 
 
-def published_by(model_id: str, dataset_id: str, verified: frozenset[VerifiedNumber] | None = None) -> Found:
+def published_by(
+    model_id: str,
+    dataset_id: str,
+    verified: frozenset[VerifiedNumber] | None = None,
+    names: DatasetNames | None = None,
+) -> Found:
     """What one model has published about a data set: on its main branch, and in open pull requests.
 
     What a pull request holds never touches what is on the main branch.
 
     Args:
         model_id: Repo of the model.
-        dataset_id: The data set.
+        dataset_id: The data set, under its id of today.
         verified: Numbers that the Hub's board marks as verified; `None` where there is no board, so that the Hub
             vouches for none.
+        names: What the Hub calls data sets today, as far as it was asked already.
 
     Raises:
         DataError: If there is no such model.
         SetupError: If the Hub cannot be reached.
     """
-    main = _pinned(_Revision(Repo(model_id, "model"), MAIN, dataset_id))
+    names = (names or DatasetNames({dataset_id: dataset_id})).renewed()
+    main = _pinned(_Revision(Repo(model_id, "model"), MAIN, dataset_id, names))
     files = _files_at(main)
     merged = _read(main, files)
     results, of_hub = _with_verification(merged.results, main, verified)
@@ -146,7 +164,8 @@ def _in_pull_requests(main: _Revision, merged: Sequence[Published]) -> Iterator[
         yield Found((), (main.fault("pull requests", cause),))
         return
     for number in numbers[:MAX_PULL_REQUESTS]:
-        revision = replace(main, name=f"refs/pr/{number}", pull_request=number)
+        names = main.names.renewed(MAX_LOOKUPS_OF_PULL_REQUEST)
+        revision = replace(main, name=f"refs/pr/{number}", names=names, pull_request=number)
         try:
             revision = _pinned(revision)
             found = _read(revision, _files_at(revision))
@@ -185,7 +204,7 @@ def _files_at(revision: _Revision) -> list["RepoFile"]:
 
     with explained(repo, revision.name):
         listed = retried(call)
-    files = [file for file in listed if _RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
+    files = [file for file in listed if RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
     return sorted(files, key=lambda file: (file.path != ENTRIES_PATH, file.path))
 
 
@@ -199,14 +218,15 @@ def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
         faults.append(revision.fault(_FOLDER, left_out))
     for file in files[:most]:
         try:
-            examined = examine_entries(_text_of(revision, file), file.path, (revision.dataset_id,))
+            text = _text_of(revision, file)
+            examined = examine_entries(text, file.path, (revision.dataset_id,), revision.names.today)
         except MlipOodError as cause:
             faults.append(revision.fault(file.path, cause))
             continue
         entries += examined.entries
         faults += [revision.fault(file.path, fault) for fault in examined.faults]
     consistent = without_contradictions(entries)
-    faults += [revision.fault("", fault) for fault in consistent.faults]
+    faults += [revision.fault("", fault) for fault in (*consistent.faults, *revision.names.faults)]
     return Found(tuple(_results_of(revision, consistent.entries)), tuple(faults))
 
 
@@ -240,7 +260,7 @@ def _with_verification(
         return [*merged], []
     faults = []
     try:
-        known |= verified_numbers(main.repo.id, (main.dataset_id,))
+        known |= verified_numbers(main.repo.id, main.dataset_id, main.names.today)
     except MlipOodError as cause:
         faults.append(main.fault("what the Hub verified", cause))
     return [

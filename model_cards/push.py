@@ -1,31 +1,28 @@
 """Sends results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from dataset_builders.errors import SetupError, UsageError
+from dataset_builders.errors import UsageError
 from dataset_builders.hub import (
     MAIN,
     Change,
-    CommitTarget,
-    Committed,
     Message,
     Repo,
-    commit,
-    explained,
+    canonical,
     head_of,
     is_logged_in,
-    open_pull_requests,
     require_login,
 )
 from dataset_builders.markdown import printable
-from harness.hub import Listing, list_files
+from harness.hub import list_files
 from harness.models import parse_address
 from harness.result import RunResult
-from model_cards.card_edit import MAX_CARD_BYTES, card_with_results
+from model_cards.card_edit import card_with_results
 from model_cards.consistency import without_contradictions
+from model_cards.dataset_names import DatasetNames
 from model_cards.entries import (
     ENTRIES_PATH,
     PULL_REQUEST_TITLE,
@@ -34,22 +31,20 @@ from model_cards.entries import (
     examine_entries,
     merge_entries,
 )
-from model_cards.front_matter import CARD_PATH, decode_text
-from model_cards.hub_reading import read_file
+from model_cards.front_matter import CARD_PATH
 from model_cards.ownership import User, logged_in_user
 from model_cards.publishable import (
     find_model_files,
     hub_repo_of,
+    named_today,
     pinned_model,
     require_benchmark,
     require_publishable,
 )
+from model_cards.repo_change import Difference, Route, send, text_at, way_to
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
-
-Route = Literal["own", "commit", "pull request"]
-"""How results go: `own` is a commit to repos that one may write to, and a pull request to others."""
 
 State = Literal["pushed", "unchanged", "dry run"]
 
@@ -113,35 +108,14 @@ class _Parcel:
         results: Results that go there.
         entries: Their numbers for `.eval_results`.
         eval_results: Their numbers for the `model-index`.
+        names: What the Hub calls the data sets of entries that the repo holds.
     """
 
     repo: Repo
     results: tuple[RunResult, ...]
     entries: tuple["EvalResultEntry", ...]
     eval_results: tuple["EvalResult", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    """The files of a repo that a parcel changes, as they are at some commit and as they would be.
-
-    Attributes:
-        old: Text by path; `None` for a file that is not there.
-        new: Text by path, of the files that change.
-        left_out: Which entries of others the card does not show, and why.
-    """
-
-    old: Mapping[str, str | None]
-    new: Mapping[str, str]
-    left_out: tuple[str, ...] = ()
-
-    def contents(self) -> dict[str, bytes]:
-        """The changed files, for a commit."""
-        return {path: text.encode() for path, text in self.new.items()}
-
-    def diff(self) -> str:
-        """As a unified diff."""
-        return "".join(_diff(path, self.old[path], text) for path, text in self.new.items())
+    names: DatasetNames
 
 
 def push_results(results: Sequence[RunResult], options: PushOptions) -> Pushed:
@@ -168,16 +142,27 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
     """
     if not options.dry_run:
         require_login("pushing")
-    by_repo: dict[str, list[RunResult]] = {}
-    for result in results:
-        by_repo.setdefault(_target(result, options), []).append(result)
+    for group in _by_repo((_target(result, options), result) for result in results).values():
+        require_publishable(group)
+    user = logged_in_user(Repo(_target(results[0], options), "model")) if results and is_logged_in() else None
+    # Repos may have been renamed since the results were measured: what goes out bears the ids of today.
+    today = functools.cache(canonical)
+    by_repo = _by_repo(
+        (today(Repo(_target(result, options), "model")).id, named_today(result, today)) for result in results
+    )
     for group in by_repo.values():
         require_publishable(group)
-    user = logged_in_user(Repo(next(iter(by_repo)), "model")) if by_repo and is_logged_in() else None
     parcels = [_packed(Repo(repo_id, "model"), group) for repo_id, group in by_repo.items()]
     differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
     for parcel, difference in zip(parcels, differences, strict=True):
         yield _sent(parcel, difference, user, options)
+
+
+def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResult]]:
+    by_repo: dict[str, list[RunResult]] = {}
+    for repo_id, result in results:
+        by_repo.setdefault(repo_id, []).append(result)
+    return by_repo
 
 
 def _target(result: RunResult, options: PushOptions) -> str:
@@ -201,81 +186,51 @@ def _packed(repo: Repo, results: Sequence[RunResult]) -> _Parcel:
         find_model_files(result, head)
         entries += entries_of(result, pinned_model(result, head))
         eval_results += eval_results_of(result)
-    return _Parcel(repo, tuple(results), tuple(entries), tuple(eval_results))
+    names = DatasetNames({result.dataset.id: result.dataset.id for result in results})
+    return _Parcel(repo, tuple(results), tuple(entries), tuple(eval_results), names)
 
 
-def _difference_at(parcel: _Parcel, head: str) -> _Difference:
+def _difference_at(parcel: _Parcel, head: str) -> Difference:
     """What a parcel changes at a commit.
 
     Raises:
         DataError: If the card or the entries that are there cannot be added to.
     """
     listing = list_files(parcel.repo, head)
-    old = {path: _text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
-    merged = merge_entries(old[ENTRIES_PATH], parcel.entries)
-    examined = examine_entries(merged)
+    old = {path: text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
+    today = parcel.names.today
+    merged = merge_entries(old[ENTRIES_PATH], parcel.entries, today)
+    examined = examine_entries(merged, today=today)
     consistent = without_contradictions(examined.entries)
-    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries)
+    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries, today)
     new = {ENTRIES_PATH: merged, CARD_PATH: card}
     changed = {path: text for path, text in new.items() if text != old[path]}
-    return _Difference(old, changed, (*examined.faults, *consistent.faults))
+    return Difference(old, changed, (*examined.faults, *consistent.faults, *parcel.names.faults))
 
 
-def _text_at(listing: Listing, path: str) -> str | None:
-    if path not in listing.sha256:
-        return None
-    with explained(listing.repo, listing.commit):
-        content = read_file(listing.repo, listing.commit, path, MAX_CARD_BYTES)
-    return decode_text(content, f"{path} of {listing.repo}")
-
-
-def _sent(parcel: _Parcel, difference: _Difference, user: User | None, options: PushOptions) -> PushedRepo:
+def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: PushOptions) -> PushedRepo:
     repo = parcel.repo
     if not difference.new:
         return PushedRepo(repo.id, "unchanged", repo.url, left_out=difference.left_out)
-    is_direct = options.route == "commit" or (options.route == "own" and user is not None and user.owns(repo))
-    number = None if is_direct or user is None else _own_pull_request(repo, user)
-    if number is not None:
-        difference = _difference_at(parcel, head_of(repo, f"refs/pr/{number}"))
+    way = way_to(repo, user, options.route, PULL_REQUEST_TITLE)
+    if way.pull_request is not None:
+        difference = _difference_at(parcel, head_of(repo, way.revision))
         if not difference.new:
-            url = f"{repo.url}/discussions/{number}"
-            return PushedRepo(repo.id, "unchanged", url, left_out=difference.left_out)
+            return PushedRepo(repo.id, "unchanged", way.url, left_out=difference.left_out)
     if options.dry_run or user is None:
-        way = _way(user, number, options, is_direct=is_direct)
-        plan = f"{repo.id}: {way}; nothing was sent\n{difference.diff()}"
+        plan = f"{repo.id}: {way.text(options.route)}; nothing was sent\n{difference.diff()}"
         return PushedRepo(repo.id, "dry run", repo.url, plan, difference.left_out)
-    committed = _committed(parcel, user, number, is_direct=is_direct)
-    state: State = "pushed" if committed.is_new else "unchanged"
-    return PushedRepo(repo.id, state, committed.url, left_out=difference.left_out)
-
-
-def _committed(parcel: _Parcel, user: User, number: int | None, *, is_direct: bool) -> Committed:
-    repo, message = parcel.repo, _message(parcel)
 
     def change_at(head: str) -> Change:
         # What counts is the model on the branch that a pull request would be merged into, not on an older one.
-        listing = list_files(repo, head if is_direct else MAIN)
+        listing = list_files(repo, head if way.is_direct else MAIN)
         for result in parcel.results:
             find_model_files(result, listing)
-        return Change(_difference_at(parcel, head).contents())
+        return _difference_at(parcel, head).change()
 
-    if is_direct:
-        return commit(CommitTarget(repo), change_at, message)
-    if number is not None:
-        return commit(CommitTarget(repo, f"refs/pr/{number}"), change_at, message)
-    try:
-        return commit(CommitTarget(repo, create_pr=True), change_at, message)
-    except SetupError:
-        # The Hub may have opened it although its answer was lost.
-        number = _own_pull_request(repo, user)
-        if number is None:
-            raise
-        return replace(commit(CommitTarget(repo, f"refs/pr/{number}"), change_at, message), is_new=True)
-
-
-def _own_pull_request(repo: Repo, user: User) -> int | None:
-    """Number of the open pull request in which this user sent results before."""
-    return min(open_pull_requests(repo, PULL_REQUEST_TITLE, user.name), default=None)
+    committed = send(way, change_at, _message(parcel))
+    state: State = "pushed" if committed.is_new else "unchanged"
+    return PushedRepo(repo.id, state, committed.url, left_out=difference.left_out)
 
 
 def _message(parcel: _Parcel) -> Message:
@@ -293,24 +248,3 @@ def _message(parcel: _Parcel) -> Message:
         "they mean and which command gives the same ones. Sent with `python -m harness push`.",
     ]
     return Message(PULL_REQUEST_TITLE, "\n".join(body))
-
-
-def _way(user: User | None, number: int | None, options: PushOptions, *, is_direct: bool) -> str:
-    """How a dry run says that the results would go."""
-    if is_direct:
-        return "would be one commit"
-    if number is not None:
-        return f"would be one commit in your open pull request {number}"
-    if user is None and options.route == "own":
-        return "would be one commit if the repo is yours, else a pull request (nobody is logged in)"
-    return "would be a new pull request"
-
-
-def _diff(path: str, old: str | None, new: str) -> str:
-    lines = difflib.unified_diff(
-        [] if old is None else old.splitlines(keepends=True),
-        new.splitlines(keepends=True),
-        "/dev/null" if old is None else f"a/{path}",
-        f"b/{path}",
-    )
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -33,6 +33,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repo", metavar="ORG/NAME", help="model repo to send to (default: the one that the model was read from)"
     )
+    add_way(parser)
+    return parser
+
+
+def add_way(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a change goes to a repo."""
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--create-pr",
@@ -53,4 +59,3 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="show the changes as a diff and send nothing; needs no login"
     )
-    return parser

@@ -1,6 +1,6 @@
 """Which published numbers the Hub vouches for: each number on its own, never a model as a whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.errors import DataError
 from dataset_builders.hub import Repo, explained
+from dataset_builders.leaderboard import parse_leaderboard_id
+from model_cards.dataset_names import as_written
 from model_cards.entry_check import checked_entry, entry_identity
 from model_cards.hub_reading import read_answer
 
@@ -68,8 +70,15 @@ def read_board(dataset_id: str) -> Board:
     return Board(True, tuple(rows), len(answer) - len(rows))
 
 
-def verified_numbers(model_id: str, datasets: Sequence[str]) -> frozenset[VerifiedNumber]:
-    """The numbers about data sets on the main branch of a model that the Hub marks as verified.
+def verified_numbers(
+    model_id: str, dataset_id: str, today: Callable[[str], str] = as_written
+) -> frozenset[VerifiedNumber]:
+    """The numbers about a data set on the main branch of a model that the Hub marks as verified.
+
+    Args:
+        model_id: Repo of the model.
+        dataset_id: The data set, under its id of today.
+        today: Gives the id of today of a data set.
 
     Raises:
         SetupError: If the Hub cannot be reached.
@@ -78,12 +87,12 @@ def verified_numbers(model_id: str, datasets: Sequence[str]) -> frozenset[Verifi
     repo = Repo(model_id, "model")
     answer = _answer(repo, f"/api/models/{model_id}", {"expand": "evalResults"}, f"results of {repo}") or []
     verified = [each.data for each in _valid(_EvalResult, answer) if each.verified and each.pull_request is None]
-    return frozenset(number for data in verified for number in _number(data, datasets))
+    return frozenset(number for data in verified for number in _number(data, dataset_id, today))
 
 
-def _number(data: dict[str, Any], datasets: Sequence[str]) -> Iterator[VerifiedNumber]:
+def _number(data: dict[str, Any], dataset_id: str, today: Callable[[str], str]) -> Iterator[VerifiedNumber]:
     identity = entry_identity(data)
-    if identity is None or identity[0] not in datasets:
+    if identity is None or parse_leaderboard_id(identity[1]) is None or today(identity[0]) != dataset_id:
         return
     try:
         entry = checked_entry(data)

@@ -106,6 +106,57 @@ def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
     return _checked(text, _with_value(data, path, merged), name)
 
 
+def remove_items(text: str, path: YamlPath, is_ours: Callable[[Any], bool], name: str) -> str:
+    """A document whose list at `path` has lost some items; the others, and their comments, keep their bytes.
+
+    A list that has lost all of them is written `[]`.
+
+    Args:
+        text: The document.
+        path: Where the list is; it must be there.
+        is_ours: Whether an item goes.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or is written in a way that cannot be changed at that place alone.
+    """
+    data = load_yaml(text, name)
+    old = _value_at(data, path)
+    kept = [item for item in old if not is_ours(item)]
+    if len(kept) == len(old):
+        return text
+    if kept:
+        return merge_items(text, path, Items({}, lambda item: True if is_ours(item) else None), name)
+    node = _node_at(text, path, name)
+    end = node.end_mark.index if node.flow_style else _content_end(text, node.start_mark.index, node.end_mark.index)
+    return _checked(text[: node.start_mark.index] + "[]" + text[end:], _with_value(data, path, []), name)
+
+
+def remove_top_key(text: str, key: str, name: str) -> str:
+    """A document whose top mapping has lost a key with its value; comments after it stay.
+
+    Args:
+        text: The document; a mapping that has the key.
+        key: The key.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or the key cannot be removed alone.
+    """
+    data = load_yaml(text, name)
+    root: Any = safe_yaml().compose(text)
+    found = next(((each, value) for each, value in root.value if each.value == key), None)
+    if found is None or root.flow_style:
+        raise _unusual(name)
+    start = found[0].start_mark.index
+    line_break = _LINE_BREAK.search(
+        text, _content_end(text, start, max(found[1].end_mark.index, found[0].end_mark.index))
+    )
+    rest = {other: value for other, value in data.items() if other != key}
+    text = text[:start] + (text[line_break.end() :] if line_break else "")
+    return _checked(text, rest or (None if load_yaml(text, name) is None else {}), name)
+
+
 def fill_empty(text: str, value: Sequence[Any], name: str) -> str:
     """A document that holds a list, made of one that held nothing but comments.
 
@@ -243,7 +294,7 @@ def _flow_edits(node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]
             yield _Span(ends[index], ends[index]), "".join(f", {each}" for each in written)
         elif written:
             yield _Span(starts[index], ends[index]), ", ".join(written)
-        elif not slot.stays and index + 1 < len(slots):
+        elif not slot.stays and any(later.stays or later.new for later in slots[index + 1 :]):
             yield _Span(starts[index], starts[index + 1]), ""
         elif not slot.stays:
             yield _Span(ends[index - 1], ends[index]), ""

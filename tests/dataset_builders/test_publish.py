@@ -191,6 +191,21 @@ def test_a_file_that_readers_do_not_look_for_is_refused(ours, tmp_path):
         publish(request_of(odd))
 
 
+@pytest.mark.parametrize("earlier", ["compgen/earlier", "Compgen/SMALL"])
+def test_an_earlier_id_leads_to_the_repo_of_today(ours, folder, earlier):
+    ours.add_repo("compgen/earlier", "dataset", {})
+    ours.rename("compgen/earlier", REPO, "dataset")
+    plan = plan_publication(PublishRequest(folder, earlier))
+    assert f"{earlier} is called {REPO} on the Hub" in plan.text()
+    done = publish(PublishRequest(folder, earlier))
+    assert f"published data set {REPO}\n" in done.text()
+    assert f"{earlier} is called {REPO} on the Hub" in done.text()
+    card = ours.files(REPO, "dataset")["README.md"].decode()
+    assert REPO in card
+    assert earlier not in card
+    assert not publish(PublishRequest(folder, REPO)).committed.is_new
+
+
 def test_without_a_login_nothing_is_tried(hub, folder):
     with pytest.raises(SetupError, match="publishing needs a login: run `hf auth login`"):
         publish(request_of(folder))

@@ -74,13 +74,13 @@ def repo_of(request: Request) -> HubRepo:
 
     Raises:
         HubError: If there is none, or the user may not know of it (404, or 401 without a login; RepoNotFound); if it
-            was renamed (307, to the same address under its name of today).
+            was renamed or is spelled in another case (307, to the same address under its name of today).
     """
     user, hub = user_of(request), hub_of(request)
     parts = request.path_params
     kind, repo_id = parts.get("kind", "model"), f"{parts['namespace']}/{parts['name']}"
     repo = hub.repos.get((kind, repo_id))
-    now = hub.moved.get((kind, repo_id))
+    now = hub.moved.get((kind, repo_id)) or _in_its_case(hub, kind, repo_id)
     if repo is None and now is not None and (there := hub.repos.get((kind, now))) and may_see(there, user):
         raw = request.scope["raw_path"].decode("ascii").replace(repo_id, now, 1)
         query = f"?{request.url.query}" if request.url.query else ""
@@ -88,6 +88,11 @@ def repo_of(request: Request) -> HubRepo:
     if repo is None or not may_see(repo, user):
         raise repo_not_found(user)
     return repo
+
+
+def _in_its_case(hub: HubState, kind: Kind, repo_id: str) -> str | None:
+    """The id that differs in the case of its letters alone, of which the Hub keeps one."""
+    return next((name for each, name in hub.repos if each == kind and name.lower() == repo_id.lower()), None)
 
 
 async def json_of(request: Request) -> dict[str, object]:

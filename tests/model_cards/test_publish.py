@@ -43,6 +43,16 @@ def test_the_card_on_the_hub_is_kept(hub, ann):
     assert hub.files(REPO, "model")["README.md"] == card
 
 
+def test_an_earlier_id_leads_to_the_repo_of_today(hub, ann):
+    hub.add_repo("compgen/earlier")
+    hub.rename("compgen/earlier", REPO, "model")
+    done = publish_checkpoint(REFERENCE_DIRECTORY, "compgen/earlier")
+    card = hub.files(REPO, "model")["README.md"].decode()
+    assert f"--model {REPO} --dataset" in card
+    assert "compgen/earlier" not in card
+    assert done.url.startswith(f"{hub.endpoint}/{REPO}/")
+
+
 def test_other_weights_are_refused(hub, ann):
     hub.add_repo(REPO, files={WEIGHTS_FILE: b"other weights"})
     with pytest.raises(UsageError, match=r"holds other weights than .*; give the new checkpoint a repo of its own"):

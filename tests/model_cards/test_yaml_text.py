@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from dataset_builders.errors import DataError
-from model_cards.yaml_text import Items, fill_empty, load_yaml, merge_items, newline_of, render_yaml, set_top_key
+from model_cards.yaml_text import (
+    Items,
+    fill_empty,
+    load_yaml,
+    merge_items,
+    newline_of,
+    remove_items,
+    remove_top_key,
+    render_yaml,
+    set_top_key,
+)
 
 OTHERS = """\
 # head of the file
@@ -278,3 +288,42 @@ def test_a_document_that_held_nothing_takes_a_list(text, expected):
 def test_a_document_that_takes_no_list_is_left_alone(text):
     with pytest.raises(DataError, match="the file is written in a way that cannot be added to"):
         fill_empty(text, [1], "the file")
+
+
+@pytest.mark.parametrize(
+    ("text", "gone", "expected"),
+    [
+        ("[a, b, c]\n", "a", "[b, c]\n"),
+        ("[a, b, c] # x\n", "bc", "[a] # x\n"),
+        ("[a, b, c, d]\n", "acd", "[b]\n"),
+        ("[a, b, c, d]\n", "bd", "[a, c]\n"),
+        ("[ a , b ]\n", "ab", "[]\n"),
+        ("- a # own\n# next\n- b\n", "a", "# next\n- b\n"),
+        ("- a\n- b\n- c", "bc", "- a\n"),
+        ("# top\n- a\n- b\n# end\n", "ab", "# top\n[]\n# end\n"),
+        ("- a\r\n- b\r\n", "b", "- a\r\n"),
+        ("- a\n", "z", "- a\n"),
+    ],
+)
+def test_items_are_removed_and_the_others_keep_their_bytes(text, gone, expected):
+    assert remove_items(text, (), lambda item: item in gone, "the file") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\nk:\n- x\n# theirs\nb: 2\n", "a: 1\n# theirs\nb: 2\n"),
+        ("k: [x]  # own\nb: 2\n", "b: 2\n"),
+        ("a: 1\nk:\n- x", "a: 1\n"),
+        ("k: x\n", ""),
+        ("a: 1\r\nk:\r\n- x\r\n", "a: 1\r\n"),
+    ],
+)
+def test_a_key_is_removed_and_the_others_keep_their_bytes(text, expected):
+    assert remove_top_key(text, "k", "the file") == expected
+
+
+@pytest.mark.parametrize("text", ["{k: 1, b: 2}\n", "a: &x 1\nk: 2\nb: {<<: {k: 1}}\n"])
+def test_a_key_that_cannot_be_removed_alone_is_refused_or_goes(text):
+    with contextlib.suppress(DataError):
+        assert "k" not in load_yaml(remove_top_key(text, "k", "the file"), "the file")
