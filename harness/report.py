@@ -9,7 +9,7 @@ from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.checkpoints.finished import UNFINISHED
 from harness.controls import CONTROL
-from harness.result import Estimate, PartName, RunResult, TaskResult
+from harness.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -212,7 +212,7 @@ def _model_line(result: RunResult) -> str:
     parts = [
         f"{model.id} ({model.family})",
         *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
-        f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
+        _protocol(model),
         *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
         f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
@@ -221,6 +221,16 @@ def _model_line(result: RunResult) -> str:
     ]
     score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
     return "model " + ", ".join(parts) + score
+
+
+def _protocol(model: ModelRecord) -> str:
+    """The protocol, and what it stands on."""
+    said = f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else "")
+    said += f" of {model.base}" if model.base else ""
+    if model.training == "proved":
+        return f"{said}, proved by its checkpoint"
+    where = f", as stated in {model.stated_in}" if model.stated_in else ""
+    return said + where + (f" ({model.unchecked})" if model.unchecked else "")
 
 
 def _cautions(result: RunResult) -> list[str]:
@@ -241,6 +251,8 @@ def _cautions(result: RunResult) -> list[str]:
             f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
             f"levels is part of every error and hides the gap{remedy}"
         )
+    if model.question:
+        lines.append(f"question: {model.question}")
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:
         lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")

@@ -1,9 +1,10 @@
 """Sends results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
 
 import difflib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from dataset_builders.errors import SetupError, UsageError
 from dataset_builders.hub import (
@@ -44,9 +45,12 @@ from model_cards.publishable import (
     require_benchmark,
     require_publishable,
 )
+from model_cards.results import protocol_text
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
+
+_LOG: Final = logging.getLogger(__name__)
 
 Route = Literal["own", "commit", "pull request"]
 """How results go: `own` is a commit to repos that one may write to, and a pull request to others."""
@@ -176,8 +180,17 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
     user = logged_in_user(Repo(next(iter(by_repo)), "model")) if by_repo and is_logged_in() else None
     parcels = [_packed(Repo(repo_id, "model"), group) for repo_id, group in by_repo.items()]
     differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
+    if not options.dry_run:
+        for question in _questions(results):
+            _LOG.warning("%s", question)
     for parcel, difference in zip(parcels, differences, strict=True):
         yield _sent(parcel, difference, user, options)
+
+
+def _questions(results: Sequence[RunResult]) -> list[str]:
+    """What is asked about the training of models that say nothing of it."""
+    asked = (result.model.question for result in results)
+    return [printable(question) for question in dict.fromkeys(asked) if question is not None]
 
 
 def _target(result: RunResult, options: PushOptions) -> str:
@@ -242,7 +255,8 @@ def _sent(parcel: _Parcel, difference: _Difference, user: User | None, options: 
             return PushedRepo(repo.id, "unchanged", url, left_out=difference.left_out)
     if options.dry_run or user is None:
         way = _way(user, number, options, is_direct=is_direct)
-        plan = f"{repo.id}: {way}; nothing was sent\n{difference.diff()}"
+        questions = "".join(f"{repo.id}: question: {each}\n" for each in _questions(parcel.results))
+        plan = f"{repo.id}: {way}; nothing was sent\n{difference.diff()}{questions}"
         return PushedRepo(repo.id, "dry run", repo.url, plan, difference.left_out)
     committed = _committed(parcel, user, number, is_direct=is_direct)
     state: State = "pushed" if committed.is_new else "unchanged"
@@ -281,7 +295,7 @@ def _own_pull_request(repo: Repo, user: User) -> int | None:
 def _message(parcel: _Parcel) -> Message:
     lines = [
         f"- {', '.join(sorted(result.tasks))} of {result.dataset.id} at {result.dataset.revision}, "
-        f"protocol {result.model.protocol}"
+        f"protocol {protocol_text(result.model.protocol, result.model.training)}"
         for result in parcel.results
     ]
     body = [
