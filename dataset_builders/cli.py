@@ -1,6 +1,7 @@
-"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | path`."""
+"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | export | path`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -32,7 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["export"]:
+        # It stands at the end of the flow, since it reads a data set as the harness does.
+        from harness.export.command import main as export
+
+        return export(given[1:])
+    arguments = _parser().parse_args(given)
     return int(arguments.run(arguments))
 
 
@@ -65,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     certify.set_defaults(run=_certify)
     _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
+    commands.add_parser("export", help="write frames of one task as the training code of others reads them")
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser

@@ -1,6 +1,6 @@
 """Training and validation frames of a task; test splits cannot be read here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,9 +16,9 @@ from dataset_builders.tasks import TaskName
 from harness.checkpoints.format import symbol_of
 from harness.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
 from harness.reference_shift import count_elements
-from harness.rows import SplitRows, read_split
+from harness.rows import SplitRows, read_split, stream_split
 from harness.train.frames import PackedFrames, pack
-from harness.train.source import TRAINING_SPLITS
+from harness.train.source import TRAINING_SPLITS, TrainingSplit
 
 Relabel: TypeAlias = Callable[[str, SplitRows], SplitRows]
 """Gives the rows of a split other labels, such as those less the energies and forces of a baseline."""
@@ -151,12 +151,24 @@ def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> S
         UsageError: If the split is not `train` or `validation`.
         DataError: If a file is absent or corrupt.
     """
+    return read_split(dataset, task, _training_split(split))
+
+
+def stream_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> Iterator[SplitRows]:
+    """Reads one split for training, piece by piece; that no frame occurs twice is for the caller to check.
+
+    Raises:
+        UsageError: If the split is not `train` or `validation`.
+        DataError: If a file is absent or corrupt.
+    """
+    return stream_split(dataset, task, _training_split(split))
+
+
+def _training_split(name: str) -> TrainingSplit:
     for allowed in TRAINING_SPLITS:
-        if split == allowed:
-            return read_split(dataset, task, allowed)
-    raise UsageError(
-        f"training was asked to read the split {split!r}; it may read {' and '.join(TRAINING_SPLITS)} only"
-    )
+        if name == allowed:
+            return allowed
+    raise UsageError(f"training was asked to read the split {name!r}; it may read {' and '.join(TRAINING_SPLITS)} only")
 
 
 def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple[FloatArray, int]:

@@ -1,0 +1,36 @@
+"""ASE's data base in a file of SQLite, one a split."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from dataset_builders.errors import SetupError
+from harness.export.ase_rows import NO_TIME, ROW_DATA, database_rows
+from harness.rows import SplitRows
+
+
+def write_ase_database(place: Path, pieces: Iterable[SplitRows]) -> None:
+    """Writes a split.
+
+    Args:
+        place: The file, whose name ends in `.db`.
+        pieces: The rows of the split.
+
+    Raises:
+        SetupError: If the disk is full or cannot be written to.
+    """
+    from ase.db import connect
+    from ase.db.row import AtomsRow
+
+    try:
+        with connect(place, use_lock_file=False) as database:
+            for rows in pieces:
+                for row in database_rows(rows):
+                    database.write(AtomsRow(row.fields), key_value_pairs=row.names, data=ROW_DATA)
+        with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+            # ASE writes down when a row was changed, and SQLite keeps what a page held before, until it is rebuilt.
+            connection.execute("UPDATE systems SET mtime = ?", (NO_TIME,))
+            connection.execute("VACUUM")
+    except sqlite3.OperationalError as cause:
+        raise SetupError(f"{place} cannot be written ({cause}); is the disk full?") from cause

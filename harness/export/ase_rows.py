@@ -1,0 +1,58 @@
+"""Frames as the rows of ASE's data bases, with nothing in them that depends on time, place or user."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from harness.export.reading import CHARGE, SPIN_MULTIPLICITY
+from harness.rows import SplitRows
+
+NO_TIME: Final = 0.0
+"""When a row was made and changed, for ASE years since 2000: exports of one data set are to be the same bytes."""
+
+CALCULATOR: Final = "unknown"
+"""What ASE calls a calculator that holds results and computes nothing."""
+
+ROW_DATA: Final = {"charge": CHARGE, "spin": SPIN_MULTIPLICITY}
+"""Where fairchem looks for them. As a key of a row, `charge` is the sum of the initial charges for ASE."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRow:
+    """A frame.
+
+    Attributes:
+        fields: What ASE calls the attributes of a row.
+        names: Its key-value pairs.
+    """
+
+    fields: dict[str, Any]
+    names: dict[str, str | int]
+
+
+def database_rows(rows: SplitRows) -> Iterator[DatabaseRow]:
+    """Rows of a split as those of a data base."""
+    offsets = rows.offsets
+    # float64, as which ASE reads what it finds.
+    positions, forces = rows.positions.astype(np.float64), rows.forces.astype(np.float64)
+    numbers = rows.atomic_numbers.astype(np.int64)
+    for row in range(len(rows)):
+        atoms = slice(int(offsets[row]), int(offsets[row + 1]))
+        molecule, trajectory, frame = rows.molecule_id[row], rows.trajectory[row], int(rows.frame[row])
+        yield DatabaseRow(
+            fields={
+                "numbers": numbers[atoms],
+                "positions": positions[atoms],
+                "unique_id": hashlib.sha256(f"{molecule} {trajectory} {frame}".encode()).hexdigest()[:32],
+                "ctime": NO_TIME,
+                "user": "",
+                "calculator": CALCULATOR,
+                "calculator_parameters": {},
+                "energy": float(rows.energy[row]),
+                "forces": forces[atoms],
+            },
+            names={"molecule_id": molecule, "smiles": rows.smiles[row], "trajectory": trajectory, "frame": frame},
+        )

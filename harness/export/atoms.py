@@ -1,0 +1,61 @@
+"""Frames as ASE's `Atoms`, with energy and forces as the results of a calculator."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dataset_builders.editions import SplitName
+from dataset_builders.levels import GFN2, Level
+from dataset_builders.tasks import TaskName
+from harness.dataset import PinnedDataset
+from harness.export.reading import CHARGE, SPIN_MULTIPLICITY, opened, stream
+from harness.rows import SplitRows
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def to_ase(
+    dataset: PinnedDataset | str, task: TaskName, split: SplitName = "train", level: Level = GFN2
+) -> "Iterator[Atoms]":
+    """The frames of a split as `Atoms`, one after the other; memory does not grow with the split.
+
+    `info` holds `molecule_id`, `smiles`, `trajectory`, `frame`, `charge` and `spin` (multiplicity). A calculator holds
+    `energy` (total, eV) and `forces` (eV/Å).
+
+    Args:
+        dataset: What `open_dataset` gave, or `mini`, a folder or a Hub id.
+        task: One of its tasks.
+        split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
+        level: Level of theory of the labels, where `dataset` is a text.
+
+    Raises:
+        UsageError: If there is no such task or split.
+        DataError: If the data set is absent or corrupt.
+    """
+    found = opened(dataset, task, split, level)
+    return (atoms for rows in stream(found, task, split) for atoms in atoms_of(rows))
+
+
+def atoms_of(rows: SplitRows) -> "Iterator[Atoms]":
+    """Rows of a split as `Atoms`."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    offsets = rows.offsets
+    # float64, in which ASE computes; every float32 is one exactly.
+    positions, forces = rows.positions.astype(np.float64), rows.forces.astype(np.float64)
+    for row in range(len(rows)):
+        atoms_here = slice(int(offsets[row]), int(offsets[row + 1]))
+        info = {
+            "molecule_id": rows.molecule_id[row],
+            "smiles": rows.smiles[row],
+            "trajectory": rows.trajectory[row],
+            "frame": int(rows.frame[row]),
+            "charge": CHARGE,
+            "spin": SPIN_MULTIPLICITY,
+        }
+        atoms = Atoms(numbers=rows.atomic_numbers[atoms_here], positions=positions[atoms_here], info=info)
+        atoms.calc = SinglePointCalculator(atoms, energy=float(rows.energy[row]), forces=forces[atoms_here])
+        yield atoms

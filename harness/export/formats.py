@@ -1,0 +1,109 @@
+"""The formats of an export: which files a split becomes, and what writes them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Literal, Protocol
+
+from dataset_builders.editions import SplitName
+from dataset_builders.errors import UsageError
+from harness.export.ase_database import write_ase_database
+from harness.export.ase_lmdb import DATA_NAME, METADATA_NAME, require_lmdb, write_lmdb
+from harness.export.extxyz import write_extxyz
+from harness.export.keys import REFERENCE_KEYS, RESULT_KEYS, LabelKeys, require_usable
+from harness.export.packed import write_packed
+from harness.rows import SplitRows
+
+FormatName = Literal["extxyz", "ase-db", "npz", "lmdb"]
+
+
+class Writer(Protocol):
+    """Writes a split."""
+
+    def __call__(self, place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> None:
+        """Writes pieces of a split to a place, under names of the labels."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format.
+
+    Attributes:
+        name: On the command line.
+        suffix: Of the place of a split, after its name; empty for a folder.
+        files: What a folder of a split holds; none for a file.
+        write: Writes a split.
+        keys: Names of the labels, unless others are asked for; `None` where they are the results of a calculator.
+    """
+
+    name: FormatName
+    suffix: str
+    write: Writer
+    keys: LabelKeys | None = None
+    files: tuple[str, ...] = ()
+
+    def place(self, split: SplitName) -> str:
+        """Where a split lies in the folder of an export."""
+        return f"{split}{self.suffix}"
+
+    def data(self, split: SplitName) -> str:
+        """The file that holds the frames of a split."""
+        return f"{split}/{self.files[0]}" if self.files else self.place(split)
+
+
+def _write_database(place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> None:
+    del keys
+    write_ase_database(place, pieces)
+
+
+def _write_lmdb(place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> None:
+    del keys
+    write_lmdb(place, pieces)
+
+
+FORMATS: Final[Mapping[FormatName, Format]] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            Format("extxyz", ".extxyz", write_extxyz, REFERENCE_KEYS),
+            Format("ase-db", ".db", _write_database),
+            Format("npz", ".npz", write_packed, RESULT_KEYS),
+            Format("lmdb", "", _write_lmdb, files=(DATA_NAME, METADATA_NAME)),
+        )
+    }
+)
+
+
+def keys_of(form: Format, energy: str | None, forces: str | None) -> LabelKeys:
+    """Under which names a format is to hold the labels.
+
+    Args:
+        form: The format.
+        energy: What was asked for; `None` for the format's own.
+        forces: Likewise.
+
+    Raises:
+        UsageError: If the format has names of its own, or readers could not find labels under these.
+    """
+    if form.keys is None:
+        if energy is not None or forces is not None:
+            raise UsageError(
+                f"--format {form.name} holds energy and forces as the results of a calculator, where its readers look; "
+                "leave out --energy-key and --forces-key"
+            )
+        return RESULT_KEYS
+    keys = LabelKeys(energy or form.keys.energy, forces or form.keys.forces)
+    require_usable(keys)
+    return keys
+
+
+def require_packages(form: Format) -> None:
+    """Checks that what a format needs is installed.
+
+    Raises:
+        MissingPackageError: If it is not.
+    """
+    if form.name == "lmdb":
+        require_lmdb()

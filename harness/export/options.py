@@ -1,0 +1,47 @@
+"""The options of `python -m dataset_builders export`."""
+
+import argparse
+from pathlib import Path
+
+from dataset_builders.editions import SPLITS
+from dataset_builders.levels import GFN2, LEVELS
+from dataset_builders.tasks import TASKS
+from harness.export.formats import FORMATS
+from harness.export.keys import REFERENCE_KEYS, RESULT_KEYS
+from harness.export.reading import DEFAULT_SPLITS
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataset_builders export",
+        description="Write `train` and `validation` of one task as the training code of others reads them, with the "
+        "reference energies of the elements, the commands that train on them, and the record that goes beside the "
+        "model. No file of a test split is opened.",
+    )
+    add = parser.add_argument
+    add("dataset", metavar="DATASET", help="`mini`, a folder, or a Hub id org/name[@revision]")
+    add("--task", required=True, help=f"one of {', '.join(TASKS)}, or of the data set's own")
+    add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
+    add("--format", required=True, choices=(*FORMATS,), help="extxyz for MACE, NequIP, SevenNet and graph-pes")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write; an earlier export of the task is replaced",
+    )
+    add(
+        "--split",
+        nargs="+",
+        action="extend",
+        choices=SPLITS,
+        metavar="SPLIT",
+        help=f"what to write, of {', '.join(SPLITS)} (default: {' and '.join(DEFAULT_SPLITS)}); a model that saw a "
+        "test split can never be evaluated on the task",
+    )
+    names = f"(default: {REFERENCE_KEYS.energy} in extxyz, {RESULT_KEYS.energy} in npz)"
+    add("--energy-key", metavar="NAME", help=f"name of the energies {names}; `energy` is read as a calculator's result")
+    names = f"(default: {REFERENCE_KEYS.forces} in extxyz, {RESULT_KEYS.forces} in npz)"
+    add("--forces-key", metavar="NAME", help=f"name of the forces {names}")
+    return parser
