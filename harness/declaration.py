@@ -20,9 +20,9 @@ from harness.potentials.detection import Family
 from harness.potentials.foreign import is_unknown
 from harness.potentials.pickles import sha256_of
 from harness.potentials.registry import ModelSource
-from harness.result import COMMAND_LINE
 from harness.training_record import TrainingRecord, read_training_record
 
+_COMMAND_LINE: Final = "the command line"
 _SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation")
 """What a training may read; the content hash of a record is over their files."""
 _MAX_BASE: Final = 200
@@ -69,7 +69,7 @@ class Declaration:
     """
 
     statement: Statement
-    place: str = COMMAND_LINE
+    place: str = _COMMAND_LINE
     record: TrainingRecord | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     unchecked: str | None = None

@@ -229,7 +229,7 @@ def _protocol(model: ModelRecord) -> str:
     said += f" of {model.base}" if model.base else ""
     if model.training == "proved":
         return f"{said}, proved by its checkpoint"
-    where = f", as stated in {model.stated_in}" if model.stated_in else ""
+    where = f", as stated by {model.stated_by}" if model.stated_by else ""
     return said + where + (f" ({model.unchecked})" if model.unchecked else "")
 
 

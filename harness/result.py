@@ -31,8 +31,8 @@ Count = Annotated[int, Field(ge=0)]
 TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 
-COMMAND_LINE: Final = "the command line"
-"""Where a user states what a model was trained on, if not in a file beside it."""
+USER: Final = "the user"
+"""Who states, on the command line, what a model was trained on, where no file beside it does."""
 
 _OF_ANY_MODEL: Final = ("ase", "torchsim")
 """Families whose models say themselves what level they are of, whoever made them."""
@@ -101,11 +101,11 @@ class ModelRecord(_Record):
     unchecked: str | None = None
 
     @property
-    def stated_in(self) -> str | None:
-        """Where it is stated what the model was trained on; `None` where that is proved, or it was not trained."""
+    def stated_by(self) -> str | None:
+        """Who or what states what the model was trained on; `None` where that is proved, or it was not trained."""
         if self.training != "stated":
             return None
-        return RECORD_NAME if any(name.endswith(RECORD_NAME) for name in self.files) else COMMAND_LINE
+        return RECORD_NAME if any(name.endswith(RECORD_NAME) for name in self.files) else USER
 
     @property
     def question(self) -> str | None:

@@ -14,7 +14,7 @@ from dataset_builders.levels import GFN2
 from dataset_builders.markdown import Markdown, code, plain, printable
 from dataset_builders.tasks import in_order
 from harness.potentials.registry import readers
-from harness.result import COMMAND_LINE
+from harness.result import USER
 from model_cards.entries import DIGITS, config_and_number, parse_notes
 from model_cards.front_matter import CARD_PATH, Card
 from model_cards.results import UNDEFINED, Row, protocol_text, rows_table, task_text
@@ -173,7 +173,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "trained on": ("trained on ", code),
             "base": ("started from ", code),
             "training": ("", plain),
-            "stated in": ("in ", plain),
+            "stated by": ("by ", plain),
             "training data": ("", plain),
             "dtype": ("precision ", plain),
             "device": ("device ", plain),
@@ -221,7 +221,7 @@ def _caution(notes: Mapping[str, str]) -> str | None:
 
 def _stated_words(notes: Mapping[str, str]) -> list[str]:
     """The options that state what the model was trained on, where a user did and no file beside it."""
-    if notes.get("stated in") != COMMAND_LINE:
+    if notes.get("stated by") != USER:
         return []
     return [word for key, option in _STATED.items() if key in notes for word in (option, notes[key])]
 

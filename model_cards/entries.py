@@ -269,7 +269,7 @@ def _notes(
         "trained on": used.trained_on,
         # Of a published model that is known here, nothing is asked.
         "training": "not stated" if used.question else used.training,
-        "stated in": used.stated_in,
+        "stated by": used.stated_by,
         "base": used.base,
         "training data": used.unchecked,
         "unit": number.unit,

@@ -74,11 +74,11 @@ def test_the_whole_way_round_the_hub(hub, data, weights, record, tmp_path, capsy
     assert {*result.model.files} == {"m.model", "mlip-ood.json"}
     files = hub.files(REPO, "model")
     notes = parse_notes(read_entries(files[ENTRIES_PATH].decode())[0].notes)
-    expected = {"protocol": "from-scratch", "trained on": "task1", "training": "stated", "stated in": "mlip-ood.json"}
+    expected = {"protocol": "from-scratch", "trained on": "task1", "training": "stated", "stated by": "mlip-ood.json"}
     assert {key: notes.get(key) for key in expected} == expected
     card = files["README.md"].decode()
     assert "| from-scratch, stated |" in card
-    assert "protocol from-scratch, trained on `task1`, stated, in mlip-ood.json" in card
+    assert "protocol from-scratch, trained on `task1`, stated, by mlip-ood.json" in card
     assert "--trained-on" not in card
     capsys.readouterr()
     assert leaderboard(["--dataset", DATASET]) == 0
@@ -111,7 +111,7 @@ def test_the_command_on_the_card_states_what_the_user_stated(make_result):
     assert (
         f"--dataset {DATASET}@{COMMIT} --task task2 --trained-on task2 --protocol fine-tuned --base org/base --family"
     ) in text
-    assert "trained on `task2`, started from `org/base`, stated, in the command line" in text
+    assert "trained on `task2`, started from `org/base`, stated, by the user" in text
 
 
 def test_a_dry_run_asks_about_a_model_that_says_nothing(hub, own_repo, hub_result, tmp_path, capsys, caplog):
