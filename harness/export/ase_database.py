@@ -1,5 +1,6 @@
 """ASE's data base in a file of SQLite, one a split."""
 
+import itertools
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
@@ -25,9 +26,8 @@ def write_ase_database(place: Path, pieces: Iterable[SplitRows]) -> None:
 
     try:
         with connect(place, use_lock_file=False) as database:
-            for rows in pieces:
-                for row in database_rows(rows):
-                    database.write(AtomsRow(row.fields), key_value_pairs=row.names, data=ROW_DATA)
+            for row in itertools.chain.from_iterable(database_rows(pieces)):
+                database.write(AtomsRow(row.fields), key_value_pairs=row.names, data=ROW_DATA)
         with closing(sqlite3.connect(place, isolation_level=None)) as connection:
             # ASE writes down when a row was changed, and SQLite keeps what a page held before, until it is rebuilt.
             connection.execute("UPDATE systems SET mtime = ?", (NO_TIME,))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dataset_builders.errors import MissingPackageError, SetupError
-from harness.export.ase_rows import NO_TIME, ROW_DATA, database_rows
+from harness.export.ase_rows import NO_TIME, ROW_DATA, DatabaseRow, database_rows
 from harness.rows import SplitRows
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def require_lmdb() -> None:
         import ase_db_backends.aselmdb  # noqa: F401
         import lmdb  # noqa: F401
     except ModuleNotFoundError as cause:
-        if cause.name not in ("ase_db_backends", "lmdb"):
+        if (cause.name or "").partition(".")[0] not in ("ase_db_backends", "lmdb"):
             raise
         raise MissingPackageError("ase-db-backends", "lmdb", "export --format lmdb") from cause
 
@@ -53,35 +53,34 @@ def write_lmdb(folder: Path, pieces: Iterable[SplitRows]) -> None:
 
     folder.mkdir()
     loose = folder / "loose.aselmdb"
-    n_atoms = []
+    n_atoms: list[int] = []
     try:
         with lmdb.open(str(loose), map_size=_FIRST_SIZE, subdir=False, lock=False, sync=False) as environment:
-            first = 1
-            for rows in pieces:
-                records = {first + place: record for place, record in enumerate(_records(rows))}
-                first += len(records)
-                _put(environment, {**{str(number): each for number, each in records.items()}, "nextid": _packed(first)})
-                n_atoms.append(rows.n_atoms)
+            next_id = 1
+            for rows in database_rows(pieces):
+                records = {str(number): _record(row) for number, row in enumerate(rows, start=next_id)}
+                next_id += len(records)
+                _put(environment, {**records, "nextid": _packed(next_id)})
+                n_atoms += [len(row.fields["numbers"]) for row in rows]
             # Packs the pages, so that the file holds the rows and nothing that was there before.
             environment.copy(str(folder / DATA_NAME), compact=True)
     except lmdb.Error as cause:
         raise SetupError(f"{folder / DATA_NAME} cannot be written ({cause}); is the disk full?") from cause
     loose.unlink()
-    np.savez(folder / METADATA_NAME, natoms=np.concatenate(n_atoms))
+    np.savez(folder / METADATA_NAME, natoms=np.array(n_atoms, dtype=np.int64))
 
 
-def _records(rows: SplitRows) -> Iterable[bytes]:
-    for row in database_rows(rows):
-        yield _packed(
-            {
-                **row.fields,
-                "cell": np.zeros((3, 3)),
-                "pbc": np.zeros(3, dtype=bool),
-                "mtime": NO_TIME,
-                "key_value_pairs": row.names,
-                "data": ROW_DATA,
-            }
-        )
+def _record(row: DatabaseRow) -> bytes:
+    return _packed(
+        {
+            **row.fields,
+            "cell": np.zeros((3, 3)),
+            "pbc": np.zeros(3, dtype=bool),
+            "mtime": NO_TIME,
+            "key_value_pairs": row.names,
+            "data": ROW_DATA,
+        }
+    )
 
 
 def _packed(document: Any) -> bytes:

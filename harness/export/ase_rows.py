@@ -1,7 +1,7 @@
 """Frames as the rows of ASE's data bases, with nothing in them that depends on time, place or user."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,8 +33,15 @@ class DatabaseRow:
     names: dict[str, str | int]
 
 
-def database_rows(rows: SplitRows) -> Iterator[DatabaseRow]:
-    """Rows of a split as those of a data base."""
+def database_rows(pieces: Iterable[SplitRows]) -> Iterator[list[DatabaseRow]]:
+    """Rows of a split as those of a data base, piece by piece."""
+    first = 0
+    for rows in pieces:
+        yield list(_rows(rows, first))
+        first += len(rows)
+
+
+def _rows(rows: SplitRows, first: int) -> Iterator[DatabaseRow]:
     offsets = rows.offsets
     # float64, as which ASE reads what it finds.
     positions, forces = rows.positions.astype(np.float64), rows.forces.astype(np.float64)
@@ -42,11 +49,12 @@ def database_rows(rows: SplitRows) -> Iterator[DatabaseRow]:
     for row in range(len(rows)):
         atoms = slice(int(offsets[row]), int(offsets[row + 1]))
         molecule, trajectory, frame = rows.molecule_id[row], rows.trajectory[row], int(rows.frame[row])
+        name = f"{first + row} {molecule} {trajectory} {frame}"
         yield DatabaseRow(
             fields={
                 "numbers": numbers[atoms],
                 "positions": positions[atoms],
-                "unique_id": hashlib.sha256(f"{molecule} {trajectory} {frame}".encode()).hexdigest()[:32],
+                "unique_id": hashlib.sha256(name.encode()).hexdigest()[:32],
                 "ctime": NO_TIME,
                 "user": "",
                 "calculator": CALCULATOR,

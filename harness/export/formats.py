@@ -94,7 +94,7 @@ def keys_of(form: Format, energy: str | None, forces: str | None) -> LabelKeys:
                 "leave out --energy-key and --forces-key"
             )
         return RESULT_KEYS
-    keys = LabelKeys(energy or form.keys.energy, forces or form.keys.forces)
+    keys = LabelKeys(form.keys.energy if energy is None else energy, form.keys.forces if forces is None else forces)
     require_usable(keys)
     return keys
 

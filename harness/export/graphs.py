@@ -46,7 +46,7 @@ def _data_class() -> Any:
     try:
         from torch_geometric.data import Data
     except ModuleNotFoundError as cause:
-        if cause.name != "torch_geometric":
+        if (cause.name or "").partition(".")[0] != "torch_geometric":
             raise
         raise MissingPackageError("torch-geometric", "pyg", "to_pyg") from cause
     return Data

@@ -152,6 +152,17 @@ wandb: null  # by default it reports to wandb.ai
 ```bash
 graph-pes-train graph-pes.yaml
 ```
+
+To evaluate it with `--calculator calculator_of_graph_pes:load`, save as `calculator_of_graph_pes.py` where you
+give that command:
+
+```python
+from graph_pes.models import load_model
+
+
+def load(path, device):
+    return load_model(path).to(device).ase_calculator()
+```
 """
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,9 +16,12 @@ import pytest
 import harness.train
 from dataset_builders.levels import Level
 from harness.dataset import PinnedDataset
+from harness.export import batches, reading, to_ase, to_pyg
+from harness.export.command import main as export
 from harness.train import data as training_data
 from harness.train.command import main
 from harness.train.state import STATE_FILE
+from harness.training_record import read_training_record
 from tests.harness.potentials.foundation_models import random_ani1x
 from tests.harness.potentials.molecules import saved, small_mace
 from tests.harness.training_set import SHAPE, TEST_SPLITS, file_of, interrupting_after, train, write_training_set
@@ -105,6 +109,39 @@ def test_an_interrupted_run_that_goes_on_opens_no_test_file(
     assert opened == []
 
 
+@pytest.mark.parametrize("form", ["extxyz", "ase-db", "npz", "lmdb"])
+def test_an_export_opens_no_test_file(dataset: Path, tmp_path: Path, form: str) -> None:
+    if form == "lmdb":
+        pytest.importorskip("ase_db_backends")
+    with watched(dataset) as opened:
+        assert export([str(dataset), "--task", "task2", "--format", form, "--out", str(tmp_path / "out")]) == 0
+    assert opened == []
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_frames_in_python_open_no_test_file(dataset: Path, split: str) -> None:
+    with watched(dataset) as opened:
+        for frames in (to_ase, batches, *([to_pyg] if find_spec("torch_geometric") else [])):
+            assert sum(1 for _ in frames(str(dataset), "task2", split))
+    assert opened == []
+
+
+def test_only_training_files_of_the_task_are_exported_from_the_hub(
+    dataset: Path, tmp_path: Path, hub: LoopbackHub
+) -> None:
+    files = {path.relative_to(dataset).as_posix(): path.read_bytes() for path in dataset.rglob("*.parquet")}
+    other = {path.replace("task2", "task3"): content for path, content in files.items()}
+    commit = hub.add_repo("org/data", "dataset", {**files, **other, "README.md": b"# Data\n"})
+    out = tmp_path / "out"
+    assert export(["org/data", "--task", "task2", "--format", "npz", "--out", str(out)]) == 0
+    asked_for = " ".join(request.path for request in hub.log if "/resolve/" in request.path)
+    assert "task2/train-" in asked_for
+    assert "test_" not in asked_for
+    assert "task3" not in asked_for
+    record = read_training_record(out / "mlip-ood.json")
+    assert (record.dataset.id, record.dataset.revision) == ("org/data", commit)
+
+
 def test_only_training_files_of_the_task_come_from_the_hub(dataset: Path, tmp_path: Path, hub: LoopbackHub) -> None:
     files = {path.relative_to(dataset).as_posix(): path.read_bytes() for path in dataset.rglob("*.parquet")}
     other = {path.replace("task2", "task3"): content for path, content in files.items()}
@@ -139,6 +176,22 @@ def test_a_leak_is_noticed(dataset: Path, tmp_path: Path, split: str, by: str, m
     monkeypatch.setattr(training_data, "pin_training_files", leaking)
     with watched(dataset) as opened:
         train(dataset, tmp_path / "model", *SHORT)
+    assert set(opened) == {file_of(dataset, split).name}
+
+
+@pytest.mark.parametrize("split", TEST_SPLITS)
+def test_a_leak_of_an_export_is_noticed(
+    dataset: Path, tmp_path: Path, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = reading.pin_training_files
+
+    def leaking(directory: Path, task: str, level: Level) -> PinnedDataset:
+        file_of(directory, split).read_bytes()
+        return pin(directory, task, level)
+
+    monkeypatch.setattr(reading, "pin_training_files", leaking)
+    with watched(dataset) as opened:
+        export([str(dataset), "--task", "task2", "--format", "npz", "--out", str(tmp_path / "out")])
     assert set(opened) == {file_of(dataset, split).name}
 
 
