@@ -9,6 +9,7 @@ from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.checkpoints.finished import UNFINISHED
 from harness.controls import CONTROL
+from harness.evidence import cautions_of_evidence, errors_on_train, gaps_of_controls
 from harness.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def report(
     for row in rows:
         _add_task(table, row, control_gaps, layout)
     left_out = [_LEFT_OUT] if layout.compact else []
-    return Group(table, *(Text(line) for line in (*left_out, *footer(results))))
+    return Group(table, *(Text(line) for line in (*left_out, *footer(results, control_gaps))))
 
 
-def footer(results: Sequence[RunResult]) -> list[str]:
-    """What the numbers stand on: data set, models, levels of theory, intervals, failures."""
+def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
+    """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
     first = results[0]
     data = first.dataset
     revision = f" @ {data.revision[:_SHORT_HASH]}" if data.revision else ""
@@ -95,9 +96,13 @@ def footer(results: Sequence[RunResult]) -> list[str]:
         f"({first.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
         "learned little has a gap near 1",
     ]
+    controls = gaps_of_controls(results, control_gaps or {})
     for result in results:
         lines.append(_model_line(result))
+        on_train = errors_on_train(result)
+        lines.extend([] if on_train is None else [on_train])
         lines.extend(_cautions(result))
+        lines.extend(f"caution: {each}" for each in cautions_of_evidence(result, controls))
     return lines
 
 

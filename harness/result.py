@@ -222,6 +222,22 @@ class ReferenceShiftRecord(_Record):
     n_frames: Count
 
 
+class TrainErrors(_Record):
+    """Errors on a sample of the frames that a model was trained on, beside which those of the test are to be read.
+
+    Attributes:
+        n_molecules: Training molecules in the sample.
+        n_frames: Frames of it that were computed.
+        force_mae: eV/Å.
+        n_failed: Frames that could not be computed.
+    """
+
+    n_molecules: Count
+    n_frames: Count
+    force_mae: Estimate
+    n_failed: Count = 0
+
+
 class SpacerResult(_Record):
     """Errors of the molecules of one spacer length."""
 
@@ -292,6 +308,8 @@ class TaskResult(_Record):
         by_molecule: Errors of each molecule.
         failures: Frames that could not be computed.
         n_failed: How many those are.
+        train: Errors on training frames, of a model that was trained on the task; `None` for others, and in results of
+            earlier versions.
     """
 
     task: TaskName
@@ -307,6 +325,7 @@ class TaskResult(_Record):
     by_molecule: tuple[MoleculeResult, ...]
     failures: tuple[Failure, ...]
     n_failed: Count
+    train: TrainErrors | None = None
 
     def n_failed_in(self, part: PartName) -> int:
         """Frames of a split or subset that failed; of a subset in an older result, all of its split that did."""
