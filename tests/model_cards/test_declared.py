@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from dataset_builders.errors import ModelError
+from dataset_builders.errors import DataError, ModelError
 from dataset_builders.eval_yaml import eval_yaml
 from harness import cli
+from harness.dataset import open_dataset
+from harness.declaration import declaration_for
 from harness.models import resolve_model
 from harness.result import RunResult
 from harness.training_record import MAX_BYTES
@@ -126,3 +128,17 @@ def test_a_dry_run_asks_about_a_model_that_says_nothing(hub, own_repo, hub_resul
     hub_result("task3", model={"level_of_theory": "PBE"}).save(tmp_path / "result.json")
     assert push([str(tmp_path / "result.json"), "--dry-run"]) == 0
     assert "question" not in capsys.readouterr().out
+
+
+def test_a_data_set_that_is_read_on_the_hub_is_compared_too(hub, data, record, tmp_path):
+    (tmp_path / "m.model").write_bytes(b"weights")
+    (tmp_path / "mlip-ood.json").write_bytes(record)
+    source = resolve_model(str(tmp_path / "m.model"))
+    address = f"hf://datasets/{DATASET}@{data}"
+    found = declaration_for(source, None, [open_dataset(address)])
+    assert (found.statement.task, found.unchecked) == ("task1", None)
+    other = json.loads(record)
+    other["dataset"]["content_hash"] = "0" * 64
+    (tmp_path / "mlip-ood.json").write_text(json.dumps(other))
+    with pytest.raises(DataError, match="content 000000000000"):
+        declaration_for(source, None, [open_dataset(address)])
