@@ -45,7 +45,10 @@ class FrameBatches:
         return math.ceil(len(self.rows) / self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Takes the order of another epoch; call it before each, as with the samplers of PyTorch."""
+        """Takes the order of another epoch; call it before each, as with the samplers of PyTorch.
+
+        It does not reach workers that live longer than an epoch (`persistent_workers`).
+        """
         self.epoch, self._order = epoch, None
 
     def __getitem__(self, number: int) -> "dict[str, Tensor]":

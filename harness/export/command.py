@@ -1,6 +1,7 @@
 """`python -m dataset_builders export`: frames of a task for the training code of others."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from dataset_builders.levels import find_level
 from harness.export.energies import ENERGIES_NAME
@@ -24,14 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_packages(form)
     source = open_source(options.dataset, options.task, options.split or DEFAULT_SPLITS, find_level(options.labels))
     require_free(options.out, source, form)
-    print(_report(write_export(source, form, keys, options.out)))
+    print(_report(options.out, write_export(source, form, keys, options.out)))
     return 0
 
 
-def _report(export: Export) -> str:
+def _report(out: Path, export: Export) -> str:
     record = export.record
     lines = [
-        f"{export.directory}: {record.config} of {record.dataset.id}, {record.level_of_theory}",
+        f"{out}: {record.config} of {record.dataset.id}, {record.level_of_theory}",
         *(
             f"  {split}: {size.n_frames:,} frames of {size.n_molecules} molecules"
             for split, size in record.splits.items()

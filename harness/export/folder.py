@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from dataset_builders.editions import SPLITS, TRAJECTORIES, SplitName
 from dataset_builders.errors import DataError, UsageError
 from dataset_builders.sole_user import LOCK_NAME, sole_user
-from dataset_builders.task_document import TaskDocument, declaration_of
+from dataset_builders.task_document import TaskDocument, declaration_of, first_problem
 from dataset_builders.whole_folder import whole_folder
 from harness.export.energies import ENERGIES_NAME, FittedEnergies, TrainStatistics, energies_text
 from harness.export.formats import Format
@@ -39,12 +40,10 @@ class Export:
     """What was exported.
 
     Attributes:
-        directory: The folder.
         record: The record of a training on it.
         energies: Fitted on `train`.
     """
 
-    directory: Path
     record: TrainingRecord
     energies: FittedEnergies
 
@@ -101,9 +100,10 @@ def write_export(source: ExportSource, form: Format, keys: LabelKeys, out: Path)
         DataError: If the data set is corrupt.
         SetupError: If the folder cannot be written to, or another export writes it.
     """
+    out = out.resolve()  # of `.` too, which has no name
     require_free(out, source, form)
     lock = f".{out.name}.export{LOCK_NAME}"
-    with sole_user(out.absolute().parent, "export", "choose another --out", lock), whole_folder(out) as fresh:
+    with sole_user(out.parent, "export", "choose another --out", lock), whole_folder(out) as fresh:
         statistics = TrainStatistics()
         tallies = {split: _Tally(f"{split} of {source.task.name} in {source.id}") for split in source.splits}
         for split, tally in tallies.items():
@@ -117,7 +117,7 @@ def write_export(source: ExportSource, form: Format, keys: LabelKeys, out: Path)
         write_training_record(fresh / RECORD_NAME, record)
         _write(fresh / ENERGIES_NAME, energies_text(record.level_of_theory, fitted))
         _write(fresh / RECIPES_NAME, recipes_text(record, form, keys, fitted))
-    return Export(out, record, fitted)
+    return Export(record, fitted)
 
 
 def require_free(out: Path, source: ExportSource, form: Format) -> None:
@@ -164,23 +164,26 @@ def _pieces(source: ExportSource, split: SplitName, statistics: TrainStatistics)
 
 
 def _record(source: ExportSource, tallies: Mapping[SplitName, _Tally]) -> TrainingRecord:
-    declaration = declaration_of(source.task)
-    return TrainingRecord(
-        protocol="from-scratch",
-        base=None,
-        task=source.task.name,
-        task_declaration=None if declaration is None else TaskDocument.model_validate(declaration),
-        level_of_theory=source.dataset.level_of_theory,
-        suffix=source.dataset.level.suffix,
-        dataset=TrainingDataset(
-            id=source.id,
-            revision=source.revision,
-            edition=source.dataset.edition,
-            content_hash=source.dataset.content_hash,
-        ),
-        splits={split: tally.size() for split, tally in tallies.items()},
-        molecules=tuple(sorted(set().union(*(tally.molecules for tally in tallies.values())))),
-    )
+    declaration, dataset = declaration_of(source.task), source.dataset
+    try:
+        return TrainingRecord(
+            protocol="from-scratch",
+            base=None,
+            task=source.task.name,
+            task_declaration=None if declaration is None else TaskDocument.model_validate(declaration),
+            level_of_theory=dataset.level_of_theory,
+            suffix=dataset.level.suffix,
+            dataset=TrainingDataset(
+                id=source.id, revision=source.revision, edition=dataset.edition, content_hash=dataset.content_hash
+            ),
+            splits={split: tally.size() for split, tally in tallies.items()},
+            molecules=tuple(sorted(set().union(*(tally.molecules for tally in tallies.values())))),
+        )
+    except ValidationError as cause:
+        raise DataError(
+            f"what the files of {source.id} say of themselves cannot be recorded: {first_problem(cause)}. Build or "
+            "import the data set again with names of one line, or rename its folder"
+        ) from cause
 
 
 def _write(path: Path, text: str) -> None:

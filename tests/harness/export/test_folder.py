@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from dataset_builders.cli import main as builders
 from dataset_builders.errors import DataError, SetupError, UsageError
 from dataset_builders.schema import with_metadata
 from dataset_builders.sole_user import sole_user
+from dataset_builders.task_document import parse_task, task_metadata
 from harness.train.data import pin_training_files
 from harness.training_record import read_training_record
 from tests.harness.export.exporting import contents, export, pinned
@@ -60,11 +62,8 @@ def test_the_record_tells_data_task_level_splits_and_molecules(dataset: Path, tm
 def test_the_command_of_the_builders_on_another_level(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    metadata = with_metadata({"edition": "toy", "level_of_theory": {"method": "wB97X/6-31G(d)"}}).metadata
-    (tmp_path / "dft" / "task2-wb97x").mkdir(parents=True)
-    for split in ("train", "validation"):
-        table = pq.read_table(file_of(dataset, split)).replace_schema_metadata(metadata)
-        pq.write_table(table, tmp_path / "dft" / "task2-wb97x" / file_of(dataset, split).name)
+    metadata = {"edition": "toy", "level_of_theory": {"method": "wB97X/6-31G(d)"}}
+    relabelled(dataset, tmp_path / "dft", "task2-wb97x", metadata)
     out = tmp_path / "out"
     options = ["--task", "task2", "--labels", "wb97x", "--format", "extxyz", "--out", str(out)]
     assert builders(["export", str(tmp_path / "dft"), *options]) == 0
@@ -73,6 +72,53 @@ def test_the_command_of_the_builders_on_another_level(
     assert (record.config, record.level_of_theory, record.dataset.id) == ("task2-wb97x", "wB97X/6-31G(d)", "dft")
     energies = json.loads((out / "reference_energies.json").read_text())
     assert energies["isolated_atoms"]["H"] == -13.58733
+
+
+def relabelled(dataset: Path, folder: Path, config: str, metadata: dict[str, Any]) -> Path:
+    """The data set under another name of its configuration, with other metadata."""
+    (folder / config).mkdir(parents=True)
+    for split in ("train", "validation"):
+        table = pq.read_table(file_of(dataset, split)).replace_schema_metadata(with_metadata(metadata).metadata)
+        pq.write_table(table, folder / config / file_of(dataset, split).name)
+    return folder
+
+
+def test_a_task_of_your_own_is_declared_in_the_record(dataset: Path, tmp_path: Path) -> None:
+    declaration = {
+        "name": "ends",
+        "title": "Ends",
+        "tests": "systematicity",
+        "train": [{"left": ["OH", "H"], "spacers": [2], "right": "H"}],
+        "ood": [{"left": ["OH", "SH"], "spacers": [3], "right": "other"}],
+    }
+    task = parse_task(declaration, "here")
+    metadata = {"edition": "toy", "level_of_theory": {"method": "MMFF94"}, **task_metadata(task)}
+    own = relabelled(dataset, tmp_path / "own", "ends", metadata)
+    record = read_training_record(export(own, tmp_path / "out", "npz", task="ends") / "mlip-ood.json")
+    assert (record.config, record.declared_task()) == ("ends", task)
+
+
+@pytest.mark.parametrize(
+    ("edition", "config", "options", "message"),
+    [
+        ("to\x1b[2Jy", "task2", (), "cannot be recorded: edition = "),
+        ("toy", "task2-wb97x", ("--labels", "wb97x"), r"suffix wb97x is that of wB97X/6-31G\(d\), not of MMFF94"),
+    ],
+)
+def test_what_cannot_be_recorded_is_not_exported(
+    dataset: Path, tmp_path: Path, edition: str, config: str, options: tuple[str, ...], message: str
+) -> None:
+    odd = relabelled(dataset, tmp_path / "odd", config, {"edition": edition, "level_of_theory": {"method": "MMFF94"}})
+    with pytest.raises(DataError, match=message):
+        export(odd, tmp_path / "out", "npz", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_working_folder_itself(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export(dataset, Path(), "npz")
+    assert (tmp_path / "here" / "train.npz").exists()
 
 
 def test_a_level_that_was_labelled_for_tests_alone_is_not_for_training(tmp_path: Path) -> None:

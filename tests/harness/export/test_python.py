@@ -1,5 +1,8 @@
 """Frames in Python, without a file between."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +69,6 @@ def test_to_pyg(dataset: Path, split: str) -> None:
 
 
 def test_pyg_without_its_package(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     for name in [name for name in sys.modules if name.partition(".")[0] == "torch_geometric"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch_geometric", None)
@@ -104,9 +105,16 @@ def test_batches_are_shuffled_by_seed_and_epoch(dataset: Path) -> None:
         assert same_bits(shuffled["positions"][shuffled["system_idx"] == place], rows.positions[here])
 
 
+def test_the_documented_example(tmp_path: Path) -> None:
+    pytest.importorskip("torch_geometric")
+    page = (Path(__file__).parents[3] / "docs" / "your-own-training.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[:1]
+    checks = "assert len(train) == 11 and epoch == 1 and batch['positions'].shape == (len(batch['system_idx']), 3)"
+    subprocess.run([sys.executable, "-c", f"{example}\n{checks}"], cwd=tmp_path, check=True, timeout=120)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_documented_loader(dataset: Path, workers: int) -> None:
-    """As docs/your-own-training.md has it."""
+def test_a_loader_with_workers(dataset: Path, workers: int) -> None:
     from torch.utils.data import DataLoader
 
     train = batches(str(dataset), "task2", "train", batch_size=5, seed=0)

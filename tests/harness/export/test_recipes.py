@@ -30,6 +30,8 @@ SMALLER = {
 """What a test changes in a recipe, so that it takes seconds on a CPU."""
 
 TIMEOUT_S = 240
+RESULTS = ("--energy-key", "energy", "--forces-key", "forces")
+KEYS = [(), pytest.param(RESULTS, marks=pytest.mark.slow)]
 FILES = _Files("train.extxyz", "validation.extxyz", REFERENCE_KEYS, {"H": -1.0}, 0.5)
 
 
@@ -93,7 +95,7 @@ def test_mace(dataset: Path, tmp_path: Path) -> None:
     assert (out / "runs" / "mace" / "mace.model").stat().st_size
 
 
-@pytest.mark.parametrize("form", ["extxyz", "ase-db"])
+@pytest.mark.parametrize("form", ["extxyz", pytest.param("ase-db", marks=pytest.mark.slow)])
 def test_graph_pes(dataset: Path, tmp_path: Path, form: str) -> None:
     # Lightning, which it starts, stops where mpi4py is installed without an MPI library.
     stub = tmp_path / "stub" / "mpi4py"
@@ -104,14 +106,14 @@ def test_graph_pes(dataset: Path, tmp_path: Path, form: str) -> None:
     assert (out / "runs" / "graph-pes" / "model.pt").stat().st_size
 
 
-@pytest.mark.parametrize("keys", [(), ("--energy-key", "energy", "--forces-key", "forces")], ids=["REF", "results"])
+@pytest.mark.parametrize("keys", KEYS, ids=["REF", "results"])
 def test_nequip(dataset: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
     out = export(dataset, tmp_path / "out", "extxyz", *keys)
     run_recipe(out, "NequIP", programs_of("nequip"))
     assert (out / "runs" / "nequip" / "model.nequip.zip").stat().st_size
 
 
-@pytest.mark.parametrize("keys", [(), ("--energy-key", "energy", "--forces-key", "forces")], ids=["REF", "results"])
+@pytest.mark.parametrize("keys", KEYS, ids=["REF", "results"])
 def test_sevennet(dataset: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
     out = export(dataset, tmp_path / "out", "extxyz", *keys)
     run_recipe(out, "SevenNet", programs_of("sevennet"))
