@@ -17,6 +17,9 @@ from dataset_builders.tasks import TASK_PATTERN, TASKS, Region, Task, TaskName
 MAX_SPACER: Final = 40
 """Longest chain of a word, in CH2 groups."""
 
+MAX_WORDS: Final = 20_000
+"""Most words of all regions of a task: a declaration may come from a stranger, and every molecule is looked at."""
+
 DECLARATION: Final = "task"
 """Key of a declaration in the metadata of Parquet files and in the config of checkpoints."""
 
@@ -215,8 +218,17 @@ def _region_document(region: Region) -> RegionDocument:
     return RegionDocument(left=list(region.left), spacers=list(region.spacers), right=region.right)
 
 
+def _most_words(region: Region) -> int:
+    """How many words a region has at most, without making them."""
+    ends = len(region.left) if region.right == "other" else 1
+    return len(region.left) * len(region.spacers) * ends
+
+
 def _require_words(task: Task) -> None:
     """Checks that every region has words, and that no two words of the task are one molecule."""
+    n_words = sum(_most_words(region) for region in (*task.train, *task.ood))
+    if n_words > MAX_WORDS:
+        raise UsageError(f"the regions have up to {n_words:,} words; expected {MAX_WORDS:,} at most, so leave some out")
     for kind, regions in (("train", task.train), ("ood", task.ood)):
         for number, region in enumerate(regions):
             if not region.words(task.vocabulary):

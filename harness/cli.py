@@ -14,7 +14,7 @@ from dataset_builders.hub import require_login
 from dataset_builders.levels import GFN2, LEVELS
 from dataset_builders.printable import print_json
 from dataset_builders.tasks import TASKS
-from harness.potentials.base import DtypeName, Isolation, LoadOptions
+from harness.potentials.base import DtypeName, Isolation, LoadOptions, TrainingProtocol
 from harness.potentials.registry import readers
 from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
 
@@ -182,6 +182,7 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         help="level that the models were trained at, for those whose files do not name it: one of "
         f"{', '.join(LEVELS)}, or any other, such as 'wB97M-V/def2-TZVPD'; the result says that you stated it",
     )
+    _add_training_options(parser)
     parser.add_argument(
         "--device", default=AUTO, metavar="DEVICE", help="cpu, cuda, cuda:N, or auto: the first GPU, else the CPU"
     )
@@ -237,6 +238,24 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
     return parser
 
 
+def _add_training_options(parser: argparse.ArgumentParser) -> None:
+    """What a model was trained on, where neither its checkpoint nor a file mlip-ood.json beside it says so."""
+    parser.add_argument(
+        "--trained-on",
+        metavar="TASK",
+        help="the models were trained on `train` of this task and on nothing else of the data set, with whatever code: "
+        "they are tested on that task alone, and the result says that you stated it; controls are none of them. A file "
+        "mlip-ood.json beside a model, which an export writes, says the same and more",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=get_args(TrainingProtocol),
+        help="how that training began: with random weights, or with those of --base (default: from-scratch, or "
+        "fine-tuned with --base)",
+    )
+    parser.add_argument("--base", metavar="MODEL", help="the checkpoint that it began with, such as org/model")
+
+
 def _report_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness report",
@@ -287,11 +306,15 @@ def _resolved(
 ) -> tuple[tuple["PinnedDataset", ...], list["ModelSource"], "RunOptions"]:
     """What the arguments name: data, models and options."""
     from harness.dataset import named_tasks
+    from harness.declaration import statement_of
     from harness.labels import open_labels
     from harness.models import resolve_model
     from harness.run import RunOptions
 
+    statement = statement_of(arguments.trained_on, arguments.protocol, arguments.base)
     datasets = open_labels(arguments.dataset, arguments.labels)
+    if statement is not None:
+        named_tasks(datasets, [statement.task])
     options = RunOptions(
         tasks=named_tasks(datasets, arguments.task),
         output=arguments.output,
@@ -309,6 +332,7 @@ def _resolved(
         ),
         isolation=arguments.isolation,
         level_of_theory=arguments.level_of_theory,
+        statement=statement,
         quiet=arguments.quiet,
     )
     # All before any is loaded, since what a checkpoint runs should not be there when a token is used.

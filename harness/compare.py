@@ -108,6 +108,7 @@ def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
             "model": model.model.id,
             "compared_with": other.model.id,
             "unfinished": [each.model.id for each in (model, other) if each.model.unfinished],
+            "stated": [each.model.id for each in (model, other) if each.model.training == "stated"],
             "force_mae_difference": _document(comparison.difference),
             "force_mae_ratio": _document(comparison.ratio),
         }
@@ -116,7 +117,9 @@ def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
 
 
 def _shown(result: RunResult) -> str:
-    return result.model.id + (f"\n{UNFINISHED}" if result.model.unfinished else "")
+    model = result.model
+    stated = f"\n{model.protocol} as stated" if model.training == "stated" else ""
+    return model.id + (f"\n{UNFINISHED}" if model.unfinished else "") + stated
 
 
 def _document(interval: Interval) -> dict[str, Any]:

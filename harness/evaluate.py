@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from harness.bootstrap import (
 )
 from harness.frames import FailedFrame, Molecule, TaskFrames, TrainFrames
 from harness.metrics import SCORE_FLOOR, UNITS, task_score, task_scores
+from harness.potentials.base import TrainingProtocol
 from harness.reference_shift import ReferenceShift, fit_reference_shift
 from harness.result import (
     Estimate,
@@ -37,6 +38,7 @@ from harness.result import (
     SpacerResult,
     SplitResult,
     TaskResult,
+    TrainErrors,
     no_gap_reason,
 )
 from harness.terms import (
@@ -46,6 +48,7 @@ from harness.terms import (
     centre_energies,
     centred_energy_terms,
     energy_per_atom_terms,
+    force_mae_terms,
     raw_energy_terms,
 )
 from harness.totals import SplitTotals, TaskTotals
@@ -60,6 +63,7 @@ _FRAMES_AT_ONCE: Final = 2**16
 
 # Parts with different streams are drawn independently of each other, as the gap needs it.
 _STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
+_STREAM_OF_TRAIN: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ def evaluate_task(
         by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
         failures=tuple(map(_failure, failures)),
         n_failed=len(failures),
+        train=_train_errors(totals, settings),
     )
 
 
@@ -192,6 +197,26 @@ def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
     if not positions and not failures:
         return None
     return replace(ood.keep(np.array(positions, dtype=np.int64)), failures=failures)
+
+
+def _train_errors(totals: TaskTotals, settings: BootstrapSettings) -> TrainErrors | None:
+    """Errors on the frames of `train` that were predicted, of a model that was trained on the task."""
+    train, index = totals.train, totals.train.index
+    predicted, reference = train.predicted_forces, train.reference_forces
+    if totals.protocol not in get_args(TrainingProtocol) or predicted is None or reference is None:
+        return None
+    if not index.n_frames:
+        return None
+    n_molecules = len(index.molecules)
+    sums = sum_by_molecule(force_mae_terms(predicted, reference), index.atom_molecule_idx, n_molecules)
+    interval = ratio_interval(sums, draw_molecules(n_molecules, settings, _STREAM_OF_TRAIN))
+    n_failed = len(train.failures)
+    return TrainErrors(
+        n_molecules=n_molecules,
+        n_frames=index.n_frames,
+        force_mae=_estimate(_of_the_computed(interval, n_failed, index.n_frames), UNITS["force_mae"]),
+        n_failed=n_failed,
+    )
 
 
 def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Float64Array | None:

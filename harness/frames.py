@@ -202,21 +202,30 @@ class SplitFrames:
 
 @dataclass(frozen=True, slots=True)
 class TrainFrames:
-    """Energies of training frames, which the reference shift is fitted on and nothing else.
+    """A sample of training frames: the reference shift is fitted on their energies, and no metric is of them.
+
+    Their forces show how well a model that was trained on the task knows what it was trained on.
 
     Attributes:
         index: The frames, none of which failed.
         reference_energy: Total energies in the data set, shape (n_frames,), eV.
         predicted_energy: What the potential says, same shape and unit.
         failures: Frames that the potential could not compute; see `without_failures`.
+        reference_forces: Forces in the data set, shape (n_atoms_total, 3), eV/Å; `None` where they are not wanted.
+        predicted_forces: What the potential says, likewise.
     """
 
     index: FrameIndex
     reference_energy: FloatArray
     predicted_energy: FloatArray
     failures: tuple[FailedFrame, ...] = ()
+    reference_forces: FloatArray | None = None
+    predicted_forces: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        for name, forces in (("reference", self.reference_forces), ("predicted", self.predicted_forces)):
+            if forces is not None:
+                require_shape(f"{name} forces of train", forces, (len(self.index.atomic_numbers), 3))
         require_shape("reference energies of train", self.reference_energy, (self.index.n_frames,))
         require_shape("predicted energies of train", self.predicted_energy, (self.index.n_frames,))
 
@@ -230,11 +239,14 @@ class TrainFrames:
     def without_failures(self, causes: Mapping[int, str]) -> "TrainFrames":
         """Takes failed frames out of the arrays and records them; as `SplitFrames.without_failures`."""
         remain, failed = self.index.failed(causes)
+        atoms = self.index.atoms_of(remain)
         return TrainFrames(
             self.index.keep(remain),
             self.reference_energy[remain],
             self.predicted_energy[remain],
             self.failures + failed,
+            None if self.reference_forces is None else self.reference_forces[atoms],
+            None if self.predicted_forces is None else self.predicted_forces[atoms],
         )
 
 

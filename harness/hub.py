@@ -4,7 +4,7 @@ import glob
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,13 @@ class Listing:
         commit: The commit hash.
         sha256: By path in the repo, what the Hub says that the sha256 of a file is; `None` for a file that
             does not lie in large-file storage, of which it says none.
+        sizes: Of the files, in bytes, by path, as far as the Hub says them.
     """
 
     repo: Repo
     commit: str
     sha256: Mapping[str, str | None]
+    sizes: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listin
             lambda: HfApi().model_info(repo.id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
         )
         sha256 = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
-        return Listing(Repo(info.id, repo.kind), _named_commit(repo, info.sha), sha256)
+        sizes = {file.rfilename: file.size for file in info.siblings or ()}
+        return Listing(Repo(info.id, repo.kind), _named_commit(repo, info.sha), sha256, sizes)
 
 
 def fetch_files(listing: Listing, names: Sequence[str], other_ways: str = "") -> Path:

@@ -76,6 +76,9 @@ def run_identity(
     arithmetic = {**traits.precision, **deciding_variables(traits.variables, threads=False)}
     if arithmetic:
         identity["arithmetic"] = json.dumps(arithmetic, sort_keys=True)
+    if traits.training == "stated":
+        # No prediction depends on it, but the result does, and one that is stated otherwise is another one.
+        identity["stated"] = " ".join(filter(None, (traits.protocol, traits.trained_on, traits.base)))
     return identity | {"compiled": "yes"} if traits.is_compiled else identity
 
 

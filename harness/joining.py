@@ -88,7 +88,13 @@ def _join_train(dataset: PinnedDataset, task: TaskName, plan: Plan, reader: Pred
         return TrainFrames.none()
     rows = concatenated(list(stream_needed(dataset, (task, "train"))))
     predicted = reader.at(plan.rows[task, "train"])
-    frames = TrainFrames(_index(rows, "train"), rows.energy, predicted.energy)
+    frames = TrainFrames(
+        _index(rows, "train"),
+        rows.energy,
+        predicted.energy,
+        reference_forces=rows.forces,
+        predicted_forces=predicted.forces,
+    )
     return frames.without_failures(predicted.failures)
 
 

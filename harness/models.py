@@ -9,9 +9,10 @@ from urllib.parse import unquote
 
 from dataset_builders.errors import DataError, ModelError
 from dataset_builders.hub import Repo
-from harness.hub import fetch_files, list_files
-from harness.potentials.detection import WHOLE, Files, find_checkpoint
+from harness.hub import Listing, fetch_files, list_files
+from harness.potentials.detection import WHOLE, Files, find_checkpoint, find_record
 from harness.potentials.registry import ModelSource, families, find_family, identify, is_local
+from harness.training_record import MAX_BYTES, RECORD_NAME
 
 _ADDRESS: Final = re.compile(
     r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
@@ -89,14 +90,28 @@ def _resolve_on_hub(address: HubAddress, family: str | None) -> ModelSource:
             bring=lambda name: fetch_files(listing, [name]) / name,
         )
         checkpoint = find_checkpoint(files, families(), named, address.path)
-        directory = fetch_files(listing, checkpoint.names)
+        record = find_record(listing.sha256.keys(), checkpoint)
+        if record is not None:
+            _require_short(listing, record)
+        directory = fetch_files(listing, [*checkpoint.names, *([] if record is None else [record])])
     is_picked = WHOLE not in (address.path, checkpoint.path)
     return ModelSource(
         model_id=f"{listing.repo.id}/{checkpoint.path}" if is_picked else listing.repo.id,
         family=checkpoint.family,
         path=directory / checkpoint.path,
         revision=listing.commit,
+        record=None if record is None else directory / record,
     )
+
+
+def _require_short(listing: Listing, record: str) -> None:
+    """Checks, before it is downloaded, that a file which says what a model was trained on is of a possible length."""
+    size = listing.sizes.get(record)
+    if size is not None and size > MAX_BYTES:
+        raise ModelError(
+            f"{record} of {listing.repo} has {size:,} bytes; expected {MAX_BYTES:,} at most, as the "
+            f"{RECORD_NAME} that `python -m dataset_builders export` writes. Ask its owner to correct it"
+        )
 
 
 @contextlib.contextmanager

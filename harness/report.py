@@ -9,7 +9,8 @@ from dataset_builders.tasks import TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.checkpoints.finished import UNFINISHED
 from harness.controls import CONTROL
-from harness.result import Estimate, PartName, RunResult, TaskResult
+from harness.evidence import cautions_of_evidence, errors_on_train, gaps_of_controls
+from harness.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -80,11 +81,11 @@ def report(
     for row in rows:
         _add_task(table, row, control_gaps, layout)
     left_out = [_LEFT_OUT] if layout.compact else []
-    return Group(table, *(Text(line) for line in (*left_out, *footer(results))))
+    return Group(table, *(Text(line) for line in (*left_out, *footer(results, control_gaps))))
 
 
-def footer(results: Sequence[RunResult]) -> list[str]:
-    """What the numbers stand on: data set, models, levels of theory, intervals, failures."""
+def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
+    """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
     first = results[0]
     data = first.dataset
     revision = f" @ {data.revision[:_SHORT_HASH]}" if data.revision else ""
@@ -95,9 +96,13 @@ def footer(results: Sequence[RunResult]) -> list[str]:
         f"({first.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
         "learned little has a gap near 1",
     ]
+    controls = gaps_of_controls(results, control_gaps or {})
     for result in results:
         lines.append(_model_line(result))
+        on_train = errors_on_train(result)
+        lines.extend([] if on_train is None else [on_train])
         lines.extend(_cautions(result))
+        lines.extend(f"caution: {each}" for each in cautions_of_evidence(result, controls))
     return lines
 
 
@@ -212,7 +217,7 @@ def _model_line(result: RunResult) -> str:
     parts = [
         f"{model.id} ({model.family})",
         *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
-        f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else ""),
+        _protocol(model),
         *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
         f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
@@ -221,6 +226,16 @@ def _model_line(result: RunResult) -> str:
     ]
     score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
     return "model " + ", ".join(parts) + score
+
+
+def _protocol(model: ModelRecord) -> str:
+    """The protocol, and what it stands on."""
+    said = f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else "")
+    said += f" of {model.base}" if model.base else ""
+    if model.training == "proved":
+        return f"{said}, proved by its checkpoint"
+    where = f", as stated by {model.stated_by}" if model.stated_by else ""
+    return said + where + (f" ({model.unchecked})" if model.unchecked else "")
 
 
 def _cautions(result: RunResult) -> list[str]:
@@ -241,6 +256,8 @@ def _cautions(result: RunResult) -> list[str]:
             f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
             f"levels is part of every error and hides the gap{remedy}"
         )
+    if model.question:
+        lines.append(f"question: {model.question}")
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:
         lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")

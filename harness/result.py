@@ -15,7 +15,8 @@ from dataset_builders.levels import LEVELS_BY_SUFFIX, Level
 from dataset_builders.tasks import TASK_PATTERN, TASKS
 from dataset_builders.whole_file import write_text_whole
 from harness.dataset import levels_agree
-from harness.potentials.base import DtypeName, ProtocolName
+from harness.potentials.base import DtypeName, ProtocolName, TrainingEvidence
+from harness.training_record import RECORD_NAME
 
 RESULT_SCHEMA_VERSION: Final = "1.0"
 RESULT_NAME: Final = "result.json"
@@ -28,6 +29,13 @@ _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
+
+
+USER: Final = "the user"
+"""Who states, on the command line, what a model was trained on, where no file beside it does."""
+
+_OF_ANY_MODEL: Final = ("ase", "torchsim")
+"""Families whose models say themselves what level they are of, whoever made them."""
 
 
 class _Record(BaseModel):
@@ -67,7 +75,8 @@ class Estimate(_Record):
 class ModelRecord(_Record):
     """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision.
 
-    `cautions` is what was odd about it on two molecules before the run; see `harness.consistency`.
+    `cautions` is what was odd about it on two molecules before the run; see `harness.consistency`. Results of earlier
+    versions have no `training`: all that these knew to be trained on a task were checkpoints that prove it.
     """
 
     id: str
@@ -87,6 +96,27 @@ class ModelRecord(_Record):
     level_is_stated: bool = False
     unfinished: str | None = None
     cautions: tuple[str, ...] = ()
+    training: TrainingEvidence | None = None
+    base: str | None = None
+    unchecked: str | None = None
+
+    @property
+    def stated_by(self) -> str | None:
+        """Who or what states what the model was trained on; `None` where that is proved, or it was not trained."""
+        if self.training != "stated":
+            return None
+        return RECORD_NAME if any(name.endswith(RECORD_NAME) for name in self.files) else USER
+
+    @property
+    def question(self) -> str | None:
+        """What is asked about a model that says nothing of its training, and is none that is known here."""
+        is_named = self.level_of_theory is not None and not self.level_is_stated and self.family not in _OF_ANY_MODEL
+        if self.protocol != "zero-shot" or is_named:
+            return None
+        return (
+            f"{self.id} says nothing of its training: taken for zero-shot. If it was trained on a task of this "
+            "benchmark, say so with --trained-on"
+        )
 
 
 class DatasetRecord(_Record):
@@ -192,6 +222,22 @@ class ReferenceShiftRecord(_Record):
     n_frames: Count
 
 
+class TrainErrors(_Record):
+    """Errors on a sample of the frames that a model was trained on, beside which those of the test are to be read.
+
+    Attributes:
+        n_molecules: Training molecules in the sample.
+        n_frames: Frames of it that were computed.
+        force_mae: eV/Å.
+        n_failed: Frames that could not be computed.
+    """
+
+    n_molecules: Count
+    n_frames: Count
+    force_mae: Estimate
+    n_failed: Count = 0
+
+
 class SpacerResult(_Record):
     """Errors of the molecules of one spacer length."""
 
@@ -262,6 +308,8 @@ class TaskResult(_Record):
         by_molecule: Errors of each molecule.
         failures: Frames that could not be computed.
         n_failed: How many those are.
+        train: Errors on training frames, of a model that was trained on the task; `None` for others, and in results of
+            earlier versions.
     """
 
     task: TaskName
@@ -277,6 +325,7 @@ class TaskResult(_Record):
     by_molecule: tuple[MoleculeResult, ...]
     failures: tuple[Failure, ...]
     n_failed: Count
+    train: TrainErrors | None = None
 
     def n_failed_in(self, part: PartName) -> int:
         """Frames of a split or subset that failed; of a subset in an older result, all of its split that did."""

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.errors import DataError, SetupError, UsageError
-from dataset_builders.levels import level_of_method
 from dataset_builders.structures import IntArray
 from dataset_builders.task_document import task_of_checkpoint
 from dataset_builders.tasks import TASKS, TaskName, in_order
@@ -21,6 +20,7 @@ from harness.batching import Plan, make_plan
 from harness.bootstrap import BootstrapSettings
 from harness.consistency import cautions_about, two_molecules
 from harness.dataset import PinnedDataset, open_dataset
+from harness.declaration import Statement, declaration_for, declared, named_level
 from harness.evaluate import evaluate_task
 from harness.hub_folder import PREFIX
 from harness.identity import code_hash, package_versions, run_directory, run_identity
@@ -32,7 +32,7 @@ from harness.meeting import ALONE, Meeting
 from harness.potentials.base import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.potentials.elements import require_elements
 from harness.potentials.foreign import is_unknown
-from harness.potentials.registry import ModelSource
+from harness.potentials.registry import ModelSource, with_traits
 from harness.potentials.standard_output import printing_on_standard_error
 from harness.predict import compute_shards
 from harness.progress import prediction_progress
@@ -66,6 +66,7 @@ class RunOptions:
         isolation: Whether the model computes in a process of its own.
         level_of_theory: Level that a model was trained at, for one that does not name it: a level of this benchmark, or
             any text.
+        statement: What the user says that the models were trained on, of those that do not say it.
         quiet: Whether the progress bar is left out.
     """
 
@@ -75,6 +76,7 @@ class RunOptions:
     load: LoadOptions = field(default_factory=LoadOptions)
     isolation: Isolation = "auto"
     level_of_theory: str | None = None
+    statement: Statement | None = None
     quiet: bool = False
 
 
@@ -104,25 +106,32 @@ def evaluate_model(
         The result, in the first process; `None` in others.
 
     Raises:
-        UsageError: If the model was trained on another task than one asked for, or does not offer
-            what was asked of it.
-        DataError: If the data set breaks its schema.
+        UsageError: If the model was trained on another task than one asked for, does not offer what was asked of it,
+            or is said to be trained otherwise than it says itself.
+        DataError: If the data set breaks its schema, or what lies beside the model says that it was trained on other
+            data.
         ModelError: If the model cannot be loaded or lacks parameters for an element.
         SetupError: If the output folder cannot be written, or another process failed.
     """
     datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
+    # Before it is loaded, since what is refused here is refused whatever the model computes.
+    declaration = declaration_for(model, options.statement, datasets)
     with (
         without_tokens(),
         printing_on_standard_error(),
         loaded(model, options.load, options.isolation) as potential,
     ):
-        return _evaluate(potential, datasets, options, meeting, is_known=not is_unknown(model.family.module))
+        traits = declared(potential.traits, model.family, declaration, datasets, options.level_of_theory)
+        traits = with_stated_level(traits, options.level_of_theory)
+        return _evaluate(
+            with_traits(potential, traits), datasets, options, meeting, is_known=not is_unknown(model.family.module)
+        )
 
 
 def _evaluate(
     potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
 ) -> FinishedRun | None:
-    traits = with_stated_level(potential.traits, options.level_of_theory)
+    traits = potential.traits
     asked = (traits.trained_on,) if traits.trained_on else options.tasks
     dataset = labels_for(traits.level_of_theory, datasets, asked)
     tasks = choose_tasks(traits, dataset, options.tasks)
@@ -262,8 +271,7 @@ def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialT
     """The traits of a model with the level of theory that the user states, where the model names none itself."""
     if stated is None or traits.protocol == "control":
         return traits
-    known = level_of_method(stated)
-    level = stated if known is None else known.method
+    level = named_level(stated)
     if traits.level_of_theory is None:
         return replace(traits, level_of_theory=level, level_is_stated=True)
     if traits.level_of_theory != level:
@@ -372,6 +380,9 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         is_compiled=traits.is_compiled,
         level_is_stated=traits.level_is_stated,
         unfinished=traits.unfinished,
+        training=traits.training,
+        base=traits.base,
+        unchecked=traits.unchecked,
     )
 
 

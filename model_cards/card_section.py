@@ -14,9 +14,10 @@ from dataset_builders.levels import GFN2
 from dataset_builders.markdown import Markdown, code, plain, printable
 from dataset_builders.tasks import in_order
 from harness.potentials.registry import readers
+from harness.result import USER
 from model_cards.entries import DIGITS, config_and_number, parse_notes
 from model_cards.front_matter import CARD_PATH, Card
-from model_cards.results import UNDEFINED, Row, rows_table, task_text
+from model_cards.results import UNDEFINED, Row, protocol_text, rows_table, task_text
 from model_cards.yaml_text import newline_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
 _INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
 _URL: Final = ":/@%"
 """What may stand in the address of a repo at a revision."""
+_STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
+"""Options that state a training, by the note that has their value."""
 _OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence"})
 
 _TITLE: Final = "## Compositional generalisation (mlip-ood)"
@@ -163,7 +166,7 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
         Row(
             task=task_text(config),
             model=code(_COMMIT.sub("", notes["model"])) if "model" in notes else UNDEFINED,
-            protocol=notes.get("protocol", UNDEFINED),
+            protocol=protocol_text(notes.get("protocol", UNDEFINED), notes.get("training")),
             id_force_mae=_number_text(by_config[config].get("id_force_mae")),
             ood_force_mae=_number_text(by_config[config].get("ood_force_mae")),
             gap=_number_text(by_config[config].get("gap")),
@@ -200,6 +203,10 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
         {
             "protocol": ("protocol ", plain),
             "trained on": ("trained on ", code),
+            "base": ("started from ", code),
+            "training": ("", plain),
+            "stated by": ("by ", plain),
+            "training data": ("", plain),
             "dtype": ("precision ", plain),
             "device": ("device ", plain),
         },
@@ -244,6 +251,13 @@ def _caution(notes: Mapping[str, str]) -> str | None:
     return f"the level of theory of the model{stated} is that of the labels, {labels}"
 
 
+def _stated_words(notes: Mapping[str, str]) -> list[str]:
+    """The options that state what the model was trained on, where a user did and no file beside it."""
+    if notes.get("stated by") != USER:
+        return []
+    return [word for key, option in _STATED.items() if key in notes for word in (option, notes[key])]
+
+
 def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
     """The command that repeats an evaluation; `None` where the notes, as others may write them, do not tell."""
     levels = {level.name for level in map(level_of_config, configs) if level is not None}
@@ -255,9 +269,12 @@ def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str
     words += (
         ["--level-of-theory", notes["level of theory"]] if {"level stated by", "level of theory"} <= {*notes} else []
     )
+    words += _stated_words(notes)
     options = [(key, f"--{key.replace(' ', '-')}") for key in ("family", "head", "dtype", "device", "batch atoms")]
     words += [word for key, option in options if key in notes for word in (option, notes[key])]
-    if any(notes[key].startswith("-") for key in ("model", "level of theory", *dict(options)) if key in notes):
+    if any(
+        notes[key].startswith("-") for key in ("model", "level of theory", *_STATED, *dict(options)) if key in notes
+    ):
         return None  # it would be an option, and not the value of one
     family = readers().get(notes.get("family", ""))
     return shlex.join([*words, *(["--trust-checkpoint"] if family is not None and family.is_pickled else [])])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _Key = tuple[str, str, str | None]
 
-_OF_ONE_RUN: Final = ("protocol", "trained on", "model", "dtype", "edition")
+_OF_ONE_RUN: Final = ("protocol", "trained on", "training", "base", "model", "dtype", "edition")
 """What the notes of all numbers of one evaluation say alike, as far as they say it."""
 
 

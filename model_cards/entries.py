@@ -309,6 +309,11 @@ def _notes(
     notes = {
         "protocol": task.protocol,
         "trained on": used.trained_on,
+        # Of a published model that is known here, nothing is asked.
+        "training": "not stated" if used.question else used.training,
+        "stated by": used.stated_by,
+        "base": used.base,
+        "training data": used.unchecked,
         "unit": number.unit,
         "interval": None if low is None else f"{low:.{DIGITS}f} to {high:.{DIGITS}f}",
         "confidence": None if low is None else f"{100 * result.settings.confidence:g} %",

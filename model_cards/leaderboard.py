@@ -62,6 +62,7 @@ class Overall:
         score: Mean of the four scores.
         status: The weakest of the four.
         pull_request: Number of the pull request that they stand in, if they do.
+        is_stated: Whether one of them or more is of a model that is only said to be trained on the task.
     """
 
     rank: int
@@ -70,6 +71,7 @@ class Overall:
     score: float
     status: Status
     pull_request: int | None = None
+    is_stated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +245,15 @@ def _overall(results: Sequence[Published]) -> tuple[Overall, ...]:
     ]
     return tuple(
         Overall(
-            place, model_id, protocol, -score, _weakest(groups[model_id, protocol, number].values()), number or None
+            rank=place,
+            model_id=key[0],
+            protocol=key[1],
+            score=-score,
+            status=_weakest(groups[key].values()),
+            pull_request=key[2] or None,
+            is_stated=any(each.notes.get("training") == "stated" for each in groups[key].values()),
         )
-        for place, (score, (model_id, protocol, number)) in enumerate(sorted(complete), start=1)
+        for place, (score, key) in enumerate(sorted(complete), start=1)
     )
 
 

@@ -11,6 +11,7 @@ from dataset_builders.errors import UsageError
 from dataset_builders.levels import GFN2, LEVELS, Level, find_level
 from dataset_builders.printable import print_json
 from dataset_builders.tasks import TASKS, in_order, title_of
+from model_cards.results import protocol_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,7 +23,7 @@ _MARKS: Final = (
     "verified: the Hub vouches for the score; merged: the model's owner has it on the main branch; community: it "
     "stands in an open pull request, which anybody may write, so it is ranked apart. Score 0-100, higher is better; "
     "errors in meV/Å, lower is better; a gap (OOD / ID) means something only beside its ID error. Compare only models "
-    "of one protocol."
+    "of one protocol; stated: whoever published it says what the model was trained on, and no checkpoint proves it."
 )
 _COMMUNITY: Final = "; open pull requests, which the owners of the models have not merged"
 _SHORT: Final = 12
@@ -146,7 +147,7 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
             *("–" if number is None else f"{number:.1f}" for number in numbers),
             "–" if gap is None else f"{gap:.2f}",
             _plain(each.model_id),
-            _plain(each.notes.get("protocol", "not stated")),
+            _plain(protocol_text(each.notes.get("protocol", "not stated"), each.notes.get("training"))),
             _plain(each.notes.get("dtype", "not stated")),
             _status(each),
         )
@@ -164,7 +165,8 @@ def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
     for name in ("model", "protocol", "status"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(row.protocol), _status(row))
+        protocol = protocol_text(row.protocol, "stated" if row.is_stated else None)
+        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(protocol), _status(row))
     return table
 
 

@@ -24,6 +24,7 @@ from harness.potentials.base import LoadOptions
 from harness.potentials.pickles import sha256_of
 from harness.potentials.registry import load_potential
 from harness.result import RunResult
+from harness.training_record import RECORD_NAME
 from model_cards.card import CURVE_FILES, render_card
 from model_cards.front_matter import CARD_PATH
 from model_cards.publishable import require_no_failures
@@ -85,7 +86,9 @@ def publish_checkpoint(
                 f"{repo} holds other weights than {checkpoint}, and results that were published for them; give the new "
                 "checkpoint a repo of its own"
             )
-        names = [name for name in (CONFIG_FILE, WEIGHTS_FILE, *CURVE_FILES) if (checkpoint / name).is_file()]
+        names = [
+            name for name in (CONFIG_FILE, WEIGHTS_FILE, RECORD_NAME, *CURVE_FILES) if (checkpoint / name).is_file()
+        ]
         files: dict[str, bytes | Path] = {name: checkpoint / name for name in names}
         if CARD_PATH not in present:
             files[CARD_PATH] = card.encode()

@@ -12,6 +12,7 @@ from dataset_builders.hub import Repo, explained, retried
 from dataset_builders.leaderboard import leaderboard_ids
 from harness.hub import Listing, list_files
 from harness.result import PartName, RunResult, TaskResult
+from harness.training_record import RECORD_NAME
 from model_cards.entries import pinned_commit
 from model_cards.front_matter import decode_text
 from model_cards.hub_reading import read_file
@@ -124,7 +125,9 @@ def pinned_model(result: RunResult, head: Listing) -> str:
     if repo is not None and revision is not None:
         return f"{repo}@{revision}{result.model.id.removeprefix(repo)}"
     paths = find_model_files(result, head)
-    place = paths[0] if len(paths) == 1 else _common_folder(paths)
+    # What is said of its training is no part of the checkpoint, and lies beside it or above it.
+    weights = [path for path in paths if not path.endswith(RECORD_NAME)] or paths
+    place = weights[0] if len(weights) == 1 else _common_folder(weights)
     for commit in _last_commits(head, paths):
         listing = list_files(head.repo, commit)
         if all(_path_of(name, sha256, listing) for name, sha256 in result.model.files.items()):
@@ -213,9 +216,14 @@ def _path_of(name: str, sha256: str, listing: Listing) -> str | None:
     """Path in a repo of a file with that content; of several, the one of that name."""
     stored = [path for path, stated in listing.sha256.items() if stated == sha256]
     # The Hub states no hash of a file outside large-file storage, so those that may be meant are looked into.
-    small = [path for path, stated in listing.sha256.items() if stated is None and _base(path) == _base(name)]
+    small = [path for path, stated in listing.sha256.items() if stated is None and _may_be(path, name)]
     found = stored or [path for path in small if _sha256_at(path, listing) == sha256]
     return min(found, key=lambda path: (path != name, _base(path) != _base(name), path), default=None)
+
+
+def _may_be(path: str, name: str) -> bool:
+    """Whether a file of a repo may be the one of a name here; beside a single file, a record is named after that."""
+    return _base(path) == _base(name) or (path.endswith(RECORD_NAME) and name.endswith(RECORD_NAME))
 
 
 def _sha256_at(path: str, listing: Listing) -> str:

@@ -1,9 +1,10 @@
 """Sends results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
 
 import functools
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from dataset_builders.errors import UsageError
 from dataset_builders.hub import (
@@ -42,9 +43,12 @@ from model_cards.publishable import (
     require_publishable,
 )
 from model_cards.repo_change import Difference, Route, send, text_at, way_to
+from model_cards.results import protocol_text
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
+
+_LOG: Final = logging.getLogger(__name__)
 
 State = Literal["pushed", "unchanged", "dry run"]
 
@@ -154,6 +158,9 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
         require_publishable(group)
     parcels = [_packed(Repo(repo_id, "model"), group) for repo_id, group in by_repo.items()]
     differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
+    if not options.dry_run:
+        for question in _questions(results):
+            _LOG.warning("%s", question)
     for parcel, difference in zip(parcels, differences, strict=True):
         yield _sent(parcel, difference, user, options)
 
@@ -163,6 +170,12 @@ def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResu
     for repo_id, result in results:
         by_repo.setdefault(repo_id, []).append(result)
     return by_repo
+
+
+def _questions(results: Sequence[RunResult]) -> list[str]:
+    """What is asked about the training of models that say nothing of it."""
+    asked = (result.model.question for result in results)
+    return [printable(question) for question in dict.fromkeys(asked) if question is not None]
 
 
 def _target(result: RunResult, options: PushOptions) -> str:
@@ -218,7 +231,8 @@ def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: P
         if not difference.new:
             return PushedRepo(repo.id, "unchanged", way.url, left_out=difference.left_out)
     if options.dry_run or user is None:
-        plan = f"{repo.id}: {way.text(options.route)}; nothing was sent\n{difference.diff()}"
+        questions = "".join(f"{repo.id}: question: {each}\n" for each in _questions(parcel.results))
+        plan = f"{repo.id}: {way.text(options.route)}; nothing was sent\n{difference.diff()}{questions}"
         return PushedRepo(repo.id, "dry run", repo.url, plan, difference.left_out)
 
     def change_at(head: str) -> Change:
@@ -236,7 +250,7 @@ def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: P
 def _message(parcel: _Parcel) -> Message:
     lines = [
         f"- {', '.join(sorted(result.tasks))} of {result.dataset.id} at {result.dataset.revision}, "
-        f"protocol {result.model.protocol}"
+        f"protocol {protocol_text(result.model.protocol, result.model.training)}"
         for result in parcel.results
     ]
     body = [

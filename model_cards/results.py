@@ -74,11 +74,17 @@ def task_text(config: str, declared: str | None = None) -> str:
     return config if title == task else f"{config} ({title})"
 
 
+def protocol_text(protocol: str, training: str | None) -> str:
+    """A protocol as tables call it: one that is somebody's word is told from one that a checkpoint proves."""
+    return f"{protocol}, stated" if training == "stated" else protocol
+
+
 def _row(result: RunResult, task: TaskResult) -> Row:
     return Row(
         task=task_text(result.dataset.config(task.task), task.title),
         model=code(result.model.id),
-        protocol=task.protocol + (", training not finished" if result.model.unfinished else ""),
+        protocol=protocol_text(task.protocol, result.model.training)
+        + (", training not finished" if result.model.unfinished else ""),
         id_force_mae=_force_mae(task, "test_id"),
         ood_force_mae=_force_mae(task, "test_ood"),
         gap=estimate_text(task.comparable_gap, digits=2),

@@ -8,6 +8,9 @@ from harness.structures import Prediction, StructureBatch
 
 DtypeName = Literal["float32", "float64"]
 ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
+TrainingProtocol = Literal["from-scratch", "fine-tuned"]
+TrainingEvidence = Literal["stated", "proved"]
+"""What a protocol of training stands on: somebody's word, or a checkpoint of ours, which `harness train` wrote."""
 Isolation = Literal["auto", "always", "never"]
 """Whether a potential computes in a process of its own. `auto`: where its checkpoint can run code, or where its
 family has an environment of its own."""
@@ -30,6 +33,9 @@ class PotentialTraits:
             training set.
         trained_on: Task whose `train` split the model was trained on, where it was.
         trained_task: Declaration of that task, where it is none of the four.
+        training: Whether that training is proved or stated; `None` where there was none.
+        base: The checkpoint that a stated training began with.
+        unchecked: What data of a stated training were not compared with the data set, and why.
         level_of_theory: Level of the training labels, where known.
         level_is_stated: Whether the user named that level, since the model does not.
         unfinished: How far its training had come, where it was stopped before its end.
@@ -53,6 +59,9 @@ class PotentialTraits:
     protocol: ProtocolName = "zero-shot"
     trained_on: str | None = None
     trained_task: Mapping[str, Any] | None = None
+    training: TrainingEvidence | None = None
+    base: str | None = None
+    unchecked: str | None = None
     level_of_theory: str | None = None
     level_is_stated: bool = False
     unfinished: str | None = None

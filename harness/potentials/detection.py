@@ -1,7 +1,7 @@
 """Which family a checkpoint is of, told by names and small files, before anything large is read or downloaded."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -122,6 +122,23 @@ def find_checkpoint(
         or _family_of_names(files, families)
     )
     return _only_checkpoint(files, found)
+
+
+def find_record(names: Collection[str], checkpoint: Checkpoint) -> str | None:
+    """The file that says what a checkpoint was trained on: the one beside it, else the one nearest above it.
+
+    Args:
+        names: Paths of all files of the place where the checkpoint was found.
+        checkpoint: The checkpoint.
+    """
+    from harness.training_record import RECORD_NAME  # and not in a worker, whose environment may lack pydantic
+
+    is_file = checkpoint.path in checkpoint.names
+    place = PurePosixPath(checkpoint.path)
+    above = place.parents if is_file else (place, *place.parents)
+    beside = [f"{checkpoint.path}.{RECORD_NAME}"] if is_file else []
+    candidates = [*beside, *((folder / RECORD_NAME).as_posix() for folder in above)]
+    return next((name for name in candidates if name in names), None)
 
 
 def _checkpoint_of_file(files: Files, name: str, families: Sequence[Family], family: Family | None) -> Checkpoint:

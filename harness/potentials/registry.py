@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from dataset_builders.errors import MissingPackageError, ModelError, SetupError, UsageError
 from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.detection import Checkpoint, Family, Files, find_checkpoint
+from harness.potentials.detection import WHOLE, Family, Files, find_checkpoint, find_record
 from harness.potentials.device import does_not_fit, is_out_of_memory
 from harness.potentials.families import FAMILIES
 from harness.potentials.meter import Meter, meter_of
@@ -48,12 +48,14 @@ class ModelSource:
         family: The family that reads it.
         path: The checkpoint on this machine, or `None` for a method without one.
         revision: Commit on the Hub, where it came from there.
+        record: The file on this machine that says what it was trained on; see `harness.training_record`.
     """
 
     model_id: str
     family: Family
     path: Path | None
     revision: str | None = None
+    record: Path | None = None
 
 
 def families() -> tuple[Family, ...]:
@@ -138,21 +140,20 @@ def identify(model: str, family: str | None = None) -> ModelSource:
     """
     named = None if family is None else find_family(family)
     if named is not None and named.is_open:
-        return ModelSource(model, named, Path(model) if model not in known_names() and is_local(model) else None)
+        return _source_of_any(model, named)
     for known in families():
         if model in known.methods:
             return ModelSource(model, known, None)
     if model == REFERENCE:
         if not REFERENCE_DIRECTORY.is_dir():
             raise ModelError(f"this installation lacks the reference checkpoint at {REFERENCE_DIRECTORY}; reinstall it")
-        return _source(model, REFERENCE_DIRECTORY, find_checkpoint(_files_below(REFERENCE_DIRECTORY), families()))
+        return _source(model, REFERENCE_DIRECTORY, _files_below(REFERENCE_DIRECTORY))
     if not is_local(model):
         raise _absent(model)
     path = Path(model)
     if path.is_dir():
-        return _source(model, path, find_checkpoint(_files_below(path), families(), named))
-    beside = _files_beside(path)
-    return _source(model, path.parent, find_checkpoint(beside, families(), named, path.name))
+        return _source(model, path, _files_below(path), named)
+    return _source(model, path.parent, _files_beside(path), named, path.name)
 
 
 def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
@@ -228,10 +229,30 @@ class _Renamed:
         return meter_of(self.potential)
 
 
-def _source(model: str, directory: Path, checkpoint: Checkpoint) -> ModelSource:
-    for name in checkpoint.names:
+def _source(
+    model: str, directory: Path, files: Files, family: Family | None = None, picked: str = WHOLE
+) -> ModelSource:
+    checkpoint = find_checkpoint(files, families(), family, picked)
+    record = find_record(frozenset(files.names), checkpoint)
+    for name in (*checkpoint.names, *([] if record is None else [record])):
         _require_content(directory / name)
-    return ModelSource(model, checkpoint.family, directory / checkpoint.path)
+    return ModelSource(
+        model_id=model,
+        family=checkpoint.family,
+        path=directory / checkpoint.path,
+        record=None if record is None else directory / record,
+    )
+
+
+def _source_of_any(model: str, family: Family) -> ModelSource:
+    """What a name or a path stands for in a family that takes any."""
+    from harness.training_record import RECORD_NAME, record_place  # see `find_record`
+
+    if model in known_names() or not is_local(model):
+        return ModelSource(model, family, None)
+    path = Path(model)
+    places = [path / RECORD_NAME] if path.is_dir() else [record_place(path), path.with_name(RECORD_NAME)]
+    return ModelSource(model, family, path, record=next((place for place in places if place.is_file()), None))
 
 
 def _require_content(path: Path) -> None:

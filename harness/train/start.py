@@ -1,13 +1,13 @@
 """The model that a training starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from dataset_builders.errors import UsageError
+from dataset_builders.errors import DataError, UsageError
 from dataset_builders.task_document import DECLARATION, declaration_of, task_of_checkpoint
 from dataset_builders.tasks import Task
 from dataset_builders.units import HARTREE
@@ -31,6 +31,7 @@ from harness.potentials.registry import ModelSource
 from harness.train.data import TrainingData, shifted
 from harness.train.frames import batches
 from harness.train.loop import validate
+from harness.training_record import TrainingRecord, read_training_record
 
 if TYPE_CHECKING:
     import torch
@@ -74,15 +75,20 @@ def load_start(model: str, family: str | None, options: LoadOptions, task: Task)
 
     Raises:
         UsageError: If the model is unknown, cannot be trained further, or saw molecules that the task is to test on.
+        DataError: If what lies beside it to say what it was trained on says nothing of the kind.
         ModelError: If it cannot be loaded.
         SetupError: If the Hub cannot be reached, or a package is not installed.
     """
     source = resolve_model(model, family)
+    record = _record_beside(source)
+    stated = () if record is None else (record.declared_task(),)
+    if record is not None:
+        _require_unseen(stated, model, task, record.molecules)
     match source.family.name:
         case "torchani":
-            return _from_torchani(source, options)
+            return _from_torchani(source, options, stated)
         case "mace":
-            return _from_mace(source, options)
+            return _from_mace(source, options, stated)
         case name if source.path is not None and source.family.in_config:
             return _from_own_checkpoint(source, task)
         case name:
@@ -99,9 +105,15 @@ def require_unseen(config: CheckpointConfig, model: str, task: Task) -> None:
         UsageError: If it did.
         ModelError: If the checkpoint does not say what a task that it was trained on is.
     """
-    unseen = {word.smiles for word in task.ood_words()}
-    for seen in _tasks_seen(config, model):
-        known = len(unseen & {word.smiles for word in seen.train_words()})
+    _require_unseen(_tasks_seen(config, model), model, task)
+
+
+def _require_unseen(tasks: tuple[Task, ...], model: str, task: Task, named: Collection[str] = ()) -> None:
+    """Checks tasks that a model was trained on, and names of further molecules that it saw."""
+    unseen = {word.smiles: word.molecule_id for word in task.ood_words()}
+    for seen in tasks:
+        trained = {word.smiles for word in seen.train_words()}
+        known = sum(smiles in trained or name in named for smiles, name in unseen.items())
         if known:
             raise UsageError(
                 f"--init {model} was trained on {seen.name}, which holds {known} of the {len(unseen)} OOD molecules "
@@ -153,7 +165,7 @@ def _from_own_checkpoint(source: ModelSource, task: Task) -> Start:
     )
 
 
-def _from_torchani(source: ModelSource, options: LoadOptions) -> Start:
+def _from_torchani(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]) -> Start:
     from harness.checkpoints.ani import AniNetwork, ani_arguments
     from harness.potentials.torchani import TorchAniPotential, load, network_and_self_energies
 
@@ -169,11 +181,11 @@ def _from_torchani(source: ModelSource, options: LoadOptions) -> Start:
         },
         tensors=_in_single_precision(network_tensors(AniNetwork(ensemble))),
         baseline=None,
-        record=_record(source, traits),
+        record=_record(source, traits, seen),
     )
 
 
-def _from_mace(source: ModelSource, options: LoadOptions) -> Start:
+def _from_mace(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]) -> Start:
     from harness.checkpoints.mace import MaceNetwork, mace_arguments, require_same_model
     from harness.potentials.mace import MacePotential, load, model_and_head
 
@@ -191,7 +203,7 @@ def _from_mace(source: ModelSource, options: LoadOptions) -> Start:
         },
         tensors=_in_single_precision(network_tensors(MaceNetwork(model, head))),
         baseline=None,
-        record=_record(source, potential.traits),
+        record=_record(source, potential.traits, seen),
     )
 
 
@@ -199,6 +211,15 @@ def _path_of(source: ModelSource) -> Path:
     if source.path is None:
         raise UsageError(f"--init {source.model_id} has no checkpoint; give the path of one, or a Hub id")
     return source.path
+
+
+def _record_beside(source: ModelSource) -> TrainingRecord | None:
+    """What a file beside a model of another program says that it was trained on."""
+    if source.record is None:
+        return None
+    if not source.record.is_file():
+        raise DataError(f"{source.record} is no file; expected one that `dataset_builders export` wrote, or none")
+    return read_training_record(source.record)
 
 
 def _tasks_seen(config: CheckpointConfig, model: str) -> tuple[Task, ...]:

@@ -153,3 +153,10 @@ def test_any_document_is_a_task_or_one_clear_error(key, value):
         assert str(error).startswith("here declares no task: ")  # noqa: PT017
         return
     assert parse_task(declaration_of(task), "again") == task
+
+
+def test_a_declaration_of_more_words_than_anybody_needs_is_refused_before_one_is_made() -> None:
+    fragments = {f"F{number}": f"[*]{'C' * number}O" for number in range(1, 100)}
+    region = {"left": [*fragments], "spacers": [*range(1, 41)], "right": "other"}
+    with pytest.raises(UsageError, match=r"the regions have up to 392,0.. words; expected 20,000 at most"):
+        parse_task(document(fragments=fragments, train=[region]), "here")

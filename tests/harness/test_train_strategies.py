@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.errors import DataError, ModelError, UsageError
+from dataset_builders.tasks import TASKS
 from dataset_builders.units import HARTREE
 from harness.checkpoints.format import read_config, write_config
 from harness.potentials.base import LoadOptions
@@ -26,6 +28,7 @@ from harness.train.start import load_start
 from tests.harness.potentials.foundation_models import random_ani1x
 from tests.harness.potentials.molecules import saved, small_mace
 from tests.harness.toy_potential import Harmonic
+from tests.harness.training_records import record_of, write_record
 from tests.harness.training_set import CUTOFF, interrupting_after, train, write_training_set
 
 SHORT = ("--epochs", "1", "--validations", "1")
@@ -228,6 +231,23 @@ def test_a_model_that_saw_the_molecules_of_the_test_is_refused(dataset: Path, pa
         write_config(other, dataclasses.replace(config, **changes))
         with pytest.raises(UsageError, match="was trained on task4, which holds 4 of the 40 OOD molecules of task1"):
             train(short, tmp_path / "model", "--task", "task1", "--init", str(other), *SHORT, shape=())
+
+
+def test_what_lies_beside_a_model_to_start_from_is_read(tmp_path: Path) -> None:
+    """A model of another program that was trained on task4 saw long chains, which task1 keeps for its OOD test."""
+    path = random_ani1x(tmp_path)
+    place = path.with_name(f"{path.name}.mlip-ood.json")
+    document = record_of(MINI_DIRECTORY, "task4")
+    write_record(place, document)
+    with pytest.raises(UsageError, match="was trained on task4, which holds 4 of the 40 OOD molecules of task1"):
+        load_start(str(path), None, CPU, TASKS["task1"])
+    assert load_start(str(path), None, CPU, TASKS["task4"]).record["trained_on"] == ["task4"]
+    write_record(place, document | {"molecules": sorted([*document["molecules"], "COOH-12-H"])})
+    with pytest.raises(UsageError, match="was trained on task4, which holds 1 of the 16 OOD molecules of task4"):
+        load_start(str(path), None, CPU, TASKS["task4"])
+    place.write_text("{}")
+    with pytest.raises(DataError, match="is no record of a training"):
+        load_start(str(path), None, CPU, TASKS["task1"])
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,18 @@ def test_the_overall_score_is_the_mean_of_four(hub, measured):
     assert (first.rank, first.model_id, first.score) == (1, "org/whole", 25.0)
 
 
+def test_numbers_that_stand_on_a_statement_are_told_from_proved_ones(hub, measured, capsys):
+    scores = dict.fromkeys(("task1", "task2", "task3", "task4"), 50.0)
+    for name, training in (("org/proved", "proved"), ("org/stated", "stated")):
+        result = measured(scores)
+        model = result.model.model_copy(update={"training": training, "protocol": "from-scratch"})
+        whole = {key: task.model_copy(update={"protocol": "from-scratch"}) for key, task in result.tasks.items()}
+        add_model(hub, name, result.model_copy(update={"model": model, "tasks": whole}))
+    assert main(["--dataset", DATASET, "--json"]) == 0
+    overall = {row["model_id"]: row["is_stated"] for row in json.loads(capsys.readouterr().out)["overall"]}
+    assert overall == {"org/proved": False, "org/stated": True}
+
+
 def test_what_stands_in_a_pull_request_is_of_the_community(hub, measured):
     hub.add_repo("org/open", files={"README.md": CARD})
     hub.log_in("ann")
