@@ -38,6 +38,7 @@ _URL: Final = ":/@%"
 """What may stand in the address of a repo at a revision."""
 _STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
 """Options that state a training, by the note that has their value."""
+_EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
 _OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence"})
 
 _TITLE: Final = "## Compositional generalisation (mlip-ood)"
@@ -204,7 +205,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "protocol": ("protocol ", plain),
             "trained on": ("trained on ", code),
             "base": ("started from ", code),
-            "training": ("", plain),
+            "training": ("", _training),
             "stated by": ("by ", plain),
             "training data": ("", plain),
             "dtype": ("precision ", plain),
@@ -234,6 +235,11 @@ def _named(notes: Mapping[str, str], forms: Mapping[str, tuple[str, Callable[[st
 def _cut(text: str) -> Markdown:
     """The first digits of a hash."""
     return code(f"{text}…")
+
+
+def _training(text: str) -> Markdown:
+    """What a protocol stands on."""
+    return plain(_EVIDENCE.get(text, text))
 
 
 def _caution(notes: Mapping[str, str]) -> str | None:

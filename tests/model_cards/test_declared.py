@@ -116,6 +116,25 @@ def test_the_command_on_the_card_states_what_the_user_stated(make_result):
     assert "trained on `task2`, started from `org/base`, stated, by the user" in text
 
 
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        (
+            {"training": "proved", "trained_on": "task2", "protocol": "from-scratch"},
+            "on `task2`, proved by its checkpoint, precision",
+        ),
+        ({"level_of_theory": None}, "protocol zero-shot, its training not stated, precision"),
+        ({"level_of_theory": "PBE"}, "protocol zero-shot, precision"),
+        (
+            STATED | {"unchecked": "trained on edition mini, not checked here"},
+            "the user, trained on edition mini, not c",
+        ),
+    ],
+)
+def test_the_card_says_what_a_protocol_stands_on(make_result, model, sentence):
+    assert sentence in section_text(entries_of(make_result(model=model), f"{MODEL}@{'c' * 40}"))
+
+
 def test_a_dry_run_asks_about_a_model_that_says_nothing(hub, own_repo, hub_result, tmp_path, capsys, caplog):
     question = "ann/model says nothing of its training: taken for zero-shot. If it was trained on a task of this bench"
     hub_result().save(tmp_path / "result.json")
