@@ -213,7 +213,9 @@ def test_it_goes_round_the_hub(hub, tmp_path, capsys, monkeypatch):
     assert harness(["leaderboard", "--dataset", repo]) == 0
     hub.commit(repo, "dataset", {"data/train-00000.parquet": b"somebody else's"})
     shutil.rmtree(Path("data", "ethers"))
-    assert builders(["publish", "data", repo]) == 0
+    assert builders(["publish", "data", repo]) == 2
+    assert "ethers" in capsys.readouterr().err
+    assert builders(["publish", "data", repo, "--remove"]) == 0
     names = hub.files(repo, "dataset")
     assert not any(name.startswith("ethers/") for name in names)
     assert "data/train-00000.parquet" in names

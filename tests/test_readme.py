@@ -26,7 +26,7 @@ TOO_LONG = {
     "dataset_builders relabel": "hours of density functional theory: tests/dataset_builders/test_relabel.py",
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
-    "--model export/runs/mace": "what a trainer writes: tests/harness/test_declared_training.py trains one and evaluates it",
+    "--model export/runs/mace": "what a trainer writes: tests/harness/test_declared_training.py does that",
     "--model checkpoints/painn-task5": "what the line before it writes: tests/test_custom_task.py does all three",
     "harness train": "minutes to an hour: tests/harness/test_train.py and its neighbours train small networks",
     "harness study": "hours: tests/harness/study/test_command.py does a small one",
