@@ -9,6 +9,7 @@ from harness.batch_size import MOST, ON_CPU, PROBED, UNMEASURED, batch_atoms_for
 from harness.batching import make_plan
 from harness.dataset import open_dataset
 from harness.identity import run_identity
+from harness.loading import loaded
 from harness.manifest import earlier_batch_atoms
 from harness.models import resolve_model
 from harness.potentials.base import LoadOptions
@@ -176,8 +177,9 @@ def test_memory_is_that_of_the_worker(window: Window, tmp_path: Path) -> None:
 def test_a_run_goes_on_with_the_number_that_it_began_with(tiny_dataset: Path, tmp_path: Path) -> None:
     dataset = open_dataset(str(tiny_dataset))
     evaluate_model(resolve_model("zero"), dataset, RunOptions(output=tmp_path, batch_atoms=64, quiet=True))
-    traits = replace(TRAITS, model_id="zero", family="zero", files={}, packages=("numpy",), dtype="float64")
-    identity = run_identity(traits, dataset, dataset.tasks, 0)
+    # Not traits by hand: they say what the environment of this process sets, too.
+    with loaded(resolve_model("zero"), LoadOptions()) as potential:
+        identity = run_identity(potential.traits, dataset, dataset.tasks, 0)
     assert earlier_batch_atoms(tmp_path, "zero", identity) == 64
     assert earlier_batch_atoms(tmp_path, "zero", identity | {"dataset_hash": "1"}) is None
     assert earlier_batch_atoms(tmp_path / "elsewhere", "zero", identity) is None
