@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -32,7 +33,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Replaces the clock that training looks at by one of these times."""
 
     def replace(times: Iterator[float]) -> None:
-        monkeypatch.setattr("time.monotonic", lambda: next(times))
+        # Not the clock of the whole process: threads of other tests, such as that of a server, look at it too.
+        for module in ("loop", "pace"):
+            monkeypatch.setattr(f"harness.train.{module}.time", SimpleNamespace(monotonic=lambda: next(times)))
 
     return replace
 
