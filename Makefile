@@ -45,7 +45,7 @@ $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all,dev]"
 	@touch $@
 
-$(VENV)/.environments: $(VENV)/.demo harness/worker/environments.py
+$(VENV)/.environments: $(VENV)/.demo harness/worker/family_environments.py
 	$(BIN)/python -m harness env create $(FAMILIES)
 	@touch $@
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.build_command import add_build_options, run_build
-from dataset_builders.command_line import exit_code_of
-from dataset_builders.errors import CertificateError, UsageError
-from dataset_builders.relabel_command import add_relabel_options, run_relabel
-from dataset_builders.sole_user import sole_user
+from dataset_builders.build.command import add_build_options, run_build
+from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.errors import CertificateError, UsageError
+from dataset_builders.core.sole_user import sole_user
+from dataset_builders.relabel.command import add_relabel_options, run_relabel
 
 MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
 """The embedded mini edition, a data-set folder."""
@@ -137,8 +137,8 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from dataset_builders.import_map import read_import_map
-    from dataset_builders.importing import import_trajectories
+    from dataset_builders.importing.import_map import read_import_map
+    from dataset_builders.importing.imported_edition import import_trajectories
 
     how = read_import_map(arguments.task_map)
     with sole_user(arguments.out, "build or import", "choose another --out"):
@@ -158,7 +158,7 @@ def _relabel(arguments: argparse.Namespace) -> int:
 
 
 def _certify(arguments: argparse.Namespace) -> int:
-    from dataset_builders.certify import certify
+    from dataset_builders.certify.audit import certify
 
     report = certify(_folder(arguments.directory), arguments.recompute, arguments.seed)
     print(report.text())
@@ -166,7 +166,7 @@ def _certify(arguments: argparse.Namespace) -> int:
 
 
 def _publish(arguments: argparse.Namespace) -> int:
-    from dataset_builders.publish import PublishRequest, plan_publication, publish
+    from dataset_builders.publish.publish_folder import PublishRequest, plan_publication, publish
 
     request = PublishRequest(
         directory=_folder(arguments.directory),

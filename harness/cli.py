@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
-from dataset_builders.command_line import exit_code_of
-from dataset_builders.errors import IncompleteError, MlipOodError, UsageError
-from dataset_builders.hub import require_login
-from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.printable import print_json
-from dataset_builders.tasks import TASKS
-from harness.potentials.base import DtypeName, Isolation, LoadOptions, TrainingProtocol
-from harness.potentials.registry import readers
-from harness.trusted import LIST_VARIABLE, trusted_files, trusted_list
+from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.errors import IncompleteError, MlipOodError, UsageError
+from dataset_builders.core.hub.calls import require_login
+from dataset_builders.core.printable import print_json
+from dataset_builders.tasks.regions import TASKS
+from harness.core.potential import DtypeName, Isolation, LoadOptions, TrainingProtocol
+from harness.models.registry import readers
+from harness.trust.trusted_files import LIST_VARIABLE, trusted_files, trusted_list
 
 if TYPE_CHECKING:
-    from harness.dataset import PinnedDataset
-    from harness.potentials.registry import ModelSource
-    from harness.result import RunResult
-    from harness.run import FinishedRun, RunOptions
+    from harness.data.dataset import PinnedDataset
+    from harness.evaluation.run import FinishedRun, RunOptions
+    from harness.models.registry import ModelSource
+    from harness.results.result import RunResult
 
 AUTO: Final = "auto"
 CALCULATORS: Final = "ase"
@@ -97,14 +97,14 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
 
 def _about_published_results(name: str) -> Callable[[Sequence[str]], int]:
     if name == "push":
-        from model_cards.push_command import main as push
+        from model_cards.publishing.push_command import main as push
 
         return push
     if name == "retract":
-        from model_cards.retract_command import main as retract
+        from model_cards.publishing.retract_command import main as retract
 
         return retract
-    from model_cards.leaderboard_command import main as leaderboard
+    from model_cards.leaderboard.command import main as leaderboard
 
     return leaderboard
 
@@ -113,7 +113,7 @@ def _train(arguments: Sequence[str]) -> int:
     from harness.train.command import main as train
     from harness.train.options import folder_of
     from harness.train.options import parser as options
-    from model_cards.card import write_card
+    from model_cards.cards.model_card import write_card
 
     code = train(arguments)
     write_card(folder_of(options().parse_args(arguments)))
@@ -290,9 +290,9 @@ def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
         raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
     if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
         raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
-    from harness.meeting import meeting
-    from harness.ranks import current_ranks
-    from harness.run import evaluate_model
+    from harness.evaluation.run import evaluate_model
+    from harness.inference.meeting import meeting
+    from harness.inference.ranks import current_ranks
 
     # One meeting, from before the first to after the last model: what serves it cannot be had twice in a command.
     with meeting(current_ranks()) as together:
@@ -305,11 +305,11 @@ def _resolved(
     arguments: argparse.Namespace, batch_atoms: int | None
 ) -> tuple[tuple["PinnedDataset", ...], list["ModelSource"], "RunOptions"]:
     """What the arguments name: data, models and options."""
-    from harness.dataset import named_tasks
-    from harness.declaration import statement_of
-    from harness.labels import open_labels
-    from harness.models import resolve_model
-    from harness.run import RunOptions
+    from harness.data.dataset import named_tasks
+    from harness.data.label_choice import open_labels
+    from harness.evaluation.run import RunOptions
+    from harness.models.resolve import resolve_model
+    from harness.models.training_declaration import statement_of
 
     statement = statement_of(arguments.trained_on, arguments.protocol, arguments.base)
     datasets = open_labels(arguments.dataset, arguments.labels)
@@ -361,7 +361,7 @@ def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"])
 def _push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) -> None:
     if not arguments.push:
         return
-    from model_cards.push import PushOptions, push_each
+    from model_cards.publishing.push import PushOptions, push_each
 
     runs = [run for run in runs if run.result.model.revision is not None]
     try:
@@ -374,10 +374,10 @@ def _push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"])
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from harness.compare import comparison_documents, comparison_table
-    from harness.ranks import current_ranks
-    from harness.report import console
-    from harness.result import load_results
+    from harness.inference.ranks import current_ranks
+    from harness.report.compare import comparison_documents, comparison_table
+    from harness.report.table import console
+    from harness.results.result import load_results
 
     if arguments.labels == AUTO and len(arguments.model) + len(arguments.run) > 1:
         raise UsageError(
@@ -403,7 +403,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from harness.run import evaluate_again
+    from harness.evaluation.run import evaluate_again
 
     runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
     contents = {run.result.dataset.content_hash for run in runs}
@@ -442,8 +442,8 @@ def _require_no_failures(results: Sequence["RunResult"]) -> None:
 
 
 def _print_table(runs: Sequence["FinishedRun"], output: Path) -> None:
-    from harness.controls import control_gaps
-    from harness.report import console, report
+    from harness.report.control_gaps import control_gaps
+    from harness.report.table import console, report
 
     terminal = console()
     # With --labels auto, models may be on labels of different levels, which no table may mix.

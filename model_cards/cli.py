@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builders.command_line import exit_code_of
+from dataset_builders.core.console import exit_code_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,16 +49,16 @@ def _add_checkpoint(command: argparse.ArgumentParser) -> None:
 
 
 def _card(arguments: argparse.Namespace) -> int:
-    from harness.result import load_results
-    from model_cards.card import write_card
+    from harness.results.result import load_results
+    from model_cards.cards.model_card import write_card
 
     print(f"wrote {write_card(arguments.checkpoint, load_results(arguments.result))}")
     return 0
 
 
 def _publish(arguments: argparse.Namespace) -> int:
-    from harness.result import load_results
-    from model_cards.publish import PublishOptions, publish_checkpoint
+    from harness.results.result import load_results
+    from model_cards.publishing.publish_checkpoint import PublishOptions, publish_checkpoint
 
     options = PublishOptions(private=arguments.private, create_pr=arguments.create_pr)
     published = publish_checkpoint(arguments.checkpoint, arguments.repo, load_results(arguments.result), options)

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builders.chemistry.levels import GFN2, LEVELS
 from dataset_builders.cli import main as builders
-from dataset_builders.editions import SPLITS
-from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.schema import with_metadata
-from dataset_builders.task_document import read_task_file, task_metadata
-from dataset_builders.task_folders import task_in, task_names
+from dataset_builders.folder.schema import with_metadata
+from dataset_builders.folder.task_folders import task_in, task_names
+from dataset_builders.tasks.editions import SPLITS
+from dataset_builders.tasks.task_document import read_task_file, task_metadata
 from harness.cli import main as harness
-from harness.dataset import open_dataset, open_levels
-from harness.result import RunResult
+from harness.data.dataset import open_dataset, open_levels
+from harness.results.result import RunResult
 from tests.dataset_builders.synthetic_folder import METADATA, path_of, rows_of, write_folder
 from tests.packages import need
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dataset_builders.card.numbers import leaderboard_ids
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.leaderboard import leaderboard_ids
-from dataset_builders.tasks import TASKS
+from dataset_builders.tasks.regions import TASKS
 from tests.harness.small_checkpoint import SMALL_CONFIG
 from tests.packages import need
 
@@ -51,8 +51,8 @@ def checkpoint(tmp_path):
     """A checkpoint for task1, whose scores the Hub ranks by; its weights are random."""
     import torch
 
-    from harness.checkpoints.format import symbol_of, write_checkpoint
-    from harness.checkpoints.networks import build_network, network_tensors
+    from harness.networks.checkpoint_format import symbol_of, write_checkpoint
+    from harness.networks.networks import build_network, network_tensors
 
     elements = (1, 6, 7, 8, 9, 16, 17)
     energies = {symbol_of(number): -10.0 * number for number in elements}

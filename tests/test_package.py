@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.editions import EDITIONS, SPLITS
-from dataset_builders.schema import COLUMNS
-from dataset_builders.tasks import TASKS
-from harness.controls import INSTALLED
-from harness.dataset import open_dataset
-from harness.result import RunResult
+from dataset_builders.folder.schema import COLUMNS
+from dataset_builders.tasks.editions import EDITIONS, SPLITS
+from dataset_builders.tasks.regions import TASKS
+from harness.data.dataset import open_dataset
+from harness.report.control_gaps import INSTALLED
+from harness.results.result import RunResult
 
 ROOT = Path(__file__).parent.parent
 
@@ -90,10 +90,10 @@ def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
     for name in (
         "dataset_builders/data/mini/README.md",
         "dataset_builders/templates/dataset_card.md.jinja",
-        "harness/checkpoints/reference/config.json",
-        "harness/checkpoints/reference/model.safetensors",
-        "harness/data/controls/gfn1-xtb.json",
-        "harness/data/controls/mmff94.json",
+        "harness/networks/reference/config.json",
+        "harness/networks/reference/model.safetensors",
+        "harness/report/shipped_controls/gfn1-xtb.json",
+        "harness/report/shipped_controls/mmff94.json",
         "harness/metric/mlip_ood/mlip_ood.py",
         "model_cards/templates/checkpoint.md.jinja",
     ):

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataset_builders.card.eval_yaml import eval_yaml
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.eval_yaml import eval_yaml
 from tests.harness.conftest import tiny_dataset  # noqa: F401 (a fixture)
 from tests.harness.potentials.molecules import saved, small_mace
 
@@ -22,20 +22,20 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 # What takes minutes here is run by CI itself (`make`) or made faster, never left out without a reason.
 TOO_LONG = {
-    "dataset_builders build": "hours: tests/dataset_builders/test_build_command.py builds a slice",
-    "dataset_builders relabel": "hours of density functional theory: tests/dataset_builders/test_relabel.py",
+    "dataset_builders build": "hours: tests/dataset_builders/build/test_command.py builds a slice",
+    "dataset_builders relabel": "hours of density functional theory: relabel/test_relabelled_edition.py",
     "--model path/to/your.model": "the reader's own file: tests/harness/potentials/test_mace.py makes one",
     "--model path/to/ani2x": "the reader's own file: tests/harness/potentials/test_torchani.py reads one",
-    "--model export/runs/mace": "what a trainer writes: tests/harness/test_declared_training.py does that",
+    "--model export/runs/mace": "what a trainer writes: tests/harness/models/test_declared_training.py does that",
     "--model checkpoints/painn-task5": "what the line before it writes: tests/test_custom_task.py does all three",
-    "harness train": "minutes to an hour: tests/harness/test_train.py and its neighbours train small networks",
+    "harness train": "minutes to an hour: tests/harness/train/test_train.py and its neighbours train small networks",
     "harness study": "hours: tests/harness/study/test_command.py does a small one",
-    "--model additive-task2": "what the two lines before it write: tests/harness/test_train_controls.py loads some",
+    "--model additive-task2": "what the two lines before it write: tests/harness/train/test_fit_controls.py loads some",
     "--model gfn2-xtb": "minutes: run by the slow tests",
-    "dataset_builders import": "the reader's own files: tests/dataset_builders/test_importing.py makes some",
+    "dataset_builders import": "the reader's own files: importing/test_imported_edition.py makes some",
     "dataset_builders publish": "an edition that takes hours to build: tests/test_hub_story.py publishes mini",
     "model_cards publish": "the reader's own checkpoint: tests/test_hub_story.py publishes one",
-    "env create": "a download of minutes: tests/harness/worker/test_environments.py, and `make test`",
+    "env create": "a download of minutes: tests/harness/worker/test_family_environments.py, and `make test`",
     "--model 7net-0": "an environment of its own: tests/harness/potentials/test_sevennet.py",
     "--push": "answered by the Hub on this machine: below",
     "--model org/mace-off": "answered by the Hub on this machine: below",

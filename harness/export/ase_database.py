@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from dataset_builders.errors import SetupError
+from dataset_builders.core.errors import SetupError
+from harness.data.rows import SplitRows
 from harness.export.ase_rows import NO_TIME, ROW_DATA, database_rows
-from harness.rows import SplitRows
 
 
 def write_ase_database(place: Path, pieces: Iterable[SplitRows]) -> None:

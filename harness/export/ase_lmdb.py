@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import MissingPackageError, SetupError
+from dataset_builders.core.errors import MissingPackageError, SetupError
+from harness.data.rows import SplitRows
 from harness.export.ase_rows import NO_TIME, ROW_DATA, DatabaseRow, database_rows
-from harness.rows import SplitRows
 
 if TYPE_CHECKING:
     from lmdb import Environment

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.export.reading import CHARGE, SPIN_MULTIPLICITY
-from harness.rows import SplitRows
+from harness.data.rows import SplitRows
+from harness.export.dataset_reading import CHARGE, SPIN_MULTIPLICITY
 
 NO_TIME: Final = 0.0
 """When a row was made and changed, for ASE years since 2000: exports of one data set are to be the same bytes."""

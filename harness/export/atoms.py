@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dataset_builders.editions import SplitName
-from dataset_builders.levels import GFN2, Level
-from dataset_builders.tasks import TaskName
-from harness.dataset import PinnedDataset
-from harness.export.reading import CHARGE, SPIN_MULTIPLICITY, opened, stream
-from harness.rows import SplitRows
+from dataset_builders.chemistry.levels import GFN2, Level
+from dataset_builders.tasks.editions import SplitName
+from dataset_builders.tasks.regions import TaskName
+from harness.data.dataset import PinnedDataset
+from harness.data.rows import SplitRows
+from harness.export.dataset_reading import CHARGE, SPIN_MULTIPLICITY, opened, stream
 
 if TYPE_CHECKING:
     from ase import Atoms

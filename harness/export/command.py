@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dataset_builders.levels import find_level
-from harness.export.energies import ENERGIES_NAME
-from harness.export.folder import RECIPES_NAME, Export, require_free, write_export
+from dataset_builders.chemistry.levels import find_level
+from harness.core.training_record import RECORD_NAME
+from harness.export.dataset_reading import DEFAULT_SPLITS, open_source
+from harness.export.export_folder import RECIPES_NAME, Export, require_free, write_export
 from harness.export.formats import FORMATS, keys_of, require_packages
 from harness.export.options import parser
-from harness.export.reading import DEFAULT_SPLITS, open_source
-from harness.export.recipes import test_split_warning
-from harness.training_record import RECORD_NAME
+from harness.export.reference_energies import ENERGIES_NAME
+from harness.export.trainer_recipes import test_split_warning
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -11,9 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from harness.data.rows import SplitRows
+from harness.export.dataset_reading import CHARGE, SPIN_MULTIPLICITY
 from harness.export.keys import LabelKeys
-from harness.export.reading import CHARGE, SPIN_MULTIPLICITY
-from harness.rows import SplitRows
 
 _ATOM: Final = "%-2s" + " %15.9g" * 6 + "\n"
 

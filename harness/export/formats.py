@@ -6,14 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Literal, Protocol
 
-from dataset_builders.editions import SplitName
-from dataset_builders.errors import UsageError
+from dataset_builders.core.errors import UsageError
+from dataset_builders.tasks.editions import SplitName
+from harness.data.rows import SplitRows
 from harness.export.ase_database import write_ase_database
 from harness.export.ase_lmdb import DATA_NAME, METADATA_NAME, require_lmdb, write_lmdb
 from harness.export.extxyz import write_extxyz
 from harness.export.keys import REFERENCE_KEYS, RESULT_KEYS, LabelKeys, require_usable
 from harness.export.packed import write_packed
-from harness.rows import SplitRows
 
 FormatName = Literal["extxyz", "ase-db", "npz", "lmdb"]
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from dataset_builders.errors import UsageError
+from dataset_builders.core.errors import UsageError
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", flags=re.ASCII)
 

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from dataset_builders.editions import SPLITS
-from dataset_builders.levels import GFN2, LEVELS
-from dataset_builders.tasks import TASKS
+from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.tasks.editions import SPLITS
+from dataset_builders.tasks.regions import TASKS
+from harness.export.dataset_reading import DEFAULT_SPLITS
 from harness.export.formats import FORMATS
 from harness.export.keys import REFERENCE_KEYS, RESULT_KEYS
-from harness.export.reading import DEFAULT_SPLITS
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.data.rows import SplitRows
+from harness.export.dataset_reading import CHARGE, SPIN_MULTIPLICITY
 from harness.export.keys import LabelKeys
-from harness.export.reading import CHARGE, SPIN_MULTIPLICITY
-from harness.rows import SplitRows
 
 
 def write_packed(place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> None:

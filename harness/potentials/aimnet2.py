@@ -13,11 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.errors import ModelError, UsageError
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.pickles import sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.compute.device import out_of_memory_as_itself, resolve_device
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch

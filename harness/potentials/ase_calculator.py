@@ -19,14 +19,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import ModelError, SetupError, UsageError
-from dataset_builders.structures import FloatArray
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.errors_of_others import cause_of, is_for_others
-from harness.potentials.pickles import sha256_of
-from harness.source_code import working_files
-from harness.structures import Prediction, StructureBatch, numbers_of_model
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import ModelError, SetupError, UsageError
+from harness.compute.device import out_of_memory_as_itself, resolve_device
+from harness.core.batch import Prediction, StructureBatch, numbers_of_model
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.core.source_code import working_files
+from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.pickles import sha256_of
 
 NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
 """What stands in `atoms.info`, where calculators of several families look for charge and spin multiplicity."""

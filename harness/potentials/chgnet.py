@@ -16,12 +16,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import FloatArray, IntArray
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
-from harness.potentials.pickles import sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.compute.device import resolve_device
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import sha256_of
 
 MIN_BOX: Final = 20.0
 """Smallest edge of a box, Å."""

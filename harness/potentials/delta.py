@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from harness.checkpoints.format import BaselineName
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.networks.checkpoint_format import BaselineName
 from harness.potentials import mmff94, xtb
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.structures import Prediction, StructureBatch
 
 
 class DeltaPotential:

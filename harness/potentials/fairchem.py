@@ -14,12 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.errors import ModelError
-from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
-from harness.potentials.pickles import require_trust, sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
-from harness.potentials.trial import bent_trio, tried_with
+from dataset_builders.core.errors import ModelError
+from harness.compute.device import resolve_device
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.compute.trial import bent_trio, tried_with
+from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builders.task_document import DECLARATION
-from harness.checkpoints.compiling import compiled
-from harness.checkpoints.finished import require_finished
-from harness.checkpoints.format import (
+from dataset_builders.tasks.task_document import DECLARATION
+from harness.compute.device import resolve_device
+from harness.compute.neighbours import neighbours
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.networks.checkpoint_format import (
     PACKAGES,
     CheckpointConfig,
     file_hashes,
@@ -14,13 +16,11 @@ from harness.checkpoints.format import (
     read_tensors,
     symbol_of,
 )
-from harness.checkpoints.graph import MoleculeGraph, energies_and_forces, pack_graph
-from harness.checkpoints.networks import build_network, network_tensors
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
+from harness.networks.compiling import compiled
+from harness.networks.finished import require_finished
+from harness.networks.graph import MoleculeGraph, energies_and_forces, pack_graph
+from harness.networks.networks import build_network, network_tensors
 from harness.potentials.delta import on_top_of
-from harness.potentials.device import resolve_device
-from harness.potentials.neighbours import neighbours
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
 
 if TYPE_CHECKING:
     from torch import Tensor

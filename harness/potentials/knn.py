@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from dataset_builders.errors import ModelError
-from harness.checkpoints.controls import ControlConfig, read_control
-from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.controls import control_traits, reference_energy
-from harness.potentials.device import require_cpu_and_float64
-from harness.potentials.elements import require_elements_of_batch
-from harness.potentials.memory import LabelledFrames, Memory
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.core.errors import ModelError
+from harness.baselines.memory import LabelledFrames, Memory
+from harness.compute.device import require_cpu_and_float64
+from harness.compute.elements import require_elements_of_batch
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
+from harness.networks.control_checkpoints import ControlConfig, read_control
+from harness.potentials.control_traits import control_traits, reference_energy
 
 if TYPE_CHECKING:
-    from harness.checkpoints.controls import Tensors
+    from harness.networks.control_checkpoints import Tensors
 
 FAMILY: Final = "knn"
 PACKAGES: Final = ("numpy", "safetensors", "scipy", "torch", "torchani")

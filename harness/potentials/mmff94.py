@@ -9,11 +9,11 @@ from typing import Final
 
 import numpy as np
 
-from dataset_builders.errors import DataError, UsageError
-from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import require_cpu_and_float64
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
+from dataset_builders.core.errors import DataError, UsageError
+from harness.compute.device import require_cpu_and_float64
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
 
 _TRAITS: Final = PotentialTraits(
     model_id="mmff94",

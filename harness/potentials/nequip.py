@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import FloatArray
-from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import out_of_memory_as_itself, resolve_device
-from harness.potentials.neighbours import neighbours
-from harness.potentials.pickles import sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
-from harness.structures import StructureBatch
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.compute.device import out_of_memory_as_itself, resolve_device
+from harness.compute.neighbours import neighbours
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.batch import StructureBatch
+from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -14,13 +14,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.errors import ModelError, UsageError
-from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
-from harness.potentials.neighbours import neighbours
-from harness.potentials.pickles import sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
-from harness.potentials.trial import bent_trio, tried_with
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.compute.device import resolve_device
+from harness.compute.neighbours import neighbours
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.compute.trial import bent_trio, tried_with
+from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch

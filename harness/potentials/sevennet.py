@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.errors import ModelError, UsageError
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
-from harness.potentials.neighbours import neighbours
-from harness.potentials.pickles import require_trust, sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.compute.device import resolve_device
+from harness.compute.neighbours import neighbours
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch

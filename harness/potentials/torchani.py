@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import FloatArray
-from dataset_builders.units import HARTREE
-from harness.potentials.base import DtypeName, LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import resolve_device
-from harness.potentials.pickles import MAX_NAMED, imports_of, is_suspicious, sha256_of
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.units import HARTREE
+from harness.compute.device import resolve_device
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.trust.pickles import MAX_NAMED, imports_of, is_suspicious, sha256_of
 
 if TYPE_CHECKING:
     import torch

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import ConvergenceError, UsageError
-from dataset_builders.structures import FloatArray
-from dataset_builders.xtb import XtbMethod, cold_singlepoint
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import require_cpu_and_float64
-from harness.potentials.elements import require_elements_of_batch
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.chemistry.xtb import XtbMethod, cold_singlepoint
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import ConvergenceError, UsageError
+from harness.compute.device import require_cpu_and_float64
+from harness.compute.elements import require_elements_of_batch
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
 
 METHODS: Final[Mapping[str, XtbMethod]] = MappingProxyType({"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"})
 _ELEMENTS: Final = frozenset(range(1, 87))

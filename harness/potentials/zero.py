@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.device import require_cpu_and_float64
-from harness.structures import Prediction, StructureBatch
+from harness.compute.device import require_cpu_and_float64
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
 
 _TRAITS: Final = PotentialTraits(model_id="zero", family="zero", elements=None, packages=("numpy",), protocol="control")
 

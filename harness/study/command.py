@@ -9,12 +9,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
-from dataset_builders.errors import IncompleteError, UsageError
-from dataset_builders.levels import GFN2, LEVELS, find_level
-from harness.study.rows import ROWS, choose_rows
+from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
+from dataset_builders.core.errors import IncompleteError, UsageError
+from harness.study.table_rows import ROWS, choose_rows
 
 if TYPE_CHECKING:
-    from harness.dataset import PinnedDataset
+    from harness.data.dataset import PinnedDataset
     from harness.study.jobs import Request
 
 DEFAULT_EPOCHS: Final = 20
@@ -47,11 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from harness.dataset import open_dataset
-    from harness.hub_folder import PREFIX, id_to_download
-    from harness.study.rows import row_order
+    from harness.data.dataset import open_dataset
+    from harness.hub.hub_folder import PREFIX, id_to_download
     from harness.study.runner import Study
     from harness.study.session import do_study, edition_folder, outline
+    from harness.study.table_rows import row_order
 
     if arguments.dataset.startswith(PREFIX):
         raise UsageError(

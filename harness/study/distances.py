@@ -1,7 +1,8 @@
 """Force errors of atoms against the distance of their environments to the nearest ones of training.
 
 A model that learned how fragments combine may be as good far from what it has seen as near it; one that interpolates
-gets worse with distance. The distance is between atomic environment vectors of one element, see `harness.descriptors`.
+gets worse with distance. The distance is between atomic environment vectors of one element, see
+`harness.baselines.descriptors`.
 """
 
 import hashlib
@@ -13,18 +14,18 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from dataset_builders.errors import DataError
-from dataset_builders.structures import FloatArray, IntArray
-from dataset_builders.tasks import TaskName
-from dataset_builders.whole_file import whole_file
-from harness.bootstrap import BootstrapSettings, Draws, draw_molecules, percentile_interval
-from harness.dataset import PinnedDataset
-from harness.descriptors import Environments, atomic_descriptors, nearest_distances
-from harness.frames import FrameIndex, SplitFrames
-from harness.rows import SplitRows, read_split
-from harness.structures import StructureBatch
-from harness.study.record import DistanceRecord, Number, TestSplitName, rounded
-from harness.terms import Float64Array, force_mae_terms, rank_moments, spearman_of_moments
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.whole_file import whole_file
+from dataset_builders.tasks.regions import TaskName
+from harness.baselines.descriptors import Environments, atomic_descriptors, nearest_distances
+from harness.core.batch import StructureBatch
+from harness.data.dataset import PinnedDataset
+from harness.data.rows import SplitRows, read_split
+from harness.scoring.intervals import BootstrapSettings, Draws, draw_molecules, percentile_interval
+from harness.scoring.metric_terms import Float64Array, force_mae_terms, rank_moments, spearman_of_moments
+from harness.scoring.paired_frames import FrameIndex, SplitFrames
+from harness.study.run_record import DistanceRecord, Number, TestSplitName, rounded
 
 N_BINS: Final = 10
 _TEST_SPLITS: Final[tuple[TestSplitName, ...]] = ("test_id", "test_ood")

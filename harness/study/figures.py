@@ -5,11 +5,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.tasks import in_order
-from dataset_builders.units import MILLI
-from dataset_builders.whole_file import whole_file
+from dataset_builders.core.units import MILLI
+from dataset_builders.core.whole_file import whole_file
+from dataset_builders.tasks.regions import in_order
 from harness.study.palette import STYLES, style_of
-from harness.study.record import DistanceRecord, TestSplitName
+from harness.study.run_record import DistanceRecord, TestSplitName
 from harness.study.summary import Line, Spread
 
 if TYPE_CHECKING:

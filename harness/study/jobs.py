@@ -8,20 +8,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.errors import SetupError, UsageError
-from dataset_builders.levels import GFN2, Level
-from dataset_builders.tasks import TaskName
-from harness.source_code import code_hash
-from harness.study.record import RunRecord
-from harness.study.rows import Row
+from dataset_builders.chemistry.levels import GFN2, Level
+from dataset_builders.core.errors import SetupError, UsageError
+from dataset_builders.tasks.regions import TaskName
+from harness.core.source_code import code_hash
+from harness.study.run_record import RunRecord
+from harness.study.table_rows import Row
 
 TRAIN_CODE: Final = ("harness.train.*",)
-PREDICT_CODE: Final = ("harness.run", "harness.potentials.*")
+PREDICT_CODE: Final = ("harness.evaluation.run", "harness.potentials.*")
 MEASURE_CODE: Final = (
-    "harness.evaluate",
-    "harness.composition",
+    "harness.scoring.task_result",
+    "harness.scoring.composition",
     "harness.study.distances",
-    "harness.study.energies",
+    "harness.study.energy_zeros",
     "harness.study.measure",
 )
 _KEY_LENGTH: Final = 12

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from dataset_builders.errors import DataError
-from dataset_builders.tasks import TaskName
-from harness.bootstrap import BootstrapSettings
-from harness.composition import CompositionGap, composition_gap
-from harness.result import MoleculeResult, PartName, RunResult, TaskResult
+from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.regions import TaskName
+from harness.results.result import MoleculeResult, PartName, RunResult, TaskResult
+from harness.scoring.composition import CompositionGap, composition_gap
+from harness.scoring.intervals import BootstrapSettings
 from harness.study.distances import AtomDistances, error_against_distance
-from harness.study.energies import energy_errors
+from harness.study.energy_zeros import energy_errors
 from harness.study.predicted import PredictedTask
-from harness.study.record import (
+from harness.study.run_record import (
     DistanceRecord,
     EnergyError,
     MoleculeError,

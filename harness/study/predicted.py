@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
 
-from dataset_builders.errors import DataError
-from dataset_builders.tasks import TaskName
-from harness.batching import make_plan
-from harness.dataset import PinnedDataset, open_dataset
-from harness.frames import TaskFrames
-from harness.joining import TestSplit, join_task
-from harness.manifest import Manifest
-from harness.rows import stream_split
-from harness.run import SHARDS_NAME
-from harness.scan import scan_dataset
-from harness.shards import PredictionReader
+from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.regions import TaskName
+from harness.data.dataset import PinnedDataset, open_dataset
+from harness.data.rows import stream_split
+from harness.data.scan import scan_dataset
+from harness.evaluation.run import SHARDS_NAME
+from harness.inference.batching import make_plan
+from harness.inference.shards import PredictionReader
+from harness.results.manifest import Manifest
+from harness.scoring.joining import TestSplit, join_task
+from harness.scoring.paired_frames import TaskFrames
 
 TEST_SPLITS: Final[tuple[TestSplit, ...]] = get_args(TestSplit)
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataset_builders.errors import SetupError
-from dataset_builders.sole_user import sole_user as locked
+from dataset_builders.core.errors import SetupError
+from dataset_builders.core.sole_user import sole_user as locked
 
 _SECONDS_TO_END = 10.0
 

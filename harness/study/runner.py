@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from dataset_builders.editions import SPLITS
-from dataset_builders.errors import DataError, MlipOodError
-from dataset_builders.tasks import TaskName
-from harness.checkpoints.finished import STATE_FILE
-from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
-from harness.dataset import PinnedDataset, content_hash, split_files
-from harness.result import RESULT_NAME, RunResult
+from dataset_builders.core.errors import DataError, MlipOodError
+from dataset_builders.tasks.editions import SPLITS
+from dataset_builders.tasks.regions import TaskName
+from harness.data.dataset import PinnedDataset, content_hash, split_files
+from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
+from harness.networks.finished import STATE_FILE
+from harness.results.result import RESULT_NAME, RunResult
 from harness.study.distances import task_distances
 from harness.study.jobs import (
     Job,
@@ -36,7 +36,7 @@ from harness.study.jobs import (
 from harness.study.measure import measure
 from harness.study.predicted import predicted_task
 from harness.study.processes import Processes, child_environment, sole_user
-from harness.study.record import Machine, ModelFacts, RunRecord, keep_record
+from harness.study.run_record import Machine, ModelFacts, RunRecord, keep_record
 
 _SHOWN_LINES: Final = 12
 _FOLDER_HASH: Final = 12

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Final
 
-from dataset_builders.errors import DataError, SetupError
-from dataset_builders.whole_file import write_text_whole
+from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.whole_file import write_text_whole
 from harness.study.jobs import (
     Job,
     Request,
@@ -18,9 +18,9 @@ from harness.study.jobs import (
     plan_jobs,
     records_by_place,
 )
-from harness.study.record import RECORDS_NAME, RunRecord, read_records
-from harness.study.report import REPORT_NAME, counted, write_report
+from harness.study.run_record import RECORDS_NAME, RunRecord, read_records
 from harness.study.runner import JobFailure, Study, run_jobs
+from harness.study.study_report import REPORT_NAME, counted, write_report
 
 _MINUTE: Final = 60.0
 

@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from dataset_builders.errors import DataError
-from dataset_builders.tasks import TaskName, title_of
-from harness.bootstrap import (
+from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.regions import TaskName, title_of
+from harness.results.result import PartName
+from harness.scoring.intervals import (
     BootstrapSettings,
     Draws,
     Interval,
@@ -23,9 +24,8 @@ from harness.bootstrap import (
     percentile_interval,
     ratio_samples,
 )
-from harness.result import PartName
-from harness.study.record import MoleculeError, Number, RunRecord, TestSplitName
-from harness.terms import Float64Array
+from harness.scoring.metric_terms import Float64Array
+from harness.study.run_record import MoleculeError, Number, RunRecord, TestSplitName
 
 _STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
-from dataset_builders.markdown import markdown_table
-from dataset_builders.units import MILLI
-from harness.study.ranking import ModelRanking
-from harness.study.record import Number, ReferenceName, RunRecord, TestSplitName
-from harness.study.rows import ROWS
+from dataset_builders.core.markdown import markdown_table
+from dataset_builders.core.units import MILLI
+from harness.study.run_record import Number, ReferenceName, RunRecord, TestSplitName
+from harness.study.seed_ranking import ModelRanking
 from harness.study.summary import Line, Spread
+from harness.study.table_rows import ROWS
 
 UNDEFINED: Final = "–"
 _SHORT_HASH: Final = 12

@@ -10,16 +10,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import DataError
-from dataset_builders.structures import FloatArray
-from dataset_builders.whole_file import whole_file
-from harness.checkpoints.format import BaselineName
-from harness.potentials.base import Potential
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.whole_file import whole_file
+from harness.core.batch import Prediction
+from harness.core.potential import Potential
+from harness.data.rows import SplitRows
+from harness.networks.checkpoint_format import BaselineName
 from harness.potentials.delta import load_baseline
-from harness.rows import SplitRows
-from harness.structures import Prediction
-from harness.train.data import Relabel
-from harness.train.frames import structures_of
+from harness.train.packed_frames import structures_of
+from harness.train.task_data import Relabel
 
 _FRAMES_PER_BATCH: Final = 64
 _RECORD: Final = "record"

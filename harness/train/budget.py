@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from dataset_builders.errors import UsageError
+from dataset_builders.core.errors import UsageError
 
 FULL: Final = "full"
 FULL_STEPS: Final = 100_000

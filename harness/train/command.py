@@ -7,26 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataset_builders.errors import UsageError
-from dataset_builders.levels import GFN2, Level, find_level, level_of_method
-from dataset_builders.progress_bar import long_job_bar
-from dataset_builders.sole_user import sole_user
-from dataset_builders.task_folders import task_in
-from dataset_builders.units import MILLI
-from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
-from harness.checkpoints.finished import STATE_FILE
-from harness.checkpoints.format import BASELINES, CONFIG_FILE
-from harness.potentials.arithmetic import full_precision, neutralise_variables
-from harness.potentials.base import LoadOptions
-from harness.potentials.standard_output import printing_on_standard_error
-from harness.potentials.surroundings import Surroundings, inside
+from dataset_builders.chemistry.levels import GFN2, Level, find_level, level_of_method
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.progress_bar import long_job_bar
+from dataset_builders.core.sole_user import sole_user
+from dataset_builders.core.units import MILLI
+from dataset_builders.folder.task_folders import task_in
+from harness.compute.arithmetic import full_precision, neutralise_variables
+from harness.core.potential import LoadOptions
+from harness.networks.checkpoint_format import BASELINES, CONFIG_FILE
+from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES, ControlArchitecture
+from harness.networks.finished import STATE_FILE
 from harness.train.options import baseline_of, folder_of, parser, settings_of
-from harness.trusted import trusted_files
+from harness.trust.standard_output import printing_on_standard_error
+from harness.trust.surroundings import Surroundings, inside
+from harness.trust.trusted_files import trusted_files
 
 if TYPE_CHECKING:
+    from harness.train.checkpoint_record import Origin
+    from harness.train.data_source import TrainingSource
     from harness.train.loop import Run
-    from harness.train.record import Origin
-    from harness.train.source import TrainingSource
     from harness.train.start import Start
 
 
@@ -67,8 +67,8 @@ def _train(options: argparse.Namespace, directory: Path) -> None:
 def _train_control(control: ControlArchitecture, options: argparse.Namespace) -> int:
     import torch
 
-    from harness.train.controls import refuse_options_of_networks, train_control
-    from harness.train.source import find_training_files
+    from harness.train.data_source import find_training_files
+    from harness.train.fit_controls import refuse_options_of_networks, train_control
 
     refuse_options_of_networks(options, parser())
     full_precision()
@@ -85,12 +85,12 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     """Reads what the run needs, and builds its network."""
     import torch
 
-    from harness.potentials.device import resolve_device
+    from harness.compute.device import resolve_device
     from harness.train.baseline import less_baseline
-    from harness.train.data import read_training_data
+    from harness.train.checkpoint_record import Origin
+    from harness.train.data_source import find_training_files
     from harness.train.loop import start_run
-    from harness.train.record import Origin
-    from harness.train.source import find_training_files
+    from harness.train.task_data import read_training_data
 
     device = resolve_device(options.device)
     level = find_level(options.labels)
@@ -126,10 +126,10 @@ def _start(options: argparse.Namespace, source: "TrainingSource", level: Level) 
 
 
 def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:
-    from harness.checkpoints.format import write_checkpoint
-    from harness.checkpoints.networks import network_tensors
+    from harness.networks.checkpoint_format import write_checkpoint
+    from harness.networks.networks import network_tensors
+    from harness.train.checkpoint_record import config_of
     from harness.train.curve import write_curve_table
-    from harness.train.record import config_of
 
     write_curve_table(directory, run.curve)
     if run.best is run.curve[-1]:
@@ -137,11 +137,11 @@ def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:
 
 
 def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
-    from harness.checkpoints.format import read_config, write_config
+    from harness.networks.checkpoint_format import read_config, write_config
     from harness.train.baseline import baseline_file
+    from harness.train.checkpoint_record import effort
     from harness.train.curve import draw_curve, write_curve_table
-    from harness.train.record import effort
-    from harness.train.source import TRAINING_SPLITS
+    from harness.train.data_source import TRAINING_SPLITS
 
     write_curve_table(directory, run.curve)
     draw_curve(directory, run.curve, f"{run.settings.architecture} trained on {run.data.task}, validation")

@@ -6,8 +6,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.units import MILLI
-from dataset_builders.whole_file import whole_file
+from dataset_builders.core.units import MILLI
+from dataset_builders.core.whole_file import whole_file
 from harness.train.state import CurvePoint
 
 CURVE_TABLE: Final = "validation_curve.csv"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.checkpoints.graph import energies_and_forces
-from harness.train.frames import LabelledGraph
+from harness.networks.graph import energies_and_forces
+from harness.train.packed_frames import LabelledGraph
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dataset_builders.errors import ConvergenceError
-from harness.checkpoints.compiling import compiled
-from harness.checkpoints.graph import energies_and_forces
-from harness.checkpoints.networks import build_network, load_tensors, network_tensors
-from harness.train.data import TrainingData
-from harness.train.frames import LabelledGraph, PackedFrames, batches
+from dataset_builders.core.errors import ConvergenceError
+from harness.networks.compiling import compiled
+from harness.networks.graph import energies_and_forces
+from harness.networks.networks import build_network, load_tensors, network_tensors
 from harness.train.gradient import LossAndGradient, loss_and_gradient, trained_parameters
+from harness.train.packed_frames import LabelledGraph, PackedFrames, batches
 from harness.train.settings import TrainSettings
 from harness.train.state import CurvePoint, SavedRun, read_state, write_state
+from harness.train.task_data import TrainingData
 
 if TYPE_CHECKING:
     import torch

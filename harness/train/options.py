@@ -5,12 +5,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.errors import UsageError
-from dataset_builders.levels import GFN2, LEVELS, find_level
-from dataset_builders.tasks import TASKS
-from harness.checkpoints.compiling import COMPILABLE, can_compile
-from harness.checkpoints.controls import CONTROL_ARCHITECTURES
-from harness.checkpoints.format import (
+from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
+from dataset_builders.core.errors import UsageError
+from dataset_builders.tasks.regions import TASKS
+from harness.models.registry import readers
+from harness.networks.checkpoint_format import (
     ARCHITECTURES,
     BASELINES,
     Architecture,
@@ -18,10 +17,11 @@ from harness.checkpoints.format import (
     Foundation,
     NetworkArguments,
 )
-from harness.identity import model_slug
-from harness.potentials.registry import readers
+from harness.networks.compiling import COMPILABLE, can_compile
+from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
+from harness.results.identity import model_slug
 from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
-from harness.train.recipes import (
+from harness.train.defaults import (
     FINE_TUNING,
     FINE_TUNING_SHARE,
     LOCAL,

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from dataset_builders.errors import UsageError
-from harness.checkpoints.format import Architecture, Foundation, NetworkArguments
+from dataset_builders.core.errors import UsageError
+from harness.networks.checkpoint_format import Architecture, Foundation, NetworkArguments
 
 DEFAULT_SHAPE: Final = NetworkArguments(channels=64, radial_features=20, layers=3, cutoff=5.0)
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from dataset_builders.errors import DataError, UsageError
-from dataset_builders.task_document import DECLARATION, declaration_of, task_of_checkpoint
-from dataset_builders.tasks import Task
-from dataset_builders.units import HARTREE
-from harness.checkpoints.finished import require_finished
-from harness.checkpoints.format import (
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.units import HARTREE
+from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.task_document import DECLARATION, declaration_of, task_of_checkpoint
+from harness.core.potential import LoadOptions, PotentialTraits
+from harness.core.training_record import TrainingRecord, read_training_record
+from harness.models.registry import ModelSource
+from harness.models.resolve import resolve_model
+from harness.networks.checkpoint_format import (
     Architecture,
     BaselineName,
     CheckpointConfig,
@@ -23,15 +26,12 @@ from harness.checkpoints.format import (
     read_tensors,
     symbol_of,
 )
-from harness.checkpoints.graph import energies_and_forces
-from harness.checkpoints.networks import build_network, load_tensors, network_tensors
-from harness.models import resolve_model
-from harness.potentials.base import LoadOptions, PotentialTraits
-from harness.potentials.registry import ModelSource
-from harness.train.data import TrainingData, shifted
-from harness.train.frames import batches
+from harness.networks.finished import require_finished
+from harness.networks.graph import energies_and_forces
+from harness.networks.networks import build_network, load_tensors, network_tensors
 from harness.train.loop import validate
-from harness.training_record import TrainingRecord, read_training_record
+from harness.train.packed_frames import batches
+from harness.train.task_data import TrainingData, shifted
 
 if TYPE_CHECKING:
     import torch
@@ -166,7 +166,7 @@ def _from_own_checkpoint(source: ModelSource, task: Task) -> Start:
 
 
 def _from_torchani(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]) -> Start:
-    from harness.checkpoints.ani import AniNetwork, ani_arguments
+    from harness.networks.trainable_ani import AniNetwork, ani_arguments
     from harness.potentials.torchani import TorchAniPotential, load, network_and_self_energies
 
     potential = cast(TorchAniPotential, load(_path_of(source), LoadOptions(device="cpu", head=options.head)))
@@ -186,7 +186,7 @@ def _from_torchani(source: ModelSource, options: LoadOptions, seen: tuple[Task, 
 
 
 def _from_mace(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]) -> Start:
-    from harness.checkpoints.mace import MaceNetwork, mace_arguments, require_same_model
+    from harness.networks.trainable_mace import MaceNetwork, mace_arguments, require_same_model
     from harness.potentials.mace import MacePotential, load, model_and_head
 
     # In double precision, so that energies of isolated atoms of 10^4 eV do not lose meV on their way.

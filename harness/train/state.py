@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.errors import DataError, UsageError
-from dataset_builders.whole_file import whole_file
-from harness.checkpoints.finished import STATE_FILE
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.whole_file import whole_file
+from harness.networks.finished import STATE_FILE
 
 if TYPE_CHECKING:
     from torch import Tensor

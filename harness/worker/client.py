@@ -20,12 +20,12 @@ from typing import Any, Final
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from dataset_builders import errors
-from dataset_builders.errors import MlipOodError, ModelError
-from dataset_builders.hub import first_line
-from harness.potentials.base import LoadOptions, PotentialTraits
-from harness.potentials.meter import Footprint
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.core import errors
+from dataset_builders.core.errors import MlipOodError, ModelError
+from dataset_builders.core.hub.calls import first_line
+from harness.compute.meter import Footprint
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, PotentialTraits
 from harness.worker.process import cut_off, exit_text, last_words, start, stop
 from harness.worker.protocol import (
     LONGEST_TRAITS,

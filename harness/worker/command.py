@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from harness.worker.environments import (
+from harness.worker.family_environments import (
     ENVIRONMENTS,
     ENVIRONMENTS_VARIABLE,
     create_environment,

@@ -16,7 +16,7 @@ from typing import Final
 
 import dataset_builders
 import harness
-from dataset_builders.errors import ModelError
+from dataset_builders.core.errors import ModelError
 from harness.worker.sandbox import scrubbed_environment
 
 _PROJECT_PACKAGES: Final = (dataset_builders, harness)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from harness.potentials.arithmetic import LOWERING, is_read_by_libraries, lowering_variables
+from harness.compute.arithmetic import LOWERING, is_read_by_libraries, lowering_variables
 
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from dataset_builders.errors import MlipOodError
-from harness.potentials.base import LoadOptions, Potential
-from harness.potentials.device import does_not_fit, is_out_of_memory
-from harness.potentials.foreign import load_foreign
-from harness.potentials.meter import meter_of
-from harness.potentials.staging import compute_ahead
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.core.errors import MlipOodError
+from harness.compute.device import does_not_fit, is_out_of_memory
+from harness.compute.meter import meter_of
+from harness.compute.staging import compute_ahead
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential
+from harness.models.foreign import load_foreign
 from harness.worker.protocol import LONGEST_TEXT, Message, UnsendableError, receive, send
 
 

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.batch_size import batch_atoms_for
-from harness.batching import make_plan
-from harness.dataset import open_dataset
-from harness.potentials.base import LoadOptions
-from harness.potentials.registry import load_potential
-from harness.potentials.staging import compute_ahead
-from harness.rows import stream_split
-from harness.scan import scan_splits
-from harness.windows import read_windows
+from harness.compute.staging import compute_ahead
+from harness.core.potential import LoadOptions
+from harness.data.dataset import open_dataset
+from harness.data.rows import stream_split
+from harness.data.scan import scan_splits
+from harness.inference.batch_size import batch_atoms_for
+from harness.inference.batching import make_plan
+from harness.inference.windows import read_windows
+from harness.models.registry import load_potential
 
 REPEATS = 5
 

@@ -8,13 +8,13 @@ import statistics
 import time
 from itertools import pairwise
 
-from harness.batching import make_plan
-from harness.dataset import open_dataset
-from harness.potentials.base import LoadOptions, Potential
-from harness.potentials.registry import load_potential
-from harness.rows import stream_split
-from harness.scan import scan_splits
-from harness.windows import Window, read_windows
+from harness.core.potential import LoadOptions, Potential
+from harness.data.dataset import open_dataset
+from harness.data.rows import stream_split
+from harness.data.scan import scan_splits
+from harness.inference.batching import make_plan
+from harness.inference.windows import Window, read_windows
+from harness.models.registry import load_potential
 
 SIZES = (1, 128, 256, 512, 1024, 2048)
 REPEATS = 3

@@ -1,4 +1,4 @@
-"""Fits the bond energies of `dataset_builders.bond_energies`, from energies of small molecules at each level of theory.
+"""Fits `dataset_builders.chemistry.bond_energies` to energies of small molecules at each level of theory.
 
     python -m tests.benchmarks.bond_energies [--level wb97x]
 
@@ -14,12 +14,12 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.optimize import BFGS
 
-from dataset_builders.bond_energies import atoms_energy, bonds_of
-from dataset_builders.geometries import embed
-from dataset_builders.labels import compute_label
-from dataset_builders.levels import LEVELS, find_level
-from dataset_builders.mmff94 import atomic_numbers_of
-from dataset_builders.xtb import XtbSeries
+from dataset_builders.chemistry.bond_energies import atoms_energy, bonds_of
+from dataset_builders.chemistry.labels import compute_label
+from dataset_builders.chemistry.levels import LEVELS, find_level
+from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.sampling import embed
+from dataset_builders.chemistry.xtb import XtbSeries
 
 MOLECULES = ["C", "CC", "CO", "COC", "CN", "CNC", "CF", "CCl", "CS", "CSC", "C#N", "CC#N", "C=O", "CC=O", "CC(=O)O"]
 MOLECULES += ["C#C", "C=C", "O", "N", "S"]

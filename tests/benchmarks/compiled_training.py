@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from harness.checkpoints.compiling import COMPILABLE, compiled
-from harness.checkpoints.networks import build_network
-from harness.dataset import open_dataset
-from harness.train.data import TrainingData, read_training_data
-from harness.train.frames import LabelledGraph, batches
+from harness.data.dataset import open_dataset
+from harness.networks.compiling import COMPILABLE, compiled
+from harness.networks.networks import build_network
+from harness.train.defaults import RECIPES
 from harness.train.gradient import LossAndGradient, loss_and_gradient
-from harness.train.recipes import RECIPES
+from harness.train.packed_frames import LabelledGraph, batches
+from harness.train.task_data import TrainingData, read_training_data
 
 STEPS = 20
 REPEATS = 5

@@ -1,4 +1,4 @@
-"""How much of a gap comes from the make-up of the OOD molecules alone: `harness.composition`, of finished runs.
+"""How much of a gap comes from the make-up of the OOD molecules alone: `harness.scoring.composition`, of finished runs.
 
 python -m tests.benchmarks.control_gaps results/gfn1-xtb/<key> results/mmff94/<key>
 """
@@ -6,8 +6,8 @@ python -m tests.benchmarks.control_gaps results/gfn1-xtb/<key> results/mmff94/<k
 import argparse
 from pathlib import Path
 
-from harness.composition import composition_gap
-from harness.manifest import Manifest
+from harness.results.manifest import Manifest
+from harness.scoring.composition import composition_gap
 from harness.study.predicted import predicted_task
 
 

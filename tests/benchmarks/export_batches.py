@@ -1,4 +1,4 @@
-"""Shuffled batches for a training loop: `harness.export.batches` beside `datasets` in its fastest form.
+"""Shuffled batches for a training loop: `harness.export.loader_batches` beside `datasets` in its fastest form.
 
 python -m tests.benchmarks.export_batches mini --task task3
 """
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.export import batches
-from harness.export.reading import open_source
-from harness.train.source import TRAINING_SPLITS
+from harness.export import loader_batches as batches
+from harness.export.dataset_reading import open_source
+from harness.train.data_source import TRAINING_SPLITS
 
 PASSES = 5
 
@@ -57,7 +57,7 @@ def main() -> None:
     own_s = seconds(lambda: DataLoader(own, batch_size=None))
     other_s = seconds(lambda: of_datasets(directory, config, arguments.batch_size))
     n = len(own.rows)
-    print(f"harness.export.batches {n / own_s:,.0f} structures/s, datasets {n / other_s:,.0f} structures/s")
+    print(f"harness.export.loader_batches {n / own_s:,.0f} structures/s, datasets {n / other_s:,.0f} structures/s")
     print(f"harness : datasets = {other_s / own_s:.1f}")
 
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builders.markdown import markdown_table
+from dataset_builders.core.markdown import markdown_table
 
 PACKAGES = ("mace-torch", "graph-pes", "torchani", "e3nn", "torch-sim-atomistic", "gpu4pyscf-cuda13x", "pyscf", "numpy")
 BATCH_ATOMS = (512, 2048, 8192, 32768, 131072)
@@ -147,8 +147,8 @@ def throughput(arguments: argparse.Namespace, family: str, make: Callable[[Path]
         family: Name of the family, for the calculator.
         make: Given a folder, returns model and options of the loader.
     """
-    from harness.potentials.base import LoadOptions
-    from harness.potentials.registry import load_potential
+    from harness.core.potential import LoadOptions
+    from harness.models.registry import load_potential
 
     with tempfile.TemporaryDirectory() as folder:
         model, options = make(Path(folder))
@@ -171,10 +171,10 @@ def throughput(arguments: argparse.Namespace, family: str, make: Callable[[Path]
 
 def structures() -> Iterator[Any]:
     """The structures of task2 of the mini edition, as batches of one."""
-    from harness.batching import make_plan
-    from harness.dataset import open_dataset
-    from harness.scan import scan_dataset
-    from harness.windows import read_windows
+    from harness.data.dataset import open_dataset
+    from harness.data.scan import scan_dataset
+    from harness.inference.batching import make_plan
+    from harness.inference.windows import read_windows
 
     dataset = open_dataset("mini")
     plan = make_plan(scan_dataset(dataset, ("task2",)), 512)
@@ -184,7 +184,7 @@ def structures() -> Iterator[Any]:
 
 
 def joined(parts: list[Any]) -> Any:
-    from harness.structures import StructureBatch
+    from harness.core.batch import StructureBatch
 
     return StructureBatch(
         np.concatenate([part.atomic_numbers for part in parts]),
@@ -219,7 +219,7 @@ def synchronise(device: str) -> None:
 
 def rates(potential: Any, batches: list[Any], arguments: argparse.Namespace) -> dict[str, Any]:
     """Structures and atoms per second, the share of time beyond the bare forward passes, and peak memory."""
-    from harness.potentials.staging import compute_ahead
+    from harness.compute.staging import compute_ahead
 
     device = potential.traits.device
 
@@ -253,7 +253,7 @@ def rates(potential: Any, batches: list[Any], arguments: argparse.Namespace) -> 
 
 def bare_seconds(potential: Any, batches: list[Any], device: str, seconds: float) -> float | None:
     """Time of a forward pass with forces whose input lies on the device; `None` where there is no such pass."""
-    from harness.potentials.torch_potential import TorchPotential
+    from harness.compute.torch_potential import TorchPotential
 
     potential = getattr(potential, "potential", potential)  # a name that stands for a checkpoint wraps it
     if not isinstance(potential, TorchPotential):
@@ -402,11 +402,11 @@ def compiled_training(arguments: argparse.Namespace) -> dict[str, Any]:
 def steps_of(arguments: argparse.Namespace, architectures: tuple[Any, ...], *, is_compiled: bool) -> dict[str, Any]:
     import torch
 
-    from harness.checkpoints.compiling import compiled
-    from harness.dataset import open_dataset
-    from harness.train.data import read_training_data
-    from harness.train.frames import batches
-    from harness.train.recipes import RECIPES
+    from harness.data.dataset import open_dataset
+    from harness.networks.compiling import compiled
+    from harness.train.defaults import RECIPES
+    from harness.train.packed_frames import batches
+    from harness.train.task_data import read_training_data
     from tests.benchmarks.compiled_training import function_of
 
     device, found = torch.device(arguments.device), {}
@@ -449,8 +449,8 @@ def step_times(function: Any, packed: Callable[[], Iterator[Any]], device: str) 
 
 def labels(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time of a wB97M label on the device and on the CPU of the same machine, and how far they differ."""
-    from dataset_builders import dft
-    from dataset_builders.levels import LEVELS
+    from dataset_builders.chemistry import dft
+    from dataset_builders.chemistry.levels import LEVELS
     from tests.benchmarks.label_accuracy import frame_of
 
     settings = LEVELS["wb97m-d3bj"].dft

@@ -28,8 +28,8 @@ HfApi().upload_folder(repo_id=sys.argv[1], repo_type="dataset", folder_path=sys.
 
 RATE = """
 import sys, time
-from harness.dataset import open_dataset
-from harness.rows import stream_split
+from harness.data.dataset import open_dataset
+from harness.data.rows import stream_split
 dataset = open_dataset(sys.argv[1])
 started = time.perf_counter()
 n_rows = sum(len(rows) for rows in stream_split(dataset, "task1", "test_id"))

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from dataset_builders.chemistry.dft import dft_singlepoint
+from dataset_builders.chemistry.levels import LEVELS, DftSettings
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.dft import dft_singlepoint
-from dataset_builders.levels import LEVELS, DftSettings
-from dataset_builders.structures import FloatArray, IntArray
-from dataset_builders.units import MILLI
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.units import MILLI
 
 TIGHT_GRID = ((150, 974), (150, 974))
 TIGHT_SCF = {"energy_convergence": 1e-11, "gradient_convergence": 1e-7}

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from dataset_builders.chemistry.levels import LEVELS, find_level
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.levels import LEVELS, find_level
-from dataset_builders.units import MILLI
+from dataset_builders.core.units import MILLI
 
 SPLITS = ("test_id", "test_ood")
 

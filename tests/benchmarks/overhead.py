@@ -14,16 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from harness.batch_size import batch_atoms_for
-from harness.batching import make_plan
-from harness.dataset import PinnedDataset, open_dataset
-from harness.models import resolve_model
-from harness.potentials.base import LoadOptions
-from harness.potentials.registry import load_potential
-from harness.potentials.torch_potential import TorchPotential
-from harness.predict import compute_shards
-from harness.scan import scan_dataset
-from harness.windows import read_windows
+from harness.compute.torch_potential import TorchPotential
+from harness.core.potential import LoadOptions
+from harness.data.dataset import PinnedDataset, open_dataset
+from harness.data.scan import scan_dataset
+from harness.inference.batch_size import batch_atoms_for
+from harness.inference.batching import make_plan
+from harness.inference.predict import compute_shards
+from harness.inference.windows import read_windows
+from harness.models.registry import load_potential
+from harness.models.resolve import resolve_model
 
 REPEATS = 5
 TASK = "task2"

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.repository import ROWS_PER_GROUP, write_split
-from harness.dataset import open_dataset
+from dataset_builders.build.edition_folder import ROWS_PER_GROUP, write_split
+from harness.data.dataset import open_dataset
 
 REPEATS = 9
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-from harness.batching import make_plan
-from harness.dataset import open_dataset
-from harness.rows import stream_split
-from harness.scan import scan_splits
-from harness.windows import read_windows
+from harness.data.dataset import open_dataset
+from harness.data.rows import stream_split
+from harness.data.scan import scan_splits
+from harness.inference.batching import make_plan
+from harness.inference.windows import read_windows
 from tests.benchmarks.many_structures import write_many
 
 N_STRUCTURES = 100_000

@@ -6,8 +6,8 @@ python -m tests.benchmarks.regions docs/results/100-10-5-10 docs/results/100-10-
 import argparse
 from pathlib import Path
 
-from dataset_builders.tasks import in_order
-from harness.study.record import read_records
+from dataset_builders.tasks.regions import in_order
+from harness.study.run_record import read_records
 from harness.study.summary import Line, Spread, summarise
 
 ROWS = ("gfn1-xtb", "additive", "painn", "painn-delta", "ani2x-tuned")

@@ -6,8 +6,8 @@ from tests.dataset_builders.small_build import small_settings
 @pytest.fixture(scope="session")
 def small_build(tmp_path_factory):
     """A finished build of a small task, made in this process: settings and data-set folder."""
-    from dataset_builders.repository import write_repository
-    from dataset_builders.work import make_unit, plan_units
+    from dataset_builders.build.edition_folder import write_repository
+    from dataset_builders.build.work_units import make_unit, plan_units
 
     root = tmp_path_factory.mktemp("small_build")
     settings = small_settings(root / "work")

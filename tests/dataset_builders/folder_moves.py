@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.errors import SetupError
+from dataset_builders.core.errors import SetupError
 
 
 def stop_at_move(monkeypatch, number, error):

@@ -6,13 +6,13 @@ The options are those of `python -m dataset_builders build` that say how: `--exe
 import argparse
 from pathlib import Path
 
-from dataset_builders.build import make_missing_frames
-from dataset_builders.editions import Edition
-from dataset_builders.executors import choose_executor
-from dataset_builders.fanout import BuildSettings
-from dataset_builders.repository import write_repository
-from dataset_builders.shards import parse_shard
-from dataset_builders.tasks import Region, Task
+from dataset_builders.build.edition import make_missing_frames
+from dataset_builders.build.edition_folder import write_repository
+from dataset_builders.build.fanout import BuildSettings
+from dataset_builders.build.shares import parse_shard
+from dataset_builders.engines.choice import choose_executor
+from dataset_builders.tasks.editions import Edition
+from dataset_builders.tasks.regions import Region, Task
 
 SMALL_TASK = Task(
     name="task1",

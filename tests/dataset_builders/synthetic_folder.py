@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.bond_energies import atoms_energy, bond_energy
-from dataset_builders.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, find_edition
-from dataset_builders.environments import subset_of
-from dataset_builders.geometries import embed
-from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
-from dataset_builders.schema import with_metadata
-from dataset_builders.tasks import TASKS
+from dataset_builders.chemistry.bond_energies import atoms_energy, bond_energy
+from dataset_builders.chemistry.environments import subset_of
+from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
+from dataset_builders.chemistry.sampling import embed
+from dataset_builders.folder.schema import with_metadata
+from dataset_builders.tasks.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, find_edition
+from dataset_builders.tasks.regions import TASKS
 
 EDITION = "5/5/5/5"
 METADATA = {

@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.certify import certify
+from dataset_builders.certify.audit import certify
+from dataset_builders.chemistry.labels import compute_label
+from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX
+from dataset_builders.chemistry.xtb import cold_singlepoint
 from dataset_builders.cli import MINI_DIRECTORY
-from dataset_builders.labels import compute_label
-from dataset_builders.levels import LEVELS_BY_SUFFIX
-from dataset_builders.tasks import TASKS
-from dataset_builders.xtb import cold_singlepoint
+from dataset_builders.tasks.regions import TASKS
 
 FILES = sorted(path for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))
 DFT_FILES = sorted(set(MINI_DIRECTORY.glob("*/*.parquet")) - set(FILES))

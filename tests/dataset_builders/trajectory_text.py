@@ -4,9 +4,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from dataset_builders.import_map import ImportMap
-from dataset_builders.levels import other_level
-from dataset_builders.tasks import TASKS
+from dataset_builders.chemistry.levels import other_level
+from dataset_builders.importing.import_map import ImportMap
+from dataset_builders.tasks.regions import TASKS
 
 PROPERTIES = "Properties=species:S:1:pos:R:3:forces:R:3"
 ROWS = (

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from harness.potentials.base import LoadOptions, PotentialTraits
-from harness.potentials.torch_potential import Output, PackedTensors, TorchPotential
-from harness.structures import Prediction, StructureBatch
+from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, PotentialTraits
 
 TRAITS = PotentialTraits("scratch", "scratch", elements=None, packages=("torch",), device="cuda:0")
 MIB = 2**20

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from harness.batch_size import batch_atoms_for
-from harness.batching import Plan, make_plan
-from harness.dataset import PinnedDataset, open_dataset
-from harness.potentials.base import LoadOptions, Potential
-from harness.predict import compute_shards
-from harness.scan import scan_dataset
-from harness.shards import Predictions, read_predictions
-from harness.windows import Window, read_windows
+from harness.core.potential import LoadOptions, Potential
+from harness.data.dataset import PinnedDataset, open_dataset
+from harness.data.scan import scan_dataset
+from harness.inference.batch_size import batch_atoms_for
+from harness.inference.batching import Plan, make_plan
+from harness.inference.predict import compute_shards
+from harness.inference.shards import Predictions, read_predictions
+from harness.inference.windows import Window, read_windows
 from harness.worker.client import WorkerPotential, WorkerSpec
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def test_the_batch_size_follows_from_the_memory_of_a_worker(window: Window, tmp_
 def test_a_meter_sees_what_is_taken_and_given_back() -> None:
     import torch
 
-    from harness.potentials.meter import CudaMeter
+    from harness.compute.meter import CudaMeter
 
     meter = CudaMeter("cuda:0")
     for n_bytes in (300 * MIB, 100 * MIB):
@@ -139,9 +139,9 @@ def test_a_network_of_this_project(
     mini: PinnedDataset, plan: Plan, tmp_path: Path, allowed: Callable[[int], None]
 ) -> None:
     pytest.importorskip("graph_pes")
-    from harness.models import resolve_model
-    from harness.potentials.meter import CudaMeter
-    from harness.potentials.registry import load_potential
+    from harness.compute.meter import CudaMeter
+    from harness.models.registry import load_potential
+    from harness.models.resolve import resolve_model
 
     def predicted(potential: Potential, name: str) -> Predictions:
         compute_shards(potential, plan, read_windows(mini, plan), tmp_path / name, IDENTITY)

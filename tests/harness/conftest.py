@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.potentials.molecules import saved, small_mace
 from tests.harness.small_dataset import write_dataset
 
 
@@ -16,3 +17,9 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
     """A copy of it that a test may spoil."""
     return Path(shutil.copytree(tiny_dataset, tmp_path / "own"))
+
+
+@pytest.fixture(scope="session")
+def mace_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mace")
+    return saved(small_mace(), tmp_path_factory.mktemp("mace") / "small.model")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dataset_builders.words import Word, word
-from harness.checkpoints.controls import ControlArchitecture
+from dataset_builders.tasks.words import Word, word
+from harness.networks.control_checkpoints import ControlArchitecture
 from harness.train.command import main
 from tests.harness.small_dataset import frames_of, write_split
 

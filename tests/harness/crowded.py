@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from harness.potentials.base import LoadOptions, PotentialTraits
-from harness.potentials.meter import Footprint
-from harness.structures import Prediction, StructureBatch
+from harness.compute.meter import Footprint
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, PotentialTraits
 
 TRAITS = PotentialTraits("crowded", "crowded", elements=None, packages=("numpy",))
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dataset_builders.editions import SPLIT_TRAJECTORY, SplitName
-from dataset_builders.tasks import TaskName
-from harness.frames import FrameIndex, Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
+from dataset_builders.tasks.editions import SPLIT_TRAJECTORY, SplitName
+from dataset_builders.tasks.regions import TaskName
+from harness.scoring.paired_frames import FrameIndex, Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
 
 Word = tuple[str, int, str, str]
 """Left fragment, spacer, right fragment, subset."""

@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
-from dataset_builders.command_line import exit_code_of
-from dataset_builders.errors import ModelError
-from harness.board import Limits
-from harness.dataset import open_dataset
-from harness.meeting import meeting
-from harness.models import resolve_model
-from harness.potentials.base import Potential
-from harness.potentials.registry import ModelSource
-from harness.ranks import current_ranks
-from harness.run import RunOptions, evaluate_model
-from harness.structures import StructureBatch
+from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.errors import ModelError
+from harness.core.batch import StructureBatch
+from harness.core.potential import Potential
+from harness.data.dataset import open_dataset
+from harness.evaluation.run import RunOptions, evaluate_model
+from harness.inference.board import Limits
+from harness.inference.meeting import meeting
+from harness.inference.ranks import current_ranks
+from harness.models.registry import ModelSource
+from harness.models.resolve import resolve_model
 from tests.harness.toy_potential import TRAITS, Harmonic
 
 LIMITS = Limits(beat=0.1, arrival=110.0, silence=10.0, farewell=10.0)
@@ -53,8 +53,8 @@ def evaluate_all(dataset: str, output: str, what: str) -> int:
         return potential(next(sources), what)
 
     with (
-        mock.patch("harness.batching.STRUCTURES_PER_SHARD", 8),
-        mock.patch("harness.loading.load_potential", side_effect=load),
+        mock.patch("harness.inference.batching.STRUCTURES_PER_SHARD", 8),
+        mock.patch("harness.worker.loading.load_potential", side_effect=load),
         meeting(current_ranks(), LIMITS) as together,
     ):
         for _ in range(3):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from harness.checkpoints.format import CheckpointConfig, NetworkArguments
+from harness.networks.checkpoint_format import CheckpointConfig, NetworkArguments
 
 SMALL_CONFIG: Final = CheckpointConfig(
     architecture="PaiNN",

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.editions import EDITIONS, FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, SplitName
-from dataset_builders.geometries import embed
-from dataset_builders.levels import Level
-from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
-from dataset_builders.schema import SCHEMA, with_metadata
-from dataset_builders.words import Word, parse_word
+from dataset_builders.chemistry.levels import Level
+from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
+from dataset_builders.chemistry.sampling import embed
+from dataset_builders.folder.schema import SCHEMA, with_metadata
+from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, SplitName
+from dataset_builders.tasks.words import Word, parse_word
 
 TRAIN = {"task1": ("H-2-H", "OH-2-H", "OH-3-H", "F-2-H"), "task4": ("F-2-H", "F-6-H", "OH-2-H", "OH-3-H")}
 OOD = {"task1": ("OH-6-H", "F-6-H"), "task4": ("OH-6-H", "OH-8-H")}

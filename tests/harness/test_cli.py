@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.cli import main
-from harness.result import RunResult
-from harness.structures import Prediction, StructureBatch
+from harness.core.batch import Prediction, StructureBatch
+from harness.results.result import RunResult
 from tests.harness.toy_potential import TRAITS, Harmonic
 from tests.loopback_hub import Fault, LoopbackHub
 
@@ -100,7 +100,7 @@ def test_a_report_is_made_again_from_predictions(
 
 
 def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
-    monkeypatch.setattr("harness.loading.load_potential", lambda model, options: potential)
+    monkeypatch.setattr("harness.worker.loading.load_potential", lambda model, options: potential)
 
 
 @pytest.mark.parametrize(

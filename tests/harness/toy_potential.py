@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.potentials.base import PotentialTraits
-from harness.structures import Prediction, StructureBatch
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import PotentialTraits
 
 SPRING = 0.25
 TRAITS = PotentialTraits(model_id="toy", family="toy", elements=None, packages=("numpy",))

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dataset_builders.levels import GFN2, Level
-from harness.train.data import pin_training_files, read_training_split
-from harness.train.source import TRAINING_SPLITS
-from harness.training_record import RECORD_SCHEMA
+from dataset_builders.chemistry.levels import GFN2, Level
+from harness.core.training_record import RECORD_SCHEMA
+from harness.train.data_source import TRAINING_SPLITS
+from harness.train.task_data import pin_training_files, read_training_split
 
 
 def record_of(directory: Path, task: str, level: Level = GFN2, **changes: Any) -> dict[str, Any]:

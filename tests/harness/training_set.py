@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.geometries import embed
-from dataset_builders.mmff94 import Mmff94, atomic_numbers_of
-from dataset_builders.schema import with_metadata
-from dataset_builders.words import Word, word
+from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
+from dataset_builders.chemistry.sampling import embed
+from dataset_builders.folder.schema import with_metadata
+from dataset_builders.tasks.words import Word, word
 from harness.train.command import main
 from harness.train.state import SavedRun, write_state
 

@@ -3,12 +3,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dataset_builders.eval_yaml import eval_yaml
-from dataset_builders.tasks import TASKS
-from harness.bootstrap import BootstrapSettings
-from harness.evaluate import evaluate_task
+from dataset_builders.card.eval_yaml import eval_yaml
+from dataset_builders.tasks.regions import TASKS
+from harness.scoring.intervals import BootstrapSettings
+from harness.scoring.task_result import evaluate_task
 from tests.harness.frame_tables import make_task
-from tests.harness.test_result import result_of
+from tests.harness.results.test_result import result_of
 
 DATASET = "compgen/mlip-ood"
 COMMIT = "1234567890abcdef1234567890abcdef12345678"

@@ -6,10 +6,16 @@ import datasets
 import evaluate
 import numpy as np
 
-from dataset_builders.errors import DataError
-from dataset_builders.structures import IntArray
-from harness.bootstrap import BootstrapSettings, draw_molecules, ratio_interval, spearman_interval, sum_by_molecule
-from harness.terms import Float64Array, centre_energies, centred_energy_terms, force_terms
+from dataset_builders.core.arrays import IntArray
+from dataset_builders.core.errors import DataError
+from harness.scoring.intervals import (
+    BootstrapSettings,
+    draw_molecules,
+    ratio_interval,
+    spearman_interval,
+    sum_by_molecule,
+)
+from harness.scoring.metric_terms import Float64Array, centre_energies, centred_energy_terms, force_terms
 
 _DESCRIPTION = """
 Errors of the energies and forces that a machine-learning interatomic potential predicts, with 95 %

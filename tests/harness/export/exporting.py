@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builders.levels import GFN2
-from harness.dataset import PinnedDataset
+from dataset_builders.chemistry.levels import GFN2
+from harness.data.dataset import PinnedDataset
+from harness.data.rows import SplitRows
 from harness.export.command import main
-from harness.rows import SplitRows
-from harness.train.data import pin_training_files, read_training_split
+from harness.train.task_data import pin_training_files, read_training_split
 
 TRAINING = ("train", "validation")
 

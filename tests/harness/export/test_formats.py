@@ -11,10 +11,10 @@ from ase import Atoms
 from ase.db import connect
 from ase.io.extxyz import read_xyz
 
-from dataset_builders.errors import MissingPackageError, UsageError
+from dataset_builders.core.errors import MissingPackageError, UsageError
+from harness.data.rows import SplitRows
 from harness.export.formats import FORMATS, keys_of
 from harness.export.keys import LabelKeys
-from harness.rows import SplitRows
 from tests.harness.export.exporting import TRAINING, export, rows_of, same_bits
 from tests.harness.training_set import write_training_set
 
@@ -140,7 +140,7 @@ def test_a_map_of_lmdb_grows_with_the_data(dataset: Path, tmp_path: Path, monkey
 def test_packed_arrays(
     dataset: Path, tmp_path: Path, split: str, rows_per_batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.rows.ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr("harness.data.rows.ROWS_PER_BATCH", rows_per_batch)
     out, rows = export(dataset, tmp_path / "out", "npz", "--energy-key", "E"), rows_of(dataset, split)
     found = np.load(out / f"{split}.npz")  # without pickles
     for name in ("atomic_numbers", "positions", "forces", "n_atoms", "offsets"):

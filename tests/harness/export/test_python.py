@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import MissingPackageError, UsageError
-from harness.dataset import open_dataset
-from harness.export import batches, to_ase, to_pyg
+from dataset_builders.core.errors import MissingPackageError, UsageError
+from harness.data.dataset import open_dataset
+from harness.export import loader_batches as batches
+from harness.export import to_ase, to_pyg
 from tests.harness.export.exporting import TRAINING, rows_of, same_bits
 from tests.harness.training_set import write_training_set
 

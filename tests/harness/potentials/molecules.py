@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from dataset_builders.geometries import embed
-from dataset_builders.mmff94 import atomic_numbers_of
-from dataset_builders.structures import FloatArray, IntArray
-from dataset_builders.words import Word, word
+from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.sampling import embed
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.tasks.words import Word, word
+from harness.core.batch import StructureBatch
 from harness.potentials.mace import importing_mace
-from harness.structures import StructureBatch
 
 WORDS = (word("OH", 1, "H"), word("CHO", 1, "H"), word("NH2", 2, "H"))
 """Methanol, acetaldehyde and ethylamine: H, C, N and O, and three sizes."""

@@ -19,10 +19,10 @@ import pytest
 
 import dataset_builders
 import harness
-from dataset_builders.structures import FloatArray
-from harness.potentials.base import LoadOptions
-from harness.structures import StructureBatch
-from harness.worker.environments import ENVIRONMENTS_VARIABLE, find_environment
+from dataset_builders.core.arrays import FloatArray
+from harness.core.batch import StructureBatch
+from harness.core.potential import LoadOptions
+from harness.worker.family_environments import ENVIRONMENTS_VARIABLE, find_environment
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -143,8 +143,8 @@ def load_each(_: Arrays, module: str, asked: list[tuple[str, bool, dict[str, Any
 
     import numpy as np
 
-    from dataset_builders.errors import MlipOodError
-    from harness.potentials.base import LoadOptions
+    from dataset_builders.core.errors import MlipOodError
+    from harness.core.potential import LoadOptions
 
     messages = []
     for source, is_path, options in asked:

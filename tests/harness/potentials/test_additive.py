@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import DataError, UsageError
-from dataset_builders.words import word
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.tasks.words import word
+from harness.core.potential import LoadOptions, Potential
 from harness.potentials.additive import load
-from harness.potentials.base import LoadOptions, Potential
 from tests.harness.control_checkpoints import small_control
 from tests.harness.potentials.molecules import molecules, packed, unpacked
 

@@ -14,11 +14,11 @@ pytest.importorskip("aimnet")
 import torch
 from safetensors.torch import load_file, save_file
 
-from dataset_builders.errors import ModelError, UsageError
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.core.batch import StructureBatch
+from harness.core.potential import LoadOptions
 from harness.potentials.aimnet2 import importing_aimnet, load
-from harness.potentials.base import LoadOptions
-from harness.potentials.pickles import sha256_of
-from harness.structures import StructureBatch
+from harness.trust.pickles import sha256_of
 from tests.harness.potentials.foundation_models import AIMNET2, AIMNET2_CONFIG, small_aimnet2
 from tests.harness.potentials.molecules import molecules, packed, unpacked
 

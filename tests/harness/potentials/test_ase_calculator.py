@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import MlipOodError, ModelError, SetupError, UsageError
+from dataset_builders.core.errors import MlipOodError, ModelError, SetupError, UsageError
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.potentials import xtb
 from harness.potentials.ase_calculator import AseCalculatorPotential, load
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.pickles import sha256_of
-from harness.structures import Prediction, StructureBatch
+from harness.trust.pickles import sha256_of
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import molecules, packed, unpacked
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)

@@ -7,11 +7,11 @@ import pytest
 
 pytest.importorskip("chgnet")
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.geometries import embed
-from dataset_builders.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.sampling import embed
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.core.potential import LoadOptions, Potential
 from harness.potentials import chgnet
-from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.chgnet import Weights, boxed, load
 from tests.harness.potentials.molecules import molecules, packed, unpacked
 

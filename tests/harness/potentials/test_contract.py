@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_builders.errors import ModelError
-from dataset_builders.structures import FloatArray, IntArray
-from harness.checkpoints.controls import CONTROL_ARCHITECTURES
-from harness.consistency import cautions_about
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import ModelError
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential
+from harness.inference.force_consistency import cautions_about
+from harness.models.registry import REFERENCE_DIRECTORY, load_potential
+from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
 from harness.potentials import aimnet2, chgnet, torchani
-from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.mace import importing_mace
-from harness.potentials.registry import REFERENCE_DIRECTORY, load_potential
-from harness.structures import Prediction, StructureBatch
 from tests.harness.control_checkpoints import small_control
 from tests.harness.potentials.foundation_models import own_torchani, published, random_ani1x, small_aimnet2
 from tests.harness.potentials.molecules import molecules, packed, unpacked

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import MissingPackageError, ModelError, UsageError
-from harness.checkpoints.format import ARCHITECTURES, FAMILIES, Architecture, write_checkpoint
-from harness.checkpoints.networks import build_network, network_tensors
-from harness.potentials.base import LoadOptions
+from dataset_builders.core.errors import MissingPackageError, ModelError, UsageError
+from harness.core.batch import StructureBatch
+from harness.core.potential import LoadOptions
+from harness.networks.checkpoint_format import ARCHITECTURES, FAMILIES, Architecture, write_checkpoint
+from harness.networks.networks import build_network, network_tensors
 from harness.potentials.graph_pes import GraphPesPotential, load
-from harness.structures import StructureBatch
 from tests.harness.small_checkpoint import SMALL_CONFIG
 
 WATER = np.array([[0.0, 0.0, 0.119], [0.0, 0.763, -0.477], [0.0, -0.763, -0.477]])

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import ModelError
-from harness.potentials.base import LoadOptions, Potential
-from harness.potentials.registry import load_potential
-from harness.structures import StructureBatch
+from dataset_builders.core.errors import ModelError
+from harness.core.batch import StructureBatch
+from harness.core.potential import LoadOptions, Potential
+from harness.models.registry import load_potential
 from tests.harness.potentials.molecules import molecules, packed, saved, small_mace, unpacked
 
 pytest.importorskip("mace")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import ModelError
-from dataset_builders.structures import FloatArray
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import ModelError
+from harness.compute.torch_potential import pack
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.potentials import nequip
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
 from harness.potentials.nequip import NequipPotential
-from harness.potentials.torch_potential import pack
-from harness.structures import Prediction, StructureBatch
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import molecules, packed
 from tests.harness.potentials.nequip_models import (

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.units import BOHR, HARTREE, HARTREE_PER_BOHR
+from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.units import BOHR, HARTREE, HARTREE_PER_BOHR
+from harness.compute.neighbours import packed_neighbours
+from harness.compute.torch_potential import pack
+from harness.compute.trial import tried_with
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.potentials import fairchem, mattersim, metatomic, orb, torchsim
-from harness.potentials.base import LoadOptions, Potential, PotentialTraits
-from harness.potentials.neighbours import packed_neighbours
-from harness.potentials.torch_potential import pack
-from harness.potentials.trial import tried_with
-from harness.structures import Prediction, StructureBatch
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials import test_contract
 from tests.harness.potentials.molecules import molecules

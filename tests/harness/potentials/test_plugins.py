@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.errors import SetupError
-from harness.potentials import registry
-from harness.potentials.registry import FAMILIES, families
+from dataset_builders.core.errors import SetupError
+from harness.models import registry
+from harness.models.registry import FAMILIES, families
 
 PACKAGE = Path(__file__).parent / "plugin_package"
 
@@ -79,7 +79,7 @@ def test_something_else_than_a_family_is_refused(entry):
 
 
 def test_a_name_that_is_taken_is_refused(entry):
-    entry("harness.potentials.registry:_TAKEN")
+    entry("harness.models.registry:_TAKEN")
     registry._TAKEN = FAMILIES[0]
     try:
         with pytest.raises(SetupError, match="adds the family xtb, whose name or methods another family has"):
@@ -95,7 +95,7 @@ import os, torch
 print("a package that talks")
 os.write(1, b"without Python")
 torch.set_default_dtype(torch.float64)
-from harness.potentials.detection import Family
+from harness.models.detection import Family
 FAMILY = Family("talking", "that_talks", package="numpy", methods=("talking",))
 """,
 }

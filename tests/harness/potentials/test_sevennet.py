@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.structures import FloatArray
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import ModelError, UsageError
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, Potential
 from harness.potentials import sevennet
-from harness.potentials.base import LoadOptions, Potential
 from harness.potentials.sevennet import SHIPPED
-from harness.structures import Prediction, StructureBatch
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import molecules
 from tests.harness.potentials.other_interpreter import (

@@ -13,11 +13,11 @@ pytest.importorskip("torchani")
 
 import torch
 
-from dataset_builders.errors import ModelError, UsageError
-from dataset_builders.units import HARTREE
-from harness.potentials.base import LoadOptions, Potential
-from harness.potentials.pickles import sha256_of
+from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.units import HARTREE
+from harness.core.potential import LoadOptions, Potential
 from harness.potentials.torchani import load
+from harness.trust.pickles import sha256_of
 from tests.harness.potentials.foundation_models import published, random_ani1x
 from tests.harness.potentials.molecules import molecules, packed
 

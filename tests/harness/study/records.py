@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dataset_builders.tasks import TaskName
-from harness.result import DatasetRecord
-from harness.study.record import (
+from dataset_builders.tasks.regions import TaskName
+from harness.results.result import DatasetRecord
+from harness.study.run_record import (
     DistanceRecord,
     EnergyError,
     Machine,

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.errors import DataError, SetupError
+from dataset_builders.core.errors import DataError, SetupError
 from harness.cli import main
-from harness.dataset import open_dataset
+from harness.data.dataset import open_dataset
 from harness.study.jobs import Request
 from harness.study.predicted import predicted_task
 from harness.study.processes import Processes, child_environment, sole_user
-from harness.study.record import RECORDS_NAME, read_records
-from harness.study.rows import Row, choose_rows
+from harness.study.run_record import RECORDS_NAME, read_records
 from harness.study.runner import JobFailure, Study
 from harness.study.session import do_study, edition_folder, outline
 from harness.study.summary import summarise
+from harness.study.table_rows import Row, choose_rows
 
 SMALL = Row(
     name="small",

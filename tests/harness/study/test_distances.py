@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.errors import DataError
-from harness.dataset import open_dataset
-from harness.frames import SplitFrames
+from dataset_builders.core.errors import DataError
+from harness.data.dataset import open_dataset
+from harness.scoring.paired_frames import SplitFrames
 from harness.study.distances import (
     N_BINS,
     AtomDistances,

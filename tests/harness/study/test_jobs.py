@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.errors import SetupError, UsageError
-from dataset_builders.levels import find_level
+from dataset_builders.chemistry.levels import find_level
+from dataset_builders.core.errors import SetupError, UsageError
 from harness.study.jobs import (
     Job,
     Places,
@@ -17,7 +17,7 @@ from harness.study.jobs import (
     plan_jobs,
     train_options,
 )
-from harness.study.rows import ROWS, Row, choose_rows
+from harness.study.table_rows import ROWS, Row, choose_rows
 from tests.harness.study.records import CONTENT, record
 
 CONTROL = Row("zero", "nothing", "control", model="zero")

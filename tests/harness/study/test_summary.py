@@ -2,8 +2,8 @@ import statistics
 
 import pytest
 
-from dataset_builders.errors import DataError
-from harness.study.record import Number
+from dataset_builders.core.errors import DataError
+from harness.study.run_record import Number
 from harness.study.summary import over_seeds, summarise
 from tests.harness.study.records import mean_error, molecules, record
 

@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 
-from harness.potentials.base import PotentialTraits
-from harness.potentials.meter import Footprint
-from harness.structures import Prediction
+from harness.compute.meter import Footprint
+from harness.core.batch import Prediction
+from harness.core.potential import PotentialTraits
 from harness.worker.protocol import Message, encoded
 
 TRAITS = PotentialTraits("liar", "liar", frozenset({1, 6, 8}), packages=("numpy",))

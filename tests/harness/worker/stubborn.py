@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builders.errors import ModelError
-from harness.potentials.base import PotentialTraits
-from harness.structures import Prediction
+from dataset_builders.core.errors import ModelError
+from harness.core.batch import Prediction
+from harness.core.potential import PotentialTraits
 
 TRAITS = PotentialTraits("stubborn", "stubborn", frozenset({1, 6, 8}), files={"weights": "0" * 64}, packages=("numpy",))
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset_builders.errors import ModelError
-from harness.potentials.base import LoadOptions
-from harness.potentials.meter import Footprint, meter_of
-from harness.potentials.registry import ModelSource, families, named_as
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.core.errors import ModelError
+from harness.compute.meter import Footprint, meter_of
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions
+from harness.models.registry import ModelSource, families, named_as
 from harness.worker.client import WorkerPotential, WorkerSpec
 from harness.worker.protocol import (
     LONGEST_TEXT,

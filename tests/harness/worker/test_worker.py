@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.errors import ModelError, SetupError
-from harness.potentials.base import LoadOptions
+from dataset_builders.core.errors import ModelError, SetupError
+from harness.core.batch import StructureBatch
+from harness.core.potential import LoadOptions
 from harness.potentials.mmff94 import load as load_mmff94
-from harness.structures import StructureBatch
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import molecules
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset_builders.errors import ModelError
-from harness.potentials.base import LoadOptions, PotentialTraits
-from harness.structures import Prediction, StructureBatch
+from dataset_builders.core.errors import ModelError
+from harness.core.batch import Prediction, StructureBatch
+from harness.core.potential import LoadOptions, PotentialTraits
 
 
 class Springs:

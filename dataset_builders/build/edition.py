@@ -1,0 +1,176 @@
+"""Builds an edition: makes the frames that are missing, writes the data-set folder and certifies it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.build.build_progress import build_progress
+from dataset_builders.build.edition_folder import write_repository
+from dataset_builders.build.fanout import BuildSettings, all_units, make_units, missing_of, missing_units
+from dataset_builders.build.shares import Shard, units_of_shard
+from dataset_builders.build.unit_store import check_claim, claim_work_dir
+from dataset_builders.build.work_units import WorkUnit
+from dataset_builders.card.dataset_card import write_card
+from dataset_builders.certify.audit import CertifyReport, certify
+from dataset_builders.certify.soundness import require_sound
+from dataset_builders.core.errors import CertificateError, IncompleteError
+from dataset_builders.engines.choice import OpenPool
+from dataset_builders.folder.task_folders import task_in, task_names
+from dataset_builders.relabel.frames_to_label import RelabelSettings
+from dataset_builders.relabel.relabelled_edition import relabel, write_configs
+from dataset_builders.tasks.regions import Task
+
+HUB_ID: Final = "compgen/mlip-ood"
+"""Name of the published data set, which the examples on the card use."""
+
+
+def build_edition(settings: BuildSettings, directory: Path, open_pool: OpenPool) -> CertifyReport:
+    """Builds an edition: frames, data-set folder, certificate and card.
+
+    Interrupt it whenever you like: the same call goes on from the finished units and ends with the
+    same bytes.
+
+    Args:
+        settings: What to build.
+        directory: The data-set folder to write.
+        open_pool: The workers.
+
+    Returns:
+        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
+
+    Raises:
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
+        IncompleteError: If a molecule failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    require_sound(settings.tasks, others_in(directory, settings.tasks))
+    make_missing_frames(settings, open_pool)
+    return write_edition(settings, directory)
+
+
+def write_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
+    """Writes the data-set folder from finished units, certifies it and writes its card.
+
+    Raises:
+        IncompleteError: If a unit is missing.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    write_repository(settings, directory)
+    return _certify_and_describe(directory)
+
+
+def relabel_edition(settings: RelabelSettings, open_pool: OpenPool) -> CertifyReport:
+    """Labels frames at another level of theory, then certifies and describes the folder anew.
+
+    Interrupt it whenever you like: the same call goes on from the finished labels.
+
+    Args:
+        settings: What to label.
+        open_pool: The workers.
+
+    Returns:
+        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
+
+    Raises:
+        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        DataError: If the source is absent or corrupt.
+        IncompleteError: If a frame failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
+        CertificateError: If the rows do not pass the certificate; the folder stays, with its old card.
+    """
+    relabel(settings, open_pool)
+    return _certify_and_describe(settings.out)
+
+
+def merge_labels(settings: RelabelSettings) -> CertifyReport:
+    """Writes configurations from the labels that shards have computed; computes none.
+
+    Raises:
+        IncompleteError: If labels are missing; the message says how many.
+        MlipOodError: As `relabel_edition` does.
+    """
+    write_configs(settings)
+    return _certify_and_describe(settings.out)
+
+
+def _certify_and_describe(directory: Path) -> CertifyReport:
+    report = certify(directory)
+    if report.is_sound_slice:
+        # The card of a whole edition that was here before would vouch for a part of one.
+        (directory / "README.md").unlink(missing_ok=True)
+    elif report.ok:
+        write_card(directory, report.card_facts(HUB_ID))
+    else:
+        raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
+    return report
+
+
+def others_in(directory: Path, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The tasks that a data-set folder holds beside these, with which they share the names of molecules."""
+    named = {task.name for task in tasks}
+    return tuple(task_in(directory, name) for name in task_names(directory) if name not in named)
+
+
+def merge_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
+    """Writes the data-set folder from the units that shards have made; makes none.
+
+    Raises:
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
+        IncompleteError: If units are missing; the message says how many.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    require_sound(settings.tasks, others_in(directory, settings.tasks))
+    check_claim(settings.work_dir, settings.seed)
+    missing = missing_units(settings)
+    if missing:
+        raise IncompleteError(
+            f"{len(missing):,} of {len(all_units(settings)):,} units are missing from {settings.work_dir}, first "
+            f"{missing[0]}; expected all. Run the shards that did not finish again, with the same --edition, --task "
+            "and --molecule, or leave out --merge to make the units here"
+        )
+    return write_edition(settings, directory)
+
+
+def make_shard(settings: BuildSettings, open_pool: OpenPool, shard: Shard) -> list[WorkUnit]:
+    """Makes one share of the units of an edition; writes no data-set folder.
+
+    Returns:
+        The units of the share, all of which are there now.
+
+    Raises:
+        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
+            seed or recipe.
+        IncompleteError: If a molecule failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
+    """
+    require_sound(settings.tasks)
+    return make_missing_frames(settings, open_pool, shard)
+
+
+def make_missing_frames(settings: BuildSettings, open_pool: OpenPool, shard: Shard | None = None) -> list[WorkUnit]:
+    """Makes the units of an edition that are not in its work folder yet.
+
+    Args:
+        settings: What to build.
+        open_pool: The workers.
+        shard: The share to make; `None` for all.
+
+    Returns:
+        The units of the share, all of which are there now.
+
+    Raises:
+        UsageError: If the work folder holds frames of another seed or recipe.
+        IncompleteError: If a molecule failed; the message names it and the cause.
+        SetupError: If the workers cannot be reached, or cannot do the work.
+    """
+    claim_work_dir(settings.work_dir, settings.seed)
+    units = all_units(settings)
+    ours = units_of_shard(units, shard) if shard else units
+    missing = missing_of(ours, settings)
+    if missing:
+        with build_progress(missing) as progress:
+            make_units(missing, settings, open_pool, progress)
+    return ours

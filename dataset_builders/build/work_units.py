@@ -1,0 +1,188 @@
+"""Units of work: some bursts of one molecule, made, labelled and written atomically.
+
+A unit depends on nothing but its own record and the seed of the build. A build that was interrupted
+makes the units whose files are absent and ends with the same bytes as one that was not.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.sampling import sample_burst
+from dataset_builders.chemistry.xtb import cold_singlepoint
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import MlipOodError
+from dataset_builders.core.whole_file import whole_file
+from dataset_builders.folder.schema import SCHEMA
+from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, Edition, SplitName, TrajectoryName
+from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.words import Word
+
+BURSTS_PER_UNIT: Final = 5
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WorkUnit:
+    """Bursts `first_burst` to `end_burst` (exclusive) of one trajectory of one molecule."""
+
+    first_burst: int
+    end_burst: int
+    trajectory: TrajectoryName
+    word: Word
+
+    @property
+    def molecule_id(self) -> str:
+        """Name of the molecule."""
+        return self.word.molecule_id
+
+    def path(self, work_dir: Path) -> Path:
+        """Where the unit's frames lie."""
+        return work_dir / self.molecule_id / f"{self.trajectory}-{self.first_burst:05d}-{self.end_burst:05d}.parquet"
+
+    def __str__(self) -> str:
+        return f"{self.molecule_id} {self.trajectory} bursts {self.first_burst} to {self.end_burst - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitReport:
+    """What came of a unit.
+
+    Attributes:
+        unit: The unit.
+        seconds: Time it took.
+        retries: For each burst that needed a second seed, what went wrong before.
+        error: Why the unit failed, or `None`.
+    """
+
+    unit: WorkUnit
+    seconds: float
+    retries: tuple[str, ...] = ()
+    error: str | None = None
+
+
+def plan_units(tasks: Sequence[Task], edition: Edition, molecules: Collection[str] = ()) -> list[WorkUnit]:
+    """Every unit that an edition of these tasks needs, the first bursts of all molecules first.
+
+    Args:
+        tasks: The tasks.
+        edition: How many frames of each molecule.
+        molecules: Ids of the only molecules wanted; empty for all.
+    """
+    needed = units_by_molecule(tasks, edition)
+    return sorted(unit for name, units in needed.items() if not molecules or name in molecules for unit in units)
+
+
+def words_of_split(task: Task, split: SplitName, molecules: Collection[str] = ()) -> tuple[Word, ...]:
+    """The words of a split; only those of some molecules, by id, where any are named."""
+    words = task.ood_words() if split == "test_ood" else task.train_words()
+    return tuple(word for word in words if not molecules or word.molecule_id in molecules)
+
+
+def units_by_molecule(tasks: Sequence[Task], edition: Edition) -> dict[str, list[WorkUnit]]:
+    """The units of each molecule, by its id, in the order of its frames."""
+    needed = _bursts_needed(tasks, edition)
+    return {word.molecule_id: list(_units_of(word, counts)) for word, counts in needed.items()}
+
+
+def _units_of(word: Word, counts: tuple[int, int]) -> Iterator[WorkUnit]:
+    for trajectory, count in zip(TRAJECTORIES, counts, strict=True):
+        for first in range(0, count, BURSTS_PER_UNIT):
+            yield WorkUnit(first, min(first + BURSTS_PER_UNIT, count), trajectory, word)
+
+
+def _bursts_needed(tasks: Sequence[Task], edition: Edition) -> dict[Word, tuple[int, int]]:
+    needed: dict[Word, tuple[int, int]] = {}
+    last_of_secondary = max(edition.bursts("validation")[-1], edition.bursts("test_id")[-1])
+    in_training = (len(edition.bursts("train")), last_of_secondary + 1)
+    in_ood = (len(edition.bursts("test_ood")), 0)
+    for task in tasks:
+        for words, counts in ((task.train_words(), in_training), (task.ood_words(), in_ood)):
+            for word in words:
+                primary, secondary = needed.get(word, (0, 0))
+                needed[word] = (max(primary, counts[0]), max(secondary, counts[1]))
+    return needed
+
+
+def make_unit(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
+    """Makes the frames of a unit, labels them and writes its file; the work of one worker.
+
+    An expected failure is returned in the report, so that it does not end the build before the other
+    molecules have been tried.
+    """
+    started = time.perf_counter()
+    retries: list[str] = []
+    try:
+        tables = []
+        word = unit.word
+        for number in range(unit.first_burst, unit.end_burst):
+            burst = sample_burst(word.smiles, unit.molecule_id, unit.trajectory, number, seed)
+            retries.extend(f"{unit.molecule_id} {unit.trajectory} burst {number}: {cause}" for cause in burst.causes)
+            tables.append(label_burst(word, unit.trajectory, number, burst.positions))
+        write_table(pa.concat_tables(tables), unit.path(work_dir))
+    except (MlipOodError, OSError) as cause:
+        return UnitReport(unit, time.perf_counter() - started, tuple(retries), f"{unit}: {cause}")
+    return UnitReport(unit, time.perf_counter() - started, tuple(retries))
+
+
+def label_burst(word: Word, trajectory: TrajectoryName, burst: int, positions: FloatArray) -> pa.Table:
+    """Labels the frames of a burst with GFN2-xTB, each from a cold start.
+
+    Args:
+        word: The molecule.
+        trajectory: Trajectory of the burst.
+        burst: Number of the burst.
+        positions: Shape (FRAMES_PER_BURST, n_atoms, 3), float32, Å; the label is that of the rounded geometry.
+
+    Returns:
+        Rows in the schema of a split, with an empty `subset`.
+
+    Raises:
+        ConvergenceError: If an SCF does not converge.
+    """
+    numbers = atomic_numbers_of(word.smiles)
+    labels = [cold_singlepoint("GFN2-xTB", numbers, frame) for frame in positions]
+    rows = len(labels)
+    columns = {
+        "molecule_id": [word.molecule_id] * rows,
+        "smiles": [word.smiles] * rows,
+        "left": [word.left] * rows,
+        "spacer": [word.spacer] * rows,
+        "right": [word.right] * rows,
+        "subset": [""] * rows,
+        "trajectory": [trajectory] * rows,
+        "frame": [burst * FRAMES_PER_BURST + index for index in range(rows)],
+        "n_atoms": [len(numbers)] * rows,
+        "atomic_numbers": [numbers] * rows,
+        "positions": [frame.ravel() for frame in positions],
+        "energy": [energy for energy, _ in labels],
+        "forces": [forces.astype(np.float32).ravel() for _, forces in labels],
+    }
+    return pa.table(columns, schema=SCHEMA)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Writes a Parquet file, all of it or nothing."""
+    with whole_file(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:
+    """The frames of a unit; `None` where its file is absent, unreadable, short of frames or of another molecule."""
+    path = unit.path(work_dir)
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        return None
+    expected = list(range(unit.first_burst * FRAMES_PER_BURST, unit.end_burst * FRAMES_PER_BURST))
+    if not table.schema.equals(SCHEMA) or table["frame"].to_pylist() != expected:
+        return None
+    if set(table["smiles"].to_pylist()) != {unit.word.smiles}:  # a fragment may have been declared anew
+        return None
+    return table

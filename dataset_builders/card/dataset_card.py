@@ -1,0 +1,260 @@
+"""The card (README.md) and the licence of a data-set repo, from its certificate.
+
+Every number on the card is computed: from the certificate, the tasks, the schema, the editions and
+the recipe. There is no date on it, so that the same folder always gets the same card.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
+from dataset_builders.card.numbers import NUMBERS, leaderboard_id
+from dataset_builders.certify.coverage import (
+    CERTIFICATE_HEADER,
+    DIVERGENCE_RADIUS,
+    REQUIRED_RADIUS,
+    SUMMARY_HEADER,
+    ConfigSummary,
+    DataSetCertificate,
+    certificate_notes,
+    certificate_rows,
+    summary_rows,
+)
+from dataset_builders.certify.labels.label_table import LABEL_HEADER, label_notes, label_rows
+from dataset_builders.certify.row_checks import frame_counts_of
+from dataset_builders.chemistry.environments import FAR_RADIUS
+from dataset_builders.chemistry.isolated_atoms import ISOLATED_ATOMS
+from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.chemistry.sampling import RECIPE
+from dataset_builders.core.errors import CertificateError
+from dataset_builders.core.markdown import code, markdown_table
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.folder.provenance import import_record_of, is_imported
+from dataset_builders.folder.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
+from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
+from dataset_builders.tasks.fragments import FRAGMENTS
+from dataset_builders.tasks.regions import TASKS, Region, Task
+
+LICENSE_URL: Final = "https://creativecommons.org/licenses/by/4.0/"
+
+LICENSE_TEXT: Final = f"""\
+# Licence
+
+This data set is licensed under the Creative Commons Attribution 4.0 International licence (CC-BY-4.0):
+<{LICENSE_URL}>
+"""
+
+
+def license_text(certificate: DataSetCertificate) -> str:
+    """The licence of a data set: of what was built here, or of the data that were imported."""
+    record = import_record_of(certificate.summaries[0].metadata)
+    if record is None:
+        return LICENSE_TEXT
+    return f"# Licence\n\nThese data are not our own. Source: {record.source}\n\nLicence: {record.licence}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a card is written from.
+
+    Attributes:
+        repo_id: Name of the data-set repo on the Hub, such as `someone/mlip-ood`.
+        certificate: Certificate of the folder, recomputed from its rows.
+        source_url: Where the code that made it lives.
+    """
+
+    repo_id: str
+    certificate: DataSetCertificate
+    source_url: str | None = None
+
+
+def write_card(directory: Path, facts: CardFacts) -> None:
+    """Writes `README.md` and `LICENSE.md` into a data-set folder.
+
+    Raises:
+        CertificateError: If the certificate is not passed; a card would vouch for it.
+    """
+    if not facts.certificate.ok:
+        raise CertificateError(
+            f"{directory} does not pass its solvability certificate, so it gets no card; expected unseen OOD molecules "
+            f"that training covers. See: python -m dataset_builders certify {directory}"
+        )
+    text = card_text(facts, sizes_of(directory, facts.certificate))
+    write_text_whole(directory / "README.md", text)
+    write_text_whole(directory / "LICENSE.md", license_text(facts.certificate))
+
+
+def card_text(facts: CardFacts, sizes: Sizes) -> str:
+    """The card as Markdown, with its YAML front matter.
+
+    Args:
+        facts: What it is written from.
+        sizes: Size of each split of the folder.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    source = files("dataset_builders").joinpath("templates", "dataset_card.md.jinja").read_text(encoding="utf-8")
+    return environment.from_string(source).render(_context(facts, sizes))
+
+
+def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
+    certificate = facts.certificate
+    summaries = certificate.summaries
+    tasks = dict.fromkeys(summary.task for summary in summaries)
+    methods = dict.fromkeys(summary.method for summary in summaries)
+    return {
+        "front_matter": front_matter(certificate, sizes),
+        "pretty_name": PRETTY_NAME,
+        "n_rows": count_rows(certificate),
+        "editions": ", ".join(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries)),
+        "schema_version": SCHEMA_VERSION,
+        "repo_id": facts.repo_id,
+        "example_config": example_config(certificate),
+        "fragments": ", ".join(f"`{fragment}`" for fragment in FRAGMENTS),
+        "own_fragments": ", ".join(_own_fragments(tasks)),
+        "has_fixed_tasks": any(task.name in TASKS for task in tasks),
+        "own_tasks": ", ".join(task.name for task in tasks if task.name not in TASKS),
+        "tasks_with_subsets": _with_subsets(tasks),
+        "task_table": markdown_table(_TASK_HEADER, [_task_row(task) for task in tasks]),
+        "missing": ", ".join(certificate.missing),
+        "far_radius": FAR_RADIUS,
+        "summary_table": markdown_table(SUMMARY_HEADER, summary_rows(summaries)),
+        "edition_table": markdown_table(("edition", *SPLITS), _edition_rows()),
+        "column_table": markdown_table(
+            ("column", "type", "unit, meaning"),
+            [(code(name), code(str(kind)), meaning) for name, kind, meaning in COLUMNS],
+        ),
+        "metadata_key": METADATA_KEY.decode(),
+        "recipe": RECIPE,
+        "temperature": f"{RECIPE.temperature:g}",
+        "time_step": f"{RECIPE.time_step:g}",
+        "frames_per_burst": FRAMES_PER_BURST,
+        "levels": [each for each in LEVELS.values() if each.method in methods],
+        "subsets": [summary for summary in summaries if frame_counts_of(summary.metadata)],
+        "subset_table": markdown_table(("config", *SPLITS), _subset_rows(certificate)),
+        "atom_table": markdown_table(("level of theory", *ISOLATED_ATOMS[GFN2.name]), _atom_rows(methods)),
+        "provenance_table": markdown_table(("config", "seed", "program versions"), _provenance_rows(certificate)),
+        "required_radius": REQUIRED_RADIUS,
+        "divergence_radius": DIVERGENCE_RADIUS,
+        "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
+        "notes": certificate_notes(certificate.tasks),
+        "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
+        "label_notes": label_notes(certificate.labels),
+        "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
+        "license_url": LICENSE_URL,
+        "imported": import_record_of(summaries[0].metadata),
+        "labels_of_others": ", ".join(summary.config for summary in summaries if not _labelled_here(summary)),
+        "methods_here": {summary.method for summary in summaries if _labelled_here(summary)},
+        "import_table": markdown_table(_IMPORT_HEADER, list(_import_rows(certificate))),
+        "other_methods": _other_methods(certificate),
+        "source_url": facts.source_url,
+    }
+
+
+def _subset_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:
+    counts = {summary.config: frame_counts_of(summary.metadata) for summary in certificate.summaries}
+    return [(config, *(str(found.get(split, "all")) for split in SPLITS)) for config, found in counts.items() if found]
+
+
+def _atom_rows(methods: Collection[str]) -> list[tuple[str, ...]]:
+    levels = [level for level in LEVELS.values() if level.method in methods]
+    return [(level.method, *(f"{energy:.4f}" for energy in ISOLATED_ATOMS[level.name].values())) for level in levels]
+
+
+def example_config(certificate: DataSetCertificate) -> str:
+    """The configuration that examples load."""
+    names = [summary.config for summary in certificate.summaries]
+    return "task3" if "task3" in names else names[0]
+
+
+def _own_fragments(tasks: Iterable[Task]) -> list[str]:
+    """Fragments that tasks declare, with the SMILES of each."""
+    own = {fragment.name: fragment.smiles for task in tasks for fragment in task.fragments}
+    return [f"`{name}` (`[*]{smiles}`)" for name, smiles in own.items()]
+
+
+def _with_subsets(tasks: Iterable[Task]) -> str:
+    """The tasks whose OOD molecules fall into `near` and `far`: of some, or of the four where none of those do."""
+    names = [task.name for task in tasks if task.has_subsets] or [
+        task.name for task in TASKS.values() if task.has_subsets
+    ]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+_TASK_HEADER: Final = ("task", "name", "tests", "training words", "OOD words", "origin")
+
+
+def _task_row(task: Task) -> tuple[str, ...]:
+    train, ood = (" and ".join(_region_text(region) for region in regions) for regions in (task.train, task.ood))
+    return (task.name, task.title, task.tests, train, ood, task.origin)
+
+
+def _region_text(region: Region) -> str:
+    right = {"same": "X", "other": "Y"}.get(region.right, region.right)
+    condition = "X ≠ Y" if region.right == "other" else "X"
+    spacers = ", ".join(str(spacer) for spacer in region.spacers)
+    return f"(X, k, {right}), {condition} in {{{' '.join(region.left)}}}, k in {{{spacers}}}"
+
+
+def _edition_rows() -> list[tuple[str, ...]]:
+    return [(name, *(f"{getattr(edition, split):,}" for split in SPLITS)) for name, edition in EDITIONS.items()]
+
+
+_IMPORT_HEADER: Final = ("config", "files", "molecules", "stride", "frames left out")
+
+
+def _import_rows(certificate: DataSetCertificate) -> Iterator[tuple[str, ...]]:
+    for summary in certificate.summaries:
+        record = import_record_of(summary.metadata)
+        if record is not None:
+            counts = (len(record.files), len(record.frames), record.stride, record.n_left_out)
+            yield summary.config, *(f"{count:,}" for count in counts)
+
+
+def _labelled_here(summary: ConfigSummary) -> bool:
+    """Whether this project computed the labels; also frames of others can be labelled here."""
+    return not is_imported(summary.metadata) or "program" in summary.metadata["level_of_theory"]
+
+
+def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:
+    """Methods of labels that have no name here, and how their metadata say they were computed."""
+    known = {level.method for level in LEVELS.values()}
+    found = {
+        summary.method: str(summary.metadata["level_of_theory"].get("computed", "not stated"))
+        for summary in certificate.summaries
+        if summary.method not in known
+    }
+    return list(found.items())
+
+
+_LEADERBOARD_HEADER: Final = ("id", "split", "unit", "better", "meaning")
+
+
+def _leaderboard_rows() -> list[tuple[str, ...]]:
+    return [
+        (
+            code(leaderboard_id("CONFIG", number)),
+            number.split,
+            number.unit or "-",
+            "higher" if number.higher_is_better else "lower",
+            number.meaning,
+        )
+        for number in NUMBERS
+    ]
+
+
+def _provenance_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:
+    return [
+        (
+            summary.config,
+            str(summary.metadata.get("seed", "not stated")),
+            ", ".join(f"{name} {number}" for name, number in sorted(summary.metadata.get("versions", {}).items())),
+        )
+        for summary in certificate.summaries
+    ]

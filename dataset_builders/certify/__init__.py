@@ -1,0 +1,1 @@
+"""Certifies a data-set folder from its files alone: every row, every label, every part of an OOD molecule."""

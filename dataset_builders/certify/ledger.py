@@ -1,0 +1,247 @@
+"""Checks that need more than one row: duplicates, bursts, completeness, and energies of a configuration.
+
+The ledger keeps names, hashes and energies, never positions or forces, so that its size is that of
+the list of frames and not of the data.
+"""
+
+import hashlib
+import math
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_builders.build.work_units import words_of_split
+from dataset_builders.certify.row_checks import Frames, Place, Problem
+from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.sampling import RECIPE
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.units import BOLTZMANN
+from dataset_builders.folder.provenance import ImportRecord
+from dataset_builders.tasks.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, Edition, SplitName
+from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.words import parse_word
+
+ENERGY_SIGMAS: Final = 10.0
+"""How far a frame's energy may lie from the median of its molecule, in standard deviations of a classical
+harmonic molecule, sqrt(3 n_atoms / 2) kT: 1 to 2 eV. In 4,790 frames of 96 molecules (GFN2-xTB) the farthest lay 4.8
+of them away; one CH2 group more is worth 86 eV."""
+
+COMPOSITION_LIMIT: Final = 5.0
+"""How far a molecule's median energy may lie from the fit on element counts, eV. What the fit leaves of correct
+molecules is chemistry: at most 1.64 eV in any of the four tasks, from one GFN2-xTB energy a molecule. NH2 for OH
+moves the energy by 17 eV; Cl for OH by 0.03 eV only, an exchange that no check of energies can see."""
+
+
+class _Entry(NamedTuple):
+    file: str
+    row: int
+    split: SplitName
+
+
+class _Energies(NamedTuple):
+    file: str
+    rows: IntArray
+    trajectory: npt.NDArray[Any]
+    frame: IntArray
+    energy: FloatArray
+
+
+class FrameHashes:
+    """Hashes of the frames of a folder, to compare what several configurations say of one frame."""
+
+    def __init__(self) -> None:
+        self._geometries: dict[tuple[str, str, int], tuple[bytes, str]] = {}
+        self._labels: dict[tuple[str, str, int, str], tuple[bytes, str]] = {}
+
+    def add(self, frames: Frames, place: Place) -> Iterator[Problem]:
+        """Takes up frames; yields those that another configuration has with other bytes."""
+        for index, geometry in enumerate(geometry_hashes(frames)):
+            key = _key(frames, index)
+            known, config = self._geometries.setdefault(key, (geometry, place.config))
+            if known != geometry and config != place.config:
+                yield frames.problem(index, "other elements or positions", f"those of this frame in {config}")
+            label = _digest(frames.columns["energy"][index].tobytes() + frames.forces[index].tobytes())
+            known, config = self._labels.setdefault((*key, place.level.method), (label, place.config))
+            if known != label and config != place.config:
+                yield frames.problem(index, "another energy or forces", f"those of this frame in {config}")
+
+
+class ConfigLedger:
+    """What one configuration holds, frame by frame.
+
+    Args:
+        config: Name of the configuration.
+        task: Its task.
+    """
+
+    def __init__(self, config: str, task: Task) -> None:
+        self.config = config
+        self.task = task
+        self.n_rows: Counter[SplitName] = Counter()
+        self.smiles: dict[SplitName, dict[str, str]] = {split: {} for split in SPLITS}
+        self._frames: dict[tuple[str, str, int], _Entry] = {}
+        self._geometries: dict[bytes, _Entry] = {}
+        self._bursts: dict[tuple[str, str, int], SplitName] = {}
+        self._found: defaultdict[tuple[SplitName, str], list[int]] = defaultdict(list)
+        self._energies: defaultdict[str, list[_Energies]] = defaultdict(list)
+
+    def add(self, frames: Frames, place: Place) -> Iterator[Problem]:
+        """Takes up frames; yields duplicates and bursts that lie in two splits."""
+        word = frames.word
+        if word is not None and (frames.columns["smiles"] == word.smiles).any():
+            self.smiles[place.split][frames.molecule_id] = word.smiles
+        self._found[place.split, frames.molecule_id].extend(int(frame) for frame in frames.columns["frame"])
+        for index, geometry in enumerate(geometry_hashes(frames)):
+            entry = _Entry(frames.file, int(frames.rows[index]), place.split)
+            yield from self._duplicates(frames, index, geometry, entry)
+            molecule_id, trajectory, frame = _key(frames, index)
+            burst = (molecule_id, trajectory, frame // FRAMES_PER_BURST)
+            split = self._bursts.setdefault(burst, place.split)
+            if split != place.split:
+                yield frames.problem(index, f"burst {burst[2]} in {place.split} and in {split}", "a burst in one split")
+        self._keep_energies(frames)
+
+    def _duplicates(self, frames: Frames, index: int, geometry: bytes, entry: _Entry) -> Iterator[Problem]:
+        same_name = self._frames.setdefault(_key(frames, index), entry)
+        if same_name != entry:
+            yield frames.problem(index, f"a frame that is {same_name.file} row {same_name.row} too", "each frame once")
+        same_geometry = self._geometries.setdefault(geometry, entry)
+        if same_geometry not in (entry, same_name):
+            seen = f"the positions of {same_geometry.file} row {same_geometry.row}"
+            yield frames.problem(index, seen, "each geometry once")
+
+    def _keep_energies(self, frames: Frames) -> None:
+        if frames.word is None:
+            return
+        chosen = frames.finite
+        columns = frames.columns
+        kept = (columns[name][chosen] for name in ("trajectory", "frame", "energy"))
+        self._energies[frames.molecule_id].append(_Energies(frames.file, frames.rows[chosen], *kept))
+
+    def n_molecules(self, split: SplitName) -> int:
+        """Number of distinct molecules in a split."""
+        return sum(found == split for found, _ in self._found)
+
+    def import_problems(self, split: SplitName, record: ImportRecord) -> Iterator[Problem]:
+        """Molecules of imported data with other frames in a split than the metadata say there are.
+
+        Args:
+            split: The split, whose files have all been taken up.
+            record: What the metadata say.
+        """
+        words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
+        for word in words:
+            wanted = record.frames_of(word.molecule_id, split)
+            yield from self._differences(split, word.molecule_id, wanted, f"{len(wanted)} frames, as the metadata say")
+
+    def completeness_problems(
+        self,
+        split: SplitName,
+        edition: Edition | None,
+        count: int | None = None,
+        molecules: Collection[str] = (),
+    ) -> Iterator[Problem]:
+        """Molecules that a split lacks, and those with other frames than the edition has of each.
+
+        Args:
+            split: The split, whose files have all been taken up.
+            edition: What the files say they are; where they do not, each molecule must have the frames
+                that any molecule has.
+            count: How many frames of each molecule the files say they have, where not all of the edition.
+            molecules: Ids of the only molecules that the files say they hold; empty for all of the task.
+        """
+        words = words_of_split(self.task, split, molecules)
+        found = {word.molecule_id: set(self._found.get((split, word.molecule_id), ())) for word in words}
+        wanted = set().union(*found.values()) if edition is None else set(edition.frames(split, count))
+        expected = f"{len(wanted)} frames of each molecule"
+        if edition is not None:
+            expected += f", those of the first bursts of edition {edition.name}"
+            expected += "" if count is None else f", of which the files say they have {count}"
+        for molecule_id in found:
+            yield from self._differences(split, molecule_id, wanted, expected)
+
+    def _differences(self, split: SplitName, molecule_id: str, wanted: set[int], expected: str) -> Iterator[Problem]:
+        frames = set(self._found.get((split, molecule_id), ()))
+        for difference, what in ((wanted - frames, "without"), (frames - wanted, "with")):
+            if difference:
+                seen = f"{len(frames)} frames in {split}, {what} {_shortened(sorted(difference))}"
+                yield Problem(self.config, None, molecule_id, SPLIT_TRAJECTORY[split], seen, expected)
+
+    def energy_problems(self, temperature: float = RECIPE.temperature) -> Iterator[Problem]:
+        """Energies far from those of the same molecule, or from what the composition lets expect.
+
+        Args:
+            temperature: At which the frames were sampled, K.
+        """
+        medians = {}
+        for molecule_id, parts in sorted(self._energies.items()):
+            energy = np.concatenate([part.energy for part in parts])
+            if len(energy):
+                medians[molecule_id] = float(np.median(energy))
+                limit = ENERGY_SIGMAS * math.sqrt(1.5 * len(self._numbers(molecule_id))) * BOLTZMANN * temperature
+                yield from _strays(molecule_id, parts, medians[molecule_id], limit)
+        numbers = {molecule_id: self._numbers(molecule_id) for molecule_id in medians}
+        for molecule_id, residual in _composition_residuals(medians, numbers).items():
+            if abs(residual) > COMPOSITION_LIMIT:
+                seen = f"a median energy {residual:+.1f} eV off the fit of all molecules on their element counts"
+                yield Problem(self.config, None, molecule_id, "", seen, f"at most {COMPOSITION_LIMIT:g} eV")
+
+    def _numbers(self, molecule_id: str) -> IntArray:
+        return atomic_numbers_of(parse_word(molecule_id, self.task.vocabulary).smiles)
+
+
+def _strays(molecule_id: str, parts: Sequence[_Energies], median: float, limit: float) -> Iterator[Problem]:
+    for part in parts:
+        offsets = part.energy - median
+        for index in np.flatnonzero(np.abs(offsets) > limit):
+            frame = f"{part.trajectory[index]} {part.frame[index]}"
+            seen = f"an energy {offsets[index]:+.2f} eV from the median of its molecule"
+            yield Problem(part.file, int(part.rows[index]), molecule_id, frame, seen, f"at most {limit:.2f} eV")
+
+
+def _composition_residuals(medians: dict[str, float], numbers: dict[str, IntArray]) -> dict[str, float]:
+    """Residuals of a fit of energies on element counts, eV, by molecule.
+
+    The fit is one of least absolute deviations, by reweighted least squares: in a plain one, a molecule
+    whose energy is wrong pulls the fit and makes others look wrong. Its design matrix may lack rank (C
+    and H are tied in a homologous series), which leaves the residuals unique all the same.
+    """
+    if not medians:
+        return {}
+    elements = np.unique(np.concatenate(list(numbers.values())))
+    counts = np.array([(each[:, None] == elements).sum(axis=0) for each in numbers.values()], dtype=np.float64)
+    energies = np.array(list(medians.values()))
+    weights = np.ones(len(energies))
+    residuals = energies
+    for _ in range(50):
+        fit, *_ = np.linalg.lstsq(counts * weights[:, None], energies * weights, rcond=None)
+        residuals = energies - counts @ fit
+        weights = 1.0 / np.sqrt(np.maximum(np.abs(residuals), 0.1))
+    return dict(zip(medians, residuals.tolist(), strict=True))
+
+
+def _shortened(frames: list[int]) -> str:
+    shown = ", ".join(str(frame) for frame in frames[:5])
+    return f"frame {shown}" + (f" and {len(frames) - 5} more" if len(frames) > 5 else "")
+
+
+def _key(frames: Frames, index: int) -> tuple[str, str, int]:
+    # Interned, since the same names stand in hundreds of thousands of keys.
+    trajectory = sys.intern(str(frames.columns["trajectory"][index]))
+    return sys.intern(frames.molecule_id), trajectory, int(frames.columns["frame"][index])
+
+
+def geometry_hashes(frames: Frames) -> list[bytes]:
+    """A hash of the elements and positions of each frame."""
+    return [
+        _digest(numbers.tobytes() + positions.tobytes())
+        for numbers, positions in zip(frames.atomic_numbers, frames.positions, strict=True)
+    ]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()

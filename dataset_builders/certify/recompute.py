@@ -1,0 +1,235 @@
+"""Computes some labels of a data-set folder again, at the level that they are declared to be of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from dataset_builders.certify.coverage import text_table
+from dataset_builders.certify.row_checks import Problem, method_of, usable_metadata
+from dataset_builders.chemistry.labels import compute_label, label_versions
+from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level, level_of_method
+from dataset_builders.core.errors import ConvergenceError, UsageError
+from dataset_builders.folder.configs import CONFIG, SPLIT_FILE
+from dataset_builders.folder.provenance import is_imported
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a label may lie from one that is computed again.
+
+    Attributes:
+        energy: eV.
+        force: Of each component, eV/Å.
+    """
+
+    energy: float
+    force: float
+
+
+XTB_TOLERANCE: Final = Tolerance(energy=1e-4, force=1e-4)
+"""For GFN2-xTB: the same processor gives the same bits, and accuracy 0.1 converges forces to 0.03 meV/Å."""
+
+DFT_TOLERANCE: Final = Tolerance(energy=0.01, force=0.005)
+"""For density functionals: grids, density fitting and thresholds of other programs move forces by up to 0.7 meV/Å and
+energies by 1.3 meV (docs/labels.md); labels that were computed here come back within 1e-4."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRecomputation:
+    """What came out for one configuration.
+
+    Attributes:
+        config: Its name.
+        method: Level of theory.
+        n_rows: How many rows were computed again.
+        energy: Largest deviation of an energy, eV; 0 where none was computed.
+        force: Largest deviation of a component of a force, eV/Å.
+        tolerance: What they may be.
+    """
+
+    config: str
+    method: str
+    n_rows: int
+    energy: float
+    force: float
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputation:
+    """What came out for a folder.
+
+    Attributes:
+        seed: Which rows were drawn.
+        configs: By configuration.
+        problems: Rows whose labels deviate, or cannot be computed.
+        skipped: Configurations whose level of theory cannot be computed here, with the level.
+    """
+
+    seed: int
+    configs: tuple[ConfigRecomputation, ...]
+    problems: tuple[Problem, ...]
+    skipped: tuple[str, ...]
+
+    def text(self) -> str:
+        """The result for the terminal."""
+        header = ("config", "labels", "rows", "energy, eV", "at most", "force, eV/Å", "at most")
+        rows = [
+            (
+                each.config,
+                each.method,
+                str(each.n_rows),
+                *(
+                    (
+                        f"{each.energy:.1e}",
+                        f"{each.tolerance.energy:g}",
+                        f"{each.force:.1e}",
+                        f"{each.tolerance.force:g}",
+                    )
+                    if each.n_rows
+                    else ("-",) * 4
+                ),
+            )
+            for each in self.configs
+        ]
+        n_rows = sum(each.n_rows for each in self.configs)
+        parts = [
+            f"{n_rows} labels computed again, of rows drawn with seed {self.seed}; largest deviations:",
+            text_table(header, rows),
+            *(f"{each}: not computed again, since that level has no program here" for each in self.skipped),
+        ]
+        return "\n\n".join(parts)
+
+
+def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:
+    """Draws rows of a data-set folder, spread evenly over its configurations, and computes their labels again.
+
+    Args:
+        directory: The folder.
+        n_rows: How many rows.
+        seed: Which.
+
+    Raises:
+        UsageError: If there is no configuration whose level has a program here, or the numbers make no sense.
+        MissingPackageError: If the program of a level is not installed.
+    """
+    if n_rows < 1 or seed < 0:
+        raise UsageError(f"--recompute {n_rows} --seed {seed}: expected at least one row, and a seed of at least 0")
+    levels, skipped = _levels(directory)
+    if not levels:
+        raise UsageError(
+            f"--recompute: no configuration of {directory} has labels of a level that can be computed here"
+            f"{': ' + '; '.join(skipped) if skipped else ''}; known levels: "
+            + ", ".join(level.method for level in LEVELS_BY_SUFFIX.values())
+        )
+    random = np.random.default_rng(seed)
+    shares = _shares([*levels], n_rows, random)
+    for config, share in shares.items():
+        if share:
+            label_versions(levels[config])  # a missing package is told before anything is computed
+    problems: list[Problem] = []
+    configs = [
+        _recompute_config(directory / config, level, shares[config], random, problems)
+        for config, level in levels.items()
+    ]
+    return Recomputation(seed, tuple(configs), tuple(problems), tuple(skipped))
+
+
+def _levels(directory: Path) -> tuple[dict[str, Level], list[str]]:
+    """The level of each configuration that can be computed here, and the configurations that cannot."""
+    levels: dict[str, Level] = {}
+    skipped = []
+    for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
+        match, files = CONFIG.fullmatch(folder.name), sorted(folder.glob("*.parquet"))
+        if match is None or not files:
+            continue
+        metadata = usable_metadata(pq.read_schema(files[0]))
+        level: Level | None = LEVELS_BY_SUFFIX[match[2] or ""]
+        if is_imported(metadata) and not match[2]:
+            level = level_of_method(method_of(metadata))
+        if level is None:
+            skipped.append(f"{folder.name}, labels of {method_of(metadata)}")
+        else:
+            levels[folder.name] = level
+    return levels, skipped
+
+
+def _shares(configs: Sequence[str], n_rows: int, random: np.random.Generator) -> Mapping[str, int]:
+    """How many rows each configuration gives; which of them give one more is drawn."""
+    order = [configs[int(index)] for index in random.permutation(len(configs))]
+    shares = dict.fromkeys(configs, n_rows // len(configs))
+    for config in order[: n_rows % len(configs)]:
+        shares[config] += 1
+    return shares
+
+
+def _recompute_config(
+    folder: Path, level: Level, share: int, random: np.random.Generator, problems: list[Problem]
+) -> ConfigRecomputation:
+    tolerance = XTB_TOLERANCE if level.dft is None else DFT_TOLERANCE
+    energy = force = 0.0
+    n_rows = 0
+    for name, number, row in _drawn_rows(folder, share, random):
+        n_rows += 1
+        found = _deviations(level, row)
+        if isinstance(found, str):
+            expected = f"a label of {level.method}"
+        else:
+            energy, force = max(energy, found[0]), max(force, found[1])
+            if found[0] <= tolerance.energy and found[1] <= tolerance.force:
+                continue
+            expected = f"at most {tolerance.energy:g} eV and {tolerance.force:g} eV/Å"
+            found = f"an energy {found[0]:.2g} eV and forces {found[1]:.2g} eV/Å off {level.method}, computed again"
+        frame = f"{row['trajectory']} {row['frame']}"
+        problems.append(Problem(f"{folder.name}/{name}", number, str(row["molecule_id"]), frame, found, expected))
+    return ConfigRecomputation(folder.name, level.method, n_rows, energy, force, tolerance)
+
+
+def _drawn_rows(folder: Path, share: int, random: np.random.Generator) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """File name, number and content of rows drawn from the files of a configuration, all rows alike."""
+    files = [path for path in sorted(folder.glob("*.parquet")) if SPLIT_FILE.fullmatch(path.name)]
+    counts = [pq.read_metadata(path).num_rows for path in files]
+    chosen = sorted(random.choice(sum(counts), size=min(share, sum(counts)), replace=False).tolist())
+    start = 0
+    for path, count in zip(files, counts, strict=True):
+        numbers = [index - start for index in chosen if start <= index < start + count]
+        yield from _read_rows(path, numbers)
+        start += count
+
+
+def _read_rows(path: Path, numbers: Sequence[int]) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """Rows of a file, a group of rows in memory at a time."""
+    with pq.ParquetFile(path) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            count = file.metadata.row_group(group).num_rows
+            wanted = [number for number in numbers if start <= number < start + count]
+            if wanted:
+                table = file.read_row_group(group).take([number - start for number in wanted])
+                for number, row in zip(wanted, table.to_pylist(), strict=True):
+                    yield path.name, number, row
+            start += count
+
+
+def _deviations(level: Level, row: Mapping[str, Any]) -> tuple[float, float] | str:
+    """Deviations of energy and forces, or why they could not be computed."""
+    try:
+        numbers = np.array(row["atomic_numbers"], dtype=np.int64)
+        positions = np.array(row["positions"], dtype=np.float32).reshape(len(numbers), 3)
+        stored = np.array(row["forces"], dtype=np.float64).reshape(len(numbers), 3)
+        stored_energy = float(row["energy"])
+    except (KeyError, TypeError, ValueError) as cause:
+        return f"a row without a molecule and labels in the columns of the schema ({cause})"
+    try:
+        energy, forces = compute_label(level, numbers, positions)
+    except ConvergenceError as cause:
+        return f"a label that cannot be computed again: {cause}"
+    force = float(np.abs(forces - stored).max())
+    difference = abs(energy - stored_energy)
+    if not np.isfinite(difference + force):
+        return "energy or forces that are not finite"
+    return difference, force

@@ -1,0 +1,389 @@
+"""Checks of the rows of one Parquet file: what each row must be for itself.
+
+Rows are taken molecule by molecule, since all frames of a molecule have the same shape, and checked
+as arrays. Nothing is repaired and nothing passed over: every deviation becomes a `Problem`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataset_builders.certify.unit_names import ROUGH, TYPICAL_FORCE_SLOPE, force_unit
+from dataset_builders.chemistry.environments import subset_of
+from dataset_builders.chemistry.levels import Level
+from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
+from dataset_builders.chemistry.sampling import check_bonds
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import ConvergenceError, UsageError
+from dataset_builders.folder.provenance import IMPORTED, import_record_of, is_imported
+from dataset_builders.folder.schema import (
+    METADATA_KEY,
+    SCHEMA,
+    SCHEMA_VERSION,
+    read_metadata,
+    schema_problems,
+    with_metadata,
+)
+from dataset_builders.folder.split_files import stated_level
+from dataset_builders.tasks.editions import (
+    FRAMES_PER_BURST,
+    SPLIT_TRAJECTORY,
+    SPLITS,
+    Edition,
+    SplitName,
+    find_edition,
+    split_of_frame,
+)
+from dataset_builders.tasks.fragments import BUILT_IN, Vocabulary
+from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.words import Word, parse_word
+
+FORCE_LIMIT: Final = 20.0
+"""Largest force on an atom, eV/Å. In 4,790 frames of 96 molecules (GFN2-xTB) the largest was 6.8; forces that were
+converted twice, or of atoms on top of each other, lie far above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One deviation.
+
+    Attributes:
+        file: File, or configuration, relative to the data-set folder.
+        row: Number of the row in the file from 0; `None` where it is not about one row.
+        molecule_id: The molecule; empty where it is not about one.
+        frame: Trajectory and frame, such as `primary 12`; empty where it is not about one.
+        seen: What was found.
+        expected: What should be there.
+    """
+
+    file: str
+    row: int | None
+    molecule_id: str
+    frame: str
+    seen: str
+    expected: str
+
+    def __str__(self) -> str:
+        place = self.file if self.row is None else f"{self.file} row {self.row}"
+        about = " ".join(part for part in (self.molecule_id, self.frame) if part)
+        return f"{place}{f' ({about})' if about else ''}: {self.seen}; expected {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which file is being checked, and what it should hold.
+
+    Attributes:
+        file: Path relative to the data-set folder, for messages.
+        config: Name of the configuration.
+        task: The task.
+        level: Level of theory of its labels.
+        split: The split.
+    """
+
+    file: str
+    config: str
+    task: Task
+    level: Level
+    split: SplitName
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Rows of a batch that claim one molecule and one number of atoms.
+
+    Attributes:
+        file: For messages.
+        molecule_id: The molecule they claim.
+        rows: Numbers of the rows in the file, shape (n_frames,).
+        columns: The columns of single values, each of shape (n_frames,).
+        atomic_numbers: Shape (n_frames, n_atoms).
+        positions: Shape (n_frames, n_atoms, 3), float32, Å.
+        forces: Shape (n_frames, n_atoms, 3), float32, eV/Å.
+        vocabulary: Fragments that a molecule may be made of.
+    """
+
+    file: str
+    molecule_id: str
+    rows: IntArray
+    columns: Mapping[str, npt.NDArray[Any]]
+    atomic_numbers: IntArray
+    positions: FloatArray
+    forces: FloatArray
+    vocabulary: Vocabulary
+
+    @property
+    def word(self) -> Word | None:
+        """The word of the molecule; `None` where the name is not one."""
+        try:
+            return parse_word(self.molecule_id, self.vocabulary)
+        except UsageError:
+            return None
+
+    @property
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """Which frames have finite numbers throughout, shape (n_frames,)."""
+        return np.asarray(
+            np.isfinite(self.positions).all(axis=(1, 2))
+            & np.isfinite(self.forces).all(axis=(1, 2))
+            & np.isfinite(self.columns["energy"])
+        )
+
+    def problem(self, index: int, seen: str, expected: str) -> Problem:
+        """A problem with the frame of that index."""
+        frame = f"{self.columns['trajectory'][index]} {self.columns['frame'][index]}"
+        return Problem(self.file, int(self.rows[index]), self.molecule_id, frame, seen, expected)
+
+
+def file_problems(schema: pa.Schema, file: str) -> list[Problem]:
+    """Deviations of a file's schema and of its metadata."""
+    problems = [
+        Problem(file, None, "", "", found, f"the columns of schema {SCHEMA_VERSION}; its rows were not checked")
+        for found in schema_problems(schema)
+    ]
+    metadata = usable_metadata(schema)
+    if not metadata:
+        expected = f"a JSON object under the key {METADATA_KEY.decode()} of the schema metadata"
+        return [*problems, Problem(file, None, "", "", "no metadata that can be read", expected)]
+    for key, expected in read_metadata(with_metadata({})).items():
+        # The wording of a column's meaning may improve without a change of what is stored.
+        if key != "columns" and metadata.get(key) != expected:
+            problems.append(Problem(file, None, "", "", f"metadata {key} = {metadata.get(key)}", f"{expected}"))
+    if is_imported(metadata):
+        if import_record_of(metadata) is None:
+            expected = "an object that says where the frames come from and which there are of each molecule"
+            problems.append(Problem(file, None, "", "", f"no usable metadata {IMPORTED}", expected))
+    elif edition_of(metadata) is None:
+        seen = f"metadata edition = {metadata.get('edition')}"
+        problems.append(Problem(file, None, "", "", seen, "the name of an edition, or its sizes as 100/10/5/10"))
+    if frame_counts_of(metadata) is None:
+        seen = f"metadata subset = {metadata['subset']}"
+        problems.append(Problem(file, None, "", "", seen, f"frames a molecule for some of {' '.join(SPLITS)}"))
+    if not method_of(metadata):
+        seen = f"metadata level_of_theory = {metadata.get('level_of_theory')}"
+        problems.append(Problem(file, None, "", "", seen, "an object that names the method"))
+    return problems
+
+
+def usable_metadata(schema: pa.Schema) -> dict[str, Any]:
+    """The metadata of a file; empty where it has none, or none that are a JSON object."""
+    try:
+        return read_metadata(schema)
+    except (TypeError, ValueError):
+        return {}
+
+
+def edition_of(metadata: Mapping[str, Any]) -> Edition | None:
+    """The edition that a file says it belongs to; `None` where it names none that can be understood."""
+    try:
+        return find_edition(str(metadata.get("edition")))
+    except UsageError:
+        return None
+
+
+def frame_counts_of(metadata: Mapping[str, Any]) -> dict[SplitName, int] | None:
+    """How many frames of each molecule a split has, by split, where a file says that it has not all of its edition.
+
+    Empty where the file says nothing of it, `None` where what it says cannot be understood.
+    """
+    subset = metadata.get("subset", {})
+    if not isinstance(subset, dict) or not all(name in SPLITS for name in subset):
+        return None
+    counts = {split: subset[split] for split in SPLITS if split in subset}
+    return counts if all(type(count) is int and count >= 0 for count in counts.values()) else None
+
+
+def molecules_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids of the only molecules of a slice, as the metadata of a file have them; empty for a whole edition."""
+    names = metadata.get("molecules", [])
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+def method_of(metadata: Mapping[str, Any]) -> str:
+    """The method of a file's labels, as its metadata have it; empty where they do not say."""
+    return stated_level(metadata)
+
+
+def sound_rows(batch: pa.RecordBatch, first_row: int, file: str) -> tuple[pa.RecordBatch, IntArray, list[Problem]]:
+    """Sorts out the rows that have no shape: missing values, and lists that do not fit `n_atoms`.
+
+    Args:
+        batch: Rows in the schema of a split.
+        first_row: Number in the file of the first of them.
+        file: For messages.
+
+    Returns:
+        The other rows, their numbers in the file, and a problem for each row left out.
+    """
+    problems = []
+    sound = np.ones(batch.num_rows, dtype=bool)
+    for name in SCHEMA.names:
+        for index in np.flatnonzero(batch.column(name).is_null().to_numpy(zero_copy_only=False) & sound):
+            sound[index] = False
+            problems.append(Problem(file, first_row + int(index), "", "", f"no value of {name}", "a value"))
+    n_atoms = batch.column("n_atoms").fill_null(0).to_numpy().astype(np.int64)
+    wanted = {"atomic_numbers": n_atoms, "positions": 3 * n_atoms, "forces": 3 * n_atoms}
+    for name, lengths in wanted.items():
+        found = pc.list_value_length(batch.column(name)).fill_null(-1).to_numpy()
+        for index in np.flatnonzero(((found != lengths) | (n_atoms < 1)) & sound):
+            sound[index] = False
+            seen = f"{found[index]} values of {name} with n_atoms {n_atoms[index]}"
+            expected = "n_atoms 1 or more, as many atomic numbers, and 3 n_atoms positions and forces"
+            molecule_id = str(batch.column("molecule_id")[int(index)])
+            problems.append(Problem(file, first_row + int(index), molecule_id, "", seen, expected))
+    rows = first_row + np.flatnonzero(sound)
+    return batch.filter(pa.array(sound)), rows, problems
+
+
+def frames_by_molecule(
+    batch: pa.RecordBatch, rows: IntArray, file: str, vocabulary: Vocabulary = BUILT_IN
+) -> Iterator[Frames]:
+    """Cuts sound rows into the frames of each molecule, as arrays.
+
+    Args:
+        batch: Rows without missing values, with lists that fit `n_atoms`.
+        rows: Their numbers in the file, shape (n_rows,).
+        file: For messages.
+        vocabulary: Fragments that a molecule may be made of.
+    """
+    columns = {
+        field.name: batch.column(field.name).to_numpy(zero_copy_only=False)
+        for field in SCHEMA
+        if not pa.types.is_list(field.type)
+    }
+    n_atoms = columns["n_atoms"].astype(np.int64)
+    starts = np.concatenate([[0], np.cumsum(n_atoms)])
+    numbers = _flat(batch, "atomic_numbers")
+    positions, forces = _flat(batch, "positions").reshape(-1, 3), _flat(batch, "forces").reshape(-1, 3)
+    encoded = batch.column("molecule_id").dictionary_encode()
+    keys = encoded.indices.to_numpy().astype(np.int64) * 2**16 + n_atoms
+    for key in np.unique(keys):
+        chosen = np.flatnonzero(keys == key)
+        atoms = starts[chosen][:, None] + np.arange(int(key) % 2**16)
+        yield Frames(
+            file=file,
+            molecule_id=str(encoded.dictionary[int(key) // 2**16]),
+            rows=rows[chosen],
+            columns={name: values[chosen] for name, values in columns.items()},
+            atomic_numbers=numbers[atoms],
+            positions=positions[atoms],
+            forces=forces[atoms],
+            vocabulary=vocabulary,
+        )
+
+
+def _flat(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
+    values = batch.column(name).flatten()
+    if pa.types.is_integer(values.type):
+        values = values.fill_null(0)  # a missing element shows as element 0; a missing float as NaN
+    return np.asarray(values.to_numpy(zero_copy_only=False))
+
+
+def frame_problems(frames: Frames, place: Place) -> list[Problem]:
+    """Every deviation of the frames of a molecule that can be seen without other files."""
+    word = frames.word
+    if word is None:
+        expected = "a molecule id in standard spelling, such as COOH-6-NH2"
+        return [frames.problem(index, "a name that is no word", expected) for index in range(len(frames.rows))]
+    problems = [*_word_problems(frames, word, place), *_place_problems(frames, word, place)]
+    problems.extend(
+        frames.problem(int(index), "energy, positions or forces that are not finite", "finite numbers")
+        for index in np.flatnonzero(~frames.finite)
+    )
+    problems.extend(_label_problems(frames, place.level))
+    numbers = atomic_numbers_of(word.smiles)
+    if frames.atomic_numbers.shape[1] != len(numbers):
+        seen, expected = f"n_atoms {frames.atomic_numbers.shape[1]}", f"{len(numbers)} atoms of {word.smiles}"
+        return [*problems, *(frames.problem(index, seen, expected) for index in range(len(frames.rows)))]
+    for index in np.flatnonzero((frames.atomic_numbers != numbers).any(axis=1)):
+        atom = int(np.flatnonzero(frames.atomic_numbers[index] != numbers)[0])
+        seen = f"atomic number {frames.atomic_numbers[index, atom]} of atom {atom}"
+        problems.append(frames.problem(int(index), seen, f"{numbers[atom]}, after {word.smiles}"))
+    return [*problems, *_bond_problems(frames, word)]
+
+
+def _word_problems(frames: Frames, word: Word, place: Place) -> Iterator[Problem]:
+    is_ood = place.split == "test_ood"
+    expected_values = {
+        "smiles": word.smiles,
+        "left": word.left,
+        "spacer": word.spacer,
+        "right": word.right,
+        "subset": subset_of(place.task, word) if is_ood else "",
+    }
+    for name, expected in expected_values.items():
+        for index in np.flatnonzero(frames.columns[name] != expected):
+            yield frames.problem(int(index), f"{name} {frames.columns[name].tolist()[index]!r}", repr(expected))
+    region = place.task.ood_words() if is_ood else place.task.train_words()
+    if word not in region:
+        kind = "OOD" if is_ood else "training"
+        expected = f"only the {kind} molecules of {place.task.name}"
+        for number in range(len(frames.rows)):
+            yield frames.problem(number, f"this molecule in {place.split}", expected)
+
+
+def _place_problems(frames: Frames, word: Word, place: Place) -> Iterator[Problem]:
+    is_ood = place.split == "test_ood"
+    trajectory = SPLIT_TRAJECTORY[place.split]
+    frame = frames.columns["frame"]
+    strange = (frames.columns["trajectory"] != trajectory) | (frame < 0)
+    for index in np.flatnonzero(strange):
+        expected = f"frames of the {trajectory} trajectory from 0 in {place.split}"
+        yield frames.problem(int(index), "a frame of another trajectory or below 0", expected)
+    bursts = frame // FRAMES_PER_BURST
+    for burst in np.unique(bursts[~strange]):
+        split = split_of_frame(trajectory, int(burst) * FRAMES_PER_BURST, is_ood=is_ood)
+        if split != place.split:
+            for index in np.flatnonzero((bursts == burst) & ~strange):
+                yield frames.problem(int(index), f"burst {burst} in {place.split}", f"it in {split}")
+
+
+def _label_problems(frames: Frames, level: Level) -> Iterator[Problem]:
+    finite = np.flatnonzero(frames.finite)
+    forces = frames.forces[finite].astype(np.float64)
+    arms = frames.positions[finite].astype(np.float64)
+    arms -= arms.mean(axis=1, keepdims=True)
+    measures = (
+        ("a force", np.linalg.norm(forces, axis=2).max(axis=1), FORCE_LIMIT, "eV/Å"),
+        ("forces that sum to", np.linalg.norm(forces.sum(axis=1), axis=1), level.net_force, "eV/Å"),
+        ("torques that sum to", np.linalg.norm(np.cross(arms, forces).sum(axis=1), axis=1), level.net_torque, "eV"),
+    )
+    for what, sizes, limit, unit in measures:
+        far = np.flatnonzero(sizes > limit)
+        hint = _unit_hint(frames, finite[far]) if len(far) and limit == FORCE_LIMIT else ""
+        for index in far:
+            seen = f"{what} {sizes[index]:.2g} {unit}{hint}"
+            yield frames.problem(int(finite[index]), seen, f"at most {limit:g} {unit}")
+
+
+def _unit_hint(frames: Frames, chosen: IntArray) -> str:
+    """Which unit forces that are too large look like, from those of MMFF94; empty where none fits."""
+    word = frames.word
+    if word is None or not np.array_equal(frames.atomic_numbers[chosen[0]], atomic_numbers_of(word.smiles)):
+        return ""
+    try:
+        potential = Mmff94(word.smiles)
+    except UsageError:
+        return ""
+    expected = np.stack([potential.singlepoint(each)[1] for each in frames.positions[chosen]])
+    slope = float((frames.forces[chosen] * expected).sum() / (expected**2).sum())
+    unit = force_unit(slope / TYPICAL_FORCE_SLOPE, ROUGH) if slope else None
+    return "" if unit is None else f": {unit}"
+
+
+def _bond_problems(frames: Frames, word: Word) -> Iterator[Problem]:
+    finite = np.flatnonzero(frames.finite)
+    try:
+        check_bonds(word.smiles, frames.positions[finite])
+    except ConvergenceError:
+        for index in finite:
+            try:
+                check_bonds(word.smiles, frames.positions[[index]])
+            except ConvergenceError as cause:
+                seen = str(cause).replace(" in frame 0 of the burst", "")  # its frame 0 is this very row
+                yield frames.problem(int(index), seen, "the bonds of the SMILES and no others")

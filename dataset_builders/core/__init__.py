@@ -1,0 +1,1 @@
+"""What every other room stands on: errors, units, arrays, whole files, the console, and calls to the Hub."""

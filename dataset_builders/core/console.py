@@ -1,0 +1,32 @@
+"""How every command of the project ends: an exit code, and at most one clear message."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+from dataset_builders.core.errors import MlipOodError
+from dataset_builders.core.printable import print_on_any_output
+
+EXIT_INTERRUPTED: Final = 130
+TRACEBACK_VARIABLE: Final = "MLIP_OOD_TRACEBACK"
+
+
+def exit_code_of(command: Callable[[], int]) -> int:
+    """Runs a command and returns its exit code.
+
+    An expected error is one block on standard error, with the traceback only where the variable
+    `MLIP_OOD_TRACEBACK` is 1. An unexpected one passes through, traceback and all.
+    """
+    print_on_any_output()
+    try:
+        return command()
+    except MlipOodError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if os.environ.get(TRACEBACK_VARIABLE) == "1":
+            traceback.print_exc()
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from finished work", file=sys.stderr)
+        return EXIT_INTERRUPTED

@@ -1,0 +1,146 @@
+"""How the files to publish differ from those that a repo on the Hub holds at a commit."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.core.hub.calls import Change, Repo, explained, retried
+
+if TYPE_CHECKING:
+    from huggingface_hub import RepoFile
+
+Content = bytes | Path
+"""Content of a file, or the local file that holds it."""
+
+_UNITS: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What publishing would change.
+
+    Attributes:
+        files: Everything that is to be there, by path in the repo.
+        added: Paths that the repo lacks.
+        changed: Paths that it holds with other content.
+        removed: Its paths that go.
+        unchanged: Paths that it holds already.
+    """
+
+    files: Mapping[str, Content]
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    @property
+    def change(self) -> Change:
+        """What to commit."""
+        return Change({path: self.files[path] for path in (*self.added, *self.changed)}, self.removed)
+
+    def summary(self) -> str:
+        """Number and size of the files, and how many of them differ."""
+        size = sum(size_of(content) for content in self.files.values())
+        return (
+            f"{len(self.files)} files ({size_text(size)}): {len(self.added)} added, {len(self.changed)} changed, "
+            f"{len(self.unchanged)} unchanged; {len(self.removed)} removed"
+        )
+
+    def lines(self) -> list[str]:
+        """Every file with its size and what happens to it."""
+        kinds = (("added", self.added), ("changed", self.changed), ("unchanged", self.unchanged))
+        there = [(kind, size_text(size_of(self.files[path])), path) for kind, paths in kinds for path in paths]
+        gone = [("removed", "", path) for path in self.removed]
+        return [f"{kind:<9}  {size:>9}  {path}" for kind, size, path in (*there, *gone)]
+
+
+def difference(
+    files: Mapping[str, Content], present: "Mapping[str, RepoFile]", is_ours: Callable[[str], bool]
+) -> Difference:
+    """Compares files with those of a repo.
+
+    Args:
+        files: What is to be there, by path in the repo.
+        present: What is there.
+        is_ours: Whether a path may be removed where `files` lacks it.
+    """
+    same = [path for path, content in files.items() if path in present and _is_same(content, present[path])]
+    return Difference(
+        files=files,
+        added=tuple(path for path in files if path not in present),
+        changed=tuple(path for path in files if path in present and path not in same),
+        removed=tuple(path for path in sorted(present) if path not in files and is_ours(path)),
+        unchanged=tuple(same),
+    )
+
+
+def files_at(repo: Repo, commit: str) -> "dict[str, RepoFile]":
+    """The files of a repo at a commit, by path.
+
+    Raises:
+        DataError: If the repo or the commit does not exist.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import HfApi, RepoFile
+
+    def call() -> "list[RepoFile]":
+        tree = HfApi().list_repo_tree(repo.id, recursive=True, revision=commit, repo_type=repo.kind)
+        return [entry for entry in tree if isinstance(entry, RepoFile)]
+
+    with explained(repo, commit):
+        return {file.path: file for file in retried(call)}
+
+
+def text_at(repo: Repo, commit: str, path: str) -> str:
+    """The text of a file of a repo at a commit.
+
+    Raises:
+        DataError: If there is no such file.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    return copy_of(repo, commit, path).read_text(encoding="utf-8")
+
+
+def copy_of(repo: Repo, commit: str, path: str) -> Path:
+    """A file of a repo at a commit, in the cache of the client.
+
+    Raises:
+        DataError: If there is no such file.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from huggingface_hub import hf_hub_download
+
+    with explained(repo, commit):
+        return Path(retried(lambda: hf_hub_download(repo.id, path, revision=commit, repo_type=repo.kind)))
+
+
+def _is_same(content: Content, remote: "RepoFile") -> bool:
+    from huggingface_hub.utils.sha import git_hash
+
+    if size_of(content) != remote.size:
+        return False
+    if remote.lfs is not None:
+        return _sha256(content) == remote.lfs.sha256
+    return git_hash(content.read_bytes() if isinstance(content, Path) else content) == remote.blob_id
+
+
+def _sha256(content: Content) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def size_of(content: Content) -> int:
+    """Size of a content in bytes."""
+    return content.stat().st_size if isinstance(content, Path) else len(content)
+
+
+def size_text(n_bytes: int) -> str:
+    """A size for people, such as `1.2 MB`."""
+    return next((f"{n_bytes / unit:.1f} {name}" for unit, name in _UNITS if n_bytes >= unit), f"{n_bytes} bytes")

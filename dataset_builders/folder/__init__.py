@@ -1,0 +1,1 @@
+"""A data-set folder: its configurations, the files of its splits, and their columns."""

@@ -1,0 +1,100 @@
+"""The tasks of a data-set folder: which configurations it holds, and what its files declare of them."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.chemistry.levels import GFN2, Level
+from dataset_builders.core.errors import DataError
+from dataset_builders.folder.configs import CONFIG
+from dataset_builders.folder.schema import read_metadata
+from dataset_builders.tasks.editions import SPLITS
+from dataset_builders.tasks.regions import TASKS, Task, TaskName, in_order
+from dataset_builders.tasks.task_document import task_of_metadata
+
+
+class Folder(Protocol):
+    """What is asked of a folder, here or elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the folder above."""
+        ...
+
+    def __truediv__(self, name: str) -> "Folder":
+        """What it holds under a name."""
+        ...
+
+    def is_dir(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def iterdir(self) -> Iterable[Any]:
+        """What it holds."""
+        ...
+
+    def glob(self, pattern: str) -> Iterable[Any]:
+        """Its files whose name fits."""
+        ...
+
+
+def task_names(directory: Folder, level: Level = GFN2) -> tuple[TaskName, ...]:
+    """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name.
+
+    A folder without a Parquet file is none of a task.
+    """
+    if not directory.is_dir():
+        return ()
+    matches = [(path, CONFIG.fullmatch(path.name)) for path in directory.iterdir() if path.is_dir()]
+    named = {match[1]: path for path, match in matches if match and (match[2] or "") == level.suffix}
+    return in_order(name for name, folder in named.items() if any(folder.glob("*.parquet")))
+
+
+def task_in(
+    directory: Folder, name: TaskName, level: Level = GFN2, schema_of: Callable[[Any], pa.Schema] = pq.read_schema
+) -> Task:
+    """A task of a data-set folder.
+
+    Args:
+        directory: The data-set folder.
+        name: One of `task_names`.
+        level: Level of theory of its labels.
+        schema_of: Reads the schema of a file of the folder.
+
+    Raises:
+        DataError: If it is none of the four and the files of its configuration do not declare it.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    path = _first_file(directory / level.config(name))
+    if path is None:
+        present = " ".join(task_names(directory, level)) or "none"
+        raise DataError(f"{directory} holds no {level.config(name)}; tasks it holds: {present}")
+    return task_of_metadata(_metadata_of(path, schema_of), name, str(path))
+
+
+def metadata_by_config(directory: Path) -> dict[str, dict[str, Any]]:
+    """What the first file of each configuration of a data-set folder says, by the name of the configuration.
+
+    Raises:
+        DataError: If a file cannot be read.
+    """
+    folders = sorted(directory.iterdir()) if directory.is_dir() else []
+    first = {folder.name: _first_file(folder) for folder in folders if CONFIG.fullmatch(folder.name)}
+    return {config: _metadata_of(path) for config, path in first.items() if path is not None}
+
+
+def _metadata_of(path: Any, schema_of: Callable[[Any], pa.Schema] = pq.read_schema) -> dict[str, Any]:
+    try:
+        return read_metadata(schema_of(path))
+    except (OSError, pa.ArrowException, TypeError, ValueError) as cause:
+        raise DataError(f"the metadata of {path} cannot be read ({cause}); download or build it again") from cause
+
+
+def _first_file(folder: Folder) -> Any:
+    """A file of a configuration, or `None`."""
+    # Training must not open a file of a test split, so those of `train` come first.
+    return next((path for split in SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))), None)

@@ -1,0 +1,1 @@
+"""Imports trajectories that others computed."""

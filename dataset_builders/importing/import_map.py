@@ -1,0 +1,250 @@
+"""The file that says what trajectories are: which task, which labels in which units, whose data."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataset_builders.chemistry.charge_and_spin import SpinMeaning
+from dataset_builders.chemistry.levels import LEVELS, Level, find_level, other_level
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
+from dataset_builders.tasks.editions import TRAJECTORIES, TrajectoryName
+from dataset_builders.tasks.regions import TASKS, Task, find_task
+from dataset_builders.tasks.task_document import first_problem, parse_task, read_task_file
+
+EnergyUnit = Literal["eV", "meV", "hartree", "kcal/mol", "kJ/mol"]
+LengthUnit = Literal["angstrom", "bohr", "nm"]
+
+_ENERGY: Final[Mapping[EnergyUnit, float]] = {
+    "eV": 1.0,
+    "meV": MILLI,
+    "hartree": HARTREE,
+    "kcal/mol": KCAL_PER_MOL,
+    "kJ/mol": KJ_PER_MOL,
+}
+_LENGTH: Final[Mapping[LengthUnit, float]] = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
+_FORCE: Final = {f"{energy}/{length}": _ENERGY[energy] / _LENGTH[length] for energy in _ENERGY for length in _LENGTH}
+
+_Text = Annotated[str, Field(min_length=1, max_length=500)]
+_Patterns = Annotated[list[_Text], Field(min_length=1)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class LabelsDocument(_Document):
+    """How the labels were computed, and how the files have them.
+
+    Attributes:
+        level: One of the levels of theory that have a name here, such as `pbe-d3bj`.
+        method: Method and basis of another level.
+        computed: With which program, and how.
+        energy_unit: Unit of the energies.
+        length_unit: Unit of the positions.
+        force_unit: Unit of the forces; the energy over the length by default.
+        energy_key: Key of the energy in ASE's `info`; by default what ASE takes for the energy.
+        forces_key: Key of the forces in ASE's `arrays`; by default what ASE takes for them.
+        gradients_key: In place of `forces_key`: key of the gradient of the energy, which points against the forces.
+        gradient_unit: In place of `force_unit`: unit of the gradient; the energy over the length by default.
+        spin: What the key `spin` means in the files.
+        ignored_keys: Keys that look like charge or spin of the molecule, and are not.
+        temperature: Of the dynamics, K; the check of outlying energies goes by it.
+    """
+
+    level: str | None = None
+    method: _Text | None = None
+    computed: _Text = "not stated"
+    energy_unit: EnergyUnit = "eV"
+    length_unit: LengthUnit = "angstrom"
+    force_unit: str | None = None
+    energy_key: _Text | None = None
+    forces_key: _Text | None = None
+    gradients_key: _Text | None = None
+    gradient_unit: str | None = None
+    spin: SpinMeaning | None = None
+    ignored_keys: list[_Text] = []
+    temperature: Annotated[float, Field(gt=0.0, le=5000.0)] = 300.0
+
+
+class MapDocument(_Document):
+    """What a map file says.
+
+    Attributes:
+        task: The task: one of the four by name, or a declaration of one.
+        task_file: A file that declares the task, relative to the map; in place of `task`.
+        primary: Glob patterns of the files that give `train` and `test_ood`.
+        secondary: Glob patterns of the files that give `validation` and `test_id`.
+        stride: Every how manieth frame is taken.
+        source: Where the data come from.
+        licence: Under which they may be used.
+        labels: The labels.
+    """
+
+    task: str | dict[str, Any] | None = None
+    task_file: _Text | None = None
+    primary: _Patterns
+    secondary: _Patterns
+    stride: Annotated[int, Field(ge=1)] = 1
+    source: _Text
+    licence: _Text
+    labels: LabelsDocument
+
+
+@dataclass(frozen=True, slots=True)
+class ImportMap:
+    """What trajectories are.
+
+    Attributes:
+        task: The task.
+        level: Level of theory of the labels.
+        computed: How they were computed.
+        temperature: Of the dynamics, K.
+        patterns: Glob patterns of the files of each trajectory.
+        stride: Every how manieth frame is taken.
+        source: Where the data come from.
+        licence: Under which they may be used.
+        energy_key: Key of the energy in ASE's `info`; `None` for what ASE takes for it.
+        forces_key: Key of the forces in ASE's `arrays`, likewise.
+        gradients_key: Key of the gradient there, if forces are to be had from that.
+        energy_factor: From the unit of the files to eV.
+        length_factor: To Å.
+        force_factor: To eV/Å, and from the gradient to the forces.
+        spin: What the key `spin` means in the files; `None` where it is not said.
+        ignored_keys: Keys that look like charge or spin of the molecule, and are not.
+    """
+
+    task: Task
+    level: Level
+    computed: str
+    temperature: float
+    patterns: Mapping[TrajectoryName, tuple[str, ...]]
+    stride: int
+    source: str
+    licence: str
+    energy_key: str | None
+    forces_key: str | None
+    gradients_key: str | None
+    energy_factor: float
+    length_factor: float
+    force_factor: float
+    spin: SpinMeaning | None
+    ignored_keys: tuple[str, ...]
+
+    @property
+    def config(self) -> str:
+        """Name of the configuration."""
+        return self.level.config(self.task.name)
+
+    def trajectory_of(self, path: Path) -> TrajectoryName:
+        """Which trajectory a file is of.
+
+        Raises:
+            UsageError: If no pattern, or those of both trajectories match its path or its name.
+        """
+        texts = (path.as_posix(), path.name)
+        found = [
+            trajectory
+            for trajectory in TRAJECTORIES
+            if any(fnmatchcase(text, pattern) for text in texts for pattern in self.patterns[trajectory])
+        ]
+        if len(found) != 1:
+            seen = "both" if found else "none"
+            raise UsageError(
+                f"of the patterns primary {list(self.patterns['primary'])} and secondary "
+                f"{list(self.patterns['secondary'])}, {seen} match {path}; expected one of the two to match each file"
+            )
+        return found[0]
+
+
+def read_import_map(path: Path) -> ImportMap:
+    """Reads a map file.
+
+    Raises:
+        UsageError: If it cannot be read, is not TOML, or does not say what it has to.
+    """
+    try:
+        document = MapDocument.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise UsageError(f"cannot read the map {path}: {cause}") from cause
+    except tomllib.TOMLDecodeError as cause:
+        raise UsageError(f"{path} is not TOML: {cause}") from cause
+    except ValidationError as cause:
+        raise UsageError(f"{path} is no map of data: {first_problem(cause)}; see docs/import.md") from cause
+    labels = document.labels
+    return ImportMap(
+        task=_task(document, path),
+        level=_level(labels, path),
+        computed=labels.computed,
+        temperature=labels.temperature,
+        patterns={"primary": tuple(document.primary), "secondary": tuple(document.secondary)},
+        stride=document.stride,
+        source=document.source,
+        licence=document.licence,
+        energy_key=labels.energy_key,
+        forces_key=labels.forces_key,
+        gradients_key=labels.gradients_key,
+        energy_factor=_ENERGY[labels.energy_unit],
+        length_factor=_LENGTH[labels.length_unit],
+        force_factor=_force_factor(labels, path),
+        spin=labels.spin,
+        ignored_keys=tuple(labels.ignored_keys),
+    )
+
+
+def _task(document: MapDocument, path: Path) -> Task:
+    if (document.task is None) == (document.task_file is None):
+        raise UsageError(f"{path}: expected either task or task_file")
+    if document.task_file is not None:
+        return read_task_file(path.parent / document.task_file)
+    if isinstance(document.task, str):
+        if document.task not in TASKS:
+            raise UsageError(
+                f"{path}: task = {document.task!r}; expected one of {' '.join(TASKS)}, a table [task], or task_file"
+            )
+        return find_task(document.task)
+    return parse_task(document.task, f"{path}, task,")
+
+
+def _level(labels: LabelsDocument, path: Path) -> Level:
+    if (labels.level is None) == (labels.method is None):
+        raise UsageError(
+            f"{path}: expected either labels.level, one of {' '.join(LEVELS)}, or labels.method, the text of another"
+        )
+    if labels.level is not None:
+        return find_level(labels.level)
+    method = str(labels.method)
+    for level in LEVELS.values():
+        if level.method.lower() == method.lower():
+            raise UsageError(f"{path}: labels.method = {method!r} has a name here; write level = {level.name!r}")
+    return other_level(method, labels.computed)
+
+
+def _force_factor(labels: LabelsDocument, path: Path) -> float:
+    """From what the files have to forces in eV/Å; the sign of a gradient is turned here."""
+    if labels.gradients_key is None:
+        if labels.gradient_unit is not None:
+            raise UsageError(f"{path}: labels.gradient_unit without labels.gradients_key; expected force_unit, or both")
+        return _factor("force_unit", labels.force_unit, labels, path)
+    for name in ("forces_key", "force_unit"):
+        if getattr(labels, name) is not None:
+            raise UsageError(
+                f"{path}: labels.gradients_key beside labels.{name}; expected either forces, with forces_key and "
+                "force_unit, or a gradient, with gradients_key and gradient_unit"
+            )
+    return -_factor("gradient_unit", labels.gradient_unit, labels, path)
+
+
+def _factor(key: str, stated: str | None, labels: LabelsDocument, path: Path) -> float:
+    unit = stated or f"{labels.energy_unit}/{labels.length_unit}"
+    if unit not in _FORCE:
+        raise UsageError(
+            f"{path}: labels.{key} = {unit!r}; expected one of {', '.join(get_args(EnergyUnit))} over one of "
+            f"{', '.join(get_args(LengthUnit))}, such as 'kcal/mol/angstrom'"
+        )
+    return _FORCE[unit]

@@ -1,0 +1,54 @@
+"""What came of an import, for people."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.certify.coverage import text_table
+from dataset_builders.certify.row_checks import Problem
+from dataset_builders.folder.provenance import ImportRecord
+from dataset_builders.tasks.editions import SplitName
+
+PROBLEMS_SHOWN: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What came of an import.
+
+    Attributes:
+        directory: The data-set folder.
+        config: The configuration that was written.
+        record: What its metadata say.
+        n_rows: Frames of each split.
+        problems: What did not fit.
+    """
+
+    directory: Path
+    config: str
+    record: ImportRecord
+    n_rows: Mapping[SplitName, int]
+    problems: tuple[Problem, ...]
+
+    def text(self) -> str:
+        """The report for the terminal."""
+        rows = [
+            (file.name, file.trajectory, file.molecule_id or "none of the task", f"{file.n_frames:,}")
+            for file in self.record.files
+        ]
+        splits = ", ".join(f"{split} {count:,}" for split, count in self.n_rows.items())
+        parts = [
+            text_table(("file", "trajectory", "molecule", "frames"), rows),
+            self.problem_text() if self.problems else "",
+            f"wrote {self.config} into {self.directory}, certified: {splits}. Frames of molecules of the task that "
+            f"were left out: {self.record.n_left_out:,}. Secondary frames of OOD molecules are in no split",
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+    def problem_text(self) -> str:
+        """What did not fit, in some lines."""
+        lines = [f"{len(self.problems):,} mismatches:", *(f"  {problem}" for problem in self.problems[:PROBLEMS_SHOWN])]
+        if len(self.problems) > PROBLEMS_SHOWN:
+            lines.append(f"  and {len(self.problems) - PROBLEMS_SHOWN:,} more")
+        return "\n".join(lines)

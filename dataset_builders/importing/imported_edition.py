@@ -1,0 +1,121 @@
+"""Imports trajectories that others computed: into the schema of the data set, with a certificate."""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dataset_builders.build.edition import HUB_ID
+from dataset_builders.build.edition_folder import write_split
+from dataset_builders.card.dataset_card import write_card
+from dataset_builders.certify.audit import certify
+from dataset_builders.certify.soundness import require_sound
+from dataset_builders.core.errors import CertificateError, DataError, UsageError
+from dataset_builders.core.whole_folder import whole_folder
+from dataset_builders.folder.provenance import IMPORTED, ImportRecord, import_record_of
+from dataset_builders.folder.schema import SCHEMA, with_metadata
+from dataset_builders.folder.task_folders import metadata_by_config
+from dataset_builders.importing.import_map import ImportMap
+from dataset_builders.importing.import_summary import ImportReport
+from dataset_builders.importing.molecule_frames import Collector
+from dataset_builders.tasks.editions import SPLITS, TrajectoryName
+from dataset_builders.tasks.task_document import task_metadata
+
+
+def import_trajectories(
+    paths: Sequence[Path], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
+) -> ImportReport:
+    """Writes a configuration of a data-set folder from trajectories, and certifies the folder.
+
+    Args:
+        paths: Extended XYZ, or ASE's own formats; each of one molecule and one trajectory.
+        how: What they are.
+        directory: The data-set folder; a configuration of the same name is replaced.
+        skip_mismatches: Whether frames, files and molecules that do not fit are left out, counted and recorded.
+
+    Raises:
+        UsageError: If the task cannot be certified whatever its frames are, the patterns do not tell the trajectory of
+            a file, a file is named twice, or the folder holds data from elsewhere.
+        DataError: If a file cannot be read, or something does not fit and is not to be skipped; nothing is written.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+    """
+    require_sound([how.task])
+    files = _files(paths, how)
+    _require_same_origin(directory, how)
+    collector = Collector(how)
+    for path, trajectory in files.items():
+        collector.add_file(path, trajectory)
+    record = collector.record()
+    report = ImportReport(directory, how.config, record, collector.n_rows(), collector.all_problems())
+    _require_frames(report, skip_mismatches=skip_mismatches)
+    _write(collector, record, how, directory)
+    certificate = certify(directory)
+    if not certificate.ok:
+        (directory / "README.md").unlink(missing_ok=True)
+        raise CertificateError(f"{directory} was written, but is not certified:\n{certificate.text()}")
+    write_card(directory, certificate.card_facts(HUB_ID))
+    return report
+
+
+def _files(paths: Sequence[Path], how: ImportMap) -> dict[Path, TrajectoryName]:
+    """Which trajectory each file is of."""
+    for path in paths:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError as cause:
+            raise UsageError(f"the name {str(path)!r} is no UTF-8, and goes into the metadata; rename it") from cause
+    files = {path: how.trajectory_of(path) for path in paths}
+    # `Path.resolve` fails on a link to itself, which is for the reader to report.
+    if len(files) < len(paths) or len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise UsageError(f"of {len(paths)} files, some are named twice; name each file once")
+    return files
+
+
+def _require_frames(report: ImportReport, *, skip_mismatches: bool) -> None:
+    """Refuses what does not fit, unless it is to be left out, and what leaves a split without frames."""
+    if report.problems and not skip_mismatches:
+        raise DataError(
+            f"{report.problem_text()}\nnothing was written. Correct the files or the map, or leave out what does not "
+            "fit with --skip-mismatches"
+        )
+    for split, count in report.n_rows.items():
+        if not count:
+            listed = f"{report.problem_text()}\n" if report.problems else ""
+            raise DataError(
+                f"{listed}no frame is left for {split}, so nothing was written; expected at least one. Of the "
+                "secondary trajectory of a training molecule the first five frames, after the stride, are validation "
+                "and the next 20 test_id"
+            )
+
+
+def _require_same_origin(directory: Path, how: ImportMap) -> None:
+    """One card and one licence stand for the whole folder."""
+    for config, metadata in metadata_by_config(directory).items():
+        if config == how.config:
+            continue
+        record = import_record_of(metadata)
+        if record is None or (record.source, record.licence) != (how.source, how.licence):
+            seen = "was built" if record is None else f"comes from {record.source!r} under {record.licence!r}"
+            raise UsageError(
+                f"{directory} holds {config}, which {seen}, and this import is from {how.source!r} under "
+                f"{how.licence!r}; import into another folder"
+            )
+
+
+def _write(collector: Collector, record: ImportRecord, how: ImportMap, directory: Path) -> None:
+    """Writes the files beside their place and moves them there whole."""
+    schema = with_metadata(_metadata(record, how))
+    with whole_folder(directory / how.config) as fresh:
+        for split in SPLITS:
+            write_split(iter([SCHEMA.empty_table(), *collector.tables[split]]), schema, fresh, split)
+
+
+def _metadata(record: ImportRecord, how: ImportMap) -> Mapping[str, Any]:
+    return {
+        "edition": IMPORTED,
+        IMPORTED: record.model_dump(),
+        "level_of_theory": {"method": how.level.method, "computed": how.computed},
+        "versions": {name: version(name) for name in ("ase", "numpy", "rdkit")},
+        **task_metadata(how.task),
+    }

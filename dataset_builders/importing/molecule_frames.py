@@ -1,0 +1,240 @@
+"""Takes up trajectories: molecules identified, atoms in order, every frame checked and dealt out to its split."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from dataset_builders.certify.row_checks import Place, Problem, frame_problems, frames_by_molecule
+from dataset_builders.chemistry.environments import subset_of
+from dataset_builders.chemistry.identify import Identifier, Identity, name_of
+from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import DataError
+from dataset_builders.folder.provenance import ImportedFile, ImportedTrajectory, ImportRecord
+from dataset_builders.folder.schema import SCHEMA
+from dataset_builders.importing.import_map import ImportMap
+from dataset_builders.importing.trajectories import RawFrame, read_frames
+from dataset_builders.tasks.editions import SPLITS, SplitName, TrajectoryName, split_of_frame
+from dataset_builders.tasks.words import Word
+
+Geometry: TypeAlias = tuple[IntArray, FloatArray]
+"""Atomic numbers, shape (n_atoms,), and positions, shape (n_atoms, 3), Å."""
+
+_TRIES: Final = 10
+"""Frames of a file that are looked at to find its molecule, since the first may be broken."""
+
+
+@dataclass(slots=True)
+class _Series:
+    """What has been taken up of a trajectory of a molecule."""
+
+    n_frames: int = 0
+    left_out: list[int] = field(default_factory=list)
+
+
+class Collector:
+    """Takes up trajectories, file by file.
+
+    Args:
+        how: What they are.
+
+    Attributes:
+        tables: Rows of each split, in the schema of a split.
+        problems: What did not fit in the files.
+    """
+
+    def __init__(self, how: ImportMap) -> None:
+        self.tables: dict[SplitName, list[pa.Table]] = {split: [] for split in SPLITS}
+        self.problems: list[Problem] = []
+        self._how = how
+        self._ood = frozenset(how.task.ood_words())
+        self._identifier = Identifier((*how.task.train_words(), *how.task.ood_words()))
+        self._files: list[ImportedFile] = []
+        self._series: defaultdict[tuple[str, TrajectoryName], _Series] = defaultdict(_Series)
+        self._geometries: defaultdict[str, set[bytes]] = defaultdict(set)
+
+    def n_rows(self) -> dict[SplitName, int]:
+        """Frames of each split."""
+        return {split: sum(table.num_rows for table in tables) for split, tables in self.tables.items()}
+
+    def record(self) -> ImportRecord:
+        """What the metadata say of what has been taken up."""
+        frames: defaultdict[str, dict[TrajectoryName, ImportedTrajectory]] = defaultdict(dict)
+        for (molecule_id, trajectory), series in self._series.items():
+            found = ImportedTrajectory(n_frames=series.n_frames, left_out=series.left_out)
+            frames[molecule_id][trajectory] = found
+        how = self._how
+        return ImportRecord(
+            source=how.source,
+            licence=how.licence,
+            stride=how.stride,
+            temperature=how.temperature,
+            files=self._files,
+            frames=dict(sorted(frames.items())),
+        )
+
+    def all_problems(self) -> tuple[Problem, ...]:
+        """What did not fit, and the molecules of the task that lack a trajectory."""
+        return (*self.problems, *self._absent())
+
+    def _absent(self) -> Iterator[Problem]:
+        task = self._how.task
+        wanted: list[tuple[Word, TrajectoryName]] = [(word, "primary") for word in task.ood_words()]
+        for word in task.train_words():
+            wanted += [(word, "primary"), (word, "secondary")]
+        for word, trajectory in wanted:
+            if (word.molecule_id, trajectory) not in self._series:
+                seen = f"no {trajectory} trajectory of {word.smiles}"
+                yield Problem(self._how.config, None, word.molecule_id, "", seen, f"one, for {task.name}")
+
+    def add_file(self, path: Path, trajectory: TrajectoryName) -> None:
+        """Takes up the frames of a file.
+
+        Raises:
+            DataError: If it cannot be read to its end.
+        """
+        frames: list[tuple[int, RawFrame]] = []
+        unusable: dict[int, str] = {}
+        spare: list[Geometry] = []
+        for index, found in enumerate(read_frames(path, self._how)):
+            if isinstance(found, RawFrame):
+                frames.append((index, found))
+                continue
+            unusable[index] = found.problem
+            if found.geometry is not None and len(spare) < _TRIES:
+                spare.append(found.geometry)
+        n_frames = len(frames) + len(unusable)
+        sound = [(frame.atomic_numbers, frame.positions) for _, frame in frames[:_TRIES]]
+        try:
+            identity, elements = self._identity([*sound, *spare])
+        except DataError as cause:
+            self._keep_file(path, trajectory, "", n_frames)
+            self._report(path, "", None, str(cause), f"a molecule of {self._how.task.name}")
+            self._report_unusable(path, "", unusable, "molecule")
+            return
+        word = identity.word
+        self._keep_file(path, trajectory, word.molecule_id, n_frames)
+        if trajectory == "secondary" and word in self._ood:
+            return
+        usable = {index: frame for index, frame in frames if np.array_equal(frame.atomic_numbers, elements)}
+        for index, frame in frames:
+            if index not in usable:
+                unusable[index] = f"{len(frame.atomic_numbers)} atoms, or other elements than in the frames before"
+        self._report_unusable(path, word.molecule_id, unusable, word.smiles)
+        series = self._series[word.molecule_id, trajectory]
+        left_out = unusable.keys() | self._take_up(path, trajectory, identity, usable, series.n_frames)
+        series.left_out += [series.n_frames + index for index in sorted(left_out)]
+        series.n_frames += n_frames
+
+    def _keep_file(self, path: Path, trajectory: TrajectoryName, molecule_id: str, n_frames: int) -> None:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        self._files.append(
+            ImportedFile(
+                name=path.name, sha256=sha256, trajectory=trajectory, molecule_id=molecule_id, n_frames=n_frames
+            )
+        )
+
+    def _identity(self, geometries: Sequence[Geometry]) -> tuple[Identity, IntArray]:
+        """The molecule of a file, and the elements of its atoms in the order of the file."""
+        for numbers, positions in geometries:
+            identity = self._identifier.find(numbers, positions)
+            if identity is not None:
+                return identity, numbers
+        if not geometries:
+            raise DataError("no frame whose atoms and positions can be read")
+        raise DataError(f"a geometry of {name_of(*geometries[0])}")
+
+    def _take_up(
+        self,
+        path: Path,
+        trajectory: TrajectoryName,
+        identity: Identity,
+        frames: dict[int, RawFrame],
+        before: int,
+    ) -> set[int]:
+        """Adds the frames that pass every check; gives the others."""
+        left_out: set[int] = set()
+        is_ood = identity.word in self._ood
+        by_split: defaultdict[SplitName, list[int]] = defaultdict(list)
+        for index in frames:
+            by_split[split_of_frame(trajectory, before + index, is_ood=is_ood)].append(index)
+        for split, indices in by_split.items():
+            subset = subset_of(self._how.task, identity.word) if is_ood else ""
+            chosen = [(before + index, frames[index]) for index in indices]
+            table = _table(identity, subset, trajectory, chosen)
+            wrong = self._wrong_rows(table, indices, path, split)
+            left_out |= wrong
+            self.tables[split].append(table.filter(pa.array([index not in wrong for index in indices], pa.bool_())))
+        return left_out
+
+    def _wrong_rows(self, table: pa.Table, indices: Sequence[int], path: Path, split: SplitName) -> set[int]:
+        """Which frames deviate, and why, for the report."""
+        how = self._how
+        place = Place(path.name, how.config, how.task, how.level, split)
+        wrong: set[int] = set()
+        for batch in table.combine_chunks().to_batches():
+            rows = np.array(indices, dtype=np.int64)
+            for frames in frames_by_molecule(batch, rows, path.name, how.task.vocabulary):
+                for problem in frame_problems(frames, place):
+                    wrong.add(int(problem.row or 0))
+                    self._report(path, problem.molecule_id, problem.row, problem.seen, problem.expected)
+                known = self._geometries[frames.molecule_id]
+                for row, positions in zip(frames.rows, frames.positions, strict=True):
+                    geometry = hashlib.blake2b(positions.tobytes(), digest_size=16).digest()
+                    if geometry in known:
+                        wrong.add(int(row))
+                        seen = "the positions of an earlier frame"
+                        self._report(path, frames.molecule_id, int(row), seen, "each geometry once")
+                    known.add(geometry)
+        return wrong
+
+    def _report_unusable(self, path: Path, molecule_id: str, unusable: Mapping[int, str], name: str) -> None:
+        """Reports frames that cannot be used, those of a run of equal problems in one line."""
+        for seen, run in groupby(sorted(unusable), key=lambda index: unusable[index]):
+            indices = list(run)
+            expected = f"finite energy and forces of a neutral {name}"
+            self._report(path, molecule_id, indices[0], seen, expected, n_frames=len(indices))
+
+    def _report(
+        self, path: Path, molecule_id: str, index: int | None, seen: str, expected: str, n_frames: int = 1
+    ) -> None:
+        frame = "" if index is None else f"frame {index * self._how.stride}"
+        if n_frames > 1:
+            frame += f" and {n_frames - 1:,} more"
+        self.problems.append(Problem(path.name, None, molecule_id, frame, seen, expected))
+
+
+def _table(
+    identity: Identity, subset: str, trajectory: TrajectoryName, frames: Iterable[tuple[int, RawFrame]]
+) -> pa.Table:
+    """Rows in the schema of a split, atoms in the order of the SMILES; each frame about its centroid."""
+    numbers = atomic_numbers_of(identity.word.smiles)
+    word = identity.word
+    rows = [
+        {
+            "molecule_id": word.molecule_id,
+            "smiles": word.smiles,
+            "left": word.left,
+            "spacer": word.spacer,
+            "right": word.right,
+            "subset": subset,
+            "trajectory": trajectory,
+            "frame": number,
+            "n_atoms": len(numbers),
+            "atomic_numbers": numbers,
+            # Far from the origin, float32 would round away more than forces can bear.
+            "positions": (frame.positions - frame.positions.mean(axis=0))[identity.order].astype(np.float32).ravel(),
+            "energy": frame.energy,
+            "forces": frame.forces[identity.order].astype(np.float32).ravel(),
+        }
+        for number, frame in frames
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)

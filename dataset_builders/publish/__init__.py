@@ -1,0 +1,1 @@
+"""Publishes a certified data-set folder on the Hub."""

@@ -1,0 +1,175 @@
+"""What a certified data-set folder puts on the Hub: Parquet files, card, licence and `eval.yaml`."""
+
+import tempfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.card.dataset_card import card_text, example_config, license_text
+from dataset_builders.card.eval_yaml import EVAL_FILE, configs_of, eval_yaml, evaluation_framework_of
+from dataset_builders.card.metadata import count_rows, sizes_of, with_keys_of_others
+from dataset_builders.certify.audit import certify
+from dataset_builders.certify.coverage import DataSetCertificate
+from dataset_builders.core.errors import CertificateError
+from dataset_builders.core.hub.calls import Message, Repo
+from dataset_builders.core.hub.difference import Content, Difference, copy_of, difference, files_at, text_at
+from dataset_builders.folder.configs import CONFIG, SPLIT_FILE, task_of_config
+from dataset_builders.tasks.regions import TASKS, TaskName
+
+README: Final = "README.md"
+LICENSE: Final = "LICENSE.md"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedEdition:
+    """What a certified folder publishes.
+
+    Attributes:
+        parquet: Its Parquet files by path in the repo.
+        card: The card.
+        licence: The licence.
+        configs: Its configurations.
+        evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
+        example: The configuration that examples load.
+        message: What the commit says.
+        card_of: Gives the card for a repo id.
+        kept: Those of its configurations that the repo holds, and which stay as they are.
+    """
+
+    parquet: Mapping[str, Path]
+    card: str
+    licence: str
+    configs: tuple[str, ...]
+    evaluation_framework: str | None
+    example: str
+    message: Message
+    card_of: Callable[[str], str] = field(compare=False, repr=False)
+    kept: tuple[str, ...] = ()
+
+    def named(self, repo_id: str) -> "PublishedEdition":
+        """The same for a repo of another id."""
+        return replace(self, card=self.card_of(repo_id))
+
+    def lost_in(self, found: Difference) -> tuple[str, ...]:
+        """Configurations of the repo that would go as a whole, since the folder does not have them."""
+        configs = dict.fromkeys(path.partition("/")[0] for path in found.removed)
+        return tuple(config for config in configs if config not in self.configs)
+
+    def difference_at(self, repo: Repo, commit: str | None) -> Difference:
+        """How it differs from what a repo holds at a commit; from nothing where that is `None`."""
+        present = files_at(repo, commit) if commit else {}
+        card, framework = self.card, self.evaluation_framework
+        own = {*TASKS, *(task_of_config(config) for config in self.configs)}
+        if commit and README in present:
+            card = with_keys_of_others(card, text_at(repo, commit, README))
+        if commit and EVAL_FILE in present:
+            text = text_at(repo, commit, EVAL_FILE)
+            framework = framework or evaluation_framework_of(text)
+            own |= {task_of_config(config) for config in configs_of(text)}
+        files: dict[str, Content] = {
+            README: card.encode(),
+            EVAL_FILE: eval_yaml(self.configs, framework).encode(),
+            LICENSE: self.licence.encode(),
+            **self.parquet,
+        }
+        return difference(files, present, is_ours=lambda path: _is_ours(path, own))
+
+
+def certified_edition(
+    directory: Path, repo_id: str, source_url: str | None = None, evaluation_framework: str | None = None
+) -> PublishedEdition:
+    """What a folder publishes, after its certificate was computed anew.
+
+    Args:
+        directory: The data-set folder.
+        repo_id: Where it is published, for the examples on the card.
+        source_url: Where the code that made it lives, for the card.
+        evaluation_framework: For `eval.yaml`, a value of the Hub's own list; `None` keeps what the repo names.
+
+    Raises:
+        CertificateError: If it does not pass; the message holds the report.
+        DataError: If the folder cannot be read.
+    """
+    report = certify(directory)
+    if not report.ok:
+        raise CertificateError(f"{directory} is not certified, so nothing was published:\n{report.text()}")
+    certificate = report.certificate
+    configs = tuple(summary.config for summary in certificate.summaries)
+    parquet = _parquet_files(directory, configs)
+    sizes = sizes_of(directory, certificate)
+
+    def card_of(name: str) -> str:
+        return card_text(report.card_facts(name, source_url), sizes)
+
+    return PublishedEdition(
+        parquet=parquet,
+        card=card_of(repo_id),
+        licence=license_text(certificate),
+        configs=configs,
+        evaluation_framework=evaluation_framework,
+        example=example_config(certificate),
+        message=_message(certificate),
+        card_of=card_of,
+    )
+
+
+def with_configs_of_repo(
+    edition: PublishedEdition, directory: Path, repo: Repo, commit: str, configs: Sequence[str], source_url: str | None
+) -> PublishedEdition:
+    """An edition together with configurations that a repo holds already; all are certified together.
+
+    One card, one licence and one `eval.yaml` stand for the whole repo, so they are computed from all of its rows.
+
+    Args:
+        edition: What is published.
+        directory: Its data-set folder.
+        repo: The repo, from which the files of these configurations are fetched.
+        commit: Commit that holds them.
+        configs: The configurations.
+        source_url: As in `certified_edition`.
+
+    Raises:
+        CertificateError: If they do not pass together; the message holds the report.
+        DataError: If a file of the repo cannot be read.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    paths = [path for path in files_at(repo, commit) if path.partition("/")[0] in configs]
+    with tempfile.TemporaryDirectory() as folder:
+        for config in edition.configs:
+            (Path(folder) / config).symlink_to((directory / config).resolve(), target_is_directory=True)
+        for path in (path for path in paths if SPLIT_FILE.fullmatch(path.partition("/")[2])):
+            (Path(folder) / path).parent.mkdir(exist_ok=True)
+            (Path(folder) / path).symlink_to(copy_of(repo, commit, path).resolve())
+        try:
+            whole = certified_edition(Path(folder), repo.id, source_url, edition.evaluation_framework)
+        except CertificateError as cause:
+            raise CertificateError(
+                f"{directory} and what {repo} holds beside it ({', '.join(configs)}) are not certified together; "
+                f"publish into another repo, or replace all of it with --remove. {cause}"
+            ) from cause
+        parquet = {name: path.resolve() for name, path in whole.parquet.items()}
+    return replace(whole, parquet=parquet, message=edition.message, kept=tuple(configs))
+
+
+def _is_ours(path: str, tasks: Collection[TaskName]) -> bool:
+    """Whether a path in a repo is that of a Parquet file of these tasks: those alone may be removed."""
+    folder, _, name = path.partition("/")
+    match = CONFIG.fullmatch(folder)
+    return match is not None and match[1] in tasks and SPLIT_FILE.fullmatch(name) is not None
+
+
+def _parquet_files(directory: Path, configs: Sequence[str]) -> dict[str, Path]:
+    return {
+        f"{config}/{path.name}": path for config in configs for path in sorted((directory / config).glob("*.parquet"))
+    }
+
+
+def _message(certificate: DataSetCertificate) -> Message:
+    summaries = certificate.summaries
+    editions = ", ".join(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries))
+    configs = ", ".join(summary.config for summary in summaries)
+    return Message(
+        f"Publish edition {editions} ({configs})",
+        f"{count_rows(certificate):,} rows, certified. Check them with `python -m dataset_builders certify DIR`.",
+    )

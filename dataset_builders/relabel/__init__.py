@@ -1,0 +1,1 @@
+"""Labels the geometries of an edition at another level of theory."""

@@ -1,0 +1,390 @@
+"""The frames that are to be labelled anew, read from a data-set folder a row group at a time.
+
+Of each frame no more than some forty bytes are kept, so that an edition of any size is labelled in little memory;
+geometries wait in a file until their turn comes.
+"""
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dataset_builders.certify.row_checks import edition_of, frame_counts_of, usable_metadata
+from dataset_builders.chemistry.levels import Level
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.folder.schema import SCHEMA, schema_problems
+from dataset_builders.folder.split_files import parts_problem
+from dataset_builders.relabel.label_store import KEY_BYTES, KeyArray
+from dataset_builders.tasks.editions import SPLITS, SplitName
+from dataset_builders.tasks.regions import Task
+
+SPLITS_NEEDED: Final[tuple[SplitName, ...]] = ("train", "test_id", "test_ood")
+"""Splits of which a configuration has at least one frame of each molecule: `train` for the certificate and for the
+reference energies, which are fitted on training molecules only."""
+
+ROWS_AT_A_TIME: Final = 2_000
+_GEOMETRY: Final = ("atomic_numbers", "positions")
+_NAME: Final = ("molecule_id", "trajectory", "frame")
+
+
+@dataclass(frozen=True, slots=True)
+class RelabelSettings:
+    """What to label anew.
+
+    Attributes:
+        source: Data-set folder whose geometries are taken.
+        source_level: Level of theory of the configurations whose geometries are taken.
+        tasks: Tasks to take.
+        level: Level of theory of the new labels.
+        frame_counts: Frames of each molecule to take, by split; a split that it does not name is taken whole.
+        out: Data-set folder that gets the new configurations; may be `source`.
+        work_dir: Where finished labels are kept.
+    """
+
+    source: Path
+    source_level: Level
+    tasks: tuple[Task, ...]
+    level: Level
+    frame_counts: Mapping[SplitName, int]
+    out: Path
+    work_dir: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A geometry to label.
+
+    Attributes:
+        name: Molecule, trajectory and number of the frame, for messages.
+        key: Hash of elements and positions, which names its label.
+        atomic_numbers: Shape (n_atoms,).
+        positions: Shape (n_atoms, 3), float32, Å.
+    """
+
+    name: str
+    key: bytes
+    atomic_numbers: IntArray
+    positions: FloatArray
+
+    @property
+    def cost(self) -> float:
+        """Estimated cost, in units of its own; the calls of a hybrid functional took about this power here."""
+        return float(cost_of(len(self.atomic_numbers)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameList:
+    """Frames without their geometries, as columns.
+
+    Attributes:
+        keys: Hash of elements and positions of each, which names its label.
+        n_atoms: Their numbers of atoms.
+        molecules: Number of the molecule of each in `names`.
+        trajectories: Number of the trajectory of each in `names`.
+        frames: Number of each in its trajectory.
+        names: Ids of molecules, and names of trajectories.
+    """
+
+    keys: KeyArray
+    n_atoms: npt.NDArray[np.int32]
+    molecules: npt.NDArray[np.int32]
+    trajectories: npt.NDArray[np.int32]
+    frames: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def costs(self) -> npt.NDArray[np.float64]:
+        """Estimated cost of each, on the scale of `Frame.cost`."""
+        return np.asarray(cost_of(self.n_atoms))
+
+    def name(self, index: int) -> str:
+        """Molecule, trajectory and number of a frame, for messages."""
+        return f"{self.names[self.molecules[index]]} {self.names[self.trajectories[index]]} {int(self.frames[index])}"
+
+    def take(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "FrameList":
+        """Some of them, by number or by a mask."""
+        return FrameList(
+            self.keys[which],
+            self.n_atoms[which],
+            self.molecules[which],
+            self.trajectories[which],
+            self.frames[which],
+            self.names,
+        )
+
+
+def cost_of(n_atoms: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Estimated cost of the label of a molecule, in units of its own."""
+    return np.asarray(np.asarray(n_atoms, np.float64) ** 2.5)
+
+
+def parse_frame_counts(texts: Sequence[str]) -> dict[SplitName, int]:
+    """Reads texts such as `test_id=4`.
+
+    Raises:
+        UsageError: If a text names no split, or no number of frames.
+    """
+    counts: dict[SplitName, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        split = next((each for each in SPLITS if each == name), None)
+        if split is None or not (number.isascii() and number.isdigit()):
+            raise UsageError(f"--subset {text}; expected SPLIT=N, where SPLIT is one of {' '.join(SPLITS)}")
+        counts[split] = int(number)
+    return counts
+
+
+def frames_to_label(settings: RelabelSettings) -> FrameList:
+    """Every frame that the new configurations need, each once, the dearest first.
+
+    So no worker waits long for another at the end, and a machine that is short of memory shows it soon.
+
+    Raises:
+        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        DataError: If the source is absent or corrupt.
+    """
+    _require_sound(settings)
+    every = _frames_of(settings, settings.tasks)
+    _, first = np.unique(every.keys, return_index=True)
+    once = every.take(np.sort(first))
+    return once.take(np.argsort(-once.costs, kind="stable"))
+
+
+def frames_of_task(settings: RelabelSettings, task: Task) -> FrameList:
+    """Every frame of the new configuration of one task.
+
+    Raises:
+        MlipOodError: As `frames_to_label` does.
+    """
+    return _frames_of(settings, (task,))
+
+
+def _require_sound(settings: RelabelSettings) -> None:
+    if settings.level == settings.source_level:
+        raise UsageError(f"--labels {settings.level.name} is the level of the source; expected another level of theory")
+    for split in SPLITS_NEEDED:
+        if settings.frame_counts.get(split) == 0:
+            raise UsageError(f"--subset {split}=0; expected 1 or more frames of each molecule in {split}")
+
+
+def _frames_of(settings: RelabelSettings, tasks: Sequence[Task]) -> FrameList:
+    numbers: dict[str, int] = {}
+    parts = [_columns(SCHEMA.empty_table(), numbers)]
+    for task in tasks:
+        for split in SPLITS:
+            rows = chosen_rows(settings, task, split)
+            parts.extend(_columns(table, numbers) for table in rows.tables((*_NAME, *_GEOMETRY)))
+    return FrameList(
+        keys=np.concatenate([part.keys for part in parts]),
+        n_atoms=np.concatenate([part.n_atoms for part in parts]),
+        molecules=np.concatenate([part.molecules for part in parts]),
+        trajectories=np.concatenate([part.trajectories for part in parts]),
+        frames=np.concatenate([part.frames for part in parts]),
+        names=tuple(numbers),
+    )
+
+
+def _columns(table: pa.Table, numbers: dict[str, int]) -> FrameList:
+    """The frames of some rows; `numbers` gets the number of each new name."""
+    return FrameList(
+        keys=keys_of(table),
+        n_atoms=pc.list_value_length(table["atomic_numbers"]).to_numpy().astype(np.int32),
+        molecules=_numbered(table["molecule_id"], numbers),
+        trajectories=_numbered(table["trajectory"], numbers),
+        frames=table["frame"].to_numpy().astype(np.int32),
+        names=(),
+    )
+
+
+def _numbered(column: pa.ChunkedArray, numbers: dict[str, int]) -> npt.NDArray[np.int32]:
+    encoded = column.combine_chunks().dictionary_encode()
+    values = [numbers.setdefault(name, len(numbers)) for name in encoded.dictionary.to_pylist()]
+    return np.asarray(np.array(values, np.int32)[encoded.indices.to_numpy()])
+
+
+def keys_of(table: pa.Table) -> KeyArray:
+    """Keys of the frames in the rows of a table, shape (n_rows,)."""
+    keys = [
+        hashlib.blake2b(numbers.tobytes() + positions.tobytes(), digest_size=KEY_BYTES).digest()
+        for numbers, positions in geometries_of(table)
+    ]
+    return np.array(keys, f"S{KEY_BYTES}")
+
+
+def geometries_of(table: pa.Table) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Atomic numbers, uint8, and flat positions, float32, Å, of each row."""
+    columns = []
+    for name, kind in (("atomic_numbers", np.uint8), ("positions", np.float32)):
+        column = table[name].combine_chunks()
+        ends = np.cumsum(pc.list_value_length(column).to_numpy(zero_copy_only=False), dtype=np.int64)
+        columns.append((column.flatten().to_numpy(zero_copy_only=False).astype(kind, copy=False), ends))
+    (numbers, number_ends), (positions, position_ends) = columns
+    start, position_start = 0, 0
+    for end, position_end in zip(number_ends, position_ends, strict=True):
+        yield numbers[start:end], positions[position_start:position_end]
+        start, position_start = end, position_end
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChosenRows:
+    """Rows of a split of the source that the new configuration takes.
+
+    Attributes:
+        paths: Files of the split.
+        schema: Schema of the first, with the metadata of the source.
+        frames: Numbers of the frames to take; `None` for all.
+    """
+
+    paths: tuple[Path, ...]
+    schema: pa.Schema
+    frames: pa.Array | None
+
+    def __bool__(self) -> bool:
+        return any(table.num_rows for table in self.tables(("frame",)))
+
+    def tables(self, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+        """The rows, in order, some at a time.
+
+        Args:
+            columns: Columns wanted, `frame` among them.
+
+        Raises:
+            DataError: If a file cannot be read.
+        """
+        for path in self.paths:
+            for table in _tables_of(path, columns):
+                yield table if self.frames is None else table.filter(pc.is_in(table["frame"], self.frames))
+
+
+def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> ChosenRows:
+    """Rows of the source that the new configuration takes.
+
+    Raises:
+        UsageError: If more frames of each molecule are asked for than there are.
+        DataError: If the source is absent or corrupt.
+    """
+    folder = settings.source / settings.source_level.config(task.name)
+    paths = tuple(sorted(folder.glob(f"{split}-*.parquet")))
+    count = settings.frame_counts.get(split, _frame_counts_of_folder(folder).get(split))
+    if count == 0:
+        return ChosenRows((), SCHEMA, None)
+    if not paths:
+        raise DataError(f"{folder} holds no file {split}-*.parquet; build the edition, or name the tasks that it holds")
+    problem = parts_problem([path.name for path in paths], split)
+    if problem is not None:
+        raise DataError(f"{split} in {folder} is incomplete: {problem}; build or download it again")
+    schemas = [_sound_schema(path) for path in paths]
+    if count is None:
+        return ChosenRows(paths, schemas[0], None)
+    edition = edition_of(usable_metadata(schemas[0]))
+    if edition is None:
+        raise UsageError(f"--subset {split}={count}: {folder} is no edition of bursts; expected all of its frames")
+    wanted = edition.frames(split, count)
+    present: set[int] = set()
+    for table in ChosenRows(paths, schemas[0], None).tables(("frame",)):
+        present.update(table["frame"].unique().to_pylist())
+    if len(wanted) < count or not present.issuperset(wanted):
+        raise UsageError(
+            f"--subset {split}={count}: {folder} has {len(present)} frames of each molecule in {split}; expected at "
+            "most as many"
+        )
+    return ChosenRows(paths, schemas[0], pa.array(wanted, pa.int32()))
+
+
+def _frame_counts_of_folder(folder: Path) -> Mapping[SplitName, int]:
+    path = next(iter(sorted(folder.glob("*.parquet"))), None)
+    return (frame_counts_of(usable_metadata(_schema_of(path))) or {}) if path else {}
+
+
+def _schema_of(path: Path) -> pa.Schema:
+    with readable(path):
+        return pq.read_schema(path)
+
+
+def _sound_schema(path: Path) -> pa.Schema:
+    schema = _schema_of(path)
+    problems = schema_problems(schema)
+    if problems:
+        raise DataError(f"{path}: {'; '.join(problems)}; build or download it again")
+    return schema
+
+
+def _tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of a file, at most a row group at a time."""
+    with readable(path), pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[number], columns=list(columns)):
+                yield pa.Table.from_batches([batch])
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Names a file that cannot be read.
+
+    Raises:
+        DataError: If it cannot be.
+    """
+    try:
+        yield
+    except (OSError, pa.ArrowException) as cause:
+        raise DataError(f"{path} cannot be read as Parquet ({cause}); build or download it again") from cause
+
+
+@contextlib.contextmanager
+def spooled_frames(settings: RelabelSettings, frames: FrameList) -> Iterator[Callable[[int], Frame]]:
+    """Gives what reads a frame with its geometry, by its number in a list.
+
+    Geometries wait in a file in the work folder, which is gone at the end however that comes. To look them up in
+    Parquet files, frames of one size from all row groups, would read these again and again.
+    """
+    order = np.argsort(frames.keys)
+    offsets = np.full(len(frames), -1, np.int64)
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.work_dir) as spool:
+        for task in settings.tasks:
+            for split in SPLITS:
+                for table in chosen_rows(settings, task, split).tables(("frame", *_GEOMETRY)):
+                    _spool(table, frames, order, offsets, spool)
+
+        def frame(index: int) -> Frame:
+            n_atoms = int(frames.n_atoms[index])
+            spool.seek(int(offsets[index]))
+            numbers = np.frombuffer(spool.read(n_atoms), np.uint8)
+            positions = np.frombuffer(spool.read(12 * n_atoms), np.float32).reshape(-1, 3)
+            key = bytes(frames.keys[index]).ljust(KEY_BYTES, bytes(1))
+            return Frame(frames.name(index), key, numbers, positions)
+
+        yield frame
+
+
+def _spool(
+    table: pa.Table, frames: FrameList, order: npt.NDArray[np.intp], offsets: npt.NDArray[np.int64], spool: IO[bytes]
+) -> None:
+    """Appends the geometries of those rows that are in a list and not in the file yet, and notes where they begin."""
+    keys = keys_of(table)
+    found = np.minimum(np.searchsorted(frames.keys, keys, sorter=order), len(order) - 1)
+    places = order[found]
+    wanted = frames.keys[places] == keys
+    for index, is_wanted, (numbers, positions) in zip(places, wanted, geometries_of(table), strict=True):
+        if not is_wanted or offsets[index] >= 0:
+            continue
+        if len(positions) != 3 * len(numbers):
+            raise DataError(
+                f"{frames.name(index)} has {len(positions)} coordinates for {len(numbers)} atoms; expected three for "
+                "each. See: python -m dataset_builders certify DIR"
+            )
+        offsets[index] = spool.tell()
+        spool.write(numbers.tobytes() + positions.tobytes())

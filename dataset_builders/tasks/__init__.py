@@ -1,0 +1,1 @@
+"""Tasks: molecules as words of fragments and a spacer, regions of word space, and editions."""

@@ -1,0 +1,117 @@
+"""Editions: how many frames of a molecule each split gets, and which bursts they come from.
+
+A burst is a short stretch of molecular dynamics that yields `FRAMES_PER_BURST` correlated frames and
+is never split over two splits. Bursts are numbered and every edition takes the first ones, so that
+editions nest: no frame that tests in one edition trains in another.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from dataset_builders.core.errors import UsageError
+
+SplitName = Literal["train", "validation", "test_id", "test_ood"]
+TrajectoryName = Literal["primary", "secondary"]
+
+SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)
+TRAJECTORIES: Final[tuple[TrajectoryName, ...]] = get_args(TrajectoryName)
+
+FRAMES_PER_BURST: Final = 5
+VALIDATION_EVERY: Final = 5
+"""Secondary burst i is validation where i is a multiple of this, and test_id elsewhere."""
+
+_SPREAD: Final = (0, 4, 2, 1, 3)
+"""In which order the frames of a burst are taken where not all are: the least correlated ones first."""
+
+SPLIT_TRAJECTORY: Final[dict[SplitName, TrajectoryName]] = {
+    "train": "primary",
+    "validation": "secondary",
+    "test_id": "secondary",
+    "test_ood": "primary",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Frames a molecule in each split; each a multiple of `FRAMES_PER_BURST`.
+
+    Attributes:
+        name: Name of the edition.
+        train: Primary frames of a training molecule.
+        test_ood: Primary frames of an OOD molecule.
+        validation: Secondary frames of a training molecule used for tuning.
+        test_id: Secondary frames of a training molecule used for testing.
+    """
+
+    name: str
+    train: int
+    test_ood: int
+    validation: int
+    test_id: int
+
+    def frames(self, split: SplitName, count: int | None = None) -> tuple[int, ...]:
+        """Numbers of the frames that the split takes of one molecule, ascending.
+
+        Args:
+            split: The split.
+            count: How many of them; all where it is `None` or more than there are. They are spread over the
+                bursts, and those of a smaller count are among those of a larger one.
+        """
+        spread = [burst * FRAMES_PER_BURST + index for index in _SPREAD for burst in self.bursts(split)]
+        return tuple(sorted(spread[:count]))
+
+    def bursts(self, split: SplitName) -> tuple[int, ...]:
+        """Numbers of the bursts that the split takes of one molecule, ascending."""
+        count = int(getattr(self, split)) // FRAMES_PER_BURST
+        if split in ("train", "test_ood"):
+            return tuple(range(count))
+        if split == "validation":
+            return tuple(VALIDATION_EVERY * i for i in range(count))
+        per_cycle = VALIDATION_EVERY - 1
+        return tuple(VALIDATION_EVERY * (i // per_cycle) + 1 + i % per_cycle for i in range(count))
+
+
+EDITIONS: Final[dict[str, Edition]] = {
+    edition.name: edition
+    for edition in (
+        Edition("mini", train=25, test_ood=10, validation=5, test_id=10),
+        Edition("standard", train=400, test_ood=100, validation=20, test_id=80),
+        Edition("full", train=2000, test_ood=2000, validation=100, test_id=400),
+    )
+}
+
+
+def find_edition(text: str) -> Edition:
+    """Returns a named edition, or one of your own sizes written as TRAIN/OOD/VALIDATION/TEST_ID.
+
+    Raises:
+        UsageError: If the name is unknown or a size is not a positive multiple of `FRAMES_PER_BURST`.
+    """
+    if text in EDITIONS:
+        return EDITIONS[text]
+    sizes = text.split("/")
+    if len(sizes) == 4 and all(size.isascii() and size.isdigit() for size in sizes):
+        train, test_ood, validation, test_id = (int(size) for size in sizes)
+        if any(size < 1 or size % FRAMES_PER_BURST for size in (train, test_ood, validation, test_id)):
+            raise UsageError(
+                f"edition {text!r}: every number of frames must be a positive multiple of {FRAMES_PER_BURST}, "
+                "the frames of one burst"
+            )
+        return Edition(text, train, test_ood, validation, test_id)
+    raise UsageError(
+        f"unknown edition {text!r}; known editions: {' '.join(EDITIONS)}, "
+        "or four numbers of frames a molecule as TRAIN/OOD/VALIDATION/TEST_ID, such as 100/10/5/10"
+    )
+
+
+def split_of_frame(trajectory: TrajectoryName, frame: int, *, is_ood: bool) -> SplitName:
+    """The split that a frame of a molecule belongs to within a task.
+
+    Raises:
+        UsageError: For a secondary frame of an OOD molecule, which no split holds.
+    """
+    if trajectory == "primary":
+        return "test_ood" if is_ood else "train"
+    if is_ood:
+        raise UsageError(f"secondary frame {frame} of an OOD molecule: no split holds it")
+    return "validation" if (frame // FRAMES_PER_BURST) % VALIDATION_EVERY == 0 else "test_id"

@@ -1,0 +1,243 @@
+"""The declaration of a task as a document: a TOML file that people write, or JSON in the metadata of a Parquet file.
+
+It is all that a task of your own needs: whoever has the document, or a data-set folder that carries it, has the task.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataset_builders.core.errors import DataError, MlipOodError, ModelError, UsageError
+from dataset_builders.tasks.fragments import BUILT_IN, NAME_PATTERN, parse_fragment
+from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, Region, Task, TaskName
+
+MAX_SPACER: Final = 40
+"""Longest chain of a word, in CH2 groups."""
+
+MAX_WORDS: Final = 20_000
+"""Most words of all regions of a task: a declaration may come from a stranger, and every molecule is looked at."""
+
+DECLARATION: Final = "task"
+"""Key of a declaration in the metadata of Parquet files and in the config of checkpoints."""
+
+_Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
+_Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+_Smiles = Annotated[str, Field(min_length=1, max_length=200)]
+_Spacer = Annotated[int, Field(ge=1, le=MAX_SPACER)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RegionDocument(_Document):
+    """A set of words; see `Region`.
+
+    Attributes:
+        left: Fragments at the left end.
+        spacers: Numbers of CH2 groups.
+        right: The name of a fragment, `same` or `other`.
+    """
+
+    left: Annotated[list[_Name], Field(min_length=1, max_length=100)]
+    spacers: Annotated[list[_Spacer], Field(min_length=1)]
+    right: _Name
+
+
+class TaskDocument(_Document):
+    """The declaration of a task; see `Task`.
+
+    Attributes:
+        name: Name of its configuration.
+        title: Name for people.
+        tests: What of compositional generalisation it tests.
+        subsets: Whether its OOD molecules fall into `near` and `far`.
+        origin: Who designed it.
+        fragments: Fragments of its own: SMILES with one attachment point `[*]`, by name.
+        train: Regions of the training molecules.
+        ood: Regions of the unseen combinations.
+    """
+
+    name: Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
+    title: _Text
+    tests: _Text
+    subsets: bool = False
+    origin: _Text = "declared by its user"
+    fragments: Annotated[dict[_Name, _Smiles], Field(max_length=100)] = {}
+    train: Annotated[list[RegionDocument], Field(min_length=1)]
+    ood: Annotated[list[RegionDocument], Field(min_length=1)]
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """The declaration of a task."""
+        return cls(
+            name=task.name,
+            title=task.title,
+            tests=task.tests,
+            subsets=task.has_subsets,
+            origin=task.origin,
+            fragments={fragment.name: f"[*]{fragment.smiles}" for fragment in task.fragments},
+            train=[_region_document(region) for region in task.train],
+            ood=[_region_document(region) for region in task.ood],
+        )
+
+    def task(self) -> Task:
+        """The task.
+
+        Raises:
+            UsageError: If the name is that of one of the four tasks, a fragment is none, or a region names one that
+                is not known.
+        """
+        if self.name in TASKS:
+            raise UsageError(f"name = {self.name!r}: the tasks {' '.join(TASKS)} are fixed; choose another name")
+        own = (parse_fragment(name, smiles) for name, smiles in sorted(self.fragments.items()))
+        task = Task(
+            name=self.name,
+            title=self.title,
+            tests=self.tests,
+            train=tuple(_region(each) for each in self.train),
+            ood=tuple(_region(each) for each in self.ood),
+            has_subsets=self.subsets,
+            origin=self.origin,
+            fragments=tuple(fragment for fragment in own if fragment.name not in BUILT_IN),
+        )
+        _require_words(task)
+        return task
+
+
+def read_task_file(path: Path) -> Task:
+    """Reads a task that somebody declared in a TOML file.
+
+    Raises:
+        UsageError: If the file cannot be read, is not TOML, or declares no task.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as cause:
+        raise UsageError(f"cannot read the task file {path}: {cause}") from cause
+    except tomllib.TOMLDecodeError as cause:
+        raise UsageError(f"{path} is not TOML: {cause}") from cause
+    return parse_task(document, str(path))
+
+
+def parse_task(document: Any, place: str) -> Task:
+    """Reads a task out of a document.
+
+    Args:
+        document: What TOML or JSON gave.
+        place: Where it stands, for messages.
+
+    Raises:
+        UsageError: If it declares no task.
+    """
+    try:
+        return TaskDocument.model_validate(document).task()
+    except ValidationError as cause:
+        raise UsageError(f"{place} declares no task: {first_problem(cause)}") from cause
+    except MlipOodError as cause:
+        raise UsageError(f"{place} declares no task: {cause}") from cause
+
+
+def first_problem(cause: ValidationError) -> str:
+    """The first thing that pydantic found wrong, in one line: where, what was seen, and what was expected."""
+    first = cause.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    if first["type"] == "extra_forbidden":
+        return f"{place}: unknown key"
+    if first["type"] == "missing":
+        return f"{place}: not given"
+    return f"{place} = {str(first['input'])[:80]!r}: {first['msg']}"
+
+
+def declaration_of(task: Task) -> dict[str, Any] | None:
+    """The document that declares a task; `None` for one of the four, which the code knows."""
+    return None if task.name in TASKS else TaskDocument.of(task).model_dump()
+
+
+def task_metadata(task: Task) -> dict[str, Any]:
+    """What the metadata of a Parquet file, or of a checkpoint, say of a task; nothing for one of the four."""
+    document = declaration_of(task)
+    return {} if document is None else {DECLARATION: document}
+
+
+def task_of_metadata(metadata: Mapping[str, Any], name: TaskName, place: str) -> Task:
+    """The task of a file: one of the four by its name, or one that the metadata declare.
+
+    Args:
+        metadata: Of the file.
+        name: What the folder says that the task is.
+        place: The file or folder, for messages.
+
+    Raises:
+        DataError: If the metadata declare no task, or one of another name.
+    """
+    document = metadata.get(DECLARATION)
+    if name in TASKS and document is None:
+        return TASKS[name]
+    if document is None:
+        raise DataError(
+            f"{place} is a configuration of {name}, but its metadata declare no task of that name; expected one of "
+            f"{' '.join(TASKS)}, or files that `python -m dataset_builders build --task-file` wrote"
+        )
+    try:
+        task = parse_task(document, f"the metadata of {place}")
+    except UsageError as cause:
+        raise DataError(str(cause)) from cause
+    if task.name != name:
+        raise DataError(f"{place} is a configuration of {name}, but its metadata declare {task.name}; build it again")
+    return task
+
+
+def task_of_checkpoint(name: TaskName, document: Any, model: str) -> Task:
+    """The task that a checkpoint was trained on.
+
+    Args:
+        name: Its name.
+        document: What the checkpoint keeps of its declaration; of no meaning for one of the four.
+        model: The checkpoint, for messages.
+
+    Raises:
+        ModelError: If it is none of the four, and the checkpoint does not declare it.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    try:
+        return parse_task(document, f"the config of {model}, which was trained on {name},")
+    except UsageError as cause:
+        raise ModelError(f"{cause}; it was written by another program, or changed: train it again") from cause
+
+
+def _region(document: RegionDocument) -> Region:
+    return Region(tuple(document.left), tuple(document.spacers), document.right)
+
+
+def _region_document(region: Region) -> RegionDocument:
+    return RegionDocument(left=list(region.left), spacers=list(region.spacers), right=region.right)
+
+
+def _most_words(region: Region) -> int:
+    """How many words a region has at most, without making them."""
+    ends = len(region.left) if region.right == "other" else 1
+    return len(region.left) * len(region.spacers) * ends
+
+
+def _require_words(task: Task) -> None:
+    """Checks that every region has words, and that no two words of the task are one molecule."""
+    n_words = sum(_most_words(region) for region in (*task.train, *task.ood))
+    if n_words > MAX_WORDS:
+        raise UsageError(f"the regions have up to {n_words:,} words; expected {MAX_WORDS:,} at most, so leave some out")
+    for kind, regions in (("train", task.train), ("ood", task.ood)):
+        for number, region in enumerate(regions):
+            if not region.words(task.vocabulary):
+                raise UsageError(f"{kind}.{number} has no words: right = {region.right!r} needs two fragments or more")
+    known: dict[str, str] = {}
+    for word in (*task.train_words(), *task.ood_words()):
+        other = known.setdefault(word.smiles, word.molecule_id)
+        if other != word.molecule_id:
+            raise UsageError(
+                f"{other} and {word.molecule_id} are one molecule ({word.smiles}); give each molecule one spelling, or "
+                "rename or leave out a fragment that can be read as a part of the chain"
+            )

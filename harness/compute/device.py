@@ -1,0 +1,141 @@
+"""Which device a potential computes on."""
+
+import contextlib
+import gc
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.core.errors import MlipOodError, SetupError, UsageError
+from harness.compute.arithmetic import full_precision
+from harness.core.potential import LoadOptions
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(name: str) -> "torch.device":
+    """The device that a name stands for, and full precision on it; `auto` is a CUDA device where there is one.
+
+    `auto` and `cuda` mean the first one, or, under torchrun, the one of this process (`LOCAL_RANK`).
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        UsageError: If the name is another, or the CUDA device is absent.
+    """
+    import torch
+
+    full_precision()
+    match = re.fullmatch(r"auto|cpu|cuda(?::([0-9]{1,3}))?", name)
+    if match is None:
+        raise UsageError(f"unknown device {name!r}; expected auto, cpu, cuda or cuda:N")
+    n_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and n_devices == 0):
+        return torch.device("cpu")
+    index = int(match[1] or os.environ.get("LOCAL_RANK", "0"))
+    if index >= n_devices:
+        raise UsageError(
+            f"device {name!r} is absent: PyTorch sees {n_devices} CUDA device(s); "
+            "use --device cpu, or check the driver and that this PyTorch was built with CUDA"
+        )
+    return torch.device("cuda", index)
+
+
+def require_cpu_and_float64(model: str, options: LoadOptions) -> None:
+    """Checks that nothing is asked of a method that runs in double precision on the CPU only.
+
+    Raises:
+        UsageError: If another device or precision was asked for.
+    """
+    if options.device not in ("auto", "cpu"):
+        raise UsageError(f"{model} runs on the CPU only, not on {options.device!r}; use --device cpu or auto")
+    if options.dtype not in (None, "float64"):
+        raise UsageError(f"{model} computes in float64 only, not in {options.dtype!r}; leave --dtype out")
+
+
+_OUT_OF_MEMORY: Final = re.compile(
+    "|".join(
+        [
+            r"out[ _]of[ _]((the|device|host)[ _])?memory|OutOfMemory",  # PyTorch on CUDA, ROCm, XPU, MPS; CuPy, Numba
+            r"ErrorMemoryAllocation|RESOURCE_EXHAUSTED",  # CUDA's runtime; XLA
+            r"_(STATUS_)?ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE, cuFFT and their kin on ROCm
+            r"failed to allocate \S+ bytes",  # Warp
+            r"DefaultCPUAllocator: (can't allocate|not enough) memory",
+            # What cuBLAS says where the device is too full for its handle; after other errors it has one already.
+            r"BLAS_STATUS_NOT_INITIALIZED when calling .?\w+Create",
+        ]
+    ),
+    flags=re.IGNORECASE,
+)
+"""What libraries write into errors that are no `torch.OutOfMemoryError` where a device is full."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a library says that a device is full, whatever its type.
+
+    An error of this project is none: it may quote one, and has been judged already.
+    """
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    is_foreign = isinstance(error, Exception) and not isinstance(error, MlipOodError)
+    return is_foreign and _OUT_OF_MEMORY.search(_text_of(error)) is not None
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its own text is foreign code, too
+        return type(error).__name__
+
+
+def in_pytorchs_words(error: Exception) -> Exception:
+    """PyTorch's own error for any that says that a device is full; another error as it is."""
+    if not is_out_of_memory(error):
+        return error
+    # Importing torch takes seconds, and not every potential needs it.
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return error
+    return torch.OutOfMemoryError(str(error) or type(error).__name__)
+
+
+@contextlib.contextmanager
+def out_of_memory_as_itself() -> Iterator[None]:
+    """Turns whatever a library raises where the device is full into PyTorch's own error.
+
+    TorchScript, in which e3nn runs its tensor products, keeps only the message of an error; cuBLAS, Warp, CuPy, JAX and
+    others have errors of their own. The caller could not tell a full device from a broken model.
+
+    Raises:
+        torch.OutOfMemoryError: If the device ran out of memory.
+    """
+    try:
+        yield
+    except Exception as cause:
+        error = in_pytorchs_words(cause)
+        if error is cause:
+            raise
+        raise error from cause
+
+
+def does_not_fit(model: str, options: LoadOptions, cause: Exception) -> SetupError:
+    """The error for a model whose parameters alone are too much for the device."""
+    return SetupError(
+        f"{model} does not fit in the memory of the device {options.device} ({type(cause).__name__}: {cause}); free "
+        "some of it, use --dtype float32 or another --device"
+    )
+
+
+def release_memory() -> None:
+    """Gives memory that nothing uses any more back to the device, for the next attempt and for other libraries."""
+    # Code of others keeps tensors in cycles of references.
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.cuda.empty_cache()

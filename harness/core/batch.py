@@ -1,0 +1,153 @@
+"""A packed batch of molecules, and what a potential returns for it."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dataset_builders.core.arrays import FloatArray, IntArray, require_shape
+from dataset_builders.core.errors import ModelError, ShapeError
+
+STORED_ENERGY: Final = np.float64
+STORED_FORCES: Final = np.float32
+"""Precision in which predictions are stored; that of forces is the one of the labels."""
+
+_NOT_FINITE: Final = "energy or forces are not finite"
+_TOO_LARGE: Final = "energy or forces are beyond the range of single precision, 3.4e38 eV or eV/Å"
+_LARGEST_ENERGY: Final = float(np.finfo(np.float32).max)
+"""An energy is stored in double precision. A larger one would make sums over a split overflow there, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class StructureBatch:
+    """Molecules packed one after the other; all neutral, closed-shell (charge 0, spin multiplicity 1).
+
+    Attributes:
+        atomic_numbers: Shape (n_atoms_total,), integers.
+        positions: Shape (n_atoms_total, 3), Å.
+        n_atoms: Atoms of each structure, shape (n_structures,), int64.
+        smiles: SMILES of each structure, for potentials that need bonds; the atoms are in the order of
+            RDKit's `AddHs(MolFromSmiles(smiles))`.
+    """
+
+    atomic_numbers: IntArray
+    positions: FloatArray
+    n_atoms: IntArray
+    smiles: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        total = int(self.n_atoms.sum())
+        require_shape("atomic_numbers", self.atomic_numbers, (total,))
+        require_shape("positions", self.positions, (total, 3))
+        if len(self.smiles) != len(self.n_atoms):
+            raise ShapeError(f"{len(self.smiles)} SMILES for {len(self.n_atoms)} structures; expected one each")
+
+    def slice(self, start: int, stop: int) -> "StructureBatch":
+        """The structures `start` to `stop` (exclusive)."""
+        atoms = slice(int(self.n_atoms[:start].sum()), int(self.n_atoms[:stop].sum()))
+        return StructureBatch(
+            self.atomic_numbers[atoms], self.positions[atoms], self.n_atoms[start:stop], self.smiles[start:stop]
+        )
+
+    @property
+    def n_structures(self) -> int:
+        """How many structures the batch holds."""
+        return len(self.n_atoms)
+
+    @property
+    def offsets(self) -> IntArray:
+        """Where each structure begins, and the end; shape (n_structures + 1,), int64."""
+        return np.concatenate([[0], np.cumsum(self.n_atoms, dtype=np.int64)])
+
+    @property
+    def system_idx(self) -> IntArray:
+        """Number of the structure that each atom belongs to, shape (n_atoms_total,), int64."""
+        return np.repeat(np.arange(self.n_structures, dtype=np.int64), self.n_atoms)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Energies and forces of a batch, in its order.
+
+    Attributes:
+        energy: Shape (n_structures,), float64, eV; NaN where the structure failed.
+        forces: Shape (n_atoms_total, 3), float64, eV/Å; NaN where the structure failed.
+        failures: Cause of each failure, by number of the structure in the batch.
+    """
+
+    energy: FloatArray
+    forces: FloatArray
+    failures: dict[int, str]
+
+
+def sound_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
+    """What a potential returned, if it is a prediction for the batch.
+
+    A structure whose numbers are not finite although the potential did not report it becomes a
+    failure of its own, so that it is counted and never averaged over.
+
+    Returns:
+        The prediction, in float64.
+
+    Raises:
+        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
+    """
+    energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
+    forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
+    strange = [number for number in prediction.failures if number not in range(batch.n_structures)]
+    if strange:
+        raise ModelError(
+            f"{model_id} reports a failure of structure {strange[0]!r} of a batch of {batch.n_structures}; "
+            f"expected numbers from 0 to {batch.n_structures - 1}"
+        )
+    failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
+    # Asked of what was returned: a number beyond float64 is too large, and no infinity of the model's.
+    finite = np.isfinite(np.asarray(prediction.energy)) & _all_finite(np.asarray(prediction.forces), batch)
+    return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~finite)), _NOT_FINITE) | failures)
+
+
+def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
+    """Brings a prediction to the precision that it is stored in, and checks it there.
+
+    Returns:
+        The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`; structures whose numbers are not
+        finite, or too large for that, are failures.
+
+    Raises:
+        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
+    """
+    sound = sound_prediction(prediction, batch, model_id)
+    # What overflows is seen where finite numbers are asked for.
+    with np.errstate(over="ignore"):
+        energy, forces = sound.energy.astype(STORED_ENERGY), sound.forces.astype(STORED_FORCES)
+    usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
+    return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~usable)), _TOO_LARGE) | sound.failures)
+
+
+def _all_finite(forces: FloatArray, batch: StructureBatch) -> npt.NDArray[np.bool_]:
+    """Whether all forces on a structure are finite, shape (n_structures,)."""
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduceat(np.isfinite(forces).all(axis=1), batch.offsets[:-1])
+    return finite
+
+
+def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
+    """What a model returned, as an array of real numbers.
+
+    Raises:
+        ModelError: If it is none, or of another shape.
+    """
+    try:
+        array = np.asarray(values)
+    # Whatever a stranger's object raises where it is asked for its numbers.
+    except Exception as cause:
+        raise ModelError(
+            f"{name} is a {type(values).__name__} and no array: {type(cause).__name__}: {cause}"
+        ) from cause
+    if array.dtype.kind not in "fiu":
+        raise ModelError(f"{name} has dtype {array.dtype} ({type(values).__name__}); expected real numbers")
+    if array.shape != shape:
+        wanted = f"shape {shape}" if shape else "a single number"
+        raise ModelError(f"{name} has shape {array.shape}; expected {wanted}")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float64, copy=False)

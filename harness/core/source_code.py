@@ -1,0 +1,252 @@
+"""What code a number depends on, as a hash that comments and documentation do not change.
+
+Code is followed from imports, at whatever depth and wherever they stand: inside functions, relative, or by a name in
+quotes that `import_module` or `python -m` is given. Nothing is imported for that. Of other projects only the code of a
+plug-in counts; installed libraries count by their versions, which stand beside the hash.
+"""
+
+import ast
+import functools
+import hashlib
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
+from importlib.metadata import packages_distributions
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.core.errors import SetupError
+
+_PACKAGES: Final = frozenset({"dataset_builders", "harness"})
+NO_NUMBERS: Final = frozenset(
+    {
+        "dataset_builders.cli",
+        "dataset_builders.core.console",
+        "dataset_builders.core.errors",
+        "dataset_builders.core.hub.calls",
+        "dataset_builders.core.progress_bar",
+        "dataset_builders.core.whole_file",
+        "harness.hub.download",
+        "harness.models.resolve",
+        "harness.models.detection",
+        "harness.models.families",
+        "harness.inference.progress",
+        "harness.trust.tokens",
+        "harness.train.curve",
+        "harness.trust.trusted_files",
+    }
+)
+"""Modules that ask, tell, find or store; neither they nor what only they import counts.
+
+A test holds them to it: no array goes into one, and no number comes out of one.
+"""
+
+_MODULE_IN_QUOTES: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", flags=re.ASCII)
+"""A name with a dot in it; other words in quotes are hardly ever modules."""
+
+
+@functools.cache
+def code_hash(*modules: str, without: frozenset[str] = frozenset()) -> str:
+    """sha256 over the code of some modules and of all that they import, at whatever depth.
+
+    Comments, documentation and layout do not count, so that they can be bettered without hours of training anew.
+
+    Args:
+        modules: Names of modules, such as `harness.train.command`; a name that ends in `.*` is all of a package.
+        without: Modules at which to stop, beside those of `NO_NUMBERS`.
+
+    Raises:
+        SetupError: If the source of one of the modules cannot be found.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(closure(modules, without)):
+        digest.update(f"{name}\n{hashlib.sha256(_essence(_source(name))).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def closure(modules: Iterable[str], without: frozenset[str] = frozenset()) -> set[str]:
+    """The modules that `code_hash` reads.
+
+    Args:
+        modules: As there.
+        without: As there.
+
+    Raises:
+        SetupError: If the source of one of the modules cannot be found.
+    """
+    for cached in (_spec, _is_loose):
+        cached.cache_clear()  # another folder may have come to the path since
+    waiting = [name for each in modules for name in _expanded(each)]
+    counted = _PACKAGES | _packages_beside(waiting)
+    for name in waiting:
+        _source(name)
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in NO_NUMBERS or name in without:
+            continue
+        found.add(name)
+        waiting += [each for each in (*_imports(name), *_parents(name)) if _counts(each, name, counted)]
+    return found
+
+
+def working_files(module: str) -> dict[str, Path]:
+    """The files of a module and of all that it imports for which no version of an installed package speaks.
+
+    Args:
+        module: Name of a module of another project.
+
+    Returns:
+        Files by the names of their modules; none for a module of an installed package.
+
+    Raises:
+        SetupError: If its source cannot be found.
+    """
+    names = closure([module]) if _is_loose(_top(module)) else ()
+    return {name: _source(name) for name in sorted(names) if _top(name) not in _PACKAGES and _is_loose(_top(name))}
+
+
+def _expanded(name: str) -> list[str]:
+    if not name.endswith(".*"):
+        return [name]
+    package = name.removesuffix(".*")
+    return [f"{package}.{path.stem}" for path in _source(package).parent.glob("*.py") if path.stem != "__init__"]
+
+
+def _packages_beside(modules: Iterable[str]) -> frozenset[str]:
+    """The packages of some modules of other projects, and those that were installed with them."""
+    others = {_top(name) for name in modules} - _PACKAGES
+    if not others:
+        return frozenset()
+    known = packages_distributions()
+    distributions = {name for top in others for name in known.get(top, ())}
+    return frozenset(others.union(top for top, names in known.items() if distributions.intersection(names)))
+
+
+def _counts(name: str, importer: str, counted: frozenset[str]) -> bool:
+    """Whether an imported module is code that no version tells of."""
+    top = _top(name)
+    if top not in counted and (_top(importer) in _PACKAGES or not _is_loose(top)):
+        return False
+    return _is_module(name)
+
+
+@functools.cache
+def _is_loose(top: str) -> bool:
+    """Whether a package lies neither in the standard library nor among installed packages, but in a working folder."""
+    if top in sys.stdlib_module_names or not _is_module(top):
+        return False
+    folder = _source(top).parent
+    root = folder.parent if _source(top).stem == "__init__" else folder
+    return not any(root.glob("*.dist-info"))
+
+
+@functools.cache
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module is; `importlib.util.find_spec` would run the packages that hold it."""
+    parent = name.rpartition(".")[0]
+    path = None
+    if parent:
+        above = _spec(parent)
+        if above is None or above.submodule_search_locations is None:
+            return None
+        path = above.submodule_search_locations
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, path)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _is_module(name: str) -> bool:
+    """Whether there is a file of that module; a package without an `__init__` has none."""
+    spec = _spec(name)
+    return spec is not None and spec.has_location and spec.origin is not None
+
+
+def _source(name: str) -> Path:
+    spec = _spec(name)
+    if spec is None or spec.origin is None or not spec.has_location:
+        raise SetupError(f"the source of {name} cannot be found; install the package again")
+    return Path(spec.origin)
+
+
+@functools.cache
+def _tree(path: Path) -> ast.Module | None:
+    """The syntax of a module; `None` of one that is no Python text, such as a compiled one."""
+    if path.suffix != ".py":
+        return None
+    try:
+        return ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _imports(name: str) -> Iterator[str]:
+    """Names under which a module may import modules, also inside functions; not all of them are modules."""
+    tree = _tree(_source(name))
+    for node in () if tree is None else ast.walk(tree):
+        match node:
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom():
+                module = _absolute("." * node.level + (node.module or ""), name)
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__")):
+                yield from (_absolute(text, name) for text in _texts(node.args[:1]))
+            case ast.List() | ast.Tuple():
+                # `python -m` runs the `__main__` of a package.
+                for option, module in pairwise(_texts(node.elts)):
+                    yield from (module, f"{module}.__main__") if option == "-m" else ()
+            case ast.Constant(value=str() as text) if _top(name) not in _PACKAGES:
+                # A plug-in may keep the name of a module that it imports late wherever it likes.
+                yield from (text, f"{text}.__main__") if _MODULE_IN_QUOTES.fullmatch(text) else ()
+
+
+def _texts(nodes: Iterable[ast.expr]) -> list[str]:
+    """The values of some expressions, empty where one is no text in quotes."""
+    return [node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "" for node in nodes]
+
+
+def _absolute(text: str, importer: str) -> str:
+    """The name of a module that another one imports, with dots in front if it is relative."""
+    relative = text.lstrip(".")
+    level = len(text) - len(relative)
+    if not level:
+        return text
+    spec = _spec(importer)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    parts = importer.split(".")
+    parts = parts[: len(parts) - level + (1 if is_package else 0)]
+    return ".".join([*parts, relative] if relative else parts)
+
+
+def _parents(name: str) -> Iterator[str]:
+    """The packages that hold a module, which run before it."""
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+@functools.cache
+def _essence(path: Path) -> bytes:
+    """The code of a module without comments and documentation; a file that is no Python text as it is."""
+    tree = _tree(path)
+    if tree is None:
+        return path.read_bytes()
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
+    return ast.unparse(tree).encode()
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

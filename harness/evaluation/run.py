@@ -1,0 +1,408 @@
+"""One evaluation from end to end: data set, potential, predictions, metrics, result."""
+
+import logging
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dataset_builders.core.arrays import IntArray
+from dataset_builders.core.errors import DataError, SetupError, UsageError
+from dataset_builders.tasks.regions import TASKS, TaskName, in_order
+from dataset_builders.tasks.task_document import task_of_checkpoint
+from harness.compute.elements import require_elements
+from harness.core.potential import Isolation, LoadOptions, Potential, PotentialTraits
+from harness.data.dataset import PinnedDataset, open_dataset
+from harness.data.label_choice import labels_for
+from harness.data.scan import FrameScan, scan_dataset
+from harness.hub.hub_folder import PREFIX
+from harness.inference.batch_size import ON_CPU, batch_atoms_for
+from harness.inference.batching import Plan, make_plan
+from harness.inference.force_consistency import cautions_about, two_molecules
+from harness.inference.meeting import ALONE, Meeting
+from harness.inference.predict import compute_shards
+from harness.inference.progress import prediction_progress
+from harness.inference.shards import PredictionReader
+from harness.inference.windows import read_windows
+from harness.models.foreign import is_unknown
+from harness.models.registry import ModelSource, with_traits
+from harness.models.training_declaration import Statement, declaration_for, declared, named_level
+from harness.results.identity import code_hash, package_versions, run_directory, run_identity
+from harness.results.manifest import Manifest, earlier_batch_atoms
+from harness.results.result import (
+    RESULT_NAME,
+    DatasetRecord,
+    EnvironmentRecord,
+    ModelRecord,
+    RunResult,
+    SettingsRecord,
+)
+from harness.scoring.intervals import BootstrapSettings
+from harness.scoring.joining import sum_task
+from harness.scoring.task_result import evaluate_task
+from harness.trust.standard_output import printing_on_standard_error
+from harness.trust.tokens import without_tokens
+from harness.worker.loading import loaded
+
+SHARDS_NAME: Final = "predictions"
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the user asked of an evaluation.
+
+    Attributes:
+        tasks: Tasks by name; empty for the model's own, or for all that the data set holds.
+        output: Folder that holds the folders of runs.
+        batch_atoms: Most atoms in a batch; `None` for what suits the device.
+        load: Options of the loader.
+        isolation: Whether the model computes in a process of its own.
+        level_of_theory: Level that a model was trained at, for one that does not name it: a level of this benchmark, or
+            any text.
+        statement: What the user says that the models were trained on, of those that do not say it.
+        quiet: Whether the progress bar is left out.
+    """
+
+    tasks: tuple[TaskName, ...] = ()
+    output: Path = Path("results")
+    batch_atoms: int | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    isolation: Isolation = "auto"
+    level_of_theory: str | None = None
+    statement: Statement | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A result and the folder it lies in."""
+
+    result: RunResult
+    directory: Path
+
+
+def evaluate_model(
+    model: ModelSource, dataset: PinnedDataset | Sequence[PinnedDataset], options: RunOptions, meeting: Meeting = ALONE
+) -> FinishedRun | None:
+    """Evaluates a model and writes its result; goes on from predictions that are there.
+
+    No token is in the environment meanwhile, since a checkpoint may run what it holds. Several processes, which
+    must see the same output folder, share the predictions; the batches and so the result are those of one process.
+
+    Args:
+        model: As `resolve_model` found it.
+        dataset: What to evaluate on; of one data set at several levels of theory, that of the model is taken.
+        options: What the user asked for.
+        meeting: The processes that share it.
+
+    Returns:
+        The result, in the first process; `None` in others.
+
+    Raises:
+        UsageError: If the model was trained on another task than one asked for, does not offer what was asked of it,
+            or is said to be trained otherwise than it says itself.
+        DataError: If the data set breaks its schema, or what lies beside the model says that it was trained on other
+            data.
+        ModelError: If the model cannot be loaded or lacks parameters for an element.
+        SetupError: If the output folder cannot be written, or another process failed.
+    """
+    datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
+    # Before it is loaded, since what is refused here is refused whatever the model computes.
+    declaration = declaration_for(model, options.statement, datasets)
+    with (
+        without_tokens(),
+        printing_on_standard_error(),
+        loaded(model, options.load, options.isolation) as potential,
+    ):
+        traits = declared(potential.traits, model.family, declaration, datasets, options.level_of_theory)
+        traits = with_stated_level(traits, options.level_of_theory)
+        return _evaluate(
+            with_traits(potential, traits), datasets, options, meeting, is_known=not is_unknown(model.family.module)
+        )
+
+
+def _evaluate(
+    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
+) -> FinishedRun | None:
+    traits = potential.traits
+    asked = (traits.trained_on,) if traits.trained_on else options.tasks
+    dataset = labels_for(traits.level_of_theory, datasets, asked)
+    tasks = choose_tasks(traits, dataset, options.tasks)
+    ranks = meeting.ranks
+    batch_atoms, plan = _planned(potential, dataset, tasks, options, meeting)
+    manifest = _manifest(traits, dataset, tasks, batch_atoms)
+    directory = run_directory(options.output, traits.model_id, manifest.identity)
+    if ranks.is_first:
+        if not is_known:
+            manifest = _with_cautions(manifest, directory, potential, dataset, plan)
+        _save(manifest, directory)
+    # Before hours of computing: processes that differ in what the predictions depend on make two halves of two runs.
+    meeting.gather(f"start of run {directory.name}")
+    share = plan.share(ranks.rank, ranks.world_size)
+    quiet = options.quiet or not ranks.is_first
+    with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
+        windows, told = read_windows(dataset, plan), meeting.watched(on_structures)
+        # Absolute, since the code of a model may go to another folder while other threads write.
+        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, told)
+    meeting.gather(f"end of run {directory.name}")
+    if not ranks.is_first:
+        return None
+    return _finish(manifest, directory, dataset, plan)
+
+
+def _planned(
+    potential: Potential, dataset: PinnedDataset, tasks: tuple[TaskName, ...], options: RunOptions, meeting: Meeting
+) -> tuple[int, Plan]:
+    """Most atoms in a batch, and the plan; the scan of the data set ends here, since it takes 16 bytes a frame."""
+    scan = scan_dataset(dataset, tasks)
+    require_known_elements(potential.traits, scan.atomic_numbers)
+    batch_atoms = options.batch_atoms or meeting.said_by_first(
+        "size of a batch", lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
+    )
+    return batch_atoms, make_plan(scan, batch_atoms)
+
+
+def _batch_atoms(
+    potential: Potential, dataset: PinnedDataset, scan: FrameScan, tasks: tuple[TaskName, ...], output: Path
+) -> int:
+    """What an earlier run of the same kind found, so that it goes on, or what suits the device."""
+    traits = potential.traits
+    if traits.device == "cpu":
+        return ON_CPU
+    earlier = earlier_batch_atoms(output, traits.model_id, run_identity(traits, dataset, tasks, 0))
+    return earlier or batch_atoms_for(potential, read_windows(dataset, make_plan(scan, ON_CPU)))
+
+
+def _manifest(
+    traits: PotentialTraits, dataset: PinnedDataset, tasks: tuple[TaskName, ...], batch_atoms: int
+) -> Manifest:
+    return Manifest(
+        identity=run_identity(traits, dataset, tasks, batch_atoms),
+        model=_model_record(traits),
+        dataset=_dataset_record(dataset),
+        dataset_directory=str(dataset.directory),
+        environment=_environment_record(traits),
+        tasks=tasks,
+        batch_atoms=batch_atoms,
+    )
+
+
+def _with_cautions(
+    manifest: Manifest, directory: Path, potential: Potential, dataset: PinnedDataset, plan: Plan
+) -> Manifest:
+    """A manifest that says what is odd about the model; an earlier run that is gone on with has seen that already."""
+    try:
+        earlier = Manifest.load(directory)
+    except DataError:
+        earlier = None
+    if earlier is not None and earlier.identity == manifest.identity:
+        cautions = earlier.model.cautions
+    else:
+        window = next(read_windows(dataset, plan))
+        cautions = cautions_about(potential, two_molecules(window))
+    for caution in cautions:
+        _LOG.warning("%s", caution)
+    return manifest.model_copy(update={"model": manifest.model.model_copy(update={"cautions": cautions})})
+
+
+def evaluate_again(directory: Path, dataset_text: str | None = None) -> FinishedRun:
+    """Computes metrics and result again from the predictions of a finished run, without its model.
+
+    Args:
+        directory: Folder of the run.
+        dataset_text: Where the data set is now; `None` for where it was.
+
+    Raises:
+        DataError: If the folder is not that of a finished run, or the data set is not the one that it
+            was run on.
+        SetupError: If the folder cannot be written.
+    """
+    manifest = Manifest.load(directory)
+    dataset = open_dataset(dataset_text or _remembered_dataset(manifest), manifest.dataset.level)
+    if dataset.content_hash != manifest.dataset.content_hash:
+        raise DataError(
+            f"{dataset.id} has content {dataset.content_hash[:12]}, but the predictions in {directory} were made for "
+            f"{manifest.dataset.content_hash[:12]} ({manifest.dataset.id}); give that data set with --dataset, "
+            "or evaluate the model again"
+        )
+    plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
+    return _finish(manifest, directory, dataset, plan)
+
+
+def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequence[TaskName]) -> tuple[TaskName, ...]:
+    """The tasks to evaluate on, in their own order.
+
+    A model that was trained on one task is tested on that task: elsewhere it may have trained on the
+    very molecules that are to be unseen.
+
+    Raises:
+        UsageError: If the user named a task that the model was not trained on, or the data set calls another task by
+            the name of the one that it was trained on.
+        ModelError: If the model does not say what task it was trained on.
+    """
+    if traits.trained_on is None:
+        return in_order(named) or dataset.tasks
+    own = task_of_checkpoint(traits.trained_on, traits.trained_task, traits.model_id)
+    if own.name in dataset.tasks and not own.has_molecules_of(dataset.task(own.name)):
+        raise UsageError(
+            f"{traits.model_id} was trained on a task {own.name} of other molecules than {dataset.id} declares under "
+            "that name, so it may have seen what is to be unseen; use the data set that it was trained on"
+        )
+    for name in named:
+        if name != own.name:
+            unseen = {word.smiles for word in dataset.task(name).ood_words()}
+            known = len(unseen & {word.smiles for word in own.train_words()})
+            raise UsageError(
+                f"{traits.model_id} was trained on {own.name}, so it cannot be tested on {name}: {known} of the "
+                f"{len(unseen)} OOD molecules of {name} were in its training set, and the protocol {traits.protocol} "
+                f"trains on the tested task only. Use --task {own.name}, or train a model on {name}"
+            )
+    return (own.name,)
+
+
+def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialTraits:
+    """The traits of a model with the level of theory that the user states, where the model names none itself."""
+    if stated is None or traits.protocol == "control":
+        return traits
+    level = named_level(stated)
+    if traits.level_of_theory is None:
+        return replace(traits, level_of_theory=level, level_is_stated=True)
+    if traits.level_of_theory != level:
+        _LOG.warning(
+            "--level-of-theory %s does not count for %s, which names %s itself",
+            stated,
+            traits.model_id,
+            traits.level_of_theory,
+        )
+    return traits
+
+
+def own_title(dataset: PinnedDataset, task: TaskName) -> str | None:
+    """What a data set calls a task of its own; `None` for one of the four."""
+    return None if task in TASKS else dataset.task(task).title
+
+
+def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str, IntArray]) -> None:
+    """Checks that the model has parameters for every molecule, before anything is computed.
+
+    Args:
+        traits: Of the model.
+        atomic_numbers: Elements of each molecule, by its name.
+
+    Raises:
+        ModelError: If it has not.
+    """
+    names = np.repeat(np.array(list(atomic_numbers)), [len(numbers) for numbers in atomic_numbers.values()])
+    require_elements(traits, np.concatenate(list(atomic_numbers.values())), names)
+
+
+def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: Plan) -> FinishedRun:
+    bootstrap = BootstrapSettings()
+    reader = PredictionReader(plan, directory / SHARDS_NAME, manifest.identity)
+    protocol = manifest.model.protocol
+    result = RunResult.of(
+        model=manifest.model,
+        dataset=manifest.dataset,
+        environment=manifest.environment,
+        settings=SettingsRecord(
+            batch_atoms=manifest.batch_atoms,
+            n_resamples=bootstrap.n_resamples,
+            confidence=bootstrap.confidence,
+            seed=bootstrap.seed,
+        ),
+        created=datetime.now(UTC),
+        tasks={
+            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap, own_title(dataset, task))
+            for task in manifest.tasks
+        },
+    )
+    path = directory / RESULT_NAME
+    result = _with_first_date(result, path)
+    try:
+        result.save(path)
+    except OSError as cause:
+        raise _unwritable(directory, cause) from cause
+    return FinishedRun(result, directory)
+
+
+def _with_first_date(result: RunResult, path: Path) -> RunResult:
+    """A result that says what the one on disk says keeps its date, so that sending it again changes nothing."""
+    if not path.is_file():
+        return result
+    try:
+        earlier = RunResult.load(path)
+    except DataError:
+        return result
+    return earlier if earlier == result.model_copy(update={"created": earlier.created}) else result
+
+
+def _save(manifest: Manifest, directory: Path) -> None:
+    try:
+        manifest.save(directory)
+    except OSError as cause:
+        raise _unwritable(directory, cause) from cause
+
+
+def _unwritable(directory: Path, cause: OSError) -> SetupError:
+    return SetupError(f"cannot write to {directory}: {cause.strerror or cause}; choose a folder with --output")
+
+
+def _remembered_dataset(manifest: Manifest) -> str:
+    if manifest.dataset_directory.startswith(PREFIX) or Path(manifest.dataset_directory).is_dir():
+        return manifest.dataset_directory
+    if manifest.dataset.revision is not None:
+        return f"{manifest.dataset.id}@{manifest.dataset.revision}"
+    return manifest.dataset.id
+
+
+def _model_record(traits: PotentialTraits) -> ModelRecord:
+    return ModelRecord(
+        id=traits.model_id,
+        family=traits.family,
+        revision=traits.revision,
+        files=dict(traits.files),
+        protocol=traits.protocol,
+        trained_on=traits.trained_on,
+        dtype=traits.dtype,
+        device=traits.device,
+        level_of_theory=traits.level_of_theory,
+        elements=None if traits.elements is None else tuple(sorted(traits.elements)),
+        conservative=traits.conservative,
+        head=traits.head,
+        needs_cell=traits.needs_cell,
+        is_compiled=traits.is_compiled,
+        level_is_stated=traits.level_is_stated,
+        unfinished=traits.unfinished,
+        training=traits.training,
+        base=traits.base,
+        unchecked=traits.unchecked,
+    )
+
+
+def _dataset_record(dataset: PinnedDataset) -> DatasetRecord:
+    return DatasetRecord(
+        id=dataset.id,
+        revision=dataset.revision,
+        content_hash=dataset.content_hash,
+        edition=dataset.edition,
+        level_of_theory=dataset.level_of_theory,
+        suffix=dataset.level.suffix,
+    )
+
+
+def _environment_record(traits: PotentialTraits) -> EnvironmentRecord:
+    return EnvironmentRecord(
+        python=platform.python_version(),
+        platform=f"{platform.system()} {platform.machine()}",
+        packages={"mlip-ood": version("mlip-ood"), **package_versions(traits)},
+        code_hash=code_hash(traits.family),
+        precision=dict(traits.precision),
+        variables=dict(traits.variables),
+    )

@@ -1,0 +1,314 @@
+"""`TRAINING.md`: the shortest command or config of each trainer, with the files of the export filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from harness.core.training_record import RECORD_NAME, TrainingRecord
+from harness.export.formats import Format, FormatName
+from harness.export.keys import RESULT_KEYS, LabelKeys
+from harness.export.reference_energies import ENERGIES_NAME, FittedEnergies, forms
+
+_NOT_RUN: Final = "Written after its documentation, not run."
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a recipe fills in.
+
+    Attributes:
+        train: File of the training frames.
+        validation: File of the validation frames.
+        keys: Names of the labels.
+        energies: Reference energies, eV, by symbol.
+        force_rms: Root mean square of the forces, eV/Å.
+    """
+
+    train: str
+    validation: str
+    keys: LabelKeys
+    energies: Mapping[str, float]
+    force_rms: float
+
+    @property
+    def symbols(self) -> str:
+        """The elements, as YAML and TOML write a list."""
+        return f"[{', '.join(self.energies)}]"
+
+    @property
+    def by_symbol(self) -> str:
+        """The reference energies as YAML writes them."""
+        return "{" + ", ".join(f"{symbol}: {energy!r}" for symbol, energy in self.energies.items()) + "}"
+
+
+def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: FittedEnergies) -> str:
+    """The document.
+
+    Args:
+        record: What was exported.
+        form: The format.
+        keys: Names of the labels.
+        fitted: Reference energies of `train`.
+    """
+    parts = [_head(record, fitted)]
+    if record.test_splits:
+        parts.append(test_split_warning(record) + "\n")
+    if {"train", "validation"} <= set(record.splits):
+        place = {split: form.data(split) for split in record.splits}
+        files = _Files(place["train"], place["validation"], keys, fitted.by_symbol, fitted.force_rms)
+        parts += [_section(title, form.name, readable, text(files)) for title, readable, text in _TRAINERS]
+    else:
+        parts.append("No recipes: a training needs `train` and `validation`, which this export does not both hold.\n")
+    return "\n".join(parts) + _after(record)
+
+
+def test_split_warning(record: TrainingRecord) -> str:
+    """What an export of test splits means."""
+    return (
+        f"This export holds {' and '.join(record.test_splits)} of {record.task}. A model that is trained on it, or "
+        f"chosen by it, can never be evaluated on {record.task}: {RECORD_NAME} lists the split, and the evaluation "
+        "refuses a model with such a record."
+    )
+
+
+def _head(record: TrainingRecord, fitted: FittedEnergies) -> str:
+    sizes = ", ".join(
+        f"`{split}` {size.n_frames:,} frames of {size.n_molecules} molecules" for split, size in record.splits.items()
+    )
+    caution = "" if fitted.caution is None else f" Caution: {fitted.caution}."
+    return (
+        f"# Training on {record.config}\n\n"
+        f"{sizes}; {record.level_of_theory}; data set {record.dataset.id}, edition {record.dataset.edition}. Energies "
+        "are total energies in eV, forces in eV/Å, positions in Å; the molecules are neutral, with closed shells and "
+        "without a cell.\n\n"
+        "Run the commands in this folder. Each is the shortest that works, not the best that can be done: choose "
+        "hyper-parameters by `validation` alone. The energies of elements below are the least-squares fit to `train`, "
+        f"as `python -m harness train` uses it; `{ENERGIES_NAME}` has those of isolated atoms too, where they are "
+        f"known.{caution}\n"
+    )
+
+
+def _after(record: TrainingRecord) -> str:
+    return f"""
+## What the model was trained on
+
+Copy `{RECORD_NAME}` into the folder of the model, or beside a single file as `NAME.{RECORD_NAME}`; of a fine-tuned
+model change `protocol` to `fine-tuned` and `base` to the checkpoint that it began with. Then
+
+    python -m harness --model MODEL --task {record.task}
+
+evaluates it as trained on {record.task} (`--trust-checkpoint` where the checkpoint is a pickle).
+"""
+
+
+def _section(title: str, name: FormatName, readable: tuple[FormatName, ...], text: str) -> str:
+    if name in readable:
+        return f"## {title}\n\n{text}"
+    return f"## {title}\n\nReads another format: export with `--format {readable[0]}`.\n"
+
+
+def _mace(files: _Files) -> str:
+    e0s = forms(files.energies)["mace"]
+    return f"""Tested with mace-torch 0.3.16. The model is `runs/mace/mace.model`.
+
+```bash
+mace_run_train --name mace --work_dir runs/mace --model_dir runs/mace \\
+  --train_file {files.train} --valid_file {files.validation} \\
+  --energy_key {files.keys.energy} --forces_key {files.keys.forces} --E0s '{e0s}' \\
+  --model MACE --r_max 5.0 --num_channels 64 --max_L 1 --batch_size 16 --valid_batch_size 64 \\
+  --max_num_epochs 200 --default_dtype float64 --device cuda
+```
+"""
+
+
+def _graph_pes(files: _Files) -> str:
+    mapping = f"{{{files.keys.energy}: energy, {files.keys.forces}: forces}}"
+    return f"""Tested with graph-pes 1.0.2. Save as `graph-pes.yaml`; the model is `runs/graph-pes/model.pt`.
+
+```yaml
+model:
+  offset:
+    +FixedOffset: {files.by_symbol}
+  network:
+    +PaiNN: {{cutoff: 5.0, channels: 64, layers: 3}}
+data:
+  train:
+    +file_dataset: {{path: {files.train}, cutoff: 5.0, property_map: {mapping}}}
+  valid:
+    +file_dataset: {{path: {files.validation}, cutoff: 5.0, shuffle: false, property_map: {mapping}}}
+loss:
+  - +PerAtomEnergyLoss: {{}}
+  - +ForceRMSE: {{}}
+fitting:
+  trainer_kwargs: {{max_epochs: 200}}
+  loader_kwargs: {{batch_size: 16}}
+general:
+  root_dir: runs
+  run_id: graph-pes
+  torch: {{dtype: float64}}  # float32 has no room for small differences of total energies
+wandb: null  # by default it reports to wandb.ai
+```
+
+```bash
+graph-pes-train graph-pes.yaml
+```
+
+To evaluate it with `--calculator calculator_of_graph_pes:load`, save as `calculator_of_graph_pes.py` where you
+give that command:
+
+```python
+from graph_pes.models import load_model
+
+
+def load(path, device):
+    return load_model(path).to(device).ase_calculator()
+```
+"""
+
+
+def _nequip(files: _Files) -> str:
+    mapping = ""
+    if files.keys != RESULT_KEYS:
+        mapping = f"\n  key_mapping: {{{files.keys.energy}: total_energy, {files.keys.forces}: forces}}"
+    return f"""Tested with nequip 0.19.1. Save as `nequip.yaml`.
+
+```yaml
+run: [train]
+data:
+  _target_: nequip.data.datamodule.ASEDataModule
+  seed: 0
+  train_file_path: {files.train}
+  val_file_path: {files.validation}{mapping}
+  transforms:
+    - _target_: nequip.data.transforms.ChemicalSpeciesToAtomTypeMapper
+      model_type_names: {files.symbols}
+    - _target_: nequip.data.transforms.NeighborListTransform
+      r_max: 5.0
+  train_dataloader: {{_target_: torch.utils.data.DataLoader, batch_size: 16, shuffle: true}}
+  val_dataloader: {{_target_: torch.utils.data.DataLoader, batch_size: 64}}
+  stats_manager:
+    _target_: nequip.data.CommonDataStatisticsManager
+    type_names: {files.symbols}
+trainer:
+  _target_: lightning.Trainer
+  max_epochs: 200
+  callbacks:
+    - _target_: lightning.pytorch.callbacks.ModelCheckpoint
+      dirpath: runs/nequip
+      filename: best
+      monitor: val0_epoch/weighted_sum
+training_module:
+  _target_: nequip.train.EMALightningModule
+  loss: {{_target_: nequip.train.EnergyForceLoss, coeffs: {{total_energy: 1.0, forces: 1.0}}}}
+  val_metrics: {{_target_: nequip.train.EnergyForceMetrics, coeffs: {{per_atom_energy_mae: 1.0, forces_mae: 1.0}}}}
+  optimizer: {{_target_: torch.optim.Adam, lr: 0.001}}
+  model:
+    _target_: nequip.model.NequIPGNNModel
+    seed: 0
+    model_dtype: float32
+    type_names: {files.symbols}
+    r_max: 5.0
+    num_layers: 3
+    l_max: 1
+    num_features: 32
+    avg_num_neighbors: ${{training_data_stats:num_neighbors_mean}}
+    per_type_energy_shifts: {files.by_symbol}
+    per_type_energy_scales: ${{training_data_stats:forces_rms}}
+```
+
+```bash
+nequip-train -cp "$PWD" -cn nequip hydra.run.dir=runs/nequip
+nequip-package build runs/nequip/best.ckpt runs/nequip/model.nequip.zip
+```
+"""
+
+
+def _sevennet(files: _Files) -> str:
+    shift = ", ".join(repr(energy) for energy in forms(files.energies)["sevennet"])
+    others = f", energy_key: {files.keys.energy}, force_key: {files.keys.forces}"
+    keys = "" if files.keys == RESULT_KEYS else others
+    return f"""Tested with sevenn 0.13.0. Save as `sevennet.yaml`; the model is `runs/sevennet/checkpoint_best.pth`.
+
+```yaml
+model:
+  chemical_species: {files.symbols}
+  cutoff: 5.0
+  channel: 32
+  lmax: 1
+  num_convolution_layer: 3
+  irreps_manual: False
+train:
+  random_seed: 1
+  is_train_stress: False
+  epoch: 200
+  optimizer: adam
+  optim_param: {{lr: 0.004}}
+  scheduler: exponentiallr
+  scheduler_param: {{gamma: 0.99}}
+  force_loss_weight: 1.0
+  per_epoch: 10
+  error_record: [[Energy, RMSE], [Force, RMSE], [TotalLoss, None]]
+data:
+  batch_size: 16
+  shift: [{shift}]  # in the alphabetical order of the symbols
+  scale: force_rms
+  data_format_args: {{index: ':'{keys}}}
+  load_trainset_path: [{files.train}]
+  load_validset_path: [{files.validation}]
+```
+
+```bash
+sevenn train sevennet.yaml -w runs/sevennet
+```
+"""
+
+
+def _fairchem(files: _Files) -> str:
+    return f"""{_NOT_RUN} It fine-tunes UMA, whose weights are behind a licence; the record of such a model says
+`fine-tuned`. In a checkout of fairchem, in `configs/uma/finetune`, set in
+`data/uma_conserving_data_task_energy_force.yaml` (the paths absolute)
+
+```yaml
+dataset_name: omol
+elem_refs: {forms(files.energies)["fairchem"]}
+normalizer_rmsd: {files.force_rms!r}
+train_dataset: {{splits: {{train: {{src: {files.train}}}}}}}
+val_dataset: {{splits: {{val: {{src: {files.validation}}}}}}}
+```
+
+and give `a2g_args` of both the line `r_data_keys: [charge, spin]`; then, with that file as `data` and the checkpoint as
+`base_model_name` of `uma_sm_finetune_template.yaml`,
+
+```bash
+fairchem -c configs/uma/finetune/uma_sm_finetune_template.yaml
+```
+"""
+
+
+def _own(files: _Files) -> str:
+    return f"""Every format reads back with its own library; of NumPy's,
+
+```python
+import numpy as np
+
+frames = np.load("{files.train}")
+start, end = frames["offsets"][0], frames["offsets"][1]  # the atoms of the first frame
+print(frames["atomic_numbers"][start:end], frames["{files.keys.energy}"][0], frames["{files.keys.forces}"][start:end])
+```
+
+Without an export, `harness.export` has the frames as `Atoms`, as PyTorch Geometric's `Data` and as batches for a
+`DataLoader`; see docs/your-own-training.md.
+"""
+
+
+_ASE: Final[tuple[FormatName, ...]] = ("extxyz", "ase-db")
+
+_TRAINERS: Final = (
+    ("MACE", ("extxyz",), _mace),
+    ("graph-pes", _ASE, _graph_pes),
+    ("NequIP", _ASE, _nequip),
+    ("SevenNet", _ASE, _sevennet),
+    ("fairchem", ("lmdb", "ase-db"), _fairchem),
+    ("Your own code", ("npz",), _own),
+)
+"""Name, the formats that it reads, and its recipe."""

@@ -1,0 +1,207 @@
+"""Brings the files of a repo from the Hub, at one commit."""
+
+import glob
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.core.errors import ModelError, SetupError
+from dataset_builders.core.hub.calls import TIMEOUT_SECONDS, Repo, explained, retried
+from harness.trust.pickles import sha256_of
+
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+"""A full commit hash."""
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a repo at a commit.
+
+    Attributes:
+        repo: The repo, under the id that the Hub gives it: one that was renamed answers to its earlier ids too.
+        commit: The commit hash.
+        sha256: By path in the repo, what the Hub says that the sha256 of a file is; `None` for a file that
+            does not lie in large-file storage, of which it says none.
+        sizes: Of the files, in bytes, by path, as far as the Hub says them.
+    """
+
+    repo: Repo
+    commit: str
+    sha256: Mapping[str, str | None]
+    sizes: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Files of a repo at a commit, on this disk.
+
+    Attributes:
+        repo_id: The id that the Hub gives the repo, whatever was asked for; as asked for where the Hub was not reached.
+        directory: The local folder.
+        commit: The commit hash.
+    """
+
+    repo_id: str
+    directory: Path
+    commit: str
+
+
+def fetch_snapshot(
+    repo_id: str, revision: str | None, patterns: Sequence[str], without: Sequence[str] = ()
+) -> Snapshot:
+    """Downloads the matching files of a data-set repo, or finds them in the local cache.
+
+    A cached snapshot of a full commit hash works offline.
+
+    Args:
+        repo_id: `org/name`.
+        revision: Branch, tag or commit; `None` for the default branch.
+        patterns: Glob patterns of the files wanted.
+        without: Glob patterns of those among them that are not.
+
+    Raises:
+        UsageError: If the id is not one that the Hub could hold.
+        DataError: If there is no such repo (or it is private and not yours), or no such revision.
+        SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
+    """
+    from huggingface_hub import HfApi
+
+    repo = Repo(repo_id, "dataset")
+    other_ways = f"; there is no folder {repo_id!r} here either, and `--dataset mini` needs no network"
+    with explained(repo, revision, other_ways):
+        if revision and COMMIT.fullmatch(revision):
+            commit, repo = revision, _as_the_hub_names_it(repo)
+        else:
+            info = retried(lambda: HfApi().dataset_info(repo_id, revision=revision, timeout=TIMEOUT_SECONDS))
+            commit, repo = _named_commit(repo, info.sha), Repo(info.id, repo.kind)
+        return Snapshot(repo.id, _download(repo, commit, patterns, without), commit)
+
+
+def _as_the_hub_names_it(repo: Repo) -> Repo:
+    """A repo under its id of today; as asked for where the Hub cannot be asked, since its files may be cached."""
+    from huggingface_hub import HfApi, is_offline_mode
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    if is_offline_mode():
+        return repo
+    try:
+        return Repo(HfApi().repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS).id, repo.kind)
+    except HTTPError:  # also of a repo that is not there, which the download then says
+        _LOG.info("the Hub could not be asked whether %s has another name now", repo)
+        return repo
+
+
+def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listing:
+    """Lists a model repo, without downloading any file.
+
+    Offline (`HF_HUB_OFFLINE=1`), a full commit hash whose files were downloaded before is listed from the cache.
+
+    Args:
+        repo: The repo.
+        revision: Branch, tag or commit; `None` for the default branch.
+        other_ways: What else a user can do if the Hub cannot be had.
+
+    Raises:
+        UsageError: If the id is not one that the Hub could hold.
+        DataError: If there is no such repo (or it is private and not yours), or no such revision.
+        SetupError: If the Hub cannot be reached or refuses access, or the commit is not in the cache.
+    """
+    from huggingface_hub import HfApi, is_offline_mode
+
+    with explained(repo, revision, other_ways):
+        if revision and COMMIT.fullmatch(revision) and is_offline_mode():
+            return _list_cached(repo, revision)
+        info = retried(
+            lambda: HfApi().model_info(repo.id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
+        )
+        sha256 = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in info.siblings or ()}
+        sizes = {file.rfilename: file.size for file in info.siblings or ()}
+        return Listing(Repo(info.id, repo.kind), _named_commit(repo, info.sha), sha256, sizes)
+
+
+def fetch_files(listing: Listing, names: Sequence[str], other_ways: str = "") -> Path:
+    """Downloads files of a repo, or finds them in the local cache, and checks that they are whole.
+
+    Args:
+        listing: The repo at a commit.
+        names: Paths in the repo.
+        other_ways: What else a user can do if the Hub cannot be had.
+
+    Returns:
+        The local folder that holds them.
+
+    Raises:
+        ModelError: If a file is not the one that the Hub describes.
+        DataError: If a file is not there.
+        SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
+    """
+    with explained(listing.repo, listing.commit, other_ways):
+        directory = _download(listing.repo, listing.commit, [glob.escape(name) for name in names])
+    for name in names:
+        _require_whole(directory / name, listing.sha256[name])
+    return directory
+
+
+def _named_commit(repo: Repo, commit: str | None) -> str:
+    if commit is None:
+        raise SetupError(f"the Hub named no commit for {repo}; pin one: {repo.id}@COMMIT")
+    return commit
+
+
+def _download(repo: Repo, commit: str, patterns: Sequence[str], without: Sequence[str] = ()) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        retried(
+            lambda: snapshot_download(
+                repo.id,
+                repo_type=repo.kind,
+                revision=commit,
+                allow_patterns=list(patterns),
+                ignore_patterns=list(without),
+            )
+        )
+    )
+
+
+def _list_cached(repo: Repo, commit: str) -> Listing:
+    """The listing that an earlier download of the same commit left in the cache."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        files = get_cached_repo_tree(repo.id, repo_type=repo.kind, revision=commit)
+    except CachedRepoTreeNotFoundError as cause:
+        raise SetupError(
+            f"{repo} at {commit} is not in the cache, and HF_HUB_OFFLINE is set; unset it to download the model"
+        ) from cause
+    return Listing(repo, commit, {file.path: _sha256_of_blob(repo, commit, file.path) for file in files})
+
+
+def _sha256_of_blob(repo: Repo, commit: str, name: str) -> str | None:
+    """What the Hub said that the sha256 of a cached file is, which the cache keeps as the name that it links to."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(repo.id, name, repo_type=repo.kind, revision=commit)
+    if not isinstance(path, str) or not Path(path).is_symlink():
+        return None
+    blob = Path(path).readlink().name
+    return blob if _SHA256.fullmatch(blob) else None
+
+
+def _require_whole(path: Path, stated: str | None) -> None:
+    """Checks a file against the hash that the Hub states; the client itself compares sizes only."""
+    if stated is None:
+        return
+    found = sha256_of(path)
+    if found != stated:
+        raise ModelError(
+            f"{path.name} is corrupt: its sha256 is {found}, but the Hub states {stated}. "
+            f"Delete {path.resolve()} and run again, which downloads it anew"
+        )

@@ -1,0 +1,295 @@
+"""Runs a potential over a plan and keeps what it says, shard by shard, where a killed run can go on."""
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import numpy as np
+
+from dataset_builders.core.errors import ModelError, SetupError
+from dataset_builders.core.hub.calls import first_line
+from harness.compute.device import out_of_memory_as_itself, release_memory
+from harness.compute.staging import compute_ahead
+from harness.core.batch import Prediction, StructureBatch, check_prediction
+from harness.core.potential import Potential
+from harness.inference.batching import Plan, Shard, filled_bounds
+from harness.inference.progress import OnStructures, no_progress
+from harness.inference.shards import is_finished, unwritable, write_shard
+from harness.inference.windows import Window
+
+SHARDS_WAITING: Final = 2
+"""Shards that may wait to be written before the computing waits for them."""
+
+MOST_FAILURES_IN_A_ROW: Final = 256
+"""Structures that may fail one after the other before the run is given up; as many as a shard has, so that a run which
+is started again has got further."""
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def compute_shards(
+    potential: Potential,
+    plan: Plan,
+    windows: Iterator[Window],
+    directory: Path,
+    identity: Mapping[str, str],
+    on_structures: OnStructures = no_progress,
+) -> None:
+    """Computes the shards that are not there yet.
+
+    Batches are read and prepared in one thread, computed in this one, checked and written in a third.
+
+    Args:
+        potential: What computes.
+        plan: What is to be computed, in which batches; a share of it, where several processes compute.
+        windows: The geometries of the plan; only advanced if there is something to compute.
+        directory: Folder of the shards; made if need be.
+        identity: What the predictions depend on (hashes of model, data set and code, precision);
+            stands in each shard and must agree when one is read again.
+        on_structures: Told of structures computed or found.
+
+    Raises:
+        SetupError: If one structure alone does not fit on the device, or the folder cannot be
+            written.
+        ModelError: If the potential returns arrays that do not fit the batch, or fails on too many structures.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise unwritable(directory, cause) from cause
+    missing = []
+    for shard in plan.shards:
+        if is_finished(plan, shard, directory, identity):
+            on_structures(len(shard), "resumed")
+        else:
+            missing.append(shard)
+    if not missing:
+        return
+    model_id = potential.traits.model_id
+    room, failing = _Room(), _Failing(model_id, is_all=len(missing) == len(plan.shards))
+    with _Writer(plan, directory, identity, model_id) as writer:
+        for job, outcome in compute_ahead(potential, _jobs(missing, windows), _out_of_memory_errors, room.pieces):
+            parts = _alone(potential, plan, job, outcome, room) if isinstance(outcome, Exception) else [(job, outcome)]
+            for piece, prediction in parts:
+                writer.add(piece, prediction)
+                on_structures(piece.stop - piece.start, "computed")
+                failing.count(prediction, piece.batch.n_structures)
+    failing.require_one_success()
+
+
+@dataclass(slots=True)
+class _Failing:
+    """Counts failures, so that a model which computes nothing is not asked for days.
+
+    Attributes:
+        model_id: The model.
+        is_all: Whether all structures of the plan are computed now, and none were before.
+        n_computed: Structures that were computed.
+        in_a_row: Failures since the last of them.
+        cause: Of the last failure.
+    """
+
+    model_id: str
+    is_all: bool
+    n_computed: int = 0
+    in_a_row: int = 0
+    cause: str = "energy or forces are not finite"
+
+    def count(self, prediction: Prediction, n_structures: int) -> None:
+        """Takes note of a batch, which is checked in full where it is written.
+
+        Raises:
+            ModelError: If too many structures failed one after the other.
+        """
+        energy = np.asarray(prediction.energy)
+        silent = np.flatnonzero(~np.isfinite(energy)) if energy.dtype.kind == "f" else ()
+        failed = set(prediction.failures) | {int(place) for place in silent}
+        for number in range(n_structures):
+            self.in_a_row = self.in_a_row + 1 if number in failed else 0
+        self.n_computed += n_structures - len(failed)
+        self.cause = next(reversed(prediction.failures.values()), self.cause)
+        if self.in_a_row >= MOST_FAILURES_IN_A_ROW:
+            raise ModelError(
+                f"{self.model_id} failed on {self.in_a_row} structures in a row, the last for: {self.cause}. What was "
+                "computed before is kept. Correct the model and evaluate it again; the same command goes on after them"
+            )
+
+    def require_one_success(self) -> None:
+        """Checks that not everything failed.
+
+        Raises:
+            ModelError: If it did.
+        """
+        if self.is_all and self.in_a_row and not self.n_computed:
+            raise ModelError(
+                f"{self.model_id} failed on all {self.in_a_row} structures, the last for: {self.cause}. "
+                "Correct the model and evaluate it again"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A batch of a shard: its places in the plan, and its structures."""
+
+    shard: Shard
+    start: int
+    stop: int
+    batch: StructureBatch
+
+    def piece(self, start: int, stop: int) -> "_Job":
+        """The structures at some places of the plan."""
+        return _Job(self.shard, start, stop, self.batch.slice(start - self.start, stop - self.start))
+
+
+class _Room:
+    """How many atoms the device was found to hold at once.
+
+    The plan stays what it is: its batches name the shards and stand in the identity of the run, and a run that goes on
+    elsewhere, or after other programs have left the device, must find the shards that are there. A batch that will not
+    fit is parted on its way to the device only, and its predictions are written where the plan wants them.
+    """
+
+    def __init__(self) -> None:
+        self._most_atoms: int | None = None
+
+    def refused(self, batch: StructureBatch) -> None:
+        """Notes that a batch did not fit; later ones have at most half of its atoms, or one structure."""
+        half = max(1, len(batch.atomic_numbers) // 2)
+        self._most_atoms = half if self._most_atoms is None else min(half, self._most_atoms)
+
+    def pieces(self, job: _Job, batch: StructureBatch) -> Iterator[tuple[_Job, StructureBatch]]:
+        """The batch, in pieces that are not known not to fit; what becomes known meanwhile counts for the rest."""
+        start = job.start
+        while start < job.stop:
+            n_atoms = batch.n_atoms[start - job.start :]
+            most = self._most_atoms
+            length = len(n_atoms) if most is None else filled_bounds(n_atoms, most)[1]
+            piece = job if length == job.stop - job.start else job.piece(start, start + length)
+            yield piece, piece.batch
+            start = piece.stop
+
+
+def _jobs(shards: Sequence[Shard], windows: Iterator[Window]) -> Iterator[tuple[_Job, StructureBatch]]:
+    waiting = deque(shards)
+    for window in windows:
+        while waiting and waiting[0].stop <= window.stop:
+            shard = waiting.popleft()
+            for start, stop in pairwise(shard.bounds):
+                job = _Job(shard, start, stop, window.batch(start, stop))
+                yield job, job.batch
+        if not waiting:
+            return
+
+
+class _Writer:
+    """Checks predictions and writes them, shard by shard, in a thread of its own.
+
+    What is finished when the block ends is written, however it ends.
+    """
+
+    def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str], model_id: str) -> None:
+        self._plan, self._directory, self._identity, self._model_id = plan, directory, identity, model_id
+        self._parts: list[tuple[_Job, Prediction]] = []
+        self._written: deque[Future[None]] = deque()
+        self._executor = ThreadPoolExecutor(1, "writer")
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=True)
+        if error is None:
+            for future in self._written:
+                future.result()
+
+    def add(self, job: _Job, prediction: Prediction) -> None:
+        """Takes the prediction of a batch.
+
+        Raises:
+            SetupError: If an earlier shard could not be written.
+            ModelError: If an earlier prediction did not fit its batch.
+        """
+        self._parts.append((job, prediction))
+        if job.stop == job.shard.stop:
+            self._written.append(self._executor.submit(self._write, self._parts))
+            self._parts = []
+        # An error comes out at once, and the shards that wait to be written do not pile up.
+        while self._written and (self._written[0].done() or len(self._written) > SHARDS_WAITING):
+            self._written.popleft().result()
+
+    def _write(self, parts: Sequence[tuple[_Job, Prediction]]) -> None:
+        checked = [check_prediction(prediction, job.batch, self._model_id) for job, prediction in parts]
+        write_shard(self._plan, parts[0][0].shard, _joined(checked), self._directory, self._identity)
+
+
+def _alone(
+    potential: Potential, plan: Plan, job: _Job, cause: Exception, room: _Room
+) -> Iterator[tuple[_Job, Prediction]]:
+    """Computes a batch that did not fit on the device beside others, in pieces and with nothing else under way.
+
+    Raises:
+        SetupError: If one structure alone does not fit.
+    """
+    _LOG.warning(
+        "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved, and so are later ones of "
+        "that size. A smaller --batch-atoms saves the failed attempts",
+        job.batch.n_structures,
+        len(job.batch.atomic_numbers),
+        potential.traits.device,
+    )
+    room.refused(job.batch)
+    waiting = deque(piece for piece, _ in room.pieces(job, job.batch))
+    while waiting:
+        piece = waiting.popleft()
+        outcome = _tried(potential, piece.batch)
+        if isinstance(outcome, Prediction):
+            yield piece, outcome
+            continue
+        if piece.batch.n_structures == 1:
+            molecule = plan.names(piece.start, piece.stop).molecule_id[0]
+            raise SetupError(
+                f"{molecule} alone ({len(piece.batch.atomic_numbers)} atoms) does not fit in the memory of "
+                f"{potential.traits.device} ({first_line(outcome)}); free some of it, use --dtype float32 or another "
+                "--device"
+            ) from cause
+        room.refused(piece.batch)
+        waiting.extendleft(reversed([part for part, _ in room.pieces(piece, piece.batch)]))
+
+
+def _tried(potential: Potential, batch: StructureBatch) -> Prediction | Exception:
+    try:
+        with out_of_memory_as_itself():
+            return potential.compute(batch)
+    except _out_of_memory_errors() as cause:
+        # Frames of its traceback would keep the tensors of the failed attempt alive.
+        cause.__cause__ = cause.__context__ = None
+        error = cause.with_traceback(None)
+    release_memory()
+    return error
+
+
+def _out_of_memory_errors() -> tuple[type[Exception], ...]:
+    # Only a potential that has imported torch can raise its error, and importing torch takes seconds.
+    torch = sys.modules.get("torch")
+    return (torch.OutOfMemoryError,) if torch else ()
+
+
+def _joined(parts: list[Prediction]) -> Prediction:
+    starts = np.cumsum([0, *(len(part.energy) for part in parts)])
+    failures = {
+        int(start) + number: cause
+        for start, part in zip(starts, parts, strict=False)
+        for number, cause in part.failures.items()
+    }
+    return Prediction(
+        np.concatenate([part.energy for part in parts]), np.concatenate([part.forces for part in parts]), failures
+    )

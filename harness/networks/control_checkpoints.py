@@ -1,0 +1,132 @@
+"""Checkpoints of the controls that are fitted to training frames: the same two files as those of networks."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataset_builders.core.errors import ModelError
+from dataset_builders.core.whole_file import whole_file, write_text_whole
+from harness.networks.checkpoint_format import CONFIG_FILE, FORMAT, WEIGHTS_FILE, symbol_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Tensors = dict[str, npt.NDArray[Any]]
+
+ControlArchitecture = Literal["knn", "additive"]
+"""The controls that are trained on a task; each is a family of potentials of the same name."""
+
+CONTROL_ARCHITECTURES: Final[tuple[ControlArchitecture, ...]] = get_args(ControlArchitecture)
+
+
+class ControlConfig(BaseModel):
+    """What `config.json` says.
+
+    Attributes:
+        format: That this is a checkpoint of this project.
+        format_version: Of the format.
+        family: Which control it is.
+        settings: What was chosen on `validation`, such as the number of neighbours.
+        elements: Atomic numbers that it was trained on, ascending.
+        reference_energies: Energy of an atom, eV, by element symbol.
+        trained_on: Data-set configuration that it was trained on, such as `task2`.
+        protocol: How it came to know the molecules of that task.
+        level_of_theory: Level of its labels.
+        training: How it was trained, for people and for the record.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal["mlip-ood-checkpoint"] = FORMAT
+    format_version: Literal[1] = 1
+    family: ControlArchitecture
+    settings: dict[str, Annotated[float, Field(gt=0.0, allow_inf_nan=False)]]
+    elements: Annotated[list[Annotated[int, Field(ge=1, le=118)]], Field(min_length=1)]
+    reference_energies: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+    trained_on: Annotated[str, Field(min_length=1)]
+    protocol: Literal["from-scratch"] = "from-scratch"
+    level_of_theory: Annotated[str, Field(min_length=1)]
+    training: dict[str, Any]
+
+
+def write_control(directory: Path, config: ControlConfig, tensors: "Tensors") -> None:
+    """Writes a checkpoint folder; the config last, so that a folder with one is whole.
+
+    Args:
+        directory: Folder; made if absent.
+        config: What the control is and how it was trained.
+        tensors: Arrays by name.
+    """
+    from safetensors.numpy import save_file
+
+    with whole_file(directory / WEIGHTS_FILE) as partial:
+        save_file(tensors, partial)
+    text = json.dumps(config.model_dump(), indent=2, ensure_ascii=False) + "\n"
+    write_text_whole(directory / CONFIG_FILE, text)
+
+
+def read_control(directory: Path, family: ControlArchitecture) -> "tuple[ControlConfig, Tensors]":
+    """Reads a checkpoint folder.
+
+    Args:
+        directory: Checkpoint folder.
+        family: The control that it must be.
+
+    Returns:
+        The config, and all arrays by name.
+
+    Raises:
+        ModelError: If a file is absent or corrupt, the config says what this version does not know, or an array
+            holds numbers that are not finite.
+    """
+    config = _read_config(directory / CONFIG_FILE)
+    if config.family != family:
+        raise ModelError(f"{directory / CONFIG_FILE} is of the family {config.family}; expected {family}")
+    return config, _read_tensors(directory / WEIGHTS_FILE)
+
+
+def control_of(directory: Path) -> ControlArchitecture | None:
+    """Which control a checkpoint folder holds; `None` for one of another family, or where no config can be read."""
+    try:
+        family = json.loads((directory / CONFIG_FILE).read_bytes()).get("family")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return next((control for control in CONTROL_ARCHITECTURES if control == family), None)
+
+
+def _read_config(path: Path) -> ControlConfig:
+    try:
+        config = ControlConfig.model_validate_json(path.read_bytes())
+    except OSError as cause:
+        raise ModelError(f"cannot read {path}: {cause}; copy the whole checkpoint folder") from cause
+    except ValidationError as cause:
+        problem = cause.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"]) or "the text"
+        raise ModelError(
+            f"{path}: {place}: {problem['msg']}, found {str(problem['input'])[:100]!r}; copy the checkpoint again, or "
+            "read it with the release of this package that wrote it"
+        ) from cause
+    symbols = [symbol_of(number) for number in config.elements]
+    if config.elements != sorted(set(config.elements)) or list(config.reference_energies) != symbols:
+        raise ModelError(
+            f"{path}: elements {config.elements} with reference energies of {list(config.reference_energies)}; "
+            "expected ascending atomic numbers and one energy for each, in their order"
+        )
+    return config
+
+
+def _read_tensors(path: Path) -> "Tensors":
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors: Tensors = load_file(path)
+    except (SafetensorError, OSError) as cause:
+        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ModelError(f"tensor {name!r} of {path} holds numbers that are not finite; train the model again")
+    return tensors

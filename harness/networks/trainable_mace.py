@@ -1,0 +1,161 @@
+"""MACE models of mace-torch as networks that can be trained further, rebuilt from plain values instead of a pickle."""
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from dataset_builders.core.errors import ModelError
+from harness.networks.graph import MoleculeGraph, pack_graph
+from harness.networks.networks import load_tensors, network_tensors
+from harness.potentials.mace import NEUTRAL_SINGLET, importing_mace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_CLASSES: Final = ("interaction_cls", "interaction_cls_first")
+_IRREPS: Final = ("hidden_irreps", "MLP_irreps", "edge_irreps")
+_ROUNDING: Final = 1e-6
+"""eV; some constants of a model are kept in single precision."""
+_SIZES: Final = ("num_bessel", "num_polynomial_cutoff", "max_ell", "num_interactions", "num_elements")
+
+
+class MaceNetwork(torch.nn.Module):
+    """A MACE without the energies of isolated atoms.
+
+    Args:
+        model: A `ScaleShiftMACE`; its energies of isolated atoms are set to zero.
+        head: Number of the readout head.
+    """
+
+    def __init__(self, model: Any, head: int) -> None:
+        super().__init__()
+        model.atomic_energies_fn.atomic_energies.zero_()
+        self.mace = model
+        self._head = head
+        self._from_charge_and_spin: list[Tensor] = []
+        readout = getattr(model, "embedding_readout", None)
+        if readout is not None:
+            # MACE adds what it reads from charge and spin to the energy of the molecule but not to `node_energy`.
+            readout.register_forward_hook(lambda _module, _inputs, output: self._from_charge_and_spin.append(output))
+        numbers = [int(number) for number in model.atomic_numbers]
+        index = torch.zeros(max(numbers) + 1, dtype=torch.int64)
+        index[numbers] = torch.arange(len(numbers))
+        self.register_buffer("index_of_element", index, persistent=False)
+
+    def forward(self, graph: MoleculeGraph) -> "dict[str, Tensor]":
+        """The energy of each atom, eV, shape (n_atoms_total,), as `local_energies`."""
+        self._from_charge_and_spin.clear()
+        output = self.mace(self._data(graph), training=self.training, compute_force=False)
+        energies = output["node_energy"]
+        for contribution in self._from_charge_and_spin:
+            energies = energies + contribution[:, self._head]
+        return {"local_energies": energies.to(graph.R.dtype)}
+
+    def _data(self, graph: MoleculeGraph) -> "dict[str, Tensor]":
+        n_structures, n_edges = len(graph.ptr) - 1, graph.neighbour_list.shape[1]
+        element = self.get_buffer("index_of_element")[graph.Z]
+        data = {
+            "positions": graph.R,
+            "node_attrs": torch.nn.functional.one_hot(element, len(self.mace.atomic_numbers)).to(graph.R.dtype),
+            "edge_index": graph.neighbour_list,
+            "shifts": graph.R.new_zeros((n_edges, 3)),
+            "unit_shifts": graph.R.new_zeros((n_edges, 3)),
+            "cell": graph.R.new_zeros((3 * n_structures, 3)),
+            "batch": graph.batch,
+            "ptr": graph.ptr,
+            "head": torch.full((n_structures,), self._head, dtype=torch.int64, device=graph.Z.device),
+        }
+        for name, value in NEUTRAL_SINGLET.items():
+            data[name] = graph.R.new_full((n_structures,), value)
+        return data
+
+
+def build_mace(arguments: Mapping[str, Any]) -> MaceNetwork:
+    """A model with random weights.
+
+    Args:
+        arguments: As `mace_arguments` gives them.
+
+    Raises:
+        ModelError: If this mace-torch cannot build it.
+    """
+    with importing_mace() as modules:
+        from e3nn import o3
+    try:
+        values = dict(arguments["model"])
+        for name in _CLASSES:
+            values[name] = modules.interaction_classes[values[name]]
+        values["readout_cls"] = modules.readout_classes[values["readout_cls"]]
+        values["gate"] = modules.gate_dict[values["gate"]]
+        for name in _IRREPS:
+            values[name] = None if values[name] is None else o3.Irreps(values[name])
+        values["atomic_energies"] = [[0.0] * values["num_elements"]] * len(values["heads"])
+        model = modules.ScaleShiftMACE(**{**values, "cueq_config": None})
+        return MaceNetwork(model, int(arguments["head"]))
+    except (KeyError, TypeError, ValueError) as cause:
+        raise ModelError(
+            f"this mace-torch cannot build the MACE of the checkpoint ({type(cause).__name__}: {cause}); "
+            "install the version that its config.json names"
+        ) from cause
+
+
+def mace_arguments(model: Any, head: int) -> dict[str, Any]:
+    """What `build_mace` needs to build such a model again, as plain values.
+
+    Args:
+        model: A model as it was loaded.
+        head: Number of the readout head.
+
+    Raises:
+        ModelError: If mace-torch does not tell what the model is made of.
+    """
+    with importing_mace() as modules:
+        from mace.tools.scripts_utils import extract_config_mace_model
+    if type(model) is not modules.ScaleShiftMACE:
+        raise ModelError(
+            f"a {type(model).__name__} cannot be trained further here; expected a ScaleShiftMACE, as foundation models "
+            "of MACE are"
+        )
+    found: dict[str, Any] = extract_config_mace_model(model)
+    gates = {gate: name for name, gate in modules.gate_dict.items()}
+    values = {name: _plain(value) for name, value in found.items() if name not in ("atomic_energies", "cueq_config")}
+    values |= {name: found[name].__name__ for name in (*_CLASSES, "readout_cls")}
+    values |= {name: None if found[name] is None else str(found[name]) for name in _IRREPS}
+    values |= {name: int(found[name]) for name in _SIZES}
+    values["gate"] = gates.get(found["gate"], "silu")
+    layers, cutoff = values["num_interactions"], float(values["r_max"])
+    return {"layers": layers, "cutoff": cutoff, "head": head, "model": values}
+
+
+def require_same_model(model: Any, head: int, arguments: Mapping[str, Any]) -> None:
+    """Checks that what `build_mace` builds gives the energies of the model, with its tensors.
+
+    Args:
+        model: A model as it was loaded, in double precision.
+        head: Number of the readout head.
+        arguments: As `mace_arguments` gives them.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    original, rebuilt = MaceNetwork(copy.deepcopy(model), head).eval(), build_mace(arguments).double().eval()
+    load_tensors(rebuilt, network_tensors(original))
+    cutoff, numbers = float(model.r_max), torch.tensor([int(number) for number in model.atomic_numbers])
+    # One atom of each element on a line that winds, each within reach of the next.
+    turn = torch.arange(len(numbers), dtype=torch.float64)
+    positions = 0.4 * cutoff * torch.stack([turn, torch.sin(turn), torch.cos(2.0 * turn)], dim=1)
+    near = torch.cdist(positions, positions).fill_diagonal_(torch.inf) < cutoff
+    graph = pack_graph(numbers, positions, torch.tensor([len(numbers)]), near.nonzero().T, cutoff)
+    energies = [network(graph)["local_energies"].detach() for network in (original, rebuilt)]
+    difference = float((energies[0] - energies[1]).abs().max())
+    if not difference < _ROUNDING:
+        raise ModelError(
+            f"the MACE cannot be rebuilt from what mace-torch tells of it: atoms differ by {difference:.2g} eV; "
+            f"expected less than {_ROUNDING:g}. Use a model of the installed version of mace-torch"
+        )
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value

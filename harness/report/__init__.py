@@ -1,0 +1,1 @@
+"""What people read: the table, models compared, gaps of controls, and cautions."""

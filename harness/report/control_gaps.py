@@ -1,0 +1,49 @@
+"""The gap of GFN1-xTB, which stands beside every model's.
+
+GFN1-xTB has no training set among these molecules, so its gap says how much harder the unseen
+combinations are in themselves. It is known from this run, from an earlier one in the same output
+folder, or from the results that are installed with the harness.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.regions import TaskName
+from harness.results.result import RunResult
+
+CONTROL: Final = "gfn1-xtb"
+INSTALLED: Final = Path(__file__).parent / "shipped_controls"
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+def control_gaps(
+    content_hash: str, results: Iterable[RunResult], output: Path | None, installed: Path = INSTALLED
+) -> dict[TaskName, float]:
+    """The gap of GFN1-xTB on each task of a data set, where it is known.
+
+    Args:
+        content_hash: Of the data set; results on another one do not count.
+        results: Of this run.
+        output: Folder with the folders of runs, or `None`.
+        installed: Folder of the results that come with the harness.
+    """
+    gaps: dict[TaskName, float] = {}
+    for result in (*results, *_earlier(output, installed)):
+        if result.model.id == CONTROL and result.dataset.content_hash == content_hash:
+            for name, task in result.tasks.items():
+                if task.gap.value is not None and not task.n_failed:
+                    gaps.setdefault(name, task.gap.value)
+    return gaps
+
+
+def _earlier(output: Path | None, installed: Path) -> Iterator[RunResult]:
+    paths = sorted((output / CONTROL).glob("*/result.json")) if output else []
+    for path in (*paths, *sorted(installed.glob("*.json"))):
+        try:
+            yield RunResult.load(path)
+        except DataError as problem:
+            _LOG.warning("a control is left out: %s", problem)

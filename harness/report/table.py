@@ -1,0 +1,274 @@
+"""The table that a person reads: errors and gaps beside what they must be judged by."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.chemistry.levels import level_of_method
+from dataset_builders.core.units import MILLI
+from dataset_builders.tasks.regions import TaskName, in_order, title_of
+from harness.networks.finished import UNFINISHED
+from harness.report.control_gaps import CONTROL
+from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
+from harness.results.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+UNDEFINED: Final = "–"
+MARK: Final = "*"
+"""Stands at a number of a split with failed frames, whose count stands below it."""
+_UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
+MAX_MODEL_WIDTH: Final = 14
+MIN_TASK_WIDTH: Final = 6
+MAX_TASK_WIDTH: Final = 20
+"""Columns of the longest title of the four tasks; those of others go over several lines."""
+_SHORT_HASH: Final = 12
+_SUBSETS: Final[tuple[PartName, ...]] = ("near", "far")
+_SPLITS: Final[Mapping[PartName, str]] = {"test_id": "ID", "test_ood": "OOD"}
+
+FULL_WIDTH: Final = 100
+"""Columns that the whole table may take."""
+_LEFT_OUT: Final = f"relative energies: in a terminal of {FULL_WIDTH} columns, and in result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Whether the table holds several models, and whether it must do with a narrow terminal."""
+
+    several: bool
+    compact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the table: a task of a model."""
+
+    result: RunResult
+    task: TaskResult
+
+
+def console() -> "Console":
+    """The terminal as it is, or as wide as the whole table where there is none."""
+    from rich.console import Console
+
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=FULL_WIDTH)
+
+
+def report(
+    results: Sequence[RunResult], control_gaps: Mapping[TaskName, float], width: int = FULL_WIDTH
+) -> "RenderableType":
+    """One table of all results, a row for each model and task, sorted by task, and what they stand on.
+
+    Args:
+        results: One or more results on one data set.
+        control_gaps: Gap of GFN1-xTB by task, where it is known.
+        width: Columns of the terminal. Below `FULL_WIDTH` the models stand under the tasks and relative energies
+            are left out, so that the rest fits into 80 columns.
+
+    Returns:
+        Something that rich prints.
+    """
+    from rich.console import Group
+    from rich.text import Text  # and not str, which a console may read as markup
+
+    names = in_order(name for result in results for name in result.tasks)
+    rows = [_Row(result, result.tasks[name]) for name in names for result in results if name in result.tasks]
+    layout = _Layout(several=len(results) > 1, compact=width < FULL_WIDTH)
+    table = _empty_table(layout)
+    for row in rows:
+        _add_task(table, row, control_gaps, layout)
+    left_out = [_LEFT_OUT] if layout.compact else []
+    return Group(table, *(Text(line) for line in (*left_out, *footer(results, control_gaps))))
+
+
+def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
+    """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
+    first = results[0]
+    data = first.dataset
+    revision = f" @ {data.revision[:_SHORT_HASH]}" if data.revision else ""
+    lines = [
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:_SHORT_HASH]}, "
+        f"labels {data.level_of_theory}",
+        f"below each number: {100 * first.settings.confidence:.0f} % interval, bootstrap over molecules "
+        f"({first.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
+        "learned little has a gap near 1",
+    ]
+    controls = gaps_of_controls(results, control_gaps or {})
+    for result in results:
+        lines.append(_model_line(result))
+        on_train = errors_on_train(result)
+        lines.extend([] if on_train is None else [on_train])
+        lines.extend(_cautions(result))
+        lines.extend(f"caution: {each}" for each in cautions_of_evidence(result, controls))
+    return lines
+
+
+def _empty_table(layout: _Layout) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, highlight=False)
+    if layout.compact:
+        table.add_column("task\nmodel" if layout.several else "task", overflow="fold", max_width=MAX_MODEL_WIDTH)
+    else:
+        table.add_column("task", overflow="fold", min_width=MIN_TASK_WIDTH, max_width=MAX_TASK_WIDTH)
+    if layout.several and not layout.compact:
+        table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
+    headers = ["ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID", "gap of\nGFN1-xTB", "score\n0-100"]
+    if not layout.compact:
+        headers.append("rel. energy\nMAE ID / OOD\nmeV")
+    for header in (*headers, "fail"):
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float], layout: _Layout) -> None:
+    task, splits = row.task, row.task.splits
+    id_energy, ood_energy = (splits[split].metrics["centred_energy_mae"] for split in ("test_id", "test_ood"))
+    n_failed = {name: task.n_failed_in(name) for name in splits}
+    numbers = [
+        _of_split(splits["test_id"].metrics["force_mae"], n_failed["test_id"]),
+        _of_split(splits["test_ood"].metrics["force_mae"], n_failed["test_ood"]),
+        with_interval(task.comparable_gap, 1.0, 2),
+        f"{control_gaps[task.task]:.2f}" if task.task in control_gaps else _UNKNOWN_CONTROL,
+        _number(task.score, 1.0, 1),
+    ]
+    energy = f"{_marked(id_energy, n_failed['test_id'])} / {_marked(ood_energy, n_failed['test_ood'])}"
+    _add_row(table, layout, _names(row, layout), [*numbers, energy, str(task.n_failed)])
+    for name in _SUBSETS:
+        if name in splits:
+            metrics = splits[name].metrics
+            energy = f"{UNDEFINED} / {_marked(metrics['centred_energy_mae'], n_failed[name])}"
+            force = _of_split(metrics["force_mae"], n_failed[name])
+            names = [f"  {name}"] + [""] * (len(_names(row, layout)) - 1)
+            _add_row(table, layout, names, ["", force, "", "", "", energy, ""])
+
+
+def _names(row: _Row, layout: _Layout) -> list[str]:
+    """The cells left of the numbers."""
+    task, model = row.task.task, row.result.model.id + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")
+    if not layout.several:
+        title = title_of(task, row.task.title)
+        return [f"{task}\n{title}" + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")]
+    return [f"{task}\n{model}"] if layout.compact else [task, model]
+
+
+def _add_row(table: "Table", layout: _Layout, names: Sequence[str], numbers: Sequence[str]) -> None:
+    """Adds a line; the last but one of the numbers is the relative energy."""
+    from rich.text import Text  # and not str, which a console may read as markup
+
+    shown = [*numbers[:-2], numbers[-1]] if layout.compact else numbers
+    table.add_row(*(Text(cell) for cell in (*names, *shown)))
+
+
+def _of_split(estimate: Estimate, n_failed: int) -> str:
+    """A force error in meV/Å, and below it its interval, or how many frames of its split failed."""
+    return f"{_marked(estimate, n_failed)}\n{n_failed} failed" if n_failed else with_interval(estimate, MILLI, 1)
+
+
+def _marked(estimate: Estimate, n_failed: int) -> str:
+    """An error in thousandths, marked where it leaves failed frames out."""
+    return _number(estimate, MILLI, 1) + (MARK if n_failed and estimate.value is not None else "")
+
+
+def with_interval(estimate: Estimate, unit: float, digits: int) -> str:
+    """A number, and below it its interval, in multiples of `unit`."""
+    if estimate.low is None or estimate.high is None:
+        return _number(estimate, unit, digits)
+    low, high = estimate.low / unit, estimate.high / unit
+    return f"{_number(estimate, unit, digits)}\n{low:.{digits}f}–{high:.{digits}f}"
+
+
+def _number(estimate: Estimate, unit: float, digits: int) -> str:
+    return UNDEFINED if estimate.value is None else f"{estimate.value / unit:.{digits}f}"
+
+
+def _failures_by_split(result: RunResult) -> list[str]:
+    """How many frames the marked numbers leave out of how many."""
+    return [
+        f"{MARK} {name} {_SPLITS[split]} of {result.model.id}: {n_failed} of {n_failed + task.splits[split].n_frames} "
+        "frames failed, and the number is that of the others; it has no interval, gap or rank"
+        for name, task in result.tasks.items()
+        for split in _SPLITS
+        if (n_failed := task.n_failed_in(split))
+    ]
+
+
+def _open_shifts(result: RunResult) -> list[str]:
+    """Why a task with training frames has no energy per atom: its training fixes no zero of energy for a molecule."""
+    found = [
+        (name, task.splits["test_ood"].metrics["energy_mae_per_atom"])
+        for name, task in result.tasks.items()
+        if task.reference_shift is not None
+    ]
+    return [
+        f"caution: the energy per atom on {name} is undefined for {result.model.id}: {each.reason}"
+        for name, each in found
+        if each.value is None
+    ]
+
+
+def _model_line(result: RunResult) -> str:
+    model = result.model
+    files = ", ".join(f"{name} {sha256[:_SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
+    parts = [
+        f"{model.id} ({model.family})",
+        *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
+        _protocol(model),
+        *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
+        f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
+        f"{model.dtype} on {model.device}",
+        *([files] if files else []),
+        f"code {result.environment.code_hash[:_SHORT_HASH]}",
+    ]
+    score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
+    return "model " + ", ".join(parts) + score
+
+
+def _protocol(model: ModelRecord) -> str:
+    """The protocol, and what it stands on."""
+    said = f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else "")
+    said += f" of {model.base}" if model.base else ""
+    if model.training == "proved":
+        return f"{said}, proved by its checkpoint"
+    where = f", as stated by {model.stated_by}" if model.stated_by else ""
+    return said + where + (f" ({model.unchecked})" if model.unchecked else "")
+
+
+def _cautions(result: RunResult) -> list[str]:
+    """What a reader of this model's numbers has to know."""
+    model, labels = result.model, result.dataset.level_of_theory
+    lines = []
+    if model.protocol == "control":
+        pass  # that its level differs from that of the labels is what a control is for
+    elif model.level_of_theory is None:
+        lines.append(
+            f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, the distance between "
+            "the levels is part of every error and hides the gap. If you know it, state it with --level-of-theory"
+        )
+    elif model.level_of_theory != labels:
+        own = level_of_method(model.level_of_theory)
+        remedy = f". Where the data set holds such labels, --labels {own.name} takes them" if own else ""
+        lines.append(
+            f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
+            f"levels is part of every error and hides the gap{remedy}"
+        )
+    if model.question:
+        lines.append(f"question: {model.question}")
+    failed = sum(task.n_failed for task in result.tasks.values())
+    if failed:
+        lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
+        lines.extend(_failures_by_split(result))
+    lines.extend(_open_shifts(result))
+    if model.unfinished:
+        lines.append(
+            f"caution: the training of {model.id} was stopped before its end ({model.unfinished}); its numbers are not "
+            "those of a finished model"
+        )
+    if model.conservative is False:
+        lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
+    lines.extend(f"caution: {each}" for each in model.cautions)
+    return lines

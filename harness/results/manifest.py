@@ -1,0 +1,95 @@
+"""What a run was told and what it runs on, kept beside its predictions.
+
+Together with the predictions it is all that metrics, tables and the result need, so that they can be
+made again without the model.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.regions import TaskName
+from harness.results.identity import model_slug
+from harness.results.result import DatasetRecord, EnvironmentRecord, ModelRecord
+
+MANIFEST_NAME: Final = "run.json"
+_VERSION: Final = "1.0"
+
+
+class Manifest(BaseModel):
+    """What a run was told and what it runs on.
+
+    Attributes:
+        version: Of this file's schema.
+        identity: What the predictions depend on; see `harness.results.identity`.
+        model: The model.
+        dataset: The data set.
+        dataset_directory: Where its files lay.
+        environment: What computes.
+        tasks: Tasks of the run, in order.
+        batch_atoms: Most atoms in a batch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    version: Literal["1.0"] = _VERSION
+    identity: dict[str, str]
+    model: ModelRecord
+    dataset: DatasetRecord
+    dataset_directory: str
+    environment: EnvironmentRecord
+    tasks: tuple[TaskName, ...]
+    batch_atoms: Annotated[int, Field(ge=1)]
+
+    def save(self, directory: Path) -> None:
+        """Writes the manifest into the folder of a run, all of it or nothing.
+
+        Raises:
+            OSError: If the folder cannot be written to.
+        """
+        write_text_whole(directory / MANIFEST_NAME, self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path) -> "Manifest":
+        """Reads the manifest of a run.
+
+        Raises:
+            DataError: If the folder is not that of a run.
+        """
+        path = directory / MANIFEST_NAME
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as cause:
+            raise DataError(
+                f"{directory} is not the folder of a run ({MANIFEST_NAME} cannot be read: {cause}); expected "
+                "OUTPUT/<model>/<run>, as `python -m harness` names it when it ends"
+            ) from cause
+        except ValidationError as cause:
+            first = cause.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise DataError(
+                f"{path} is damaged or of another version ({place}: {first['msg']}); run the evaluation again"
+            ) from cause
+
+
+def earlier_batch_atoms(output: Path, model_id: str, identity: Mapping[str, str]) -> int | None:
+    """The most atoms in a batch of an earlier run that differs in nothing else; of several the last by name.
+
+    Args:
+        output: Folder that holds the folders of runs.
+        model_id: The model.
+        identity: Of the run that is to be; its size of a batch does not count.
+    """
+    found = None
+    for path in sorted((output / model_slug(model_id)).glob(f"*/{MANIFEST_NAME}")):
+        try:
+            manifest = Manifest.load(path.parent)
+        except DataError:
+            continue
+        if manifest.identity | {"batch_atoms": ""} == {**identity, "batch_atoms": ""}:
+            found = manifest.batch_atoms
+    return found

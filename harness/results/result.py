@@ -1,0 +1,487 @@
+"""The file that one evaluation leaves behind: schema-versioned JSON, checked when written and when read."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level
+from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.editions import SplitName
+from dataset_builders.tasks.regions import TASK_PATTERN, TASKS
+from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
+from harness.core.training_record import RECORD_NAME
+from harness.data.dataset import levels_agree
+
+RESULT_SCHEMA_VERSION: Final = "1.0"
+RESULT_NAME: Final = "result.json"
+
+PartName = Literal["test_id", "test_ood", "near", "far"]
+"""What metrics are given for: the two test splits, and the two subsets of `test_ood` where it has them."""
+
+_TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
+
+
+USER: Final = "the user"
+"""Who states, on the command line, what a model was trained on, where no file beside it does."""
+
+_OF_ANY_MODEL: Final = ("ase", "torchsim")
+"""Families whose models say themselves what level they are of, whoever made them."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Estimate(_Record):
+    """A number with its confidence interval.
+
+    Attributes:
+        value: `None` where the number is undefined.
+        low: Lower end of the interval, `None` where there is none.
+        high: Upper end, likewise.
+        unit: `1` for a number without one.
+        reason: Why the number or its interval is missing; `None` where neither is.
+    """
+
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+    unit: str
+    reason: str | None
+
+    @model_validator(mode="after")
+    def _explains_what_is_missing(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval needs both ends or neither")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"interval from {self.low} to {self.high} is upside down")
+        if self.value is None and self.low is not None:
+            raise ValueError("an undefined number has no interval")
+        if (self.low is None) != (self.reason is not None):
+            raise ValueError("a reason is needed where a number or its interval is missing, and only there")
+        return self
+
+
+class ModelRecord(_Record):
+    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision.
+
+    `cautions` is what was odd about it on two molecules before the run; see `harness.inference.force_consistency`.
+    Results of earlier versions have no `training`: all that these knew to be trained on a task were checkpoints that
+    prove it.
+    """
+
+    id: str
+    family: str
+    revision: str | None
+    files: dict[str, Sha256]
+    protocol: ProtocolName
+    trained_on: str | None
+    dtype: DtypeName
+    device: str
+    level_of_theory: str | None
+    elements: tuple[int, ...] | None
+    conservative: bool | None
+    head: str | None = None
+    needs_cell: bool = False
+    is_compiled: bool = False
+    level_is_stated: bool = False
+    unfinished: str | None = None
+    cautions: tuple[str, ...] = ()
+    training: TrainingEvidence | None = None
+    base: str | None = None
+    unchecked: str | None = None
+
+    @property
+    def stated_by(self) -> str | None:
+        """Who or what states what the model was trained on; `None` where that is proved, or it was not trained."""
+        if self.training != "stated":
+            return None
+        return RECORD_NAME if any(name.endswith(RECORD_NAME) for name in self.files) else USER
+
+    @property
+    def question(self) -> str | None:
+        """What is asked about a model that says nothing of its training, and is none that is known here."""
+        is_named = self.level_of_theory is not None and not self.level_is_stated and self.family not in _OF_ANY_MODEL
+        if self.protocol != "zero-shot" or is_named:
+            return None
+        return (
+            f"{self.id} says nothing of its training: taken for zero-shot. If it was trained on a task of this "
+            "benchmark, say so with --trained-on"
+        )
+
+
+class DatasetRecord(_Record):
+    """The data set that it was measured on.
+
+    Attributes:
+        id: As asked for: a Hub id, a path, or the name of the embedded edition.
+        revision: Commit on the Hub, where it came from there.
+        content_hash: sha256 over the content, the same wherever it came from.
+        edition: Name of the edition.
+        level_of_theory: Level of the labels.
+        suffix: What follows the name of a task in the names of its configs; empty for those named after the task.
+    """
+
+    id: str
+    revision: str | None
+    content_hash: Sha256
+    edition: str
+    level_of_theory: str
+    suffix: Annotated[str, Field(pattern=rf"^({'|'.join(LEVELS_BY_SUFFIX)})$")] = ""
+
+    @property
+    def level(self) -> Level:
+        """Which configs these are."""
+        return LEVELS_BY_SUFFIX[self.suffix]
+
+    def config(self, task: TaskName) -> str:
+        """Name of the config of a task, such as `task2-wb97x`."""
+        return self.level.config(task)
+
+
+class EnvironmentRecord(_Record):
+    """What the numbers were computed with.
+
+    Attributes:
+        python: Version of Python.
+        platform: Operating system and machine.
+        packages: Version of each package that matters, by name.
+        code_hash: Hash of this project's own code.
+        precision: What products of float32 numbers were computed in, where PyTorch may have been used.
+        variables: Variables of the environment of the process that computed which can change the last digits.
+    """
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    code_hash: str
+    precision: dict[str, str] = {}
+    variables: dict[str, str] = {}
+
+
+class SettingsRecord(_Record):
+    """Choices that may move the last digits or the intervals.
+
+    Attributes:
+        batch_atoms: Most atoms in a batch; `None` where the predictions were not made in batches.
+        n_resamples: Bootstrap resamples.
+        confidence: Share of the resamples inside an interval.
+        seed: Seed of the bootstrap.
+    """
+
+    batch_atoms: Annotated[int, Field(ge=1)] | None
+    n_resamples: Annotated[int, Field(ge=1)]
+    confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
+    seed: Count
+
+
+class SplitResult(_Record):
+    """Metrics of one split or subset.
+
+    Attributes:
+        n_molecules: Molecules with a frame that was computed.
+        n_frames: Frames that were computed.
+        n_atoms: Atoms of those frames.
+        metrics: By name; names and units are those of `harness.scoring.metrics.UNITS`.
+        zero_force_mae: F0, force MAE of the model that predicts no force, eV/Å.
+        n_failed: Frames that could not be computed, and are in none of the above; metrics have no interval then.
+    """
+
+    n_molecules: Count
+    n_frames: Count
+    n_atoms: Count
+    metrics: dict[str, Estimate]
+    zero_force_mae: Estimate
+    n_failed: Count = 0
+
+
+class ReferenceShiftRecord(_Record):
+    """The shift of total energies, fitted on `train` molecules only.
+
+    Attributes:
+        elements: Atomic numbers, ascending.
+        energies: What an atom of each adds to the predicted energy, eV.
+        rank: Rank of the design matrix; below the number of elements the fit is not unique.
+        n_molecules: Training molecules in the fit.
+        n_frames: Training frames in the fit.
+    """
+
+    elements: tuple[int, ...]
+    energies: tuple[FiniteFloat, ...]
+    rank: Count
+    n_molecules: Count
+    n_frames: Count
+
+
+class TrainErrors(_Record):
+    """Errors on a sample of the frames that a model was trained on, beside which those of the test are to be read.
+
+    Attributes:
+        n_molecules: Training molecules in the sample.
+        n_frames: Frames of it that were computed.
+        force_mae: eV/Å.
+        n_failed: Frames that could not be computed.
+    """
+
+    n_molecules: Count
+    n_frames: Count
+    force_mae: Estimate
+    n_failed: Count = 0
+
+
+class SpacerResult(_Record):
+    """Errors of the molecules of one spacer length."""
+
+    split: Literal["test_id", "test_ood"]
+    spacer: int
+    n_molecules: Count
+    force_mae: Estimate
+    centred_energy_mae: Estimate
+
+
+class PairResult(_Record):
+    """Errors of the molecules with one pair of fragments."""
+
+    split: Literal["test_id", "test_ood"]
+    left: str
+    right: str
+    n_molecules: Count
+    force_mae: Estimate
+    centred_energy_mae: Estimate
+
+
+class MoleculeResult(_Record):
+    """Errors of one molecule, which a comparison paired by molecule starts from.
+
+    Attributes:
+        split: Split that the frames are of.
+        molecule_id: Name of the molecule.
+        n_frames: Frames that were computed.
+        n_atoms: Atoms of those frames.
+        force_mae: eV/Å.
+        centred_energy_mae: eV; `None` for a single frame, which has no relative energy.
+        n_failed: Frames that could not be computed; the errors are those of the others.
+    """
+
+    split: Literal["test_id", "test_ood"]
+    molecule_id: str
+    n_frames: Count
+    n_atoms: Count
+    force_mae: FiniteFloat
+    centred_energy_mae: FiniteFloat | None
+    n_failed: Count = 0
+
+
+class Failure(_Record):
+    """A frame that the model could not compute."""
+
+    split: SplitName
+    molecule_id: str
+    trajectory: str
+    frame: int
+    cause: str
+
+
+class TaskResult(_Record):
+    """Everything measured on one task.
+
+    Attributes:
+        task: Name of the task.
+        title: What the data set calls a task of its own; `None` for one of the four.
+        protocol: How the model came to know the task's molecules.
+        splits: By name: `test_id`, `test_ood`, and `near` and `far` where the task has them.
+        gap: Force MAE on `test_ood` divided by that on `test_id`; undefined where a frame of either failed.
+        energy_gap: The same of the centred energy MAE.
+        score: From 0 to 100, higher is better; undefined where a frame failed.
+        reference_shift: `None` where no training frame was computed, or the data set holds none at its level.
+        by_spacer: Errors against spacer length.
+        by_pair: Errors for each pair of fragments.
+        by_molecule: Errors of each molecule.
+        failures: Frames that could not be computed.
+        n_failed: How many those are.
+        train: Errors on training frames, of a model that was trained on the task; `None` for others, and in results of
+            earlier versions.
+    """
+
+    task: TaskName
+    title: str | None = None
+    protocol: ProtocolName
+    splits: dict[PartName, SplitResult]
+    gap: Estimate
+    energy_gap: Estimate
+    score: Estimate
+    reference_shift: ReferenceShiftRecord | None
+    by_spacer: tuple[SpacerResult, ...]
+    by_pair: tuple[PairResult, ...]
+    by_molecule: tuple[MoleculeResult, ...]
+    failures: tuple[Failure, ...]
+    n_failed: Count
+    train: TrainErrors | None = None
+
+    def n_failed_in(self, part: PartName) -> int:
+        """Frames of a split or subset that failed; of a subset in an older result, all of its split that did."""
+        split = part if part == "test_id" else "test_ood"
+        of_split = sum(failure.split == split for failure in self.failures)
+        return self.splits[part].n_failed if self.splits[split].n_failed == of_split else of_split
+
+    @property
+    def comparable_gap(self) -> Estimate:
+        """The gap, undefined where frames failed, also in a result of an earlier version, which gave one."""
+        n_failed = [self.n_failed_in(part) for part in _TEST_PARTS]
+        if self.gap.value is None or not any(n_failed):
+            return self.gap
+        return Estimate(value=None, low=None, high=None, unit=self.gap.unit, reason=no_gap_reason(*n_failed))
+
+    @model_validator(mode="after")
+    def _failures_leave_no_score(self) -> Self:
+        if self.n_failed != len(self.failures):
+            raise ValueError(f"n_failed is {self.n_failed}, but {len(self.failures)} failures are listed")
+        if self.failures and self.score.value is not None:
+            raise ValueError(f"{self.task} has failures and a score; a task with failures has none")
+        return self
+
+
+class RunResult(_Record):
+    """One evaluation of one model on one data set; make it with `RunResult.of`.
+
+    `levels_agree` says whether labels and model are of one level of theory, `None` where one is unknown: where they
+    are not, the distance between the two levels is part of every error.
+    """
+
+    schema_version: Literal["1.0"] = RESULT_SCHEMA_VERSION
+    model: ModelRecord
+    dataset: DatasetRecord
+    levels_agree: bool | None = None
+    environment: EnvironmentRecord
+    settings: SettingsRecord
+    created: AwareDatetime
+    tasks: dict[TaskName, TaskResult]
+    overall_score: FiniteFloat | None
+    complete: bool
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        model: ModelRecord,
+        dataset: DatasetRecord,
+        environment: EnvironmentRecord,
+        settings: SettingsRecord,
+        created: datetime,
+        tasks: Mapping[TaskName, TaskResult],
+    ) -> "RunResult":
+        """Puts a result together; the overall score and the complete flag follow from the tasks."""
+        return cls(
+            model=model,
+            dataset=dataset,
+            levels_agree=levels_agree(model.level_of_theory, dataset.level_of_theory),
+            environment=environment,
+            settings=settings,
+            created=created,
+            tasks=dict(tasks),
+            overall_score=overall_score(tasks),
+            complete=is_complete(tasks),
+        )
+
+    @model_validator(mode="after")
+    def _agrees_with_its_tasks(self) -> Self:
+        for name, task in self.tasks.items():
+            if task.task != name:
+                raise ValueError(f"the result of {task.task} stands under the name {name}")
+        if self.complete != is_complete(self.tasks):
+            raise ValueError(f"complete is {self.complete}, which the tasks contradict")
+        expected = overall_score(self.tasks)
+        if (self.overall_score is None) != (expected is None):
+            raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
+        if expected is not None and not math.isclose(self.overall_score or 0.0, expected, abs_tol=1e-9):
+            raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
+        # Results of an earlier version do not say it.
+        if self.levels_agree not in (None, levels_agree(self.model.level_of_theory, self.dataset.level_of_theory)):
+            raise ValueError(f"levels_agree is {self.levels_agree}, which the levels of theory contradict")
+        if self.created.utcoffset() != timedelta(0):
+            raise ValueError(f"created is {self.created.isoformat()}; expected UTC")
+        return self
+
+    def save(self, path: Path) -> None:
+        """Writes the result as JSON, all of it or nothing.
+
+        Raises:
+            SetupError: If the folder cannot be written to.
+        """
+        document = self.model_dump(mode="json")
+        text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            write_text_whole(path, text)
+        except OSError as error:
+            raise SetupError(
+                f"cannot write the result {path}: {error}; expected a folder that can be written to, with space left"
+            ) from error
+
+    @classmethod
+    def load(cls, path: Path) -> "RunResult":
+        """Reads a result.
+
+        Raises:
+            DataError: If the file is unreadable, of another schema version, or not a result.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            document = json.loads(text)
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"cannot read the result {path}: {error}; expected a JSON file that `save` wrote"
+            ) from error
+        version = document.get("schema_version") if isinstance(document, dict) else None
+        if version != RESULT_SCHEMA_VERSION:
+            raise DataError(
+                f"{path} has schema version {version!r}; this version of the harness reads "
+                f"{RESULT_SCHEMA_VERSION!r}: evaluate again, or use the version that wrote it"
+            )
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DataError(f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {error}") from error
+
+
+def load_results(runs: Iterable[Path]) -> list[RunResult]:
+    """Reads the results of runs.
+
+    Args:
+        runs: Run folders, or result files.
+
+    Raises:
+        DataError: If a result is absent, unreadable, of another schema version, or not a result.
+    """
+    return [RunResult.load(run / RESULT_NAME if run.is_dir() else run) for run in runs]
+
+
+def no_gap_reason(n_failed_id: int, n_failed_ood: int) -> str:
+    """Why a task with so many failed frames has no gap."""
+    return (
+        f"frames that failed: {n_failed_id} of test_id, {n_failed_ood} of test_ood; errors over what is left of two "
+        "splits have no ratio that means something"
+    )
+
+
+def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:
+    """Whether the four tasks of version 1.0 are there, none with a failure; others do not count."""
+    return set(TASKS) <= set(tasks) and not any(tasks[name].failures for name in TASKS)
+
+
+def overall_score(tasks: Mapping[TaskName, TaskResult]) -> float | None:
+    """The mean of the four scores; `None` unless all four tasks are complete and scored."""
+    if not is_complete(tasks):
+        return None
+    scores = [tasks[name].score.value for name in TASKS]
+    defined = [score for score in scores if score is not None]
+    return sum(defined) / len(defined) if len(defined) == len(scores) else None

@@ -1,0 +1,120 @@
+"""Puts predictions beside the labels of the data set: what the evaluation of a task starts from."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from dataset_builders.core.arrays import IntArray
+from dataset_builders.tasks.editions import SplitName
+from dataset_builders.tasks.regions import TaskName
+from harness.core.potential import ProtocolName
+from harness.data.dataset import PinnedDataset
+from harness.data.rows import SplitRows, concatenated
+from harness.data.scan import stream_needed
+from harness.inference.batching import Plan
+from harness.inference.shards import PredictionReader
+from harness.scoring.paired_frames import FrameIndex, Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
+from harness.scoring.totals import SplitTotals, TaskTotals, TotalsBuilder
+
+TestSplit = Literal["test_id", "test_ood"]
+
+
+def sum_task(
+    dataset: PinnedDataset, task: TaskName, protocol: ProtocolName, plan: Plan, reader: PredictionReader
+) -> TaskTotals:
+    """Everything that the metrics of a task are made of; labels and predictions are read piece by piece.
+
+    Args:
+        dataset: What the plan was made of.
+        task: Which task.
+        protocol: How the model came to know its molecules.
+        plan: Of the run, whole.
+        reader: The predictions of the run.
+
+    Raises:
+        DataError: If labels or predictions cannot be read or contradict each other.
+    """
+    return TaskTotals(
+        task=task,
+        protocol=protocol,
+        train=_join_train(dataset, task, plan, reader),
+        test_id=_sum_split(dataset, task, "test_id", plan, reader),
+        test_ood=_sum_split(dataset, task, "test_ood", plan, reader),
+    )
+
+
+def join_task(
+    dataset: PinnedDataset, task: TaskName, protocol: ProtocolName, plan: Plan, reader: PredictionReader
+) -> TaskFrames:
+    """The frames of a task with their labels and predictions, all in memory; arguments as for `sum_task`.
+
+    Failed frames are recorded apart.
+    """
+
+    def whole(split: TestSplit) -> SplitFrames:
+        rows = concatenated(list(stream_needed(dataset, (task, split))))
+        return _join(rows, plan.rows[task, split], split, reader)
+
+    train = _join_train(dataset, task, plan, reader)
+    return TaskFrames(task, protocol, train, whole("test_id"), whole("test_ood"))
+
+
+def join_pieces(
+    dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
+) -> Iterator[tuple[SplitRows, SplitFrames]]:
+    """The frames of a split with their labels and predictions, piece by piece, beside the rows they come from.
+
+    Failed frames are recorded apart, so a piece may have fewer frames than rows.
+    """
+    read = 0
+    for rows in stream_needed(dataset, (task, split)):
+        places = plan.rows[task, split][read : read + len(rows)]
+        read += len(rows)
+        yield rows, _join(rows, places, split, reader)
+
+
+def _sum_split(
+    dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
+) -> SplitTotals:
+    builder = TotalsBuilder(split, len(plan.rows[task, split]))
+    for _, frames in join_pieces(dataset, task, split, plan, reader):
+        builder.add(frames)
+    return builder.finish()
+
+
+def _join_train(dataset: PinnedDataset, task: TaskName, plan: Plan, reader: PredictionReader) -> TrainFrames:
+    if (task, "train") in dataset.left_out:
+        return TrainFrames.none()
+    rows = concatenated(list(stream_needed(dataset, (task, "train"))))
+    predicted = reader.at(plan.rows[task, "train"])
+    frames = TrainFrames(
+        _index(rows, "train"),
+        rows.energy,
+        predicted.energy,
+        reference_forces=rows.forces,
+        predicted_forces=predicted.forces,
+    )
+    return frames.without_failures(predicted.failures)
+
+
+def _join(rows: SplitRows, places: IntArray, split: SplitName, reader: PredictionReader) -> SplitFrames:
+    predicted = reader.at(places)
+    frames = SplitFrames(
+        _index(rows, split), Labels(rows.energy, rows.forces), Labels(predicted.energy, predicted.forces)
+    )
+    return frames.without_failures(predicted.failures)
+
+
+def _index(rows: SplitRows, split: SplitName) -> FrameIndex:
+    names = ("molecule_id", "left", "spacer", "right", "subset")
+    molecules, molecule_idx = index_molecules({name: getattr(rows, name) for name in names})
+    return FrameIndex(
+        split=split,
+        molecules=molecules,
+        molecule_idx=molecule_idx,
+        trajectory=rows.trajectory.astype(np.str_),
+        frame=rows.frame,
+        n_atoms=rows.n_atoms,
+        atomic_numbers=rows.atomic_numbers,
+    )

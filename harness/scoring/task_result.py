@@ -1,0 +1,430 @@
+"""From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeVar, get_args
+
+import numpy as np
+
+from dataset_builders.core.arrays import IntArray
+from dataset_builders.core.errors import DataError
+from harness.core.potential import TrainingProtocol
+from harness.results.result import (
+    Estimate,
+    Failure,
+    MoleculeResult,
+    PairResult,
+    PartName,
+    ReferenceShiftRecord,
+    SpacerResult,
+    SplitResult,
+    TaskResult,
+    TrainErrors,
+    no_gap_reason,
+)
+from harness.scoring.intervals import (
+    BootstrapSettings,
+    Comparison,
+    Draws,
+    Interval,
+    MoleculeSums,
+    compare_models,
+    draw_molecules,
+    percentile_interval,
+    quotient_interval,
+    ratio_interval,
+    ratio_samples,
+    spearman_interval,
+    sum_by_molecule,
+)
+from harness.scoring.metric_terms import (
+    CentredEnergies,
+    Float64Array,
+    Ratio,
+    centre_energies,
+    centred_energy_terms,
+    energy_per_atom_terms,
+    force_mae_terms,
+    raw_energy_terms,
+)
+from harness.scoring.metrics import SCORE_FLOOR, UNITS, task_score, task_scores
+from harness.scoring.paired_frames import FailedFrame, Molecule, TaskFrames, TrainFrames
+from harness.scoring.reference_shift import ReferenceShift, fit_reference_shift
+from harness.scoring.totals import SplitTotals, TaskTotals
+
+TestSplit = Literal["test_id", "test_ood"]
+_Key = TypeVar("_Key", int, tuple[str, str])
+
+SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
+
+_FRAMES_AT_ONCE: Final = 2**16
+"""Frames whose energy terms are in memory together."""
+
+# Parts with different streams are drawn independently of each other, as the gap needs it.
+_STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
+_STREAM_OF_TRAIN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A split or subset, its metrics summed by molecule, and the draws for its intervals."""
+
+    name: PartName
+    totals: SplitTotals
+    sums: dict[str, MoleculeSums]
+    centred: CentredEnergies
+    draws: Draws
+    settings: BootstrapSettings
+
+    @property
+    def molecules(self) -> tuple[Molecule, ...]:
+        return self.totals.molecules
+
+    @property
+    def n_failed(self) -> int:
+        """Frames that could not be computed."""
+        return len(self.totals.failures)
+
+    def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
+        """Force MAE and centred energy MAE of some of the molecules."""
+        positions = group.positions
+        draws = draw_molecules(len(positions), self.settings, _STREAMS[self.name])
+        n_frames = int(self.totals.n_frames[positions].sum())
+        force, energy = (
+            _estimate(
+                _of_the_computed(ratio_interval(self.sums[name].select(positions), draws), group.n_failed, n_frames),
+                UNITS[name],
+            )
+            for name in ("force_mae", "centred_energy_mae")
+        )
+        return force, energy
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Molecules with something in common: positions of those with a computed frame, and how many frames failed."""
+
+    positions: IntArray
+    n_failed: int
+
+
+def evaluate_task(
+    task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None, title: str | None = None
+) -> TaskResult:
+    """Measures one task.
+
+    Args:
+        task: Its sums, or predictions beside references; failed frames are listed, not among them.
+        settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
+        title: What the data set calls a task of its own.
+
+    Returns:
+        The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
+        spacer, fragment pair and molecule. With failures the metrics of what they are in stand for the frames that
+        were computed and have no interval, with the reason; there is no score, and no gap where a test frame failed.
+        Intervals hold the reference shift fixed.
+
+    Raises:
+        ShapeError: If an array has the wrong shape.
+        DataError: If a frame that is not listed as failed holds numbers that are not finite.
+    """
+    settings = settings or BootstrapSettings()
+    totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)
+    train = totals.train
+    shift = fit_reference_shift(train) if train.index.n_frames else None
+    named: list[tuple[PartName, SplitTotals]] = [("test_id", totals.test_id), ("test_ood", totals.test_ood)]
+    named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, totals.test_ood)) is not None]
+    parts = [_part(name, part, _shift_of_molecules(shift, part), settings) for name, part in named]
+    test_id, test_ood = parts[:2]
+    failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
+    return TaskResult(
+        task=totals.task,
+        title=title,
+        protocol=totals.protocol,
+        splits={part.name: _split_result(part, shift, train) for part in parts},
+        gap=_gap(test_ood, test_id, "force_mae"),
+        energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
+        score=_score(test_ood, failures),
+        reference_shift=_shift_record(shift),
+        by_spacer=(*_by_spacer("test_id", test_id), *_by_spacer("test_ood", test_ood)),
+        by_pair=(*_by_pair("test_id", test_id), *_by_pair("test_ood", test_ood)),
+        by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
+        failures=tuple(map(_failure, failures)),
+        n_failed=len(failures),
+        train=_train_errors(totals, settings),
+    )
+
+
+def compare_force_mae(
+    first: TaskResult,
+    second: TaskResult,
+    split: TestSplit = "test_ood",
+    settings: BootstrapSettings | None = None,
+) -> Comparison:
+    """Compares the force MAE of two models on the molecules of a split, paired by molecule.
+
+    Results do not say which frames they come from: compare only those of one data set (equal
+    `content_hash`).
+
+    Args:
+        first: Result of one model.
+        second: Result of the other, on the same task.
+        split: Which split.
+        settings: Resamples, confidence and seed; the defaults where `None`.
+
+    Returns:
+        Difference (first less second, eV/Å) and ratio (first by second), with intervals.
+
+    Raises:
+        DataError: If the results are of different tasks or molecules, or one has failures.
+    """
+    if first.task != second.task:
+        raise DataError(f"a result of {first.task} beside one of {second.task}; a comparison needs one task")
+    for result in (first, second):
+        if result.failures:
+            raise DataError(f"{result.n_failed} frames of {result.task} failed; a comparison needs all frames of both")
+    rows, others = ([row for row in result.by_molecule if row.split == split] for result in (first, second))
+    if [row.molecule_id for row in rows] != [row.molecule_id for row in others]:
+        raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
+    draws = draw_molecules(len(rows), settings or BootstrapSettings(), _STREAMS[split])
+    return compare_models(_sums_of(rows), _sums_of(others), draws)
+
+
+def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
+    positions = [position for position, molecule in enumerate(ood.molecules) if molecule.subset == name]
+    failures = tuple(failure for failure in ood.failures if failure.molecule.subset == name)
+    if not positions and not failures:
+        return None
+    return replace(ood.keep(np.array(positions, dtype=np.int64)), failures=failures)
+
+
+def _train_errors(totals: TaskTotals, settings: BootstrapSettings) -> TrainErrors | None:
+    """Errors on the frames of `train` that were predicted, of a model that was trained on the task."""
+    train, index = totals.train, totals.train.index
+    predicted, reference = train.predicted_forces, train.reference_forces
+    if totals.protocol not in get_args(TrainingProtocol) or predicted is None or reference is None:
+        return None
+    if not index.n_frames:
+        return None
+    n_molecules = len(index.molecules)
+    sums = sum_by_molecule(force_mae_terms(predicted, reference), index.atom_molecule_idx, n_molecules)
+    interval = ratio_interval(sums, draw_molecules(n_molecules, settings, _STREAM_OF_TRAIN))
+    n_failed = len(train.failures)
+    return TrainErrors(
+        n_molecules=n_molecules,
+        n_frames=index.n_frames,
+        force_mae=_estimate(_of_the_computed(interval, n_failed, index.n_frames), UNITS["force_mae"]),
+        n_failed=n_failed,
+    )
+
+
+def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Float64Array | None:
+    """The reference shift of a frame of each molecule, (n_molecules,), eV; `None` where training leaves one open."""
+    if shift is None or shift.leaves_open(part.composition).any():
+        return None
+    numbers = np.tile(np.arange(part.composition.shape[1]), len(part.molecules))
+    return shift.apply(np.repeat(numbers, part.composition.ravel()), part.n_atoms)
+
+
+def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, settings: BootstrapSettings) -> _Part:
+    predicted, reference, molecule_idx = totals.predicted_energy, totals.reference_energy, totals.molecule_idx
+    n_atoms = totals.n_atoms
+    energy_terms: dict[str, Callable[[slice], Ratio]] = {
+        "raw_energy_mae": lambda some: raw_energy_terms(predicted[some], reference[some])
+    }
+    if shift is not None:
+        energy_terms["energy_mae_per_atom"] = lambda some: energy_per_atom_terms(
+            predicted[some] + shift[molecule_idx[some]], reference[some], n_atoms[molecule_idx[some]]
+        )
+    centred = centre_energies(predicted, reference, molecule_idx)
+    energy_terms["centred_energy_mae"] = lambda some: centred_energy_terms(centred.slice(some))
+    sums = {key: _summed(terms, molecule_idx, len(totals.molecules)) for key, terms in energy_terms.items()}
+    draws = draw_molecules(len(totals.molecules), settings, _STREAMS[name])
+    return _Part(name, totals, {**totals.forces, **sums}, centred, draws, settings)
+
+
+def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
+    """The sums of a metric of the frames, whose terms are in memory for some of the frames at a time."""
+    whole: MoleculeSums | None = None
+    for start in range(0, max(len(molecule_idx), 1), _FRAMES_AT_ONCE):
+        some = slice(start, start + _FRAMES_AT_ONCE)
+        sums = sum_by_molecule(terms(some), molecule_idx[some], n_molecules)
+        whole = sums if whole is None else whole.added(sums)
+    assert whole is not None
+    return whole
+
+
+def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
+    """Why a metric that needs the reference shift has none, where it has none."""
+    n_failed = len(train.failures)
+    if shift is None and not n_failed:
+        return "the data set holds no training frames at this level of theory, which the reference shift is fitted on"
+    lost = f"{n_failed} training frames failed, and " if n_failed else ""
+    if shift is None:
+        return f"{lost}no other is left to fit the reference shift on"
+    is_open = np.flatnonzero(shift.leaves_open(part.totals.composition))
+    return (
+        f"{lost}the training compositions leave the reference shift of {len(is_open)} of {len(part.molecules)} "
+        f"molecules open, the first {part.molecules[is_open[0]].molecule_id}: theirs is no linear combination of them"
+    )
+
+
+def _energy_per_atom(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
+    if "energy_mae_per_atom" not in part.sums:
+        return Interval(None, reason=_why_no_shift(part, shift, train))
+    interval = ratio_interval(part.sums["energy_mae_per_atom"], part.draws)
+    if train.failures and interval.value is not None:
+        n_failed = len(train.failures)
+        return Interval(
+            interval.value,
+            reason=f"no interval: {n_failed} training frames failed, which the reference shift is fitted on",
+        )
+    return interval
+
+
+def _split_result(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
+    n_frames = int(part.totals.n_frames.sum())
+    found = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
+    found["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
+    found["energy_mae_per_atom"] = _energy_per_atom(part, shift, train)
+    intervals = {name: _of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
+    return SplitResult(
+        n_molecules=len(part.molecules),
+        n_frames=n_frames,
+        n_atoms=int(part.totals.n_frames @ part.totals.n_atoms),
+        metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
+        zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
+        n_failed=part.n_failed,
+    )
+
+
+def _of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interval:
+    """A number with what its failed frames leave of it: a value of the others alone, without an interval."""
+    if not n_failed:
+        return interval
+    if not n_frames:
+        return Interval(None, reason=f"all {n_failed} frames failed")
+    failed = f"{n_failed} of {n_failed + n_frames} frames failed"
+    if interval.value is None:
+        return replace(interval, reason=f"{interval.reason}; {failed}")
+    return Interval(interval.value, reason=f"no interval: {failed}, and the value is that of the others")
+
+
+def _gap(test_ood: _Part, test_id: _Part, metric: str) -> Estimate:
+    if test_id.n_failed or test_ood.n_failed:
+        return _undefined(no_gap_reason(test_id.n_failed, test_ood.n_failed), "1")
+    ood = (test_ood.sums[metric], test_ood.draws)
+    return _estimate(quotient_interval(ood, (test_id.sums[metric], test_id.draws)), "1")
+
+
+def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
+    if failures:
+        return _undefined(f"frames that failed: {len(failures)}; a task with failures has no score", "1")
+    error, scale = ood.sums["force_mae"], ood.sums["zero_force_mae"]
+    error_value, scale_value = error.value, scale.value
+    if error_value is None or scale_value is None:
+        return _undefined(error.undefined, "1")
+    if scale_value <= SCORE_FLOOR:
+        return _undefined(f"the reference forces are no larger than {SCORE_FLOOR} eV/Å", "1")
+    samples = task_scores(ratio_samples(error, ood.draws), ratio_samples(scale, ood.draws))
+    return _estimate(percentile_interval(task_score(error_value, scale_value), samples, ood.draws), "1")
+
+
+def _by_spacer(split: TestSplit, part: _Part) -> list[SpacerResult]:
+    rows = []
+    for spacer, group in _groups(part.totals, lambda molecule: molecule.spacer):
+        force, energy = part.group_intervals(group)
+        rows.append(
+            SpacerResult(
+                split=split,
+                spacer=spacer,
+                n_molecules=len(group.positions),
+                force_mae=force,
+                centred_energy_mae=energy,
+            )
+        )
+    return rows
+
+
+def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
+    rows = []
+    for (left, right), group in _groups(part.totals, lambda molecule: (molecule.left, molecule.right)):
+        force, energy = part.group_intervals(group)
+        rows.append(
+            PairResult(
+                split=split,
+                left=left,
+                right=right,
+                n_molecules=len(group.positions),
+                force_mae=force,
+                centred_energy_mae=energy,
+            )
+        )
+    return rows
+
+
+def _groups(totals: SplitTotals, key: Callable[[Molecule], _Key]) -> list[tuple[_Key, _Group]]:
+    """The groups in order; one whose frames all failed has no positions."""
+    positions: dict[_Key, list[int]] = {}
+    for position, molecule in enumerate(totals.molecules):
+        positions.setdefault(key(molecule), []).append(position)
+    lost = [key(failure.molecule) for failure in totals.failures]
+    for name in lost:
+        positions.setdefault(name, [])
+    return [(name, _Group(np.array(positions[name], dtype=np.int64), lost.count(name))) for name in sorted(positions)]
+
+
+def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
+    n_frames = part.totals.n_frames
+    n_atoms = n_frames * part.totals.n_atoms
+    force, energy = part.sums["force_mae"], part.sums["centred_energy_mae"]
+    lost = Counter(failure.molecule.molecule_id for failure in part.totals.failures)
+    return [
+        MoleculeResult(
+            split=split,
+            molecule_id=molecule.molecule_id,
+            n_frames=int(n_frames[position]),
+            n_atoms=int(n_atoms[position]),
+            force_mae=float(force.numerator[position] / force.weight[position]),
+            centred_energy_mae=energy.select(np.array([position])).value,
+            n_failed=lost[molecule.molecule_id],
+        )
+        for position, molecule in enumerate(part.molecules)
+    ]
+
+
+def _failure(frame: FailedFrame) -> Failure:
+    return Failure(
+        split=frame.split,
+        molecule_id=frame.molecule.molecule_id,
+        trajectory=frame.trajectory,
+        frame=frame.frame,
+        cause=frame.cause,
+    )
+
+
+def _sums_of(rows: list[MoleculeResult]) -> MoleculeSums:
+    components = np.array([3.0 * row.n_atoms for row in rows])
+    errors = np.array([row.force_mae for row in rows])
+    return MoleculeSums(errors * components, components, "there are no molecules")
+
+
+def _shift_record(shift: ReferenceShift | None) -> ReferenceShiftRecord | None:
+    if shift is None:
+        return None
+    return ReferenceShiftRecord(
+        elements=shift.elements,
+        energies=tuple(float(energy) for energy in shift.energies),
+        rank=shift.rank,
+        n_molecules=shift.n_molecules,
+        n_frames=shift.n_frames,
+    )
+
+
+def _estimate(interval: Interval, unit: str) -> Estimate:
+    return Estimate(value=interval.value, low=interval.low, high=interval.high, unit=unit, reason=interval.reason)
+
+
+def _undefined(reason: str, unit: str) -> Estimate:
+    return _estimate(Interval(None, reason=reason), unit)

@@ -1,0 +1,81 @@
+"""Energy errors under three ways to match the zeros of energy of a model and of the labels.
+
+A total energy says where its zero lies as well as how the molecule is. Matching the zeros by one number for all
+molecules leaves in the error whatever the elements' own zeros differ by, which grows with the molecule: it is an error
+of bookkeeping, not of the potential. One number an element takes it out. Both are fitted on training molecules only.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from harness.scoring.intervals import BootstrapSettings, draw_molecules, ratio_interval, sum_by_molecule
+from harness.scoring.metric_terms import Float64Array, Ratio
+from harness.scoring.paired_frames import FrameIndex, SplitFrames, TaskFrames, TrainFrames
+from harness.scoring.reference_shift import composition_of, fit_reference_shift
+from harness.study.run_record import EnergyError, Number, ReferenceName, TestSplitName
+
+_STREAMS: Final[Mapping[TestSplitName, int]] = {"test_id": 0, "test_ood": 1}
+_NO_FRAMES: Final = "there are no frames"
+_OPEN: Final = "the training compositions leave the energies of elements open for a molecule of this split"
+
+
+def energy_errors(
+    frames: TaskFrames, settings: BootstrapSettings | None = None
+) -> dict[TestSplitName, dict[ReferenceName, EnergyError]]:
+    """Energy errors of both test splits under each way to match the zeros.
+
+    Args:
+        frames: Predictions beside labels; one training frame or more.
+        settings: Resamples, confidence and seed; the defaults where `None`. Intervals hold the shifts fixed.
+
+    Returns:
+        By split and way; one energy an element gives no error where training leaves a test molecule's sum of them open.
+
+    Raises:
+        DataError: If there are no training frames.
+    """
+    settings = settings or BootstrapSettings()
+    shifts = _shifts(frames.train)
+    parts: Mapping[TestSplitName, SplitFrames] = {"test_id": frames.test_id, "test_ood": frames.test_ood}
+    return {
+        split: {name: _error(part, shift(part.index), _STREAMS[split], settings) for name, shift in shifts.items()}
+        for split, part in parts.items()
+    }
+
+
+def mean_shift(train: TrainFrames) -> float:
+    """The mean of labels less predictions over the training frames, eV."""
+    return float(np.mean(train.reference_energy - train.predicted_energy))
+
+
+def _shifts(train: TrainFrames) -> dict[ReferenceName, Callable[[FrameIndex], Float64Array | None]]:
+    """What each way adds to the predicted energy of each frame, eV; `None` where training leaves it open for one."""
+    mean, by_element = mean_shift(train), fit_reference_shift(train)
+
+    def shift_by_element(index: FrameIndex) -> Float64Array | None:
+        if by_element.leaves_open(np.unique(composition_of(index.atomic_numbers, index.n_atoms), axis=0)).any():
+            return None
+        return by_element.apply(index.atomic_numbers, index.n_atoms)
+
+    return {
+        "none": lambda index: np.zeros(index.n_frames),
+        "mean": lambda index: np.full(index.n_frames, mean),
+        "elements": shift_by_element,
+    }
+
+
+def _error(frames: SplitFrames, shift: Float64Array | None, stream: int, settings: BootstrapSettings) -> EnergyError:
+    if shift is None:
+        return EnergyError(total=Number(reason=_OPEN), per_atom=Number(reason=_OPEN))
+    index, n_molecules = frames.index, len(frames.index.molecules)
+    error = np.abs(frames.predicted.energy + shift - frames.reference.energy)
+    draws = draw_molecules(n_molecules, settings, stream)
+    total, per_atom = (
+        ratio_interval(
+            sum_by_molecule(Ratio(terms, np.ones(len(terms)), _NO_FRAMES), index.molecule_idx, n_molecules), draws
+        )
+        for terms in (error, error / index.n_atoms)
+    )
+    return EnergyError(total=Number.of(total), per_atom=Number.of(per_atom))

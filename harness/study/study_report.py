@@ -1,0 +1,392 @@
+"""The report of a study, from its records alone: the same records give the same bytes."""
+
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.regions import TASKS, TaskName, in_order
+from harness.networks.finished import follows_the_clock
+from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
+from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records
+from harness.study.seed_ranking import ModelRanking, rank_models
+from harness.study.summary import Line, summarise
+from harness.study.table_rows import ROWS, Row
+from harness.study.tables import (
+    UNDEFINED,
+    distance_table,
+    energy_table,
+    main_table,
+    model_table,
+    ranking_table,
+    spacer_table,
+    subset_table,
+    title_of,
+    training_table,
+)
+
+REPORT_NAME: Final = "README.md"
+FINDINGS_NAME: Final = "findings.md"
+
+_CODE: Final = ("train", "predict", "measure")
+_SHORT_HASH: Final = 12
+
+_RANKED_BY: Final[Mapping[str, Callable[[RunRecord], Number]]] = MappingProxyType(
+    {
+        "OOD force MAE": lambda record: record.force_mae["test_ood"],
+        "gap": lambda record: record.gap,
+        "excess": lambda record: record.excess,
+    }
+)
+
+_HOW_TO_READ: Final = """\
+ID are new frames of the training molecules, OOD are unseen combinations of their parts. A cell is the mean over seeds,
+± the standard deviation between seeds, and in brackets the 95 % interval of that mean by bootstrap over molecules
+(2,000 resamples; each holds the same molecules for all seeds). The gap is the mean over seeds of each seed's ratio.
+*Gap of the make-up* is the gap that would follow if each OOD atom had the mean ID error of its environment within one
+bond, and *excess* is the OOD error divided by the one that follows so: above 1, the combination itself is harder for
+the model (its interval holds the ID errors fixed). A gap means something only beside the ID error: a model that learned
+little has one near 1. Score: share, in percent, of the decades between zero forces and 1 meV/Å that are covered on
+OOD."""
+
+_SUBSETS: Final = """\
+OOD molecules whose two fragments are in one another's sight (`near`: training does not cover them at three bonds from
+each heavy atom) and the rest (`far`)."""
+
+_RANKING: Final = """\
+Place of each model with each seed, 1 for the smallest number; a model without a seed has the same number with all.
+Controls, which learned nothing, are not ranked, nor is a row that lacks a seed. Tau is Kendall's, of the two seeds that
+agree least: 1 if all give one order."""
+
+_SPACERS: Final = "Force MAE in meV/Å, mean over seeds, by the number of CH2 groups."
+
+_DISTANCES: Final = """\
+The distance of an atom is that between its atomic environment vector (AEV of ANI-2x, 1,008 numbers) and the nearest one
+of an atom of the same element in `train`; its error is the mean over its three force components. The tables give
+Spearman correlations of the two, with 95 % intervals by bootstrap over molecules (of several seeds the ends are
+averaged). *Within elements* ranks the atoms of each element apart and averages by their numbers, since
+elements differ both in distance and in error. Rows that were not trained here show what correlation there is without
+training on these molecules. The figure has distances in units of the typical one: the median over ID atoms of the same
+element. Its ten bins hold a tenth of the test atoms of the task each; a point is the mean error of those of one
+split."""
+
+_ENERGIES: Final = """\
+Mean absolute error of the energy of a molecule, in eV, mean over seeds: as it is (`none`); after adding one number, the
+mean difference over training frames (`mean`); after adding one energy an element, fitted by least squares on training
+frames (`elements`); and relative to the mean of the frames of each molecule, which is free of any zero (`relative`).
+What `mean` has more than `elements` is bookkeeping of reference energies; one column gives its share. The last two have
+the error per atom under `elements`, in meV, which other work reports."""
+
+
+def write_report(results: Path) -> Path:
+    """Writes the report and its figures beside the records.
+
+    Args:
+        results: Folder of the results of one edition at one level of theory.
+
+    Returns:
+        The file of the report.
+
+    Raises:
+        DataError: If there are no records, or they are of several data sets.
+        SetupError: If the folder cannot be written to.
+    """
+    records = read_records(results)
+    if not records:
+        raise DataError(f"{results} holds no records ({RECORDS_NAME}); run the study first")
+    for task in in_order(record.task for record in records):
+        hashes = sorted({record.dataset.content_hash for record in records if record.task == task})
+        if len(hashes) > 1:
+            raise DataError(
+                f"the records of {task} in {results} are of {len(hashes)} data sets "
+                f"({', '.join(each[:_SHORT_HASH] for each in hashes)}); "
+                "a table needs one. Run the study again, or move those of the others elsewhere"
+            )
+    lines = summarise(records)
+    path = results / REPORT_NAME
+    try:
+        figures = draw_figures(lines, results)
+        write_text_whole(path, report_text(records, lines, figures, (results / FINDINGS_NAME).exists()))
+    except OSError as cause:
+        raise SetupError(f"cannot write to {results}: {cause.strerror or cause}; choose a folder with --out") from cause
+    return path
+
+
+def report_text(
+    records: Sequence[RunRecord], lines: Sequence[Line], figures: Sequence[str], has_findings: bool = False
+) -> str:
+    """The report in Markdown.
+
+    Args:
+        records: All runs, of one data set.
+        lines: The same, see `summarise`.
+        figures: Names of the figures that there are.
+        has_findings: Whether what people make of the numbers lies beside the report.
+    """
+    tasks = in_order(line.task for line in lines)
+    data = records[0].dataset
+    blocks = [
+        f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
+        _opening(records, has_findings),
+        "## Forces",
+        _HOW_TO_READ,
+        _other_levels(records),
+        *_per_task(tasks, lines, records, main_table, with_command=True),
+        _figure("Gap against ID error; bars are 95 % intervals, dashes the gap of the make-up", GAP_FIGURE, figures),
+        *_subset_blocks(tasks, lines, records),
+        *_ranking_blocks(tasks, lines),
+        "## Error against spacer length",
+        _SPACERS,
+        *_per_task(tasks, lines, records, spacer_table),
+        _figure("Error against spacer length; filled: ID, open: OOD", SPACER_FIGURE, figures),
+        "## Error against distance to training",
+        _DISTANCES,
+        *_per_task(tasks, lines, records, distance_table),
+        _figure("Error against distance to training; filled: ID, open: OOD", DISTANCE_FIGURE, figures),
+        "## Energies and their zero",
+        _ENERGIES,
+        *_per_task(tasks, lines, records, energy_table),
+        *_training_blocks(lines),
+        *_missing_blocks(records),
+        "## What it stands on",
+        _provenance(records),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def study_command(records: Iterable[RunRecord]) -> str:
+    """The commands that make these records, one a line; rows that were asked for in the same way share one."""
+    groups: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
+        length = record.asked[: record.asked.index("--model")] if "--model" in record.asked else record.asked
+        groups.setdefault(length, []).append(record)
+    # What has no length of its own goes along with the first that has one.
+    alone = groups.pop((), [])
+    if not groups:
+        groups[()] = []
+    commands = []
+    for length, group in groups.items():
+        commands.append(_study_command(length, [*alone, *group]))
+        alone = []
+    return "\n".join(commands)
+
+
+def _study_command(length: Sequence[str], records: Sequence[RunRecord]) -> str:
+    rows = sorted({record.row for record in records}, key=_row_place)
+    tasks = in_order(record.task for record in records)
+    seeds = sorted({record.seed for record in records if record.seed is not None})
+    models = sorted({record.asked[-1] for record in records if "--model" in record.asked})
+    data = records[0].dataset
+    labels = ["--labels", data.level.name] if data.suffix else []
+    arguments = ["python", "-m", "harness", "study", "--dataset", data.id, *labels, "--rows", *rows]
+    arguments += ["--tasks", *tasks]
+    arguments += ["--seeds", *map(str, seeds)] if seeds else []
+    arguments += [*length, *(word for model in models for word in ("--model", model))]
+    return shlex.join([*arguments, "--out", "results/again"])
+
+
+def _opening(records: Sequence[RunRecord], has_findings: bool) -> str:
+    data = records[0].dataset
+    n_rows, n_tasks = (len({getattr(record, name) for record in records}) for name in ("row", "task"))
+    size = f"{counted(len(records), 'run')}: {counted(n_rows, 'row')} on {counted(n_tasks, 'task')}"
+    text = (
+        f"{size}, labels {data.level_of_theory}. Written by `python -m harness study --report-only` from "
+        f"[{RECORDS_NAME}]({RECORDS_NAME}), where each run has its numbers, its hashes and the commands that made it. "
+        "Below each table of forces stands the command that makes its runs anew, in a folder of its own; with the "
+        "default folder the study makes what is missing there."
+    )
+    return text + (f" What we make of it: [{FINDINGS_NAME}]({FINDINGS_NAME})." if has_findings else "")
+
+
+def _per_task(
+    tasks: Sequence[TaskName],
+    lines: Sequence[Line],
+    records: Sequence[RunRecord],
+    table: Callable[[Sequence[Line]], str],
+    *,
+    with_command: bool = False,
+) -> list[str]:
+    blocks = []
+    for task in tasks:
+        of_task = [line for line in lines if line.task == task]
+        blocks += [f"### {task}: {of_task[0].title}", table(of_task)]
+        if with_command:
+            command = study_command([record for record in records if record.task == task])
+            blocks += [_stands_out(of_task), f"```console\n{command}\n```"]
+    return blocks
+
+
+def _other_levels(records: Sequence[RunRecord]) -> str:
+    """A caution about rows that describe another level of theory than the labels."""
+    labels = records[0].dataset.level_of_theory
+    levels = {record.row: record.model.level_of_theory for record in records}
+    others = [f"`{row}` ({level})" for row, level in levels.items() if level not in (None, labels)]
+    if not others:
+        return ""
+    return (
+        f"The labels are {labels}. What describes another level has the distance between the levels in each of its "
+        f"errors, ID and OOD alike, which brings its gap nearer to 1: {', '.join(others)}."
+    )
+
+
+def _stands_out(lines: Sequence[Line]) -> str:
+    """What can be read off a table of one task, in words that are computed."""
+    learned = [line for line in lines if line.records[0].kind in ("trained", "fine-tuned")]
+    sentences = []
+    known = [line for line in learned if line.force_mae["test_ood"].value is not None]
+    if known:
+        best = min(known, key=lambda line: line.force_mae["test_ood"].value or 0.0)
+        value = (best.force_mae["test_ood"].value or 0.0) * 1000.0
+        sentences.append(
+            f"Of the rows trained on this task, `{best.row}` has the smallest OOD error ({value:.1f} meV/Å)."
+        )
+    above = [line.row for line in lines if line.excess.low is not None and line.excess.low > 1.0]
+    below = [line.row for line in lines if line.excess.high is not None and line.excess.high < 1.0]
+    if above:
+        sentences.append(f"Excess above 1 beyond its interval: {_listed(above)}.")
+    if below:
+        sentences.append(f"Excess below 1 beyond its interval: {_listed(below)}.")
+    return " ".join(sentences)
+
+
+def _subset_blocks(tasks: Sequence[TaskName], lines: Sequence[Line], records: Sequence[RunRecord]) -> list[str]:
+    with_subsets = [
+        task for task in tasks if all({"near", "far"} <= set(line.force_mae) for line in lines if line.task == task)
+    ]
+    if not with_subsets:
+        return []
+    return ["## Near and far", _SUBSETS, *_per_task(with_subsets, lines, records, subset_table)]
+
+
+def _ranking_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
+    blocks = []
+    for task in tasks:
+        of_task = [line for line in lines if line.task == task]
+        rankings = {
+            name: ranking
+            for name, number in _RANKED_BY.items()
+            if (ranking := rank_models(of_task, number)) is not None
+        }
+        if rankings:
+            blocks += [f"### {task}: {of_task[0].title}", ranking_table(rankings), _stability(rankings)]
+    return ["## Ranking over seeds", _RANKING, *blocks] if blocks else []
+
+
+def _stability(rankings: Mapping[str, ModelRanking]) -> str:
+    """What the places say of how much a seed decides, in words that are computed."""
+    seeds = next(iter(rankings.values())).seeds
+    taus = ", ".join(f"{_two_digits(ranking.agreement)} by {name}" for name, ranking in rankings.items())
+    exchanges = [
+        f"By {name}, {'; '.join(f'`{first}` and `{second}`' for first, second in ranking.exchanged)} change places."
+        for name, ranking in rankings.items()
+        if ranking.exchanged
+    ]
+    return " ".join([f"Seeds {', '.join(map(str, seeds))}. Least tau: {taus}.", *exchanges])
+
+
+def _two_digits(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.2f}"
+
+
+def _training_blocks(lines: Sequence[Line]) -> list[str]:
+    trained = [line for line in lines if line.records[0].training]
+    if not trained:
+        return []
+    text = "Means over seeds. What is stored are weights and buffers. Minutes are of the machine named below."
+    rows = dict.fromkeys(
+        line.row for line in trained if any(follows_the_clock(record.training) for record in line.records)
+    )
+    return ["## Training", *([_by_the_clock(rows)] if rows else []), text, training_table(trained)]
+
+
+def _by_the_clock(rows: Iterable[str]) -> str:
+    return (
+        "The learning rate of these rows followed the clock, so that their numbers depend on how busy the machine was, "
+        f"and another run has other steps: {', '.join(f'`{row}`' for row in rows)}."
+    )
+
+
+def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
+    """What the table is to hold and does not: never left out without a word."""
+    tasks = in_order(record.task for record in records)
+    seeds: set[int | None] = {record.seed for record in records if record.seed is not None} or {None}
+    measured = {record.place for record in records}
+    names = {record.row for record in records}
+    items = []
+    for row in ROWS.values():
+        if row.group != "main" and row.name not in names:
+            continue
+        wanted = [(task, seed) for task in tasks for seed in (seeds if row.seeded else {None})]
+        absent = [(task, seed) for task, seed in wanted if (row.name, task, seed) not in measured]
+        if len(absent) == len(wanted):
+            items.append(f"- `{row.name}` ({row.title}): no run{_need(row)}")
+        elif absent:
+            runs = ", ".join(task if seed is None else f"{task} seed {seed}" for task, seed in sorted(absent, key=str))
+            items.append(f"- `{row.name}`: {runs}")
+    # Of a data set with tasks of its own alone, nobody expects the four.
+    absent_tasks = [task for task in TASKS if task not in tasks] if set(TASKS) & set(tasks) else []
+    if absent_tasks:
+        items.append(f"- no run on {', '.join(absent_tasks)}")
+    return ["## Not measured", "\n".join(items)] if items else []
+
+
+def _need(row: Row) -> str:
+    return f"; needs `--model {row.checkpoint}=PATH`" if row.checkpoint is not None else ""
+
+
+def _provenance(records: Sequence[RunRecord]) -> str:
+    data = records[0].dataset
+    rows = list(dict.fromkeys(record.row for record in records))
+    revision = f", commit `{data.revision}`" if data.revision else ""
+    of_task = {record.task: record.dataset.content_hash for record in records}
+    contents = ", ".join(f"{task} `{of_task[task]}`" for task in in_order(of_task))
+    lines = [
+        f"- data set `{data.id}`{revision}, edition {data.edition}; content of the files of each task: {contents}",
+        *(f"- code that {what}s: {hashes}" for what in _CODE if (hashes := _hashes(records, what))),
+        f"- packages: {_packages(records)}",
+        *(f"- machine: {text}" for text in sorted({_machine(record) for record in records})),
+        f"- rows: {'; '.join(f'`{row}` {title_of(row)}' for row in rows)}",
+    ]
+    table = model_table(records)
+    return "\n".join(lines) + f"\n\n<details><summary>Models and their hashes</summary>\n\n{table}\n\n</details>"
+
+
+def _hashes(records: Sequence[RunRecord], what: str) -> str:
+    found: dict[str, list[str]] = {}
+    for record in records:
+        if f"{what}_code" in record.identity:
+            found.setdefault(record.identity[f"{what}_code"][:_SHORT_HASH], []).append(record.row)
+    if len(found) == 1:
+        return f"`{next(iter(found))}`"
+    return "; ".join(f"`{each}` ({_listed(list(dict.fromkeys(rows)))})" for each, rows in found.items())
+
+
+def _packages(records: Sequence[RunRecord]) -> str:
+    found = {(name, each) for record in records for name, each in record.machine.packages.items()}
+    return ", ".join(f"{name} {each}" for name, each in sorted(found))
+
+
+def _machine(record: RunRecord) -> str:
+    machine = record.machine
+    return f"{machine.processor}, {machine.cores} cores, {machine.platform}, Python {machine.python}"
+
+
+def _figure(caption: str, name: str, figures: Sequence[str]) -> str:
+    return f"![{caption}]({name})\n\n*{caption}.*" if name in figures else ""
+
+
+def counted(number: int, what: str) -> str:
+    """A number with its noun, such as `1 row`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _row_place(name: str) -> tuple[int, str]:
+    names = list(ROWS)
+    return (names.index(name) if name in names else len(names)), name

@@ -1,0 +1,170 @@
+"""The rows of the table: every model of the study, as a declaration."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final, Literal, get_args
+
+from dataset_builders.core.errors import UsageError
+from harness.networks.compiling import COMPILABLE
+from harness.train.defaults import parse_architecture
+
+RowKind = Literal["control", "zero-shot", "trained", "fine-tuned"]
+GroupName = Literal["main", "ablation"]
+
+MAIN: Final = "main"
+ALL: Final = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A model of the study.
+
+    Attributes:
+        name: What it is called in records, tables and figures.
+        title: What it is, for people.
+        kind: `control` has no training set; `zero-shot` is a checkpoint as it came; `trained` and `fine-tuned` are
+            trained on each task, the latter from a checkpoint.
+        group: `main`, or `ablation` for a variant that answers one question and is run where asked for.
+        model: What `--model` evaluates: a built-in name of a control, or the name under which the command line of
+            the study gives a checkpoint to a zero-shot or fine-tuned row.
+        train: Options of `harness train` that make the row; empty for one that is not trained.
+        seeded: Whether runs with different seeds differ.
+        budgeted: Whether the epochs or steps of the study are passed on to its training.
+        budget_factor: Multiple of them that it trains for.
+        compiles: Whether its training can be compiled.
+        packages: Packages whose versions may change its numbers.
+    """
+
+    name: str
+    title: str
+    kind: RowKind
+    group: GroupName = "main"
+    model: str | None = None
+    train: tuple[str, ...] = ()
+    seeded: bool = False
+    budgeted: bool = False
+    budget_factor: float = 1.0
+    compiles: bool = False
+    packages: tuple[str, ...] = ()
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has to be trained on each task."""
+        return self.kind in ("trained", "fine-tuned")
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Name of the checkpoint that the command line has to give; `None` where the row needs none."""
+        return self.model if self.kind in ("zero-shot", "fine-tuned") else None
+
+
+_GRAPH_PES: Final = ("graph-pes", "torch")
+_PYG: Final = ("torch-geometric", "torch")
+_ANI: Final = ("torchani", "torch")
+
+
+def _control(name: str, title: str, *packages: str) -> Row:
+    return Row(name=name, title=title, kind="control", model=name, packages=packages)
+
+
+def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _GRAPH_PES) -> Row:
+    train = tuple(options.split())
+    architecture = parse_architecture(train[train.index("--arch") + 1]).architecture
+    return Row(
+        name=name,
+        title=title,
+        kind="trained",
+        train=train,
+        seeded=True,
+        budgeted=True,
+        compiles=architecture in COMPILABLE,
+        packages=packages,
+    )
+
+
+def _variant(name: str, title: str, options: str, budget_factor: float = 1.0) -> Row:
+    return replace(_network(name, title, options), group="ablation", budget_factor=budget_factor)
+
+
+_MAIN: Final = (
+    _control("gfn2-xtb", "GFN2-xTB", "tblite"),
+    _control("gfn1-xtb", "GFN1-xTB", "tblite"),
+    _control("mmff94", "MMFF94", "rdkit"),
+    _control("zero", "no force and no energy"),
+    Row(
+        name="knn",
+        title="nearest atom environments of training",
+        kind="trained",
+        train=("--arch", "knn"),
+        packages=("torchani",),
+    ),
+    Row(
+        name="additive",
+        title="sum of bonds, angles and torsions",
+        kind="trained",
+        train=("--arch", "additive"),
+        packages=("rdkit",),
+    ),
+    _network("schnet", "SchNet", "--arch schnet"),
+    _network("painn", "PaiNN", "--arch painn"),
+    _network("dimenet++", "DimeNet++", "--arch dimenet++", _PYG),
+    _network("nequip", "NequIP", "--arch nequip"),
+    _network("mace", "MACE", "--arch mace"),
+    _network("visnet", "ViSNet", "--arch visnet", _PYG),
+    Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=_ANI),
+    Row(
+        name="ani2x-tuned",
+        title="ANI-2x, fine-tuned",
+        kind="fine-tuned",
+        model="ani2x",
+        seeded=True,
+        budgeted=True,
+        packages=_ANI,
+    ),
+)
+
+_ABLATIONS: Final = (
+    _variant("painn-short", "PaiNN, a tenth of the budget", "--arch painn", budget_factor=0.1),
+    _variant("painn-long", "PaiNN, four times the budget", "--arch painn", budget_factor=4.0),
+    _variant("painn-narrow", "PaiNN, 16 channels", "--arch painn --channels 16"),
+    _variant("painn-wide", "PaiNN, 128 channels", "--arch painn --channels 128"),
+    _variant("painn-local", "PaiNN that sees 3 Å", "--arch painn-local"),
+    _variant("painn-5A", "PaiNN of one layer, which sees 5 Å", "--arch painn --layers 1"),
+    _variant("painn-25A", "PaiNN of five layers, which sees 25 Å", "--arch painn --layers 5"),
+    _variant("painn-delta", "PaiNN on top of GFN1-xTB", "--arch painn --delta gfn1-xtb"),
+)
+"""What a gap may come from: length of training, size of the network, how far it sees, what it has to learn at all."""
+
+ROWS: Final[Mapping[str, Row]] = MappingProxyType({row.name: row for row in (*_MAIN, *_ABLATIONS)})
+"""Every declared row by name, in the order of tables: controls, trained, zero-shot and fine-tuned, then ablations."""
+
+
+def choose_rows(names: Sequence[str], declared: Iterable[Row] = tuple(ROWS.values())) -> tuple[Row, ...]:
+    """The rows that a request names, in their own order.
+
+    Args:
+        names: Names of rows; `main`, or a kind, for rows of that kind in the main table; `ablation`; `all`. Empty for
+            `main`.
+        declared: Rows to choose from.
+
+    Raises:
+        UsageError: If there is no such row.
+    """
+    rows = tuple(declared)
+    known = {name for row in rows for name in _names_of(row)} | {MAIN}
+    for name in names:
+        if name not in known:
+            others = f"{', '.join(get_args(RowKind))}, {', '.join(get_args(GroupName))}, {ALL}"
+            raise UsageError(f"unknown row {name!r}; known rows: {' '.join(row.name for row in rows)}; or {others}")
+    wanted = set(names) or {MAIN}
+    return tuple(row for row in rows if not wanted.isdisjoint(_names_of(row)))
+
+
+def _names_of(row: Row) -> tuple[str, ...]:
+    return (ALL, row.name, row.group, *((row.kind,) if row.group == MAIN else ()))
+
+
+def row_order() -> dict[str, int]:
+    """The place of each declared row in tables."""
+    return {name: place for place, name in enumerate(ROWS)}

@@ -1,0 +1,98 @@
+"""What the checkpoint of a run says of itself."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+from harness.compute.arithmetic import deciding_variables, precision_in_use
+from harness.networks.checkpoint_format import PACKAGES, BaselineName, CheckpointConfig
+from harness.networks.finished import FINISHED
+from harness.train.data_source import TrainingSource
+from harness.train.loop import Run
+
+DTYPE: Final = "float32"
+"""Precision of training and of the weights that are saved."""
+
+LOSS: Final = "mean length of the force error (eV/Å) + energy_weight x mean |energy error| per atom (eV)"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run comes from, beside its settings.
+
+    Attributes:
+        source: Where the frames lie.
+        baseline: Physics method that the network stands on.
+        started_from: The model whose weights it began with, for the record.
+        zero_shot: Validation force error of that model with its energies shifted, eV/Å, and energy error per atom, eV.
+    """
+
+    source: TrainingSource
+    baseline: BaselineName | None = None
+    started_from: Mapping[str, Any] | None = None
+    zero_shot: tuple[float, float] | None = None
+
+
+def config_of(run: Run, origin: Origin) -> CheckpointConfig:
+    """The config of the checkpoint of a run, as far as it has come."""
+    data = run.data
+    settings = run.settings.as_dict()
+    for name in ("architecture", "arguments"):
+        del settings[name]
+    config = CheckpointConfig(
+        architecture=run.settings.architecture,
+        arguments=run.settings.arguments,
+        elements=data.elements,
+        reference_energies=data.reference_energies,
+        dtype=DTYPE,
+        trained_on=data.task,
+        protocol="from-scratch" if origin.started_from is None else "fine-tuned",
+        level_of_theory=data.level_of_theory,
+        training={
+            "settings": settings,
+            "optimizer": "Adam",
+            "schedule": "linear rise, then half a cosine, over planned_steps",
+            "loss": LOSS,
+            "dataset": origin.source.id,
+            "dataset_revision": origin.source.revision,
+            "edition": data.edition,
+            "data_hash": data.content_hash,
+            "n_molecules": data.n_molecules,
+            "n_frames": data.train.n_frames,
+            "n_validation_frames": data.validation.n_frames,
+            "reference_rank": data.reference_rank,
+            "zero_shot_validation": _zero_shot(origin),
+            "best_validation": asdict(run.best),
+            **effort(run),
+            "device": str(run.device),
+            "precision": precision_in_use(),
+            "variables": deciding_variables(os.environ),
+            "versions": {},
+            **data.declaration,
+        },
+        baseline=origin.baseline,
+        started_from=origin.started_from,
+    )
+    config.training["versions"].update({name: version(name) for name in (*PACKAGES[config.family], "numpy")})
+    return config
+
+
+def effort(run: Run, *, is_finished: bool = False) -> dict[str, Any]:
+    """What a run has cost so far, and whether that was all."""
+    return {
+        FINISHED: is_finished,
+        "steps": run.step,
+        "planned_steps": run.n_steps,
+        "epochs_done": round(run.step / run.steps_per_epoch, 2),
+        "wall_time_s": round(run.curve[-1].seconds, 1),
+        "ended_early": run.has_stalled,
+    }
+
+
+def _zero_shot(origin: Origin) -> dict[str, float] | None:
+    if origin.zero_shot is None:
+        return None
+    force_mae, energy_mae = origin.zero_shot
+    return {"validation_force_mae": force_mae, "validation_energy_mae": energy_mae}

@@ -1,0 +1,207 @@
+"""`python -m harness train --arch knn` or `additive`: the two controls that are fitted to a task."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from dataset_builders.chemistry.levels import GFN2, Level
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.units import MILLI
+from dataset_builders.tasks.regions import TaskName
+from dataset_builders.tasks.task_document import task_metadata
+from harness.data.dataset import PinnedDataset
+from harness.data.rows import SplitRows
+from harness.networks.checkpoint_format import CONFIG_FILE, symbol_of
+from harness.networks.control_checkpoints import ControlArchitecture, ControlConfig, write_control
+from harness.scoring.reference_shift import count_elements
+from harness.train.task_data import fit_reference_energies, pin_training_files, read_training_split
+
+if TYPE_CHECKING:
+    from harness.networks.control_checkpoints import Tensors
+
+_OPTIONS: Final = frozenset({"dataset", "labels", "task", "out", "arch", "device", "threads"})
+"""What the command may be told for a control; nothing in them is random or goes by epochs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlData:
+    """All that a control sees of a task.
+
+    Attributes:
+        task: Configuration of the data set.
+        dataset: Where it was read from.
+        train: Rows to fit.
+        validation: Rows to choose by.
+        elements: Atomic numbers of the training molecules, ascending.
+        reference_energies: Fitted on `train`, shape (n_elements,), eV.
+        reference_rank: Rank of the composition matrix of that fit.
+    """
+
+    task: TaskName
+    dataset: PinnedDataset
+    train: SplitRows
+    validation: SplitRows
+    elements: tuple[int, ...]
+    reference_energies: FloatArray
+    reference_rank: int
+
+    def reference(self, rows: SplitRows) -> FloatArray:
+        """Sum of the reference energies of each row, shape (n_rows,), eV."""
+        return count_elements(rows.atomic_numbers, rows.n_atoms, self.elements) @ self.reference_energies
+
+
+@dataclass(frozen=True, slots=True)
+class FittedControl:
+    """What a fit leaves for the checkpoint.
+
+    Attributes:
+        chosen: Name and value of what `validation` decided.
+        validation_force_mae: Of each value that was tried, eV/Å.
+        tensors: Arrays of the checkpoint.
+        packages: Packages that the fit depends on.
+        size: How large the control is, in numbers of its own.
+    """
+
+    chosen: tuple[str, float]
+    validation_force_mae: Mapping[float, float]
+    tensors: "Tensors"
+    packages: tuple[str, ...]
+    size: Mapping[str, int]
+
+
+def train_control(
+    architecture: ControlArchitecture, dataset: Path, task: TaskName, directory: Path, level: Level = GFN2
+) -> None:
+    """Fits a control and writes its checkpoint folder.
+
+    Args:
+        architecture: Which control.
+        dataset: Data-set folder.
+        task: Configuration to train on.
+        directory: Folder to write.
+        level: Level of theory of the labels.
+
+    Raises:
+        UsageError: If the folder holds a checkpoint already.
+        DataError: If the data are absent or corrupt.
+        MissingPackageError: If a package that the control needs is not installed.
+    """
+    if (directory / CONFIG_FILE).exists():
+        raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
+    data = read_control_data(dataset, task, level)
+    fitted = _fit(architecture, data)
+    write_control(directory, _config(architecture, data, fitted), fitted.tensors)
+    name, value = fitted.chosen
+    print(
+        f"wrote {directory}: validation force MAE {fitted.validation_force_mae[value] / MILLI:.1f} meV/Å, "
+        f"with {name} {value:g}"
+    )
+
+
+def refuse_options_of_networks(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Checks that the command was told nothing that a control cannot follow.
+
+    Args:
+        options: What the user asked for.
+        parser: That the options come from.
+
+    Raises:
+        UsageError: If an option has no meaning for a control, or is out of range.
+    """
+    for name, value in vars(options).items():
+        if name not in _OPTIONS and value != parser.get_default(name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {value} means nothing to --arch {options.arch}; leave it out")
+    if options.device not in ("auto", "cpu"):
+        raise UsageError(
+            f"--arch {options.arch} is fitted on the CPU only, not on {options.device!r}; use --device cpu"
+        )
+    if options.threads < 1:
+        raise UsageError(f"--threads {options.threads}; expected 1 or more")
+
+
+def read_control_data(directory: Path, task: TaskName, level: Level = GFN2) -> ControlData:
+    """Reads the splits `train` and `validation` of a task.
+
+    Raises:
+        DataError: If a file is absent or corrupt, or `validation` holds a molecule that `train` does not.
+    """
+    dataset = pin_training_files(directory, task, level)
+    train = read_training_split(dataset, task, "train")
+    validation = read_training_split(dataset, task, "validation")
+    strange = sorted(set(validation.molecule_id) - set(train.molecule_id))
+    if strange:
+        raise DataError(
+            f"validation of {task} in {directory} holds the molecule {strange[0]}, which train does not; build the "
+            "data set again"
+        )
+    elements = tuple(int(number) for number in np.unique(train.atomic_numbers))
+    energies, rank = fit_reference_energies(train, elements)
+    return ControlData(task, dataset, train, validation, elements, energies, rank)
+
+
+def _fit(architecture: ControlArchitecture, data: ControlData) -> FittedControl:
+    reference, validation_reference = data.reference(data.train), data.reference(data.validation)
+    if architecture == "knn":
+        from harness.potentials import knn
+        from harness.train.fit_knn import evenly_spaced, fit_knn, in_batches, labelled_frames
+
+        remembered = labelled_frames(data.train, reference, evenly_spaced(data.train.n_atoms))
+        memoriser = fit_knn(remembered, in_batches(data.validation, validation_reference))
+        return FittedControl(
+            chosen=(knn.NEIGHBOURS, memoriser.n_neighbours),
+            validation_force_mae=memoriser.validation_force_mae,
+            tensors=knn.tensors_of(memoriser.frames),
+            packages=knn.PACKAGES,
+            size={
+                "n_remembered_frames": memoriser.frames.batch.n_structures,
+                "n_remembered_atoms": len(memoriser.frames.forces),
+            },
+        )
+    from harness.potentials import additive
+    from harness.train.fit_additive import fit_additive, frames_by_molecule
+
+    train = frames_by_molecule(data.train, reference)
+    fit = fit_additive(train, frames_by_molecule(data.validation, validation_reference))
+    return FittedControl(
+        chosen=("ridge", fit.ridge),
+        validation_force_mae=fit.validation_force_mae,
+        tensors={**fit.coefficients, **fit.origins},
+        packages=(*additive.PACKAGES, "scipy"),
+        size={
+            "n_types": len(fit.coefficients),
+            "n_coefficients": sum(len(each) for each in fit.coefficients.values()),
+        },
+    )
+
+
+def _config(architecture: ControlArchitecture, data: ControlData, fitted: FittedControl) -> ControlConfig:
+    name, value = fitted.chosen
+    symbols = [symbol_of(number) for number in data.elements]
+    return ControlConfig(
+        family=architecture,
+        settings={name: float(value)},
+        elements=list(data.elements),
+        reference_energies=dict(zip(symbols, data.reference_energies.tolist(), strict=True)),
+        trained_on=data.task,
+        level_of_theory=data.dataset.level_of_theory,
+        training={
+            "edition": data.dataset.edition,
+            "data_hash": data.dataset.content_hash,
+            "n_molecules": len(set(data.train.molecule_id)),
+            "n_frames": len(data.train),
+            "n_validation_frames": len(data.validation),
+            "reference_rank": data.reference_rank,
+            "chosen_on_validation": name,
+            "validation_force_mae": {f"{each:g}": error for each, error in fitted.validation_force_mae.items()},
+            **fitted.size,
+            **task_metadata(data.dataset.task(data.task)),
+            "versions": {package: version(package) for package in sorted(fitted.packages)},
+        },
+    )

@@ -1,0 +1,230 @@
+"""Training and validation frames of a task; test splits cannot be read here."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dataset_builders.chemistry.levels import GFN2, Level
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.folder.task_folders import task_in
+from dataset_builders.tasks.regions import TaskName
+from dataset_builders.tasks.task_document import task_metadata
+from harness.data.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
+from harness.data.rows import SplitRows, read_split, stream_split
+from harness.networks.checkpoint_format import symbol_of
+from harness.scoring.reference_shift import count_elements
+from harness.train.data_source import TRAINING_SPLITS, TrainingSplit
+from harness.train.packed_frames import PackedFrames, pack
+
+Relabel: TypeAlias = Callable[[str, SplitRows], SplitRows]
+"""Gives the rows of a split other labels, such as those less the energies and forces of a baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """All that training sees of a task.
+
+    Attributes:
+        task: Configuration of the data set.
+        train: Frames to fit.
+        validation: Frames to choose by.
+        n_molecules: Distinct training molecules.
+        elements: Atomic numbers that the network is built for, ascending.
+        reference_energies: Per-element energies, eV, by symbol: fitted on `train`, or those of the model that the
+            training starts from.
+        reference_rank: Rank of the composition matrix of `train`.
+        content_hash: sha256 over the relative path and the sha256 of each file that was read.
+        edition: Edition that the files say they are.
+        level_of_theory: Method of the labels, such as GFN2-xTB.
+        declaration: What the checkpoint says of a task that is none of the four, so that it is known without the data.
+    """
+
+    task: str
+    train: PackedFrames
+    validation: PackedFrames
+    n_molecules: int
+    elements: tuple[int, ...]
+    reference_energies: Mapping[str, float]
+    reference_rank: int
+    content_hash: str
+    edition: str
+    level_of_theory: str
+    declaration: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_training_data(
+    directory: Path,
+    task: TaskName,
+    cutoff: float,
+    relabel: Relabel | None = None,
+    reference_energies: Mapping[str, float] | None = None,
+    level: Level = GFN2,
+) -> TrainingData:
+    """Reads the splits `train` and `validation` of a task.
+
+    Args:
+        directory: Data-set folder.
+        task: Configuration.
+        cutoff: Distance within which atoms are neighbours, Å.
+        relabel: Changes the labels of each split, where a network is not to learn them as they are.
+        reference_energies: Of a model that the training starts from, eV, by symbol; fitted on `train` by default.
+        level: Level of theory of the labels.
+
+    Raises:
+        DataError: If a file is absent or corrupt, or `validation` holds an element that `train` does not.
+        ModelError: If the model that the training starts from lacks an element of `train`.
+    """
+    dataset = pin_training_files(directory, task, level)
+    train, validation = (read_training_split(dataset, task, split) for split in TRAINING_SPLITS)
+    seen = tuple(int(number) for number in np.unique(train.atomic_numbers))
+    unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(seen))
+    if unknown:
+        raise DataError(
+            f"validation of {task} in {directory} holds {' '.join(symbol_of(number) for number in unknown)}, which "
+            "train does not; build the data set again"
+        )
+    if relabel is not None:
+        train, validation = relabel("train", train), relabel("validation", validation)
+    fitted, rank = fit_reference_energies(train, seen)
+    if reference_energies is None:
+        reference_energies = {symbol_of(number): float(each) for number, each in zip(seen, fitted, strict=True)}
+    elements = _known_elements(reference_energies, seen)
+    energies = np.array([reference_energies[symbol_of(number)] for number in elements])
+    return TrainingData(
+        task=task,
+        train=_packed(train, elements, energies, cutoff),
+        validation=_packed(validation, elements, energies, cutoff),
+        n_molecules=len(set(train.molecule_id)),
+        elements=elements,
+        reference_energies=reference_energies,
+        reference_rank=rank,
+        content_hash=dataset.content_hash,
+        edition=dataset.edition,
+        level_of_theory=dataset.level_of_theory,
+        declaration=task_metadata(task_in(directory, task, level)),
+    )
+
+
+def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> PinnedDataset:
+    """Describes the part of a data set that training may read.
+
+    `harness.data.dataset.open_dataset` reads every file, test splits included, to hash the whole; training
+    must not, so the hash here is over the files of `train` and `validation` alone.
+
+    Raises:
+        DataError: If a file is absent or corrupt, or the files do not name one edition and one level of theory.
+    """
+    _require_trainable(directory, task, level)
+    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split, level)]
+    provenance = {(found.edition, found.level_of_theory) for found in map(provenance_of, files)}
+    edition, level_of_theory = next(iter(provenance))
+    if len(provenance) != 1 or UNKNOWN in (edition, level_of_theory):
+        raise DataError(
+            f"the files of {level.config(task)} in {directory} give {provenance} as edition and level of theory; "
+            "expected one of each, in the metadata that `python -m dataset_builders build` writes"
+        )
+    content = content_hash(directory, files)
+    return PinnedDataset(str(directory), directory, None, content, edition, level_of_theory, level)
+
+
+def _require_trainable(directory: Path, task: TaskName, level: Level) -> None:
+    """Checks that no split was left out on purpose, as an edition for tests alone leaves out `validation`."""
+    folder = directory / level.config(task)
+    present = [path for split in TRAINING_SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))]
+    left_out = {split for path in present for split in provenance_of(path).left_out}
+    for split in TRAINING_SPLITS:
+        if split in left_out:
+            raise DataError(
+                f"{folder} holds no frames of {split}, as its files say; training needs "
+                f"{' and '.join(TRAINING_SPLITS)}. Label them too, or train on labels of another level"
+            )
+
+
+def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> SplitRows:
+    """Reads one split for training.
+
+    Raises:
+        UsageError: If the split is not `train` or `validation`.
+        DataError: If a file is absent or corrupt.
+    """
+    return read_split(dataset, task, _training_split(split))
+
+
+def stream_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> Iterator[SplitRows]:
+    """Reads one split for training, piece by piece; that no frame occurs twice is for the caller to check.
+
+    Raises:
+        UsageError: If the split is not `train` or `validation`.
+        DataError: If a file is absent or corrupt.
+    """
+    return stream_split(dataset, task, _training_split(split))
+
+
+def _training_split(name: str) -> TrainingSplit:
+    for allowed in TRAINING_SPLITS:
+        if name == allowed:
+            return allowed
+    raise UsageError(f"training was asked to read the split {name!r}; it may read {' and '.join(TRAINING_SPLITS)} only")
+
+
+def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple[FloatArray, int]:
+    """Fits one energy an element to the total energies of training frames, by least squares.
+
+    Returns:
+        Energies, shape (n_elements,), eV, and the rank of the composition matrix. Where the rank is
+        below the number of elements, the solution of least norm is taken.
+    """
+    counts = count_elements(train.atomic_numbers, train.n_atoms, elements)
+    energies, _, rank, _ = np.linalg.lstsq(counts, train.energy)
+    return energies, int(rank)
+
+
+def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
+    """Moves the reference energies to the level of theory of the labels.
+
+    One energy an element is fitted, by least squares, to what the labels of `train` have and a model lacks; elements
+    that `train` does not hold keep the reference energy of the model.
+
+    Args:
+        data: Frames, with the reference energies of the model.
+        predicted: What its network says of the frames of `train`, shape (n_frames,), eV.
+    """
+    counts = count_elements(data.train.atomic_numbers, data.train.n_atoms, data.elements)
+    # Least norm, so the energy of an element that does not occur gets a shift of zero.
+    shift, _, _, _ = np.linalg.lstsq(counts, data.train.energy - predicted)
+    symbols = [symbol_of(number) for number in data.elements]
+    return replace(
+        data,
+        train=_less(data.train, data.elements, shift),
+        validation=_less(data.validation, data.elements, shift),
+        reference_energies={
+            symbol: data.reference_energies[symbol] + float(each) for symbol, each in zip(symbols, shift, strict=True)
+        },
+    )
+
+
+def _less(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
+    counts = count_elements(frames.atomic_numbers, frames.n_atoms, elements)
+    return replace(frames, energy=frames.energy - counts @ energies)
+
+
+def _packed(rows: SplitRows, elements: tuple[int, ...], energies: FloatArray, cutoff: float) -> PackedFrames:
+    counts = count_elements(rows.atomic_numbers, rows.n_atoms, elements)
+    return pack(rows, rows.energy - counts @ energies, cutoff)
+
+
+def _known_elements(reference_energies: Mapping[str, float], seen: tuple[int, ...]) -> tuple[int, ...]:
+    from ase.data import atomic_numbers
+
+    known = tuple(sorted(int(atomic_numbers[symbol]) for symbol in reference_energies))
+    missing = [symbol_of(number) for number in seen if number not in known]
+    if missing:
+        raise ModelError(
+            f"the model to start from has no parameters for {' '.join(missing)}, which train holds; it knows "
+            f"{' '.join(symbol_of(number) for number in known)}. Choose another model or task"
+        )
+    return known

@@ -1,0 +1,213 @@
+"""Environments of their own for families whose packages contradict each other.
+
+MACE pins an e3nn that SevenNet and NequIP are too new for. Each such family gets a virtual environment with its own
+packages; this project's code is linked into its workers and is not installed there.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from dataset_builders.core.errors import SetupError, UsageError
+
+ENVIRONMENTS_VARIABLE: Final = "MLIP_OOD_ENVIRONMENTS"
+"""Where environments lie, if not in the user's data folder."""
+
+STAMP: Final = "mlip-ood.json"
+WORKER_REQUIREMENTS: Final = ("numpy", "pyarrow>=17", "ase>=3.23")
+"""What this project's code imports in a worker, whatever the family."""
+
+_OUTPUT_SHOWN: Final = 15
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """What an environment holds.
+
+    Attributes:
+        requirements: Pinned packages of the family, as pip takes them.
+        python: Version of Python that they need, as `(major, minor)`, or `None` for any from 3.11 on.
+    """
+
+    requirements: tuple[str, ...]
+    python: tuple[int, int] | None = None
+
+
+ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
+    {
+        "mace": EnvironmentSpec(("mace-torch==0.3.16", "e3nn==0.4.4")),
+        "sevennet": EnvironmentSpec(("sevenn==0.13.0",)),
+        "nequip": EnvironmentSpec(("nequip==0.19.1",)),
+        "fairchem": EnvironmentSpec(("fairchem-core==2.24.0",)),
+        "metatomic": EnvironmentSpec(("upet==0.3.1", "metatrain==2026.4.1", "metatomic-torch==0.1.19")),
+        "orb": EnvironmentSpec(("orb-models==0.7.0",), (3, 12)),
+        "mattersim": EnvironmentSpec(("mattersim==1.2.5",), (3, 12)),
+        "torchsim": EnvironmentSpec(("torch-sim-atomistic==0.6.2",), (3, 12)),
+    }
+)
+"""Environments that can be made, by family; all of them were made, and the contract tests ran in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment that is there.
+
+    Attributes:
+        family: Family that it is for.
+        directory: Its folder.
+        packages: Versions that were installed, by package.
+    """
+
+    family: str
+    directory: Path
+    packages: Mapping[str, str]
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return interpreter_of(self.directory)
+
+
+Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+
+
+def environments_folder() -> Path:
+    """The folder of all environments."""
+    named = os.environ.get(ENVIRONMENTS_VARIABLE)
+    if named:
+        return Path(named)
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "mlip-ood" / "environments"
+
+
+def interpreter_of(directory: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return directory / "bin" / "python"
+
+
+def find_environment(family: str) -> Environment | None:
+    """The environment of a family, where one was made whole and for the packages that this version wants."""
+    directory = environments_folder() / family
+    spec = ENVIRONMENTS.get(family)
+    try:
+        stamp = json.loads((directory / STAMP).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if spec is None or stamp.get("requirements") != list(spec.requirements) or not interpreter_of(directory).exists():
+        return None
+    return Environment(family, directory, stamp["packages"])
+
+
+def create_environment(family: str, python: str | None = None, run: Run | None = None) -> Environment:
+    """Makes the environment of a family, or finds it.
+
+    PyTorch is installed first, in the version of the harness, so that it comes from the cache of the installer and
+    results are of one version; with uv, files are linked instead of copied.
+
+    Args:
+        family: One of `ENVIRONMENTS`.
+        python: Interpreter to make it from; that of the harness by default.
+        run: Runs a command; for tests.
+
+    Raises:
+        UsageError: If the family needs no environment of its own or is unknown.
+        SetupError: If it cannot be made; what was begun is removed.
+    """
+    spec = ENVIRONMENTS.get(family)
+    if spec is None:
+        raise UsageError(f"there is no environment for {family!r}; there are: {' '.join(ENVIRONMENTS)}")
+    found = find_environment(family)
+    if found is not None:
+        return found
+    directory = environments_folder() / family
+    base = python or sys.executable
+    run = run or _run
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _require_python(base, spec, family, run)
+        for command in _commands(directory, base, spec):
+            _checked(run(command), command, family)
+        packages = _installed(directory, family, run)
+        stamp = {**asdict(spec), "packages": packages}
+        (directory / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
+    except OSError as cause:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise SetupError(f"cannot make {directory}: {cause}; set {ENVIRONMENTS_VARIABLE} to another folder") from cause
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return Environment(family, directory, packages)
+
+
+def remove_environment(family: str) -> bool:
+    """Removes the environment of a family; whether there was one."""
+    if family not in ENVIRONMENTS:
+        raise UsageError(f"there is no environment for {family!r}; there are: {' '.join(ENVIRONMENTS)}")
+    directory = environments_folder() / family
+    if not directory.exists():
+        return False
+    try:
+        shutil.rmtree(directory)
+    except OSError as cause:
+        raise SetupError(f"cannot remove {directory}: {cause}") from cause
+    return True
+
+
+def _commands(directory: Path, base: str, spec: EnvironmentSpec) -> list[list[str]]:
+    torch = f"torch=={version('torch').partition('+')[0]}"
+    wanted = [torch, *WORKER_REQUIREMENTS, *spec.requirements]
+    python = str(interpreter_of(directory))
+    uv = shutil.which("uv")
+    if uv:
+        install = [uv, "pip", "install", "--quiet", "--python", python]
+        return [[uv, "venv", "--quiet", "--python", base, str(directory)], [*install, torch], [*install, *wanted]]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    return [[base, "-m", "venv", str(directory)], [*install, torch], [*install, *wanted]]
+
+
+def _require_python(base: str, spec: EnvironmentSpec, family: str, run: Run) -> None:
+    if spec.python is None:
+        return
+    command = [base, "-c", "import sys; print(*sys.version_info[:2])"]
+    major, minor = (int(part) for part in _checked(run(command), command, family).split())
+    if (major, minor) < spec.python:
+        wanted = ".".join(map(str, spec.python))
+        raise SetupError(
+            f"{family} needs Python {wanted} or newer, and {base} is {major}.{minor}; "
+            f"give another interpreter: python -m harness env create {family} --python python{wanted}"
+        )
+
+
+def _installed(directory: Path, family: str, run: Run) -> dict[str, str]:
+    program = (
+        "import json, importlib.metadata as m; "
+        "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+    )
+    command = [str(interpreter_of(directory)), "-c", program]
+    packages: dict[str, str] = json.loads(_checked(run(command), command, family))
+    return dict(sorted(packages.items(), key=lambda item: item[0].lower()))
+
+
+def _checked(finished: "subprocess.CompletedProcess[str]", command: Sequence[str], family: str) -> str:
+    if finished.returncode == 0:
+        return finished.stdout
+    last = "\n".join((finished.stderr or finished.stdout or "").strip().splitlines()[-_OUTPUT_SHOWN:])
+    raise SetupError(
+        f"the environment of {family} could not be made: `{' '.join(command)}` ended with {finished.returncode}.\n"
+        f"{last}\nCheck the network and the free space, and run it again"
+    )
+
+
+def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    # The variables of an active environment would lead the installer back to that one.
+    kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    return subprocess.run(list(command), env=kept, capture_output=True, text=True, check=False)

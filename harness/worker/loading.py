@@ -1,0 +1,120 @@
+"""Loads a potential where it belongs: in this process, or in a worker of its own."""
+
+import contextlib
+import importlib.util
+import os
+import site
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from dataset_builders.core.errors import MissingPackageError, SetupError, UsageError
+from harness.compute.arithmetic import neutralise_variables
+from harness.core.potential import Isolation, LoadOptions, Potential
+from harness.models.foreign import is_unknown, load_foreign
+from harness.models.registry import ModelSource, families, load_potential, named_as
+from harness.worker.client import WorkerPotential, WorkerSpec
+from harness.worker.family_environments import ENVIRONMENTS, find_environment
+
+
+@contextlib.contextmanager
+def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "auto") -> Iterator[Potential]:
+    """Loads a potential for the length of a block; its worker, if it has one, ends with the block.
+
+    Args:
+        source: As `harness.models.resolve.resolve_model` found it.
+        options: Device, precision, trust and threads.
+        isolation: Whether it computes in a process of its own.
+
+    Raises:
+        UsageError: If the model does not offer what the options ask for.
+        ModelError: If the checkpoint cannot be loaded.
+        SetupError: If the package of its family is not installed, here or in an environment.
+    """
+    if options.compile and not source.family.can_compile:
+        able = " ".join(family.name for family in families() if family.can_compile)
+        raise UsageError(
+            f"--compile does nothing for {source.model_id}, which is of the family {source.family.name}; families that "
+            f"compile: {able}. Leave it out"
+        )
+    interpreter = _interpreter(source)
+    neutralise_variables()
+    contained = _runs_code(source) or is_unknown(source.family.module)
+    if not _needs_worker(source, interpreter, isolation):
+        with _finding_what_the_user_sees(source):
+            yield load_foreign(
+                source.family.module, source.model_id, lambda: load_potential(source, options), contained=contained
+            )
+        return
+    spec = WorkerSpec(
+        module=source.family.module,
+        # Not resolved: in the cache of the Hub's client, a link has the name of the file and its target has not.
+        source=source.model_id if source.path is None else source.path.absolute(),
+        options=options,
+        python=interpreter or Path(sys.executable),
+        module_folders=_folders_of_the_user() if source.family.is_open else (),
+        contained=contained,
+    )
+    with contextlib.closing(WorkerPotential(spec)) as worker:
+        yield named_as(worker, source)
+
+
+def _interpreter(source: ModelSource) -> Path | None:
+    """The interpreter of the family's own environment, or `None` where it runs in that of the harness."""
+    family = source.family
+    environment = find_environment(family.name)
+    if environment is not None:
+        return environment.python
+    if family.extra is None and family.name not in ENVIRONMENTS:
+        return None
+    if importlib.util.find_spec(family.package) is not None:
+        return None
+    raise _missing(source)
+
+
+def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isolation) -> bool:
+    if isolation == "never":
+        if interpreter is not None:
+            raise UsageError(
+                f"{source.model_id} runs in the environment of the family {source.family.name}, which is a process of "
+                "its own; leave out --isolation never, or install the family beside the harness"
+            )
+        return False
+    return isolation == "always" or interpreter is not None or _runs_code(source)
+
+
+def _runs_code(source: ModelSource) -> bool:
+    return source.family.is_open or (source.family.is_pickled and source.path is not None)
+
+
+def _folders_of_the_user() -> tuple[Path, ...]:
+    """Where the function that a user names may lie: beside the data, or where Python was told to look."""
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
+    found = [Path.cwd(), *(Path(name).absolute() for name in named if name), *([Path(own)] if own else [])]
+    return tuple(dict.fromkeys(found))
+
+
+@contextlib.contextmanager
+def _finding_what_the_user_sees(source: ModelSource) -> Iterator[None]:
+    """Lets this process import from the working directory, as a worker can; a command that is installed could not."""
+    if not source.family.is_open:
+        yield
+        return
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(folder)
+
+
+def _missing(source: ModelSource) -> SetupError:
+    family = source.family
+    purpose = f"loading {source.model_id} (family {family.name})"
+    own = f"python -m harness env create {family.name}" if family.name in ENVIRONMENTS else None
+    if family.extra is None:
+        return SetupError(f"{purpose} needs an environment of its own, which is not there. Make it with: {own}")
+    error = MissingPackageError(family.package, family.extra, purpose)
+    return error if own is None else SetupError(f"{error}, or in an environment of its own with: {own}")

@@ -1,0 +1,56 @@
+"""The card of a model with results in it: its tag, its `model-index` and the section that shows the numbers."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.core.errors import DataError
+from model_cards.cards.section import section_text, with_section
+from model_cards.entries.entries import BENCHMARK_TAG
+from model_cards.entries.model_index import add_tag, merge_model_index
+from model_cards.hub.dataset_names import as_written
+from model_cards.text.front_matter import (
+    CARD_PATH,
+    Card,
+    read_front,
+    require_closed,
+    require_readable,
+    split_card,
+    with_front,
+)
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, EvalResultEntry
+
+MAX_CARD_BYTES: Final = 10 * 2**20
+"""The Hub keeps no larger file outside of large-file storage, where it reads no card."""
+
+
+def card_with_results(
+    text: str | None,
+    repo_id: str,
+    eval_results: Sequence["EvalResult"],
+    entries: Sequence["EvalResultEntry"],
+    today: Callable[[str], str] = as_written,
+) -> str:
+    """A card with results in it; the same again changes nothing, and what others wrote keeps its bytes.
+
+    Args:
+        text: The card as it is; `None` where there is none.
+        repo_id: Repo of the model.
+        eval_results: Numbers for the `model-index`.
+        entries: All entries of the benchmark that the repo publishes.
+        today: Gives the id of today of a data set that the card may name by an earlier one.
+
+    Raises:
+        DataError: If the card cannot be added to, or the Hub would not read what was added.
+    """
+    card = Card("", "", "", f"# {repo_id}\n") if text is None else split_card(text)
+    n_bytes = len(card.text.encode())
+    if n_bytes > MAX_CARD_BYTES:
+        raise DataError(f"{CARD_PATH} has {n_bytes:,} bytes; expected {MAX_CARD_BYTES:,} at most. Shorten it first")
+    require_closed(card)
+    read_front(card)
+    front = merge_model_index(add_tag(card.front, BENCHMARK_TAG), repo_id, eval_results, today)
+    edited = with_section(with_front(card, front), section_text(entries))
+    require_readable(edited)
+    return edited.text

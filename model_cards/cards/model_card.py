@@ -1,0 +1,205 @@
+"""The model card of a checkpoint in the format of this project."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from dataset_builders.build.edition import HUB_ID
+from dataset_builders.chemistry.levels import GFN2, level_of_method
+from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.core.markdown import code, plain
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.task_document import DECLARATION, task_of_checkpoint
+from harness.networks.checkpoint_format import (
+    FOUNDATIONS,
+    PACKAGES,
+    WEIGHTS_FILE,
+    CheckpointConfig,
+    NetworkArguments,
+    read_config,
+    symbol_of,
+)
+from harness.networks.control_checkpoints import ControlArchitecture, ControlConfig, control_of, read_control
+from harness.networks.finished import follows_the_clock, how_far
+from harness.potentials.xtb import METHODS
+from harness.results.result import RunResult
+from model_cards.cards.result_tables import results_table
+from model_cards.text.front_matter import CARD_PATH
+
+CURVE_FILES: Final = ("validation_curve.csv", "validation_curve.png")
+
+_CONTROLS: Final[Mapping[ControlArchitecture, tuple[str, str, str]]] = MappingProxyType(
+    {
+        "additive": (
+            "A sum of bonds, angles and torsions",
+            "a force field of terms among at most four atoms in a row, fitted by ridge: compositional by construction",
+            "the derivative of the energy",
+        ),
+        "knn": (
+            "A memoriser",
+            "kernel regression over the nearest atom environments of training (AEV descriptors of ANI-2x)",
+            "of their own, not the derivative of the energy",
+        ),
+    }
+)
+"""Title, description and kind of forces of the controls."""
+
+
+def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | None = None) -> str:
+    """The card: what the model is, how it was trained, what it scores and how to get the same numbers.
+
+    Args:
+        checkpoint: Folder with `config.json` and `model.safetensors`.
+        results: Evaluations of this checkpoint, and of others to compare it with, on one data set; empty
+            for a card whose results come later.
+        model_id: What the commands on the card call the model; as its own result does, or the
+            folder, by default.
+
+    Returns:
+        Markdown with YAML front matter.
+
+    Raises:
+        ModelError: If the folder is no checkpoint.
+        UsageError: If there are results and none is of this checkpoint.
+        DataError: If the results are of different data sets.
+    """
+    import jinja2
+
+    control = control_of(checkpoint)
+    context = _network_context(checkpoint) if control is None else _control_context(control, checkpoint)
+    context |= _results_context(checkpoint, results)
+    context["model_id"] = model_id or context["model_id"]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("model_cards"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
+    )
+    environment.filters |= {"plain": plain, "code": code}
+    template = environment.get_template("checkpoint.md.jinja" if control is None else "control.md.jinja")
+    return template.render(context)
+
+
+def write_card(checkpoint: Path, results: Sequence[RunResult] = ()) -> Path:
+    """Writes the card of a checkpoint as its `README.md`, and gives the path of it.
+
+    Raises:
+        As `render_card`.
+    """
+    path = checkpoint / CARD_PATH
+    write_text_whole(path, render_card(checkpoint, results))
+    return path
+
+
+def _network_context(checkpoint: Path) -> dict[str, Any]:
+    config = read_config(checkpoint)
+    return _shared_context(config, checkpoint) | {
+        "title": _title(config),
+        "unfinished": how_far(checkpoint, config.training),
+        "by_the_clock": follows_the_clock(config.training),
+        "network": _network(config),
+        "base_model": _base_model(config),
+        "is_derived": config.architecture in FOUNDATIONS,
+        "baseline": METHODS.get(config.baseline, "MMFF94") if config.baseline else None,
+    }
+
+
+def _control_context(control: ControlArchitecture, checkpoint: Path) -> dict[str, Any]:
+    title, description, forces = _CONTROLS[control]
+    config, _ = read_control(checkpoint, control)
+    return _shared_context(config, checkpoint) | {
+        "title": title,
+        "description": description,
+        "forces": forces,
+        "is_derived": False,
+    }
+
+
+def _shared_context(config: CheckpointConfig | ControlConfig, checkpoint: Path) -> dict[str, Any]:
+    task = task_of_checkpoint(config.trained_on, config.training.get(DECLARATION), str(checkpoint))
+    level = level_of_method(config.level_of_theory)
+    return {
+        # Empty for the default of `--labels`.
+        "labels": level.name if level is not None and level is not GFN2 else "",
+        "config": config,
+        "task": task,
+        "n_molecules": config.training.get("n_molecules", len(task.train_words())),
+        "n_parameters": count_parameters(checkpoint),
+        "elements": " ".join(symbol_of(number) for number in config.elements),
+        "training": config.training,
+        "weights_hash": _weights_hash(checkpoint),
+        "has_curve": all((checkpoint / name).is_file() for name in CURVE_FILES),
+        "dataset_id": HUB_ID,
+    }
+
+
+def _title(config: CheckpointConfig) -> str:
+    """What kind of model it is, in a few words."""
+    title = config.architecture if config.started_from is None else f"{config.started_from['id']}, fine-tuned"
+    return title if config.baseline is None else f"{title} on top of {METHODS.get(config.baseline, 'MMFF94')}"
+
+
+def _network(config: CheckpointConfig) -> str:
+    """The network, its library and its shape."""
+    arguments = config.arguments
+    library = PACKAGES[config.family][0]
+    if isinstance(arguments, NetworkArguments):
+        shape = f"{arguments.channels} channels, {arguments.layers} layer{'' if arguments.layers == 1 else 's'}"
+        return f"{config.architecture} ({library}), {shape}, cutoff {arguments.cutoff} Å"
+    kind = arguments["ensemble"] if "ensemble" in arguments else f"{arguments['layers']} layers"
+    return f"{config.architecture} ({library}), {kind}, cutoff {arguments['cutoff']:g} Å"
+
+
+def _base_model(config: CheckpointConfig) -> str | None:
+    """The repo on the Hub that the training started from, where it did."""
+    start = config.started_from
+    return None if start is None or start["revision"] is None else "/".join(str(start["id"]).split("/")[:2])
+
+
+def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str, Any]:
+    if not results:
+        return {"table": "", "model_id": str(checkpoint)}
+    weights_hash = _weights_hash(checkpoint)
+    own = [result for result in results if weights_hash in result.model.files.values()]
+    if not own:
+        seen = ", ".join(result.model.id for result in results)
+        raise UsageError(
+            f"no result is of the weights in {checkpoint} (sha256 {weights_hash[:12]}); results given: {seen}. "
+            f"Evaluate it first: python -m harness --model {checkpoint}"
+        )
+    hashes = {result.dataset.content_hash for result in results}
+    if len(hashes) > 1:
+        raise DataError(f"the results are of {len(hashes)} data sets; a card compares models on one")
+    return {
+        "table": results_table(results),
+        "model_id": own[0].model.id,
+        "models": " ".join(f"--model {result.model.id}" for result in results),
+        "dataset": own[0].dataset,
+        "environment": own[0].environment,
+        "device": own[0].model.device,
+    }
+
+
+def count_parameters(checkpoint: Path) -> int:
+    """Numbers in the floating-point tensors of a checkpoint, read from the header of its file.
+
+    Raises:
+        ModelError: If the file cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = checkpoint / WEIGHTS_FILE
+    try:
+        with safe_open(path, framework="numpy") as file:
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (no mapping, in spite of its name)
+            return sum(math.prod(each.get_shape()) for each in slices if each.get_dtype().startswith("F"))
+    except (OSError, SafetensorError) as cause:
+        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+
+
+def _weights_hash(checkpoint: Path) -> str:
+    return hashlib.sha256((checkpoint / WEIGHTS_FILE).read_bytes()).hexdigest()

@@ -1,0 +1,286 @@
+"""The section of a card that shows the published numbers: written from the entries, so that the two cannot disagree."""
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from dataset_builders.chemistry.levels import GFN2
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.markdown import Markdown, code, plain, printable
+from dataset_builders.folder.configs import level_of_config, task_of_config
+from dataset_builders.tasks.regions import in_order
+from harness.models.registry import readers
+from harness.results.result import USER
+from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
+from model_cards.entries.entries import DIGITS, config_and_number, parse_notes
+from model_cards.text.front_matter import CARD_PATH, Card
+from model_cards.text.yaml_text import newline_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResultEntry
+
+BEGIN: Final = "<!-- mlip-ood:begin -->"
+END: Final = "<!-- mlip-ood:end -->"
+
+_BEGIN_LINE: Final = re.compile(rf"^{re.escape(BEGIN)}[ \t]*$", re.MULTILINE)
+_END_LINE: Final = re.compile(rf"^{re.escape(END)}", re.MULTILINE)
+_LINE_BREAK: Final = re.compile(r"[\r\n]")
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_LAST_LINE_END: Final = re.compile(r"(?:\r\n|\r|\n)\Z")
+_MOST_LINE_ENDS: Final = 2
+_COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
+_INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
+_URL: Final = ":/@%"
+"""What may stand in the address of a repo at a revision."""
+_STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
+"""Options that state a training, by the note that has their value."""
+_EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
+_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence"})
+
+_TITLE: Final = "## Compositional generalisation (mlip-ood)"
+_COLUMNS: Final = (
+    "ID are molecules of the training distribution in new frames, OOD are unseen combinations of parts that training "
+    "showed. The gap is the ratio of the two force errors; it means something only beside the ID error, since a model "
+    "that learned little has a gap near 1. The score is the share, in percent, of the decades between a zero-force "
+    "guess and 1 meV/Å that the model covers on OOD: higher is better. "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What entries of one evaluation have in common.
+
+    Attributes:
+        dataset_id: Data set.
+        revision: Its commit.
+        date: When it was measured.
+        notes: What the notes say, save for what is of one number.
+    """
+
+    dataset_id: str
+    revision: str | None
+    date: str | None
+    notes: tuple[tuple[str, str], ...]
+
+
+def section_text(entries: Sequence["EvalResultEntry"]) -> str:
+    """The section, without its marks: a table for each evaluation, what it stands on, and how to repeat it.
+
+    Args:
+        entries: All entries of the benchmark that the repo publishes.
+
+    Returns:
+        Markdown, with a line ending at its end.
+    """
+    runs: dict[_Run, list[EvalResultEntry]] = {}
+    for entry in entries:
+        runs.setdefault(_run_of(entry), []).append(entry)
+    blocks = [block for run, of_run in runs.items() for block in _run_blocks(run, of_run)]
+    shares = sorted({notes["confidence"] for entry in entries if "confidence" in (notes := _notes_of(entry))})
+    intervals = (
+        f"Brackets hold {' and '.join(map(plain, shares))} intervals, by bootstrap over molecules." if shares else ""
+    )
+    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + intervals).rstrip()]) + "\n"
+
+
+def with_section(card: Card, section: str) -> Card:
+    """A card with the section between its marks, or at its end where it has no marks yet; the rest keeps its bytes.
+
+    Raises:
+        DataError: If the marks in the card are not one pair.
+    """
+    body = card.body
+    newline = newline_of(body) if _LINE_BREAK.search(body) else newline_of(card.text)
+    marked = newline.join([BEGIN, *section.splitlines(), END])
+    place = place_of_section(card)
+    if place is not None:
+        return replace(card, body=body[: place.start] + marked + body[place.stop :])
+    before = card.closing + body
+    gap = "" if not before else newline * max(0, 2 - _line_ends(before))
+    return replace(card, body=f"{body}{gap}{marked}{newline}")
+
+
+def without_section(card: Card) -> Card:
+    """A card without the section, its marks, and the blank line that a push puts before it; the rest keeps its bytes.
+
+    Raises:
+        DataError: If the marks in the card are not one pair.
+    """
+    place = place_of_section(card)
+    if place is None:
+        return card
+    before, after = card.body[: place.start], card.body[place.stop :]
+    line_end = _LINE_END.match(after)
+    after = after[line_end.end() :] if line_end else after
+    if _line_ends(before) == _MOST_LINE_ENDS:
+        before = _LAST_LINE_END.sub("", before)
+    return replace(card, body=before + after)
+
+
+def place_of_section(card: Card) -> slice | None:
+    """Where in the body of a card the section stands, from its first mark to its last; `None` where there is none.
+
+    Raises:
+        DataError: If the marks in the card are not one pair.
+    """
+    lines = card.body.replace("\r", "\n")
+    begins = [found.start() for found in _BEGIN_LINE.finditer(lines)]
+    ends = [found.end() for found in _END_LINE.finditer(lines)]
+    if len(begins) == len(ends) == 1 and begins[0] < ends[0]:
+        return slice(begins[0], ends[0])
+    if begins or ends:
+        raise DataError(
+            f"{CARD_PATH} has {len(begins)} lines {BEGIN} and {len(ends)} lines {END}; expected one of each, in this "
+            "order. Remove the marks, and the next push appends the section anew"
+        )
+    return None
+
+
+def _line_ends(text: str) -> int:
+    """How many line endings a text ends with, two at most."""
+    found = re.search(r"(?:\r\n|\r|\n){0,2}\Z", text)
+    return len(re.findall(r"\r\n|\r|\n", found[0])) if found else 0
+
+
+def _run_of(entry: "EvalResultEntry") -> _Run:
+    common = tuple((key, value) for key, value in _notes_of(entry).items() if key not in _OF_ONE_NUMBER)
+    return _Run(entry.dataset_id, entry.dataset_revision, None if entry.date is None else str(entry.date), common)
+
+
+def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
+    """What the notes say, each in one line."""
+    return {key: printable(value) for key, value in parse_notes(entry.notes or "").items()}
+
+
+def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
+    by_config: dict[str, dict[str, EvalResultEntry]] = {}
+    for entry in entries:
+        config, number = config_and_number(entry)
+        by_config.setdefault(config, {})[number.name] = entry
+    notes = dict(run.notes)
+    configs = in_order(by_config)
+    table = rows_table(
+        Row(
+            task=task_text(config),
+            model=code(_COMMIT.sub("", notes["model"])) if "model" in notes else UNDEFINED,
+            protocol=protocol_text(notes.get("protocol", UNDEFINED), notes.get("training")),
+            id_force_mae=_number_text(by_config[config].get("id_force_mae")),
+            ood_force_mae=_number_text(by_config[config].get("ood_force_mae")),
+            gap=_number_text(by_config[config].get("gap")),
+            score=_number_text(by_config[config].get("score")),
+        )
+        for config in configs
+    )
+    facts = "\n".join(f"- {fact}" for fact in _facts(run, notes))
+    command = _command(run, notes, configs)
+    return [table, facts, *([f"The same numbers come from\n\n    {command}"] if command else [])]
+
+
+def _number_text(entry: "EvalResultEntry | None") -> str:
+    """A number with its interval, with the digits that are published: what is rounded twice may be wrong."""
+    if entry is None:
+        return UNDEFINED
+    interval = _INTERVAL.fullmatch(_notes_of(entry).get("interval", ""))
+    return f"{entry.value:.{DIGITS}f}" + (f" ({interval[1]}–{interval[2]})" if interval else "")
+
+
+def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
+    dataset = Repo(run.dataset_id, "dataset")
+    tree = f"{dataset.url}/tree/{run.revision}" if run.revision else dataset.url
+    data = [
+        f"data set [{code(run.dataset_id)}]({quote(tree, safe=_URL)})",
+        *([f"commit {code(run.revision)}"] if run.revision else []),
+        *_named(
+            notes, {"edition": ("edition ", plain), "content": ("content sha256 ", _cut), "labels": ("labels ", plain)}
+        ),
+    ]
+    used = _named(notes, {"model": ("model ", code), "family": ("family ", plain)})
+    protocol = _named(
+        notes,
+        {
+            "protocol": ("protocol ", plain),
+            "trained on": ("trained on ", code),
+            "base": ("started from ", code),
+            "training": ("", _training),
+            "stated by": ("by ", plain),
+            "training data": ("", plain),
+            "dtype": ("precision ", plain),
+            "device": ("device ", plain),
+        },
+    )
+    versions = _named(
+        notes,
+        {
+            "harness": ("mlip-ood ", plain),
+            "code": ("code ", _cut),
+            "python": ("Python ", plain),
+            "packages": ("", plain),
+        },
+    )
+    lines = [data, used, protocol, versions, [f"measured {plain(run.date)}"] if run.date else []]
+    facts = [", ".join(line) for line in lines if line]
+    caution = _caution(notes)
+    return facts if caution is None else [*facts, caution]
+
+
+def _named(notes: Mapping[str, str], forms: Mapping[str, tuple[str, Callable[[str], Markdown]]]) -> list[str]:
+    """What notes say of some things, each after the words for it and in the form given."""
+    return [f"{words}{form(notes[key])}" for key, (words, form) in forms.items() if key in notes]
+
+
+def _cut(text: str) -> Markdown:
+    """The first digits of a hash."""
+    return code(f"{text}…")
+
+
+def _training(text: str) -> Markdown:
+    """What a protocol stands on."""
+    return plain(_EVIDENCE.get(text, text))
+
+
+def _caution(notes: Mapping[str, str]) -> str | None:
+    """What the levels of theory of model and labels mean for the numbers."""
+    shown = {key: plain(value) for key, value in notes.items()}
+    labels, own = shown.get("labels"), shown.get("level of theory")
+    if labels is None:
+        return None
+    distance = "the distance between the two levels is part of every error and hides the gap"
+    if own is None:
+        return f"the level of theory of the model is unknown; if it is not that of the labels, {labels}, {distance}"
+    stated = f" (as {shown['level stated by']} states)" if "level stated by" in shown else ""
+    if own != labels:
+        return f"the model describes {own}{stated}, the labels {labels}: {distance}"
+    return f"the level of theory of the model{stated} is that of the labels, {labels}"
+
+
+def _stated_words(notes: Mapping[str, str]) -> list[str]:
+    """The options that state what the model was trained on, where a user did and no file beside it."""
+    if notes.get("stated by") != USER:
+        return []
+    return [word for key, option in _STATED.items() if key in notes for word in (option, notes[key])]
+
+
+def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
+    """The command that repeats an evaluation; `None` where the notes, as others may write them, do not tell."""
+    levels = {level.name for level in map(level_of_config, configs) if level is not None}
+    if "model" not in notes or run.revision is None or len(levels) > 1:
+        return None
+    words = ["python", "-m", "harness", "--model", notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
+    words += ["--task", *(task_of_config(config) for config in configs)]
+    words += ["--labels", *levels] if levels != {GFN2.name} else []
+    words += (
+        ["--level-of-theory", notes["level of theory"]] if {"level stated by", "level of theory"} <= {*notes} else []
+    )
+    words += _stated_words(notes)
+    options = [(key, f"--{key.replace(' ', '-')}") for key in ("family", "head", "dtype", "device", "batch atoms")]
+    words += [word for key, option in options if key in notes for word in (option, notes[key])]
+    if any(
+        notes[key].startswith("-") for key in ("model", "level of theory", *_STATED, *dict(options)) if key in notes
+    ):
+        return None  # it would be an option, and not the value of one
+    family = readers().get(notes.get("family", ""))
+    return shlex.join([*words, *(["--trust-checkpoint"] if family is not None and family.is_pickled else [])])

@@ -1,0 +1,77 @@
+"""Checks the numbers of one configuration against each other: where they contradict, none of them counts."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from model_cards.entries.entries import DIGITS, Examined, config_and_number, parse_notes
+from model_cards.entries.entry_check import shown
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResultEntry
+
+_Key = tuple[str, str, str | None]
+
+_OF_ONE_RUN: Final = ("protocol", "trained on", "training", "base", "model", "dtype", "edition")
+"""What the notes of all numbers of one evaluation say alike, as far as they say it."""
+
+
+def by_evaluation(entries: Iterable["EvalResultEntry"]) -> dict[_Key, list["EvalResultEntry"]]:
+    """Entries by data set, configuration and the content of the data that they were measured on."""
+    groups: defaultdict[_Key, list[EvalResultEntry]] = defaultdict(list)
+    for entry in entries:
+        content = parse_notes(entry.notes or "").get("content")
+        groups[entry.dataset_id, config_and_number(entry)[0], content].append(entry)
+    return dict(groups)
+
+
+def without_contradictions(entries: Sequence["EvalResultEntry"]) -> Examined:
+    """Entries whose numbers can be of one evaluation, in their order; what stands twice alike counts once.
+
+    Args:
+        entries: Sound entries of one model, of one file or of several.
+    """
+    dropped: set[int] = set()
+    faults = []
+    for (_, config, _), group in by_evaluation(entries).items():
+        first = {_content(entry): entry for entry in reversed(group)}
+        alone = [entry for entry in group if first[_content(entry)] is entry]
+        causes = [*_twice(alone), *_mixed(alone), *_wrong_gap(alone)]
+        dropped |= {id(entry) for entry in group if causes or first[_content(entry)] is not entry}
+        faults += [f"{config}: {cause}; none of its numbers counts" for cause in causes]
+    return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
+
+
+def _content(entry: "EvalResultEntry") -> tuple[str, float, str | None, str | None]:
+    """What of an entry counts for a ranking."""
+    return entry.task_id, float(entry.value), entry.dataset_revision, entry.notes
+
+
+def _twice(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
+    values: defaultdict[str, list[str]] = defaultdict(list)
+    for entry in group:
+        values[entry.task_id].append(f"{entry.value:g}")
+    for task_id, found in values.items():
+        if len(found) > 1:
+            yield f"{task_id} stands there {len(found)} times ({', '.join(found[:3])})"
+
+
+def _mixed(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
+    said: Sequence[Mapping[str, str]] = [parse_notes(entry.notes or "") for entry in group]
+    for key in _OF_ONE_RUN:
+        found = dict.fromkeys(notes[key] for notes in said if key in notes)
+        if len(found) > 1:
+            yield f"its numbers are of several evaluations ({key} {' and '.join(map(shown, [*found][:2]))})"
+
+
+def _wrong_gap(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
+    """Compares the gap with the ratio of the two errors, each of which is rounded."""
+    values = {config_and_number(entry)[1].name: float(entry.value) for entry in group}
+    if not {"gap", "ood_force_mae", "id_force_mae"} <= values.keys():
+        return
+    gap, ood, known = values["gap"], values["ood_force_mae"], values["id_force_mae"]
+    half = 0.5 * 10.0**-DIGITS * (1.0 + 1e-6)
+    highest = (ood + half) / (known - half) if known > half else float("inf")
+    if not (ood - half) / (known + half) - half <= gap <= highest + half:
+        ratio = f"{ood / known:.{DIGITS}f}" if known else "undefined"
+        yield f"its gap is {gap:g}, and OOD / ID is {ood:g} / {known:g}, {ratio}"

@@ -1,0 +1,157 @@
+"""Checks one entry of a file that anybody may have written, before its number counts for anything."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from dataset_builders.card.numbers import LeaderboardNumber, parse_leaderboard_id
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.markdown import printable
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResultEntry
+
+_MAX_TEXT: Final = 2_000
+_MAX_NOTES: Final = 8_000
+"""Those of this project have about 700 characters."""
+_MAX_SHOWN: Final = 60
+_MAX_ERROR: Final = 1e9
+"""Of an error in meV or meV/Å, and of a gap: what is larger was not measured."""
+_FIRST_YEAR: Final = 2020
+_LAST_YEAR: Final = 9998
+_CLOCKS: Final = timedelta(days=1)
+"""How far the clocks of two machines, and their time zones, may lie apart."""
+
+
+def _in_print(value: Any) -> Any:
+    """A text without control characters; line breaks and tabs, which notes by hand may have, are none here."""
+    if isinstance(value, str) and not " ".join(value.split()).isprintable():
+        raise ValueError("it holds control characters or such as change the direction of reading")
+    return value
+
+
+def _as_date(value: Any) -> Any:
+    """A date as text; YAML makes a date of what is not quoted."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+_Text = Annotated[str, BeforeValidator(_in_print), StringConstraints(strict=True, max_length=_MAX_TEXT)]
+_Notes = Annotated[str, BeforeValidator(_in_print), StringConstraints(strict=True, max_length=_MAX_NOTES)]
+_RepoId = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")]
+_Revision = Annotated[str, StringConstraints(strict=True, max_length=200, pattern=r"^[A-Za-z0-9_./-]+$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Dataset(_Record):
+    id: _RepoId
+    task_id: _Text
+    revision: _Revision | None = None
+
+
+class _Source(_Record):
+    url: _Text | None = None
+    name: _Text | None = None
+    user: _Text | None = None
+    org: _Text | None = None
+
+
+class _Entry(_Record):
+    dataset: _Dataset
+    value: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    date: Annotated[_Text | None, BeforeValidator(_as_date)] = None
+    source: _Source | None = None
+    notes: _Notes | None = None
+    verify_token: _Text | None = Field(default=None, alias="verifyToken")
+
+
+def entry_identity(item: Any) -> tuple[str, str] | None:
+    """Data set and task id of an entry; `None` for something else."""
+    dataset = item.get("dataset") if isinstance(item, dict) else None
+    if not isinstance(dataset, dict):
+        return None
+    found = dataset.get("id"), dataset.get("task_id")
+    return (found[0], found[1]) if isinstance(found[0], str) and isinstance(found[1], str) else None
+
+
+def checked_entry(item: Mapping[str, Any]) -> "EvalResultEntry":
+    """An entry as the client knows it, if all that it says can be true.
+
+    A source without address, which the client does not take, is left out; the number stands.
+
+    Args:
+        item: What the file says.
+
+    Raises:
+        DataError: If it is no entry of this benchmark, or a field is missing, wrong or out of its bounds.
+    """
+    from huggingface_hub import EvalResultEntry
+
+    try:
+        entry = _Entry.model_validate(item)
+    except ValidationError as cause:
+        raise DataError(_first_error(cause)) from None
+    found = parse_leaderboard_id(entry.dataset.task_id)
+    if found is None:
+        raise DataError(f"{shown(entry.dataset.task_id)} is no id of this benchmark; expected one such as task3_score")
+    _require_possible(entry.value, found[1])
+    if entry.date is not None:
+        _require_date(entry.date)
+    source = entry.source if entry.source is not None and entry.source.url is not None else _Source()
+    return EvalResultEntry(
+        dataset_id=entry.dataset.id,
+        task_id=entry.dataset.task_id,
+        value=item["value"],
+        dataset_revision=entry.dataset.revision,
+        verify_token=entry.verify_token,
+        date=entry.date,
+        source_url=source.url,
+        source_name=source.name,
+        source_user=source.user,
+        source_org=source.org,
+        notes=entry.notes,
+    )
+
+
+def shown(value: Any) -> str:
+    """A value of others for a message: in one line, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length():,} bits"  # Python refuses to write out the largest
+    text = printable(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
+
+
+def _require_possible(value: float, number: LeaderboardNumber) -> None:
+    """Checks a number against what it can be."""
+    if number.name == "score":
+        possible, expected = 0.0 <= value <= 100.0, "0 to 100"
+    elif number.name == "gap":
+        possible, expected = 0.0 < value <= _MAX_ERROR, "a number above 0"
+    else:
+        possible, expected = 0.0 <= value <= _MAX_ERROR, f"0 {number.unit} or more"
+    if not possible:
+        raise DataError(f"value is {value:g}; expected {expected}")
+
+
+def _require_date(text: str) -> None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise DataError(f"date is {shown(text)}; expected an ISO-8601 date or time") from None
+    if _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        latest = datetime.now(UTC) + _CLOCKS
+        if (found if found.tzinfo else found.replace(tzinfo=UTC)) <= latest:
+            return
+    raise DataError(f"date is {shown(text)}; expected one from {_FIRST_YEAR} until today")
+
+
+def _first_error(cause: ValidationError) -> str:
+    error = cause.errors(include_url=False, include_context=False)[0]
+    place = ".".join(map(str, error["loc"])) or "entry"
+    said = re.sub(r"^Value error, ", "", error["msg"])
+    return f"{place} is {'missing' if error['type'] == 'missing' else shown(error['input'])}; {said}"

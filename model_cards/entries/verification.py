@@ -1,0 +1,124 @@
+"""Which published numbers the Hub vouches for: each number on its own, never a model as a whole."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dataset_builders.card.numbers import parse_leaderboard_id
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.hub.calls import Repo, explained
+from model_cards.entries.entry_check import checked_entry, entry_identity
+from model_cards.hub.bounded_reading import read_answer
+from model_cards.hub.dataset_names import as_written
+
+_NOT_THERE: Final = (400, 403, 404)
+_T = TypeVar("_T", bound=BaseModel)
+
+VerifiedNumber = tuple[str, float]
+"""Task id and value of a number."""
+
+
+class BoardRow(BaseModel):
+    """A row of the Hub's leaderboard of a data set, which ranks by the first of its task ids."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    model_id: str = Field(alias="modelId", max_length=200, pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")
+    value: float = Field(strict=True, allow_inf_nan=False)
+    verified: bool = Field(default=False, strict=True)
+    pull_request: int | None = Field(default=None, alias="pullRequest")
+
+
+class _EvalResult(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    data: dict[str, Any]
+    verified: bool = Field(default=False, strict=True)
+    pull_request: int | None = Field(default=None, alias="pullRequest")
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The Hub's leaderboard of a data set.
+
+    Attributes:
+        is_there: Whether the data set has one; the Hub vouches for results of such data sets alone.
+        rows: Those that can be read.
+        n_unread: How many cannot.
+    """
+
+    is_there: bool
+    rows: tuple[BoardRow, ...] = ()
+    n_unread: int = 0
+
+
+def read_board(dataset_id: str) -> Board:
+    """The Hub's leaderboard of a data set.
+
+    Raises:
+        SetupError: If the Hub cannot be reached.
+        DataError: If its answer cannot be read.
+    """
+    repo = Repo(dataset_id, "dataset")
+    path = f"/api/datasets/{dataset_id}/leaderboard"
+    answer = _answer(repo, path, {"base_model": "false"}, f"the leaderboard of {repo}")
+    if answer is None:
+        return Board(is_there=False)
+    rows = [*_valid(BoardRow, answer)]
+    return Board(True, tuple(rows), len(answer) - len(rows))
+
+
+def verified_numbers(
+    model_id: str, dataset_id: str, today: Callable[[str], str] = as_written
+) -> frozenset[VerifiedNumber]:
+    """The numbers about a data set on the main branch of a model that the Hub marks as verified.
+
+    Args:
+        model_id: Repo of the model.
+        dataset_id: The data set, under its id of today.
+        today: Gives the id of today of a data set.
+
+    Raises:
+        SetupError: If the Hub cannot be reached.
+        DataError: If its answer cannot be read.
+    """
+    repo = Repo(model_id, "model")
+    answer = _answer(repo, f"/api/models/{model_id}", {"expand": "evalResults"}, f"results of {repo}") or []
+    verified = [each.data for each in _valid(_EvalResult, answer) if each.verified and each.pull_request is None]
+    return frozenset(number for data in verified for number in _number(data, dataset_id, today))
+
+
+def _number(data: dict[str, Any], dataset_id: str, today: Callable[[str], str]) -> Iterator[VerifiedNumber]:
+    identity = entry_identity(data)
+    if identity is None or parse_leaderboard_id(identity[1]) is None or today(identity[0]) != dataset_id:
+        return
+    try:
+        entry = checked_entry(data)
+    except DataError:
+        return  # what is wrong with it is said where its file is read
+    yield entry.task_id, float(entry.value)
+
+
+def _answer(repo: Repo, path: str, parameters: dict[str, str], name: str) -> list[Any] | None:
+    """A list that the Hub answers with, alone or under `evalResults`; `None` where it has none."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with explained(repo):
+        try:
+            answer = read_answer(path, parameters, name)
+        except HfHubHTTPError as cause:
+            if cause.response.status_code not in _NOT_THERE:
+                raise
+            return None
+    found = answer.get("evalResults") if isinstance(answer, dict) else answer
+    return found if isinstance(found, list) else None
+
+
+def _valid(kind: type[_T], items: Sequence[Any]) -> Iterator[_T]:
+    for item in items:
+        try:
+            yield kind.model_validate(item)
+        except ValidationError:
+            continue

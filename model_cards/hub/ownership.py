@@ -1,0 +1,44 @@
+"""Who is logged in to the Hub, and which repos they may change without asking."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dataset_builders.core.hub.calls import Repo, explained, require_login, retried
+
+_WRITING_ROLES: Final = frozenset({"admin", "write"})
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user of the Hub.
+
+    Attributes:
+        name: User name.
+        writable: Names of the user and organisations in whose repos they may write.
+    """
+
+    name: str
+    writable: frozenset[str]
+
+    def owns(self, repo: Repo) -> bool:
+        """Whether they may commit to a repo; with the role `contributor` of an organisation only to some, so not."""
+        return repo.id.partition("/")[0] in self.writable
+
+
+def logged_in_user(about: Repo) -> User:
+    """The user whose token is set.
+
+    Args:
+        about: What they are needed for; named where the Hub fails.
+
+    Raises:
+        SetupError: If there is no token, or the Hub does not know it or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    require_login("pushing")
+    with explained(about):
+        answer = retried(lambda: HfApi().whoami())
+    orgs = {str(org["name"]) for org in answer.get("orgs", []) if org.get("roleInOrg") in _WRITING_ROLES}
+    name = str(answer["name"])
+    return User(name, frozenset({name, *orgs}))

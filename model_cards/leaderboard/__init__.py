@@ -1,0 +1,1 @@
+"""Reads what has been published, and ranks it."""

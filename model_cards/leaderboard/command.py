@@ -1,0 +1,201 @@
+"""`python -m harness leaderboard`: what has been published, ranked."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.build.edition import HUB_ID
+from dataset_builders.chemistry.levels import GFN2, LEVELS, Level, find_level
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.printable import print_json
+from dataset_builders.folder.configs import task_of_config
+from dataset_builders.tasks.regions import TASKS, in_order, title_of
+from model_cards.cards.result_tables import protocol_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from model_cards.leaderboard.published import Published
+    from model_cards.leaderboard.ranking import Leaderboard, Overall, Ranked
+
+_MARKS: Final = (
+    "verified: the Hub vouches for the score; merged: the model's owner has it on the main branch; community: it "
+    "stands in an open pull request, which anybody may write, so it is ranked apart. Score 0-100, higher is better; "
+    "errors in meV/Å, lower is better; a gap (OOD / ID) means something only beside its ID error. Compare only models "
+    "of one protocol; stated: whoever published it says what the model was trained on, and no checkpoint proves it."
+)
+_COMMUNITY: Final = "; open pull requests, which the owners of the models have not merged"
+_SHORT: Final = 12
+_MAX_LINE: Final = 400
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reads the published results back and prints their ranking.
+
+    Raises:
+        UsageError: If an option is wrong.
+        DataError: If the data set does not exist.
+        SetupError: If the Hub cannot be reached.
+    """
+    arguments = _parser().parse_args(argv)
+    if arguments.dataset.count("/") != 1:
+        raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, with @revision if you like")
+    dataset_id, _, revision = arguments.dataset.partition("@")
+    level = find_level(arguments.labels)
+    from model_cards.leaderboard.ranking import read_leaderboard
+
+    board = read_leaderboard(dataset_id, revision or None, arguments.model, level)
+    configs = _configs(arguments.task, board, level)
+    if arguments.json:
+        document = asdict(board)
+        for key in ("by_config", "community"):
+            document[key] = {config: rows for config, rows in document[key].items() if config in configs}
+        print_json(document, indent=2)
+    else:
+        _print(board, configs)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m harness leaderboard",
+        description="Rank the results that model repos on the Hub have published about the benchmark.",
+        epilog="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push` "
+        "leaves on a card, and by --model. Only results on the data of the revision asked for are ranked.",
+    )
+    parser.add_argument(
+        "--dataset",
+        default=HUB_ID,
+        metavar="ORG/NAME",
+        help=f"data set on the Hub, with @revision for an older state (default: {HUB_ID})",
+    )
+    parser.add_argument(
+        "--labels",
+        choices=(*LEVELS,),
+        default=GFN2.name,
+        help=f"level of theory of the labels; each has a ranking of its own (default: {GFN2.name})",
+    )
+    parser.add_argument("--task", action="extend", nargs="+", default=[], metavar="TASK", help="only these tasks")
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="ORG/NAME", help="look into this model repo too; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
+    return parser
+
+
+def _configs(named: Sequence[str], board: "Leaderboard", level: Level) -> tuple[str, ...]:
+    known = in_order([*TASKS, *(task_of_config(config) for ranked in _rankings(board) for config in ranked)])
+    for name in named:
+        if name not in known:
+            raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(known)}")
+    return tuple(level.config(task) for task in in_order(named) or known)
+
+
+def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
+    from harness.report.table import console
+
+    console().print(render(board, configs))
+
+
+def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
+    """The ranking of each task, the overall one, the same of open pull requests, and what was left out.
+
+    Args:
+        board: What was read.
+        configs: Configurations to show.
+    """
+    from rich.console import Group
+
+    head = (
+        f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}, labels {board.labels}"
+    )
+    parts: list[RenderableType] = [_plain(head)]
+    merged, community = ([config for config in configs if ranked.get(config)] for ranked in _rankings(board))
+    if not merged:
+        parts.append(_plain("no model has published a result on these data"))
+    parts.extend(_task_table(board.by_config[config], config) for config in merged)
+    if board.overall:
+        parts.append(_overall_table(board.overall, ""))
+    parts.extend(_task_table(board.community[config], config, _COMMUNITY) for config in community)
+    if board.community_overall:
+        parts.append(_overall_table(board.community_overall, _COMMUNITY))
+    parts.extend(_plain(line) for line in _left_out(board))
+    return Group(*parts, _plain(_MARKS)) if merged or community else Group(*parts)
+
+
+def _rankings(board: "Leaderboard") -> "tuple[Mapping[str, tuple[Ranked, ...]], ...]":
+    return board.by_config, board.community
+
+
+def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = f"{config}: {title_of(task_of_config(config), None)}{whose}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for name in ("rank", "score", "OOD", "ID", "gap"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("model", "protocol", "dtype", "status"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        each = row.published
+        numbers = (each.values.get(name) for name in ("score", "ood_force_mae", "id_force_mae"))
+        gap = each.values.get("gap")
+        table.add_row(
+            str(row.rank),
+            *("–" if number is None else f"{number:.1f}" for number in numbers),
+            "–" if gap is None else f"{gap:.2f}",
+            _plain(each.model_id),
+            _plain(protocol_text(each.notes.get("protocol", "not stated"), each.notes.get("training"))),
+            _plain(each.notes.get("dtype", "not stated")),
+            _status(each),
+        )
+    return table
+
+
+def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = f"overall: mean score of the four tasks{whose}"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for name in ("rank", "score"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("model", "protocol", "status"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        protocol = protocol_text(row.protocol, "stated" if row.is_stated else None)
+        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(protocol), _status(row))
+    return table
+
+
+def _left_out(board: "Leaderboard") -> list[str]:
+    lines = [
+        f"not ranked, since it was measured on other data: {each.model_id}, {each.config}, revision "
+        f"{(each.revision or 'not stated')[:_SHORT]}, score {each.values.get('score', '–')}"
+        for each in board.elsewhere
+    ]
+    faults = (", ".join(filter(None, (fault.model_id, fault.place))) + f": {fault.cause}" for fault in board.faults)
+    unread = (f"{model_id}: {why}" for model_id, why in sorted(board.unread.items()))
+    return [
+        *lines,
+        *(f"left out: {_one_line(line)}" for line in faults),
+        *(f"not read: {_one_line(line)}" for line in unread),
+    ]
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}…"
+
+
+def _status(of: "Published | Overall") -> str:
+    return of.status if of.pull_request is None else f"{of.status} (PR {of.pull_request})"
+
+
+def _plain(text: str) -> "RenderableType":
+    """Text from a stranger's file: no markup, and nothing that steers a terminal."""
+    from rich.text import Text
+
+    return Text("".join(character for character in text if character.isprintable()))

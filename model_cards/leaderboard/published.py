@@ -1,0 +1,275 @@
+"""Reads what one model has published: each file and each pull request on its own, since anybody may write them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Literal
+
+from dataset_builders.card.numbers import NUMBERS, leaderboard_id
+from dataset_builders.core.errors import DataError, MlipOodError
+from dataset_builders.core.hub.calls import MAIN, Repo, explained, open_pull_requests, retried
+from model_cards.entries.consistency import by_evaluation, without_contradictions
+from model_cards.entries.entries import (
+    ENTRIES_PATH,
+    PULL_REQUEST_TITLE,
+    RESULTS_FILE,
+    config_and_number,
+    examine_entries,
+    parse_notes,
+)
+from model_cards.entries.verification import VerifiedNumber, verified_numbers
+from model_cards.hub.bounded_reading import read_file
+from model_cards.hub.dataset_names import DatasetNames
+from model_cards.text.front_matter import decode_text
+from model_cards.text.yaml_bounds import MAX_CHARACTERS
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResultEntry, RepoFile
+
+Status = Literal["verified", "merged", "community"]
+"""`verified`: the Hub vouches for the score. `merged`: the owner of the model has it on the main branch.
+`community`: it stands in an open pull request."""
+
+MAX_FILES: Final = 100
+"""Files of results of a revision that are read, the benchmark's own first."""
+MAX_FILES_OF_PULL_REQUEST: Final = 5
+"""The same of a pull request, which anybody may open; those that are on the main branch do not count."""
+MAX_PULL_REQUESTS: Final = 50
+"""Open pull requests of a model that are read, the oldest first, so that later ones push none out."""
+
+MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
+"""Foreign ids of data sets that are looked up for a pull request."""
+
+_SCORE: Final = NUMBERS[0]
+_FOLDER: Final = ".eval_results"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What one model has published on one configuration.
+
+    Attributes:
+        model_id: Repo of the model.
+        config: Configuration of the data set, such as `task2`.
+        values: Published numbers by name (see `dataset_builders.card.numbers.NUMBERS`), in their units.
+        notes: What its notes say, by key: protocol, dtype, content (hash of the data), ...
+        revision: Commit of the data set.
+        status: Who vouches for it.
+        pull_request: Number of the pull request that it stands in, if it does.
+    """
+
+    model_id: str
+    config: str
+    values: Mapping[str, float]
+    notes: Mapping[str, str]
+    revision: str | None
+    status: Status
+    pull_request: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that was left out.
+
+    Attributes:
+        model_id: Repo of the model.
+        place: File or pull request.
+        cause: What is wrong with it.
+    """
+
+    model_id: str
+    place: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a model, or a revision of it, holds.
+
+    Attributes:
+        results: What can be ranked.
+        faults: What was left out.
+    """
+
+    results: tuple[Published, ...]
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    """Where something is read.
+
+    Attributes:
+        repo: Repo of the model.
+        name: Branch, or `refs/pr/N`.
+        dataset_id: Data set whose results are wanted.
+        names: What the Hub calls data sets today.
+        pull_request: Its number, if it is one.
+        without: Git hashes of files that are not read.
+        commit: The commit that it stands for, once it was looked up.
+    """
+
+    repo: Repo
+    name: str
+    dataset_id: str
+    names: DatasetNames
+    pull_request: int | None = None
+    without: frozenset[str] = frozenset()
+    commit: str = ""
+
+    def fault(self, place: str, cause: object) -> Fault:
+        """Something that was left out here."""
+        where = "" if self.pull_request is None else f"pull request {self.pull_request}"
+        return Fault(self.repo.id, ", ".join(filter(None, (where, place))), str(cause))
+
+
+def published_by(
+    model_id: str,
+    dataset_id: str,
+    verified: frozenset[VerifiedNumber] | None = None,
+    names: DatasetNames | None = None,
+) -> Found:
+    """What one model has published about a data set: on its main branch, and in open pull requests.
+
+    What a pull request holds never touches what is on the main branch.
+
+    Args:
+        model_id: Repo of the model.
+        dataset_id: The data set, under its id of today.
+        verified: Numbers that the Hub's board marks as verified; `None` where there is no board, so that the Hub
+            vouches for none.
+        names: What the Hub calls data sets today, as far as it was asked already.
+
+    Raises:
+        DataError: If there is no such model.
+        SetupError: If the Hub cannot be reached.
+    """
+    names = (names or DatasetNames({dataset_id: dataset_id})).renewed()
+    main = _pinned(_Revision(Repo(model_id, "model"), MAIN, dataset_id, names))
+    files = _files_at(main)
+    merged = _read(main, files)
+    results, of_hub = _with_verification(merged.results, main, verified)
+    community = [*_in_pull_requests(replace(main, without=frozenset(file.blob_id for file in files)), merged.results)]
+    return Found(
+        (*results, *(each for found in community for each in found.results)),
+        (*merged.faults, *of_hub, *(fault for found in community for fault in found.faults)),
+    )
+
+
+def _in_pull_requests(main: _Revision, merged: Sequence[Published]) -> Iterator[Found]:
+    """What open pull requests hold that is not merged, each read on its own."""
+    try:
+        numbers = sorted(open_pull_requests(main.repo, PULL_REQUEST_TITLE))
+    except MlipOodError as cause:
+        yield Found((), (main.fault("pull requests", cause),))
+        return
+    for number in numbers[:MAX_PULL_REQUESTS]:
+        names = main.names.renewed(MAX_LOOKUPS_OF_PULL_REQUEST)
+        revision = replace(main, name=f"refs/pr/{number}", names=names, pull_request=number)
+        try:
+            revision = _pinned(revision)
+            found = _read(revision, _files_at(revision))
+        except MlipOodError as cause:
+            yield Found((), (revision.fault("", cause),))
+            continue
+        new = tuple(each for each in found.results if not any(_same(each, other) for other in merged))
+        yield Found(new, found.faults)
+    if len(numbers) > MAX_PULL_REQUESTS:
+        left_out = f"there are {len(numbers)} of results; the oldest {MAX_PULL_REQUESTS} are read"
+        yield Found((), (main.fault("pull requests", left_out),))
+
+
+def _pinned(revision: _Revision) -> _Revision:
+    from huggingface_hub import HfApi
+
+    with explained(revision.repo, revision.name):
+        # The card, which the client reads along with much else about a repo, is not asked for.
+        info = retried(lambda: HfApi().model_info(revision.repo.id, revision=revision.name, expand=["sha"]))
+    return replace(revision, commit=str(info.sha))
+
+
+def _files_at(revision: _Revision) -> list["RepoFile"]:
+    """The files of results at a revision, the benchmark's own first."""
+    from huggingface_hub import HfApi, RepoFile
+    from huggingface_hub.errors import EntryNotFoundError
+
+    repo = revision.repo
+
+    def call() -> list[RepoFile]:
+        try:
+            tree = HfApi().list_repo_tree(repo.id, _FOLDER, revision=revision.commit, repo_type=repo.kind)
+            return [each for each in islice(tree, 10 * MAX_FILES) if isinstance(each, RepoFile)]
+        except EntryNotFoundError:
+            return []
+
+    with explained(repo, revision.name):
+        listed = retried(call)
+    files = [file for file in listed if RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
+    return sorted(files, key=lambda file: (file.path != ENTRIES_PATH, file.path))
+
+
+def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
+    """What the files say, each read on its own."""
+    entries: list[EvalResultEntry] = []
+    faults: list[Fault] = []
+    most = MAX_FILES if revision.pull_request is None else MAX_FILES_OF_PULL_REQUEST
+    if len(files) > most:
+        left_out = f"there are {len(files)} files of results; {files[0].path} and the next are read, {most} in all"
+        faults.append(revision.fault(_FOLDER, left_out))
+    for file in files[:most]:
+        try:
+            text = _text_of(revision, file)
+            examined = examine_entries(text, file.path, (revision.dataset_id,), revision.names.today)
+        except MlipOodError as cause:
+            faults.append(revision.fault(file.path, cause))
+            continue
+        entries += examined.entries
+        faults += [revision.fault(file.path, fault) for fault in examined.faults]
+    consistent = without_contradictions(entries)
+    faults += [revision.fault("", fault) for fault in (*consistent.faults, *revision.names.faults)]
+    return Found(tuple(_results_of(revision, consistent.entries)), tuple(faults))
+
+
+def _text_of(revision: _Revision, file: "RepoFile") -> str:
+    # In UTF-8 a text has at least as many bytes as characters.
+    if file.size > 4 * MAX_CHARACTERS:
+        raise DataError(f"it has {file.size:,} bytes; expected {MAX_CHARACTERS:,} characters at most")
+    with explained(revision.repo, revision.name):
+        content = read_file(revision.repo, revision.commit, file.path, 4 * MAX_CHARACTERS)
+    return decode_text(content, file.path)
+
+
+def _results_of(revision: _Revision, entries: Iterable["EvalResultEntry"]) -> Iterator[Published]:
+    for (_, config, _), group in by_evaluation(entries).items():
+        yield Published(
+            model_id=revision.repo.id,
+            config=config,
+            values={config_and_number(entry)[1].name: float(entry.value) for entry in group},
+            notes=parse_notes(group[0].notes or ""),
+            revision=group[0].dataset_revision,
+            status="merged" if revision.pull_request is None else "community",
+            pull_request=revision.pull_request,
+        )
+
+
+def _with_verification(
+    merged: Sequence[Published], main: _Revision, known: frozenset[VerifiedNumber] | None
+) -> tuple[list[Published], list[Fault]]:
+    """Marks the results whose score the Hub vouches for."""
+    if not merged or known is None:
+        return [*merged], []
+    faults = []
+    try:
+        known |= verified_numbers(main.repo.id, main.dataset_id, main.names.today)
+    except MlipOodError as cause:
+        faults.append(main.fault("what the Hub verified", cause))
+    return [
+        replace(each, status="verified")
+        if (leaderboard_id(each.config, _SCORE), each.values.get("score")) in known
+        else each
+        for each in merged
+    ], faults
+
+
+def _same(first: Published, second: Published) -> bool:
+    return (first.config, first.values, first.notes) == (second.config, second.values, second.notes)

@@ -1,0 +1,1 @@
+"""Sends checkpoints and results to the Hub, and takes results back."""

@@ -1,0 +1,98 @@
+"""Publishes a checkpoint of our own, with its card, as a model repo on the Hub."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.hub.calls import (
+    Change,
+    CommitTarget,
+    Committed,
+    Message,
+    Repo,
+    canonical,
+    commit,
+    ensure_repo,
+    require_login,
+)
+from harness.core.potential import LoadOptions
+from harness.core.training_record import RECORD_NAME
+from harness.hub.download import list_files
+from harness.models.registry import load_potential
+from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
+from harness.results.result import RunResult
+from harness.trust.pickles import sha256_of
+from model_cards.cards.model_card import CURVE_FILES, render_card
+from model_cards.publishing.publishable import require_no_failures
+from model_cards.text.front_matter import CARD_PATH
+
+_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishOptions:
+    """How a checkpoint is published.
+
+    Attributes:
+        private: Whether a repo that is made is private.
+        create_pr: Whether to open a pull request instead of changing the repo.
+    """
+
+    private: bool = False
+    create_pr: bool = False
+
+
+def publish_checkpoint(
+    checkpoint: Path, repo_id: str, results: Sequence[RunResult] = (), options: PublishOptions = PublishOptions()
+) -> Committed:
+    """Publishes a checkpoint folder in one commit; the same call again changes nothing.
+
+    A repo whose card is there keeps it, since results that were pushed stand on it. A repo with other weights is
+    refused, since results in it would stand beside weights that they were not measured on.
+
+    Args:
+        checkpoint: Folder with `config.json` and `model.safetensors`; it must load.
+        repo_id: `org/name` on the Hub; made where it does not exist.
+        results: Evaluations for the table on a new card, of this checkpoint and of others to compare it with.
+        options: How.
+
+    Raises:
+        UsageError: If the id is none, the repo holds other weights, or no result is of this checkpoint.
+        IncompleteError: If structures failed in one of the results.
+        ModelError: If the folder is no checkpoint that loads.
+        DataError: If the Hub finds a file invalid.
+        SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
+    """
+    if not _ID.fullmatch(repo_id):
+        raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")
+    require_no_failures(results)
+    load_potential(str(checkpoint), LoadOptions(device="cpu"))
+    card = render_card(checkpoint, results, model_id=repo_id)
+    require_login("publishing")
+    repo = Repo(repo_id, "model")
+    ensure_repo(repo, private=options.private)
+    # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+    repo = canonical(repo)
+    card = card if repo.id == repo_id else render_card(checkpoint, results, model_id=repo.id)
+    weights_hash = sha256_of(checkpoint / WEIGHTS_FILE)
+
+    def change_at(head: str) -> Change:
+        present = list_files(repo, head).sha256
+        if present.get(WEIGHTS_FILE, weights_hash) != weights_hash:
+            raise UsageError(
+                f"{repo} holds other weights than {checkpoint}, and results that were published for them; give the new "
+                "checkpoint a repo of its own"
+            )
+        names = [
+            name for name in (CONFIG_FILE, WEIGHTS_FILE, RECORD_NAME, *CURVE_FILES) if (checkpoint / name).is_file()
+        ]
+        files: dict[str, bytes | Path] = {name: checkpoint / name for name in names}
+        if CARD_PATH not in present:
+            files[CARD_PATH] = card.encode()
+        return Change(files)
+
+    message = Message("Add the checkpoint", "Weights, settings and card of a checkpoint that `harness train` wrote.")
+    return commit(CommitTarget(repo, create_pr=options.create_pr), change_at, message)

@@ -1,0 +1,255 @@
+"""What must hold before a result is sent to a model repo; each refusal says what is wrong and what to do."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from dataset_builders.card.eval_yaml import EVAL_FILE
+from dataset_builders.card.numbers import leaderboard_ids
+from dataset_builders.core.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
+from dataset_builders.core.hub.calls import Repo, explained, retried
+from harness.core.training_record import RECORD_NAME
+from harness.hub.download import Listing, list_files
+from harness.results.result import PartName, RunResult, TaskResult
+from model_cards.entries.entries import pinned_commit
+from model_cards.hub.bounded_reading import read_file
+from model_cards.text.front_matter import decode_text
+from model_cards.text.yaml_text import load_yaml
+
+_TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
+_SHORT_HASH: Final = 12
+
+
+def require_publishable(results: Sequence[RunResult]) -> None:
+    """Checks results that go to one repo, without asking the Hub.
+
+    Raises:
+        UsageError: If one is of a control, on data that are not pinned, or there are two of one task.
+        IncompleteError: If something failed or is missing.
+    """
+    seen: set[tuple[str, str]] = set()
+    for result in results:
+        _require_model(result)
+        pinned_commit(result.dataset)
+        require_no_failures([result])
+        for name, task in result.tasks.items():
+            _require_whole(result, task)
+            config = result.dataset.config(name)
+            if (result.dataset.id, config) in seen:
+                raise UsageError(
+                    f"there are several results of {config} on {result.dataset.id} for one repo, which publishes one "
+                    "number for each; push the one that counts"
+                )
+            seen.add((result.dataset.id, config))
+
+
+def require_no_failures(results: Iterable[RunResult]) -> None:
+    """Checks that the numbers of results stand for whole tasks.
+
+    Raises:
+        IncompleteError: If a structure failed.
+    """
+    for result in results:
+        for task in result.tasks.values():
+            if task.n_failed:
+                first = task.failures[0]
+                raise IncompleteError(
+                    f"{task.n_failed} structures of {task.task} of {result.model.id} failed, the first "
+                    f"{first.molecule_id} ({first.cause}), so its numbers do not stand for the task; mend the cause "
+                    "and evaluate again"
+                )
+
+
+def require_benchmark(result: RunResult) -> None:
+    """Checks that the data set, at its commit, declares the ids under which the numbers are published.
+
+    Raises:
+        DataError: If it is not there, or its `eval.yaml` does not hold them.
+        SetupError: If the Hub cannot be reached.
+    """
+    dataset, commit = Repo(result.dataset.id, "dataset"), pinned_commit(result.dataset)
+    declared = declared_ids(dataset, commit)
+    configs = [result.dataset.config(task) for task in result.tasks]
+    absent = [each for each in leaderboard_ids(configs) if each not in declared]
+    if absent:
+        raise DataError(
+            f"{EVAL_FILE} of {dataset} at {commit} does not declare {' '.join(absent)}; it declares "
+            f"{' '.join(declared) or 'nothing'}. Publish the data set with its tasks (python -m dataset_builders "
+            f"publish DIR {dataset.id}), and evaluate on that commit"
+        )
+
+
+def find_model_files(result: RunResult, listing: Listing) -> list[str]:
+    """The files of a repo that the model was read from, by the hash of their content.
+
+    Args:
+        result: What was measured.
+        listing: The repo at a commit.
+
+    Returns:
+        Paths in the repo, ascending.
+
+    Raises:
+        ModelError: If a file is not in the repo, or not with that content.
+        SetupError: If the Hub cannot be reached.
+    """
+    found = {name: _path_of(name, sha256, listing) for name, sha256 in result.model.files.items()}
+    absent = [name for name, path in found.items() if path is None]
+    if absent:
+        hashes = ", ".join(f"{name} (sha256 {result.model.files[name][:_SHORT_HASH]}…)" for name in absent)
+        raise ModelError(
+            f"the result is not of the files in {listing.repo} at {listing.commit}: it was measured with {hashes}, "
+            f"which the repo does not hold. Name the repo that does with --repo, or measure this one: python -m "
+            f"harness --model {listing.repo.id}"
+        )
+    return sorted(path for path in found.values() if path is not None)
+
+
+def pinned_model(result: RunResult, head: Listing) -> str:
+    """What the command line calls the model that was measured: `org/name@commit[/path]`.
+
+    A model that was read from files here is named by the newest commit of the repo that changed one of them, so that
+    commits that change other files leave the name as it is.
+
+    Args:
+        result: What was measured.
+        head: The repo that holds the files, at its head.
+
+    Raises:
+        ModelError: If the repo does not hold the files.
+        SetupError: If the Hub cannot be reached.
+    """
+    repo, revision = hub_repo_of(result), result.model.revision
+    if repo is not None and revision is not None:
+        return f"{repo}@{revision}{result.model.id.removeprefix(repo)}"
+    paths = find_model_files(result, head)
+    # What is said of its training is no part of the checkpoint, and lies beside it or above it.
+    weights = [path for path in paths if not path.endswith(RECORD_NAME)] or paths
+    place = weights[0] if len(weights) == 1 else _common_folder(weights)
+    for commit in _last_commits(head, paths):
+        listing = list_files(head.repo, commit)
+        if all(_path_of(name, sha256, listing) for name, sha256 in result.model.files.items()):
+            return f"{head.repo.id}@{commit}{f'/{place}' if place else ''}"
+    return f"{head.repo.id}@{head.commit}{f'/{place}' if place else ''}"
+
+
+def hub_repo_of(result: RunResult) -> str | None:
+    """The repo on the Hub that a model was read from; `None` for files here."""
+    if result.model.revision is None:
+        return None
+    return "/".join(result.model.id.split("/")[:2])
+
+
+def named_today(result: RunResult, today: Callable[[Repo], Repo]) -> RunResult:
+    """A result that names its data set and its model by the ids that the Hub gives them today.
+
+    Args:
+        result: One on a data set of the Hub.
+        today: Gives a repo under its id of today.
+
+    Raises:
+        DataError: If there is no such data set.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    dataset, model = result.dataset, result.model
+    dataset = dataset.model_copy(update={"id": today(Repo(dataset.id, "dataset")).id})
+    repo = hub_repo_of(result)
+    if repo is not None:
+        # Of a repo that is gone the earlier id is all there is; the files count, wherever they lie now.
+        with contextlib.suppress(DataError):
+            model = model.model_copy(update={"id": today(Repo(repo, "model")).id + model.id.removeprefix(repo)})
+    return result.model_copy(update={"dataset": dataset, "model": model})
+
+
+def _require_model(result: RunResult) -> None:
+    protocols = {result.model.protocol, *(task.protocol for task in result.tasks.values())}
+    if "control" in protocols or not result.model.files:
+        raise UsageError(
+            f"{result.model.id} is a control: it has no checkpoint, so no model repo to push to. Controls come with "
+            "the harness; push results of models"
+        )
+    if result.model.unfinished:
+        raise IncompleteError(
+            f"the training of {result.model.id} was stopped before its end ({result.model.unfinished}); finish it with "
+            "the command that began it, and evaluate again"
+        )
+    if not result.tasks:
+        raise IncompleteError(f"the result of {result.model.id} holds no task; evaluate again")
+
+
+def _require_whole(result: RunResult, task: TaskResult) -> None:
+    of = f"{task.task} of {result.model.id}"
+    missing = [part for part in _TEST_PARTS if part not in task.splits]
+    if missing:
+        raise IncompleteError(f"{of} is partial: it has no {' and '.join(missing)}; evaluate on the whole data set")
+    if task.score.value is None:
+        raise IncompleteError(f"{of} has no score ({task.score.reason}); a leaderboard ranks by it. Evaluate again")
+
+
+def declared_ids(dataset: Repo, commit: str) -> list[str]:
+    """The task ids that a data set declares, in their order; the Hub's leaderboard ranks by the first.
+
+    Raises:
+        DataError: If the data set declares none.
+        SetupError: If the Hub cannot be reached.
+    """
+    from huggingface_hub.errors import EntryNotFoundError
+
+    with explained(dataset, commit):
+        try:
+            content = read_file(dataset, commit, EVAL_FILE)
+        except EntryNotFoundError as cause:
+            raise DataError(
+                f"{dataset} at {commit} has no {EVAL_FILE}, so it is no benchmark that results can be pushed for; its "
+                f"owner publishes one with: python -m dataset_builders publish DIR {dataset.id}"
+            ) from cause
+    name = f"{EVAL_FILE} of {dataset}"
+    data: Any = load_yaml(decode_text(content, name), name)
+    tasks = data.get("tasks") if isinstance(data, dict) else None
+    listed = tasks if isinstance(tasks, list) else []
+    return [str(task["id"]) for task in listed if isinstance(task, dict) and "id" in task]
+
+
+def _path_of(name: str, sha256: str, listing: Listing) -> str | None:
+    """Path in a repo of a file with that content; of several, the one of that name."""
+    stored = [path for path, stated in listing.sha256.items() if stated == sha256]
+    # The Hub states no hash of a file outside large-file storage, so those that may be meant are looked into.
+    small = [path for path, stated in listing.sha256.items() if stated is None and _may_be(path, name)]
+    found = stored or [path for path in small if _sha256_at(path, listing) == sha256]
+    return min(found, key=lambda path: (path != name, _base(path) != _base(name), path), default=None)
+
+
+def _may_be(path: str, name: str) -> bool:
+    """Whether a file of a repo may be the one of a name here; beside a single file, a record is named after that."""
+    return _base(path) == _base(name) or (path.endswith(RECORD_NAME) and name.endswith(RECORD_NAME))
+
+
+def _sha256_at(path: str, listing: Listing) -> str:
+    with explained(listing.repo, listing.commit):
+        return hashlib.sha256(read_file(listing.repo, listing.commit, path)).hexdigest()
+
+
+def _base(path: str) -> str:
+    return PurePosixPath(path).name
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    folders = {PurePosixPath(path).parent.as_posix() for path in paths}
+    only = next(iter(folders)) if len(folders) == 1 else "."
+    return "" if only == "." else only
+
+
+def _last_commits(listing: Listing, paths: Sequence[str]) -> list[str]:
+    """The commits that last changed the files, newest first."""
+    from huggingface_hub import HfApi
+
+    with explained(listing.repo, listing.commit):
+        found = retried(lambda: HfApi().get_paths_info(listing.repo.id, [*paths], revision=listing.commit, expand=True))
+    last: Mapping[str, Any] = {each.path: each.last_commit for each in found}
+    unknown = [path for path in paths if last.get(path) is None]
+    if unknown:
+        raise SetupError(f"the Hub does not say which commit changed {' '.join(unknown)} of {listing.repo}; try again")
+    commits = {last[path].oid: last[path].date for path in paths}
+    return sorted(commits, key=lambda commit: (commits[commit], commit), reverse=True)

@@ -1,0 +1,264 @@
+"""Sends results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
+
+import functools
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.hub.calls import (
+    MAIN,
+    Change,
+    Message,
+    Repo,
+    canonical,
+    head_of,
+    is_logged_in,
+    require_login,
+)
+from dataset_builders.core.markdown import printable
+from harness.hub.download import list_files
+from harness.models.resolve import parse_address
+from harness.results.result import RunResult
+from model_cards.cards.edit import card_with_results
+from model_cards.cards.result_tables import protocol_text
+from model_cards.entries.consistency import without_contradictions
+from model_cards.entries.entries import (
+    ENTRIES_PATH,
+    PULL_REQUEST_TITLE,
+    entries_of,
+    eval_results_of,
+    examine_entries,
+    merge_entries,
+)
+from model_cards.hub.dataset_names import DatasetNames
+from model_cards.hub.ownership import User, logged_in_user
+from model_cards.publishing.publishable import (
+    find_model_files,
+    hub_repo_of,
+    named_today,
+    pinned_model,
+    require_benchmark,
+    require_publishable,
+)
+from model_cards.publishing.repo_change import Difference, Route, send, text_at, way_to
+from model_cards.text.front_matter import CARD_PATH
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, EvalResultEntry
+
+_LOG: Final = logging.getLogger(__name__)
+
+State = Literal["pushed", "unchanged", "dry run"]
+
+
+@dataclass(frozen=True, slots=True)
+class PushOptions:
+    """What the user asked of a push.
+
+    Attributes:
+        repo: Where to; `None` for the repo that the model was read from.
+        route: A commit or a pull request.
+        dry_run: Whether to only show what would be sent.
+    """
+
+    repo: str | None = None
+    route: Route = "own"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PushedRepo:
+    """What became of one repo.
+
+    Attributes:
+        repo: Its id.
+        state: Whether something was sent.
+        url: Page of the commit or pull request, or of the repo.
+        plan: Of a dry run: what would be sent, as a diff, and how.
+        left_out: Which entries of others, that stay in the repo, the card does not show, and why.
+    """
+
+    repo: str
+    state: State
+    url: str
+    plan: str = ""
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For the terminal."""
+        notes = "".join(f"\n{self.repo}: not on the card, {printable(each)}" for each in self.left_out)
+        if self.state == "dry run":
+            return self.plan + notes.lstrip("\n")
+        said = "unchanged, it holds these results already: " if self.state == "unchanged" else ""
+        return f"{self.repo}: {said}{self.url}{notes}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of all repos, in the order of the results."""
+
+    repos: tuple[PushedRepo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """What goes to one repo.
+
+    Attributes:
+        repo: The repo.
+        results: Results that go there.
+        entries: Their numbers for `.eval_results`.
+        eval_results: Their numbers for the `model-index`.
+        names: What the Hub calls the data sets of entries that the repo holds.
+    """
+
+    repo: Repo
+    results: tuple[RunResult, ...]
+    entries: tuple["EvalResultEntry", ...]
+    eval_results: tuple["EvalResult", ...]
+    names: DatasetNames
+
+
+def push_results(results: Sequence[RunResult], options: PushOptions) -> Pushed:
+    """Sends results to the repos of their models.
+
+    Everything that can be refused is refused before anything is sent; then each repo gets one commit, or none where it
+    holds the results already.
+
+    Raises:
+        UsageError: If a result cannot be published, or its repo is not known.
+        DataError: If the data set is no benchmark, the repo does not exist, or its card cannot be added to.
+        ModelError: If the repo holds other model files.
+        IncompleteError: If a result is not whole.
+        SetupError: If you are not logged in, or the Hub cannot be reached or refuses access.
+    """
+    return Pushed(tuple(push_each(results, options)))
+
+
+def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[PushedRepo]:
+    """Does what `push_results` does, and tells of each repo as soon as it is done.
+
+    Raises:
+        MlipOodError: As `push_results` does.
+    """
+    if not options.dry_run:
+        require_login("pushing")
+    for group in _by_repo((_target(result, options), result) for result in results).values():
+        require_publishable(group)
+    user = logged_in_user(Repo(_target(results[0], options), "model")) if results and is_logged_in() else None
+    # Repos may have been renamed since the results were measured: what goes out bears the ids of today.
+    today = functools.cache(canonical)
+    by_repo = _by_repo(
+        (today(Repo(_target(result, options), "model")).id, named_today(result, today)) for result in results
+    )
+    for group in by_repo.values():
+        require_publishable(group)
+    parcels = [_packed(Repo(repo_id, "model"), group) for repo_id, group in by_repo.items()]
+    differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
+    if not options.dry_run:
+        for question in _questions(results):
+            _LOG.warning("%s", question)
+    for parcel, difference in zip(parcels, differences, strict=True):
+        yield _sent(parcel, difference, user, options)
+
+
+def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResult]]:
+    by_repo: dict[str, list[RunResult]] = {}
+    for repo_id, result in results:
+        by_repo.setdefault(repo_id, []).append(result)
+    return by_repo
+
+
+def _questions(results: Sequence[RunResult]) -> list[str]:
+    """What is asked about the training of models that say nothing of it."""
+    asked = (result.model.question for result in results)
+    return [printable(question) for question in dict.fromkeys(asked) if question is not None]
+
+
+def _target(result: RunResult, options: PushOptions) -> str:
+    found = options.repo or hub_repo_of(result)
+    if found is None:
+        raise UsageError(
+            f"{result.model.id} was not read from the Hub, so its repo is not known; name it with --repo org/name"
+        )
+    address = parse_address(found)
+    if address is None or address.repo.id != found:
+        raise UsageError(f"--repo {found!r}; expected the id of a model repo on the Hub, org/name")
+    return found
+
+
+def _packed(repo: Repo, results: Sequence[RunResult]) -> _Parcel:
+    head = list_files(repo, None)
+    entries: list[EvalResultEntry] = []
+    eval_results: list[EvalResult] = []
+    for result in results:
+        require_benchmark(result)
+        find_model_files(result, head)
+        entries += entries_of(result, pinned_model(result, head))
+        eval_results += eval_results_of(result)
+    names = DatasetNames({result.dataset.id: result.dataset.id for result in results})
+    return _Parcel(repo, tuple(results), tuple(entries), tuple(eval_results), names)
+
+
+def _difference_at(parcel: _Parcel, head: str) -> Difference:
+    """What a parcel changes at a commit.
+
+    Raises:
+        DataError: If the card or the entries that are there cannot be added to.
+    """
+    listing = list_files(parcel.repo, head)
+    old = {path: text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
+    today = parcel.names.today
+    merged = merge_entries(old[ENTRIES_PATH], parcel.entries, today)
+    examined = examine_entries(merged, today=today)
+    consistent = without_contradictions(examined.entries)
+    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries, today)
+    new = {ENTRIES_PATH: merged, CARD_PATH: card}
+    changed = {path: text for path, text in new.items() if text != old[path]}
+    return Difference(old, changed, (*examined.faults, *consistent.faults, *parcel.names.faults))
+
+
+def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: PushOptions) -> PushedRepo:
+    repo = parcel.repo
+    if not difference.new:
+        return PushedRepo(repo.id, "unchanged", repo.url, left_out=difference.left_out)
+    way = way_to(repo, user, options.route, PULL_REQUEST_TITLE)
+    if way.pull_request is not None:
+        difference = _difference_at(parcel, head_of(repo, way.revision))
+        if not difference.new:
+            return PushedRepo(repo.id, "unchanged", way.url, left_out=difference.left_out)
+    if options.dry_run or user is None:
+        questions = "".join(f"{repo.id}: question: {each}\n" for each in _questions(parcel.results))
+        plan = f"{repo.id}: {way.text(options.route)}; nothing was sent\n{difference.diff()}{questions}"
+        return PushedRepo(repo.id, "dry run", repo.url, plan, difference.left_out)
+
+    def change_at(head: str) -> Change:
+        # What counts is the model on the branch that a pull request would be merged into, not on an older one.
+        listing = list_files(repo, head if way.is_direct else MAIN)
+        for result in parcel.results:
+            find_model_files(result, listing)
+        return _difference_at(parcel, head).change()
+
+    committed = send(way, change_at, _message(parcel))
+    state: State = "pushed" if committed.is_new else "unchanged"
+    return PushedRepo(repo.id, state, committed.url, left_out=difference.left_out)
+
+
+def _message(parcel: _Parcel) -> Message:
+    lines = [
+        f"- {', '.join(sorted(result.tasks))} of {result.dataset.id} at {result.dataset.revision}, "
+        f"protocol {protocol_text(result.model.protocol, result.model.training)}"
+        for result in parcel.results
+    ]
+    body = [
+        "Results on the mlip-ood benchmark, which measures potentials on unseen combinations of known parts:",
+        "",
+        *lines,
+        "",
+        f"The numbers are in `{ENTRIES_PATH}` and in the `model-index` of the card; a section of the card says what "
+        "they mean and which command gives the same ones. Sent with `python -m harness push`.",
+    ]
+    return Message(PULL_REQUEST_TITLE, "\n".join(body))

@@ -1,0 +1,61 @@
+"""`python -m harness push`: sends results of finished runs to the repos of their models."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        MlipOodError: If a result cannot be published, or the Hub does not take it.
+    """
+    arguments = parser().parse_args(argv)
+    from harness.results.result import load_results
+    from model_cards.publishing.push import PushOptions, push_each
+
+    options = PushOptions(repo=arguments.repo, route=arguments.route, dry_run=arguments.dry_run)
+    for done in push_each(load_results(dict.fromkeys(arguments.run)), options):
+        print(done.text)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness push",
+        description="Send results to the repos of their models on the Hub, in one commit each: entries for "
+        "leaderboards, model-index and a section of the card. What others wrote there stays, and results that are "
+        "sent again change nothing.",
+    )
+    parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="run folder or result.json")
+    parser.add_argument(
+        "--repo", metavar="ORG/NAME", help="model repo to send to (default: the one that the model was read from)"
+    )
+    add_way(parser)
+    return parser
+
+
+def add_way(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a change goes to a repo."""
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument(
+        "--create-pr",
+        dest="route",
+        action="store_const",
+        const="pull request",
+        default="own",
+        help="open a pull request, or add to yours that is open (default: on repos that are not yours)",
+    )
+    way.add_argument(
+        "--direct",
+        dest="route",
+        action="store_const",
+        const="commit",
+        default="own",
+        help="commit (default: on your repos, and those of organisations where you may write)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the changes as a diff and send nothing; needs no login"
+    )

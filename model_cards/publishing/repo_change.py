@@ -1,0 +1,152 @@
+"""A change of the results in a model repo, and how it goes: as a commit, or in a pull request of the user's own."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from dataset_builders.core.errors import SetupError
+from dataset_builders.core.hub.calls import (
+    MAIN,
+    Change,
+    CommitTarget,
+    Committed,
+    Message,
+    Repo,
+    commit,
+    explained,
+    open_pull_requests,
+)
+from harness.hub.download import Listing
+from model_cards.cards.edit import MAX_CARD_BYTES
+from model_cards.hub.bounded_reading import read_file
+from model_cards.hub.ownership import User
+from model_cards.text.front_matter import decode_text
+
+Route = Literal["own", "commit", "pull request"]
+"""How a change goes: `own` is a commit to repos that one may write to, and a pull request to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The files of a repo that change, as they are at some commit and as they would be.
+
+    Attributes:
+        old: Text by path; `None` for a file that is not there.
+        new: Text by path, of the files that change; `None` for one that goes.
+        left_out: Which entries of others the card does not show, and why.
+    """
+
+    old: Mapping[str, str | None]
+    new: Mapping[str, str | None]
+    left_out: tuple[str, ...] = ()
+
+    def change(self) -> Change:
+        """The changed files, for a commit."""
+        return Change(
+            {path: text.encode() for path, text in self.new.items() if text is not None},
+            tuple(path for path, text in self.new.items() if text is None),
+        )
+
+    def diff(self) -> str:
+        """As a unified diff."""
+        return "".join(_diff(path, self.old[path], text) for path, text in self.new.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a change goes.
+
+    Attributes:
+        repo: The repo.
+        user: Who sends it; `None` where nobody is logged in.
+        is_direct: Whether it is a commit on the main branch.
+        title: Of the pull request that it goes into otherwise.
+        pull_request: Number of the one that is open already.
+    """
+
+    repo: Repo
+    user: User | None
+    is_direct: bool
+    title: str
+    pull_request: int | None = None
+
+    @property
+    def revision(self) -> str:
+        """Where the commit goes."""
+        return MAIN if self.pull_request is None else f"refs/pr/{self.pull_request}"
+
+    @property
+    def url(self) -> str:
+        """Page of the open pull request, or of the repo."""
+        return self.repo.url if self.pull_request is None else f"{self.repo.url}/discussions/{self.pull_request}"
+
+    def text(self, route: Route) -> str:
+        """How a dry run says it."""
+        if self.is_direct:
+            return "would be one commit"
+        if self.pull_request is not None:
+            return f"would be one commit in your open pull request {self.pull_request}"
+        if self.user is None and route == "own":
+            return "would be one commit if the repo is yours, else a pull request (nobody is logged in)"
+        return "would be a new pull request"
+
+
+def way_to(repo: Repo, user: User | None, route: Route, title: str) -> Way:
+    """How a change goes to a repo.
+
+    Args:
+        repo: The repo.
+        user: Who sends it.
+        route: What they asked for.
+        title: Of the pull request, if it is one.
+
+    Raises:
+        SetupError: If the Hub cannot be reached.
+    """
+    is_direct = route == "commit" or (route == "own" and user is not None and user.owns(repo))
+    number = None if is_direct or user is None else own_pull_request(repo, user, title)
+    return Way(repo, user, is_direct, title, number)
+
+
+def send(way: Way, change_at: Callable[[str], Change], message: Message) -> Committed:
+    """Commits a change on the way that was found for it; see `dataset_builders.core.hub.calls.commit`."""
+    if way.is_direct or way.pull_request is not None:
+        return commit(CommitTarget(way.repo, way.revision), change_at, message)
+    try:
+        return commit(CommitTarget(way.repo, create_pr=True), change_at, message)
+    except SetupError:
+        # The Hub may have opened it although its answer was lost.
+        number = None if way.user is None else own_pull_request(way.repo, way.user, way.title)
+        if number is None:
+            raise
+        return replace(commit(CommitTarget(way.repo, f"refs/pr/{number}"), change_at, message), is_new=True)
+
+
+def own_pull_request(repo: Repo, user: User, title: str) -> int | None:
+    """Number of the oldest open pull request of this title that this user opened."""
+    return min(open_pull_requests(repo, title, user.name), default=None)
+
+
+def text_at(listing: Listing, path: str) -> str | None:
+    """The text of a file of a repo at a commit; `None` where it is not there.
+
+    Raises:
+        DataError: If it is too large, or not UTF-8.
+        SetupError: If the Hub cannot be reached.
+    """
+    if path not in listing.sha256:
+        return None
+    with explained(listing.repo, listing.commit):
+        content = read_file(listing.repo, listing.commit, path, MAX_CARD_BYTES)
+    return decode_text(content, f"{path} of {listing.repo}")
+
+
+def _diff(path: str, old: str | None, new: str | None) -> str:
+    lines = difflib.unified_diff(
+        [] if old is None else old.splitlines(keepends=True),
+        [] if new is None else new.splitlines(keepends=True),
+        "/dev/null" if old is None else f"a/{path}",
+        "/dev/null" if new is None else f"b/{path}",
+    )
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)

@@ -1,0 +1,327 @@
+"""Takes published results back: entries, `model-index` and the section of the card, in one commit or pull request."""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from dataset_builders.chemistry.levels import Level
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.hub.calls import (
+    Change,
+    Message,
+    Repo,
+    canonical,
+    close_pull_request,
+    explained,
+    head_of,
+    is_logged_in,
+    open_pull_requests,
+    require_login,
+)
+from dataset_builders.core.markdown import printable
+from harness.hub.download import list_files
+from harness.models.resolve import parse_address
+from harness.results.result import RunResult
+from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, RESULTS_FILE, pinned_commit
+from model_cards.hub.bounded_reading import read_answer
+from model_cards.hub.dataset_names import DatasetNames
+from model_cards.hub.ownership import User, logged_in_user
+from model_cards.publishing.publishable import hub_repo_of, named_today
+from model_cards.publishing.repo_change import Difference, Route, Way, send, text_at, way_to
+from model_cards.publishing.retraction import (
+    Files,
+    Retraction,
+    Selection,
+    holds_results,
+    named_in,
+    pushed_entries,
+    retraction,
+)
+from model_cards.text.front_matter import CARD_PATH
+
+State = Literal["retracted", "unchanged", "dry run"]
+
+RETRACTION_TITLE: Final = "Remove mlip-ood evaluation results"
+MAX_PUSHES: Final = 20
+"""Earlier pushes of a repo, the newest first, before which its files are looked up."""
+MAX_OTHER_FILES: Final = 20
+"""Files of results that no push writes, and which are looked into for numbers to name."""
+_MAX_COMMITS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RetractOptions:
+    """What the user asked of a retraction.
+
+    Attributes:
+        repo: Where from; `None` for the repos that the models of the results were read from.
+        route: A commit or a pull request.
+        dry_run: Whether to only show what would be sent.
+        dataset: Only numbers on this data set, by any of its ids.
+        tasks: Only numbers of these tasks; empty for all.
+        level: Only numbers with labels of this level of theory.
+    """
+
+    repo: str | None = None
+    route: Route = "own"
+    dry_run: bool = False
+    dataset: str | None = None
+    tasks: tuple[str, ...] = ()
+    level: Level | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetractedRepo:
+    """What became of one place: a repo, or an open pull request in it.
+
+    Attributes:
+        repo: Its id.
+        state: Whether something was sent.
+        url: Page of the commit or pull request, or of the repo.
+        gone: What was taken back, one line for each configuration.
+        left: What stays of the benchmark, and why.
+        how: What was done, or would be, in a few words.
+        plan: Of a dry run: what would be sent, as a diff.
+    """
+
+    repo: str
+    state: State
+    url: str
+    gone: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    how: str = ""
+    plan: str = ""
+
+    @property
+    def text(self) -> str:
+        """For the terminal."""
+        notes = [f"{self.repo}: left, {printable(each)}" for each in self.left]
+        if self.state == "unchanged":
+            return "\n".join([f"{self.repo}: nothing to retract{self.how}: {self.url}", *notes])
+        if self.state == "dry run":
+            head = f"{self.repo}: {self.how}; nothing was sent"
+            return "\n".join([head, *self._removed("would go"), *notes, self.plan])
+        return "\n".join([f"{self.repo}: {self.how}: {self.url}", *self._removed("removed"), *notes])
+
+    def _removed(self, word: str) -> list[str]:
+        return [f"{self.repo}: {word}, {printable(each)}" for each in self.gone]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is taken back from one repo.
+
+    Attributes:
+        repo: The repo.
+        selection: Which numbers.
+        names: What the Hub calls data sets today.
+        options: What the user asked for.
+    """
+
+    repo: Repo
+    selection: Selection
+    names: DatasetNames
+    options: RetractOptions
+
+
+def retract_each(results: Sequence[RunResult], options: RetractOptions) -> Iterator[RetractedRepo]:
+    """Takes results back, and tells of each place as soon as it is done.
+
+    From a repo that one may write to, results go in one commit, from any other in a pull request. Open pull requests
+    of the user with such results are closed, or lose them where they hold others.
+
+    Args:
+        results: Evaluations whose numbers go; empty for all that were pushed to the repo of the options.
+        options: From where, and which of them.
+
+    Raises:
+        UsageError: If there are neither results nor a repo, or a result was never published.
+        DataError: If the repo does not exist, or a file in it cannot be changed at these places alone.
+        SetupError: If you are not logged in, or the Hub cannot be reached or refuses access.
+    """
+    if not results and options.repo is None:
+        raise UsageError("nothing was named; give run folders, or a repo with --repo org/name")
+    if not options.dry_run:
+        require_login("retracting")
+    targets = [_target(result, options) for result in results] or [_checked_id(str(options.repo))]
+    user = logged_in_user(Repo(targets[0], "model")) if is_logged_in() else None
+    tasks = _tasks(results, targets, options)
+    mains = [_main_of(task) for task in tasks]
+    for task, (difference, found) in zip(tasks, mains, strict=True):
+        yield from _from_main(task, difference, found, user)
+
+
+def _tasks(results: Sequence[RunResult], targets: Sequence[str], options: RetractOptions) -> list[_Task]:
+    """What is taken back from each repo, everything under its id of today."""
+    today = functools.cache(_canonical_or_given)
+    by_repo: dict[Repo, list[RunResult]] = {canonical(Repo(target, "model")): [] for target in dict.fromkeys(targets)}
+    for target, result in zip(targets, results, strict=False):
+        by_repo[canonical(Repo(target, "model"))].append(named_today(result, today))
+    dataset = None if options.dataset is None else today(Repo(options.dataset, "dataset")).id
+    tasks = []
+    for repo, group in by_repo.items():
+        answers = {each.dataset.id: each.dataset.id for each in group}
+        answers |= {} if dataset is None or options.dataset is None else {options.dataset: dataset, dataset: dataset}
+        selection = Selection(dataset, options.tasks, options.level, tuple(group))
+        tasks.append(_Task(repo, selection, DatasetNames(answers), options))
+    return tasks
+
+
+def _canonical_or_given(repo: Repo) -> Repo:
+    """A repo under its id of today; one that is gone keeps the id that was given, so that its numbers can go too."""
+    try:
+        return canonical(repo)
+    except DataError:
+        return repo
+
+
+def _target(result: RunResult, options: RetractOptions) -> str:
+    pinned_commit(result.dataset)
+    found = options.repo or hub_repo_of(result)
+    if found is None:
+        raise UsageError(
+            f"{result.model.id} was not read from the Hub, so its repo is not known; name it with --repo org/name"
+        )
+    return _checked_id(found)
+
+
+def _checked_id(repo_id: str) -> str:
+    address = parse_address(repo_id)
+    if address is None or address.repo.id != repo_id:
+        raise UsageError(f"--repo {repo_id!r}; expected the id of a model repo on the Hub, org/name")
+    return repo_id
+
+
+def _files_at(repo: Repo, commit: str) -> Files:
+    listing = list_files(repo, commit)
+    return Files(text_at(listing, ENTRIES_PATH), text_at(listing, CARD_PATH))
+
+
+def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
+    """What is taken back at a commit.
+
+    Raises:
+        DataError: If a file cannot be changed.
+    """
+    files = _files_at(task.repo, head)
+    found = retraction(
+        files, task.repo.id, task.selection, task.names.today, lambda: _files_before_a_push(task.repo, head)
+    )
+    old = {ENTRIES_PATH: files.entries, CARD_PATH: files.card}
+    new = {ENTRIES_PATH: found.files.entries, CARD_PATH: found.files.card}
+    changed = {path: text for path, text in new.items() if text != old[path]}
+    return Difference(old, changed), replace(found, left=(*found.left, *task.names.faults))
+
+
+def _main_of(task: _Task) -> tuple[Difference, Retraction]:
+    """What is taken back on the main branch, and which numbers stand in files that no push writes."""
+    head = head_of(task.repo)
+    difference, found = _difference_at(task, head)
+    listing = list_files(task.repo, head)
+    others = [path for path in sorted(listing.sha256) if RESULTS_FILE.fullmatch(path) and path != ENTRIES_PATH]
+    lines: list[str] = []
+    for path in others[:MAX_OTHER_FILES]:
+        try:
+            named = named_in(text_at(listing, path), task.selection, task.names.today)
+        except DataError as cause:
+            lines.append(f"{path}, which cannot be read: {cause}")
+            continue
+        lines += [f"{line}: in {path}, which no push writes" for line in named]
+    return difference, replace(found, left=(*found.left, *lines))
+
+
+def _files_before_a_push(repo: Repo, head: str) -> Files | None:
+    """The files as they were before the results that stand there were pushed; `None` where the history is silent."""
+    with explained(repo, head):
+        answer = read_answer(
+            f"/api/models/{repo.id}/commits/{head}", {"limit": str(_MAX_COMMITS)}, f"the history of {repo}"
+        )
+    commits = [each for each in answer if isinstance(each, dict)] if isinstance(answer, list) else []
+    parents = [
+        older
+        for later, older in itertools.pairwise(commits)
+        if str(later.get("title", "")).startswith(PULL_REQUEST_TITLE)
+    ]
+    for parent in parents[:MAX_PUSHES]:
+        found = _files_or_none(repo, parent)
+        if found is not None and not holds_results(found):
+            return found
+    return None
+
+
+def _files_or_none(repo: Repo, commit: dict[str, Any]) -> Files | None:
+    try:
+        return _files_at(repo, str(commit.get("id")))
+    except DataError:
+        return None
+
+
+def _from_main(task: _Task, main: Difference, found: Retraction, user: User | None) -> Iterator[RetractedRepo]:
+    """What becomes of the main branch, and of open pull requests of the user."""
+    numbers = [] if user is None else sorted(open_pull_requests(task.repo, PULL_REQUEST_TITLE, user.name))
+    if main.new:
+        yield _from_branch(task, main, found, user)
+    in_pull_requests = (_from_pull_request(task, number, Files(*main.old.values())) for number in numbers)
+    done = [each for each in in_pull_requests if each is not None]
+    yield from done
+    if not main.new and not done:
+        yield _from_branch(task, main, found, user)
+
+
+def _from_branch(task: _Task, main: Difference, found: Retraction, user: User | None) -> RetractedRepo:
+    repo, options = task.repo, task.options
+    if not main.new:
+        return RetractedRepo(repo.id, "unchanged", repo.url, left=found.left)
+    way = way_to(repo, user, options.route, RETRACTION_TITLE)
+    if way.pull_request is not None:
+        main, found = _difference_at(task, head_of(repo, way.revision))
+        if not main.new:
+            how = f", your open pull request {way.pull_request} removes it already"
+            return RetractedRepo(repo.id, "unchanged", way.url, left=found.left, how=how)
+    if options.dry_run or user is None:
+        return RetractedRepo(repo.id, "dry run", repo.url, found.gone, found.left, way.text(options.route), main.diff())
+    committed = send(way, _change(task), _message(found))
+    how = "retracted" if committed.pull_request is None else "retraction is a pull request, for the owner to merge"
+    return RetractedRepo(repo.id, "retracted", committed.url, found.gone, found.left, how)
+
+
+def _from_pull_request(task: _Task, number: int, main: Files) -> RetractedRepo | None:
+    """Takes results out of an open pull request of the user, or closes it where nothing else is in it."""
+    repo, revision = task.repo, f"refs/pr/{number}"
+    way = Way(repo, None, is_direct=False, title=PULL_REQUEST_TITLE, pull_request=number)
+    difference, found = _difference_at(task, head_of(repo, revision))
+    if not difference.new:
+        return None
+    merged = pushed_entries(main)
+    is_empty = all(each in merged for each in pushed_entries(found.files))
+    if task.options.dry_run:
+        how = f"would {'close' if is_empty else 'be one commit in'} your open pull request {number}"
+        return RetractedRepo(
+            repo.id, "dry run", way.url, found.gone, found.left, how, "" if is_empty else difference.diff()
+        )
+    if is_empty:
+        close_pull_request(repo, number, _message(found).body)
+        return RetractedRepo(repo.id, "retracted", way.url, found.gone, (), f"closed your pull request {number}")
+    send(way, _change(task), _message(found))
+    how = f"amended your pull request {number}"
+    return RetractedRepo(repo.id, "retracted", way.url, found.gone, found.left, how)
+
+
+def _change(task: _Task) -> Callable[[str], Change]:
+    def change_at(head: str) -> Change:
+        return _difference_at(task, head)[0].change()
+
+    return change_at
+
+
+def _message(found: Retraction) -> Message:
+    body = [
+        "Results on the mlip-ood benchmark that were pushed before are taken back:",
+        "",
+        *(f"- {line}" for line in found.gone),
+        "",
+        "Sent with `python -m harness retract`.",
+    ]
+    return Message(RETRACTION_TITLE, "\n".join(body))

@@ -1,0 +1,60 @@
+"""`python -m harness retract`: takes results back that were pushed."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_builders.chemistry.levels import LEVELS, find_level
+from dataset_builders.core.errors import UsageError
+from model_cards.publishing.push_command import add_way
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        MlipOodError: If nothing is named, or the Hub does not take the change.
+    """
+    arguments = parser().parse_args(argv)
+    if not arguments.run and arguments.repo is None:
+        raise UsageError("nothing was named; give run folders, or a repo with --repo org/name")
+    from harness.results.result import load_results
+    from model_cards.publishing.retract import RetractOptions, retract_each
+
+    options = RetractOptions(
+        repo=arguments.repo,
+        route=arguments.route,
+        dry_run=arguments.dry_run,
+        dataset=arguments.dataset,
+        tasks=tuple(arguments.task),
+        level=None if arguments.labels is None else find_level(arguments.labels),
+    )
+    for done in retract_each(load_results(dict.fromkeys(arguments.run)), options):
+        print(done.text)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness retract",
+        description="Take back results that `harness push` sent: the entries for leaderboards, the results in the "
+        "model-index and the section of the card, in one commit or pull request. What others wrote stays. With run "
+        "folders, the numbers of these evaluations go; with --repo alone, all that were pushed to that repo. What "
+        "is gone already changes nothing.",
+    )
+    parser.add_argument("run", nargs="*", type=Path, metavar="RUN", help="run folder or result.json")
+    parser.add_argument(
+        "--repo",
+        metavar="ORG/NAME",
+        help="model repo to take them from (default: the one that the model of each run was read from)",
+    )
+    parser.add_argument("--dataset", metavar="ORG/NAME", help="only numbers on this data set (default: on all)")
+    parser.add_argument(
+        "--task", action="extend", nargs="+", default=[], metavar="TASK", help="only numbers of these tasks"
+    )
+    parser.add_argument(
+        "--labels", choices=(*LEVELS,), help="only numbers with labels of this level of theory (default: of all)"
+    )
+    add_way(parser)
+    return parser

@@ -1,0 +1,391 @@
+"""Which published numbers are taken back, and what the files of a repo are without them."""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from dataset_builders.card.numbers import parse_leaderboard_id
+from dataset_builders.chemistry.levels import Level
+from dataset_builders.core.errors import DataError
+from dataset_builders.folder.configs import level_of_config, task_of_config
+from dataset_builders.tasks.regions import in_order
+from harness.results.result import RunResult
+from model_cards.cards.section import BEGIN, place_of_section, section_text, with_section, without_section
+from model_cards.entries.consistency import without_contradictions
+from model_cards.entries.entries import (
+    BENCHMARK_TAG,
+    ENTRIES_PATH,
+    benchmark_identity,
+    entries_of,
+    eval_results_of,
+    examine_entries,
+)
+from model_cards.entries.entry_check import checked_entry, shown
+from model_cards.entries.model_index import (
+    add_tag,
+    has_one_tag_as_text,
+    index_results_in,
+    index_results_of,
+    merge_index_results,
+    model_names,
+    remove_index_results,
+    remove_tag,
+    result_identity,
+)
+from model_cards.text.front_matter import Card, split_card, with_front
+from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items, remove_items
+
+Today = Callable[[str], str]
+"""Gives the id of today of a data set."""
+
+_LINE_ENDS: Final = "\r\n"
+_ONE_HEADING: Final = re.compile(r"\s*# ([\w.-]+/[\w.-]+)\s")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which of the numbers that a push wrote are taken back.
+
+    Attributes:
+        dataset: Those on this data set, by its id of today; `None` for all.
+        tasks: Those of these tasks; empty for all.
+        level: Those with labels of this level of theory; `None` for all.
+        results: Those of these evaluations alone; empty for all.
+    """
+
+    dataset: str | None = None
+    tasks: tuple[str, ...] = ()
+    level: Level | None = None
+    results: tuple[RunResult, ...] = ()
+
+    def names(self, dataset_id: str, config: str) -> bool:
+        """Whether numbers of a configuration are meant, whoever wrote them."""
+        measured = {(each.dataset.id, each.dataset.config(task)) for each in self.results for task in each.tasks}
+        return (
+            self.dataset in (None, dataset_id)
+            and (not self.tasks or task_of_config(config) in self.tasks)
+            and (self.level is None or level_of_config(config) == self.level)
+            and (not measured or (dataset_id, config) in measured)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of a repo that results stand in; `None` for one that is not there.
+
+    Attributes:
+        entries: `.eval_results/mlip-ood.yaml`.
+        card: `README.md`.
+    """
+
+    entries: str | None
+    card: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """What becomes of the files of a repo.
+
+    Attributes:
+        files: The files without what is taken back.
+        gone: What is taken back, one line for each configuration.
+        left: What stays of the benchmark, and why, one line for each configuration.
+    """
+
+    files: Files
+    gone: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ours:
+    """Tells the numbers that are taken back from all others.
+
+    Attributes:
+        selection: What was asked for.
+        today: Gives the id of today of a data set.
+        entries: Value, revision and date of the entries of the results, by data set and task id.
+        index: Revision and values of their results in a `model-index`, by data set, configuration and split.
+        kept: Data set and configuration of pushed entries that stay, and with them their results in a `model-index`.
+    """
+
+    selection: Selection
+    today: Today
+    entries: Mapping[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = field(default_factory=dict)
+    index: Mapping[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = field(default_factory=dict)
+    kept: frozenset[tuple[str, str]] = frozenset()
+
+    def entry(self, item: Any) -> bool:
+        """Whether an entry is taken back."""
+        identity = benchmark_identity(item, self.today)
+        found = None if identity is None else parse_leaderboard_id(identity[1])
+        if identity is None or found is None or not is_pushed(item):
+            return False
+        if not self.selection.names(identity[0], found[0]):
+            return False
+        return not self.selection.results or _fingerprint(item) in self.entries.get(identity, [])
+
+    def result(self, item: dict[str, Any]) -> bool:
+        """Whether a result of a `model-index` is taken back."""
+        identity = result_identity(item, self.today)
+        if identity is None or not is_pushed(item) or not self.selection.names(*identity[:2]):
+            return False
+        if identity[:2] in self.kept:
+            return False
+        if not self.selection.results:
+            return True
+        revision, values = _measured(item)
+        return any(revision == own and values <= known for own, known in self.index.get(identity, []))
+
+
+def retraction(
+    files: Files, repo_id: str, selection: Selection, today: Today, before: Callable[[], Files | None]
+) -> Retraction:
+    """The files of a repo without what is taken back; whatever others wrote keeps its bytes.
+
+    Args:
+        files: The files as they are.
+        repo_id: The repo.
+        selection: What is taken back.
+        today: Gives the id of today of a data set.
+        before: Gives the files as they were before results were pushed, where that is known; they tell what a push
+            added where nothing of it is left, such as a line end or a tag.
+
+    Raises:
+        DataError: If a file is written in a way that cannot be changed at these places alone.
+    """
+    ours = _told_apart(selection, today)
+    items = _items(files.entries)
+    ours = replace(ours, kept=frozenset(_configs_of(filter(is_pushed, items), ours)))
+    card = split_card(files.card or "")
+    results = index_results_in(card.front)
+    gone, index_gone = [each for each in items if ours.entry(each)], [each for each in results if ours.result(each)]
+    stay = [each for each in items if not ours.entry(each)]
+    is_last = not any(is_pushed(each) and benchmark_identity(each) for each in stay) and not any(
+        is_pushed(each) and result_identity(each) and not ours.result(each) for each in results
+    )
+    is_orphan = is_last and selection == Selection() and place_of_section(card) is not None
+    left = tuple(_left(stay, selection, today))
+    if not gone and not index_gone and not is_orphan:
+        return Retraction(files, (), left)
+    earlier = before() if is_last else None
+    entries = _entries_without(files.entries, gone, ours, earlier)
+    if is_last:
+        new_card = _card_without_any(files.card, repo_id, index_gone, ours, earlier)
+    else:
+        new_card = _card_with_the_rest(files.card, entries, ours)
+    lines = [*_by_config(gone, index_gone, today)] or ["the section of the card, which no entry stood behind"]
+    return Retraction(Files(entries, new_card), tuple(lines), left)
+
+
+def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
+    """The numbers of a file that are meant by a selection, whoever wrote them, one line for each configuration.
+
+    Raises:
+        DataError: If the file is not YAML.
+    """
+    return [*_by_config(_meant(_items(text), selection, today), (), today)]
+
+
+def is_pushed(item: Any) -> bool:
+    """Whether an entry, or a result of a `model-index`, names a push of this project as its source."""
+    source = item.get("source") if isinstance(item, dict) else None
+    return isinstance(source, dict) and source.get("name") == BENCHMARK_TAG
+
+
+def holds_results(files: Files) -> bool:
+    """Whether something that a push wrote is in the files."""
+    return BEGIN in (files.card or "") or any(map(is_pushed, _items(files.entries)))
+
+
+def pushed_entries(files: Files) -> list[Any]:
+    """The entries of the benchmark that a push wrote."""
+    return [each for each in _items(files.entries) if is_pushed(each) and benchmark_identity(each)]
+
+
+def _told_apart(selection: Selection, today: Today) -> _Ours:
+    entries: dict[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = {}
+    index: dict[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = {}
+    for result in map(_whole_tasks, selection.results):
+        for entry in entries_of(result, ""):
+            mark = float(entry.value), entry.dataset_revision, _moment(entry.date)
+            entries.setdefault((entry.dataset_id, entry.task_id), []).append(mark)
+        for each in index_results_of(eval_results_of(result)):
+            identity = result_identity(each)
+            if identity is not None:
+                index.setdefault(identity, []).append(_measured(each))
+    return _Ours(selection, today, entries, index)
+
+
+def _whole_tasks(result: RunResult) -> RunResult:
+    """A result without tasks that lack a test split, none of which was ever pushed."""
+    whole = {name: task for name, task in result.tasks.items() if {"test_id", "test_ood"} <= task.splits.keys()}
+    return result.model_copy(update={"tasks": whole})
+
+
+def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str]]:
+    """Data set and configuration of the entries that stay."""
+    for item in items:
+        identity = benchmark_identity(item, ours.today)
+        if identity is not None and not ours.entry(item):
+            yield identity[0], _parts(identity[1])[0]
+
+
+def _fingerprint(item: dict[str, Any]) -> tuple[float, str | None, datetime | None] | None:
+    """What tells the entry of one evaluation from that of another; `None` for one that cannot be read."""
+    try:
+        entry = checked_entry(item)
+    except DataError:
+        return None
+    return float(entry.value), entry.dataset_revision, _moment(entry.date)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _measured(item: dict[str, Any]) -> tuple[str | None, frozenset[float]]:
+    """Revision of the data set, and all values, of a result in a `model-index`."""
+    metrics = item.get("metrics")
+    values = [each.get("value") for each in metrics if isinstance(each, dict)] if isinstance(metrics, list) else []
+    return item["dataset"].get("revision"), frozenset(each for each in values if isinstance(each, int | float))
+
+
+def _items(text: str | None) -> list[Any]:
+    found = load_yaml(text or "", ENTRIES_PATH)
+    return found if isinstance(found, list) else []
+
+
+def _entries_without(text: str | None, gone: Sequence[Any], ours: _Ours, earlier: Files | None) -> str | None:
+    """The file of entries without some; `None` where nothing is left."""
+    if text is None or not gone:
+        return text
+    if earlier is not None and _entries_added(earlier.entries, gone) == text:
+        return earlier.entries
+    rest = remove_items(text, (), ours.entry, ENTRIES_PATH)
+    return None if rest.strip() == "[]" else rest
+
+
+def _entries_added(text: str | None, added: Sequence[Any]) -> str | None:
+    """The file of entries as a push of new ones makes it."""
+    with contextlib.suppress(DataError):
+        if not _items(text):
+            return fill_empty(text or "", added, ENTRIES_PATH)
+        return merge_items(text or "", (), Items(dict(enumerate(added)), lambda item: None), ENTRIES_PATH)
+    return None
+
+
+def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> str | None:
+    """A card in which the other numbers stay."""
+    if text is None:
+        return None
+    card = split_card(text)
+    card = with_front(card, remove_index_results(card.front, ours.result, None)) if card.front else card
+    if place_of_section(card) is None:
+        return card.text
+    examined = examine_entries(entries or "", today=ours.today)
+    return with_section(card, section_text(without_contradictions(examined.entries).entries)).text
+
+
+def _card_without_any(
+    text: str | None, repo_id: str, index_gone: Sequence[dict[str, Any]], ours: _Ours, earlier: Files | None
+) -> str | None:
+    """A card without section, tag and results of the benchmark; `None` where a push had made it."""
+    if text is None:
+        return None
+    if earlier is not None and _card_pushed(earlier.card, text, repo_id, index_gone) == text:
+        return earlier.card
+    card = split_card(text)
+    base = None if earlier is None else split_card(earlier.card or "")
+    place = place_of_section(card)
+    is_at_end = place is not None and not card.body[place.stop :].strip(_LINE_ENDS)
+    if card.front:
+        front = remove_index_results(card.front, ours.result, base.front if base else None)
+        # The tag stands there for the section; where that is gone, somebody keeps the tag.
+        front = remove_tag(front, BENCHMARK_TAG, base.front if base else None) if place is not None else front
+        card = _without_front(card, base) if not front.strip() else replace(card, front=front)
+    card = without_section(card)
+    if is_at_end and base is not None:
+        # Only the card of before tells how many of the line ends at its end a push has added.
+        ends = base.body[len(base.body.rstrip(_LINE_ENDS)) :]
+        card = replace(card, body=card.body.rstrip(_LINE_ENDS) + ends)
+    return card.text
+
+
+def _card_pushed(before: str | None, now: str, repo_id: str, index: Sequence[dict[str, Any]]) -> str | None:
+    """The card as a push makes it from an earlier one, with the section of today; `None` where it makes none."""
+    card = split_card(now)
+    if before is None:
+        # A push writes a card with one heading, the id that the repo had then.
+        named = _ONE_HEADING.match(card.body)
+        repo_id = named[1] if named else repo_id
+    base = Card("", "", "", f"# {repo_id}\n") if before is None else split_card(before)
+    if has_one_tag_as_text(base.front):
+        return None  # the Hub takes no such card any more
+    with contextlib.suppress(DataError):
+        place = place_of_section(card)
+        if place is None or not index:
+            return None
+        name = next((each for each in model_names(card.front, index)), repo_id)
+        front = merge_index_results(add_tag(base.front, BENCHMARK_TAG), name, index)
+        lines = card.body[place].replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return with_section(with_front(base, front), "\n".join(lines[1:-1]) + "\n").text
+    return None
+
+
+def _without_front(card: Card, base: Card | None) -> Card:
+    """A card whose YAML is empty, without the lines around it unless they were there before."""
+    if base is not None and base.closing:
+        return replace(card, front="")
+    opening = card.opening[: card.opening.rindex("---")]
+    body = card.body
+    blank = next((each for each in ("\r\n", "\n", "\r") if body.startswith(each)), "")
+    return Card(opening, "", "", body.removeprefix(blank))
+
+
+def _by_config(gone: Sequence[Any], index_gone: Sequence[dict[str, Any]], today: Today) -> Iterator[str]:
+    """What goes or stays, one line for each configuration."""
+    numbers: dict[tuple[str, str], list[str]] = {}
+    for item in gone:
+        identity = benchmark_identity(item, today)
+        if identity is not None:
+            config, number = _parts(identity[1])
+            numbers.setdefault((identity[0], config), []).append(number)
+    for result in index_gone:
+        found = result_identity(result, today)
+        if found is not None:
+            numbers.setdefault(found[:2], [])
+    order = in_order({config for _, config in numbers})
+    for dataset_id, config in sorted(numbers, key=lambda each: (each[0], order.index(each[1]))):
+        named = ", ".join(dict.fromkeys(numbers[dataset_id, config])) or "in the model-index only"
+        yield f"{shown(config)} on {shown(dataset_id)} ({named})"
+
+
+def _parts(task_id: str) -> tuple[str, str]:
+    found = parse_leaderboard_id(task_id)
+    return (task_id, "") if found is None else (found[0], found[1].name)
+
+
+def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
+    """The entries of the configurations that a selection names."""
+    identities = [benchmark_identity(each, today) for each in items]
+    return [
+        each
+        for each, identity in zip(items, identities, strict=True)
+        if identity is not None and selection.names(identity[0], _parts(identity[1])[0])
+    ]
+
+
+def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[str]:
+    """What stays of the benchmark, and why."""
+    meant = _meant(stay, selection, today)
+    pushed = [each for each in meant if is_pushed(each)]
+    others = [each for each in stay if benchmark_identity(each) and each not in meant]
+    yield from (f"{line}: not of these results" for line in _by_config(pushed, (), today))
+    yield from (
+        f"{line}: not written by a push" for line in _by_config([e for e in meant if not is_pushed(e)], (), today)
+    )
+    yield from (f"{line}: not asked for" for line in _by_config(others, (), today))

@@ -1,0 +1,147 @@
+"""A card (README.md) in its parts: the YAML at its head, and the Markdown below it."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.hub.calls import first_line
+from model_cards.text.yaml_text import load_yaml, newline_of
+
+CARD_PATH: Final = "README.md"
+FRONT_MATTER: Final = "the YAML at the head of README.md"
+
+_BYTE_ORDER_MARK: Final = "\ufeff"
+_LINE_END: Final = r"(?:\r\n|\r|\n)"
+# The Hub's pattern asks for a line between the two, and would take the next rule in the text for the end.
+_EMPTY_FRONT: Final = re.compile(rf"(\s*---{_LINE_END})(---[ \t]*(?:{_LINE_END}|\Z))")
+# The Hub's pattern, and also a carriage return alone after the second line of dashes, where the Hub sees no line end.
+_FRONT: Final = re.compile(rf"(\s*---{_LINE_END})([\S\s]*?{_LINE_END})(---[ \t]*(?:{_LINE_END}|\Z))")
+_OPENED: Final = re.compile(rf"\s*---[ \t]*{_LINE_END}+[A-Za-z_][\w-]*:(?:[ \t]|{_LINE_END}|\Z)")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card whose parts, put together, are its file to the byte.
+
+    Attributes:
+        opening: What stands before the YAML, with the line `---`; empty where there is no YAML.
+        front: The YAML, with its last line ending.
+        closing: The line `---` below it.
+        body: The rest.
+    """
+
+    opening: str
+    front: str
+    closing: str
+    body: str
+
+    @property
+    def text(self) -> str:
+        """The whole card."""
+        return self.opening + self.front + self.closing + self.body
+
+
+def decode_text(content: bytes, name: str) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: If it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as cause:
+        raise DataError(f"{name} is not UTF-8 ({cause}); correct it first, it is left as it is") from cause
+
+
+def split_card(text: str) -> Card:
+    """Takes a card apart where the Hub does, or would do if the card had line ends that it knows."""
+    mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
+    rest = text.removeprefix(mark)
+    empty = _EMPTY_FRONT.match(rest)
+    if empty:
+        return Card(mark + empty[1], "", empty[2], rest[empty.end() :])
+    found = _FRONT.match(rest)
+    if found is None:
+        return Card(mark, "", "", rest)
+    return Card(mark + found[1], found[2], found[3], rest[found.end() :])
+
+
+def require_closed(card: Card) -> None:
+    """Checks that a card does not open YAML at its head and never close it; it would become text below ours.
+
+    Raises:
+        DataError: If it does.
+    """
+    if not card.closing and _OPENED.match(card.body):
+        raise DataError(
+            f"{CARD_PATH} opens YAML at its head with a line --- and has no second one, so the Hub reads none of it; "
+            "close it first, the card is left as it is"
+        )
+
+
+def require_readable(card: Card) -> None:
+    """Checks that the client of the Hub reads the YAML of a card, before it is sent.
+
+    Raises:
+        DataError: If it does not.
+    """
+    import yaml
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    found = REGEX_YAML_BLOCK.search(card.text)
+    if found is None or f"{found[2]}\n".splitlines() != card.front.splitlines():
+        raise _unread(
+            "the file starts with a byte order mark"
+            if card.opening.startswith(_BYTE_ORDER_MARK)
+            else "the lines --- around it are not those that it looks for"
+        )
+    try:
+        yaml.safe_load(card.front)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as cause:
+        raise _unread(f"it is no YAML 1.1 ({first_line(cause)})") from cause
+
+
+def _unread(cause: str) -> DataError:
+    return DataError(
+        f"the client of the Hub would not read {FRONT_MATTER}, since {cause}. Save the card as plain YAML and Markdown "
+        "in UTF-8 without byte order mark, and send the results again; it is left as it is"
+    )
+
+
+def read_front(card: Card) -> dict[str, Any]:
+    """What the YAML at the head of a card says; nothing where there is none.
+
+    Raises:
+        DataError: If it is not YAML, or not a mapping.
+    """
+    data = load_yaml(card.front, FRONT_MATTER)
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise DataError(f"{FRONT_MATTER} is a {type(data).__name__}; expected keys and values. Correct it first")
+    return data
+
+
+def with_front(card: Card, front: str) -> Card:
+    """A card with another YAML; one without gets the lines `---` too.
+
+    Where its lines end with carriage returns alone, which the Hub does not know, a line feed after the YAML lets it
+    read the YAML; all line ends that are there stay.
+    """
+    if card.closing or not front:
+        has_returns = card.closing.endswith("\r") or newline_of(card.text) == "\r"
+        needs_feed = front and has_returns and not card.closing.endswith("\n")
+        closing = card.closing.removesuffix("\r") + "\r\n" if needs_feed else card.closing
+        # What is made from nothing knows of no line ends but its own.
+        front = front if card.front else front.replace("\n", newline_of(card.text))
+        return replace(card, front=front, closing=closing)
+    of_body = newline_of(card.body)
+    gap = of_body if card.body and not card.body.startswith(("\r", "\n")) else ""
+    newline = "\n" if of_body == "\r" else of_body
+    return Card(
+        opening=f"{card.opening}---{newline}",
+        front=front.replace("\n", newline),
+        closing=f"---{newline}{gap}",
+        body=card.body,
+    )

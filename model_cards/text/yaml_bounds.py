@@ -1,0 +1,90 @@
+"""Bounds on YAML that others wrote, checked before anything is built from it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from dataset_builders.core.errors import DataError
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
+MAX_CHARACTERS: Final = 2**19
+"""Length of a document. The files of this benchmark have some hundred bytes a number."""
+MAX_DEPTH: Final = 32
+"""Lists and mappings inside each other; the entries of a card are six deep."""
+MAX_VALUES: Final = 20_000
+"""Values of a document when each alias is replaced by what it stands for, as every writer does."""
+
+
+@dataclass(slots=True)
+class _Count:
+    """Values so far.
+
+    Attributes:
+        open: How many values each list or mapping that is not closed holds with all in it, outermost first.
+        anchors: Anchor of each of them; `None` for one without.
+        of_anchor: Values behind each anchor whose value is complete.
+    """
+
+    open: list[int] = field(default_factory=lambda: [0])
+    anchors: list[str | None] = field(default_factory=list)
+    of_anchor: dict[str, int] = field(default_factory=dict)
+
+
+def safe_yaml() -> "YAML":
+    """A parser of YAML 1.2, as the Hub reads it, that makes plain values alone and prints no warning."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False
+    return yaml
+
+
+def require_bounded(text: str, name: str) -> None:
+    """Checks the length, depth and size of a document from its tokens alone, without following an alias.
+
+    Args:
+        text: The document.
+        name: What it is, for the message of an error.
+
+    Raises:
+        DataError: If it is longer, deeper or larger than a file that people write.
+        YAMLError: Of `ruamel.yaml`, if it is not YAML.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise _too(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
+    count = _Count()
+    for event in safe_yaml().parse(text):
+        _add(count, event, name)
+
+
+def _add(count: _Count, event: Any, name: str) -> None:
+    """Counts one event of the parser."""
+    from ruamel.yaml import events
+
+    match event:
+        case events.CollectionStartEvent():
+            count.open.append(1)
+            count.anchors.append(event.anchor)
+            if len(count.anchors) > MAX_DEPTH:
+                raise _too(name, f"more than {MAX_DEPTH} lists and mappings deep", str(MAX_DEPTH))
+            return
+        case events.CollectionEndEvent():
+            anchor, values = count.anchors.pop(), count.open.pop()
+        case events.ScalarEvent():
+            anchor, values = event.anchor, 1
+        case events.AliasEvent():
+            if event.anchor in count.anchors:
+                raise DataError(f"{name} holds a list or mapping (&{event.anchor}) that contains itself; write it out")
+            anchor, values = None, count.of_anchor.get(event.anchor, 1)
+        case _:
+            return
+    if anchor is not None:
+        count.of_anchor[anchor] = values
+    count.open[-1] += values
+    if count.open[-1] > MAX_VALUES:
+        raise _too(name, f"more than {MAX_VALUES:,} values large with its aliases written out", f"{MAX_VALUES:,}")
+
+
+def _too(name: str, seen: str, expected: str) -> DataError:
+    return DataError(f"{name} is {seen}; expected {expected} at most. Shorten it first, it is left as it is")

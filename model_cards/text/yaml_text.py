@@ -1,0 +1,417 @@
+"""Changes items of a YAML list in its text, so that what others wrote stays as it is, to the byte.
+
+A round trip through a YAML library moves comments, spaces and line breaks about. Here only the lines of the
+items that change are written anew, and the outcome is read back: it must hold what was meant, and nothing else.
+"""
+
+import copy
+import io
+import math
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.hub.calls import first_line
+from model_cards.text.yaml_bounds import require_bounded, safe_yaml
+
+YamlPath = tuple[str | int, ...]
+"""Keys and indices that lead from the top of a document to a value in it."""
+
+_NO_WRAP: Final = 2**16
+"""Width of lines, so that none is folded."""
+
+_LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The items of a list that are to be there, among those of others.
+
+    Attributes:
+        wanted: Items by identity, in their order; not empty.
+        identity_of: Identity of an item, or `None` if it is somebody else's. An item that has an identity and is
+            not wanted goes.
+    """
+
+    wanted: Mapping[Any, Any]
+    identity_of: Callable[[Any], Hashable | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What becomes of one item of the old list: it stays or not, and new ones follow it."""
+
+    stays: bool
+    new: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where an item stands in the text."""
+
+    start: int
+    end: int
+
+
+def load_yaml(text: str, name: str) -> Any:
+    """Reads a YAML document (version 1.2, as the Hub does) into plain values.
+
+    Args:
+        text: The document.
+        name: What it is, for the message of an error.
+
+    Raises:
+        DataError: If it is not YAML, or is longer, deeper or larger than a file that people write.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        require_bounded(text, name)
+        return safe_yaml().load(text)
+    # The parser raises the others where a scalar is none of what its tag says, such as `!!int ""`.
+    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
+        raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it is left as it is") from cause
+
+
+def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
+    """A document whose list at `path` holds the wanted items.
+
+    An item that is there with other content is replaced where it stands, one that is new comes after the wanted
+    one before it, or at the end of the list. Whatever belongs to others keeps its bytes.
+
+    Args:
+        text: The document.
+        path: Where the list is; it must be there.
+        items: The items.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or is written in a way that cannot be changed at that place alone.
+    """
+    data = load_yaml(text, name)
+    old = _value_at(data, path)
+    node = _node_at(text, path, name)
+    if not old:
+        filled = _flow_list([*items.wanted.values()])
+        text = text[: node.start_mark.index] + filled + text[node.end_mark.index :]
+        return _checked(text, _with_value(data, path, [*items.wanted.values()]), name)
+    slots = _slots(old, items)
+    if all(slot.stays and not slot.new for slot in slots):
+        return text
+    for span, replacement in reversed(list(_edits(text, node, slots))):
+        text = text[: span.start] + replacement + text[span.end :]
+    merged = [item for each, slot in zip(old, slots, strict=True) for item in ([each] if slot.stays else []) + slot.new]
+    return _checked(text, _with_value(data, path, merged), name)
+
+
+def remove_items(text: str, path: YamlPath, is_ours: Callable[[Any], bool], name: str) -> str:
+    """A document whose list at `path` has lost some items; the others, and their comments, keep their bytes.
+
+    A list that has lost all of them is written `[]`.
+
+    Args:
+        text: The document.
+        path: Where the list is; it must be there.
+        is_ours: Whether an item goes.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or is written in a way that cannot be changed at that place alone.
+    """
+    data = load_yaml(text, name)
+    old = _value_at(data, path)
+    kept = [item for item in old if not is_ours(item)]
+    if len(kept) == len(old):
+        return text
+    if kept:
+        return merge_items(text, path, Items({}, lambda item: True if is_ours(item) else None), name)
+    node = _node_at(text, path, name)
+    end = node.end_mark.index if node.flow_style else _content_end(text, node.start_mark.index, node.end_mark.index)
+    return _checked(text[: node.start_mark.index] + "[]" + text[end:], _with_value(data, path, []), name)
+
+
+def remove_top_key(text: str, key: str, name: str) -> str:
+    """A document whose top mapping has lost a key with its value; comments after it stay.
+
+    Args:
+        text: The document; a mapping that has the key.
+        key: The key.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or the key cannot be removed alone.
+    """
+    data = load_yaml(text, name)
+    root: Any = safe_yaml().compose(text)
+    found = next(((each, value) for each, value in root.value if each.value == key), None)
+    if found is None or root.flow_style:
+        raise _unusual(name)
+    start = found[0].start_mark.index
+    line_break = _LINE_BREAK.search(
+        text, _content_end(text, start, max(found[1].end_mark.index, found[0].end_mark.index))
+    )
+    rest = {other: value for other, value in data.items() if other != key}
+    text = text[:start] + (text[line_break.end() :] if line_break else "")
+    return _checked(text, rest or (None if load_yaml(text, name) is None else {}), name)
+
+
+def fill_empty(text: str, value: Sequence[Any], name: str) -> str:
+    """A document that holds a list, made of one that held nothing but comments.
+
+    Args:
+        text: The document.
+        value: The list.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document takes no list, such as one that is `null`.
+    """
+    newline = newline_of(text)
+    text += "" if not text.strip("\ufeff") or text.endswith(("\n", "\r")) else newline
+    return _checked(text + render_yaml(value).replace("\n", newline), list(value), name)
+
+
+def set_top_key(text: str, key: str, value: Sequence[Any], name: str) -> str:
+    """A document whose top mapping has a list under a key that was absent or held nothing.
+
+    Args:
+        text: The document; a mapping, or empty.
+        key: The key.
+        value: The list.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or is written in a way that takes no further key.
+    """
+    newline = newline_of(text)
+    text += "" if not text or text.endswith(("\n", "\r")) else newline
+    data = load_yaml(text, name) or {}
+    block = render_yaml(value).replace("\n", newline)
+    if key in data:
+        span = _value_span(text, key, name)
+        text = text[: span.start].rstrip(" ") + newline + block.removesuffix(newline) + text[span.end :]
+    else:
+        text = f"{text}{key}:{newline}{block}"
+    return _checked(text, {**data, key: list(value)}, name)
+
+
+def replace_top_value(text: str, key: str, value: Sequence[Any], name: str) -> str:
+    """A document in which a top key has another value, a list written in one line.
+
+    Args:
+        text: The document; a mapping that has the key.
+        key: The key.
+        value: The list.
+        name: What the document is, for the message of an error.
+
+    Raises:
+        DataError: If the document is not YAML, or the value cannot be replaced alone.
+    """
+    data = load_yaml(text, name)
+    span = _value_span(text, key, name)
+    return _checked(text[: span.start] + _flow_list(value) + text[span.end :], {**data, key: list(value)}, name)
+
+
+def render_yaml(value: Any) -> str:
+    """A value as YAML; a text is quoted wherever YAML 1.1 (the client) or 1.2 (the Hub) would take it for another."""
+    from ruamel.yaml import YAML
+
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.width = _NO_WRAP
+    yaml.dump(_quoted(value), stream)
+    return stream.getvalue()
+
+
+def newline_of(text: str) -> str:
+    r"""The line ending of a text: that of its first line, or `\n`."""
+    found = _LINE_BREAK.search(text)
+    return found[0] if found else "\n"
+
+
+def _quoted(value: Any) -> Any:
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
+
+    if isinstance(value, Mapping):
+        return {key: _quoted(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_quoted(item) for item in value]
+    if isinstance(value, str):
+        quote = yaml_dump(value)[0]
+        kinds = {"'": SingleQuotedScalarString, '"': DoubleQuotedScalarString}
+        return kinds[quote](value) if quote in kinds else value
+    return value
+
+
+def _slots(old: Sequence[Any], items: Items) -> list[_Slot]:
+    identities = [items.identity_of(item) for item in old]
+    slots: list[_Slot] = []
+    place: dict[Hashable, int] = {}
+    for index, (item, identity) in enumerate(zip(old, identities, strict=True)):
+        first = identity in items.wanted and identity not in place
+        if identity is not None and first:
+            place[identity] = index
+        stays = identity is None or (first and item == items.wanted[identity])
+        slots.append(_Slot(stays, [] if stays or not first else [items.wanted[identity]]))
+    last = len(old) - 1
+    for identity, item in items.wanted.items():
+        if identity in place:
+            last = place[identity]
+        else:
+            slots[last].new.append(item)
+    return slots
+
+
+def _edits(text: str, node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]]:
+    """Pieces of the text and what comes in their place, from front to back; none overlaps another."""
+    if node.flow_style:
+        yield from _flow_edits(node, slots)
+        return
+    newline = newline_of(text)
+    spans, column = _block_spans(text, node)
+    separator = newline + " " * column
+    for span, slot in zip(spans, slots, strict=True):
+        lines = [_block_item(item).replace("\n", separator) for item in slot.new]
+        line_break = _LINE_BREAK.search(text, span.end)
+        if slot.stays and lines:
+            end = line_break.start() if line_break else len(text)
+            yield _Span(end, end), "".join(separator + each for each in lines)
+        elif lines:
+            yield span, separator.join(lines)
+        elif not slot.stays:
+            yield _Span(span.start - column, line_break.end() if line_break else len(text)), ""
+
+
+def _flow_edits(node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]]:
+    starts = [each.start_mark.index for each in node.value]
+    ends = [each.end_mark.index for each in node.value]
+    for index, slot in enumerate(slots):
+        written = [_flow_item(item) for item in slot.new]
+        if slot.stays and written:
+            yield _Span(ends[index], ends[index]), "".join(f", {each}" for each in written)
+        elif written:
+            yield _Span(starts[index], ends[index]), ", ".join(written)
+        elif not slot.stays and any(later.stays or later.new for later in slots[index + 1 :]):
+            yield _Span(starts[index], starts[index + 1]), ""
+        elif not slot.stays:
+            yield _Span(ends[index - 1], ends[index]), ""
+
+
+def _block_spans(text: str, node: Any) -> tuple[list[_Span], int]:
+    """Where the items of a list in block style stand, each from its dash to its last character, and their column."""
+    from ruamel.yaml.tokens import BlockEntryToken
+
+    start, end = node.start_mark.index, node.end_mark.index
+    entries = [token.start_mark for token in safe_yaml().scan(text) if isinstance(token, BlockEntryToken)]
+    inside = [mark for mark in entries if start <= mark.index < end]
+    column = inside[0].column
+    dashes = [mark.index for mark in inside if mark.column == column]
+    bounds = [*dashes[1:], end]
+    return [_Span(dash, _content_end(text, dash, bound)) for dash, bound in zip(dashes, bounds, strict=True)], column
+
+
+def _content_end(text: str, start: int, bound: int) -> int:
+    """Where an item ends before `bound`: blank lines and lines of comments after it are not its own."""
+    piece = text[start:bound].rstrip()
+    while (cut := max(piece.rfind("\n"), piece.rfind("\r"))) >= 0 and piece[cut + 1 :].lstrip().startswith("#"):
+        piece = piece[:cut].rstrip()
+    return start + len(piece)
+
+
+def _block_item(item: Any) -> str:
+    return render_yaml([item]).rstrip("\n")
+
+
+def _flow_item(item: Any) -> str:
+    return _flow_list([item])[1:-1]
+
+
+def _flow_list(value: Sequence[Any]) -> str:
+    from ruamel.yaml import YAML
+
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.width = _NO_WRAP
+    yaml.default_flow_style = True
+    yaml.dump(_quoted(value), stream)
+    return stream.getvalue().strip()
+
+
+def _node_at(text: str, path: YamlPath, name: str) -> Any:
+    node: Any = safe_yaml().compose(text)
+    for step in path:
+        if isinstance(step, int):
+            node = node.value[step]
+        else:
+            node = next((value for key, value in node.value if key.value == step), None)
+        # A key that a merge (`<<`) brings in is in the data and not in the text of the mapping.
+        if node is None:
+            raise _unusual(name)
+    return node
+
+
+def _value_span(text: str, key: str, name: str) -> _Span:
+    """Where the value of a top key stands; just after its colon if it is empty."""
+    root: Any = safe_yaml().compose(text)
+    found = next(((each, value) for each, value in root.value if each.value == key), None)
+    if found is None:
+        raise _unusual(name)
+    start, end = (mark.index for mark in (found[1].start_mark, found[1].end_mark))
+    if start < end:
+        return _Span(start, end)
+    # The parser puts an empty value where the next token is, below comments of others.
+    colon = text.index(":", found[0].end_mark.index)
+    return _Span(colon + 1, colon + 1)
+
+
+def _value_at(data: Any, path: YamlPath) -> Any:
+    for step in path:
+        data = data[step]
+    return data
+
+
+def _with_value(data: Any, path: YamlPath, value: Any) -> Any:
+    if not path:
+        return value
+    changed = copy.copy(data)
+    changed[path[0]] = _with_value(data[path[0]], path[1:], value)
+    return changed
+
+
+def _checked(text: str, expected: Any, name: str) -> str:
+    try:
+        found = load_yaml(text, name)
+    except DataError as cause:
+        raise _unusual(name) from cause
+    if not _is_same(found, expected):
+        raise _unusual(name)
+    return text
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two documents say the same in the same order; a NaN of others is itself, and 1 is not True."""
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, dict):
+        return _is_same([*first.items()], [*second.items()])
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(_is_same, first, second))
+    if isinstance(first, float) and math.isnan(first):
+        return math.isnan(second)
+    return bool(first == second)
+
+
+def _unusual(name: str) -> DataError:
+    return DataError(
+        f"{name} is written in a way that cannot be added to without touching what others wrote there; write it as "
+        "plain lists and mappings, without anchors, each item on lines of its own"
+    )
+
+
+def _where(cause: Exception) -> str:
+    mark = getattr(cause, "problem_mark", None)
+    problem = getattr(cause, "problem", None) or first_line(cause)
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)

@@ -1,0 +1,153 @@
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.build import work_units as work
+from dataset_builders.build.edition_folder import write_repository
+from dataset_builders.build.fanout import make_units, missing_units
+from dataset_builders.build.unit_store import claim_work_dir
+from dataset_builders.build.work_units import WorkUnit, make_unit, plan_units, read_unit
+from dataset_builders.core.errors import ConvergenceError, IncompleteError, UsageError
+from dataset_builders.engines.workers import Pool
+from dataset_builders.folder.schema import SCHEMA, read_metadata
+from dataset_builders.tasks.editions import SPLITS
+from dataset_builders.tasks.words import parse_word
+from tests.dataset_builders.small_build import SMALL_TASK, small_settings
+
+
+@contextmanager
+def thread_pool(workers):
+    with ThreadPoolExecutor(workers) as executor:
+        yield Pool(executor, workers)
+
+
+def digests(directory):
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*.parquet"))
+    }
+
+
+def test_a_build_writes_every_split_in_the_schema(small_build):
+    settings, out = small_build
+    rows = {}
+    for split in SPLITS:
+        (path,) = (out / "task1").glob(f"{split}-*.parquet")
+        table = pq.read_table(path)
+        assert table.schema.equals(SCHEMA)
+        metadata = read_metadata(table.schema)
+        assert metadata["units"] == {"positions": "angstrom", "energy": "eV", "forces": "eV/angstrom"}
+        assert metadata["level_of_theory"]["method"] == "GFN2-xTB"
+        assert metadata["seed"] == settings.seed
+        rows[split] = table.num_rows
+    assert rows == {"train": 20, "validation": 20, "test_id": 20, "test_ood": 5}
+
+
+def test_trajectories_and_bursts_stay_in_their_splits(small_build):
+    _, out = small_build
+    frames = {
+        split: pq.read_table(next((out / "task1").glob(f"{split}-*.parquet")), columns=["trajectory", "frame"])
+        for split in SPLITS
+    }
+    assert set(frames["train"]["trajectory"].to_pylist()) == {"primary"}
+    assert set(frames["test_id"]["trajectory"].to_pylist()) == {"secondary"}
+    assert set(frames["validation"]["frame"].to_pylist()) == set(range(5))
+    assert set(frames["test_id"]["frame"].to_pylist()) == set(range(5, 10))
+
+
+def test_a_killed_build_goes_on_to_the_same_bytes(small_build, tmp_path):
+    _, uninterrupted = small_build
+    command = [sys.executable, "-m", "tests.dataset_builders.small_build", str(tmp_path), "--workers", "2"]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "work").glob("*/*.parquet")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "the build ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out").exists()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*/*.parquet")}
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=200)
+    assert digests(tmp_path / "out") == digests(uninterrupted)
+    assert done.items() <= {path: path.stat().st_mtime_ns for path in done}.items()
+
+
+def test_a_damaged_unit_is_made_again(small_build, tmp_path):
+    settings = small_settings(tmp_path)
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
+    make_unit(unit, tmp_path, settings.seed)
+    whole = unit.path(tmp_path).read_bytes()
+    unit.path(tmp_path).write_bytes(whole[: len(whole) // 2])
+    assert read_unit(unit, tmp_path) is None
+    assert unit in missing_units(settings)
+    make_unit(unit, tmp_path, settings.seed)
+    assert unit.path(tmp_path).read_bytes() == whole
+
+
+def test_another_seed_is_another_set_of_frames_and_needs_another_folder(tmp_path):
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
+    make_unit(unit, tmp_path / "one", 1)
+    make_unit(unit, tmp_path / "two", 2)
+    assert read_unit(unit, tmp_path / "one")["positions"] != read_unit(unit, tmp_path / "two")["positions"]
+    claim_work_dir(tmp_path / "one", seed=1)
+    with pytest.raises(UsageError, match="holds frames made with seed = 1; this build asks for 2"):
+        claim_work_dir(tmp_path / "one", seed=2)
+
+
+def test_a_failed_attempt_is_retried_with_a_new_seed_and_reported(tmp_path, monkeypatch):
+    from dataset_builders.chemistry import sampling as geometries
+
+    real, calls = geometries.embed, []
+
+    def fails_once(smiles, random_seed):
+        calls.append(random_seed)
+        if len(calls) == 1:
+            raise ConvergenceError("ETKDGv3 found no conformer")
+        return real(smiles, random_seed)
+
+    monkeypatch.setattr(geometries, "embed", fails_once)
+    report = make_unit(WorkUnit(0, 1, "primary", parse_word("F-1-H")), tmp_path, 0)
+    assert report.error is None
+    assert report.retries == ("F-1-H primary burst 0: ETKDGv3 found no conformer",)
+    assert len(set(calls)) == 2
+
+
+def test_a_molecule_that_keeps_failing_fails_the_build_by_name_and_the_others_are_kept(tmp_path, monkeypatch):
+    real = work.sample_burst
+
+    def fails_for_fluoromethane(smiles, molecule_id, *rest):
+        if molecule_id == "F-1-H":
+            raise ConvergenceError("SCF not converged")
+        return real(smiles, molecule_id, *rest)
+
+    monkeypatch.setattr(work, "sample_burst", fails_for_fluoromethane)
+    settings = small_settings(tmp_path / "work")
+    claim_work_dir(settings.work_dir, settings.seed)
+    units = plan_units(settings.tasks, settings.edition)
+    seen = []
+    with pytest.raises(
+        IncompleteError, match=r"1 of 9 units failed:\n  F-1-H primary bursts 0 to 0: SCF not converged"
+    ):
+        make_units(units, settings, lambda: thread_pool(2), seen.append)
+    assert len(seen) == 9
+    assert missing_units(settings) == [WorkUnit(0, 1, "primary", parse_word("F-1-H"))]
+    with pytest.raises(IncompleteError, match="F-1-H primary bursts 0 to 0 is missing"):
+        write_repository(settings, tmp_path / "out")
+
+
+def test_units_hold_the_first_bursts_first():
+    units = plan_units((SMALL_TASK,), small_settings(None).edition)
+    assert [unit.first_burst for unit in units] == sorted(unit.first_burst for unit in units)
+    assert {(unit.trajectory, unit.end_burst) for unit in units if unit.molecule_id == "OH-2-H"} == {
+        ("primary", 1),
+        ("secondary", 2),
+    }

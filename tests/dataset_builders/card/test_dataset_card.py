@@ -1,0 +1,117 @@
+import re
+import subprocess
+import sys
+
+import pytest
+
+from dataset_builders.build.edition import HUB_ID
+from dataset_builders.card.dataset_card import LICENSE_TEXT, CardFacts, card_text, write_card
+from dataset_builders.card.metadata import SplitSize, sizes_of
+from dataset_builders.certify.audit import certify
+from dataset_builders.certify.coverage import Coverage, DataSetCertificate, TaskCertificate
+from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.core.errors import CertificateError
+from dataset_builders.folder.schema import COLUMNS
+from tests.dataset_builders.synthetic_folder import write_folder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A certified folder with its card; the repo's name is its path, so that the card's examples run."""
+    folder = write_folder(tmp_path_factory.mktemp("card") / "out")
+    write_card(folder, certify(folder).card_facts(str(folder), source_url="https://example.org/source"))
+    return folder
+
+
+def all_tasks(certificate_of):
+    from dataset_builders.certify.coverage import ConfigSummary
+    from dataset_builders.tasks.editions import SPLITS
+    from dataset_builders.tasks.regions import TASKS
+    from tests.dataset_builders.synthetic_folder import METADATA
+
+    counts = dict.fromkeys(SPLITS, 300)
+    summaries = tuple(ConfigSummary(name, task, "GFN2-xTB", METADATA, counts, counts) for name, task in TASKS.items())
+    return DataSetCertificate(summaries, tuple(certificate_of(name) for name in TASKS), ())
+
+
+def sizes_of_all():
+    from dataset_builders.tasks.editions import SPLITS
+    from dataset_builders.tasks.regions import TASKS
+
+    return {name: dict.fromkeys(SPLITS, SplitSize(1000, 10)) for name in TASKS}
+
+
+def test_the_card_says_what_the_certificate_says():
+    from tests.dataset_builders.certify.test_coverage import certificate_of
+
+    text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
+    assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/15 | 0.24 |" in text
+    assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | - | 0.10 |" in text
+    assert "4,800 rows" in text
+    assert "are public by name (arXiv 2605.08988)" in text
+    assert "designed for this benchmark" in text
+    assert 'load_dataset("someone/some-data", "task3")' in text
+    assert "Not in this repository" not in text
+    assert "python -m dataset_builders certify DIR" in text
+
+
+def test_every_column_stands_on_the_card(published):
+    text = (published / "README.md").read_text()
+    for name, _, meaning in COLUMNS:
+        assert re.search(rf"^\| `{name}` \| .* \| {re.escape(meaning)} \|$", text, re.MULTILINE)
+
+
+def test_what_is_missing_and_where_the_source_is(published):
+    text = (published / "README.md").read_text()
+    assert "Not in this repository: task1, task3, task4." in text
+    assert "Source code: <https://example.org/source>." in text
+
+
+def test_the_same_folder_gets_the_same_card(published):
+    report = certify(published)
+    facts = report.card_facts("someone/some-data")
+    text = card_text(facts, sizes_of(published, report.certificate))
+    assert card_text(facts, sizes_of(published, report.certificate)) == text
+    assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
+
+
+def test_the_card_of_the_embedded_edition_is_what_the_code_writes():
+    facts = certify(MINI_DIRECTORY).card_facts(HUB_ID)
+    text = card_text(facts, sizes_of(MINI_DIRECTORY, facts.certificate))
+    assert (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8") == text
+    assert (MINI_DIRECTORY / "LICENSE.md").read_text(encoding="utf-8") == LICENSE_TEXT
+
+
+def test_the_numbers_of_the_leaderboard_stand_on_the_card(published):
+    text = (published / "README.md").read_text()
+    assert re.search(r"^\| `CONFIG_score` \| test_ood \| - \| higher \| 0 to 100", text, re.MULTILINE)
+    assert re.search(r"^\| `CONFIG_id_force_mae` \| test_id \| meV/Å \| lower \| MAE", text, re.MULTILINE)
+
+
+def test_licence(published):
+    assert "https://creativecommons.org/licenses/by/4.0/" in (published / "LICENSE.md").read_text()
+
+
+def test_no_card_without_a_passed_certificate(tmp_path):
+    failing = TaskCertificate("task1", 1, 1, (), (Coverage(1, 1, ("OH-2-H",)),), (), None, 0.5)
+    with pytest.raises(CertificateError, match=r"does not pass its solvability certificate"):
+        write_card(tmp_path, CardFacts("someone/some-data", DataSetCertificate((), (failing,), ())))
+    assert not (tmp_path / "README.md").exists()
+
+
+def test_the_examples_on_the_card_run(published, tmp_path):
+    examples = re.findall(r"```python\n(.*?)```", (published / "README.md").read_text(), re.DOTALL)
+    assert len(examples) == 2
+    # The stream is read to its end: one left half-read can abort Python at exit (apache/arrow issue 45214).
+    checks = """
+assert set(task) == {"train", "validation", "test_id", "test_ood"}
+assert sum(1 for _ in stream) == 180
+assert len(positions) == len(forces) == n_atoms.sum()
+assert len(positions_of_each) == len(energy) == 120
+"""
+    environment = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PATH": ""}
+    script = "\n".join([*examples, checks])
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,293 @@
+import re
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.certify.audit import PROBLEMS_SHOWN, certify
+from dataset_builders.core.errors import CertificateError, DataError
+from dataset_builders.folder.schema import with_metadata
+from dataset_builders.tasks.regions import TASKS
+from tests.dataset_builders.synthetic_folder import (
+    METADATA,
+    edit_rows,
+    path_of,
+    row_of,
+    rows_of,
+    total_energy,
+    write_folder,
+)
+
+
+@pytest.fixture(scope="module")
+def good_folder(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("good") / "out")
+
+
+@pytest.fixture
+def folder(good_folder, tmp_path):
+    """A copy to spoil."""
+    return shutil.copytree(good_folder, tmp_path / "out")
+
+
+def found_in(report, text):
+    return [each for each in report.problems if text in each.seen]
+
+
+def test_a_good_folder(good_folder):
+    report = certify(good_folder)
+    assert report.problems == ()
+    assert report.ok
+    assert report.certificate.missing == ("task1", "task3", "task4")
+    assert report.certificate.summaries[0].n_rows == {"train": 180, "validation": 180, "test_id": 180, "test_ood": 120}
+    assert report.certificate.summaries[0].n_molecules["test_ood"] == 24
+    text = report.text()
+    assert "660 frames in 4 files" in text
+    assert re.search(r"task2 +36 +24 +0 +24/24 +20/24 +12/24 +24/24 +12/12 +0\.23", text)
+    assert "not in this folder: task1, task3, task4" in text
+    assert text.endswith("\n\ncertified")
+
+
+def test_an_absent_folder(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere is not a folder; expected files such as .*build --out DIR"):
+        certify(tmp_path / "nowhere")
+
+
+def test_a_folder_without_configurations(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"holds no configuration; expected files such as"):
+        certify(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "page"])
+def test_a_corrupt_file_is_named(folder, damage):
+    path = path_of(folder, "task2", "test_id")
+    content = bytearray(path.read_bytes())
+    if damage == "cut":
+        content = content[: len(content) // 2]
+    elif damage == "garbage":
+        content = bytearray(b"not Parquet at all")
+    else:
+        content[2000:3000] = b"\xff" * 1000
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"test_id-00000-of-00001\.parquet cannot be read as Parquet"):
+        certify(folder)
+
+
+def test_not_a_number_is_named_with_its_row(folder):
+    def spoil(rows):
+        rows[7]["forces"][2] = float("nan")
+
+    edit_rows(path_of(folder, "task2", "train"), spoil)
+    report = certify(folder)
+    assert [(each.file, each.row) for each in report.problems] == [("task2/train-00000-of-00001.parquet", 7)]
+    assert "task2/train-00000-of-00001.parquet row 7 (H-4-H primary 2): " in report.text()
+    assert report.text().endswith("NOT certified")
+
+
+def test_a_missing_column(folder):
+    path = path_of(folder, "task2", "test_ood")
+    pq.write_table(pq.read_table(path).drop_columns(["subset"]), path)
+    report = certify(folder)
+    assert found_in(report, "column 'subset' is missing")
+    assert not report.ok
+
+
+def test_without_metadata(folder):
+    path = path_of(folder, "task2", "train")
+    pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
+    assert next(each.seen for each in certify(folder).problems) == "no metadata that can be read"
+
+
+def test_metadata_that_differ_between_files(folder):
+    path = path_of(folder, "task2", "test_id")
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata(with_metadata(METADATA | {"seed": 1}).metadata), path)
+    assert [each.seen for each in certify(folder).problems] == ["metadata seed = 1"]
+
+
+def test_labels_of_another_level_than_the_name_says(folder):
+    (folder / "task2").rename(folder / "task2-pbe")
+    report = certify(folder)
+    level, *others = report.problems
+    assert "look like GFN2-xTB, not PBE-D3(BJ)/def2-TZVP" in level.seen
+    assert {each.seen for each in others} == {"labels of GFN2-xTB"}
+    assert len(others) == 4
+
+
+def test_a_duplicated_frame(folder):
+    edit_rows(path_of(folder, "task2", "train"), lambda rows: rows.append(dict(rows[3])))
+    problem = found_in(certify(folder), "a frame that is")[0]
+    assert problem.row == 180
+    assert problem.seen == "a frame that is task2/train-00000-of-00001.parquet row 3 too"
+
+
+def test_the_same_geometry_under_another_name(folder):
+    def copy_labels(rows):
+        for name in ("positions", "energy", "forces"):
+            rows[4][name] = rows[3][name]
+
+    edit_rows(path_of(folder, "task2", "train"), copy_labels)
+    problems = certify(folder).problems
+    assert [(each.row, each.seen) for each in problems] == [
+        (4, "the positions of task2/train-00000-of-00001.parquet row 3")
+    ]
+
+
+def test_a_burst_in_two_splits(folder):
+    validation = path_of(folder, "task2", "validation")
+    moved = []
+
+    def take(rows):
+        moved.append(rows.pop(2))
+
+    edit_rows(validation, take)
+    edit_rows(path_of(folder, "task2", "test_id"), lambda rows: rows.extend(moved))
+    problems = found_in(certify(folder), "burst 0 in test_id and in validation")
+    assert [(each.row, each.frame) for each in problems] == [(180, "secondary 2")]
+
+
+def test_a_label_of_another_molecule(folder):
+    def swap(rows):
+        rows[0]["energy"], rows[60]["energy"] = rows[60]["energy"], rows[0]["energy"]
+
+    edit_rows(path_of(folder, "task2", "train"), swap)
+    problems = found_in(certify(folder), "from the median of its molecule")
+    assert sorted(each.row for each in problems) == [0, 60]
+
+
+def test_a_molecule_whose_every_energy_is_wrong(folder):
+    def shift(rows):
+        for row in rows:
+            if row["molecule_id"] == "OH-2-H":
+                row["energy"] += 9.0
+
+    for split in ("train", "validation", "test_id"):
+        edit_rows(path_of(folder, "task2", split), shift)
+    problems = certify(folder).problems
+    assert [(each.molecule_id, each.row) for each in problems] == [("OH-2-H", None)]
+    # What the fit leaves of a correct molecule is chemistry, up to 1.64 eV.
+    found = re.fullmatch(r"a median energy \+(\d+\.\d) eV off the fit of all molecules .*", problems[0].seen)
+    assert float(found[1]) == pytest.approx(9.0, abs=1.64)
+
+
+def test_a_missing_molecule_and_a_missing_frame(folder):
+    def spoil(rows):
+        del rows[:5]
+        del rows[8]
+
+    gone = rows_of(TASKS["task2"], "train")
+    edit_rows(path_of(folder, "task2", "train"), spoil)
+    problems = certify(folder).problems
+    assert [each.molecule_id for each in problems] == [gone[0]["molecule_id"], gone[13]["molecule_id"]]
+    assert problems[0].seen == "0 frames in train, without frame 0, 1, 2, 3, 4"
+    assert problems[1].seen == f"4 frames in train, without frame {gone[13]['frame']}"
+
+
+def test_frames_beyond_the_edition(folder):
+    word = TASKS["task2"].train_words()[0]
+    extra = [row_of(TASKS["task2"], "train", word, frame) for frame in range(5, 10)]
+    edit_rows(path_of(folder, "task2", "train"), lambda rows: rows.extend(extra))
+    problem = certify(folder).problems[0]
+    assert problem.seen == "10 frames in train, with frame 5, 6, 7, 8, 9"
+
+
+def test_an_ood_molecule_in_training(folder):
+    leaked = rows_of(TASKS["task2"], "test_ood")[:5]
+    for row in leaked:
+        row["subset"] = ""
+    edit_rows(path_of(folder, "task2", "train"), lambda rows: rows.extend(leaked))
+    report = certify(folder)
+    assert not report.certificate.ok
+    assert report.certificate.tasks[0].shared == (leaked[0]["molecule_id"],)
+    assert "task2: its OOD molecules are not unseen, or not solvable from training" in report.text()
+    assert len(found_in(report, "this molecule in train")) == 5
+
+
+def test_a_missing_split(folder):
+    path_of(folder, "task2", "test_ood").unlink()
+    report = certify(folder)
+    assert [each.seen for each in report.problems] == ["no file of test_ood"]
+    assert report.certificate.tasks == ()
+    assert not report.certificate.ok
+
+
+def test_files_and_folders_that_belong_nowhere(folder):
+    path = path_of(folder, "task2", "train")
+    shutil.copy(path, path.with_name("dev-00000-of-00001.parquet"))
+    for name in ("Task 9", "task9"):
+        (folder / name).mkdir()
+        shutil.copy(path, folder / name / "train-00000-of-00001.parquet")
+    (folder / ".task1.partial").mkdir()
+    shutil.copy(path, folder / ".task1.partial" / "train.parquet")
+    seen = [each.seen for each in certify(folder).problems]
+    assert seen == [
+        "Parquet files in a folder that is no configuration",
+        "task9/train-00000-of-00001.parquet is a configuration of task9, but its metadata declare no task of that "
+        "name; expected one of task1 task2 task3 task4, or files that `python -m dataset_builders build --task-file` "
+        "wrote",
+        "a file of no split",
+    ]
+
+
+def test_a_frame_that_two_configurations_label_differently(folder):
+    rows = rows_of(TASKS["task3"], "train")
+    shared = next(row for row in rows if row["molecule_id"] == "OH-2-H")
+    shared["energy"] += 0.001
+    moved = next(row for row in rows if row["molecule_id"] == "CN-4-H")
+    moved["positions"] = moved["positions"] + np.float32(0.5)
+    (folder / "task3").mkdir()
+    table = pa.Table.from_pylist(rows, schema=with_metadata(METADATA))
+    pq.write_table(table, path_of(folder, "task3", "train"))
+    report = certify(folder)
+    assert [each.molecule_id for each in found_in(report, "another energy or forces")] == ["OH-2-H"]
+    assert [each.molecule_id for each in found_in(report, "other elements or positions")] == ["CN-4-H"]
+
+
+def to_pbe(smiles):
+    return total_energy("pbe-d3bj", smiles) - total_energy("gfn2-xtb", smiles)
+
+
+def test_other_levels_may_differ_in_labels_but_not_in_geometry(folder):
+    shutil.copytree(folder / "task2", folder / "task2-pbe")
+    level = METADATA | {"level_of_theory": {"method": "PBE-D3(BJ)/def2-TZVP"}}
+    for path in sorted((folder / "task2-pbe").glob("*.parquet")):
+        edit_rows(path, lambda rows: [row.update(energy=row["energy"] + to_pbe(row["smiles"])) for row in rows])
+        pq.write_table(pq.read_table(path).replace_schema_metadata(with_metadata(level).metadata), path)
+    report = certify(folder)
+    assert report.problems == ()
+    assert [each.method for each in report.certificate.summaries] == ["GFN2-xTB", "PBE-D3(BJ)/def2-TZVP"]
+
+
+def test_many_problems_are_counted_and_some_are_shown(folder):
+    edit_rows(path_of(folder, "task2", "train"), lambda rows: [row.update(left="F") for row in rows])
+    report = certify(folder)
+    assert len(report.problems) == 180
+    assert f"and {180 - PROBLEMS_SHOWN} more" in report.text()
+
+
+def test_no_card_for_a_folder_that_fails(folder):
+    edit_rows(path_of(folder, "task2", "train"), lambda rows: rows[0].update(left="F"))
+    with pytest.raises(CertificateError, match=r"fails its certificate with 1 problems, first task2/train"):
+        certify(folder).card_facts("someone/some-data")
+
+
+def test_shards_are_read_together(folder):
+    path = path_of(folder, "task2", "train")
+    table = pq.read_table(path)
+    path.unlink()
+    for number, part in enumerate((table.slice(0, 92), table.slice(92))):
+        pq.write_table(part, path.with_name(f"train-{number:05d}-of-00002.parquet"))
+    report = certify(folder)
+    assert report.ok
+    assert report.n_files == 5
+
+
+def test_the_builders_own_files(small_build):
+    """Rows of the real builder deviate only in that its small task has other molecules than the real one."""
+    _, directory = small_build
+    about_rows = [each for each in certify(directory).problems if each.row is not None]
+    assert about_rows
+    assert all(each.seen.startswith("this molecule in ") for each in about_rows)

@@ -1,0 +1,82 @@
+import pytest
+
+from dataset_builders.certify.coverage import (
+    CERTIFICATE_HEADER,
+    Coverage,
+    DataSetCertificate,
+    certificate_notes,
+    certificate_rows,
+    certify_task,
+    text_table,
+)
+from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.regions import TASKS
+
+
+def molecules(words):
+    return {each.molecule_id: each.smiles for each in words}
+
+
+def certificate_of(name):
+    task = TASKS[name]
+    return certify_task(name, task, molecules(task.train_words()), molecules(task.ood_words()))
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("task1", ("task1", "30", "40", "0", "40/40", "40/40", "0/40", "40/40", "-", "0.26")),
+        ("task2", ("task2", "36", "24", "0", "24/24", "20/24", "12/24", "24/24", "12/12", "0.23")),
+        ("task3", ("task3", "28", "30", "0", "30/30", "18/30", "15/30", "30/30", "15/15", "0.24")),
+        ("task4", ("task4", "18", "16", "0", "16/16", "16/16", "0/16", "16/16", "-", "0.10")),
+    ],
+)
+def test_the_certificates_of_the_tasks(name, row):
+    certificate = certificate_of(name)
+    assert certificate.ok
+    assert certificate_rows([certificate]) == [row]
+    assert len(row) == len(CERTIFICATE_HEADER)
+
+
+def test_an_ood_molecule_in_training_fails_however_its_smiles_is_spelt():
+    task = TASKS["task1"]
+    certificate = certify_task("task1", task, {"OH-2-H": "CCO", "OH-3-H": "CCCO"}, {"OH-2-H": "OCC"})
+    assert certificate.shared == ("OH-2-H",)
+    assert not certificate.ok
+    assert certificate_notes([certificate])[0] == "task1, in training and OOD: OH-2-H"
+
+
+def test_a_molecule_with_an_unseen_part_fails():
+    certificate = certify_task("task1", TASKS["task1"], {"H-3-H": "CCC", "H-4-H": "CCCC"}, {"OH-2-H": "CCO"})
+    assert certificate.coverage[0] == Coverage(1, 1, ("OH-2-H",))
+    assert not certificate.ok
+
+
+def test_a_molecule_whose_total_energy_is_open_passes_and_is_named():
+    # One fragment and one methyl end in each: what of their sum belongs to which is open.
+    train = {"OH-2-H": "CCO", "OH-3-H": "CCCO", "OH-4-H": "CCCCO"}
+    certificate = certify_task("task2", TASKS["task2"], train, {"OH-3-OH": "OCCCO", "OH-5-H": "CCCCCO"})
+    assert certificate.undetermined == ("OH-3-OH",)
+    assert certificate.ok
+    assert certificate_rows([certificate])[0][7] == "1/2"
+    assert certificate_notes([certificate])[-1] == "task2, total energy left open by training: OH-3-OH"
+
+
+def test_without_training_there_is_no_certificate():
+    with pytest.raises(DataError, match="no heavy atom in a set of molecules"):
+        certify_task("task1", TASKS["task1"], {}, {"OH-2-H": "CCO"})
+
+
+def test_notes_name_what_is_not_covered():
+    assert certificate_notes([certificate_of("task2")])[0] == (
+        "task2, not covered at radius 2: OH-2-OH, SH-2-SH, NH2-2-NH2, Cl-2-Cl"
+    )
+    assert certificate_notes([certificate_of("task4")]) == ["task4, not covered at radius 3: all"]
+
+
+def test_a_data_set_without_any_failure_is_ok():
+    assert DataSetCertificate((), (certificate_of("task4"),), ("task1",)).ok
+
+
+def test_a_table_for_the_terminal():
+    assert text_table(("a", "long"), [("wide", "x")]) == "a     long\n----  ----\nwide  x"

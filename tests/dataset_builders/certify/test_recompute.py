@@ -1,0 +1,114 @@
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from dataset_builders.certify import recompute
+from dataset_builders.certify.audit import certify
+from dataset_builders.chemistry import dft
+from dataset_builders.cli import MINI_DIRECTORY, main
+from dataset_builders.core.errors import ConvergenceError, UsageError
+from tests.dataset_builders.synthetic_folder import edit_rows
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two configurations of the embedded edition, to spoil."""
+    for config in ("task4", "task2-wb97x"):
+        shutil.copytree(MINI_DIRECTORY / config, tmp_path / config)
+    return tmp_path
+
+
+@pytest.fixture
+def stored_dft(monkeypatch):
+    """Labels of density functionals that take no time: those that are stored, and how often they were asked for."""
+    known = {}
+    for path in MINI_DIRECTORY.glob("*-*/*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            positions = np.array(row["positions"], dtype=np.float32)
+            known[positions.tobytes()] = row["energy"], np.array(row["forces"]).reshape(-1, 3)
+    asked = []
+    original = recompute.compute_label
+
+    def compute_label(level, numbers, positions):
+        asked.append(level.name)
+        return original(level, numbers, positions) if level.dft is None else known[positions.tobytes()]
+
+    monkeypatch.setattr(recompute, "compute_label", compute_label)
+    return asked
+
+
+def test_right_labels_come_back(folder, stored_dft, capsys):
+    assert main(["certify", str(folder), "--recompute", "5", "--seed", "4"]) == 0
+    shown = capsys.readouterr().out
+    assert "5 labels computed again, of rows drawn with seed 4; largest deviations:" in shown
+    assert "GFN2-xTB" in shown
+    assert "0.0001" in shown
+    assert shown.endswith("\n\ncertified\n")
+    assert sorted(set(stored_dft)) == ["gfn2-xtb", "wb97x"]
+    assert len(stored_dft) == 5
+
+
+def test_the_seed_says_which_rows(folder):
+    shutil.rmtree(folder / "task2-wb97x")
+    deviations = [recompute.recompute(folder, 3, seed).configs[0].force for seed in (0, 0, 1)]
+    assert deviations[0] == deviations[1] != deviations[2]
+    assert deviations[0] < 1e-6
+
+
+def test_a_label_that_deviates_refuses_the_certificate(folder, capsys):
+    shutil.rmtree(folder / "task2-wb97x")
+
+    def spoil(rows):
+        # So little that no other test can see it.
+        for row in rows:
+            row["forces"] = [1.01 * each for each in row["forces"]]
+
+    for path in (folder / "task4").glob("*.parquet"):
+        edit_rows(path, spoil)
+    assert certify(folder).ok
+    assert main(["certify", str(folder), "--recompute", "2"]) == 3
+    shown = capsys.readouterr().out
+    assert "off GFN2-xTB, computed again; expected at most 0.0001 eV and 0.0001 eV/Å" in shown
+    assert shown.endswith("\n\nNOT certified\n")
+
+
+def test_a_label_that_cannot_be_computed(folder, monkeypatch):
+    def fails(level, numbers, positions):
+        raise ConvergenceError("no end")
+
+    monkeypatch.setattr(recompute, "compute_label", fails)
+    problems = recompute.recompute(folder, 1).problems
+    assert [each.seen for each in problems] == ["a label that cannot be computed again: no end"]
+
+
+def test_a_missing_program_is_told_with_the_command_that_installs_it(folder, monkeypatch, capsys):
+    shutil.rmtree(folder / "task4")
+    monkeypatch.setattr(dft, "find_spec", lambda name: None)
+    assert main(["certify", str(folder), "--recompute", "1"]) == 6
+    assert "'pyscf', which is not installed. Install it with: pip install 'mlip-ood[dft]'" in capsys.readouterr().err
+
+
+def test_more_rows_than_there_are(tmp_path, monkeypatch):
+    shutil.copytree(MINI_DIRECTORY / "task2-pbe", tmp_path / "task2-pbe")
+    monkeypatch.setattr(
+        recompute, "compute_label", lambda level, numbers, positions: (0.0, np.zeros((len(numbers), 3)))
+    )
+    found = recompute.recompute(tmp_path, 1000)
+    assert found.configs[0].n_rows == 96
+    assert len(found.problems) == 96
+
+
+@pytest.mark.parametrize("options", [["0"], ["-3"], ["2", "--seed", "-1"]])
+def test_numbers_that_make_no_sense(options, capsys):
+    assert main(["certify", "mini", "--recompute", *options]) == 2
+    assert "expected at least one row, and a seed of at least 0" in capsys.readouterr().err
+
+
+def test_a_level_without_a_program(folder, monkeypatch):
+    monkeypatch.setattr(recompute, "is_imported", lambda metadata: True)
+    monkeypatch.setattr(recompute, "method_of", lambda metadata: "PBE0/def2-SVP")
+    shutil.rmtree(folder / "task2-wb97x")
+    with pytest.raises(UsageError, match=r"no configuration of .* computed here: task4, labels of PBE0/def2-SVP"):
+        recompute.recompute(folder, 1)

@@ -1,0 +1,69 @@
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataset_builders.core.errors import UsageError
+from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS, Edition, find_edition, split_of_frame
+
+sizes = st.integers(1, 60).map(lambda bursts: bursts * FRAMES_PER_BURST)
+editions = st.builds(Edition, st.just("any"), sizes, sizes, sizes, sizes)
+
+
+def test_mini_takes_the_documented_bursts():
+    mini = EDITIONS["mini"]
+    assert {split: mini.bursts(split) for split in SPLITS} == {
+        "train": (0, 1, 2, 3, 4),
+        "validation": (0,),
+        "test_id": (1, 2),
+        "test_ood": (0, 1),
+    }
+
+
+def test_standard_interleaves_validation_and_test():
+    standard = EDITIONS["standard"]
+    assert standard.bursts("validation") == (0, 5, 10, 15)
+    assert standard.bursts("test_id")[:6] == (1, 2, 3, 4, 6, 7)
+    assert standard.bursts("test_id")[-1] == 19
+
+
+@pytest.mark.parametrize("edition", EDITIONS.values(), ids=lambda edition: edition.name)
+def test_bursts_yield_the_stated_frames(edition):
+    for split in SPLITS:
+        assert len(set(edition.bursts(split))) * FRAMES_PER_BURST == getattr(edition, split)
+
+
+@given(editions)
+def test_bursts_lie_in_the_split_that_the_frame_rule_gives(edition):
+    for split in ("validation", "test_id"):
+        for burst in edition.bursts(split):
+            frames = range(burst * FRAMES_PER_BURST, (burst + 1) * FRAMES_PER_BURST)
+            assert {split_of_frame("secondary", frame, is_ood=False) for frame in frames} == {split}
+
+
+@given(editions, editions)
+def test_editions_nest(first, second):
+    for one, other in combinations(("validation", "test_id"), 2):
+        assert not set(first.bursts(one)) & set(second.bursts(other))
+
+
+def test_sizes_of_ones_own():
+    assert find_edition("100/10/5/10") == Edition("100/10/5/10", 100, 10, 5, 10)
+
+
+@pytest.mark.parametrize("text", ["huge", "1/2/3", "-5/5/5/5", "5/5/5/x"])
+def test_an_unknown_edition_is_named(text):
+    with pytest.raises(UsageError, match=f"unknown edition '{text}'; known editions: mini standard full"):
+        find_edition(text)
+
+
+@pytest.mark.parametrize("text", ["0/5/5/5", "12/5/5/5"])
+def test_sizes_are_whole_bursts(text):
+    with pytest.raises(UsageError, match="positive multiple of 5"):
+        find_edition(text)
+
+
+def test_no_split_holds_secondary_frames_of_unseen_molecules():
+    with pytest.raises(UsageError, match="secondary frame 3 of an OOD molecule"):
+        split_of_frame("secondary", 3, is_ood=True)

@@ -1,0 +1,77 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.core.errors import UsageError
+from harness.inference.board import ARRIVAL_VARIABLE
+from harness.inference.ranks import Ranks, current_ranks
+
+
+def test_one_process_is_alone():
+    assert current_ranks({}) == Ranks(0, 1)
+    assert current_ranks({}).is_first
+
+
+def test_torchrun_says_which_one_it_is():
+    ranks = current_ranks({"RANK": "3", "WORLD_SIZE": "4"})
+    assert (ranks.rank, ranks.world_size, ranks.is_first) == (3, 4, False)
+
+
+@pytest.mark.parametrize("environment", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "x"}, {"WORLD_SIZE": "-1"}])
+def test_numbers_that_are_none_are_refused(environment):
+    with pytest.raises(UsageError, match="expected a number below the number of processes"):
+        current_ranks(environment)
+
+
+def test_two_processes_give_the_result_of_one(tmp_path):
+    command = ["--model", "mmff94", "--task", "task1", "--quiet"]
+    alone = run([sys.executable, "-m", "harness", *command, "--output", str(tmp_path / "alone")])
+    assert alone.returncode == 0, alone.stderr
+    together = run(launched([*command, "--output", str(tmp_path / "together")]))
+    assert together.returncode == 0, together.stderr
+    assert alone.stdout.splitlines()[:-1] == together.stdout.splitlines()[:-1]
+    first, second = (what_counts(tmp_path / name) for name in ("alone", "together"))
+    assert len(first) > 3
+    assert first == second
+
+
+@pytest.mark.parametrize("command", [[], ["compare"]])
+def test_three_models_in_two_processes_give_the_tables_of_one(tmp_path, tiny_dataset, command):
+    models = [word for model in ("mmff94", "zero", "gfn1-xtb") for word in ("--model", model)]
+    command = [*command, *models, "--dataset", str(tiny_dataset), "--quiet"]
+    alone = run([sys.executable, "-m", "harness", *command, "--output", str(tmp_path / "alone")])
+    together = run(launched([*command, "--output", str(tmp_path / "together")]))
+    assert (alone.returncode, together.returncode) == (0, 0), together.stderr
+    assert len(alone.stdout.splitlines()) > 10
+    assert alone.stdout == together.stdout.replace(str(tmp_path / "together"), str(tmp_path / "alone"))
+
+
+def launched(command):
+    """The command in two processes, as torchrun starts them."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    return [*launch, "--master-port", str(free_port()), "-m", "harness", *command]
+
+
+def run(command):
+    # On a machine that is busy, one process may take much longer to start than the other.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", ARRIVAL_VARIABLE: "150"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def what_counts(output: Path) -> dict[str, object]:
+    """Predictions and result by file name, without the time of the result."""
+    (directory,) = output.glob("*/*")
+    files: dict[str, object] = {path.name: path.read_bytes() for path in directory.glob("predictions/*.parquet")}
+    result = json.loads((directory / "result.json").read_text())
+    return files | {"result": {key: value for key, value in result.items() if key != "created"}}

@@ -1,0 +1,140 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dataset_builders.core.errors import DataError, UsageError
+from harness.cli import main
+from harness.core.batch import Prediction, StructureBatch
+from harness.report.compare import comparisons
+from harness.results.result import RunResult
+from harness.worker.family_environments import find_environment
+from tests.harness.potentials.molecules import saved, small_mace
+from tests.harness.toy_potential import TRAITS, Harmonic
+
+
+@pytest.fixture
+def compare(tiny_dataset, tmp_path, capsys):
+    def run(*arguments):
+        options = ("--dataset", str(tiny_dataset), "--output", str(tmp_path / "results"), "--quiet")
+        code = main(["compare", *arguments, *options])
+        return code, capsys.readouterr()
+
+    return run
+
+
+def folder_of(tmp_path: Path, model: str) -> str:
+    (folder,) = (tmp_path / "results" / model).iterdir()
+    return str(folder)
+
+
+def test_models_are_compared_with_the_first_one(compare):
+    code, printed = compare("--model", "zero", "--model", "mmff94", "--json")
+    assert code == 0
+    documents = [json.loads(line) for line in printed.out.splitlines()]
+    assert [(each["task"], each["split"]) for each in documents] == [
+        ("task1", "test_id"),
+        ("task1", "test_ood"),
+        ("task4", "test_id"),
+        ("task4", "test_ood"),
+    ]
+    # MMFF94 made these labels, so its error is that of rounding them.
+    assert all((each["model"], each["compared_with"]) == ("mmff94", "zero") for each in documents)
+    assert all(each["force_mae_ratio"]["high"] < 1e-5 for each in documents)
+    assert all(each["force_mae_difference"]["value"] < -0.1 for each in documents)
+
+
+def test_a_model_beside_a_finished_run(compare, tmp_path):
+    compare("--model", "zero", "--model", "mmff94")
+    code, printed = compare("--model", "gfn1-xtb", folder_of(tmp_path, "zero"), "--task", "task1")
+    assert code == 0
+    assert "compared with" in printed.out
+    assert "zero" in printed.out
+    assert "result: " in printed.out
+    code, printed = compare(folder_of(tmp_path, "zero"), folder_of(tmp_path, "mmff94"))
+    assert code == 0
+    assert "result: " not in printed.out
+
+
+def test_one_model_is_not_enough(compare):
+    code, printed = compare("--model", "zero")
+    assert code == 2
+    assert "1 results; a comparison needs two or more" in printed.err
+
+
+def test_results_without_a_common_task_are_refused(compare, tmp_path):
+    compare("--model", "zero", "--model", "mmff94")
+    first, second = (RunResult.load(Path(folder_of(tmp_path, name)) / "result.json") for name in ("zero", "mmff94"))
+    apart = [
+        result.model_copy(update={"tasks": {task: result.tasks[task]}})
+        for result, task in ((first, "task1"), (second, "task4"))
+    ]
+    with pytest.raises(UsageError, match=r"no task has results of two models \(zero: task1, mmff94: task4\)"):
+        comparisons(apart)
+    elsewhere = second.model_copy(update={"dataset": second.dataset.model_copy(update={"content_hash": "f" * 64})})
+    with pytest.raises(DataError, match="on 2 different data sets"):
+        comparisons([first, elsewhere])
+
+
+def test_two_families_with_conflicting_packages_in_one_run(compare, tmp_path):
+    """MACE pins e3nn 0.4.4, and SevenNet needs 0.5 or newer."""
+    pytest.importorskip("mace")
+    if find_environment("sevennet") is None:
+        pytest.skip("no environment of sevennet; make it with: python -m harness env create sevennet")
+    model = saved(
+        small_mace(num_elements=5, atomic_numbers=[1, 6, 7, 8, 9], atomic_energies=[[-1.0] * 5]),
+        tmp_path / "small.model",
+    )
+    code, printed = compare(
+        "--model", str(model), "--model", "7net-0", "--trust-checkpoint", "--json", "--task", "task1"
+    )
+    assert code == 0, printed.err
+    assert [json.loads(line)["model"] for line in printed.out.splitlines()] == ["7net-0", "7net-0"]
+    versions = {
+        name: RunResult.load(Path(folder_of(tmp_path, name)) / "result.json").environment.packages["e3nn"]
+        for name in ("7net-0", next(path.name for path in (tmp_path / "results").iterdir() if path.name != "7net-0"))
+    }
+    assert len(set(versions.values())) == 2
+
+
+def test_failures_leave_a_comparison_undefined_with_the_count_and_the_others_as_they_are(
+    compare, tmp_path, tiny_dataset, capsys, monkeypatch
+):
+    compare("--model", "zero", "--model", "mmff94")
+    broken = Fails()
+    monkeypatch.setattr("harness.worker.loading.load_potential", lambda model, options: broken)
+    options = ("--dataset", str(tiny_dataset), "--output", str(tmp_path / "results"), "--quiet")
+    assert main(["--model", "gfn1-xtb", "--task", "task1", *options]) == 5
+    capsys.readouterr()
+    folders = [folder_of(tmp_path, name) for name in ("zero", "mmff94", "broken")]
+    code, printed = compare(*folders, "--json")
+    assert code == 5
+    documents = {
+        (each["model"], each["task"], each["split"]): each for each in map(json.loads, printed.out.splitlines())
+    }
+    assert len(documents) == 6
+    for (model, _, _), each in documents.items():
+        for number in (each["force_mae_difference"], each["force_mae_ratio"]):
+            assert (number["value"] is None) == (model == "broken")
+            assert (
+                model != "broken" or f"{broken.n_failed} of broken; a comparison needs all frames" in number["reason"]
+            )
+    code, printed = compare(*folders)
+    assert code == 5
+    assert f"– task1, broken and zero: frames of task1 that failed: {broken.n_failed} of broken" in " ".join(
+        printed.out.split()
+    )
+
+
+class Fails(Harmonic):
+    """The first structure of each batch fails."""
+
+    def __init__(self) -> None:
+        super().__init__(traits=replace(TRAITS, model_id="broken"))
+        self.n_failed = 0
+
+    def compute(self, batch: StructureBatch) -> Prediction:
+        prediction = super().compute(batch)
+        self.n_failed += 1
+        return Prediction(prediction.energy, prediction.forces, {0: "no SCF"})

@@ -1,0 +1,129 @@
+import json
+import subprocess
+
+import pytest
+
+from dataset_builders.core.errors import SetupError, UsageError
+from harness.worker import family_environments as environments
+from harness.worker.command import main
+from harness.worker.family_environments import (
+    ENVIRONMENTS,
+    EnvironmentSpec,
+    create_environment,
+    environments_folder,
+    find_environment,
+    interpreter_of,
+    remove_environment,
+)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLIP_OOD_ENVIRONMENTS", str(tmp_path / "environments"))
+    monkeypatch.setattr(environments.shutil, "which", lambda name: None)
+    return tmp_path / "environments"
+
+
+class Installer:
+    """Stands in for pip: makes the interpreter's file, and says what was asked of it."""
+
+    def __init__(self, fails_at: str = "", python: str = "3 11"):
+        self.commands = []
+        self.fails_at = fails_at
+        self.python = python
+
+    def __call__(self, command):
+        self.commands.append(list(command))
+        text = " ".join(command)
+        if self.fails_at and self.fails_at in text:
+            return subprocess.CompletedProcess(command, 1, "", "first line\nno matching distribution")
+        if "-m venv" in text:
+            python = interpreter_of(environments_folder() / "sevennet")
+            python.parent.mkdir(parents=True)
+            python.touch()
+        if "version_info" in text:
+            return subprocess.CompletedProcess(command, 0, self.python + "\n", "")
+        return subprocess.CompletedProcess(command, 0, json.dumps({"torch": "2.13.0", "sevenn": "0.13.0"}), "")
+
+
+def test_torch_comes_first_and_the_pins_follow(folder):
+    installer = Installer()
+    made = create_environment("sevennet", run=installer)
+    assert made.directory == folder / "sevennet"
+    assert made.packages == {"sevenn": "0.13.0", "torch": "2.13.0"}
+    venv, torch, rest, _ = installer.commands
+    assert venv[1:3] == ["-m", "venv"]
+    assert torch[-1].startswith("torch==")
+    assert "+" not in torch[-1]
+    assert rest[-1] == "sevenn==0.13.0"
+    assert torch[-1] in rest
+
+
+def test_what_is_there_is_not_made_again():
+    create_environment("sevennet", run=Installer())
+    second = Installer()
+    assert create_environment("sevennet", run=second).packages["sevenn"] == "0.13.0"
+    assert second.commands == []
+
+
+def test_other_pins_make_it_anew(monkeypatch):
+    create_environment("sevennet", run=Installer())
+    monkeypatch.setattr(environments, "ENVIRONMENTS", {"sevennet": EnvironmentSpec(("sevenn==9.9",))})
+    assert find_environment("sevennet") is None
+
+
+def test_a_failed_installation_leaves_nothing(folder):
+    with pytest.raises(
+        SetupError, match=r"sevennet could not be made: .*\n.*\nno matching distribution\nCheck the net"
+    ):
+        create_environment("sevennet", run=Installer(fails_at="sevenn=="))
+    assert not (folder / "sevennet").exists()
+
+
+def test_a_broken_stamp_is_no_environment(folder):
+    create_environment("sevennet", run=Installer())
+    (folder / "sevennet" / "mlip-ood.json").write_text("{")
+    assert find_environment("sevennet") is None
+
+
+def test_a_python_that_is_too_old_is_said(monkeypatch):
+    monkeypatch.setattr(environments, "ENVIRONMENTS", {"sevennet": EnvironmentSpec(("orb==1",), (3, 12))})
+    with pytest.raises(SetupError, match=r"needs Python 3\.12 or newer, and /usr/bin/old is 3\.11; .*--python python3"):
+        create_environment("sevennet", "/usr/bin/old", Installer())
+
+
+def test_an_unwritable_folder_is_said(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLIP_OOD_ENVIRONMENTS", str(tmp_path / "file" / "below"))
+    with pytest.raises(SetupError, match="set MLIP_OOD_ENVIRONMENTS to another folder"):
+        create_environment("sevennet", run=Installer())
+
+
+def test_removing(folder):
+    assert not remove_environment("sevennet")
+    create_environment("sevennet", run=Installer())
+    assert remove_environment("sevennet")
+    assert not (folder / "sevennet").exists()
+
+
+def test_unknown_families_are_said():
+    with pytest.raises(UsageError, match=f"there is no environment for 'gemnet'; there are: {' '.join(ENVIRONMENTS)}"):
+        create_environment("gemnet", run=Installer())
+    with pytest.raises(UsageError, match="there is no environment for 'gemnet'"):
+        remove_environment("gemnet")
+
+
+def test_the_command_lists(capsys):
+    create_environment("sevennet", run=Installer())
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed] == list(ENVIRONMENTS)
+    assert "make it with: python -m harness env create mace" in printed[0]
+    assert printed[1].endswith("environments/sevennet")
+
+
+def test_the_command_finds_and_removes(capsys):
+    create_environment("sevennet", run=Installer())
+    assert main(["create", "sevennet"]) == 0
+    assert main(["remove", "sevennet"]) == 0
+    assert capsys.readouterr().out.endswith("sevennet: removed\n")
