@@ -10,10 +10,8 @@ from dataset_builders.build.command import add_build_options, run_build
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import CertificateError, UsageError
 from dataset_builders.core.sole_user import sole_user
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.relabel.command import add_relabel_options, run_relabel
-
-MINI_DIRECTORY: Final = Path(__file__).parent / "data" / "mini"
-"""The embedded mini edition, a data-set folder."""
 
 _EXIT_CODES: Final = """\
 exit codes:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from dataset_builders.card.numbers import leaderboard_ids
-from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.regions import TASKS
 from tests.harness.small_checkpoint import SMALL_CONFIG
 from tests.packages import need
@@ -52,7 +52,8 @@ def checkpoint(tmp_path):
     import torch
 
     from harness.networks.checkpoint_format import symbol_of, write_checkpoint
-    from harness.networks.networks import build_network, network_tensors
+    from harness.networks.networks import build_network
+    from harness.networks.tensors import network_tensors
 
     elements = (1, 6, 7, 8, 9, 16, 17)
     energies = {symbol_of(number): -10.0 * number for number in elements}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import COLUMNS
 from dataset_builders.tasks.editions import EDITIONS, SPLITS
 from dataset_builders.tasks.regions import TASKS

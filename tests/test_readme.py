@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dataset_builders.card.eval_yaml import eval_yaml
-from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from tests.harness.conftest import tiny_dataset  # noqa: F401 (a fixture)
 from tests.harness.potentials.molecules import saved, small_mace
 

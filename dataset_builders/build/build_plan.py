@@ -8,7 +8,7 @@ from dataset_builders.build.cost import burst_cost, unit_cost
 from dataset_builders.build.fanout import BuildSettings, all_units, missing_of
 from dataset_builders.build.unit_store import check_claim
 from dataset_builders.build.unit_worker import Probe, probe_burst
-from dataset_builders.build.work_units import WorkUnit, words_of_split
+from dataset_builders.build.work_units import WorkUnit
 from dataset_builders.certify.coverage import text_table
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
 from dataset_builders.engines.choice import OpenPool
@@ -26,6 +26,7 @@ from dataset_builders.engines.probing import (
 from dataset_builders.engines.workers import Pool
 from dataset_builders.tasks.editions import SPLITS, TrajectoryName
 from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.split_words import words_of_split
 from dataset_builders.tasks.words import Word
 
 MIN_PROBES: Final = 16

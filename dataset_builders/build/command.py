@@ -62,8 +62,8 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
 def run_build(arguments: argparse.Namespace) -> int:
     """Builds, plans, makes a share or merges, as the options say."""
     from dataset_builders.build.edition import build_edition, make_shard, merge_edition
-    from dataset_builders.build.shares import parse_shard
     from dataset_builders.engines.choice import choose_executor
+    from dataset_builders.engines.shares import parse_shard
 
     open_pool = choose_executor(arguments.executor, arguments.workers)
     settings = _settings(arguments)

@@ -2,26 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from dataset_builders.build.build_progress import build_progress
 from dataset_builders.build.edition_folder import write_repository
 from dataset_builders.build.fanout import BuildSettings, all_units, make_units, missing_of, missing_units
-from dataset_builders.build.shares import Shard, units_of_shard
+from dataset_builders.build.shares import units_of_shard
 from dataset_builders.build.unit_store import check_claim, claim_work_dir
 from dataset_builders.build.work_units import WorkUnit
-from dataset_builders.card.dataset_card import write_card
-from dataset_builders.certify.audit import CertifyReport, certify
+from dataset_builders.card.certified_card import certify_and_describe
+from dataset_builders.certify.audit import CertifyReport
 from dataset_builders.certify.soundness import require_sound
-from dataset_builders.core.errors import CertificateError, IncompleteError
+from dataset_builders.core.errors import IncompleteError
 from dataset_builders.engines.choice import OpenPool
+from dataset_builders.engines.shares import Shard
 from dataset_builders.folder.task_folders import task_in, task_names
-from dataset_builders.relabel.frames_to_label import RelabelSettings
-from dataset_builders.relabel.relabelled_edition import relabel, write_configs
 from dataset_builders.tasks.regions import Task
-
-HUB_ID: Final = "compgen/mlip-ood"
-"""Name of the published data set, which the examples on the card use."""
 
 
 def build_edition(settings: BuildSettings, directory: Path, open_pool: OpenPool) -> CertifyReport:
@@ -58,53 +53,7 @@ def write_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
         CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
     write_repository(settings, directory)
-    return _certify_and_describe(directory)
-
-
-def relabel_edition(settings: RelabelSettings, open_pool: OpenPool) -> CertifyReport:
-    """Labels frames at another level of theory, then certifies and describes the folder anew.
-
-    Interrupt it whenever you like: the same call goes on from the finished labels.
-
-    Args:
-        settings: What to label.
-        open_pool: The workers.
-
-    Returns:
-        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
-
-    Raises:
-        UsageError: If more frames are asked for than there are, or none of a split that is needed.
-        DataError: If the source is absent or corrupt.
-        IncompleteError: If a frame failed; the message names it and the cause.
-        SetupError: If the workers cannot be reached, or cannot do the work.
-        CertificateError: If the rows do not pass the certificate; the folder stays, with its old card.
-    """
-    relabel(settings, open_pool)
-    return _certify_and_describe(settings.out)
-
-
-def merge_labels(settings: RelabelSettings) -> CertifyReport:
-    """Writes configurations from the labels that shards have computed; computes none.
-
-    Raises:
-        IncompleteError: If labels are missing; the message says how many.
-        MlipOodError: As `relabel_edition` does.
-    """
-    write_configs(settings)
-    return _certify_and_describe(settings.out)
-
-
-def _certify_and_describe(directory: Path) -> CertifyReport:
-    report = certify(directory)
-    if report.is_sound_slice:
-        # The card of a whole edition that was here before would vouch for a part of one.
-        (directory / "README.md").unlink(missing_ok=True)
-    elif report.ok:
-        write_card(directory, report.card_facts(HUB_ID))
-    else:
-        raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
-    return report
+    return certify_and_describe(directory)
 
 
 def others_in(directory: Path, tasks: Sequence[Task]) -> tuple[Task, ...]:

@@ -21,7 +21,7 @@ from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import MlipOodError
 from dataset_builders.core.whole_file import whole_file
 from dataset_builders.folder.schema import SCHEMA
-from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, Edition, SplitName, TrajectoryName
+from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, Edition, TrajectoryName
 from dataset_builders.tasks.regions import Task
 from dataset_builders.tasks.words import Word
 
@@ -77,12 +77,6 @@ def plan_units(tasks: Sequence[Task], edition: Edition, molecules: Collection[st
     """
     needed = units_by_molecule(tasks, edition)
     return sorted(unit for name, units in needed.items() if not molecules or name in molecules for unit in units)
-
-
-def words_of_split(task: Task, split: SplitName, molecules: Collection[str] = ()) -> tuple[Word, ...]:
-    """The words of a split; only those of some molecules, by id, where any are named."""
-    words = task.ood_words() if split == "test_ood" else task.train_words()
-    return tuple(word for word in words if not molecules or word.molecule_id in molecules)
 
 
 def units_by_molecule(tasks: Sequence[Task], edition: Edition) -> dict[str, list[WorkUnit]]:

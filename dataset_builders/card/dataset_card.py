@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
 from dataset_builders.card.numbers import NUMBERS, leaderboard_id
+from dataset_builders.certify.audit import CertifyReport
 from dataset_builders.certify.coverage import (
     CERTIFICATE_HEADER,
     DIVERGENCE_RADIUS,
@@ -69,6 +70,26 @@ class CardFacts:
     repo_id: str
     certificate: DataSetCertificate
     source_url: str | None = None
+
+
+def card_facts(report: CertifyReport, repo_id: str, source_url: str | None = None) -> CardFacts:
+    """What the card of a certified folder is written from.
+
+    Args:
+        report: Of the folder.
+        repo_id: Name of the data-set repo on the Hub.
+        source_url: Where the code that made it lives.
+
+    Raises:
+        CertificateError: If the folder does not pass.
+    """
+    if not report.ok:
+        first = f", first {report.problems[0]}" if report.problems else ""
+        raise CertificateError(
+            f"{report.directory} fails its certificate with {len(report.problems)} problems{first}; only a certified "
+            f"folder gets a card. See: python -m dataset_builders certify {report.directory}"
+        )
+    return CardFacts(repo_id, report.certificate, source_url)
 
 
 def write_card(directory: Path, facts: CardFacts) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.card.dataset_card import CardFacts
 from dataset_builders.certify.coverage import (
     CERTIFICATE_HEADER,
     RADII,
@@ -51,7 +50,7 @@ from dataset_builders.certify.row_checks import (
 )
 from dataset_builders.chemistry.levels import GFN2, LEVELS, LEVELS_BY_SUFFIX, Level, other_level
 from dataset_builders.chemistry.sampling import RECIPE
-from dataset_builders.core.errors import CertificateError, DataError
+from dataset_builders.core.errors import DataError
 from dataset_builders.core.whole_folder import settle_all
 from dataset_builders.folder.configs import CONFIG, SPLIT_FILE
 from dataset_builders.folder.provenance import import_record_of, is_imported
@@ -119,20 +118,6 @@ class CertifyReport:
             "certified" if self.ok else "NOT certified",
         ]
         return "\n\n".join(part for part in parts if part)
-
-    def card_facts(self, repo_id: str, source_url: str | None = None) -> CardFacts:
-        """What the card of this folder is written from.
-
-        Raises:
-            CertificateError: If the folder does not pass.
-        """
-        if not self.ok:
-            first = f", first {self.problems[0]}" if self.problems else ""
-            raise CertificateError(
-                f"{self.directory} fails its certificate with {len(self.problems)} problems{first}; only a certified "
-                f"folder gets a card. See: python -m dataset_builders certify {self.directory}"
-            )
-        return CardFacts(repo_id, self.certificate, source_url)
 
     def _problem_text(self) -> str:
         failed = [each.config for each in self.certificate.tasks if not each.ok]

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dataset_builders.build.work_units import words_of_split
 from dataset_builders.certify.row_checks import Frames, Place, Problem
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
 from dataset_builders.chemistry.sampling import RECIPE
@@ -23,6 +22,7 @@ from dataset_builders.core.units import BOLTZMANN
 from dataset_builders.folder.provenance import ImportRecord
 from dataset_builders.tasks.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, Edition, SplitName
 from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.split_words import words_of_split
 from dataset_builders.tasks.words import parse_word
 
 ENERGY_SIGMAS: Final = 10.0

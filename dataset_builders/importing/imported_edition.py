@@ -6,15 +6,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dataset_builders.build.edition import HUB_ID
-from dataset_builders.build.edition_folder import write_split
-from dataset_builders.card.dataset_card import write_card
+from dataset_builders.card.dataset_card import card_facts, write_card
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.soundness import require_sound
 from dataset_builders.core.errors import CertificateError, DataError, UsageError
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.whole_folder import whole_folder
 from dataset_builders.folder.provenance import IMPORTED, ImportRecord, import_record_of
 from dataset_builders.folder.schema import SCHEMA, with_metadata
+from dataset_builders.folder.split_writing import write_split
 from dataset_builders.folder.task_folders import metadata_by_config
 from dataset_builders.importing.import_map import ImportMap
 from dataset_builders.importing.import_summary import ImportReport
@@ -54,7 +54,7 @@ def import_trajectories(
     if not certificate.ok:
         (directory / "README.md").unlink(missing_ok=True)
         raise CertificateError(f"{directory} was written, but is not certified:\n{certificate.text()}")
-    write_card(directory, certificate.card_facts(HUB_ID))
+    write_card(directory, card_facts(certificate, DATASET_ID))
     return report
 
 

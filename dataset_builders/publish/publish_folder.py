@@ -29,9 +29,9 @@ from dataset_builders.core.hub.calls import (
     retried,
 )
 from dataset_builders.core.hub.difference import Difference
+from dataset_builders.core.hub.names import is_repo_id
 from dataset_builders.publish.published_edition import PublishedEdition, certified_edition, with_configs_of_repo
 
-_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{7,40}")
 _CONFLICT: Final = 409
@@ -290,7 +290,7 @@ def check_request(request: PublishRequest) -> None:
     """
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-    if not _ID.fullmatch(request.repo_id):
+    if not is_repo_id(request.repo_id):
         raise UsageError(f"{request.repo_id!r} is not an id on the Hub; expected ORG/NAME")
     with explained(Repo(request.repo_id, "dataset")):
         validate_repo_id(request.repo_id)

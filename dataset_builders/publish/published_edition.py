@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.card.dataset_card import card_text, example_config, license_text
+from dataset_builders.card.dataset_card import card_facts, card_text, example_config, license_text
 from dataset_builders.card.eval_yaml import EVAL_FILE, configs_of, eval_yaml, evaluation_framework_of
 from dataset_builders.card.metadata import count_rows, sizes_of, with_keys_of_others
 from dataset_builders.certify.audit import certify
@@ -100,7 +100,7 @@ def certified_edition(
     sizes = sizes_of(directory, certificate)
 
     def card_of(name: str) -> str:
-        return card_text(report.card_facts(name, source_url), sizes)
+        return card_text(card_facts(report, name, source_url), sizes)
 
     return PublishedEdition(
         parquet=parquet,

@@ -45,9 +45,9 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
         arguments: As parsed.
         source: Folder of the data set that the command names.
     """
-    from dataset_builders.build.edition import merge_labels, relabel_edition
-    from dataset_builders.build.shares import parse_shard
     from dataset_builders.engines.choice import choose_executor
+    from dataset_builders.engines.shares import parse_shard
+    from dataset_builders.relabel.certified_labels import merge_labels, relabel_edition
     from dataset_builders.relabel.relabelled_edition import label_folder, make_labels
 
     open_pool = choose_executor(arguments.executor, arguments.workers)

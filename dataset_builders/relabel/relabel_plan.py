@@ -7,7 +7,6 @@ from typing import Final
 
 import numpy as np
 
-from dataset_builders.build.build_progress import label_progress
 from dataset_builders.certify.coverage import text_table
 from dataset_builders.chemistry.dft import uses_gpu
 from dataset_builders.chemistry.labels import compute_label
@@ -35,6 +34,7 @@ from dataset_builders.relabel.frames_to_label import (
     frames_to_label,
     spooled_frames,
 )
+from dataset_builders.relabel.label_progress import label_progress
 from dataset_builders.relabel.label_store import KeyArray, found_in, label_file
 from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, label_frame, missing_of
 

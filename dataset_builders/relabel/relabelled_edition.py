@@ -6,7 +6,6 @@ already are not computed again.
 """
 
 import contextlib
-import hashlib
 import json
 import platform
 import tempfile
@@ -20,18 +19,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.build.build_progress import label_progress
-from dataset_builders.build.edition_folder import cut_into_groups, write_split
-from dataset_builders.build.shares import Shard, share_of
 from dataset_builders.certify.row_checks import frame_counts_of, usable_metadata
 from dataset_builders.chemistry.labels import compute_label, label_metadata, label_versions
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import ConvergenceError, IncompleteError, SetupError
+from dataset_builders.core.hashes import SHORT_HASH, text_sha256
 from dataset_builders.core.whole_folder import settle_all, whole_folder
 from dataset_builders.engines.campaign import Work, do_all
 from dataset_builders.engines.choice import OpenPool
+from dataset_builders.engines.shares import Shard, share_of
 from dataset_builders.engines.threads import require_one_thread
 from dataset_builders.folder.schema import SCHEMA, with_metadata
+from dataset_builders.folder.split_writing import cut_into_groups, write_split
 from dataset_builders.relabel.frames_to_label import (
     ROWS_AT_A_TIME,
     Frame,
@@ -43,6 +42,7 @@ from dataset_builders.relabel.frames_to_label import (
     readable,
     spooled_frames,
 )
+from dataset_builders.relabel.label_progress import label_progress
 from dataset_builders.relabel.label_store import Add, KeyArray, LabelStore, label_file, open_store, record_of
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import Task
@@ -299,7 +299,7 @@ def label_folder(settings: RelabelSettings) -> Path:
 
 def _folder_name(level: Level) -> str:
     text = json.dumps(label_metadata(level), sort_keys=True)
-    return f"{level.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return f"{level.name}-{text_sha256(text)[:SHORT_HASH]}"
 
 
 def _write_config(settings: RelabelSettings, task: Task, labels: LabelStore) -> None:

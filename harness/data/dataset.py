@@ -19,9 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, Level
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.hashes import file_sha256
 from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.names import REPO_ID
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import read_metadata, schema_problems
 from dataset_builders.folder.split_files import in_part_order, parts_problem, stated_level
 from dataset_builders.folder.task_folders import task_in, task_names
@@ -36,7 +38,7 @@ MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
 """Edition or level of theory that the files do not name."""
 
-_HUB_ID: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
+_HUB_ID: Final = re.compile(rf"(?P<repo>{REPO_ID})(?:@(?P<revision>\S+))?", flags=re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +332,7 @@ def content_hash(directory: Folder, files: Sequence[DataFile]) -> str:
         if isinstance(path, HubFile):
             hashes[path.path] = path.sha256()
             continue
-        with path.open("rb") as stream:
-            hashes[path.relative_to(str(directory)).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
+        hashes[path.relative_to(str(directory)).as_posix()] = file_sha256(path)
     return hash_of_hashes(hashes)
 
 

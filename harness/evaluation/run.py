@@ -13,6 +13,7 @@ import numpy as np
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError, SetupError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.compute.elements import require_elements
@@ -227,10 +228,10 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
     manifest = Manifest.load(directory)
     dataset = open_dataset(dataset_text or _remembered_dataset(manifest), manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
+        seen, made_for = dataset.content_hash[:SHORT_HASH], manifest.dataset.content_hash[:SHORT_HASH]
         raise DataError(
-            f"{dataset.id} has content {dataset.content_hash[:12]}, but the predictions in {directory} were made for "
-            f"{manifest.dataset.content_hash[:12]} ({manifest.dataset.id}); give that data set with --dataset, "
-            "or evaluate the model again"
+            f"{dataset.id} has content {seen}, but the predictions in {directory} were made for {made_for} "
+            f"({manifest.dataset.id}); give that data set with --dataset, or evaluate the model again"
         )
     plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
     return _finish(manifest, directory, dataset, plan)

@@ -1,12 +1,12 @@
 """Frames as the rows of ASE's data bases, with nothing in them that depends on time, place or user."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
+from dataset_builders.core.hashes import text_sha256
 from harness.data.rows import SplitRows
 from harness.export.dataset_reading import CHARGE, SPIN_MULTIPLICITY
 
@@ -54,7 +54,7 @@ def _rows(rows: SplitRows, first: int) -> Iterator[DatabaseRow]:
             fields={
                 "numbers": numbers[atoms],
                 "positions": positions[atoms],
-                "unique_id": hashlib.sha256(name.encode()).hexdigest()[:32],
+                "unique_id": text_sha256(name)[:32],
                 "ctime": NO_TIME,
                 "user": "",
                 "calculator": CALCULATOR,

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from dataset_builders.core.errors import SetupError, UsageError
 from dataset_builders.core.hub.calls import TIMEOUT_SECONDS, Repo, explained, retried
+from dataset_builders.core.hub.names import REPO_ID
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileSystem
@@ -24,7 +25,9 @@ PREFIX: Final = "hf://"
 READ_AHEAD: Final = 4 * 2**20
 """Bytes that are fetched beyond what is asked for: a row group of ours takes a call or two."""
 
-_ADDRESS: Final = re.compile(r"hf://datasets/(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/\w+/[^/@]+|[^/@]+))?/?")
+_ADDRESS: Final = re.compile(
+    rf"hf://datasets/(?P<repo>{REPO_ID})(?:@(?P<revision>refs/\w+/[^/@]+|[^/@]+))?/?", flags=re.ASCII
+)
 _OTHER_WAYS: Final = "; finished predictions are kept, and the same command goes on from them"
 
 

@@ -9,13 +9,14 @@ from urllib.parse import unquote
 
 from dataset_builders.core.errors import DataError, ModelError
 from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.hub.names import REPO_ID
 from harness.core.training_record import MAX_BYTES, RECORD_NAME
 from harness.hub.download import Listing, fetch_files, list_files
 from harness.models.detection import WHOLE, Files, find_checkpoint, find_record
 from harness.models.registry import ModelSource, families, find_family, identify, is_local
 
 _ADDRESS: Final = re.compile(
-    r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
+    rf"(?P<repo>{REPO_ID})"
     r"(?:@(?P<revision>refs/(?:pr/\d+|convert/\w+)|[^/@\s]+))?"
     r"(?:/(?P<path>[^/\s]\S*))?",
     flags=re.ASCII,

@@ -10,6 +10,7 @@ from typing import Final
 
 from dataset_builders.chemistry.levels import level_of_method
 from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.tasks.editions import SplitName, find_edition
 from dataset_builders.tasks.regions import TaskName
 from dataset_builders.tasks.task_document import declaration_of
@@ -27,7 +28,6 @@ _SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation")
 """What a training may read; the content hash of a record is over their files."""
 _MAX_BASE: Final = 200
 _MAX_NAMED: Final = 3
-_SHORT_HASH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,8 +303,8 @@ def _unchecked(record: TrainingRecord, place: str, datasets: Sequence[PinnedData
         source = f"{of.id}@{of.revision}" if of.revision else of.id
         raise DataError(
             f"{place} says that the model was trained on {record.config} with content "
-            f"{of.content_hash[:_SHORT_HASH]} ({source}), and train and validation of {dataset.id} have "
-            f"{found[:_SHORT_HASH]}: other frames or labels, so its test may hold what it trained on. Evaluate with "
+            f"{of.content_hash[:SHORT_HASH]} ({source}), and train and validation of {dataset.id} have "
+            f"{found[:SHORT_HASH]}: other frames or labels, so its test may hold what it trained on. Evaluate with "
             f"--dataset {source}, or train on an export of {dataset.id}"
         )
     return None

@@ -19,7 +19,6 @@ from harness.networks.checkpoint_format import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
 ANGULAR_ORDER: Final = 2
@@ -65,30 +64,6 @@ def build_network(
     except ImportError as cause:
         raise MissingPackageError(*_PACKAGES[FAMILIES[architecture]], f"A {architecture} network") from cause
     return network
-
-
-def network_tensors(network: "Module") -> "dict[str, Tensor]":
-    """Parameters and buffers of a network by name: all that a checkpoint stores of it."""
-    import torch
-
-    # graph-pes adds a dictionary of its version to the state, which is no tensor.
-    return {name: value for name, value in network.state_dict().items() if isinstance(value, torch.Tensor)}
-
-
-def load_tensors(network: "Module", tensors: "Mapping[str, Tensor]") -> None:
-    """Fills a network with tensors, which must be exactly its own.
-
-    Raises:
-        ModelError: If a tensor is missing, unexpected or of another shape.
-    """
-    own = network_tensors(network)
-    odd = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]
-    if odd:
-        raise ModelError(
-            f"the tensor {odd[0]!r} ({len(odd)} in all) is missing, unexpected or of another shape; expected the "
-            "tensors of the network that was built. Install the version of its library that wrote the checkpoint"
-        )
-    network.load_state_dict(tensors, strict=False)
 
 
 def _built(

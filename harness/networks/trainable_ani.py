@@ -12,8 +12,8 @@ import torch
 
 from dataset_builders.core.errors import ModelError
 from dataset_builders.core.units import HARTREE
+from harness.networks.ani_ensembles import ENSEMBLES, PADDING, assembled
 from harness.networks.graph import MoleculeGraph
-from harness.potentials.torchani import ENSEMBLES, PADDING, assembled
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,8 +8,8 @@ import torch
 
 from dataset_builders.core.errors import ModelError
 from harness.networks.graph import MoleculeGraph, pack_graph
-from harness.networks.networks import load_tensors, network_tensors
-from harness.potentials.mace import NEUTRAL_SINGLET, importing_mace
+from harness.networks.mace_package import NEUTRAL_SINGLET, importing_mace
+from harness.networks.tensors import load_tensors, network_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor

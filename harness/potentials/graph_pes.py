@@ -19,7 +19,8 @@ from harness.networks.checkpoint_format import (
 from harness.networks.compiling import compiled
 from harness.networks.finished import require_finished
 from harness.networks.graph import MoleculeGraph, energies_and_forces, pack_graph
-from harness.networks.networks import build_network, network_tensors
+from harness.networks.networks import build_network
+from harness.networks.tensors import network_tensors
 from harness.potentials.delta import on_top_of
 
 if TYPE_CHECKING:

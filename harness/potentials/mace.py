@@ -5,13 +5,10 @@ batch is built here in one go; the calculator that comes with MACE takes one str
 """
 
 import contextlib
-import io
-import os
 import pickle
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,14 +19,11 @@ from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.batch import StructureBatch
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.networks.mace_package import NEUTRAL_SINGLET, importing_mace
 from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch
-
-_NO_WEIGHTS_ONLY: Final = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-NEUTRAL_SINGLET: Final = {"total_charge": 0.0, "total_spin": 1.0, "elec_temp": 0.0}
-"""What a model may ask about a molecule: charge, spin multiplicity and electronic temperature."""
 
 
 class MacePotential(TorchPotential):
@@ -115,27 +109,6 @@ def load(path: Path, options: LoadOptions) -> Potential:
     potential = MacePotential(model, traits, head)
     _try_out(potential, path)
     return potential
-
-
-@contextlib.contextmanager
-def importing_mace() -> Iterator[Any]:
-    """MACE's modules, imported before e3nn and without their side effect on the rest of the process.
-
-    Importing mace switches off PyTorch's weights-only loading for every later `torch.load` of the
-    process (e3nn 0.4 needs that while it is imported), so the switch is put back.
-    """
-    before = os.environ.get(_NO_WEIGHTS_ONLY)
-    try:
-        # Standard output is the report's: mace prints there when an accelerator library is absent.
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.filterwarnings("ignore", message=f"Environment variable {_NO_WEIGHTS_ONLY}")
-            from mace import modules
-        yield modules
-    finally:
-        if before is None:
-            os.environ.pop(_NO_WEIGHTS_ONLY, None)
-        else:
-            os.environ[_NO_WEIGHTS_ONLY] = before
 
 
 def _read(path: Path, device: "torch.device") -> Any:

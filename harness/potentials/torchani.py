@@ -7,11 +7,8 @@ after these models fetch their weights from the network, so the networks are ass
 
 import pickle
 import struct
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -22,6 +19,7 @@ from dataset_builders.core.units import HARTREE
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.networks.ani_ensembles import ENSEMBLES, PADDING, Ensemble, assembled
 from harness.trust.pickles import MAX_NAMED, imports_of, is_suspicious, sha256_of
 
 if TYPE_CHECKING:
@@ -29,37 +27,9 @@ if TYPE_CHECKING:
 
     State = Mapping[str, torch.Tensor]
 
-_N_NETWORKS: Final = 8
-PADDING: Final = -1
-"""What TorchANI takes for the atomic number of no atom."""
 _SELF_ENERGIES: Final = "energy_shifter.self_energies"
 _DAMAGED: Final = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AssertionError, struct.error)
 """What torch.load raises for a damaged file, beside an error of unpickling."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ensemble:
-    """A published ensemble.
-
-    Attributes:
-        atomic_numbers: Elements, in the order of the networks.
-        architecture: TorchANI's name for the features and the layers.
-        level_of_theory: Level of the training labels.
-    """
-
-    atomic_numbers: tuple[int, ...]
-    architecture: str
-    level_of_theory: str
-
-
-ENSEMBLES: Final[Mapping[str, Ensemble]] = MappingProxyType(
-    {
-        "ani2x_state_dict.pt": Ensemble((1, 6, 7, 8, 16, 9, 17), "ani2x", "wB97X/6-31G(d)"),
-        "ani1x_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "wB97X/6-31G(d)"),
-        "ani1ccx_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "CCSD(T)*/CBS"),
-    }
-)
-"""By the file name under which TorchANI publishes the weights: nothing inside tells ANI-1x from ANI-1ccx."""
 
 
 class TorchAniPotential(TorchPotential):
@@ -218,22 +188,6 @@ def _filled(ensemble: Ensemble, state: "State", dtype: DtypeName, path: Path) ->
     # The self energies are added in double precision, at the end.
     network.set_enabled("energy_shifter", False)
     return network.eval().requires_grad_(False)
-
-
-def assembled(ensemble: Ensemble) -> Any:
-    """The networks with random weights, put together as TorchANI's own functions do it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The extensions")  # optional CUDA kernels, which nothing here uses
-        from torchani.arch import Assembler
-    from ase.data import chemical_symbols
-
-    assembler = Assembler(neighborlist="all_pairs")
-    assembler.set_symbols([chemical_symbols[number] for number in ensemble.atomic_numbers])
-    assembler.set_global_cutoff_fn("cosine")
-    assembler.set_aev_computer(radial=ensemble.architecture, angular=ensemble.architecture, strategy="pyaev")
-    assembler.set_atomic_networks(ctor=ensemble.architecture)
-    assembler.set_zeros_as_self_energies()
-    return assembler.assemble(_N_NETWORKS)
 
 
 def _beginning(cause: Exception) -> str:

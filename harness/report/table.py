@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.chemistry.levels import level_of_method
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.networks.finished import UNFINISHED
@@ -24,7 +25,6 @@ MAX_MODEL_WIDTH: Final = 14
 MIN_TASK_WIDTH: Final = 6
 MAX_TASK_WIDTH: Final = 20
 """Columns of the longest title of the four tasks; those of others go over several lines."""
-_SHORT_HASH: Final = 12
 _SUBSETS: Final[tuple[PartName, ...]] = ("near", "far")
 _SPLITS: Final[Mapping[PartName, str]] = {"test_id": "ID", "test_ood": "OOD"}
 
@@ -88,9 +88,9 @@ def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] 
     """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
     first = results[0]
     data = first.dataset
-    revision = f" @ {data.revision[:_SHORT_HASH]}" if data.revision else ""
+    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
     lines = [
-        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:_SHORT_HASH]}, "
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
         f"labels {data.level_of_theory}",
         f"below each number: {100 * first.settings.confidence:.0f} % interval, bootstrap over molecules "
         f"({first.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
@@ -213,16 +213,16 @@ def _open_shifts(result: RunResult) -> list[str]:
 
 def _model_line(result: RunResult) -> str:
     model = result.model
-    files = ", ".join(f"{name} {sha256[:_SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
+    files = ", ".join(f"{name} {sha256[:SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
     parts = [
         f"{model.id} ({model.family})",
-        *([f"commit {model.revision[:_SHORT_HASH]}"] if model.revision else []),
+        *([f"commit {model.revision[:SHORT_HASH]}"] if model.revision else []),
         _protocol(model),
         *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
         f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
         *([files] if files else []),
-        f"code {result.environment.code_hash[:_SHORT_HASH]}",
+        f"code {result.environment.code_hash[:SHORT_HASH]}",
     ]
     score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
     return "model " + ", ".join(parts) + score

@@ -1,7 +1,6 @@
 """What predictions depend on, and the folder of a run that is named after it."""
 
 import functools
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from dataset_builders.core.hashes import SHORT_HASH, document_sha256
 from dataset_builders.tasks.regions import TaskName
 from harness.compute.arithmetic import deciding_variables
 from harness.core import source_code
@@ -30,8 +30,6 @@ AFTER_PREDICTIONS: Final = frozenset(
 )
 """Modules that start from predictions which are there, or write down what was done; only the evaluation uses them."""
 
-_KEY_LENGTH: Final = 12
-
 
 @functools.cache
 def code_hash(family: str) -> str:
@@ -47,12 +45,16 @@ def code_hash(family: str) -> str:
         SetupError: If the source of its adapter cannot be found.
     """
     own = sorted(each.module for each in families() if each.name == family)
-    return _digest({"family": family, "code": source_code.code_hash(_PREDICTS, *own, without=AFTER_PREDICTIONS)})
+    return document_sha256(
+        {"family": family, "code": source_code.code_hash(_PREDICTS, *own, without=AFTER_PREDICTIONS)}
+    )
 
 
 def model_hash(traits: PotentialTraits) -> str:
     """sha256 over family, files and readout head; the name stands for a method that has no files."""
-    return _digest({"family": traits.family, "files": dict(traits.files) or traits.model_id, "head": traits.head})
+    return document_sha256(
+        {"family": traits.family, "files": dict(traits.files) or traits.model_id, "head": traits.head}
+    )
 
 
 def package_versions(traits: PotentialTraits) -> dict[str, str]:
@@ -90,7 +92,7 @@ def run_identity(
 
 def run_directory(output: Path, model_id: str, identity: Mapping[str, str]) -> Path:
     """The folder of a run: `OUTPUT/<model>/<12 hex digits of its identity>`."""
-    return output / model_slug(model_id) / _digest(dict(identity))[:_KEY_LENGTH]
+    return output / model_slug(model_id) / document_sha256(identity)[:SHORT_HASH]
 
 
 def model_slug(model_id: str) -> str:
@@ -98,7 +100,3 @@ def model_slug(model_id: str) -> str:
     parts = [part for part in re.split(r"[/\\]+", model_id) if part not in ("", ".", "..")]
     slug = re.sub(r"[^\w.@+-]+", "-", "-".join(parts[-2:])).strip("-.")
     return slug or "model"
-
-
-def _digest(document: Mapping[str, object]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,5 @@
 """The jobs of a study: row x task x seed, what each depends on, and the commands that it takes."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +8,7 @@ from typing import Final
 
 from dataset_builders.chemistry.levels import GFN2, Level
 from dataset_builders.core.errors import SetupError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH, document_sha256, file_sha256, text_sha256
 from dataset_builders.tasks.regions import TaskName
 from harness.core.source_code import code_hash
 from harness.study.run_record import RunRecord
@@ -24,7 +23,6 @@ MEASURE_CODE: Final = (
     "harness.study.energy_zeros",
     "harness.study.measure",
 )
-_KEY_LENGTH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +225,7 @@ def changes(record: RunRecord | None, identity: Mapping[str, str], *, any_code: 
 
 def key_of(identity: Mapping[str, str]) -> str:
     """A short name for an identity."""
-    return hashlib.sha256(json.dumps(dict(identity), sort_keys=True).encode()).hexdigest()[:_KEY_LENGTH]
+    return document_sha256(identity)[:SHORT_HASH]
 
 
 def records_by_place(records: Iterable[RunRecord]) -> dict[tuple[str, TaskName, int | None], RunRecord]:
@@ -255,11 +253,8 @@ def _checkpoint_hash(text: str) -> str:
     path = Path(text)
     if not path.exists():
         return text
-    digest = hashlib.sha256()
-    for file in sorted([path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]):
-        with file.open("rb") as stream:
-            digest.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()
+    files = sorted([path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()])
+    return text_sha256("".join(f"{file.name} {file_sha256(file)}\n" for file in files))
 
 
 def shown(arguments: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.tasks.regions import TaskName
 from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.rows import stream_split
@@ -49,9 +50,9 @@ def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = No
         raise DataError(f"the run in {run} is of {' '.join(manifest.tasks)}; expected {task} among them")
     dataset = dataset or open_dataset(manifest.dataset_directory, manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
+        of_run, now = manifest.dataset.content_hash[:SHORT_HASH], dataset.content_hash[:SHORT_HASH]
         raise DataError(
-            f"the run in {run} is on data with the content {manifest.dataset.content_hash[:12]}, and {dataset.id} has "
-            f"{dataset.content_hash[:12]}; evaluate the model again"
+            f"the run in {run} is on data with content {of_run}, and {dataset.id} has {now}; evaluate the model again"
         )
     plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
     reader = PredictionReader(plan, run / SHARDS_NAME, manifest.identity)

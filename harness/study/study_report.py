@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.networks.finished import follows_the_clock
@@ -32,7 +33,6 @@ REPORT_NAME: Final = "README.md"
 FINDINGS_NAME: Final = "findings.md"
 
 _CODE: Final = ("train", "predict", "measure")
-_SHORT_HASH: Final = 12
 
 _RANKED_BY: Final[Mapping[str, Callable[[RunRecord], Number]]] = MappingProxyType(
     {
@@ -102,7 +102,7 @@ def write_report(results: Path) -> Path:
         if len(hashes) > 1:
             raise DataError(
                 f"the records of {task} in {results} are of {len(hashes)} data sets "
-                f"({', '.join(each[:_SHORT_HASH] for each in hashes)}); "
+                f"({', '.join(each[:SHORT_HASH] for each in hashes)}); "
                 "a table needs one. Run the study again, or move those of the others elsewhere"
             )
     lines = summarise(records)
@@ -358,7 +358,7 @@ def _hashes(records: Sequence[RunRecord], what: str) -> str:
     found: dict[str, list[str]] = {}
     for record in records:
         if f"{what}_code" in record.identity:
-            found.setdefault(record.identity[f"{what}_code"][:_SHORT_HASH], []).append(record.row)
+            found.setdefault(record.identity[f"{what}_code"][:SHORT_HASH], []).append(record.row)
     if len(found) == 1:
         return f"`{next(iter(found))}`"
     return "; ".join(f"`{each}` ({_listed(list(dict.fromkeys(rows)))})" for each, rows in found.items())

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.markdown import markdown_table
 from dataset_builders.core.units import MILLI
 from harness.study.run_record import Number, ReferenceName, RunRecord, TestSplitName
@@ -12,7 +13,6 @@ from harness.study.summary import Line, Spread
 from harness.study.table_rows import ROWS
 
 UNDEFINED: Final = "–"
-_SHORT_HASH: Final = 12
 _TEST_SPLITS: Final[tuple[TestSplitName, ...]] = ("test_id", "test_ood")
 _REFERENCES: Final[tuple[ReferenceName, ...]] = ("none", "mean", "elements")
 
@@ -190,7 +190,7 @@ def _training_row(line: Line) -> tuple[str, ...]:
 
 def _model_row(record: RunRecord) -> tuple[str, ...]:
     model = record.model
-    files = ", ".join(f"{name} {sha256[:_SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
+    files = ", ".join(f"{name} {sha256[:SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
     return (
         record.row,
         record.task,

@@ -127,7 +127,7 @@ def _start(options: argparse.Namespace, source: "TrainingSource", level: Level) 
 
 def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:
     from harness.networks.checkpoint_format import write_checkpoint
-    from harness.networks.networks import network_tensors
+    from harness.networks.tensors import network_tensors
     from harness.train.checkpoint_record import config_of
     from harness.train.curve import write_curve_table
 

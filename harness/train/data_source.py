@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from dataset_builders.chemistry.levels import GFN2, Level
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.hub.names import REPO_ID
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.task_folders import task_names
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, TaskName, in_order
 from harness.data.dataset import MINI
@@ -16,7 +17,7 @@ from harness.hub.hub_folder import PREFIX, id_to_download
 TrainingSplit = Literal["train", "validation"]
 TRAINING_SPLITS: Final[tuple[TrainingSplit, ...]] = get_args(TrainingSplit)
 
-_HUB_ID: Final = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>\S+))?", flags=re.ASCII)
+_HUB_ID: Final = re.compile(rf"(?P<repo>{REPO_ID})(?:@(?P<revision>\S+))?", flags=re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

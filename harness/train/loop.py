@@ -12,7 +12,8 @@ import numpy as np
 from dataset_builders.core.errors import ConvergenceError
 from harness.networks.compiling import compiled
 from harness.networks.graph import energies_and_forces
-from harness.networks.networks import build_network, load_tensors, network_tensors
+from harness.networks.networks import build_network
+from harness.networks.tensors import load_tensors, network_tensors
 from harness.train.gradient import LossAndGradient, loss_and_gradient, trained_parameters
 from harness.train.packed_frames import LabelledGraph, PackedFrames, batches
 from harness.train.settings import TrainSettings

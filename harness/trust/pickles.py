@@ -4,7 +4,6 @@ Loading a pickle runs whatever it names, so a checkpoint from somebody else is a
 help to decide whether to trust one; they cannot prove that a file is harmless.
 """
 
-import hashlib
 import pickletools
 import zipfile
 from collections import Counter
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from dataset_builders.core.errors import ModelError
+from dataset_builders.core.hashes import file_sha256
 from harness.core.potential import LoadOptions
 
 MAX_NAMED: Final = 8
@@ -51,8 +51,7 @@ def sha256_of(path: Path) -> str:
         ModelError: If the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as cause:
         raise ModelError(f"cannot read the checkpoint {path}: {cause}") from cause
 

@@ -1,15 +1,15 @@
 """The model card of a checkpoint in the format of this project."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from dataset_builders.build.edition import HUB_ID
 from dataset_builders.chemistry.levels import GFN2, level_of_method
 from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH, file_sha256
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import code, plain
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.task_document import DECLARATION, task_of_checkpoint
@@ -133,7 +133,7 @@ def _shared_context(config: CheckpointConfig | ControlConfig, checkpoint: Path) 
         "training": config.training,
         "weights_hash": _weights_hash(checkpoint),
         "has_curve": all((checkpoint / name).is_file() for name in CURVE_FILES),
-        "dataset_id": HUB_ID,
+        "dataset_id": DATASET_ID,
     }
 
 
@@ -168,7 +168,7 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
     if not own:
         seen = ", ".join(result.model.id for result in results)
         raise UsageError(
-            f"no result is of the weights in {checkpoint} (sha256 {weights_hash[:12]}); results given: {seen}. "
+            f"no result is of the weights in {checkpoint} (sha256 {weights_hash[:SHORT_HASH]}); results given: {seen}. "
             f"Evaluate it first: python -m harness --model {checkpoint}"
         )
     hashes = {result.dataset.content_hash for result in results}
@@ -202,4 +202,4 @@ def count_parameters(checkpoint: Path) -> int:
 
 
 def _weights_hash(checkpoint: Path) -> str:
-    return hashlib.sha256((checkpoint / WEIGHTS_FILE).read_bytes()).hexdigest()
+    return file_sha256(checkpoint / WEIGHTS_FILE)

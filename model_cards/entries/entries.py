@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, leaderboard_id, parse_leaderboard_id
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.calls import Repo
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import in_order, title_of
@@ -33,7 +34,6 @@ DIGITS: Final = 2
 TASK_TYPE: Final = "graph-ml"
 _HARNESS: Final = "mlip-ood"
 """Name of this package among those that a result lists."""
-SHORT_HASH: Final = 12
 
 _METRICS: Final[Mapping[str, tuple[PartName, str]]] = {
     "ood_force_mae": ("test_ood", "force_mae"),

@@ -1,16 +1,14 @@
 """What the Hub calls data sets today; what was written before a data set was renamed names it by an earlier id."""
 
-import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from dataset_builders.core.errors import DataError, MlipOodError, UsageError
 from dataset_builders.core.hub.calls import Repo, canonical
+from dataset_builders.core.hub.names import is_repo_id
 
 MAX_LOOKUPS: Final = 20
 """Foreign ids that are looked up for one revision of a model; anybody may write any number."""
-
-_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,96}/[A-Za-z0-9_.-]{1,96}")
 
 
 def as_written(dataset_id: str) -> str:
@@ -34,7 +32,7 @@ class DatasetNames:
 
     def today(self, dataset_id: str) -> str:
         """The id that the Hub gives a data set today; the same id where it knows none such, or cannot be asked."""
-        if dataset_id in self.answers or not _ID.fullmatch(dataset_id):
+        if dataset_id in self.answers or not is_repo_id(dataset_id):
             return self.answers.get(dataset_id, dataset_id)
         if self.left <= 0:
             said = "names many data sets; the Hub was not asked whether the others are earlier ids of this one"

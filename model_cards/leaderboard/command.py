@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from dataset_builders.build.edition import HUB_ID
 from dataset_builders.chemistry.levels import GFN2, LEVELS, Level, find_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.printable import print_json
 from dataset_builders.folder.configs import task_of_config
 from dataset_builders.tasks.regions import TASKS, in_order, title_of
@@ -66,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--dataset",
-        default=HUB_ID,
+        default=DATASET_ID,
         metavar="ORG/NAME",
-        help=f"data set on the Hub, with @revision for an older state (default: {HUB_ID})",
+        help=f"data set on the Hub, with @revision for an older state (default: {DATASET_ID})",
     )
     parser.add_argument(
         "--labels",

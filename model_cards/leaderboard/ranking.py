@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from dataset_builders.chemistry.levels import GFN2, Level
 from dataset_builders.core.errors import DataError, MlipOodError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.calls import MAIN, Repo, canonical, explained, retried
 from dataset_builders.folder.configs import is_split_at, level_of_config, task_of_config
 from dataset_builders.tasks.regions import TASKS, in_order
 from harness.data.dataset import hash_of_hashes
-from model_cards.entries.entries import BENCHMARK_TAG, SHORT_HASH
+from model_cards.entries.entries import BENCHMARK_TAG
 from model_cards.entries.verification import Board, VerifiedNumber, read_board
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.leaderboard.published import Fault, Published, Status, published_by

@@ -1,10 +1,8 @@
 """Publishes a checkpoint of our own, with its card, as a model repo on the Hub."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hub.calls import (
@@ -18,6 +16,7 @@ from dataset_builders.core.hub.calls import (
     ensure_repo,
     require_login,
 )
+from dataset_builders.core.hub.names import is_repo_id
 from harness.core.potential import LoadOptions
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import list_files
@@ -28,8 +27,6 @@ from harness.trust.pickles import sha256_of
 from model_cards.cards.model_card import CURVE_FILES, render_card
 from model_cards.publishing.publishable import require_no_failures
 from model_cards.text.front_matter import CARD_PATH
-
-_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ def publish_checkpoint(
         DataError: If the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
-    if not _ID.fullmatch(repo_id):
+    if not is_repo_id(repo_id):
         raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")
     require_no_failures(results)
     load_potential(str(checkpoint), LoadOptions(device="cpu"))

@@ -1,7 +1,6 @@
 """What must hold before a result is sent to a model repo; each refusal says what is wrong and what to do."""
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -9,6 +8,7 @@ from typing import Any, Final
 from dataset_builders.card.eval_yaml import EVAL_FILE
 from dataset_builders.card.numbers import leaderboard_ids
 from dataset_builders.core.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH, bytes_sha256
 from dataset_builders.core.hub.calls import Repo, explained, retried
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import Listing, list_files
@@ -19,7 +19,6 @@ from model_cards.text.front_matter import decode_text
 from model_cards.text.yaml_text import load_yaml
 
 _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
-_SHORT_HASH: Final = 12
 
 
 def require_publishable(results: Sequence[RunResult]) -> None:
@@ -98,7 +97,7 @@ def find_model_files(result: RunResult, listing: Listing) -> list[str]:
     found = {name: _path_of(name, sha256, listing) for name, sha256 in result.model.files.items()}
     absent = [name for name, path in found.items() if path is None]
     if absent:
-        hashes = ", ".join(f"{name} (sha256 {result.model.files[name][:_SHORT_HASH]}…)" for name in absent)
+        hashes = ", ".join(f"{name} (sha256 {result.model.files[name][:SHORT_HASH]}…)" for name in absent)
         raise ModelError(
             f"the result is not of the files in {listing.repo} at {listing.commit}: it was measured with {hashes}, "
             f"which the repo does not hold. Name the repo that does with --repo, or measure this one: python -m "
@@ -228,7 +227,7 @@ def _may_be(path: str, name: str) -> bool:
 
 def _sha256_at(path: str, listing: Listing) -> str:
     with explained(listing.repo, listing.commit):
-        return hashlib.sha256(read_file(listing.repo, listing.commit, path)).hexdigest()
+        return bytes_sha256(read_file(listing.repo, listing.commit, path))
 
 
 def _base(path: str) -> str:

@@ -20,12 +20,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from dataset_builders.build.fanout import BuildSettings, make_units
-from dataset_builders.build.shares import Shard, units_of_shard
+from dataset_builders.build.shares import units_of_shard
 from dataset_builders.build.unit_store import claim_work_dir
 from dataset_builders.build.unit_worker import make_unit_safely
 from dataset_builders.build.work_units import WorkUnit, label_burst, plan_units
 from dataset_builders.chemistry.sampling import sample_burst
 from dataset_builders.engines.choice import choose_executor
+from dataset_builders.engines.shares import Shard
 from dataset_builders.engines.threads import limit_threads_of_children, require_one_thread
 from dataset_builders.tasks.editions import Edition
 from dataset_builders.tasks.regions import Region, Task

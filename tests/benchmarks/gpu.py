@@ -337,7 +337,7 @@ def mace(channels: int, dtype: str, equivariant: bool) -> Callable[[argparse.Nam
         return throughput(arguments, "mace", lambda folder: (written(folder), {"dtype": dtype}))
 
     def written(folder: Path) -> str:
-        from harness.potentials.mace import importing_mace
+        from harness.networks.mace_package import importing_mace
         from tests.harness.potentials.molecules import saved, small_mace
 
         with importing_mace():

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from dataset_builders.chemistry.dft import dft_singlepoint
 from dataset_builders.chemistry.levels import LEVELS, DftSettings
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.units import MILLI
+from dataset_builders.folder.mini import MINI_DIRECTORY
 
 TIGHT_GRID = ((150, 974), (150, 974))
 TIGHT_SCF = {"energy_convergence": 1e-11, "gradient_convergence": 1e-7}

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from dataset_builders.chemistry.levels import LEVELS, find_level
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.units import MILLI
+from dataset_builders.folder.mini import MINI_DIRECTORY
 
 SPLITS = ("test_id", "test_ood")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.folder.mini import MINI_DIRECTORY
 
 ROWS_PER_FILE = 100_000
 

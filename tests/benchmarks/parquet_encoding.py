@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.build.edition_folder import ROWS_PER_GROUP, write_split
+from dataset_builders.folder.split_writing import ROWS_PER_GROUP, write_split
 from harness.data.dataset import open_dataset
 
 REPEATS = 9

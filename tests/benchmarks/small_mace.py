@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.potentials.mace import importing_mace
+from harness.networks.mace_package import importing_mace
 from tests.harness.potentials.molecules import saved, small_mace
 
 ELEMENTS = (1, 6, 7, 8, 9, 16, 17)

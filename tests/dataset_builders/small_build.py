@@ -9,8 +9,8 @@ from pathlib import Path
 from dataset_builders.build.edition import make_missing_frames
 from dataset_builders.build.edition_folder import write_repository
 from dataset_builders.build.fanout import BuildSettings
-from dataset_builders.build.shares import parse_shard
 from dataset_builders.engines.choice import choose_executor
+from dataset_builders.engines.shares import parse_shard
 from dataset_builders.tasks.editions import Edition
 from dataset_builders.tasks.regions import Region, Task
 

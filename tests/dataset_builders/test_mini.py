@@ -8,7 +8,7 @@ from dataset_builders.certify.audit import certify
 from dataset_builders.chemistry.labels import compute_label
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX
 from dataset_builders.chemistry.xtb import cold_singlepoint
-from dataset_builders.cli import MINI_DIRECTORY
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.regions import TASKS
 
 FILES = sorted(path for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))

@@ -1,11 +1,11 @@
 """How the files to publish differ from those that a repo on the Hub holds at a commit."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.core.hashes import bytes_sha256, file_sha256
 from dataset_builders.core.hub.calls import Change, Repo, explained, retried
 
 if TYPE_CHECKING:
@@ -130,10 +130,7 @@ def _is_same(content: Content, remote: "RepoFile") -> bool:
 
 
 def _sha256(content: Content) -> str:
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return bytes_sha256(content) if isinstance(content, bytes) else file_sha256(content)
 
 
 def size_of(content: Content) -> int:

@@ -65,7 +65,7 @@ def test_a_plan_is_the_cost_of_what_is_missing_at_the_rate_of_the_probe(tmp_path
 
 
 def test_the_size_is_that_of_the_mini_edition(tmp_path):
-    from dataset_builders.cli import MINI_DIRECTORY
+    from dataset_builders.folder.mini import MINI_DIRECTORY
 
     plan = plan_build(settings_of("mini", tmp_path, *TASKS), FakeWorkers().pool(1))
     size = sum(path.stat().st_size for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))

@@ -17,8 +17,9 @@ import pytest
 from dataset_builders.build.edition import make_missing_frames
 from dataset_builders.build.edition_folder import write_repository
 from dataset_builders.build.fanout import missing_units
-from dataset_builders.cli import MINI_DIRECTORY, main
+from dataset_builders.cli import main
 from dataset_builders.engines.choice import choose_executor
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from tests.dataset_builders.small_build import small_settings
 
 SMALL_BUILD = [sys.executable, "-m", "tests.dataset_builders.small_build"]

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builders.build.cost import burst_cost, n_frames, unit_cost
-from dataset_builders.build.shares import Shard, parse_shard, units_of_shard
+from dataset_builders.build.shares import units_of_shard
 from dataset_builders.build.work_units import WorkUnit, plan_units
 from dataset_builders.core.errors import UsageError
+from dataset_builders.engines.shares import Shard, parse_shard
 from dataset_builders.tasks.editions import EDITIONS
 from dataset_builders.tasks.regions import TASKS
 from dataset_builders.tasks.words import parse_word

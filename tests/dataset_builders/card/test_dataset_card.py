@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from dataset_builders.build.edition import HUB_ID
-from dataset_builders.card.dataset_card import LICENSE_TEXT, CardFacts, card_text, write_card
+from dataset_builders.card.dataset_card import LICENSE_TEXT, CardFacts, card_facts, card_text, write_card
 from dataset_builders.card.metadata import SplitSize, sizes_of
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.coverage import Coverage, DataSetCertificate, TaskCertificate
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.errors import CertificateError
+from dataset_builders.core.hub.names import DATASET_ID
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import COLUMNS
 from tests.dataset_builders.synthetic_folder import write_folder
 
@@ -19,7 +19,7 @@ from tests.dataset_builders.synthetic_folder import write_folder
 def published(tmp_path_factory):
     """A certified folder with its card; the repo's name is its path, so that the card's examples run."""
     folder = write_folder(tmp_path_factory.mktemp("card") / "out")
-    write_card(folder, certify(folder).card_facts(str(folder), source_url="https://example.org/source"))
+    write_card(folder, card_facts(certify(folder), str(folder), source_url="https://example.org/source"))
     return folder
 
 
@@ -69,14 +69,14 @@ def test_what_is_missing_and_where_the_source_is(published):
 
 def test_the_same_folder_gets_the_same_card(published):
     report = certify(published)
-    facts = report.card_facts("someone/some-data")
+    facts = card_facts(report, "someone/some-data")
     text = card_text(facts, sizes_of(published, report.certificate))
     assert card_text(facts, sizes_of(published, report.certificate)) == text
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
 
 
 def test_the_card_of_the_embedded_edition_is_what_the_code_writes():
-    facts = certify(MINI_DIRECTORY).card_facts(HUB_ID)
+    facts = card_facts(certify(MINI_DIRECTORY), DATASET_ID)
     text = card_text(facts, sizes_of(MINI_DIRECTORY, facts.certificate))
     assert (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8") == text
     assert (MINI_DIRECTORY / "LICENSE.md").read_text(encoding="utf-8") == LICENSE_TEXT

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builders.card.dataset_card import card_facts
 from dataset_builders.certify.audit import PROBLEMS_SHOWN, certify
 from dataset_builders.core.errors import CertificateError, DataError
 from dataset_builders.folder.schema import with_metadata
@@ -271,7 +272,7 @@ def test_many_problems_are_counted_and_some_are_shown(folder):
 def test_no_card_for_a_folder_that_fails(folder):
     edit_rows(path_of(folder, "task2", "train"), lambda rows: rows[0].update(left="F"))
     with pytest.raises(CertificateError, match=r"fails its certificate with 1 problems, first task2/train"):
-        certify(folder).card_facts("someone/some-data")
+        card_facts(certify(folder), "someone/some-data")
 
 
 def test_shards_are_read_together(folder):

@@ -7,8 +7,9 @@ import pytest
 from dataset_builders.certify import recompute
 from dataset_builders.certify.audit import certify
 from dataset_builders.chemistry import dft
-from dataset_builders.cli import MINI_DIRECTORY, main
+from dataset_builders.cli import main
 from dataset_builders.core.errors import ConvergenceError, UsageError
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from tests.dataset_builders.synthetic_folder import edit_rows
 
 

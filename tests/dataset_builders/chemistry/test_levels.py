@@ -10,7 +10,7 @@ def test_names_of_configurations():
 
 
 def test_methods_are_named_as_models_name_them():
-    from harness.potentials.torchani import ENSEMBLES
+    from harness.networks.ani_ensembles import ENSEMBLES
 
     assert LEVELS["wb97x"].method == ENSEMBLES["ani2x_state_dict.pt"].level_of_theory
 

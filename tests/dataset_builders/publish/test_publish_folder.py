@@ -5,8 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from dataset_builders.cli import MINI_DIRECTORY, main
+from dataset_builders.cli import main
 from dataset_builders.core.errors import CertificateError, DataError, SetupError, UsageError
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.publish import publish_folder as publishing
 from dataset_builders.publish import published_edition
 from dataset_builders.publish.publish_folder import PublishRequest, plan_publication, publish

@@ -15,16 +15,17 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 
-from dataset_builders.build.edition import relabel_edition
 from dataset_builders.certify.audit import certify
 from dataset_builders.chemistry.levels import GFN2, LEVELS
 from dataset_builders.chemistry.xtb import cold_singlepoint
-from dataset_builders.cli import MINI_DIRECTORY, main
+from dataset_builders.cli import main
 from dataset_builders.core.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.core.whole_folder import settle_all
 from dataset_builders.engines.workers import Pool
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import METADATA_KEY, SCHEMA, read_metadata, with_metadata
 from dataset_builders.relabel import relabelled_edition as module
+from dataset_builders.relabel.certified_labels import relabel_edition
 from dataset_builders.relabel.frames_to_label import (
     RelabelSettings,
     frames_to_label,
@@ -307,7 +308,7 @@ def _peak_of_relabel(out, source):
 
 def test_memory_does_not_grow_with_the_rows(toy, monkeypatch, tmp_path):
     monkeypatch.setattr("dataset_builders.relabel.frames_to_label.ROWS_AT_A_TIME", 50)
-    monkeypatch.setattr("dataset_builders.build.edition_folder.ROWS_PER_GROUP", 50)
+    monkeypatch.setattr("dataset_builders.folder.split_writing.ROWS_PER_GROUP", 50)
     peaks = {}
     for factor in (1, 2, 16):
         source = write_many(tmp_path / f"{factor}", factor * 100)

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.cli import main as builders
 from dataset_builders.core.errors import DataError, SetupError, UsageError
 from dataset_builders.core.sole_user import sole_user
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import with_metadata
 from dataset_builders.tasks.task_document import parse_task, task_metadata
 from harness.core.training_record import read_training_record

@@ -18,7 +18,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_energies_are_those_of_the_training(mini: Path) -> None:
-    from dataset_builders.cli import MINI_DIRECTORY
+    from dataset_builders.folder.mini import MINI_DIRECTORY
     from harness.train.task_data import pin_training_files, read_training_split
 
     document = json.loads((mini / "reference_energies.json").read_text())

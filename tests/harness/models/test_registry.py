@@ -75,7 +75,7 @@ def test_a_checkpoint_is_known_by_its_directory_or_its_files(tmp_path: Path) -> 
 
 
 def test_the_reference_is_the_directory_inside_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert registry.REFERENCE_DIRECTORY.parts[-3:] == ("harness", "checkpoints", "reference")
+    assert registry.REFERENCE_DIRECTORY.parts[-3:] == ("harness", "networks", "reference")
     monkeypatch.setattr(registry, "REFERENCE_DIRECTORY", tmp_path / "reference")
     with pytest.raises(ModelError, match="lacks the reference checkpoint"):
         identify("reference")

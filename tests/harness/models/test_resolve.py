@@ -311,7 +311,8 @@ def checkpoint(tmp_path: Path) -> Path:
     import torch
 
     from harness.networks.checkpoint_format import write_checkpoint
-    from harness.networks.networks import build_network, network_tensors
+    from harness.networks.networks import build_network
+    from harness.networks.tensors import network_tensors
 
     energies = {**SMALL_CONFIG.reference_energies, "F": -10.0}
     config = replace(SMALL_CONFIG, elements=(1, 6, 8, 9), reference_energies=energies, trained_on="task4")

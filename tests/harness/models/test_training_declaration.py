@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from dataset_builders.chemistry.levels import LEVELS
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.task_document import declaration_of, parse_task
 from harness.cli import main
 from harness.core.potential import PotentialTraits

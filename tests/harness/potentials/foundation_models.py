@@ -88,7 +88,7 @@ def random_ani1x(directory: Path) -> Path:
     pytest.importorskip("torchani")
     import torch
 
-    from harness.potentials.torchani import ENSEMBLES, assembled
+    from harness.networks.ani_ensembles import ENSEMBLES, assembled
 
     torch.manual_seed(5)
     network = assembled(ENSEMBLES["ani1x_state_dict.pt"])

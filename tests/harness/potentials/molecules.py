@@ -11,7 +11,7 @@ from dataset_builders.chemistry.sampling import embed
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.tasks.words import Word, word
 from harness.core.batch import StructureBatch
-from harness.potentials.mace import importing_mace
+from harness.networks.mace_package import importing_mace
 
 WORDS = (word("OH", 1, "H"), word("CHO", 1, "H"), word("NH2", 2, "H"))
 """Methanol, acetaldehyde and ethylamine: H, C, N and O, and three sizes."""

@@ -15,8 +15,8 @@ from harness.core.potential import LoadOptions, Potential
 from harness.inference.force_consistency import cautions_about
 from harness.models.registry import REFERENCE_DIRECTORY, load_potential
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
+from harness.networks.mace_package import importing_mace
 from harness.potentials import aimnet2, chgnet, torchani
-from harness.potentials.mace import importing_mace
 from tests.harness.control_checkpoints import small_control
 from tests.harness.potentials.foundation_models import own_torchani, published, random_ani1x, small_aimnet2
 from tests.harness.potentials.molecules import molecules, packed, unpacked

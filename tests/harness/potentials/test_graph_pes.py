@@ -14,7 +14,8 @@ from dataset_builders.core.errors import MissingPackageError, ModelError, UsageE
 from harness.core.batch import StructureBatch
 from harness.core.potential import LoadOptions
 from harness.networks.checkpoint_format import ARCHITECTURES, FAMILIES, Architecture, write_checkpoint
-from harness.networks.networks import build_network, network_tensors
+from harness.networks.networks import build_network
+from harness.networks.tensors import network_tensors
 from harness.potentials.graph_pes import GraphPesPotential, load
 from tests.harness.small_checkpoint import SMALL_CONFIG
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.errors import DataError, ModelError, UsageError
 from dataset_builders.core.units import HARTREE
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.regions import TASKS
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import LoadOptions

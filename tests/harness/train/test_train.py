@@ -18,7 +18,8 @@ from harness.core.potential import LoadOptions
 from harness.data.rows import read_split
 from harness.networks.checkpoint_format import Architecture, NetworkArguments, read_config
 from harness.networks.compiling import COMPILABLE, compiled
-from harness.networks.networks import build_network, load_tensors, network_tensors
+from harness.networks.networks import build_network
+from harness.networks.tensors import load_tensors, network_tensors
 from harness.potentials.graph_pes import load
 from harness.train.gradient import loss_and_gradient, loss_of
 from harness.train.loop import learning_rate_at

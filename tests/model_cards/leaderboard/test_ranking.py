@@ -3,8 +3,8 @@ import json
 import pytest
 
 from dataset_builders.chemistry.levels import LEVELS
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.regions import TASKS
 from harness.cli import main as main_of_harness
 from harness.data.dataset import open_dataset

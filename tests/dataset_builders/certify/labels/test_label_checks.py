@@ -13,8 +13,8 @@ from dataset_builders.certify.labels.label_table import examine_labels, label_no
 from dataset_builders.certify.row_checks import frames_by_molecule
 from dataset_builders.chemistry.bond_energies import atoms_energy
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, other_level
-from dataset_builders.cli import MINI_DIRECTORY
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
+from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import SCHEMA
 
 CONFIGS = sorted(path.name for path in MINI_DIRECTORY.iterdir() if path.is_dir())

@@ -1,0 +1,32 @@
+"""Certifies a folder and writes its card."""
+
+from pathlib import Path
+
+from dataset_builders.card.dataset_card import card_facts, write_card
+from dataset_builders.certify.audit import CertifyReport, certify
+from dataset_builders.core.errors import CertificateError
+from dataset_builders.core.hub.names import DATASET_ID
+
+
+def certify_and_describe(directory: Path) -> CertifyReport:
+    """Certifies a data-set folder and writes its card.
+
+    Args:
+        directory: The folder.
+
+    Returns:
+        The report. It does not pass for a slice of an edition, which gets no card.
+
+    Raises:
+        DataError: If a file is absent or corrupt.
+        CertificateError: If the rows do not pass; the folder stays as it is.
+    """
+    report = certify(directory)
+    if report.is_sound_slice:
+        # The card of a whole edition that was here before would vouch for a part of one.
+        (directory / "README.md").unlink(missing_ok=True)
+    elif report.ok:
+        write_card(directory, card_facts(report, DATASET_ID))
+    else:
+        raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
+    return report

@@ -1,0 +1,19 @@
+"""Names on the Hub: the data set of this benchmark, and what a repo may be called."""
+
+import re
+from typing import Final
+
+DATASET_ID: Final = "compgen/mlip-ood"
+"""The data set as it is published. The only place that says so."""
+
+_PART: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+REPO_ID: Final = rf"{_PART}/{_PART}"
+"""Pattern of `owner/name`, as the Hub allows it: 1 to 96 letters, digits, `-`, `_` and `.` each, neither `-` nor `.`
+at an end."""
+
+_REPO_ID: Final = re.compile(REPO_ID, flags=re.ASCII)
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether a text can be the id of a repo, `owner/name`."""
+    return _REPO_ID.fullmatch(text) is not None

@@ -1,0 +1,68 @@
+"""Writes the Parquet files of a split."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataset_builders.folder.schema import SCHEMA
+from dataset_builders.tasks.editions import SplitName
+
+ROWS_PER_FILE: Final = 100_000
+
+
+ROWS_PER_GROUP: Final = 2_000
+
+
+_REALS: Final = {"positions": "positions.list.element", "energy": "energy", "forces": "forces.list.element"}
+"""Columns whose values hardly repeat, by their path in Parquet: without a dictionary and with like bytes together, zstd
+packs them best. 0.58 of the size, 0.75 of the time to read (`tests.benchmarks.parquet_encoding`, mini edition)."""
+
+
+def write_split(tables: Iterable[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
+    """Writes the Parquet files of a split; holds the rows of one row group at a time.
+
+    Args:
+        tables: Its rows, in order.
+        schema: Whose metadata the files get.
+        directory: Folder of the configuration.
+        split: The split.
+    """
+    files: list[Path] = []
+    groups = cut_into_groups(tables)
+    # A slice may name no molecule of a split, which then is a file without rows.
+    group: pa.Table | None = next(groups, SCHEMA.empty_table())
+    while group is not None:
+        # How many files there are, which their names say, is known at the end.
+        files.append(directory / f".{split}-{len(files):05d}.partial")
+        with pq.ParquetWriter(
+            files[-1],
+            schema,
+            compression="zstd",
+            use_dictionary=[column for column in schema.names if column not in _REALS],
+            column_encoding=dict.fromkeys(_REALS.values(), "BYTE_STREAM_SPLIT"),
+        ) as writer:
+            rows = 0
+            while group is not None and rows < ROWS_PER_FILE:
+                writer.write_table(group.cast(schema), row_group_size=ROWS_PER_GROUP)
+                rows += group.num_rows
+                group = next(groups, None)
+    for number, path in enumerate(files):
+        path.rename(directory / f"{split}-{number:05d}-of-{len(files):05d}.parquet")
+
+
+def cut_into_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Cuts rows into row groups, none of which goes over the end of a file."""
+    held: list[pa.Table] = []
+    n_held, n_passed = 0, 0
+    for table in tables:
+        held.append(table)
+        n_held += table.num_rows
+        while n_held >= (size := min(ROWS_PER_GROUP, ROWS_PER_FILE - n_passed % ROWS_PER_FILE)):
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, size)
+            held, n_held, n_passed = [whole.slice(size)], n_held - size, n_passed + size
+    if n_held:
+        yield pa.concat_tables(held)

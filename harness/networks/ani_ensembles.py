@@ -1,0 +1,54 @@
+"""The ensembles that TorchANI publishes, and how it puts their networks together."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+PADDING: Final = -1
+"""What TorchANI takes for the atomic number of no atom."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """A published ensemble.
+
+    Attributes:
+        atomic_numbers: Elements, in the order of the networks.
+        architecture: TorchANI's name for the features and the layers.
+        level_of_theory: Level of the training labels.
+    """
+
+    atomic_numbers: tuple[int, ...]
+    architecture: str
+    level_of_theory: str
+
+
+ENSEMBLES: Final[Mapping[str, Ensemble]] = MappingProxyType(
+    {
+        "ani2x_state_dict.pt": Ensemble((1, 6, 7, 8, 16, 9, 17), "ani2x", "wB97X/6-31G(d)"),
+        "ani1x_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "wB97X/6-31G(d)"),
+        "ani1ccx_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "CCSD(T)*/CBS"),
+    }
+)
+"""By the file name under which TorchANI publishes the weights: nothing inside tells ANI-1x from ANI-1ccx."""
+
+
+def assembled(ensemble: Ensemble) -> Any:
+    """The networks with random weights, put together as TorchANI's own functions do it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The extensions")  # optional CUDA kernels, which nothing here uses
+        from torchani.arch import Assembler
+    from ase.data import chemical_symbols
+
+    assembler = Assembler(neighborlist="all_pairs")
+    assembler.set_symbols([chemical_symbols[number] for number in ensemble.atomic_numbers])
+    assembler.set_global_cutoff_fn("cosine")
+    assembler.set_aev_computer(radial=ensemble.architecture, angular=ensemble.architecture, strategy="pyaev")
+    assembler.set_atomic_networks(ctor=ensemble.architecture)
+    assembler.set_zeros_as_self_energies()
+    return assembler.assemble(_N_NETWORKS)
+
+
+_N_NETWORKS: Final = 8

@@ -1,0 +1,34 @@
+"""The tensors of a network: what a checkpoint stores of it."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from dataset_builders.core.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+
+def network_tensors(network: "Module") -> "dict[str, Tensor]":
+    """Parameters and buffers of a network by name: all that a checkpoint stores of it."""
+    import torch
+
+    # graph-pes adds a dictionary of its version to the state, which is no tensor.
+    return {name: value for name, value in network.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
+def load_tensors(network: "Module", tensors: "Mapping[str, Tensor]") -> None:
+    """Fills a network with tensors, which must be exactly its own.
+
+    Raises:
+        ModelError: If a tensor is missing, unexpected or of another shape.
+    """
+    own = network_tensors(network)
+    odd = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]
+    if odd:
+        raise ModelError(
+            f"the tensor {odd[0]!r} ({len(odd)} in all) is missing, unexpected or of another shape; expected the "
+            "tensors of the network that was built. Install the version of its library that wrote the checkpoint"
+        )
+    network.load_state_dict(tensors, strict=False)
