@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import DataError, MlipOodError, ModelError, UsageError
 from dataset_builders.tasks.fragments import BUILT_IN, NAME_PATTERN, parse_fragment
-from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, Region, Task, TaskName
+from dataset_builders.tasks.regions import DECLARATION, TASK_PATTERN, TASKS, Region, Task, TaskName
 
 MAX_SPACER: Final = 40
 """Longest chain of a word, in CH2 groups."""
@@ -20,8 +20,6 @@ MAX_SPACER: Final = 40
 MAX_WORDS: Final = 20_000
 """Most words of all regions of a task: a declaration may come from a stranger, and every molecule is looked at."""
 
-DECLARATION: Final = "task"
-"""Key of a declaration in the metadata of Parquet files and in the config of checkpoints."""
 
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 _Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import ModelError
@@ -74,6 +73,8 @@ class Memory:
         self._compositions = _by_element(frames.batch, self._descriptors)
         kernel = _gaussian(_squared_distances(self._compositions, self._compositions))
         kernel[np.diag_indices(len(kernel))] += ENERGY_RIDGE
+        from scipy.linalg import cho_factor, cho_solve
+
         self._weights = cho_solve(cho_factor(kernel), frames.energy / frames.batch.n_atoms)
 
     def energies_and_forces(self, batch: StructureBatch, n_neighbours: int) -> tuple[FloatArray, FloatArray]:

@@ -1,127 +1,23 @@
-"""The families of potentials that come with this package: one line for each adapter file."""
+"""The families of potentials that come with this package: each adapter in `harness.potentials` exports its own."""
 
+import functools
+import importlib
+import pkgutil
 from typing import Final
 
-from harness.models.detection import Family
+from harness import potentials
+from harness.core.family import Family
 
-FAMILIES: Final = (
-    Family("xtb", "harness.potentials.xtb", "tblite", methods=("gfn2-xtb", "gfn1-xtb")),
-    Family("mmff94", "harness.potentials.mmff94", "rdkit", methods=("mmff94",)),
-    Family("zero", "harness.potentials.zero", "numpy", methods=("zero",)),
-    Family(
-        "mace",
-        "harness.potentials.mace",
-        "mace",
-        extra="mace",
-        files=("*.model",),
-        is_pickled=True,
-        library_names=("mace", "mace-torch"),
-        tags=("mace", "mace-torch"),
-    ),
-    Family(
-        "torchani",
-        "harness.potentials.torchani",
-        "torchani",
-        extra="torchani",
-        files=("ani2x_state_dict.pt", "ani1x_state_dict.pt", "ani1ccx_state_dict.pt"),
-        library_names=("torchani",),
-        tags=("torchani",),
-    ),
-    Family(
-        "aimnet2",
-        "harness.potentials.aimnet2",
-        "aimnet",
-        extra="aimnet2",
-        folder=("config.json", "ensemble_0.safetensors"),
-        library_names=("aimnet",),
-        tags=("aimnet2",),
-    ),
-    Family("chgnet", "harness.potentials.chgnet", "chgnet", extra="chgnet", methods=("chgnet", "chgnet-r2scan")),
-    Family(
-        "sevennet",
-        "harness.potentials.sevennet",
-        "sevenn",
-        methods=("7net-0", "7net-l3i5", "7net-mf-0"),
-        files=("checkpoint_*.pth", "7net*.pth", "sevennet*.pth"),
-        library_names=("sevenn", "sevennet"),
-        tags=("sevennet",),
-        is_pickled=True,
-    ),
-    Family(
-        "nequip",
-        "harness.potentials.nequip",
-        "nequip",
-        files=("*.nequip.zip", "*.nequip.pt2", "*.nequip.pth"),
-        library_names=("nequip",),
-        tags=("nequip", "allegro"),
-        is_pickled=True,
-    ),
-    Family(
-        "orb",
-        "harness.potentials.orb",
-        "orb_models",
-        files=("orb-*.ckpt", "orbmol-*.ckpt"),
-        library_names=("orb-models",),
-        tags=("orb", "orbmol"),
-    ),
-    Family(
-        "fairchem",
-        "harness.potentials.fairchem",
-        "fairchem",
-        files=("uma-*.pt", "esen_*.pt"),
-        library_names=("fairchem",),
-        tags=("uma",),
-        is_pickled=True,
-    ),
-    Family(
-        "mattersim",
-        "harness.potentials.mattersim",
-        "mattersim",
-        files=("mattersim-*.pth", "MatterSim-*.pth"),
-        library_names=("mattersim",),
-        tags=("mattersim",),
-    ),
-    Family(
-        "metatomic",
-        "harness.potentials.metatomic",
-        "metatomic",
-        files=("pet-*.ckpt", "pet-*.pt"),
-        library_names=("metatomic", "metatrain", "upet"),
-        tags=("metatomic", "upet"),
-        is_pickled=True,
-    ),
-    Family("torchsim", "harness.potentials.torchsim", "torch_sim", folder=("torchsim.json",), is_pickled=True),
-    Family("ase", "harness.potentials.ase_calculator", "ase", is_open=True, is_pickled=True),
-    *(
-        Family(
-            name,
-            "harness.potentials.graph_pes",
-            package,
-            extra=extra,
-            folder=("config.json", "model.safetensors"),
-            in_config=True,
-            can_compile=name == "graph-pes",
-        )
-        for name, package, extra in (
-            ("graph-pes", "graph_pes", "graph-pes"),
-            ("pyg", "torch_geometric", "pyg"),
-            ("torchani-tuned", "torchani", "torchani"),
-            ("mace-tuned", "mace", "mace"),
-        )
-    ),
-    Family(
-        "additive",
-        "harness.potentials.additive",
-        "rdkit",
-        folder=("config.json", "model.safetensors"),
-        in_config=True,
-    ),
-    Family(
-        "knn",
-        "harness.potentials.knn",
-        "torchani",
-        extra="torchani",
-        folder=("config.json", "model.safetensors"),
-        in_config=True,
-    ),
-)
+_NAMES: Final = ("FAMILY", "FAMILIES")
+"""What an adapter exports: one record, or a tuple of records where it reads several kinds of checkpoints."""
+
+
+@functools.cache
+def own_families() -> tuple[Family, ...]:
+    """The families of all adapters, by name of the adapter; modules there that export none are no adapters."""
+    found: list[Family] = []
+    for each in pkgutil.iter_modules(potentials.__path__):
+        adapter = importlib.import_module(f"{potentials.__name__}.{each.name}")
+        for exported in (getattr(adapter, name, ()) for name in _NAMES):
+            found += [exported] if isinstance(exported, Family) else exported
+    return tuple(found)

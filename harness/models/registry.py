@@ -1,7 +1,7 @@
 """Which potential a name or a path stands for, and how to load it.
 
-A family is one adapter file and one line in `families.FAMILIES`. Nothing heavy is imported before `load_potential`
-knows which family it needs.
+A family is one adapter file, which exports its record. Nothing heavy is imported before `load_potential` knows which
+family it needs.
 """
 
 import functools
@@ -19,9 +19,10 @@ from harness.compute.device import does_not_fit, is_out_of_memory
 from harness.compute.meter import Meter, meter_of
 from harness.compute.staging import staged
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
-from harness.models.detection import WHOLE, Family, Files, find_checkpoint, find_record
-from harness.models.families import FAMILIES
+from harness.models.detection import WHOLE, Files, find_checkpoint, find_record
+from harness.models.families import own_families
 from harness.trust.standard_output import printing_on_standard_error
 from harness.trust.surroundings import Surroundings, inside
 
@@ -59,8 +60,8 @@ class ModelSource:
 
 
 def families() -> tuple[Family, ...]:
-    """All families: those above, and those that installed packages add."""
-    return FAMILIES + _added_families()
+    """All families: those of this package, and those that installed packages add."""
+    return own_families() + _added_families()
 
 
 @functools.cache
@@ -79,8 +80,10 @@ def _added_families() -> tuple[Family, ...]:
                 f"{place} cannot be loaded ({type(cause).__name__}: {cause}); correct or uninstall that package"
             ) from cause
         if not isinstance(family, Family):
-            raise SetupError(f"{place} is a {type(family).__name__}; expected a harness.models.detection.Family")
-        if any(family.name == known.name or set(family.methods) & {*known.methods} for known in (*FAMILIES, *added)):
+            raise SetupError(f"{place} is a {type(family).__name__}; expected a harness.core.family.Family")
+        if any(
+            family.name == known.name or set(family.methods) & {*known.methods} for known in (*own_families(), *added)
+        ):
             raise SetupError(
                 f"{place} adds the family {family.name}, whose name or methods another family has; rename it there, or "
                 "uninstall that package"

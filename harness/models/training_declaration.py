@@ -14,11 +14,11 @@ from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.tasks.editions import SplitName, find_edition
 from dataset_builders.tasks.regions import TaskName
 from dataset_builders.tasks.task_document import declaration_of
+from harness.core.family import Family
 from harness.core.potential import PotentialTraits, TrainingProtocol
 from harness.core.training_record import TrainingRecord, read_training_record
 from harness.data.dataset import UNKNOWN, PinnedDataset, content_hash, split_files
 from harness.data.label_choice import labels_for
-from harness.models.detection import Family
 from harness.models.foreign import is_unknown
 from harness.models.registry import ModelSource
 from harness.trust.pickles import sha256_of

@@ -16,6 +16,7 @@ from harness.baselines.force_field.model import ForceField
 from harness.compute.device import require_cpu_and_float64
 from harness.compute.elements import require_elements_of_batch
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 from harness.networks.control_checkpoints import ControlConfig, read_control
@@ -24,7 +25,9 @@ from harness.potentials.control_traits import control_traits, reference_energy
 if TYPE_CHECKING:
     from harness.networks.control_checkpoints import Tensors
 
-FAMILY: Final = "additive"
+FAMILY: Final = Family("additive", __name__, "rdkit", folder=("config.json", "model.safetensors"), in_config=True)
+
+NAME: Final = "additive"
 PACKAGES: Final = ("numpy", "rdkit", "safetensors")
 
 
@@ -83,7 +86,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         UsageError: If another device than the CPU or another precision than float64 was asked for.
     """
     require_cpu_and_float64(str(path), options)
-    config, tensors = read_control(path, FAMILY)
+    config, tensors = read_control(path, NAME)
     _require_coefficients(tensors, path)
     origins = {name: tensor for name, tensor in tensors.items() if name.startswith("origin/")}
     coefficients = {name: tensor for name, tensor in tensors.items() if name not in origins}

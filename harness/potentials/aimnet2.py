@@ -16,11 +16,22 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "aimnet2",
+    __name__,
+    "aimnet",
+    extra="aimnet2",
+    folder=("config.json", "ensemble_0.safetensors"),
+    library_names=("aimnet",),
+    tags=("aimnet2",),
+)
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "ensemble_0.safetensors"

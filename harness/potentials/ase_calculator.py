@@ -23,10 +23,13 @@ from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError, SetupError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.core.batch import Prediction, StructureBatch, numbers_of_model
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.core.source_code import working_files
 from harness.trust.errors_of_others import cause_of, is_for_others
 from harness.trust.pickles import sha256_of
+
+FAMILY: Final = Family("ase", __name__, "ase", is_open=True, is_pickled=True)
 
 NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
 """What stands in `atoms.info`, where calculators of several families look for charge and spin multiplicity."""

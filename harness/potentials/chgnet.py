@@ -20,8 +20,11 @@ from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
+
+FAMILY: Final = Family("chgnet", __name__, "chgnet", extra="chgnet", methods=("chgnet", "chgnet-r2scan"))
 
 MIN_BOX: Final = 20.0
 """Smallest edge of a box, Å."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset_builders.core.arrays import FloatArray
-from dataset_builders.tasks.task_document import DECLARATION
+from dataset_builders.tasks.regions import DECLARATION
 from harness.core.batch import StructureBatch
 from harness.core.potential import PotentialTraits
 from harness.networks.checkpoint_format import file_hashes, symbol_of

@@ -18,11 +18,22 @@ from dataset_builders.core.errors import ModelError
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "fairchem",
+    __name__,
+    "fairchem",
+    files=("uma-*.pt", "esen_*.pt"),
+    library_names=("fairchem",),
+    tags=("uma",),
+    is_pickled=True,
+)
 
 RELEASE: Final = "2.24.0"
 """Release of fairchem-core that this adapter was written against."""

@@ -1,12 +1,13 @@
 """Checkpoints that this project trained itself, from scratch or from a foundation model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from dataset_builders.tasks.task_document import DECLARATION
+from dataset_builders.tasks.regions import DECLARATION
 from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.networks.checkpoint_format import (
     PACKAGES,
@@ -26,6 +27,24 @@ from harness.potentials.delta import on_top_of
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+FAMILIES: Final = tuple(
+    Family(
+        name,
+        __name__,
+        package,
+        extra=extra,
+        folder=("config.json", "model.safetensors"),
+        in_config=True,
+        can_compile=name == "graph-pes",
+    )
+    for name, package, extra in (
+        ("graph-pes", "graph_pes", "graph-pes"),
+        ("pyg", "torch_geometric", "pyg"),
+        ("torchani-tuned", "torchani", "torchani"),
+        ("mace-tuned", "mace", "mace"),
+    )
+)
 
 
 def load(path: Path, options: LoadOptions) -> Potential:

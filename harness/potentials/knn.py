@@ -14,6 +14,7 @@ from harness.baselines.memory import LabelledFrames, Memory
 from harness.compute.device import require_cpu_and_float64
 from harness.compute.elements import require_elements_of_batch
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 from harness.networks.control_checkpoints import ControlConfig, read_control
@@ -22,7 +23,11 @@ from harness.potentials.control_traits import control_traits, reference_energy
 if TYPE_CHECKING:
     from harness.networks.control_checkpoints import Tensors
 
-FAMILY: Final = "knn"
+FAMILY: Final = Family(
+    "knn", __name__, "torchani", extra="torchani", folder=("config.json", "model.safetensors"), in_config=True
+)
+
+NAME: Final = "knn"
 PACKAGES: Final = ("numpy", "safetensors", "scipy", "torch", "torchani")
 NEIGHBOURS: Final = "n_neighbours"
 """The setting that says how many nearest environments count."""
@@ -79,7 +84,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         MissingPackageError: If TorchANI is not installed.
     """
     require_cpu_and_float64(str(path), options)
-    config, tensors = read_control(path, FAMILY)
+    config, tensors = read_control(path, NAME)
     n_neighbours = config.settings.get(NEIGHBOURS, 0.0)
     if n_neighbours < 1 or n_neighbours % 1:
         raise ModelError(

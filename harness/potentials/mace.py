@@ -8,7 +8,7 @@ import contextlib
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -18,12 +18,24 @@ from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.batch import StructureBatch
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.networks.mace_package import NEUTRAL_SINGLET, importing_mace
 from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "mace",
+    __name__,
+    "mace",
+    extra="mace",
+    files=("*.model",),
+    is_pickled=True,
+    library_names=("mace", "mace-torch"),
+    tags=("mace", "mace-torch"),
+)
 
 
 class MacePotential(TorchPotential):

@@ -13,11 +13,21 @@ from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "mattersim",
+    __name__,
+    "mattersim",
+    files=("mattersim-*.pth", "MatterSim-*.pth"),
+    library_names=("mattersim",),
+    tags=("mattersim",),
+)
 
 RELEASE: Final = "1.2.5"
 """Release of mattersim that this adapter was written against."""

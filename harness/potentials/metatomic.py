@@ -19,11 +19,22 @@ from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "metatomic",
+    __name__,
+    "metatomic",
+    files=("pet-*.ckpt", "pet-*.pt"),
+    library_names=("metatomic", "metatrain", "upet"),
+    tags=("metatomic", "upet"),
+    is_pickled=True,
+)
 
 RELEASE: Final = "0.1.19"
 """Release of metatomic-torch that this adapter was written against."""

@@ -13,7 +13,10 @@ from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
 from dataset_builders.core.errors import DataError, UsageError
 from harness.compute.device import require_cpu_and_float64
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
+
+FAMILY: Final = Family("mmff94", __name__, "rdkit", methods=("mmff94",))
 
 _TRAITS: Final = PotentialTraits(
     model_id="mmff94",

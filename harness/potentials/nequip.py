@@ -23,11 +23,22 @@ from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.batch import StructureBatch
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "nequip",
+    __name__,
+    "nequip",
+    files=("*.nequip.zip", "*.nequip.pt2", "*.nequip.pth"),
+    library_names=("nequip",),
+    tags=("nequip", "allegro"),
+    is_pickled=True,
+)
 
 PACKAGED: Final = ".nequip.zip"
 COMPILED: Final = ".nequip.pt2"

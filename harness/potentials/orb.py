@@ -19,11 +19,21 @@ from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "orb",
+    __name__,
+    "orb_models",
+    files=("orb-*.ckpt", "orbmol-*.ckpt"),
+    library_names=("orb-models",),
+    tags=("orb", "orbmol"),
+)
 
 RELEASE: Final = "0.7.0"
 """Release of orb-models that this adapter was written against."""

@@ -16,11 +16,23 @@ from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family(
+    "sevennet",
+    __name__,
+    "sevenn",
+    methods=("7net-0", "7net-l3i5", "7net-mf-0"),
+    files=("checkpoint_*.pth", "7net*.pth", "sevennet*.pth"),
+    library_names=("sevenn", "sevennet"),
+    tags=("sevennet",),
+    is_pickled=True,
+)
 
 SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -18,6 +18,7 @@ from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.units import HARTREE
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.networks.ani_ensembles import ENSEMBLES, PADDING, Ensemble, assembled
 from harness.trust.pickles import MAX_NAMED, imports_of, is_suspicious, sha256_of
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
     import torch
 
     State = Mapping[str, torch.Tensor]
+
+FAMILY: Final = Family(
+    "torchani",
+    __name__,
+    "torchani",
+    extra="torchani",
+    files=("ani2x_state_dict.pt", "ani1x_state_dict.pt", "ani1ccx_state_dict.pt"),
+    library_names=("torchani",),
+    tags=("torchani",),
+)
 
 _SELF_ENERGIES: Final = "energy_shifter.self_energies"
 _DAMAGED: Final = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AssertionError, struct.error)

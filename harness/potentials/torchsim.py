@@ -26,12 +26,15 @@ from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
+from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.core.source_code import working_files
 from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
     import torch
+
+FAMILY: Final = Family("torchsim", __name__, "torch_sim", folder=("torchsim.json",), is_pickled=True)
 
 RELEASE: Final = "0.6.2"
 """Release of torch-sim-atomistic that this adapter was written against."""

@@ -17,7 +17,10 @@ from dataset_builders.core.errors import ConvergenceError, UsageError
 from harness.compute.device import require_cpu_and_float64
 from harness.compute.elements import require_elements_of_batch
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
+
+FAMILY: Final = Family("xtb", __name__, "tblite", methods=("gfn2-xtb", "gfn1-xtb"))
 
 METHODS: Final[Mapping[str, XtbMethod]] = MappingProxyType({"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"})
 _ELEMENTS: Final = frozenset(range(1, 87))

@@ -6,7 +6,10 @@ import numpy as np
 
 from harness.compute.device import require_cpu_and_float64
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
+
+FAMILY: Final = Family("zero", __name__, "numpy", methods=("zero",))
 
 _TRAITS: Final = PotentialTraits(model_id="zero", family="zero", elements=None, packages=("numpy",), protocol="control")
 

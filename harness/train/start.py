@@ -9,8 +9,8 @@ import numpy as np
 
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.units import HARTREE
-from dataset_builders.tasks.regions import Task
-from dataset_builders.tasks.task_document import DECLARATION, declaration_of, task_of_checkpoint
+from dataset_builders.tasks.regions import DECLARATION, Task
+from dataset_builders.tasks.task_document import declaration_of, task_of_checkpoint
 from harness.core.potential import LoadOptions, PotentialTraits
 from harness.core.training_record import TrainingRecord, read_training_record
 from harness.models.registry import ModelSource

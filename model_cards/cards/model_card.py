@@ -12,7 +12,8 @@ from dataset_builders.core.hashes import SHORT_HASH, file_sha256
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import code, plain
 from dataset_builders.core.whole_file import write_text_whole
-from dataset_builders.tasks.task_document import DECLARATION, task_of_checkpoint
+from dataset_builders.tasks.regions import DECLARATION
+from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.networks.checkpoint_format import (
     FOUNDATIONS,
     PACKAGES,

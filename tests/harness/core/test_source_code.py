@@ -13,7 +13,7 @@ import pytest
 from dataset_builders.core.errors import SetupError
 from harness.core import source_code
 from harness.core.source_code import NO_NUMBERS, closure, code_hash, working_files
-from harness.models.registry import FAMILIES
+from harness.models.families import own_families
 from harness.results.identity import AFTER_PREDICTIONS
 from harness.study.jobs import MEASURE_CODE, PREDICT_CODE, TRAIN_CODE
 
@@ -167,7 +167,13 @@ def test_all_modules_of_a_package_count() -> None:
 
 COUNTED = sorted(
     closure(
-        [*PREDICT_CODE, *TRAIN_CODE, *MEASURE_CODE, "harness.evaluation.run", *(family.module for family in FAMILIES)]
+        [
+            *PREDICT_CODE,
+            *TRAIN_CODE,
+            *MEASURE_CODE,
+            "harness.evaluation.run",
+            *(family.module for family in own_families()),
+        ]
     )
 )
 NUMERICAL_STANDARD = {"math", "cmath", "random", "statistics", "decimal", "fractions", "array", "struct", "ctypes"}
@@ -215,6 +221,6 @@ def _signatures(found: object) -> Iterator[str]:
 
 
 def test_only_the_run_uses_what_comes_after_predictions() -> None:
-    for name in closure(["harness.evaluation.run", *(family.module for family in FAMILIES)], AFTER_PREDICTIONS):
+    for name in closure(["harness.evaluation.run", *(family.module for family in own_families())], AFTER_PREDICTIONS):
         if name not in ("harness.evaluation.run", "harness.results.identity"):
             assert not AFTER_PREDICTIONS.intersection(source_code._imports(name)), name

@@ -8,10 +8,10 @@ import pytest
 
 from dataset_builders.core.errors import DataError, ModelError, SetupError, UsageError
 from harness.core.batch import StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, PotentialTraits
 from harness.data.dataset import open_dataset
 from harness.evaluation.run import FinishedRun, RunOptions, choose_tasks, evaluate_again, evaluate_model
-from harness.models.detection import Family
 from harness.models.registry import ModelSource
 from harness.models.resolve import resolve_model
 from harness.results.identity import model_slug, run_directory, run_identity

@@ -7,15 +7,18 @@ from typing import Final
 import pytest
 
 from dataset_builders.core.errors import ModelError
-from harness.models.detection import MAX_LISTED, Family, Files, find_checkpoint
-from harness.models.registry import FAMILIES
+from harness.core.family import Family
+from harness.models.detection import MAX_LISTED, Files, find_checkpoint
+from harness.models.families import own_families
 
 # Layouts of repos as they are on the Hub; a family that is not there yet stands here with the line that it would have.
 NEQUIP: Final = Family("nequip", "no.module", "nequip", files=("*.nequip.zip", "*.nequip.pt2"))
 ANI: Final = Family("ani", "no.module", "ani", files=("ani*_state_dict.pt",), tags=("ani-2x",))
 AIMNET: Final = Family("aimnet", "no.module", "aimnet", folder=("config.json", "ensemble_*.safetensors"))
 UMA: Final = Family("uma", "no.module", "fairchem", files=("*.pt",), library_names=("fairchem",), tags=("uma",))
-MACE, OWN, ZERO = (next(family for family in FAMILIES if family.name == name) for name in ("mace", "graph-pes", "zero"))
+MACE, OWN, ZERO = (
+    next(family for family in own_families() if family.name == name) for name in ("mace", "graph-pes", "zero")
+)
 KNOWN: Final = (ZERO, MACE, OWN, NEQUIP, ANI, AIMNET)
 
 OURS: Final = json.dumps({"format": "mlip-ood-checkpoint", "family": "graph-pes"})

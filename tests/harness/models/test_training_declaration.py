@@ -15,11 +15,12 @@ from dataset_builders.core.errors import DataError, ModelError, UsageError
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.task_document import declaration_of, parse_task
 from harness.cli import main
+from harness.core.family import Family
 from harness.core.potential import PotentialTraits
 from harness.core.training_record import MAX_BYTES
 from harness.data.dataset import open_dataset, open_levels
 from harness.evaluation.run import FinishedRun, RunOptions, evaluate_again, evaluate_model
-from harness.models.detection import Checkpoint, Family, find_record
+from harness.models.detection import Checkpoint, find_record
 from harness.models.registry import ModelSource, identify
 from harness.models.training_declaration import Statement, declaration_for, statement_of
 from harness.report.compare import comparison_documents, comparison_table

@@ -10,7 +10,8 @@ import pytest
 
 from dataset_builders.core.errors import SetupError
 from harness.models import registry
-from harness.models.registry import FAMILIES, families
+from harness.models.families import own_families
+from harness.models.registry import families
 
 PACKAGE = Path(__file__).parent / "plugin_package"
 
@@ -63,7 +64,7 @@ def entry(monkeypatch):
 
 
 def test_without_such_packages_there_are_the_own_families():
-    assert families() == FAMILIES
+    assert families() == own_families()
 
 
 def test_a_package_that_cannot_be_loaded_is_named(entry):
@@ -80,9 +81,9 @@ def test_something_else_than_a_family_is_refused(entry):
 
 def test_a_name_that_is_taken_is_refused(entry):
     entry("harness.models.registry:_TAKEN")
-    registry._TAKEN = FAMILIES[0]
+    registry._TAKEN = own_families()[0]
     try:
-        with pytest.raises(SetupError, match="adds the family xtb, whose name or methods another family has"):
+        with pytest.raises(SetupError, match="adds the family additive, whose name or methods another family has"):
             families()
     finally:
         del registry._TAKEN
@@ -95,7 +96,7 @@ import os, torch
 print("a package that talks")
 os.write(1, b"without Python")
 torch.set_default_dtype(torch.float64)
-from harness.models.detection import Family
+from harness.core.family import Family
 FAMILY = Family("talking", "that_talks", package="numpy", methods=("talking",))
 """,
 }

@@ -14,10 +14,10 @@ import torch
 from dataset_builders.core.errors import ModelError
 from harness.cli import main
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential
 from harness.inference.predict import MOST_FAILURES_IN_A_ROW, compute_shards
 from harness.inference.windows import read_windows
-from harness.models.detection import Family
 from harness.models.registry import ModelSource, identify
 from harness.worker import loading
 from harness.worker.loading import loaded

@@ -3,7 +3,7 @@
 This file is all that an installation of the benchmark reads of it until a model of the family is asked for.
 """
 
-from harness.models.detection import Family
+from harness.core.family import Family
 
 FAMILY = Family(
     "springs",
