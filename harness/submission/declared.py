@@ -12,7 +12,7 @@ from harness.declaration import Declaration, declaration_for
 from harness.manifest import Manifest
 from harness.potentials.base import TrainingProtocol
 from harness.potentials.detection import Family
-from harness.potentials.registry import ModelSource
+from harness.potentials.registry import ModelSource, known_names
 from harness.result import ModelRecord
 from harness.submission.findings import Finding
 from harness.submission.strict_json import shown
@@ -58,6 +58,8 @@ def _contradiction(model: ModelRecord, tasks: tuple[str, ...]) -> str | None:
         return f"protocol {model.protocol} with the base {shown(model.base)}; only a fine-tuning begins with one"
     if model.protocol == "fine-tuned" and model.training == "stated" and model.base is None:
         return "a stated fine-tuning that does not name what it began with"
+    if model.protocol == "control" and (model.files or model.id not in known_names()):
+        return f"{model.id} is no control: one is a method of the harness, without a checkpoint"
     if not is_trained and model.training is not None:
         return f"protocol {model.protocol} with training {model.training}; expected none"
     return None
@@ -116,7 +118,7 @@ def _fitting(model: ModelRecord, declaration: Declaration, run_id: str) -> Findi
 
 def _without_record(model: ModelRecord, run_id: str) -> Finding:
     if model.protocol == "control":
-        return Finding("stated", "a method without a training set", run_id)
+        return Finding("stated", f"{model.id}, a method of the harness without a training set", run_id)
     if model.protocol == "zero-shot":
         asked = f"; {model.question}" if model.question else ""
         return Finding("look" if asked else "stated", f"zero-shot: no training on this benchmark{asked}", run_id)

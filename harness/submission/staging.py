@@ -57,7 +57,10 @@ def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
         DataError: If the folder is no entry, is called otherwise than its content demands, or holds a file that is no
             plain file, that its document does not list, or that is not as the document says.
     """
-    sizes = dict(_plain_files(directory))
+    try:
+        sizes = dict(_plain_files(directory))
+    except OSError as cause:
+        raise DataError(f"the folder cannot be read: {cause.strerror}; expected the folder of an entry") from cause
     if ENTRY_NAME not in sizes:
         raise DataError(f"{ENTRY_NAME} is absent; an entry is a folder that `python -m harness submit` wrote")
     content = _read(directory / ENTRY_NAME, MAX_ENTRY_BYTES)
@@ -75,11 +78,8 @@ def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
 
 def _plain_files(directory: Path) -> Iterator[tuple[str, int]]:
     """Paths and sizes of all files in a folder; what is no plain file is refused before anything is opened."""
-    try:
-        if not stat.S_ISDIR(directory.lstat().st_mode):
-            raise DataError(f"{shown(directory.name)} is no folder, or a link to one; expected the folder of an entry")
-    except OSError as cause:
-        raise DataError(f"the folder cannot be read: {cause.strerror}; expected the folder of an entry") from cause
+    if not stat.S_ISDIR(directory.lstat().st_mode):
+        raise DataError(f"{shown(directory.name)} is no folder, or a link to one; expected the folder of an entry")
     waiting, found = [("", directory, 0)], 0
     while waiting:
         above, folder, depth = waiting.pop()

@@ -98,7 +98,7 @@ def open_run(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> Opened
         SetupError: If the Hub cannot be reached or refuses access.
     """
     run, directory = entry.document.runs[run_id], entry.run_directory(run_id)
-    for name in (MANIFEST_NAME, RESULT_NAME):
+    for name in run.files:
         strict_json((directory / name).read_bytes(), name)
     manifest, stated = Manifest.load(directory), RunResult.load(directory / RESULT_NAME)
     _require_possible(manifest)
@@ -208,7 +208,7 @@ def _of_numbers(run: OpenedRun, computed: RunResult) -> Iterator[Finding]:
         )
     if wrong:
         return
-    count = n_numbers(computed_document)
+    count = n_numbers([computed_document["tasks"], computed_document["overall_score"]])
     exact = "to the last bit" if not found else f"within {RELATIVE:g} of themselves"
     yield Finding("proved", f"all {count} numbers and intervals follow from the predictions, {exact}", run.run_id)
     if found:
