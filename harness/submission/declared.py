@@ -33,9 +33,9 @@ def findings_of_training(
         run_id: Name of the run.
     """
     model = manifest.model
-    contradiction = _contradiction(model, manifest.tasks)
-    if contradiction is not None:
-        yield Finding("fault", contradiction, run_id)
+    contradictions = list(_contradictions(model, manifest.tasks))
+    if contradictions:
+        yield from (Finding("fault", text, run_id) for text in contradictions)
         return
     listed = [name for name in model.files if name.endswith(RECORD_NAME)]
     if bool(listed) != (record is not None) or len(listed) > 1:
@@ -47,22 +47,21 @@ def findings_of_training(
         yield _without_record(model, run_id)
 
 
-def _contradiction(model: ModelRecord, tasks: tuple[str, ...]) -> str | None:
+def _contradictions(model: ModelRecord, tasks: tuple[str, ...]) -> Iterator[str]:
     """What cannot be true of a training, whatever else is known."""
     is_trained = model.protocol in get_args(TrainingProtocol)
     if is_trained != (model.trained_on is not None):
-        return f"protocol {model.protocol}, trained on {shown(model.trained_on)}: one of them is wrong"
+        yield f"protocol {model.protocol}, trained on {shown(model.trained_on)}: one of them is wrong"
     if is_trained and tasks != (model.trained_on,):
-        return f"trained on {model.trained_on}, and tested on {' '.join(tasks)}; a model is tested on its task alone"
+        yield f"trained on {model.trained_on}, and tested on {' '.join(tasks)}; a model is tested on its task alone"
     if model.base is not None and model.protocol != "fine-tuned":
-        return f"protocol {model.protocol} with the base {shown(model.base)}; only a fine-tuning begins with one"
+        yield f"protocol {model.protocol} with the base {shown(model.base)}; only a fine-tuning begins with one"
     if model.protocol == "fine-tuned" and model.training == "stated" and model.base is None:
-        return "a stated fine-tuning that does not name what it began with"
+        yield "a stated fine-tuning that does not name what it began with"
     if model.protocol == "control" and (model.files or model.id not in known_names()):
-        return f"{model.id} is no control: one is a method of the harness, without a checkpoint"
+        yield f"{model.id} is no control: one is a method of the harness, without a checkpoint"
     if not is_trained and model.training is not None:
-        return f"protocol {model.protocol} with training {model.training}; expected none"
-    return None
+        yield f"protocol {model.protocol} with training {model.training}; expected none"
 
 
 def _of_record(model: ModelRecord, name: str, record: Path, dataset: PinnedDataset, run_id: str) -> Iterator[Finding]:

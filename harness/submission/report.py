@@ -49,8 +49,8 @@ def terminal_report(report: EntryReport) -> "RenderableType":
     found = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
     for name in ("", "run", "what"):
         found.add_column(name, overflow="fold", no_wrap=name == "run")
-    for kind, finding in _in_order(report):
-        found.add_row(Text(_TITLES[kind]), Text(finding.run or ""), Text(printable(finding.text)))
+    for row in _lines(report):
+        found.add_row(*(Text(printable(cell)) for cell in row))
     heading = Text(f"{printable(Path(report.place).name)}: {verdict_of(report)}")
     return Group(heading, *([numbers] if report.runs else []), found)
 
@@ -60,8 +60,7 @@ def markdown_report(report: EntryReport) -> str:
     parts = [f"### {plain(Path(report.place).name)}", f"**{plain(verdict_of(report))}**"]
     if report.runs:
         parts.append(markdown_table(_HEADER, _rows(report.runs)))
-    findings = ((_TITLES[kind], finding.run or "", finding.text) for kind, finding in _in_order(report))
-    parts.append(markdown_table(("", "run", "what"), findings))
+    parts.append(markdown_table(("", "run", "what"), _lines(report)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -82,6 +81,16 @@ def _in_order(report: EntryReport) -> Iterator[tuple[Kind, Finding]]:
     for kind in KINDS:
         for finding in report.of_kind(kind):
             yield kind, finding
+
+
+def _lines(report: EntryReport) -> Iterator[tuple[str, str, str]]:
+    """The findings as lines; what is alike in several runs is one."""
+    runs: dict[tuple[Kind, str], list[str]] = {}
+    for kind, finding in _in_order(report):
+        runs.setdefault((kind, finding.text), []).append(finding.run or "")
+    for (kind, text), names in runs.items():
+        is_of_all = len(names) > 1 and len(names) == len(report.runs)
+        yield _TITLES[kind], f"all {len(names)}" if is_of_all else " ".join(names), text
 
 
 def _rows(runs: Sequence[CheckedRun]) -> Iterator[tuple[str, ...]]:

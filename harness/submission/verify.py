@@ -98,8 +98,8 @@ def open_run(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> Opened
         SetupError: If the Hub cannot be reached or refuses access.
     """
     run, directory = entry.document.runs[run_id], entry.run_directory(run_id)
-    for name in run.files:
-        strict_json((directory / name).read_bytes(), name)
+    for file in run.files:
+        strict_json((directory / file).read_bytes(), file)
     manifest, stated = Manifest.load(directory), RunResult.load(directory / RESULT_NAME)
     _require_possible(manifest)
     for name in ("model", "dataset", "environment"):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,7 +114,19 @@ def test_places_on_the_hub_are_pinned(
 def _die(directory: Path, datasets: object) -> EntryReport:
     os._exit(11)
 
-    return EntryReport(str(resource.getrlimit(resource.RLIMIT_AS)[0]), None, (), ())
+
+def _limit(directory: Path, datasets: tuple[str, ...]) -> tuple[EntryReport, int]:
+    import resource
+
+    return apart._verify_within_bounds(directory, datasets), resource.getrlimit(resource.RLIMIT_AS)[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound the address space")
+def test_memory_is_bounded(made: SimpleNamespace, tiny_dataset: Path) -> None:
+    with SeparateProcesses(1) as processes:
+        report, limit = processes.submit(_limit, made.entry, (str(tiny_dataset),)).result()
+    assert not report.faults
+    assert 0 < limit <= apart.MEMORY_BYTES
 
 
 def test_a_file_that_kills_its_reader_is_a_fault_of_its_entry(
