@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dataset_builders.errors import DataError
-from harness.submission.document import ENTRY_NAME, ID_LENGTH
+from harness.submission.entry_document import ENTRY_NAME, ID_LENGTH
 from harness.submission.findings import EntryReport, Finding
 
 

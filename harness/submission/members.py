@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dataset_builders.errors import DataError
 from harness.result import RESULT_NAME
-from harness.submission.document import METHOD_NAME, RUNS_NAME
+from harness.submission.entry_document import METHOD_NAME, RUNS_NAME
 from harness.submission.findings import CheckedRun, Finding
 from harness.submission.staging import StagedEntry
 from harness.submission.strict_json import shown, strict_json

@@ -12,7 +12,7 @@ from dataset_builders.errors import DataError
 from dataset_builders.hub import Repo, explained, first_line, retried
 from harness.batching import Plan, Shard
 from harness.shards import SHARD_SCHEMA
-from harness.submission.document import FileRecord, HubPlace
+from harness.submission.entry_document import FileRecord, HubPlace
 from harness.submission.staging import require_content
 
 _OVERHEAD: Final = 2**16

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.errors import DataError
-from harness.submission.document import (
+from harness.submission.entry_document import (
     ENTRY_NAME,
     MAX_ENTRY_BYTES,
     RUNS_NAME,

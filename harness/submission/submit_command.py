@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dataset_builders.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.submission.document import HubPlace
+    from harness.submission.entry_document import HubPlace
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(argv)
     from harness.report import console
-    from harness.submission.report import terminal_report
+    from harness.submission.review_table import terminal_report
     from harness.submission.write import EntryOptions, write_entry
 
     options = EntryOptions(
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
 def _hub_place(text: str) -> "HubPlace":
     from pydantic import ValidationError
 
-    from harness.submission.document import HubPlace
+    from harness.submission.entry_document import HubPlace
 
     repo, _, rest = text.partition("@")
     revision, _, folder = rest.partition("/")

@@ -17,16 +17,16 @@ from harness.manifest import MANIFEST_NAME, Manifest
 from harness.result import RESULT_NAME, RunResult
 from harness.run import SHARDS_NAME, evaluate_again
 from harness.scan import scan_dataset
-from harness.submission.declared import as_named, findings_of_training
-from harness.submission.document import ENTRY_NAME, EntryRun
-from harness.submission.evidence import findings_of_checkpoint, findings_of_evidence, findings_of_records
+from harness.submission.cautions import findings_of_checkpoint, findings_of_evidence, findings_of_records
+from harness.submission.differences import RELATIVE, differences, n_numbers
+from harness.submission.entry_document import ENTRY_NAME, EntryRun
 from harness.submission.findings import CheckedRun, EntryReport, Finding
-from harness.submission.identity import findings_of_identity, model_hash_of
 from harness.submission.members import findings_of_members
-from harness.submission.numbers import RELATIVE, differences, n_numbers
 from harness.submission.predictions import fetch_predictions, require_bounded, require_predictions_of
+from harness.submission.run_identity import findings_of_identity, model_hash_of
 from harness.submission.staging import StagedEntry, stage_entry
 from harness.submission.strict_json import shown, strict_json
+from harness.submission.training import as_named, findings_of_training
 from harness.training_record import RECORD_NAME
 
 _MAX_BATCH_ATOMS = 10**9

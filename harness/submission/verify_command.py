@@ -147,7 +147,7 @@ def _with_spot_check(report: "EntryReport", arguments: argparse.Namespace) -> "E
 
 def _print(report: "EntryReport", *, as_json: bool) -> None:
     from harness.report import console
-    from harness.submission.report import document_of, terminal_report
+    from harness.submission.review_table import document_of, terminal_report
 
     if as_json:
         print_json(document_of(report))
@@ -157,7 +157,7 @@ def _print(report: "EntryReport", *, as_json: bool) -> None:
 
 def _write_summary(path: Path, reports: Sequence["EntryReport"]) -> None:
     """Adds the tables to a file, as the summary of a job of CI is written."""
-    from harness.submission.report import markdown_report
+    from harness.submission.review_table import markdown_report
 
     try:
         with path.open("a", encoding="utf-8", newline="") as stream:

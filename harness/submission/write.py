@@ -13,7 +13,7 @@ from dataset_builders.whole_folder import whole_folder
 from harness.manifest import MANIFEST_NAME, Manifest
 from harness.result import RESULT_NAME
 from harness.run import SHARDS_NAME
-from harness.submission.document import (
+from harness.submission.entry_document import (
     ENTRY_NAME,
     MAX_CARRIED_BYTES,
     METHOD_NAME,
@@ -27,8 +27,8 @@ from harness.submission.document import (
     slug_of,
 )
 from harness.submission.findings import EntryReport
-from harness.submission.identity import run_id_of
 from harness.submission.members import member_directory, method_members
+from harness.submission.run_identity import run_id_of
 from harness.submission.verify import verify_entry
 from harness.training_record import RECORD_NAME, record_place
 

@@ -1,11 +1,14 @@
 """An entry of a toy that was trained on task1 of a tiny data set, made once."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from harness.submission.findings import EntryReport
+from harness.submission.verify import verify_entry
 from harness.submission.write import EntryOptions, write_entry
 from tests.harness.submission.forging import evaluated
 from tests.harness.training_records import record_of, write_record
@@ -30,3 +33,9 @@ def made(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Simple
 def entry(made: SimpleNamespace, tmp_path: Path) -> Path:
     """A copy of the entry that a test may spoil."""
     return Path(shutil.copytree(made.entry, tmp_path / "entries" / made.entry.name))
+
+
+@pytest.fixture
+def checked(tiny_dataset: Path) -> Callable[[Path], EntryReport]:
+    """Checks an entry against the tiny data set."""
+    return lambda entry: verify_entry(entry, [str(tiny_dataset)])

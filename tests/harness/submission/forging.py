@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,8 @@ from harness.potentials.base import PotentialTraits
 from harness.potentials.detection import Family
 from harness.potentials.registry import ModelSource
 from harness.run import FinishedRun, RunOptions, evaluate_model
-from harness.submission.document import entry_id
+from harness.submission.entry_document import entry_id
+from harness.submission.findings import EntryReport
 from tests.harness.toy_potential import TRAITS, Harmonic
 
 MACE = Family("mace", "harness.potentials.mace", "mace", files=("*.model",))
@@ -41,6 +43,17 @@ def evaluated(
         run = evaluate_model(source, open_dataset(str(dataset)), options)
     assert run is not None
     return run
+
+
+def texts(report: EntryReport, kind: str) -> str:
+    """The findings of a kind, a line each."""
+    return "\n".join(finding.text for finding in report.findings if finding.kind == kind)
+
+
+def refused(report: EntryReport, match: str) -> None:
+    """Asserts that an entry is refused, for a reason like this."""
+    assert report.faults
+    assert re.search(match, texts(report, "fault")), texts(report, "fault")
 
 
 def run_of(entry: Path) -> Path:

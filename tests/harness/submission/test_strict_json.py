@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset_builders.errors import DataError
-from harness.submission.document import parse_entry
-from harness.submission.numbers import Difference, differences, n_numbers
+from harness.submission.differences import Difference, differences, n_numbers
+from harness.submission.entry_document import parse_entry
 from harness.submission.strict_json import shown, strict_json
 from tests.harness.submission.forging import leaves
 
@@ -22,12 +22,13 @@ DOCUMENTS = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(DOCUMENTS)
 def test_sound_documents_are_read_as_they_are(document: Any) -> None:
     assert strict_json(json.dumps(document).encode(), "x.json") == document
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_are_a_document_or_a_data_error(content: bytes) -> None:
     for read in (strict_json, parse_entry):
@@ -59,13 +60,13 @@ def test_texts_and_keys_are_printable(text: str) -> None:
             strict_json(json.dumps(document).encode(), "x.json")
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(DOCUMENTS)
 def test_a_document_does_not_differ_from_itself(document: Any) -> None:
     assert list(differences(document, json.loads(json.dumps(document)))) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(DOCUMENTS, st.data())
 def test_one_changed_value_is_one_difference(document: Any, data: st.DataObject) -> None:
     whole = {"document": document}

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataset_builders.errors import DataError
+from dataset_builders.errors import DataError, SetupError
 from dataset_builders.separate_processes import SeparateProcesses
 from harness.cli import main
 from harness.submission import apart
 from harness.submission.across import entries_in, findings_across
 from harness.submission.findings import EntryReport, Finding
-from harness.submission.report import document_of, markdown_report, terminal_report, verdict_of
+from harness.submission.review_table import document_of, markdown_report, terminal_report, verdict_of
 from harness.submission.verify import verify_entry
 from tests.harness.submission.forging import edit, named_after_runs, reseal, run_of
 
@@ -138,6 +138,24 @@ def test_a_file_that_kills_its_reader_is_a_fault_of_its_entry(
         assert "the process that read it died: a file is malformed, or needs more than 8 GiB" in report.faults[0].text
         monkeypatch.undo()
         assert not apart.verify_apart(processes, made.entry, [str(tiny_dataset)]).faults
+
+
+def test_what_cannot_be_checked_now_takes_no_report_away(
+    zero: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(processes: SeparateProcesses, directory: Path, datasets: list[str]) -> EntryReport:
+        if directory.name == "far":
+            raise SetupError("the Hub cannot be reached")
+        return verify_entry(directory, datasets)
+
+    entries = Path(shutil.copytree(zero / "entries", tmp_path / "entries"))
+    (near,) = entries.iterdir()
+    (entries / "far").mkdir()
+    monkeypatch.setattr(apart, "verify_apart", offline)
+    assert main(["verify", str(entries)]) == 6
+    printed = capfd.readouterr()
+    assert f"{near.name}: sound" in printed.out
+    assert "error: the Hub cannot be reached" in printed.err
 
 
 # Entries beside each other

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dataset_builders.errors import DataError, UsageError
-from harness.submission import document as limits
+from harness.submission import entry_document as limits
 from harness.submission import write
-from harness.submission.document import HubPlace, entry_id, parse_entry, slug_of
+from harness.submission.entry_document import HubPlace, entry_id, parse_entry, slug_of
 from harness.submission.verify import verify_entry
 from harness.submission.write import write_entry
 from tests.harness.submission.forging import edit, run_of
