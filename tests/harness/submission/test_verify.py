@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from harness.declaration import Statement
 from harness.result import RunResult
+from harness.shards import _METADATA_KEY, SHARD_SCHEMA, _content_digest
 from harness.submission import verify
 from harness.submission.findings import EntryReport
 from harness.submission.verify import verify_entry
@@ -249,6 +251,47 @@ def test_a_shard_cut_or_with_a_bit_flipped_is_refused_whether_or_not_it_is_seale
         assert report.faults or report.runs[0].result.tasks == true.result.tasks
         path.write_bytes(content)
         reseal(entry)
+
+
+def forged(path: Path, change: Callable[[Any, Any], None]) -> None:
+    """Writes other predictions as the harness would have: with the digest of their content."""
+    table = pq.read_table(path)
+    energy = table["energy"].to_numpy().copy()
+    lengths = pc.list_value_length(table["forces"]).to_numpy()
+    forces = pc.list_flatten(table["forces"]).to_numpy().copy()
+    change(energy, forces)
+    metadata = json.loads(table.schema.metadata[_METADATA_KEY])
+    metadata["content"] = _content_digest(energy, forces.reshape(-1, 3), table["failure"].to_pylist())
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    columns = {name: table[name] for name in table.schema.names}
+    columns |= {"energy": pa.array(energy), "forces": pa.ListArray.from_arrays(offsets, forces)}
+    schema = SHARD_SCHEMA.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    pq.write_table(pa.table(columns, schema=schema), path)
+
+
+def test_predictions_forged_with_their_digest_give_other_numbers_than_stated(
+    entry: Path, checked: Callable[[Path], EntryReport]
+) -> None:
+    def better(energy: Any, forces: Any) -> None:
+        forces *= 0.5
+
+    (path, *_) = (run_of(entry) / "predictions").iterdir()
+    forged(path, better)
+    reseal(entry)
+    refused(checked(entry), r"tasks\.task1\.splits\.test_id\.metrics\.force_mae\.value is .*; its predictions give")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_predictions_that_are_no_numbers_are_refused(
+    entry: Path, checked: Callable[[Path], EntryReport], value: float
+) -> None:
+    def spoilt(energy: Any, forces: Any) -> None:
+        energy[0] = value
+
+    (path, *_) = (run_of(entry) / "predictions").iterdir()
+    forged(path, spoilt)
+    reseal(entry)
+    refused(checked(entry), "not finite|finite")
 
 
 @pytest.mark.parametrize("state", ["absent", "extra"])

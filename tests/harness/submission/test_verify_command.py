@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dataset_builders.errors import DataError, SetupError
+from dataset_builders.errors import DataError, IncompleteError, SetupError
 from dataset_builders.separate_processes import SeparateProcesses
 from harness.cli import main
 from harness.submission import apart
@@ -17,6 +17,7 @@ from harness.submission.across import entries_in, findings_across
 from harness.submission.findings import EntryReport, Finding
 from harness.submission.review_table import document_of, markdown_report, terminal_report, verdict_of
 from harness.submission.verify import verify_entry
+from harness.submission.verify_command import _require_sound
 from tests.harness.submission.forging import edit, named_after_runs, reseal, run_of
 
 
@@ -55,6 +56,25 @@ def test_a_spot_check_as_json_which_alone_is_on_standard_output(zero: Path, capf
     assert list(result["tasks"]) == ["task4"]
     texts = [finding["text"] for finding in document["findings"]]
     assert any(text.startswith("5 frames (seed 1) computed again: forces differ by 0 meV/Å") for text in texts)
+
+
+def test_a_run_of_an_entry_is_one_that_other_commands_take(zero: Path, tmp_path: Path) -> None:
+    entries = Path(shutil.copytree(zero / "entries", tmp_path / "entries"))
+    (entry,) = entries.iterdir()
+    before = {path: path.read_bytes() for path in entry.rglob("*") if path.is_file()}
+    (run,) = (zero / "results" / "zero").iterdir()
+    assert main(["report", str(run_of(entry)), "--quiet"]) == 0
+    assert main(["compare", str(run_of(entry)), str(run)]) == 0
+    assert {path: path.read_bytes() for path in entry.rglob("*") if path.is_file()} == before
+
+
+def test_an_entry_with_failures_alone_ends_with_the_code_of_incomplete_results() -> None:
+    failed, wrong = Finding("fault", "2 structures failed", is_incomplete=True), Finding("fault", "a number is wrong")
+    with pytest.raises(IncompleteError, match="1 of 1 entries are refused, for 1 faults; the first: 2 structures"):
+        _require_sound([EntryReport("x", None, (), (failed,))])
+    with pytest.raises(DataError, match="for 2 faults"):
+        _require_sound([EntryReport("x", None, (), (failed, wrong))])
+    _require_sound([EntryReport("x", None, (), ())])
 
 
 def test_refused_entries_end_with_the_code_of_data_and_every_report(
