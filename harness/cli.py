@@ -51,6 +51,8 @@ other commands:
   python -m harness push RUN_DIR ...     send results to the model's repo on the Hub
   python -m harness retract RUN_DIR ...  take results back that were sent
   python -m harness leaderboard          rank what has been published about the benchmark
+  python -m harness submit RUN_DIR ...   write an entry for a repo of results
+  python -m harness verify DIR ...       check entries of a repo of results
   python -m harness train --help         train a model on the training molecules of one task
   python -m harness study --help         the table of results: train and measure all its rows
   python -m harness env --help           environments of their own for families of models
@@ -90,9 +92,21 @@ def _command(name: str) -> Callable[[Sequence[str]], int] | None:
             from harness.worker.command import main as env
 
             return env
+        case "submit" | "verify":
+            return _about_entries(name)
         case "push" | "retract" | "leaderboard":
             return _about_published_results(name)
     return None
+
+
+def _about_entries(name: str) -> Callable[[Sequence[str]], int]:
+    if name == "submit":
+        from harness.submission.submit_command import main as submit
+
+        return submit
+    from harness.submission.verify_command import main as verify
+
+    return verify
 
 
 def _about_published_results(name: str) -> Callable[[Sequence[str]], int]:

@@ -1,0 +1,48 @@
+"""Checks an entry in a process of its own with bounded memory, since its files are read by libraries in C++.
+
+What a malformed file does to a reader of Parquet then happens to that process, and is a finding about the entry.
+"""
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.engines.separate_processes import SeparateProcesses
+from harness.submission.findings import EntryReport, Finding
+from harness.submission.verify import verify_entry
+
+MEMORY_BYTES: Final = 8 * 2**30
+"""Of the address space, where the system keeps to it (Linux)."""
+
+
+def verify_apart(processes: SeparateProcesses, directory: Path, datasets: Sequence[str]) -> EntryReport:
+    """Checks an entry as `verify_entry` does, in one of the processes.
+
+    Args:
+        processes: Where to.
+        directory: Folder of the entry.
+        datasets: The data sets that count.
+
+    Raises:
+        MlipOodError: As `verify_entry` does.
+    """
+    try:
+        return processes.submit(_verify_within_bounds, directory, tuple(datasets)).result()
+    except BrokenProcessPool:
+        text = (
+            f"the process that read it died: a file is malformed, or needs more than {MEMORY_BYTES / 2**30:.0f} GiB. "
+            "Do not merge it; write the entry again with `python -m harness submit`"
+        )
+        return EntryReport(str(directory), None, (), (Finding("fault", text),))
+
+
+def _verify_within_bounds(directory: Path, datasets: Sequence[str]) -> EntryReport:
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    return verify_entry(directory, datasets)

@@ -1,0 +1,85 @@
+"""What of a run a human has to judge: how its model may have seen the test, and what its records leave open."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Final
+
+from harness.core.training_record import RECORD_NAME
+from harness.report.control_gaps import control_gaps
+from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
+from harness.results.result import RunResult
+from harness.submission.findings import Finding
+
+_FIRST_YEAR: Final = 2020
+_CLOCKS: Final = timedelta(days=1)
+"""How far the clocks of two machines, and their time zones, may lie apart."""
+
+
+def findings_of_evidence(result: RunResult, run_id: str) -> Iterator[Finding]:
+    """What the numbers of a run, as computed here, say about how honest a test it was.
+
+    Args:
+        result: The numbers.
+        run_id: Name of the run.
+    """
+    known = control_gaps(result.dataset.content_hash, [], None)
+    on_train = errors_on_train(result)
+    if on_train is not None:
+        yield Finding("proved", on_train, run_id)
+    for text in cautions_of_evidence(result, gaps_of_controls([], known)):
+        yield Finding("look", text, run_id)
+    if not known and result.model.protocol != "control":
+        yield Finding("look", "no gap of a control is known on this data set, so its gap stands alone", run_id)
+    model = result.model
+    for text in model.cautions:
+        yield Finding("look", text, run_id)
+    if model.conservative is False:
+        yield Finding("look", "its forces are not the derivative of its energy", run_id)
+    if model.unfinished:
+        yield Finding("look", f"its training was stopped before its end ({model.unfinished})", run_id)
+    if result.levels_agree is not True and model.protocol != "control":
+        yield Finding(
+            "look",
+            f"it describes {model.level_of_theory or 'an unknown level of theory'}, the labels "
+            f"{result.dataset.level_of_theory}: the distance between the two is part of every error",
+            run_id,
+        )
+
+
+def findings_of_checkpoint(result: RunResult, where: str | None, run_id: str) -> Iterator[Finding]:
+    """Which weights a run says it measured, and where they can be had.
+
+    Args:
+        result: Of the run.
+        where: What its entry says about that.
+        run_id: Name of the run.
+    """
+    model = result.model
+    weights = {name: sha256 for name, sha256 in model.files.items() if not name.endswith(RECORD_NAME)}
+    if not weights:
+        if model.protocol != "control":
+            yield Finding(
+                "look", "no file of a checkpoint is named, so the model cannot be told from another one", run_id
+            )
+        return
+    named = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in sorted(weights.items()))
+    place = f"{model.id}@{model.revision} on the Hub" if model.revision else where
+    if place is None:
+        yield Finding("look", f"nothing says where the checkpoint ({named}) can be had", run_id)
+    else:
+        yield Finding("stated", f"the predictions are those of {named}, from {place}; --model checks a sample", run_id)
+
+
+def findings_of_records(result: RunResult, run_id: str) -> Iterator[Finding]:
+    """What is odd about the records of a run beside its numbers."""
+    latest = datetime.now(UTC) + _CLOCKS
+    if not result.created.year >= _FIRST_YEAR or result.created > latest:
+        yield Finding("fault", f"created is {result.created.isoformat()}; expected a time until now", run_id)
+    for what, text in (("model", result.model.id), ("data set", result.dataset.id)):
+        if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
+            yield Finding("look", f"the {what} is called by a path of somebody's machine: {text}", run_id)
+    environment = result.environment
+    packages = " ".join(f"{name} {version}" for name, version in environment.packages.items())
+    machine = f"{result.model.dtype} on {result.model.device}, {environment.platform}"
+    yield Finding("stated", f"{machine}, Python {environment.python}, {packages}", run_id)

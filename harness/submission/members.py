@@ -1,0 +1,110 @@
+"""Whether the runs of an entry belong together: one model a task, or the members of one method."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from dataset_builders.core.errors import DataError
+from harness.results.result import RESULT_NAME
+from harness.submission.entry_document import METHOD_NAME, RUNS_NAME
+from harness.submission.findings import CheckedRun, Finding
+from harness.submission.staging import StagedEntry
+from harness.submission.strict_json import shown, strict_json
+
+_EXPECTED: Final = f"expected the {METHOD_NAME} that `python -m harness --method` wrote"
+
+
+def findings_of_members(entry: StagedEntry, runs: Sequence[CheckedRun]) -> Iterator[Finding]:
+    """Checks the runs of an entry against each other, and against its `method.json` where it has one.
+
+    Args:
+        entry: The entry.
+        runs: Those whose numbers could be computed.
+    """
+    has_method = entry.document.method is not None
+    if has_method:
+        yield from _of_method(entry)
+    by_task: dict[str, list[CheckedRun]] = {}
+    for run in runs:
+        for task in run.result.tasks:
+            by_task.setdefault(task, []).append(run)
+    for task, members in by_task.items():
+        if len({run.model_hash for run in members}) < len(members):
+            yield Finding("fault", f"{task} is there {len(members)} times with one checkpoint; expected it once")
+        elif len(members) > 1 and not has_method:
+            yield Finding(
+                "fault",
+                f"{task} is there {len(members)} times, without a {METHOD_NAME} that says which runs are seeds of one "
+                "method; submit them apart, or as a method",
+            )
+    yield from _mixed(runs)
+
+
+def _mixed(runs: Sequence[CheckedRun]) -> Iterator[Finding]:
+    of_runs: dict[str, set[str]] = {
+        "data sets": {run.result.dataset.content_hash[:12] for run in runs},
+        "protocols": {run.result.model.protocol for run in runs},
+    }
+    for what, values in of_runs.items():
+        if len(values) > 1:
+            yield Finding(
+                "fault", f"its runs are of several {what} ({', '.join(sorted(values))}), which are never mixed"
+            )
+
+
+def _of_method(entry: StagedEntry) -> Iterator[Finding]:
+    runs = entry.document.runs
+    try:
+        listed = method_members((entry.directory / METHOD_NAME).read_bytes(), METHOD_NAME)
+    except DataError as cause:
+        yield Finding("fault", str(cause))
+        return
+    expected = {(f"{RUNS_NAME}/{run_id}", run.files[RESULT_NAME].sha256) for run_id, run in runs.items()}
+    if len(listed) != len(expected) or set(listed) != expected:
+        odd = next((place for place, sha256 in listed if (place, sha256) not in expected), "one of them twice")
+        yield Finding(
+            "fault",
+            f"the {len(listed)} members of {METHOD_NAME} are not the {len(runs)} runs of the entry, first "
+            f"{shown(odd)}; write the entry again with `python -m harness submit`",
+        )
+        return
+    yield Finding(
+        "proved", f"the {len(runs)} runs are the members that {METHOD_NAME} names, by the sha256 of their results"
+    )
+    yield Finding("look", f"the means over seeds in {METHOD_NAME} are not computed again here")
+
+
+def method_members(content: bytes, place: str) -> list[tuple[str, str]]:
+    """The folder and the sha256 of the result of each member of a method, as its file names them.
+
+    Args:
+        content: Of `method.json`.
+        place: The file, for messages.
+
+    Raises:
+        DataError: If it is unsound, or names no members.
+    """
+    document = strict_json(content, place)
+    members = document.get("members") if isinstance(document, dict) else None
+    if not isinstance(members, list) or not members:
+        raise DataError(f"{place} names no members; {_EXPECTED}")
+    return [_member(member, place) for member in members]
+
+
+def _member(member: Any, place: str) -> tuple[str, str]:
+    found = (member.get("run"), member.get("result_sha256")) if isinstance(member, dict) else (None, None)
+    run, sha256 = found
+    if not isinstance(run, str) or not isinstance(sha256, str):
+        raise DataError(f"{place} has the member {shown(member)}, without run and result_sha256; {_EXPECTED}")
+    return run, sha256
+
+
+def member_directory(run: str, directory: Path) -> Path:
+    """The folder of a member of a method that lies in a folder.
+
+    Raises:
+        DataError: If it is not named by a relative path.
+    """
+    if PurePosixPath(run).is_absolute() or "\\" in run or "\0" in run:
+        raise DataError(f"{METHOD_NAME} names the run {shown(run)}; expected a relative path")
+    return directory / run

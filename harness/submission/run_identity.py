@@ -1,0 +1,89 @@
+"""Whether the identity of a run is that of the model, data set and packages that its records name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.core.potential import PotentialTraits
+from harness.data.dataset import PinnedDataset
+from harness.results.identity import model_hash, run_directory, run_identity
+from harness.results.manifest import Manifest
+from harness.submission.findings import Finding
+from harness.submission.strict_json import shown
+
+_OWN_PACKAGE = "mlip-ood"
+_CODE = "code_hash"
+
+
+def run_id_of(manifest: Manifest) -> str:
+    """What the folder of a run is called."""
+    return run_directory(Path(), manifest.model.id, manifest.identity).name
+
+
+def model_hash_of(manifest: Manifest) -> str:
+    """sha256 over family, files and readout head of the model, as the records name them."""
+    return model_hash(_traits(manifest))
+
+
+def findings_of_identity(manifest: Manifest, dataset: PinnedDataset, run_id: str) -> Iterator[Finding]:
+    """Compares the identity, which the predictions carry, with what the records of the run say.
+
+    Args:
+        manifest: Of the run.
+        dataset: The data set with the content that the run names.
+        run_id: Name of its folder in the entry.
+    """
+    if run_id_of(manifest) != run_id:
+        yield Finding("fault", f"the folder is called {run_id}; by its identity it is {run_id_of(manifest)}", run_id)
+    expected = run_identity(_traits(manifest), dataset, manifest.tasks, manifest.batch_atoms)
+    here = expected[_CODE]
+    expected[_CODE] = manifest.environment.code_hash
+    said = manifest.identity
+    wrong = [name for name in dict.fromkeys((*expected, *said)) if expected.get(name) != said.get(name)]
+    for name in wrong:
+        yield Finding(
+            "fault",
+            f"identity.{shown(name)} is {shown(said.get(name, 'absent'))}; the records of the run give "
+            f"{shown(expected.get(name, 'none'))}",
+            run_id,
+        )
+    if not wrong:
+        text = "the predictions carry the identity of the model, data, settings and packages that are named"
+        yield Finding("proved", text, run_id)
+    yield _of_code(manifest, here, run_id)
+
+
+def _of_code(manifest: Manifest, here: str, run_id: str) -> Finding:
+    stated = manifest.environment.code_hash
+    if stated == here:
+        return Finding("stated", f"the predictions were made by the code of this version ({stated[:12]})", run_id)
+    return Finding(
+        "look",
+        f"the predictions were made by other code ({stated[:12]}, mlip-ood "
+        f"{manifest.environment.packages.get(_OWN_PACKAGE, 'unknown')}) than is installed here ({here[:12]}); a spot "
+        "check with --model shows whether it matters",
+        run_id,
+    )
+
+
+def _traits(manifest: Manifest) -> PotentialTraits:
+    """The traits of the model, as far as its identity depends on them."""
+    model, environment = manifest.model, manifest.environment
+    versions = {name: version for name, version in environment.packages.items() if name != _OWN_PACKAGE}
+    return PotentialTraits(
+        model_id=model.id,
+        family=model.family,
+        elements=None,
+        files=model.files,
+        packages=tuple(versions),
+        dtype=model.dtype,
+        device=model.device,
+        protocol=model.protocol,
+        trained_on=model.trained_on,
+        training=model.training,
+        base=model.base,
+        head=model.head,
+        is_compiled=model.is_compiled,
+        versions=versions,
+        precision=environment.precision,
+        variables=environment.variables,
+    )

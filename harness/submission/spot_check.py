@@ -1,0 +1,219 @@
+"""Computes some frames of an entry again with its checkpoint, which the reviewer has and decides to trust."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.errors import ModelError
+from dataset_builders.core.units import MILLI
+from harness.core.batch import Prediction, StructureBatch, check_prediction
+from harness.core.potential import LoadOptions, Potential
+from harness.core.training_record import RECORD_NAME
+from harness.data.dataset import PinnedDataset
+from harness.data.scan import scan_dataset
+from harness.evaluation.run import SHARDS_NAME
+from harness.inference.batch_size import ON_CPU
+from harness.inference.batching import Plan, filled_bounds, make_plan
+from harness.inference.shards import PredictionReader, Predictions
+from harness.inference.windows import read_windows
+from harness.models.registry import ModelSource
+from harness.results.result import ModelRecord
+from harness.submission.findings import Finding
+from harness.submission.staging import stage_entry
+from harness.submission.verify import OpenedRun, open_run
+from harness.trust.pickles import sha256_of
+from harness.trust.standard_output import printing_on_standard_error
+from harness.trust.tokens import without_tokens
+from harness.trust.trusted_files import trusted_files
+from harness.worker.loading import loaded
+
+_ROUNDINGS: Final = 4.0
+"""How many steps of float32 at its size an energy may be off where it was computed in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpotCheck:
+    """What is computed again, and how near it has to come.
+
+    Attributes:
+        n_frames: Frames of each run.
+        seed: Which ones.
+        tolerance: Largest difference of a force, meV/Å, and of an energy, meV.
+        device: Where.
+        trust_checkpoint: Whether a checkpoint that runs code when it is loaded may be.
+    """
+
+    n_frames: int
+    seed: int
+    tolerance: float
+    device: str = "auto"
+    trust_checkpoint: bool = False
+
+
+def spot_check_entry(
+    directory: Path, datasets: Sequence[str], models: Sequence[ModelSource], check: SpotCheck
+) -> list[Finding]:
+    """Computes some frames of the runs of a sound entry again.
+
+    Args:
+        directory: Folder of the entry.
+        datasets: The data sets that count.
+        models: Its checkpoints; runs of others are left as they are.
+        check: How many frames, which ones, and how near.
+
+    Returns:
+        For each run whether the predictions are those of its checkpoint; a fault for a checkpoint that is of no run.
+
+    Raises:
+        ModelError: If a checkpoint cannot be loaded.
+        MlipOodError: As `open_run` does.
+    """
+    findings = []
+    with tempfile.TemporaryDirectory(prefix="mlip-ood-entry-") as name:
+        entry = stage_entry(directory, Path(name))
+        runs = [open_run(entry, run_id, datasets) for run_id in entry.document.runs]
+        for model in models:
+            found = [finding for run in runs for finding in _of_run(model, run, check)]
+            if not found:
+                raise ModelError(
+                    f"{model.model_id} is the checkpoint of no run of {directory.name}: the sha256 of its files are "
+                    "others. Name the checkpoint that was measured"
+                )
+            findings += found
+    return findings
+
+
+def _of_run(model: ModelSource, run: OpenedRun, check: SpotCheck) -> Iterator[Finding]:
+    """Whether the predictions of a run are those of a checkpoint; nothing where it is that of another run."""
+    stated = run.manifest.model
+    if not _may_be(model, stated):
+        return
+    options = LoadOptions(
+        device=check.device,
+        dtype=stated.dtype,
+        trust_checkpoint=check.trust_checkpoint,
+        trusted_files=trusted_files(),
+        head=stated.head,
+        allow_unfinished=True,
+    )
+    # As an evaluation does: no token is in reach of what a checkpoint may run.
+    with without_tokens(), printing_on_standard_error(), loaded(model, options) as potential:
+        if not _is_of(potential, stated):
+            return
+        yield from _of_training(potential, stated, run.run_id)
+        plan = make_plan(scan_dataset(run.dataset, run.manifest.tasks), run.manifest.batch_atoms)
+        places = _places(plan, check)
+        reader = PredictionReader(plan, run.directory / SHARDS_NAME, run.manifest.identity)
+        batch = _structures(run.dataset, plan, places)
+        yield _compared(_predicted(potential, batch), reader.at(places), batch, run, check)
+
+
+def _weights(stated: ModelRecord) -> dict[str, str]:
+    return {name: sha256 for name, sha256 in stated.files.items() if not name.endswith(RECORD_NAME)}
+
+
+def _may_be(model: ModelSource, stated: ModelRecord) -> bool:
+    """Whether a checkpoint can be that of a run, asked before it is loaded."""
+    weights = _weights(stated)
+    if model.path is None or not weights:
+        return model.path is None and not weights and model.model_id == stated.id
+    paths = [model.path / name if model.path.is_dir() else model.path for name in weights]
+    return all(
+        path.is_file() and sha256_of(path) == sha256 for path, sha256 in zip(paths, weights.values(), strict=True)
+    )
+
+
+def _is_of(potential: Potential, stated: ModelRecord) -> bool:
+    return potential.traits.family == stated.family and dict(potential.traits.files) == _weights(stated)
+
+
+def _of_training(potential: Potential, stated: ModelRecord, run_id: str) -> Iterator[Finding]:
+    """What the checkpoint says of its own training, where the run says that it proves it."""
+    traits = potential.traits
+    if stated.training != "proved":
+        return
+    own, said = (traits.protocol, traits.trained_on), (stated.protocol, stated.trained_on)
+    if own == said:
+        yield Finding(
+            "proved", f"its checkpoint says {traits.protocol} on {traits.trained_on}, as the run does", run_id
+        )
+    else:
+        yield Finding("fault", f"its checkpoint says {own[0]} on {own[1]}, the run {said[0]} on {said[1]}", run_id)
+
+
+def _places(plan: Plan, check: SpotCheck) -> IntArray:
+    """Places in the plan of the frames that are computed, ascending."""
+    random = np.random.default_rng(check.seed)
+    return np.sort(random.choice(plan.n_frames, size=min(check.n_frames, plan.n_frames), replace=False))
+
+
+def _structures(dataset: PinnedDataset, plan: Plan, places: IntArray) -> StructureBatch:
+    parts = []
+    for window in read_windows(dataset, plan):
+        inside = places[(places >= window.start) & (places < window.stop)]
+        parts += [window.batch(int(place), int(place) + 1) for place in inside]
+    return StructureBatch(
+        np.concatenate([part.atomic_numbers for part in parts]),
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.n_atoms for part in parts]),
+        tuple(smiles for part in parts for smiles in part.smiles),
+    )
+
+
+def _predicted(potential: Potential, batch: StructureBatch) -> Prediction:
+    """What the model says of the frames, in the precision of stored predictions."""
+    bounds = filled_bounds(batch.n_atoms, ON_CPU)
+    energy, forces = [], []
+    failures: dict[int, str] = {}
+    for start, stop in pairwise(bounds):
+        atoms = slice(int(batch.offsets[start]), int(batch.offsets[stop]))
+        part = StructureBatch(
+            batch.atomic_numbers[atoms], batch.positions[atoms], batch.n_atoms[start:stop], batch.smiles[start:stop]
+        )
+        found = check_prediction(potential.compute(part), part, potential.traits.model_id)
+        energy.append(found.energy)
+        forces.append(found.forces)
+        failures |= {start + number: cause for number, cause in found.failures.items()}
+    return Prediction(np.concatenate(energy), np.concatenate(forces), failures)
+
+
+def _compared(
+    found: Prediction, stored: Predictions, batch: StructureBatch, run: OpenedRun, check: SpotCheck
+) -> Finding:
+    if found.failures or stored.failures:
+        n_failed = len({*found.failures, *stored.failures})
+        return Finding("fault", f"{n_failed} of {batch.n_structures} frames of the spot check failed", run.run_id)
+    energies, forces = _differences(found, stored, batch)
+    allowed = check.tolerance + _rounding_of_energy(stored.energy, run.manifest.model)
+    n_wrong = int(((energies > allowed) | (forces > check.tolerance)).sum())
+    said = (
+        f"{batch.n_structures} frames (seed {check.seed}) computed again: forces differ by {forces.max():.2g} meV/Å at "
+        f"most, energies by {energies.max():.2g} meV"
+    )
+    allowance = f"{check.tolerance:g} meV/Å and meV" + (
+        ", and the rounding of energies in float32" if run.manifest.model.dtype == "float32" else ""
+    )
+    if n_wrong:
+        return Finding("fault", f"{said}; {n_wrong} frames differ by more than {allowance}", run.run_id)
+    return Finding("proved", f"{said}, within {allowance}", run.run_id)
+
+
+def _differences(found: Prediction, stored: Predictions, batch: StructureBatch) -> tuple[FloatArray, FloatArray]:
+    """Largest differences of each frame, shape (n_frames,): of energies in meV, of forces in meV/Å."""
+    energies = np.abs(found.energy - stored.energy)
+    by_atom = np.abs(found.forces.astype(np.float64) - stored.forces.astype(np.float64)).max(axis=1)
+    return energies / MILLI, np.maximum.reduceat(by_atom, batch.offsets[:-1]) / MILLI
+
+
+def _rounding_of_energy(energy: FloatArray, model: ModelRecord) -> FloatArray:
+    """What rounding alone may change an energy by, shape (n_frames,), meV."""
+    if model.dtype == "float64":
+        return np.zeros(len(energy))
+    steps: FloatArray = np.spacing(np.abs(energy).astype(np.float32)).astype(np.float64)
+    return _ROUNDINGS * steps / MILLI

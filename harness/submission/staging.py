@@ -1,0 +1,149 @@
+"""Takes an entry of a stranger into a private folder: plain files of the stated sizes and hashes, and nothing else.
+
+All that follows reads these copies alone, so that no link, no device and no file that changes meanwhile can matter.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.core.errors import DataError
+from harness.submission.entry_document import (
+    ENTRY_NAME,
+    MAX_ENTRY_BYTES,
+    RUNS_NAME,
+    EntryDocument,
+    FileRecord,
+    parse_entry,
+)
+from harness.submission.strict_json import shown
+
+MAX_FILES: Final = 100_000
+_MAX_DEPTH: Final = 5
+_MAX_NAMED: Final = 3
+# Neither links are followed nor pipes waited for; Windows has no such flags, and links there need a privilege.
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class StagedEntry:
+    """An entry whose files are as its document says.
+
+    Attributes:
+        document: The document.
+        directory: The private folder with its files.
+    """
+
+    document: EntryDocument
+    directory: Path
+
+    def run_directory(self, run_id: str) -> Path:
+        """The folder of one of its runs."""
+        return self.directory / RUNS_NAME / run_id
+
+
+def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
+    """Copies an entry, checked file by file.
+
+    Args:
+        directory: Folder of the entry.
+        workspace: An empty folder for the copies.
+
+    Raises:
+        DataError: If the folder is no entry, is called otherwise than its content demands, or holds a file that is no
+            plain file, that its document does not list, or that is not as the document says.
+    """
+    try:
+        sizes = dict(_plain_files(directory))
+    except OSError as cause:
+        raise DataError(f"the folder cannot be read: {cause.strerror}; expected the folder of an entry") from cause
+    if ENTRY_NAME not in sizes:
+        raise DataError(f"{ENTRY_NAME} is absent; an entry is a folder that `python -m harness submit` wrote")
+    content = _read(directory / ENTRY_NAME, MAX_ENTRY_BYTES)
+    document = parse_entry(content, ENTRY_NAME)
+    if directory.resolve().name != document.folder:
+        raise DataError(
+            f"the folder is called {shown(directory.resolve().name)}; by its name and its runs it is "
+            f"{document.folder}. Write the entry with `python -m harness submit`, which names it"
+        )
+    _require_same_files(sizes, document.carried())
+    for path, file in document.carried().items():
+        _copy(directory, path, file, workspace)
+    return StagedEntry(document, workspace)
+
+
+def _plain_files(directory: Path) -> Iterator[tuple[str, int]]:
+    """Paths and sizes of all files in a folder; what is no plain file is refused before anything is opened."""
+    if not stat.S_ISDIR(directory.lstat().st_mode):
+        raise DataError(f"{shown(directory.name)} is no folder, or a link to one; expected the folder of an entry")
+    waiting, found = [("", directory, 0)], 0
+    while waiting:
+        above, folder, depth = waiting.pop()
+        with os.scandir(folder) as children:
+            for child in children:
+                path = f"{above}{child.name}"
+                found += 1
+                if found > MAX_FILES or depth >= _MAX_DEPTH:
+                    raise DataError(f"it has more than {MAX_FILES:,} files, or folders deeper than {_MAX_DEPTH}")
+                mode = child.stat(follow_symlinks=False)
+                if stat.S_ISDIR(mode.st_mode):
+                    waiting.append((f"{path}/", folder / child.name, depth + 1))
+                elif stat.S_ISREG(mode.st_mode):
+                    yield path, mode.st_size
+                else:
+                    kind = "a symbolic link" if stat.S_ISLNK(mode.st_mode) else "no plain file"
+                    raise DataError(f"{shown(path)} is {kind}; an entry holds plain files only")
+
+
+def _require_same_files(sizes: Mapping[str, int], listed: Mapping[str, FileRecord]) -> None:
+    extra, absent = sorted(sizes.keys() - listed.keys() - {ENTRY_NAME}), sorted(listed.keys() - sizes.keys())
+    for names, what in ((extra, "holds files that it does not list"), (absent, "lacks files that it lists")):
+        if names:
+            named = ", ".join(shown(name) for name in names[:_MAX_NAMED])
+            raise DataError(f"it {what}: {len(names)}, first {named}. Write the entry with `python -m harness submit`")
+    for path, file in listed.items():
+        if sizes[path] != file.n_bytes:
+            raise DataError(f"{path} has {sizes[path]:,} bytes; {ENTRY_NAME} says {file.n_bytes:,}{_REMEDY}")
+
+
+_REMEDY: Final = (
+    ". It was changed, cut, or checked out with other line ends; copy the entry as it was written, and keep "
+    "`* -text` in .gitattributes"
+)
+
+
+def _copy(directory: Path, path: str, file: FileRecord, workspace: Path) -> None:
+    target = workspace / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    content = _read(directory / path, file.n_bytes)
+    require_content(path, content, file)
+    target.write_bytes(content)
+
+
+def require_content(path: str, content: bytes, file: FileRecord) -> None:
+    """Checks the content of a file against what an entry says of it.
+
+    Raises:
+        DataError: If it is another one.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if len(content) != file.n_bytes or found != file.sha256:
+        raise DataError(f"{path} has the sha256 {found[:12]}; {ENTRY_NAME} says {file.sha256[:12]}{_REMEDY}")
+
+
+def _read(path: Path, most: int) -> bytes:
+    """The content of a plain file of a bounded size."""
+    try:
+        with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
+            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+                raise DataError(f"{shown(path.name)} is no plain file; an entry holds plain files only")
+            content = stream.read(most + 1)
+    except OSError as cause:
+        raise DataError(f"{shown(path.name)} cannot be read: {cause.strerror}; expected a plain file") from cause
+    if len(content) > most:
+        raise DataError(f"{shown(path.name)} is larger than {most:,} bytes, so it is not read; expected less")
+    return content

@@ -1,0 +1,82 @@
+"""JSON of strangers: one meaning for every reader, numbers that are finite, text that steers no terminal."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.markdown import printable
+
+MAX_TEXT: Final = 2_000
+"""Longest text of a document; those of a run have some hundred characters."""
+_MAX_SHOWN: Final = 60
+
+
+def strict_json(content: bytes, place: str) -> Any:
+    """Reads a document that every JSON reader takes for the same one.
+
+    Args:
+        content: Of the file, in UTF-8.
+        place: The file, for messages.
+
+    Raises:
+        DataError: If it is no JSON, names a key twice, holds a number that is not finite, or a text with control
+            characters, line breaks or more than `MAX_TEXT` characters.
+    """
+    try:
+        document = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refused, parse_float=_finite
+        )
+        odd = next((text for text in _texts(document) if not text.isprintable() or len(text) > MAX_TEXT), None)
+    except (ValueError, RecursionError) as cause:
+        raise DataError(
+            f"{place} cannot be read: {shown(str(cause), 200)}; expected JSON as the harness wrote it"
+        ) from None
+    if odd is not None:
+        raise DataError(
+            f"{place} holds the text {shown(odd)}, with control characters, a line break, or {len(odd):,} characters; "
+            f"expected printable text in one line, of {MAX_TEXT:,} characters at most"
+        )
+    return document
+
+
+def shown(value: object, length: int = _MAX_SHOWN) -> str:
+    """A value of others for a message: in one line, printable, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"an integer of {value.bit_length():,} bits"  # Python refuses to write out the largest
+    text = printable(value if isinstance(value, str) else repr(value))
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shown(twice)} stands there twice")
+    return found
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds {shown(text)}, which no float64 can hold")
+    return number
+
+
+def _texts(document: Any) -> Iterator[str]:
+    match document:
+        case str():
+            yield document
+        case dict():
+            for name, value in document.items():
+                yield name
+                yield from _texts(value)
+        case list():
+            for value in document:
+                yield from _texts(value)

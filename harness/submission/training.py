@@ -1,0 +1,132 @@
+"""Whether what an entry says of the training of its model fits the file mlip-ood.json, the task and the data set."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, get_args
+
+from dataset_builders.core.errors import MlipOodError
+from harness.core.family import Family
+from harness.core.potential import TrainingProtocol
+from harness.core.training_record import RECORD_NAME
+from harness.data.dataset import PinnedDataset
+from harness.models.registry import ModelSource, known_names
+from harness.models.training_declaration import Declaration, declaration_for
+from harness.results.manifest import Manifest
+from harness.results.result import ModelRecord
+from harness.submission.findings import Finding
+from harness.submission.strict_json import shown
+
+_NO_FAMILY: Final = Family("", "", "")
+
+
+def findings_of_training(
+    manifest: Manifest, record: Path | None, dataset: PinnedDataset, run_id: str
+) -> Iterator[Finding]:
+    """Checks what a run says of the training of its model.
+
+    Args:
+        manifest: Of the run.
+        record: The file mlip-ood.json of the entry; `None` where it has none.
+        dataset: What the model was tested on.
+        run_id: Name of the run.
+    """
+    model = manifest.model
+    contradictions = list(_contradictions(model, manifest.tasks))
+    if contradictions:
+        yield from (Finding("fault", text, run_id) for text in contradictions)
+        return
+    listed = [name for name in model.files if name.endswith(RECORD_NAME)]
+    if bool(listed) != (record is not None) or len(listed) > 1:
+        held = "holds one" if record is not None else "holds none"
+        yield Finding("fault", f"the model was read with {len(listed)} {RECORD_NAME}, but the entry {held}", run_id)
+    elif record is not None:
+        yield from _of_record(model, listed[0], record, dataset, run_id)
+    else:
+        yield _without_record(model, run_id)
+
+
+def _contradictions(model: ModelRecord, tasks: tuple[str, ...]) -> Iterator[str]:
+    """What cannot be true of a training, whatever else is known."""
+    is_trained = model.protocol in get_args(TrainingProtocol)
+    if is_trained != (model.trained_on is not None):
+        yield f"protocol {model.protocol}, trained on {shown(model.trained_on)}: one of them is wrong"
+    if is_trained and tasks != (model.trained_on,):
+        yield f"trained on {model.trained_on}, and tested on {' '.join(tasks)}; a model is tested on its task alone"
+    if model.base is not None and model.protocol != "fine-tuned":
+        yield f"protocol {model.protocol} with the base {shown(model.base)}; only a fine-tuning begins with one"
+    if model.protocol == "fine-tuned" and model.training == "stated" and model.base is None:
+        yield "a stated fine-tuning that does not name what it began with"
+    if model.protocol == "control" and (model.files or model.id not in known_names()):
+        yield f"{model.id} is no control: one is a method of the harness, without a checkpoint"
+    if not is_trained and model.training is not None:
+        yield f"protocol {model.protocol} with training {model.training}; expected none"
+
+
+def _of_record(model: ModelRecord, name: str, record: Path, dataset: PinnedDataset, run_id: str) -> Iterator[Finding]:
+    found = hashlib.sha256(record.read_bytes()).hexdigest()
+    if found != model.files[name]:
+        yield Finding(
+            "fault",
+            f"{RECORD_NAME} has the sha256 {found[:12]}; the model was read with one of {model.files[name][:12]}",
+            run_id,
+        )
+        return
+    try:
+        source = ModelSource(model.id, _NO_FAMILY, None, record=record)
+        declaration = declaration_for(source, None, [dataset])
+    except MlipOodError as cause:
+        yield Finding("fault", str(cause).replace(str(record), RECORD_NAME), run_id)
+        return
+    assert declaration is not None
+    wrong = list(_unlike(model, declaration))
+    yield from (Finding("fault", text, run_id) for text in wrong)
+    if not wrong:
+        yield _fitting(model, declaration, run_id)
+
+
+def _unlike(model: ModelRecord, declaration: Declaration) -> Iterator[str]:
+    """Where a file says otherwise than the result of the model that was read with it."""
+    said, record = declaration.statement, declaration.record
+    assert record is not None
+    pairs = {
+        "task": (said.task, model.trained_on),
+        "protocol": (said.protocol, model.protocol),
+        "level of theory": (record.level_of_theory, model.level_of_theory),
+    }
+    if model.training != "proved":
+        pairs["base"] = (said.base, model.base)
+        pairs["what is unchecked"] = (declaration.unchecked, model.unchecked)
+    for what, (declared, recorded) in pairs.items():
+        if declared != recorded:
+            yield f"{what}: {RECORD_NAME} says {shown(declared)}, the result {shown(recorded)}"
+
+
+def _fitting(model: ModelRecord, declaration: Declaration, run_id: str) -> Finding:
+    said = f"{RECORD_NAME} names {model.trained_on}, {model.protocol}" + (f" of {model.base}" if model.base else "")
+    if declaration.unchecked:
+        return Finding("look", f"{said}, but its frames were not compared: {declaration.unchecked}", run_id)
+    return Finding(
+        "proved",
+        f"{said}, no test molecule, and the training frames of this data set. That the model was trained on them alone "
+        "is stated",
+        run_id,
+    )
+
+
+def _without_record(model: ModelRecord, run_id: str) -> Finding:
+    if model.protocol == "control":
+        return Finding("stated", f"{model.id}, a method of the harness without a training set", run_id)
+    if model.protocol == "zero-shot":
+        asked = f"; {model.question}" if model.question else ""
+        return Finding("look" if asked else "stated", f"zero-shot: no training on this benchmark{asked}", run_id)
+    said = f"{model.protocol} on {model.trained_on}" + (f" of {model.base}" if model.base else "")
+    if model.training == "stated":
+        return Finding("look", f"{said}, on the command line alone: no file says which frames were trained on", run_id)
+    return Finding("stated", f"{said}, which its checkpoint proves to who has it: see --model", run_id)
+
+
+def as_named(dataset: PinnedDataset, manifest: Manifest) -> PinnedDataset:
+    """The data set under the id that a run calls it, so that what is said of it reads alike."""
+    return replace(dataset, id=manifest.dataset.id, revision=manifest.dataset.revision)

@@ -1,0 +1,249 @@
+"""Checks an entry: everything that its files and the data set decide, without its model and without running anything.
+
+The numbers are computed again from the predictions by what `python -m harness report` uses, and compared one by one.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataset_builders.core.errors import DataError, IncompleteError, MlipOodError, SetupError
+from harness.core.training_record import RECORD_NAME
+from harness.data.dataset import PinnedDataset, open_dataset
+from harness.data.scan import scan_dataset
+from harness.evaluation.run import SHARDS_NAME, evaluate_again
+from harness.inference.batching import make_plan
+from harness.results.manifest import MANIFEST_NAME, Manifest
+from harness.results.result import RESULT_NAME, RunResult
+from harness.submission.cautions import findings_of_checkpoint, findings_of_evidence, findings_of_records
+from harness.submission.differences import RELATIVE, differences, n_numbers
+from harness.submission.entry_document import ENTRY_NAME, EntryRun
+from harness.submission.findings import CheckedRun, EntryReport, Finding
+from harness.submission.members import findings_of_members
+from harness.submission.predictions import fetch_predictions, require_bounded, require_predictions_of
+from harness.submission.run_identity import findings_of_identity, model_hash_of
+from harness.submission.staging import StagedEntry, stage_entry
+from harness.submission.strict_json import shown, strict_json
+from harness.submission.training import as_named, findings_of_training
+
+_MAX_BATCH_ATOMS = 10**9
+_MAX_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """A run of an entry whose records are sound, beside the data set that it was run on.
+
+    Attributes:
+        run_id: Name of its folder.
+        directory: The private copy of it.
+        manifest: What it was told.
+        stated: The numbers that it states.
+        dataset: The data set, under the name that the run gives it.
+        dataset_text: How this data set is opened.
+    """
+
+    run_id: str
+    directory: Path
+    manifest: Manifest
+    stated: RunResult
+    dataset: PinnedDataset
+    dataset_text: str
+
+
+def verify_entry(directory: Path, datasets: Sequence[str]) -> EntryReport:
+    """Checks an entry.
+
+    Args:
+        directory: Its folder.
+        datasets: The data sets that count, as `open_dataset` takes them; an entry on another one is refused, whatever
+            it calls it.
+
+    Returns:
+        What was found. What is wrong with the entry is a finding and no error.
+
+    Raises:
+        SetupError: If the Hub cannot be reached or refuses access, or the disk cannot be written.
+        UsageError: If a data set is none.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlip-ood-entry-") as name:
+        workspace = Path(name)
+        try:
+            entry = stage_entry(directory, workspace)
+        except DataError as cause:
+            return EntryReport(str(directory), None, (), (Finding("fault", str(cause)),))
+        document = entry.document
+        runs, findings = [], [_of_files(entry)]
+        for run_id in document.runs:
+            run, found = _checked(entry, run_id, datasets)
+            runs += [] if run is None else [run]
+            findings += found
+        findings += findings_of_members(entry, runs)
+        return EntryReport(str(directory), document.entry_id, tuple(runs), tuple(findings))
+
+
+def open_run(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> OpenedRun:
+    """Reads the records of a run of an entry, and brings its predictions where they lie on the Hub.
+
+    Args:
+        entry: The entry, in its private folder.
+        run_id: Name of the run.
+        datasets: The data sets that count.
+
+    Raises:
+        DataError: If a record is unsound, the two contradict each other, or the data set is none of those that count.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    run, directory = entry.document.runs[run_id], entry.run_directory(run_id)
+    for file in run.files:
+        strict_json((directory / file).read_bytes(), file)
+    manifest, stated = Manifest.load(directory), RunResult.load(directory / RESULT_NAME)
+    _require_possible(manifest)
+    for name in ("model", "dataset", "environment"):
+        there, here = getattr(manifest, name).model_dump(mode="json"), getattr(stated, name).model_dump(mode="json")
+        for difference in differences(here, there, name):
+            raise DataError(
+                f"{RESULT_NAME} says {shown(difference.stated)} for {shown(difference.place)}, and {MANIFEST_NAME} "
+                f"{shown(difference.computed)}; both come from one run, so one of them was changed"
+            )
+    dataset, text = _known_dataset(manifest, datasets)
+    if run.predictions_at is not None:
+        fetch_predictions(run.predictions_at, run.predictions, directory / SHARDS_NAME)
+    return OpenedRun(run_id, directory, manifest, stated, as_named(dataset, manifest), text)
+
+
+def _checked(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> tuple[CheckedRun | None, list[Finding]]:
+    """The numbers of a run, where they can be computed, and what was found about it."""
+    findings: list[Finding] = []
+    try:
+        run = open_run(entry, run_id, datasets)
+        findings += _of_dataset(run)
+        findings += findings_of_identity(run.manifest, run.dataset, run_id)
+        record = run.directory / RECORD_NAME
+        findings += findings_of_training(run.manifest, record if record.exists() else None, run.dataset, run_id)
+        findings += findings_of_records(run.stated, run_id)
+        computed = _computed(run, entry.document.runs[run_id])
+        findings += _of_numbers(run, computed)
+        findings += _of_failures(computed, run_id)
+        findings += findings_of_checkpoint(computed, entry.document.checkpoint, run_id)
+        findings += findings_of_evidence(computed, run_id)
+    except SetupError:
+        raise
+    except MlipOodError as cause:
+        text = str(cause).replace(f"{entry.run_directory(run_id)}/", "").replace(str(entry.directory), "the entry")
+        findings.append(Finding("fault", text, run_id, is_incomplete=isinstance(cause, IncompleteError)))
+        return None, findings
+    except (MemoryError, OverflowError, RecursionError) as cause:
+        findings.append(Finding("fault", f"it cannot be read within bounds ({type(cause).__name__})", run_id))
+        return None, findings
+    return CheckedRun(run_id, model_hash_of(run.manifest), computed), findings
+
+
+def _require_possible(manifest: Manifest) -> None:
+    if manifest.batch_atoms > _MAX_BATCH_ATOMS:
+        raise DataError(f"batch_atoms is {shown(manifest.batch_atoms)}; expected {_MAX_BATCH_ATOMS:,} at most")
+    if not manifest.tasks or len(set(manifest.tasks)) < len(manifest.tasks):
+        raise DataError(f"tasks are {' '.join(manifest.tasks) or 'none'}; expected one or more, each once")
+    unnamed = [name for name, version in manifest.environment.packages.items() if not version]
+    if unnamed:
+        raise DataError(f"the package {shown(unnamed[0])} has no version; expected that which computed")
+
+
+def _known_dataset(manifest: Manifest, datasets: Sequence[str]) -> tuple[PinnedDataset, str]:
+    """The data set, among those that count, with the content that a run names."""
+    stated, offered = manifest.dataset, []
+    for text in datasets:
+        try:
+            found = open_dataset(text, stated.level)
+        except DataError as cause:
+            offered.append(str(cause))
+            continue
+        if found.content_hash == stated.content_hash:
+            return found, text
+        offered.append(f"{text} has {found.content_hash[:12]}")
+    raise DataError(
+        f"the run is on {shown(stated.id)}, edition {shown(stated.edition)}, content {stated.content_hash[:12]}, which "
+        f"is none of the data sets that count here: {'; '.join(offered)}. Name the data set with --dataset, or "
+        "evaluate on one that counts"
+    )
+
+
+def _computed(run: OpenedRun, listed: EntryRun) -> RunResult:
+    """The result that the predictions give, as `python -m harness report` computes it."""
+    plan = make_plan(scan_dataset(run.dataset, run.manifest.tasks), run.manifest.batch_atoms)
+    require_predictions_of(plan, listed.predictions)
+    require_bounded(plan, run.directory / SHARDS_NAME)
+    (run.directory / RESULT_NAME).unlink()  # of which it would keep the date
+    return evaluate_again(run.directory, run.dataset_text).result
+
+
+def _of_dataset(run: OpenedRun) -> Iterator[Finding]:
+    stated, found = run.manifest.dataset, run.dataset
+    pairs = {"edition": (stated.edition, found.edition), "level": (stated.level_of_theory, found.level_of_theory)}
+    wrong = [name for name, (there, here) in pairs.items() if there != here]
+    for name in wrong:
+        there, here = pairs[name]
+        yield Finding("fault", f"{name} of the data set is {shown(there)}; that of its content is {here}", run.run_id)
+    if not wrong:
+        yield Finding(
+            "proved",
+            f"data set {run.dataset_text}: edition {found.edition}, labels {found.level_of_theory}, content "
+            f"{found.content_hash[:12]}",
+            run.run_id,
+        )
+
+
+def _of_numbers(run: OpenedRun, computed: RunResult) -> Iterator[Finding]:
+    stated_document, computed_document = (_document(each) for each in (run.stated, computed))
+    found = list(differences(stated_document, computed_document))
+    wrong = [each for each in found if not each.is_rounding]
+    for each in wrong[:_MAX_SHOWN]:
+        yield Finding("fault", str(each), run.run_id)
+    if len(wrong) > _MAX_SHOWN:
+        yield Finding(
+            "fault", f"{len(wrong) - _MAX_SHOWN} more values are not those that its predictions give", run.run_id
+        )
+    if wrong:
+        return
+    count = n_numbers([computed_document["tasks"], computed_document["overall_score"]])
+    exact = "to the last bit" if not found else f"within {RELATIVE:g} of themselves"
+    yield Finding("proved", f"all {count} numbers and intervals follow from the predictions, {exact}", run.run_id)
+    if found:
+        yield Finding(
+            "look",
+            f"{len(found)} of {count} numbers differ in their last digits from those computed here, as they do on "
+            f"another kind of processor; first {found[0]}",
+            run.run_id,
+        )
+
+
+def _document(result: RunResult) -> Any:
+    """What of a result follows from the predictions: all but the time at which it was made."""
+    document = json.loads(result.model_dump_json())
+    del document["created"]
+    return document
+
+
+def _of_failures(computed: RunResult, run_id: str) -> Iterator[Finding]:
+    n_failed = sum(task.n_failed for task in computed.tasks.values())
+    if n_failed:
+        text = f"{n_failed} structures failed, so its numbers do not stand for its tasks; mend the cause, run again"
+        yield Finding("fault", text, run_id, is_incomplete=True)
+    else:
+        n_frames = sum(
+            task.splits[part].n_frames for task in computed.tasks.values() for part in ("test_id", "test_ood")
+        )
+        yield Finding(
+            "proved", f"no structure failed, of {n_frames} in the test splits of {' '.join(computed.tasks)}", run_id
+        )
+
+
+def _of_files(entry: StagedEntry) -> Finding:
+    carried = entry.document.carried()
+    n_bytes = sum(file.n_bytes for file in carried.values())
+    elsewhere = [str(run.predictions_at) for run in entry.document.runs.values() if run.predictions_at is not None]
+    also = f"; predictions at {', '.join(dict.fromkeys(elsewhere))}" if elsewhere else ""
+    return Finding("proved", f"{len(carried)} files, {n_bytes / 1e6:.2f} MB, as {ENTRY_NAME} lists them{also}")

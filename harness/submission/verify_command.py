@@ -1,0 +1,180 @@
+"""`python -m harness verify`: checks entries of a repo of results, and prints what a reviewer needs."""
+
+import argparse
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from dataset_builders.core.errors import DataError, IncompleteError, SetupError, UsageError
+from dataset_builders.core.markdown import printable
+from dataset_builders.core.printable import print_json
+from harness.models.registry import readers
+
+if TYPE_CHECKING:
+    from harness.submission.findings import EntryReport
+
+MINI: Final = "mini"
+_FRAMES: Final = 32
+_TOLERANCE: Final = 1.0
+
+_EXIT_CODES: Final = """\
+exit codes:
+  0  every entry is sound: what can be proved is, the rest is listed for a reviewer
+  2  usage
+  3  an entry is refused
+  4  the checkpoint of --model cannot be loaded
+  5  structures failed in an entry, and nothing else is wrong
+  6  environment: no network, an unwritable folder
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        MlipOodError: If an entry is refused, or a checkpoint or data set cannot be had.
+    """
+    arguments = parser().parse_args(argv)
+    _require_possible(arguments)
+    reports, problems = _checked(arguments)
+    reports = [_with_spot_check(report, arguments) for report in reports]
+    for report in reports:
+        _print(report, as_json=arguments.json)
+    if arguments.summary is not None:
+        _write_summary(arguments.summary, reports)
+    _require_sound(reports)
+    if problems:
+        raise problems[0]
+    return 0
+
+
+def _require_possible(arguments: argparse.Namespace) -> None:
+    if arguments.frames < 1:
+        raise UsageError(f"--frames {arguments.frames}; expected 1 or more")
+    if arguments.seed is not None and arguments.seed < 0:
+        raise UsageError(f"--seed {arguments.seed}; expected 0 or more")
+    if not arguments.tolerance > 0.0 or arguments.tolerance == float("inf"):
+        raise UsageError(f"--tolerance {arguments.tolerance:g}; expected a positive number of meV/Å")
+    arguments.dataset = arguments.dataset or [MINI]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m harness verify",
+        description="Check entries of a repo of results: files, identities, data set, declaration, and every number "
+        "against the predictions. Nothing of an entry is run.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("entry", nargs="+", type=Path, metavar="DIR", help="an entry, or a folder of entries")
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        metavar="DATASET",
+        help="a data set that counts: `mini`, a folder, or org/name@revision; repeat for several (default: mini). What "
+        "an entry names is never opened",
+    )
+    parser.add_argument(
+        "--summary", type=Path, metavar="FILE", help="add the tables, in Markdown, to the end of a file"
+    )
+    parser.add_argument("--json", action="store_true", help="print each report as JSON, one a line, and nothing else")
+    _add_spot_check(parser)
+    return parser
+
+
+def _add_spot_check(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("spot check", "compute some frames of one entry again with its checkpoint")
+    group.add_argument(
+        "--model", action="append", default=[], metavar="MODEL", help="a checkpoint of the entry, as usual"
+    )
+    group.add_argument("--frames", type=int, default=_FRAMES, metavar="N", help=f"how many (default: {_FRAMES})")
+    group.add_argument(
+        "--seed", type=int, metavar="N", help="which frames (default: drawn anew, so that nobody can foresee them)"
+    )
+    group.add_argument(
+        "--tolerance",
+        type=float,
+        default=_TOLERANCE,
+        metavar="MEV",
+        help="largest difference of a force, meV/Å, and of an energy, meV, beyond what the precision of the run rounds "
+        f"(default: {_TOLERANCE:g})",
+    )
+    group.add_argument("--family", metavar="NAME", help=f"family of the checkpoint: {' '.join(readers())}")
+    group.add_argument("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:N, or auto (default: auto)")
+    group.add_argument(
+        "--trust-checkpoint", action="store_true", help="load a checkpoint that runs code when it is loaded"
+    )
+
+
+def _checked(arguments: argparse.Namespace) -> tuple[list["EntryReport"], list[SetupError]]:
+    """The reports, and what kept an entry from being checked, such as a Hub that cannot be reached."""
+    from dataset_builders.engines.separate_processes import SeparateProcesses
+    from harness.submission.across import entries_in, findings_across
+    from harness.submission.apart import verify_apart
+
+    places = list(dict.fromkeys(entry.absolute() for place in arguments.entry for entry in entries_in(place)))
+    if arguments.model and len(places) > 1:
+        raise UsageError(f"--model with {len(places)} entries; a spot check is of one entry")
+    reports, problems = [], []
+    with SeparateProcesses(1) as processes:
+        for place in places:
+            try:
+                reports.append(verify_apart(processes, place, arguments.dataset))
+            except SetupError as problem:
+                problems.append(problem)
+    across = findings_across(reports)
+    return [report.with_findings(across.get(report.place, ())) for report in reports], problems
+
+
+def _with_spot_check(report: "EntryReport", arguments: argparse.Namespace) -> "EntryReport":
+    if not arguments.model or report.faults:
+        return report
+    from harness.models.resolve import resolve_model
+    from harness.submission.spot_check import SpotCheck, spot_check_entry
+
+    check = SpotCheck(
+        n_frames=arguments.frames,
+        seed=secrets.randbelow(2**31) if arguments.seed is None else arguments.seed,
+        tolerance=arguments.tolerance,
+        device=arguments.device,
+        trust_checkpoint=arguments.trust_checkpoint,
+    )
+    models = [resolve_model(text, arguments.family) for text in dict.fromkeys(arguments.model)]
+    return report.with_findings(spot_check_entry(Path(report.place), arguments.dataset, models, check))
+
+
+def _print(report: "EntryReport", *, as_json: bool) -> None:
+    from harness.report.table import console
+    from harness.submission.review_table import document_of, terminal_report
+
+    if as_json:
+        print_json(document_of(report))
+    else:
+        console().print(terminal_report(report))
+
+
+def _write_summary(path: Path, reports: Sequence["EntryReport"]) -> None:
+    """Adds the tables to a file, as the summary of a job of CI is written."""
+    from harness.submission.review_table import markdown_report
+
+    try:
+        with path.open("a", encoding="utf-8", newline="") as stream:
+            stream.writelines(markdown_report(report) + "\n" for report in reports)
+    except OSError as cause:
+        raise SetupError(
+            f"cannot write {path}: {cause.strerror or cause}; choose another file with --summary"
+        ) from cause
+
+
+def _require_sound(reports: Sequence["EntryReport"]) -> None:
+    refused = [report for report in reports if report.faults]
+    if not refused:
+        return
+    faults = [fault for report in refused for fault in report.faults]
+    text = (
+        f"{len(refused)} of {len(reports)} entries are refused, for {len(faults)} faults; the first: "
+        f"{printable(faults[0].text)}"
+    )
+    raise (IncompleteError if all(fault.is_incomplete for fault in faults) else DataError)(text)

@@ -1,0 +1,264 @@
+"""Writes an entry from finished runs, and checks it as the repo of results will before it appears."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from dataset_builders.core.errors import DataError, IncompleteError, UsageError
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.core.whole_folder import whole_folder
+from harness.core.training_record import RECORD_NAME, record_place
+from harness.evaluation.run import SHARDS_NAME
+from harness.results.manifest import MANIFEST_NAME, Manifest
+from harness.results.result import RESULT_NAME
+from harness.submission.entry_document import (
+    ENTRY_NAME,
+    MAX_CARRIED_BYTES,
+    METHOD_NAME,
+    PREDICTIONS_NAME,
+    RUNS_NAME,
+    EntryDocument,
+    EntryRun,
+    FileRecord,
+    HubPlace,
+    is_slug,
+    slug_of,
+)
+from harness.submission.findings import EntryReport
+from harness.submission.members import member_directory, method_members
+from harness.submission.run_identity import run_id_of
+from harness.submission.verify import verify_entry
+
+_MAX_METHOD_BYTES: Final = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class EntryOptions:
+    """What the user says about an entry.
+
+    Attributes:
+        name: What it is called; `None` for a name made of that of the model.
+        checkpoint: Where the weights can be had.
+        records: Files mlip-ood.json that models were read with.
+        predictions_at: Where the predictions lie on the Hub; `None` to carry them.
+        datasets: The data sets that count, as `open_dataset` takes them.
+    """
+
+    name: str | None = None
+    checkpoint: str | None = None
+    records: tuple[Path, ...] = ()
+    predictions_at: HubPlace | None = None
+    datasets: tuple[str, ...] = ("mini",)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenEntry:
+    """An entry that was written.
+
+    Attributes:
+        directory: Its folder.
+        n_bytes: All that it carries.
+        report: What a reviewer will see.
+    """
+
+    directory: Path
+    n_bytes: int
+    report: EntryReport
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A run that an entry is made of."""
+
+    directory: Path
+    manifest: Manifest
+    run_id: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> WrittenEntry:
+    """Writes an entry into a folder, all of it or nothing.
+
+    Args:
+        runs: Folders of finished runs, or of a method, which holds a `method.json` that names them.
+        output: Folder that holds entries.
+        options: What the user says.
+
+    Raises:
+        UsageError: If a name, a place or a file mlip-ood.json is needed or wrong, or a run is named twice.
+        DataError: If a folder is not that of a finished run, or the entry would be refused.
+        IncompleteError: If structures failed.
+        SetupError: If the folder cannot be written.
+    """
+    directories, method = _members(runs)
+    sources = [_source(directory, options) for directory in directories]
+    twice = [source.run_id for source in sources if [each.run_id for each in sources].count(source.run_id) > 1]
+    if twice:
+        raise UsageError(f"the run {twice[0]} is named twice; name each run once")
+    content = None if method is None else _method_of_entry(method, sources)
+    document = _document(sources, content, options)
+    place = output / document.folder
+    if place.exists() and not (place / ENTRY_NAME).is_file():
+        raise UsageError(f"{place} is there and is no entry; move it away, or choose another folder with --out")
+    with whole_folder(place) as fresh:
+        # Inside a folder of its name, since the check asks for that too.
+        trial = fresh / document.folder
+        _fill(trial, document, sources, content)
+        report = verify_entry(trial, options.datasets)
+        _require_sound(report)
+        for path in list(trial.iterdir()):
+            path.rename(fresh / path.name)
+        trial.rmdir()
+    n_bytes = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    return WrittenEntry(place, n_bytes, report)
+
+
+def _members(runs: Sequence[Path]) -> tuple[list[Path], Path | None]:
+    """The folders of the runs, and the file of the method whose members they are."""
+    methods = [run for run in runs if (run / METHOD_NAME).is_file()]
+    if not methods:
+        return list(dict.fromkeys(run.resolve() for run in runs)), None
+    if len(runs) > 1:
+        raise UsageError(f"{methods[0]} is a method, which is an entry by itself; submit it alone")
+    path = methods[0] / METHOD_NAME
+    members = method_members(_content(path, _MAX_METHOD_BYTES), str(path))
+    return [member_directory(run, methods[0]).resolve() for run, _ in members], path
+
+
+def _source(directory: Path, options: EntryOptions) -> _Source:
+    manifest = Manifest.load(directory)
+    # The folder on this machine is nobody else's business, and `report` on an entry is told the data set.
+    public = manifest.model_copy(update={"dataset_directory": manifest.dataset.id})
+    files = {
+        MANIFEST_NAME: (public.model_dump_json(indent=2) + "\n").encode(),
+        RESULT_NAME: _content(directory / RESULT_NAME, MAX_CARRIED_BYTES),
+    }
+    sha256 = next((sha256 for name, sha256 in manifest.model.files.items() if name.endswith(RECORD_NAME)), None)
+    if sha256 is not None:
+        files[RECORD_NAME] = _record(manifest, sha256, options.records)
+    return _Source(directory, manifest, run_id_of(manifest), files)
+
+
+def _record(manifest: Manifest, sha256: str, named: Sequence[Path]) -> bytes:
+    """The file mlip-ood.json that a model was read with, found by its hash."""
+    beside = Path(manifest.model.id)
+    for path in (*named, record_place(beside), beside.parent / RECORD_NAME):
+        if path.is_file():
+            content = _content(path, MAX_CARRIED_BYTES)
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return content
+    raise UsageError(
+        f"{manifest.model.id} was read with a {RECORD_NAME} of sha256 {sha256[:12]}, which is not beside it now; name "
+        "the file with --record"
+    )
+
+
+def _content(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as cause:
+        raise DataError(
+            f"cannot read {path}: {cause.strerror or cause}; expected the folder of a finished run"
+        ) from cause
+    if len(content) > most:
+        raise DataError(f"{path} is larger than {most:,} bytes; expected a file that the harness wrote")
+    return content
+
+
+def _method_of_entry(path: Path, sources: Sequence[_Source]) -> bytes:
+    """The file of a method, with its members where they lie in the entry."""
+    document = json.loads(_content(path, _MAX_METHOD_BYTES))
+    for member, source in zip(document["members"], sources, strict=True):
+        found = _file_record(source.files[RESULT_NAME]).sha256
+        if member["result_sha256"] != found:
+            raise DataError(
+                f"{path} names a result of {source.directory} with the sha256 {member['result_sha256'][:12]}, and the "
+                f"one there has {found[:12]}; evaluate the method again"
+            )
+        member["run"] = f"{RUNS_NAME}/{source.run_id}"
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _document(sources: Sequence[_Source], method: bytes | None, options: EntryOptions) -> EntryDocument:
+    name = options.name or slug_of(Path(sources[0].manifest.model.id).name)
+    if not is_slug(name):
+        raise UsageError(
+            f"an entry cannot be called {name!r}; name it with --name, in lower-case letters and digits with single "
+            "- . _ between them, 60 characters at most"
+        )
+    checkpoint = options.checkpoint
+    if checkpoint is not None and not (0 < len(checkpoint) <= 200 and checkpoint.isprintable()):
+        raise UsageError(
+            f"--checkpoint {checkpoint[:200]!r}; expected one line of 200 characters at most, such as org/model"
+        )
+    runs = {source.run_id: _run(source, options.predictions_at) for source in sources}
+    if options.predictions_at is None:
+        _require_small(runs)
+    return EntryDocument(
+        name=name,
+        checkpoint=checkpoint,
+        runs=dict(sorted(runs.items())),
+        method=None if method is None else _file_record(method),
+    )
+
+
+def _run(source: _Source, predictions_at: HubPlace | None) -> EntryRun:
+    shards = sorted((source.directory / SHARDS_NAME).glob("*.parquet"))
+    if not shards:
+        raise DataError(
+            f"{source.directory} holds no predictions; start the evaluation again, and it goes on to its end"
+        )
+    place = None
+    if predictions_at is not None:
+        place = predictions_at.model_copy(update={"folder": predictions_at.path(source.run_id)})
+    return EntryRun(
+        files={name: _file_record(content) for name, content in source.files.items()},  # type: ignore[misc]
+        predictions={path.name: _file_record(_content(path, MAX_CARRIED_BYTES)) for path in shards},
+        predictions_at=place,
+    )
+
+
+def _require_small(runs: Mapping[str, EntryRun]) -> None:
+    n_bytes = sum(file.n_bytes for run in runs.values() for file in (*run.files.values(), *run.predictions.values()))
+    if n_bytes > MAX_CARRIED_BYTES:
+        raise UsageError(
+            f"the entry would have {n_bytes / 1e6:.0f} MB, and a repo of results carries {MAX_CARRIED_BYTES / 1e6:.0f} "
+            "at most. Upload the folder `predictions` of each run as a folder RUN of a data-set repo on the Hub (hf "
+            "upload), and name it with --predictions-at org/name@COMMIT"
+        )
+
+
+def _file_record(content: bytes) -> FileRecord:
+    return FileRecord(sha256=hashlib.sha256(content).hexdigest(), n_bytes=len(content))
+
+
+def _fill(directory: Path, document: EntryDocument, sources: Sequence[_Source], method: bytes | None) -> None:
+    for path, content in _carried(document, sources, method):
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    write_text_whole(directory / ENTRY_NAME, document.text())
+
+
+def _carried(document: EntryDocument, sources: Sequence[_Source], method: bytes | None) -> Iterator[tuple[str, bytes]]:
+    if method is not None:
+        yield METHOD_NAME, method
+    for source in sources:
+        folder, run = f"{RUNS_NAME}/{source.run_id}", document.runs[source.run_id]
+        yield from ((f"{folder}/{name}", content) for name, content in source.files.items())
+        if run.predictions_at is None:
+            for name in run.predictions:
+                content = _content(source.directory / SHARDS_NAME / name, MAX_CARRIED_BYTES)
+                yield f"{folder}/{PREDICTIONS_NAME}/{name}", content
+
+
+def _require_sound(report: EntryReport) -> None:
+    if not report.faults:
+        return
+    listed = "\n".join(f"  {fault.run or ''} {fault.text}".rstrip() for fault in report.faults)
+    kind = IncompleteError if all(fault.is_incomplete for fault in report.faults) else DataError
+    raise kind(f"the entry would be refused, and was not written:\n{listed}")
