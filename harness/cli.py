@@ -113,13 +113,9 @@ def _about_published_results(name: str) -> Callable[[Sequence[str]], int]:
 
 def _train(arguments: Sequence[str]) -> int:
     from harness.train.command import main as train
-    from harness.train.options import folder_of
-    from harness.train.options import parser as options
     from model_cards.card import write_card
 
-    code = train(arguments)
-    write_card(folder_of(options().parse_args(arguments)))
-    return code
+    return train(arguments, write_card)
 
 
 def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ from harness.dataset import hash_of_hashes
 from model_cards.dataset_names import DatasetNames
 from model_cards.entries import BENCHMARK_TAG, SHORT_HASH
 from model_cards.publishable import declared_ids
-from model_cards.published import Fault, Published, Status, published_by
+from model_cards.published import Fault, Published, Status, published_by, seeds_of
 from model_cards.verification import Board, VerifiedNumber, read_board
 
 
@@ -63,6 +63,8 @@ class Overall:
         status: The weakest of the four.
         pull_request: Number of the pull request that they stand in, if they do.
         is_stated: Whether one of them or more is of a model that is only said to be trained on the task.
+        seeds: Of a method, how many trainings each task is the mean of, or the least and the most; empty where it is
+            none, or does not say.
     """
 
     rank: int
@@ -72,6 +74,7 @@ class Overall:
     status: Status
     pull_request: int | None = None
     is_stated: bool = False
+    seeds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +255,18 @@ def _overall(results: Sequence[Published]) -> tuple[Overall, ...]:
             status=_weakest(groups[key].values()),
             pull_request=key[2] or None,
             is_stated=any(each.notes.get("training") == "stated" for each in groups[key].values()),
+            seeds=_seeds([*groups[key].values()]),
         )
         for place, (score, key) in enumerate(sorted(complete), start=1)
     )
+
+
+def _seeds(group: Sequence[Published]) -> str:
+    counts = [seeds_of(each) for each in group]
+    known = sorted(int(count) for count in counts if count)
+    if len(known) < len(counts):
+        return ""
+    return str(known[0]) if known[0] == known[-1] else f"{known[0]}–{known[-1]}"
 
 
 def _weakest(group: Iterable[Published]) -> Status:

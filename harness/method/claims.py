@@ -41,24 +41,38 @@ class Claim:
     content_hash: str | None = None
 
 
-def require_claims_that_fit(members: Sequence[Member], statement: Statement | None) -> None:
-    """Checks what the members of a method say of their training against their folders and against each other.
+def require_claims(members: Sequence[Member], statement: Statement | None) -> None:
+    """Checks that all members of a method say how they were trained, or the command line does, as their folders do.
 
     Args:
         members: The members.
         statement: What the command line says; its task does not count.
 
     Raises:
-        UsageError: If a member was trained on another task than its folder says, or says nothing and neither does
-            the command line.
+        UsageError: If a member says nothing and neither does the command line.
+        MlipOodError: As `require_claims_that_fit` does.
+    """
+    require_claims_that_fit(members)
+    for member in members:
+        if statement is None and member.source.path is not None and claim_of(member) is None:
+            raise UsageError(
+                f"{member.place} of the method, {member.source.model_id}, does not say how it was trained. If it was "
+                f"trained on {member.task} alone, put the mlip-ood.json of its export beside it, or say how with "
+                "--protocol from-scratch, or --protocol fine-tuned --base MODEL"
+            )
+
+
+def require_claims_that_fit(members: Sequence[Member]) -> None:
+    """Checks what the members of a method say of their training against their folders and against each other.
+
+    Raises:
+        UsageError: If a member was trained on another task than its folder says.
         DataError: If two members were trained at different levels, by different protocols or on different data.
         ModelError: If what a member says cannot be read.
     """
     claims = [(member, claim_of(member)) for member in members]
     for member, claim in claims:
-        if claim is None:
-            _require_statement(member, statement)
-        elif claim.task is not None and claim.task != member.task:
+        if claim is not None and claim.task is not None and claim.task != member.task:
             raise UsageError(
                 f"{member.place} of the method is {member.source.model_id}, and {claim.place} says that it was trained "
                 f"on {claim.task}, not on {member.task}; put it where it belongs, for a model is tested on the task "
@@ -102,16 +116,6 @@ def claim_of(member: Member) -> Claim | None:
         _text(said.get("edition")),
         _text(said.get("data_hash")),
     )
-
-
-def _require_statement(member: Member, statement: Statement | None) -> None:
-    source = member.source
-    if statement is None and source.path is not None:
-        raise UsageError(
-            f"{member.place} of the method, {source.model_id}, does not say how it was trained. If it was trained on "
-            f"{member.task} alone, put the mlip-ood.json of its export beside it, or say how with --protocol "
-            "from-scratch, or --protocol fine-tuned --base MODEL"
-        )
 
 
 def _require_same_kind(one: Member, first: Claim, other: Member, second: Claim) -> None:

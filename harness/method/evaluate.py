@@ -16,7 +16,7 @@ from harness.declaration import Statement
 from harness.identity import model_slug
 from harness.meeting import ALONE, Meeting
 from harness.method.assemble import MeasuredMember, mean_result
-from harness.method.claims import require_claims_that_fit
+from harness.method.claims import require_claims
 from harness.method.document import METHOD_NAME, MethodMember, MethodResult, is_method, result_hash
 from harness.method.source import MethodSource
 from harness.result import RESULT_NAME, RunResult, load_results
@@ -61,7 +61,7 @@ def evaluate_method(
         DataError: If two models were trained or measured differently.
         MlipOodError: As `harness.run.evaluate_model` does.
     """
-    require_claims_that_fit(method.members, options.statement)
+    require_claims(method.members, options.statement)
     found = []
     for member in method.members:
         own = replace(options, tasks=(member.task,), statement=_statement(options.statement, member.task))
@@ -102,13 +102,12 @@ def load_method(directory: Path) -> MethodResult:
     """Reads the result of a method, and checks it against the results of its runs.
 
     Args:
-        directory: Folder of the method, or its file.
+        directory: Folder of the method.
 
     Raises:
         DataError: If it is none, a run is absent or has another result than that the method names, or the means are not
             those of the runs.
     """
-    directory = directory.parent if directory.name == METHOD_NAME else directory
     method = MethodResult.load(directory)
     measured = []
     for member in method.members:
@@ -131,16 +130,22 @@ def load_method(directory: Path) -> MethodResult:
     return method
 
 
-def load_any_results(runs: Sequence[Path]) -> list[RunResult]:
-    """Reads results: those of runs, and of methods, which are checked against their runs.
+def load_any_results(runs: Sequence[Path], *, checked: bool = True) -> list[RunResult]:
+    """Reads results: those of runs, and of methods.
 
     Args:
         runs: Folders of runs or methods, or their files.
+        checked: Whether methods are checked against their runs, which must be there then.
 
     Raises:
         DataError: As `load_method` and `harness.result.load_results` do.
     """
-    return [load_method(run).result if is_method(run) else load_results([run])[0] for run in runs]
+    load = load_method if checked else MethodResult.load
+    return [load(_folder_of(run)).result if is_method(run) else load_results([run])[0] for run in runs]
+
+
+def _folder_of(run: Path) -> Path:
+    return run.parent if run.name == METHOD_NAME else run
 
 
 def _statement(statement: Statement | None, task: TaskName) -> Statement | None:
