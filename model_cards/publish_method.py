@@ -1,7 +1,6 @@
 """Publishes the models of a method in one repo on the Hub, laid out as `--method` reads them."""
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -19,7 +18,7 @@ from dataset_builders.hub import (
 )
 from dataset_builders.markdown import code, plain
 from dataset_builders.tasks import TASKS, title_of
-from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
+from harness.checkpoints.format import CONFIG_FILE
 from harness.hub import Listing, list_files
 from harness.method.claims import claim_of, require_claims_that_fit
 from harness.method.layout import look_here
@@ -135,15 +134,9 @@ def _files_of(member: Member, root: Path) -> dict[str, Path]:
     source = member.source
     assert source.path is not None
     leaf = root / member.place
+    found = member.files()
     if source.path.is_dir():
-        patterns = (CONFIG_FILE, WEIGHTS_FILE) if source.family.in_config else source.family.folder
-        found = [
-            file
-            for file in sorted(source.path.iterdir())
-            if file.is_file() and any(fnmatchcase(file.name, pattern) for pattern in (*patterns, *CURVE_FILES))
-        ]
-    else:
-        found = [source.path]
+        found += [curve for name in CURVE_FILES if (curve := source.path / name).is_file()]
     files = {str(PurePosixPath(member.place, file.relative_to(leaf).as_posix())): file for file in found}
     if source.record is not None:
         files[source.record.relative_to(root).as_posix()] = source.record

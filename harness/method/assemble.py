@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from dataset_builders.errors import DataError, UsageError
+from dataset_builders.errors import DataError
 from dataset_builders.tasks import TaskName, in_order
 from harness.bootstrap import BootstrapSettings
 from harness.dataset import levels_agree
+from harness.method.claims import same_weights
 from harness.method.document import MeanResult, SeedsOfTask, overall_spread, seeds_of_task
 from harness.method.mean import mean_task
 from harness.result import (
@@ -135,10 +136,7 @@ def _require_distinct(members: Sequence[MeasuredMember]) -> None:
     for one, other in itertools.combinations(members, 2):
         shared = _weights(one.result.model) & _weights(other.result.model)
         if shared:
-            raise UsageError(
-                f"{one.place} and {other.place} hold the same weights (sha256 {min(shared)[:12]}); expected a model "
-                "for each task, and a training of its own for each seed"
-            )
+            raise same_weights(one.place, other.place, min(shared))
 
 
 def _weights(model: ModelRecord) -> set[str]:

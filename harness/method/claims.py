@@ -15,6 +15,7 @@ from dataset_builders.tasks import TaskName
 from harness.declaration import Statement
 from harness.method.source import Member
 from harness.potentials.detection import CONFIG_NAME
+from harness.potentials.pickles import sha256_of
 from harness.training_record import MAX_BYTES, read_training_record
 
 _SHORT_HASH: Final = 12
@@ -53,6 +54,7 @@ def require_claims(members: Sequence[Member], statement: Statement | None) -> No
         MlipOodError: As `require_claims_that_fit` does.
     """
     require_claims_that_fit(members)
+    require_distinct(members)
     for member in members:
         if statement is None and member.source.path is not None and claim_of(member) is None:
             raise UsageError(
@@ -82,6 +84,31 @@ def require_claims_that_fit(members: Sequence[Member]) -> None:
     for (one, first), (other, second) in itertools.pairwise(known):
         _require_same_kind(one, first, other, second)
     _require_same_data(known)
+
+
+def require_distinct(members: Sequence[Member]) -> None:
+    """Checks that no model counts twice: as two seeds, whose spread would be none, or for two tasks.
+
+    Raises:
+        UsageError: If one does.
+    """
+    seen: dict[str, Member] = {}
+    for member in members:
+        for file in member.files():
+            if file.suffix == ".json":
+                continue
+            sha256 = sha256_of(file)
+            other = seen.setdefault(sha256, member)
+            if other is not member:
+                raise same_weights(other.place, member.place, sha256)
+
+
+def same_weights(place: str, other: str, sha256: str) -> UsageError:
+    """What is said of two members that are one model."""
+    return UsageError(
+        f"{place} and {other} of the method hold the same weights (sha256 {sha256[:_SHORT_HASH]}); expected a model "
+        "for each task, and a training of its own for each seed"
+    )
 
 
 def claim_of(member: Member) -> Claim | None:

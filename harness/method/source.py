@@ -3,11 +3,13 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.tasks import TASK_PATTERN, TaskName, in_order
+from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
 from harness.hub import list_files
 from harness.method.layout import Layout, Leaf, find_layout, look_among, look_here
 from harness.models import HubAddress, parse_address, resolve_model
@@ -41,6 +43,15 @@ class Member:
     def place(self) -> str:
         """Folder in the method, such as `task1/seed0`."""
         return place_of(self.task, self.seed)
+
+    def files(self) -> list[Path]:
+        """The files of its checkpoint, sorted; none of a method without one."""
+        path, family = self.source.path, self.source.family
+        if path is None or not path.is_dir():
+            return [] if path is None else [path]
+        patterns = (CONFIG_FILE, WEIGHTS_FILE) if family.in_config else family.folder
+        found = [file for file in sorted(path.iterdir()) if file.is_file()]
+        return [file for file in found if any(fnmatchcase(file.name, pattern) for pattern in patterns)]
 
 
 @dataclass(frozen=True, slots=True)
