@@ -290,7 +290,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    if arguments.method is not None or any("=" in text for text in arguments.model):
+    if arguments.method or arguments.name or any("=" in text for text in arguments.model):
         code = _evaluate_method(arguments)
         if code is not None:
             return code

@@ -27,6 +27,7 @@ from harness.potentials.base import LoadOptions
 from harness.potentials.pickles import sha256_of
 from harness.potentials.registry import load_potential
 from harness.seed_folders import seed_of
+from harness.training_record import RECORD_NAME
 from model_cards.card import CURVE_FILES
 from model_cards.front_matter import CARD_PATH
 from model_cards.publish import PublishOptions, require_id
@@ -78,6 +79,8 @@ def publish_method(directory: Path, repo_id: str, options: PublishOptions) -> Co
         if member.source.family.in_config:
             load_potential(member.source, LoadOptions(device="cpu"))
         files |= _files_of(member, directory)
+    if method.file is not None:
+        files[RECORD_NAME] = method.file
     hashes = {path: sha256_of(file) for path, file in files.items()}
     require_login("publishing")
     repo = Repo(repo_id, "model")

@@ -10,7 +10,7 @@ from dataset_builders.errors import IncompleteError, UsageError
 from dataset_builders.printable import print_json
 from dataset_builders.tasks import TASKS, TaskName, in_order
 from harness.dataset import PinnedDataset, named_tasks
-from harness.declaration import Statement, statement_of
+from harness.declaration import Statement
 from harness.method.evaluate import FinishedMethod, evaluate_method, report_method
 from harness.method.source import (
     MethodSource,
@@ -19,6 +19,7 @@ from harness.method.source import (
     find_method,
     restricted_to,
 )
+from harness.method.statement import statement_for_all
 from harness.potentials.registry import find_family
 
 if TYPE_CHECKING:
@@ -54,9 +55,7 @@ def statement_for_members(arguments: argparse.Namespace) -> Statement | None:
     Raises:
         UsageError: If the options contradict each other.
     """
-    if arguments.protocol is None and arguments.base is None:
-        return None
-    return statement_of(next(iter(TASKS)), arguments.protocol, arguments.base)
+    return statement_for_all(arguments.protocol, arguments.base)
 
 
 def evaluate(method: MethodSource, datasets: Sequence[PinnedDataset], options: "RunOptions") -> FinishedMethod | None:

@@ -19,6 +19,7 @@ from harness.method.assemble import MeasuredMember, mean_result
 from harness.method.claims import require_claims
 from harness.method.document import METHOD_NAME, MethodMember, MethodResult, is_method, result_hash
 from harness.method.source import MethodSource
+from harness.method.statement import agreed
 from harness.result import RESULT_NAME, RunResult, load_results
 from harness.run import FinishedRun, RunOptions, evaluate_again, evaluate_model
 
@@ -61,10 +62,11 @@ def evaluate_method(
         DataError: If two models were trained or measured differently.
         MlipOodError: As `harness.run.evaluate_model` does.
     """
-    require_claims(method.members, options.statement)
+    statement = agreed(method.statement, options.statement)
+    require_claims(method.members, statement)
     found = []
     for member in method.members:
-        own = replace(options, tasks=(member.task,), statement=_statement(options.statement, member.task))
+        own = replace(options, tasks=(member.task,), statement=_statement(statement, member.task))
         run = evaluate_model(member.source, datasets, own, meeting)
         if run is not None:
             found.append(_RunOfMember(member.task, member.seed, run))

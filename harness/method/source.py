@@ -10,13 +10,15 @@ from typing import Final
 from dataset_builders.errors import DataError, ModelError, UsageError
 from dataset_builders.tasks import TASK_PATTERN, TaskName, in_order
 from harness.checkpoints.format import CONFIG_FILE, WEIGHTS_FILE
-from harness.hub import list_files
+from harness.declaration import Statement
+from harness.hub import Listing, fetch_files, list_files
 from harness.method.layout import Layout, Leaf, find_layout, look_among, look_here
+from harness.method.statement import read_statement
 from harness.models import HubAddress, parse_address, resolve_model
 from harness.potentials.detection import WHOLE
 from harness.potentials.registry import ModelSource, families, identify
 from harness.seed_folders import place_of
-from harness.training_record import RECORD_NAME
+from harness.training_record import MAX_BYTES, RECORD_NAME
 
 DEFAULT_NAME: Final = "method"
 """What a method is called whose models the user names one by one, unless he gives it a name."""
@@ -63,12 +65,16 @@ class MethodSource:
         members: Its models, by task and seed.
         revision: Commit on the Hub, where it is one repo there.
         left_out: Folders in it that are none of the method.
+        statement: What it says of the training of all its models; the task does not count.
+        file: The file that says so.
     """
 
     name: str
     members: tuple[Member, ...]
     revision: str | None = None
     left_out: tuple[str, ...] = ()
+    statement: Statement | None = None
+    file: Path | None = None
 
 
 def find_method(text: str, known: Collection[TaskName], family: str | None = None) -> MethodSource:
@@ -177,7 +183,7 @@ def _method_here(text: str, root: Path, known: Collection[TaskName], family: str
         if source.record is None:
             source = replace(source, record=_record_above(root, leaf))
         members.append(Member(leaf.task, leaf.seed, source))
-    return MethodSource(text, tuple(members), left_out=layout.left_out)
+    return _with_statement(MethodSource(text, tuple(members), left_out=layout.left_out), root / RECORD_NAME)
 
 
 def _record_above(root: Path, leaf: Leaf) -> Path | None:
@@ -198,4 +204,32 @@ def _method_on_hub(address: HubAddress, known: Collection[TaskName], family: str
         Member(leaf.task, leaf.seed, resolve_model(f"{start}{leaf.path}", family)) for leaf in layout.leaves
     )
     name = listing.repo.id + (f"/{below}" if below else "")
-    return MethodSource(name, members, listing.commit, layout.left_out)
+    method = MethodSource(name, members, listing.commit, layout.left_out)
+    path = f"{below}/{RECORD_NAME}" if below else RECORD_NAME
+    if path not in listing.sha256:
+        return method
+    _require_short(listing, path)
+    return _with_statement(method, fetch_files(listing, [path]) / path)
+
+
+def _require_short(listing: Listing, path: str) -> None:
+    """Checks, before it is downloaded, that a file which says how models were trained is of a possible length."""
+    size = listing.sizes.get(path)
+    if size is not None and size > MAX_BYTES:
+        raise ModelError(f"{path} of {listing.repo} has {size:,} bytes; expected {MAX_BYTES:,} at most")
+
+
+def _with_statement(method: MethodSource, path: Path) -> MethodSource:
+    """A method with what the file at its root says of all its models, where that is no record of a training."""
+    statement = read_statement(path) if path.is_file() else None
+    if statement is None:
+        return method
+    members = tuple(
+        replace(member, source=replace(member.source, record=None)) if _is_same(member.source.record, path) else member
+        for member in method.members
+    )
+    return replace(method, members=members, statement=statement, file=path)
+
+
+def _is_same(record: Path | None, path: Path) -> bool:
+    return record is not None and record.absolute() == path.absolute()
