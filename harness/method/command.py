@@ -106,7 +106,7 @@ def _print_table(finished: FinishedMethod, output: Path) -> None:
     method = finished.method
     terminal = console()
     gaps = control_gaps(method.result.dataset.content_hash, [], output)
-    terminal.print(method_table(method, gaps), markup=False)
+    terminal.print(method_table(method, gaps, terminal.width), markup=False)
     for member in method.members:
         path = method.run_of(member, finished.directory).resolve()
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

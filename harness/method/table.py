@@ -1,18 +1,17 @@
 """The table of a method: each task with its mean over seeds, the spread of the seeds, and the overall score."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.tasks import TASKS, TaskName, in_order, title_of
 from dataset_builders.units import MILLI
 from harness.evidence import cautions_of_evidence, errors_on_train, gaps_of_controls
 from harness.method.document import MeanResult, MethodMember, MethodResult, Spread
-from harness.report import UNDEFINED, cautions, data_lines, protocol_of
+from harness.report import FULL_WIDTH, UNDEFINED, cautions, data_lines, protocol_of
 from harness.result import Estimate, TaskResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 _HEADERS: Final = (
     "seeds",
@@ -26,14 +25,20 @@ _HEADERS: Final = (
 _SUBSETS: Final = ("near", "far")
 _SPREAD: Final = "±: sample standard deviation of the seeds; a task of one seed has none"
 _MAX_LISTED: Final = 12
+_LONGEST_WORD: Final = len("duplication")
+"""Of the titles of the four tasks."""
 
 
-def method_table(method: MethodResult, control_gaps: Mapping[TaskName, float]) -> "RenderableType":
+def method_table(
+    method: MethodResult, control_gaps: Mapping[TaskName, float], width: int = FULL_WIDTH
+) -> "RenderableType":
     """The table and what it stands on.
 
     Args:
         method: The result.
         control_gaps: Gap of GFN1-xTB by task, where it is known.
+        width: Columns of the terminal. Below `FULL_WIDTH` spreads stand under their numbers, so that the table fits
+            into 80 columns.
 
     Returns:
         Something that rich prints.
@@ -44,14 +49,17 @@ def method_table(method: MethodResult, control_gaps: Mapping[TaskName, float]) -
     from rich.text import Text  # and not str, which a console may read as markup
 
     result = method.result
+    before = " " if width >= FULL_WIDTH else "\n"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, highlight=False)
-    table.add_column("task", overflow="fold")
+    table.add_column("task", overflow="fold", min_width=_LONGEST_WORD)
     for header in _HEADERS:
         table.add_column(header, justify="right", no_wrap=True)
     for name in in_order(result.tasks):
-        _add_task(table, result, name, control_gaps)
-    score = "" if result.overall_score is None else _with_spread(result.overall_score, result.overall, 1.0, 1)
-    table.add_row(*(Text(cell) for cell in ("overall", "", "", "", "", "", score or UNDEFINED, "")))
+        for cells in _rows_of(result, name, control_gaps):
+            table.add_row(*(Text(cell.replace(" ±", f"{before}±")) for cell in cells))
+    score = UNDEFINED if result.overall_score is None else _with_spread(result.overall_score, result.overall, 1.0, 1)
+    overall = ("overall", "", "", "", "", "", score, "")
+    table.add_row(*(Text(cell.replace(" ±", f"{before}±")) for cell in overall))
     return Group(table, *(Text(line) for line in _footer(method, control_gaps)))
 
 
@@ -66,12 +74,10 @@ def seeds_text(result: MeanResult) -> str:
     return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
 
 
-def _add_task(table: "Table", result: MeanResult, name: TaskName, control_gaps: Mapping[TaskName, float]) -> None:
-    from rich.text import Text
-
+def _rows_of(result: MeanResult, name: TaskName, control_gaps: Mapping[TaskName, float]) -> Iterator[tuple[str, ...]]:
     task, seeds = result.tasks[name], result.seeds[name]
     numbers = seeds.numbers
-    cells = (
+    yield (
         f"{name}\n{title_of(name, task.title)}",
         str(len(seeds.seeds)),
         _cell(task.splits["test_id"].metrics["force_mae"], numbers["id_force_mae"], MILLI, 1),
@@ -81,11 +87,10 @@ def _add_task(table: "Table", result: MeanResult, name: TaskName, control_gaps: 
         _cell(task.score, numbers["score"], 1.0, 1),
         str(task.n_failed),
     )
-    table.add_row(*map(Text, cells))
     for part in _SUBSETS:
         if part in task.splits:
             force = _cell(_force(task, part), numbers[f"{part}_force_mae"], MILLI, 1)
-            table.add_row(*map(Text, (f"  {part}", "", "", force, "", "", "", "")))
+            yield (f"  {part}", "", "", force, "", "", "", "")
 
 
 def _force(task: TaskResult, part: str) -> Estimate:

@@ -266,3 +266,17 @@ def test_a_damaged_file_is_named(copied):
         load_method(copied)
     with pytest.raises(DataError, match="cannot read"):
         load_method(copied / "absent")
+
+
+def test_the_table_fits_a_narrow_terminal(measured):
+    from rich.console import Console
+
+    from harness.method.table import method_table
+
+    terminal = Console(width=80)
+    with terminal.capture() as captured:
+        terminal.print(method_table(MethodResult.load(measured), {"task1": 0.95}, 80))
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split()[:1] == ["duplication"] for line in lines)
+    assert sum(line.count("±") for line in lines) >= 17
