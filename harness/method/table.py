@@ -18,7 +18,7 @@ _HEADERS: Final = (
     "ID force\nMAE, meV/Å",
     "OOD force\nMAE, meV/Å",
     "gap\nOOD / ID",
-    "gap of\nGFN1-xTB",
+    "gap of\nGFN1-\nxTB",
     "score\n0-100",
     "fail",
 )
