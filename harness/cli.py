@@ -21,7 +21,9 @@ from harness.trust.trusted_files import LIST_VARIABLE, trusted_files, trusted_li
 if TYPE_CHECKING:
     from harness.data.dataset import PinnedDataset
     from harness.evaluation.run import FinishedRun, RunOptions
+    from harness.method.source import MethodSource
     from harness.models.registry import ModelSource
+    from harness.models.training_declaration import Statement
     from harness.results.result import RunResult
 
 AUTO: Final = "auto"
@@ -125,13 +127,9 @@ def _about_published_results(name: str) -> Callable[[Sequence[str]], int]:
 
 def _train(arguments: Sequence[str]) -> int:
     from harness.train.command import main as train
-    from harness.train.options import folder_of
-    from harness.train.options import parser as options
     from model_cards.cards.model_card import write_card
 
-    code = train(arguments)
-    write_card(folder_of(options().parse_args(arguments)))
-    return code
+    return train(arguments, write_card)
 
 
 def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
@@ -144,16 +142,28 @@ def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if comparing:
-        parser.add_argument("run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run")
-    parser.add_argument(
+        parser.add_argument(
+            "run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run, or of a method"
+        )
+    what = parser.add_mutually_exclusive_group(required=not comparing)
+    what.add_argument(
         "--model",
         action="append",
         default=[],
-        required=not comparing,
         metavar="MODEL",
         help="a built-in name (gfn2-xtb, gfn1-xtb, mmff94, zero, reference); a checkpoint here; or one on the Hub, "
-        "org/name[@revision][/file]; repeat to compare several",
+        "org/name[@revision][/file]; repeat to compare several"
+        + ("" if comparing else ". As TASK=MODEL, repeated: the models of one method, as --method has them"),
     )
+    if not comparing:
+        what.add_argument(
+            "--method",
+            metavar="DIR_OR_REPO",
+            help="a folder here, or a repo on the Hub (org/name[@revision]), with the models of a method in task1/ to "
+            "task4/, in each of them one checkpoint, or seed0/, seed1/, ...: each is evaluated on its task, and the "
+            "result is one",
+        )
+        parser.add_argument("--name", metavar="NAME", help="with --model TASK=MODEL, what the method is called")
     parser.add_argument(
         "--family",
         metavar="NAME",
@@ -273,11 +283,12 @@ def _add_training_options(parser: argparse.ArgumentParser) -> None:
 def _report_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness report",
-        description="Compute metrics, table and result.json again from the predictions of finished runs.",
+        description="Compute metrics, table and result.json again from the predictions of finished runs; of the folder "
+        "of a method, those of all its runs and method.json.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    parser.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run, or of a method")
     parser.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: where it was)")
     _add_output_options(parser)
     return parser
@@ -289,6 +300,10 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.method or arguments.name or any("=" in text for text in arguments.model):
+        code = _evaluate_method(arguments)
+        if code is not None:
+            return code
     runs = _evaluated(arguments)
     if not runs:
         return 0
@@ -299,29 +314,53 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
     """Evaluates the models; the runs are those of the first of several processes, and none in others."""
-    batch_atoms = _batch_atoms(arguments.batch_atoms)
-    if arguments.threads < 1:
-        raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
-    if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
-        raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
+    _require_in_range(arguments)
     from harness.evaluation.run import evaluate_model
     from harness.inference.meeting import meeting
     from harness.inference.ranks import current_ranks
 
     # One meeting, from before the first to after the last model: what serves it cannot be had twice in a command.
     with meeting(current_ranks()) as together:
-        datasets, models, options = _resolved(arguments, batch_atoms)
+        datasets, models, options = _resolved(arguments)
         finished = [evaluate_model(model, datasets, options, together) for model in models]
     return [run for run in finished if run is not None]
 
 
+def _evaluate_method(arguments: argparse.Namespace) -> int | None:
+    """Evaluates a method; `None` where the models that are named are none."""
+    _require_in_range(arguments)
+    from harness.data.label_choice import open_labels
+    from harness.evaluation.run import FinishedRun
+    from harness.method.command import evaluate, method_of, show, statement_for_members
+
+    datasets = open_labels(arguments.dataset, arguments.labels)
+    method = method_of(arguments, datasets)
+    if method is None:
+        return None
+    if arguments.push:
+        _require_pushable(datasets[0], [method])
+    finished = evaluate(method, datasets, _run_options(arguments, datasets, statement_for_members(arguments)))
+    if finished is None:
+        return 0
+    code = show([finished], arguments.output, as_json=arguments.json)
+    _push_if_asked(arguments, [FinishedRun(finished.method.result, finished.directory)])
+    return code
+
+
+def _require_in_range(arguments: argparse.Namespace) -> None:
+    _batch_atoms(arguments.batch_atoms)
+    if arguments.threads < 1:
+        raise UsageError(f"--threads {arguments.threads}; expected 1 or more")
+    if arguments.level_of_theory is not None and not arguments.level_of_theory.strip():
+        raise UsageError(f"--level-of-theory is empty; expected a level such as {', '.join(LEVELS)}")
+
+
 def _resolved(
-    arguments: argparse.Namespace, batch_atoms: int | None
+    arguments: argparse.Namespace,
 ) -> tuple[tuple["PinnedDataset", ...], list["ModelSource"], "RunOptions"]:
     """What the arguments name: data, models and options."""
     from harness.data.dataset import named_tasks
     from harness.data.label_choice import open_labels
-    from harness.evaluation.run import RunOptions
     from harness.models.resolve import resolve_model
     from harness.models.training_declaration import statement_of
 
@@ -329,10 +368,25 @@ def _resolved(
     datasets = open_labels(arguments.dataset, arguments.labels)
     if statement is not None:
         named_tasks(datasets, [statement.task])
-    options = RunOptions(
+    options = _run_options(arguments, datasets, statement)
+    # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
+    family = arguments.family or (CALCULATORS if arguments.calculator else None)
+    models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]
+    if arguments.push:
+        _require_pushable(datasets[0], models)
+    return datasets, models, options
+
+
+def _run_options(
+    arguments: argparse.Namespace, datasets: "Sequence[PinnedDataset]", statement: "Statement | None"
+) -> "RunOptions":
+    from harness.data.dataset import named_tasks
+    from harness.evaluation.run import RunOptions
+
+    return RunOptions(
         tasks=named_tasks(datasets, arguments.task),
         output=arguments.output,
-        batch_atoms=batch_atoms,
+        batch_atoms=_batch_atoms(arguments.batch_atoms),
         load=LoadOptions(
             device=arguments.device,
             dtype=arguments.dtype,
@@ -349,15 +403,9 @@ def _resolved(
         statement=statement,
         quiet=arguments.quiet,
     )
-    # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
-    family = arguments.family or (CALCULATORS if arguments.calculator else None)
-    models = [resolve_model(text, family) for text in dict.fromkeys(arguments.model)]
-    if arguments.push:
-        _require_pushable(datasets[0], models)
-    return datasets, models, options
 
 
-def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"]) -> None:
+def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | MethodSource"]) -> None:
     """Refuses, before hours of computing, what could not be sent in the end."""
     if dataset.revision is None:
         raise UsageError(
@@ -367,7 +415,7 @@ def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource"])
     if not any(model.revision is not None for model in models):
         raise UsageError(
             "--push sends results to the repos that the models were read from, and none was read from the Hub; "
-            "use --model org/name, or send them with `harness push --repo org/name`"
+            "use --model org/name or --method org/name, or send them with `harness push --repo org/name`"
         )
     require_login("pushing")
 
@@ -391,13 +439,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     from harness.inference.ranks import current_ranks
     from harness.report.compare import comparison_documents, comparison_table
     from harness.report.table import console
-    from harness.results.result import load_results
 
     if arguments.labels == AUTO and len(arguments.model) + len(arguments.run) > 1:
         raise UsageError(
             "compare needs all models on the same labels, and --labels auto may give each model its own; name a level"
         )
-    earlier = load_results(arguments.run)
+    earlier = _load_any_results(arguments.run)
     runs = _evaluated(arguments) if arguments.model else []
     if not current_ranks().is_first:
         return 0
@@ -416,14 +463,40 @@ def _compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _load_any_results(runs: Sequence[Path]) -> "list[RunResult]":
+    """Results of runs, or of methods, which need all that evaluates."""
+    from harness.method.document import is_method
+    from harness.results.result import load_results
+
+    if not any(map(is_method, runs)):
+        return load_results(runs)
+    from harness.method.evaluate import load_any_results
+
+    return load_any_results(runs)
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from harness.evaluation.run import evaluate_again
+    from harness.method.document import is_method
 
+    methods = [directory for directory in dict.fromkeys(arguments.run) if is_method(directory)]
+    if methods:
+        return _report_methods(arguments, methods)
     runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
     contents = {run.result.dataset.content_hash for run in runs}
     if len(contents) > 1:
         raise UsageError(f"the runs are on {len(contents)} different data sets; a table needs one. Report them apart")
     return _show(runs, runs[0].directory.resolve().parent.parent, as_json=arguments.json)
+
+
+def _report_methods(arguments: argparse.Namespace, methods: Sequence[Path]) -> int:
+    others = [directory for directory in arguments.run if directory not in methods]
+    if others:
+        raise UsageError(f"{methods[0]} is the folder of a method, and {others[0]} is not; report them apart")
+    from harness.method.command import report_again, show
+
+    finished = report_again(methods, arguments.dataset)
+    return show(finished, finished[0].directory.resolve().parent.parent, as_json=arguments.json)
 
 
 def _batch_atoms(text: str) -> int | None:

@@ -3,8 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from model_cards.publishing.publish_checkpoint import PublishOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,8 +30,10 @@ def _parser() -> argparse.ArgumentParser:
     card = commands.add_parser("card", help="write the card (README.md) of a checkpoint from results of its evaluation")
     _add_checkpoint(card)
     card.set_defaults(run=_card)
-    publish = commands.add_parser("publish", help="publish a checkpoint with its card as a model repo on the Hub")
-    _add_checkpoint(publish)
+    publish = commands.add_parser(
+        "publish", help="publish a checkpoint, or the folder of a method, as a model repo on the Hub"
+    )
+    _add_checkpoint(publish, takes_methods=True)
     publish.add_argument("repo", metavar="ORG/NAME", help="model repo; made if it is not there")
     publish.add_argument("--private", action="store_true", help="make a private repo")
     publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of a commit")
@@ -34,9 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_checkpoint(command: argparse.ArgumentParser) -> None:
+def _add_checkpoint(command: argparse.ArgumentParser, *, takes_methods: bool = False) -> None:
     command.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and model.safetensors"
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="folder with config.json and model.safetensors"
+        + ("; or that of a method, with task1/ to task4/" if takes_methods else ""),
     )
     command.add_argument(
         "--result",
@@ -59,9 +70,26 @@ def _card(arguments: argparse.Namespace) -> int:
 def _publish(arguments: argparse.Namespace) -> int:
     from harness.results.result import load_results
     from model_cards.publishing.publish_checkpoint import PublishOptions, publish_checkpoint
+    from model_cards.publishing.publish_method import is_method_folder
 
     options = PublishOptions(private=arguments.private, create_pr=arguments.create_pr)
+    if is_method_folder(arguments.checkpoint):
+        return _publish_method(arguments, options)
     published = publish_checkpoint(arguments.checkpoint, arguments.repo, load_results(arguments.result), options)
     print(published.url if published.is_new else f"{arguments.repo} holds this checkpoint already: {published.url}")
     print(f"evaluate it: python -m harness --model {arguments.repo}@{published.commit}")
+    return 0
+
+
+def _publish_method(arguments: argparse.Namespace, options: "PublishOptions") -> int:
+    from model_cards.publishing.publish_method import publish_method
+
+    if arguments.result:
+        raise UsageError(
+            f"--result {arguments.result[0]} with {arguments.checkpoint}, the folder of a method, whose card shows no "
+            f"results; push them: python -m harness push METHOD_DIR --repo {arguments.repo}"
+        )
+    published = publish_method(arguments.checkpoint, arguments.repo, options)
+    print(published.url if published.is_new else f"{arguments.repo} holds this method already: {published.url}")
+    print(f"evaluate it: python -m harness --method {arguments.repo}@{published.commit}")
     return 0

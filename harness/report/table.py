@@ -86,24 +86,28 @@ def report(
 
 def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
     """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
-    first = results[0]
-    data = first.dataset
-    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
-    lines = [
-        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
-        f"labels {data.level_of_theory}",
-        f"below each number: {100 * first.settings.confidence:.0f} % interval, bootstrap over molecules "
-        f"({first.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
-        "learned little has a gap near 1",
-    ]
+    lines = data_lines(results[0])
     controls = gaps_of_controls(results, control_gaps or {})
     for result in results:
         lines.append(_model_line(result))
         on_train = errors_on_train(result)
         lines.extend([] if on_train is None else [on_train])
-        lines.extend(_cautions(result))
+        lines.extend(cautions(result))
         lines.extend(f"caution: {each}" for each in cautions_of_evidence(result, controls))
     return lines
+
+
+def data_lines(result: RunResult) -> list[str]:
+    """What data a table stands on, and what its intervals are."""
+    data = result.dataset
+    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
+    return [
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
+        f"labels {data.level_of_theory}",
+        f"below each number: {100 * result.settings.confidence:.0f} % interval, bootstrap over molecules "
+        f"({result.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
+        "learned little has a gap near 1",
+    ]
 
 
 def _empty_table(layout: _Layout) -> "Table":
@@ -217,7 +221,7 @@ def _model_line(result: RunResult) -> str:
     parts = [
         f"{model.id} ({model.family})",
         *([f"commit {model.revision[:SHORT_HASH]}"] if model.revision else []),
-        _protocol(model),
+        protocol_of(model),
         *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
         f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
         f"{model.dtype} on {model.device}",
@@ -228,7 +232,7 @@ def _model_line(result: RunResult) -> str:
     return "model " + ", ".join(parts) + score
 
 
-def _protocol(model: ModelRecord) -> str:
+def protocol_of(model: ModelRecord) -> str:
     """The protocol, and what it stands on."""
     said = f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else "")
     said += f" of {model.base}" if model.base else ""
@@ -238,7 +242,7 @@ def _protocol(model: ModelRecord) -> str:
     return said + where + (f" ({model.unchecked})" if model.unchecked else "")
 
 
-def _cautions(result: RunResult) -> list[str]:
+def cautions(result: RunResult) -> list[str]:
     """What a reader of this model's numbers has to know."""
     model, labels = result.model, result.dataset.level_of_theory
     lines = []

@@ -75,9 +75,9 @@ class Estimate(_Record):
 class ModelRecord(_Record):
     """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision.
 
-    `cautions` is what was odd about it on two molecules before the run; see `harness.inference.force_consistency`.
-    Results of earlier versions have no `training`: all that these knew to be trained on a task were checkpoints that
-    prove it.
+    `dtype` is `mixed` only where the models of a method differ. `cautions` is what was odd about the model on two
+    molecules before the run; see `harness.inference.force_consistency`. Results of earlier versions have no
+    `training`: all that these knew to be trained on a task were checkpoints that prove it.
     """
 
     id: str
@@ -86,7 +86,7 @@ class ModelRecord(_Record):
     files: dict[str, Sha256]
     protocol: ProtocolName
     trained_on: str | None
-    dtype: DtypeName
+    dtype: DtypeName | Literal["mixed"]
     device: str
     level_of_theory: str | None
     elements: tuple[int, ...] | None
@@ -271,6 +271,8 @@ class MoleculeResult(_Record):
         force_mae: eV/Å.
         centred_energy_mae: eV; `None` for a single frame, which has no relative energy.
         n_failed: Frames that could not be computed; the errors are those of the others.
+        subset: `near` or `far`, or empty where the task has no subsets; `None` in results of earlier versions.
+        zero_force_mae: Force MAE of the model that predicts no force, eV/Å; `None` in results of earlier versions.
     """
 
     split: Literal["test_id", "test_ood"]
@@ -280,6 +282,8 @@ class MoleculeResult(_Record):
     force_mae: FiniteFloat
     centred_energy_mae: FiniteFloat | None
     n_failed: Count = 0
+    subset: Literal["near", "far", ""] | None = None
+    zero_force_mae: FiniteFloat | None = None
 
 
 class Failure(_Record):

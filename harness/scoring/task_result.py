@@ -1,7 +1,7 @@
 """From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar, get_args
 
@@ -62,7 +62,7 @@ _FRAMES_AT_ONCE: Final = 2**16
 """Frames whose energy terms are in memory together."""
 
 # Parts with different streams are drawn independently of each other, as the gap needs it.
-_STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
+STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
 _STREAM_OF_TRAIN: Final = 4
 
 
@@ -89,7 +89,7 @@ class _Part:
     def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
         """Force MAE and centred energy MAE of some of the molecules."""
         positions = group.positions
-        draws = draw_molecules(len(positions), self.settings, _STREAMS[self.name])
+        draws = draw_molecules(len(positions), self.settings, STREAMS[self.name])
         n_frames = int(self.totals.n_frames[positions].sum())
         force, energy = (
             _estimate(
@@ -187,8 +187,8 @@ def compare_force_mae(
     rows, others = ([row for row in result.by_molecule if row.split == split] for result in (first, second))
     if [row.molecule_id for row in rows] != [row.molecule_id for row in others]:
         raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
-    draws = draw_molecules(len(rows), settings or BootstrapSettings(), _STREAMS[split])
-    return compare_models(_sums_of(rows), _sums_of(others), draws)
+    draws = draw_molecules(len(rows), settings or BootstrapSettings(), STREAMS[split])
+    return compare_models(force_sums(rows), force_sums(others), draws)
 
 
 def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
@@ -240,7 +240,7 @@ def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, setti
     centred = centre_energies(predicted, reference, molecule_idx)
     energy_terms["centred_energy_mae"] = lambda some: centred_energy_terms(centred.slice(some))
     sums = {key: _summed(terms, molecule_idx, len(totals.molecules)) for key, terms in energy_terms.items()}
-    draws = draw_molecules(len(totals.molecules), settings, _STREAMS[name])
+    draws = draw_molecules(len(totals.molecules), settings, STREAMS[name])
     return _Part(name, totals, {**totals.forces, **sums}, centred, draws, settings)
 
 
@@ -378,7 +378,7 @@ def _groups(totals: SplitTotals, key: Callable[[Molecule], _Key]) -> list[tuple[
 def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
     n_frames = part.totals.n_frames
     n_atoms = n_frames * part.totals.n_atoms
-    force, energy = part.sums["force_mae"], part.sums["centred_energy_mae"]
+    force, energy, zero = (part.sums[name] for name in ("force_mae", "centred_energy_mae", "zero_force_mae"))
     lost = Counter(failure.molecule.molecule_id for failure in part.totals.failures)
     return [
         MoleculeResult(
@@ -389,6 +389,8 @@ def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
             force_mae=float(force.numerator[position] / force.weight[position]),
             centred_energy_mae=energy.select(np.array([position])).value,
             n_failed=lost[molecule.molecule_id],
+            subset=next((name for name in SUBSET_NAMES if name == molecule.subset), ""),
+            zero_force_mae=float(zero.numerator[position] / zero.weight[position]),
         )
         for position, molecule in enumerate(part.molecules)
     ]
@@ -404,7 +406,8 @@ def _failure(frame: FailedFrame) -> Failure:
     )
 
 
-def _sums_of(rows: list[MoleculeResult]) -> MoleculeSums:
+def force_sums(rows: Sequence[MoleculeResult]) -> MoleculeSums:
+    """The force errors of molecules, as they stand in a result, with the weights that a mean over them needs."""
     components = np.array([3.0 * row.n_atoms for row in rows])
     errors = np.array([row.force_mae for row in rows])
     return MoleculeSums(errors * components, components, "there are no molecules")

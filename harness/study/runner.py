@@ -267,6 +267,7 @@ def dataset_name(dataset: PinnedDataset) -> str:
 
 def _model_facts(result: RunResult, checkpoint: Path | None) -> ModelFacts:
     model = result.model
+    assert model.dtype != "mixed"  # as it may be for the models of a method, of which this is none
     return ModelFacts(
         family=model.family,
         files=model.files,

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from dataset_builders.core.errors import DataError
-from harness.results.result import RESULT_NAME
+from dataset_builders.core.errors import DataError, UsageError
+from harness.method.assemble import MeasuredMember, mean_result
+from harness.method.document import MethodResult
+from harness.results.result import RESULT_NAME, RunResult
+from harness.submission.differences import differences
 from harness.submission.entry_document import METHOD_NAME, RUNS_NAME
 from harness.submission.findings import CheckedRun, Finding
 from harness.submission.staging import StagedEntry
@@ -71,7 +74,40 @@ def _of_method(entry: StagedEntry) -> Iterator[Finding]:
     yield Finding(
         "proved", f"the {len(runs)} runs are the members that {METHOD_NAME} names, by the sha256 of their results"
     )
-    yield Finding("look", f"the means over seeds in {METHOD_NAME} are not computed again here")
+    yield from _of_means(entry)
+
+
+def _of_means(entry: StagedEntry) -> Iterator[Finding]:
+    """Whether the means of a method, and what it says of its members, follow from the results of its runs."""
+    try:
+        method = MethodResult.load(entry.directory)
+        results = [RunResult.load(entry.directory / member.run / RESULT_NAME) for member in method.members]
+        members = [
+            MeasuredMember(member.task, member.seed, result)
+            for member, result in zip(method.members, results, strict=True)
+        ]
+        stated = method.result
+        computed = mean_result(stated.model.id, members, stated.created, stated.model.revision)
+    except (DataError, UsageError) as cause:
+        yield Finding("fault", str(cause))
+        return
+    for member, result in zip(method.members, results, strict=True):
+        if (member.model, member.family) != (result.model.id, result.model.family):
+            yield Finding(
+                "fault",
+                f"{METHOD_NAME} calls its member {member.place} {shown(member.model)} ({shown(member.family)}); its "
+                f"result says {shown(result.model.id)} ({shown(result.model.family)})",
+            )
+    found = list(differences(stated.model_dump(mode="json"), computed.model_dump(mode="json"), METHOD_NAME))
+    wrong = [difference for difference in found if not difference.is_rounding]
+    if wrong:
+        yield Finding(
+            "fault", f"{len(wrong)} values of {METHOD_NAME} do not follow from the runs of the entry, first {wrong[0]}"
+        )
+    elif found:
+        yield Finding("look", f"{len(found)} means of {METHOD_NAME} differ in their last digits, as between processors")
+    else:
+        yield Finding("proved", f"every mean of {METHOD_NAME} follows from the runs of the entry, to the last bit")
 
 
 def method_members(content: bytes, place: str) -> list[tuple[str, str]]:

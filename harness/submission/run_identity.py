@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.core.potential import PotentialTraits
+from dataset_builders.core.errors import DataError
+from harness.core.potential import DtypeName, PotentialTraits
 from harness.data.dataset import PinnedDataset
 from harness.results.identity import model_hash, run_directory, run_identity
 from harness.results.manifest import Manifest
+from harness.results.result import ModelRecord
 from harness.submission.findings import Finding
 from harness.submission.strict_json import shown
 
@@ -65,6 +67,17 @@ def _of_code(manifest: Manifest, here: str, run_id: str) -> Finding:
     )
 
 
+def dtype_of(model: ModelRecord) -> DtypeName:
+    """The precision of a single model.
+
+    Raises:
+        DataError: If it is `mixed`, which only the mean of a method has.
+    """
+    if model.dtype == "mixed":
+        raise DataError("dtype is 'mixed', which only the result of a method may have; expected float32 or float64")
+    return model.dtype
+
+
 def _traits(manifest: Manifest) -> PotentialTraits:
     """The traits of the model, as far as its identity depends on them."""
     model, environment = manifest.model, manifest.environment
@@ -75,7 +88,7 @@ def _traits(manifest: Manifest) -> PotentialTraits:
         elements=None,
         files=model.files,
         packages=tuple(versions),
-        dtype=model.dtype,
+        dtype=dtype_of(model),
         device=model.device,
         protocol=model.protocol,
         trained_on=model.trained_on,

@@ -25,6 +25,7 @@ from harness.inference.windows import read_windows
 from harness.models.registry import ModelSource
 from harness.results.result import ModelRecord
 from harness.submission.findings import Finding
+from harness.submission.run_identity import dtype_of
 from harness.submission.staging import stage_entry
 from harness.submission.verify import OpenedRun, open_run
 from harness.trust.pickles import sha256_of
@@ -96,7 +97,7 @@ def _of_run(model: ModelSource, run: OpenedRun, check: SpotCheck) -> Iterator[Fi
         return
     options = LoadOptions(
         device=check.device,
-        dtype=stated.dtype,
+        dtype=dtype_of(stated),
         trust_checkpoint=check.trust_checkpoint,
         trusted_files=trusted_files(),
         head=stated.head,

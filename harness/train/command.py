@@ -15,6 +15,7 @@ from dataset_builders.core.units import MILLI
 from dataset_builders.folder.task_folders import task_in
 from harness.compute.arithmetic import full_precision, neutralise_variables
 from harness.core.potential import LoadOptions
+from harness.models.detection import CARD_NAME
 from harness.networks.checkpoint_format import BASELINES, CONFIG_FILE
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.networks.finished import STATE_FILE
@@ -30,14 +31,52 @@ if TYPE_CHECKING:
     from harness.train.start import Start
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, on_trained: Callable[[Path], object] = lambda directory: None) -> int:
     """Runs the command and returns its exit code.
+
+    Args:
+        argv: Its arguments.
+        on_trained: Called with the folder of each model that was trained.
 
     Raises:
         MlipOodError: If the request, the data or the environment does not allow it.
     """
     options = parser().parse_args(argv)
     neutralise_variables()
+    if options.all_tasks:
+        return _train_all(options, on_trained)
+    if options.seeds is not None:
+        raise UsageError(
+            f"--seeds {' '.join(map(str, options.seeds))} without --all-tasks; name the seed of one model with --seed"
+        )
+    code = _train_one(options)
+    on_trained(folder_of(options))
+    return code
+
+
+def _train_all(options: argparse.Namespace, on_trained: Callable[[Path], object]) -> int:
+    from harness.train.all_tasks import is_finished, require_data, trainings_of
+
+    trainings = trainings_of(options)
+    require_data(trainings)
+    for number, training in enumerate(trainings, start=1):
+        directory = folder_of(training)
+        if is_finished(directory):
+            print(f"{directory} is finished ({number} of {len(trainings)})")
+        else:
+            print(f"training {directory} ({number} of {len(trainings)})", flush=True)
+            _train_one(training)
+        if not (directory / CARD_NAME).exists():
+            on_trained(directory)
+    print(f"evaluate the method: python -m harness --method {folder_of(options)}{_labels(find_level(options.labels))}")
+    return 0
+
+
+def _labels(level: Level) -> str:
+    return f" --labels {level.name}" if level is not GFN2 else ""
+
+
+def _train_one(options: argparse.Namespace) -> int:
     for control in CONTROL_ARCHITECTURES:
         if control == (options.arch or "").lower():
             return _train_control(control, options)
@@ -151,7 +190,7 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
     for name in (STATE_FILE, *(baseline_file(each, split) for each in BASELINES for split in TRAINING_SPLITS)):
         (directory / name).unlink(missing_ok=True)
     level = level_of_method(run.data.level_of_theory)
-    labels = f" --labels {level.name}" if level is not None and level is not GFN2 else ""
+    labels = "" if level is None else _labels(level)
     before = f" ({origin.zero_shot[0] / MILLI:.1f} before training)" if origin.zero_shot else ""
     print(
         f"wrote {directory}: validation force MAE {run.best.validation_force_mae / MILLI:.1f} meV/Å{before}, "

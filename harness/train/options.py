@@ -52,10 +52,16 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness train",
         description="Train a model on the `train` split of one task, choosing by `validation`; no other file of the "
-        "data set is opened. The same command goes on from where an interrupted run stopped.",
+        "data set is opened. The same command goes on from where an interrupted run stopped. With --all-tasks, one "
+        "model for each of the four tasks and each seed, in the folders that `python -m harness --method` takes; what "
+        "is finished is not trained again.",
     )
     add = parser.add_argument
-    add("--task", required=True, help=f"one of {', '.join(TASKS)}, or of the data set's own")
+    tasks = parser.add_mutually_exclusive_group(required=True)
+    tasks.add_argument("--task", help=f"one of {', '.join(TASKS)}, or of the data set's own")
+    tasks.add_argument(
+        "--all-tasks", action="store_true", help=f"each of {', '.join(TASKS)}, one model a task and seed"
+    )
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
     add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
     names = ", ".join(name.lower() for name in ARCHITECTURES)
@@ -65,8 +71,21 @@ def parser() -> argparse.ArgumentParser:
         help=f"network: {names}; with {LOCAL} at its end, one of a receptive field of {LOCAL_FIELD:g} Å "
         f"(default: {DEFAULT_ARCHITECTURE}, or that of --init); or a control: {controls}",
     )
-    add("--out", type=Path, metavar="DIR", help="folder to write (default: checkpoints/<arch>-<task>-seed<seed>)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder to write (default: checkpoints/<arch>-<task>-seed<seed>, or checkpoints/<arch>-method with "
+        "--all-tasks)",
+    )
     add("--seed", type=int, default=defaults.seed, help="of the weights and of the order of the frames (default: 0)")
+    add(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help="with --all-tasks, several of them (default: that of --seed)",
+    )
     _add_length(parser)
     _add_strategy(parser)
     _add_hyper_parameters(parser, defaults)
@@ -205,7 +224,10 @@ def folder_of(options: argparse.Namespace) -> Path:
         parts.append(f"on-{options.delta}")
     if options.init:
         parts.append(f"from-{model_slug(options.init)}")
-    config = find_level(options.labels).config(options.task)
+    level = find_level(options.labels)
+    if options.all_tasks:
+        return DEFAULT_FOLDER / "-".join([*parts, level.config("method")])
+    config = level.config(options.task)
     return DEFAULT_FOLDER / f"{'-'.join(parts)}-{config}-seed{options.seed}"
 
 

@@ -12,11 +12,11 @@ from dataset_builders.core.errors import DataError
 from dataset_builders.core.hub.calls import Repo
 from dataset_builders.core.markdown import Markdown, code, plain, printable
 from dataset_builders.folder.configs import level_of_config, task_of_config
-from dataset_builders.tasks.regions import in_order
+from dataset_builders.tasks.regions import TASKS, in_order
 from harness.models.registry import readers
 from harness.results.result import USER
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
-from model_cards.entries.entries import DIGITS, config_and_number, parse_notes
+from model_cards.entries.entries import DIGITS, METHOD, config_and_number, parse_notes
 from model_cards.text.front_matter import CARD_PATH, Card
 from model_cards.text.yaml_text import newline_of
 
@@ -34,12 +34,19 @@ _LAST_LINE_END: Final = re.compile(r"(?:\r\n|\r|\n)\Z")
 _MOST_LINE_ENDS: Final = 2
 _COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
 _INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
+_DEVIATION: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _URL: Final = ":/@%"
 """What may stand in the address of a repo at a revision."""
 _STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
 """Options that state a training, by the note that has their value."""
 _EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
-_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence"})
+_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", "standard deviation"})
+_OF_ONE_TASK: Final = frozenset({"trained on", "seeds"})
+"""What the notes of a method say of each task apart."""
+_METHOD_LAW: Final = (
+    "Numbers of a method are means over the seeds of a task; what follows ± is the sample standard deviation of the "
+    "seeds. "
+)
 
 _TITLE: Final = "## Compositional generalisation (mlip-ood)"
 _COLUMNS: Final = (
@@ -84,7 +91,8 @@ def section_text(entries: Sequence["EvalResultEntry"]) -> str:
     intervals = (
         f"Brackets hold {' and '.join(map(plain, shares))} intervals, by bootstrap over molecules." if shares else ""
     )
-    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + intervals).rstrip()]) + "\n"
+    means = _METHOD_LAW if any(METHOD in _notes_of(entry) for entry in entries) else ""
+    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + means + intervals).rstrip()]) + "\n"
 
 
 def with_section(card: Card, section: str) -> Card:
@@ -147,7 +155,9 @@ def _line_ends(text: str) -> int:
 
 
 def _run_of(entry: "EvalResultEntry") -> _Run:
-    common = tuple((key, value) for key, value in _notes_of(entry).items() if key not in _OF_ONE_NUMBER)
+    notes = _notes_of(entry)
+    apart = _OF_ONE_NUMBER | (_OF_ONE_TASK if METHOD in notes else frozenset())
+    common = tuple((key, value) for key, value in notes.items() if key not in apart)
     return _Run(entry.dataset_id, entry.dataset_revision, None if entry.date is None else str(entry.date), common)
 
 
@@ -175,17 +185,39 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
         )
         for config in configs
     )
-    facts = "\n".join(f"- {fact}" for fact in _facts(run, notes))
+    facts = "\n".join(f"- {fact}" for fact in [*_facts(run, notes), *_method_facts(notes, by_config)])
     command = _command(run, notes, configs)
     return [table, facts, *([f"The same numbers come from\n\n    {command}"] if command else [])]
+
+
+def _method_facts(notes: Mapping[str, str], by_config: Mapping[str, Mapping[str, "EvalResultEntry"]]) -> list[str]:
+    """How many seeds each task of a method has, and its overall score where all four tasks are there."""
+    if METHOD not in notes:
+        return []
+    counts = {
+        config: next((found for entry in numbers.values() if (found := _notes_of(entry).get("seeds"))), UNDEFINED)
+        for config, numbers in by_config.items()
+    }
+    listed = ", ".join(f"{task_of_config(config)} {count}" for config, count in counts.items())
+    scores = {task_of_config(config): numbers.get("score") for config, numbers in by_config.items()}
+    of_four = [entry.value for task in TASKS if (entry := scores.get(task)) is not None]
+    if len(of_four) < len(TASKS):
+        missing = [task for task in TASKS if scores.get(task) is None]
+        overall = f"no overall score, which needs all four tasks: {' '.join(missing)} missing"
+    else:
+        overall = f"overall score {sum(of_four) / len(of_four):.{DIGITS}f}, the mean of the four tasks"
+    return [f"a method, one model a task and seed; seeds: {plain(listed)}; {overall}"]
 
 
 def _number_text(entry: "EvalResultEntry | None") -> str:
     """A number with its interval, with the digits that are published: what is rounded twice may be wrong."""
     if entry is None:
         return UNDEFINED
-    interval = _INTERVAL.fullmatch(_notes_of(entry).get("interval", ""))
-    return f"{entry.value:.{DIGITS}f}" + (f" ({interval[1]}–{interval[2]})" if interval else "")
+    notes = _notes_of(entry)
+    interval = _INTERVAL.fullmatch(notes.get("interval", ""))
+    spread = _DEVIATION.fullmatch(notes.get("standard deviation", ""))
+    value = f"{entry.value:.{DIGITS}f}" + (f" ± {spread[0]}" if spread else "")
+    return value + (f" ({interval[1]}–{interval[2]})" if interval else "")
 
 
 def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
@@ -269,18 +301,27 @@ def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str
     levels = {level.name for level in map(level_of_config, configs) if level is not None}
     if "model" not in notes or run.revision is None or len(levels) > 1:
         return None
-    words = ["python", "-m", "harness", "--model", notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
+    what = "--method" if METHOD in notes else "--model"
+    words = ["python", "-m", "harness", what, notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
     words += ["--task", *(task_of_config(config) for config in configs)]
     words += ["--labels", *levels] if levels != {GFN2.name} else []
     words += (
         ["--level-of-theory", notes["level of theory"]] if {"level stated by", "level of theory"} <= {*notes} else []
     )
     words += _stated_words(notes)
-    options = [(key, f"--{key.replace(' ', '-')}") for key in ("family", "head", "dtype", "device", "batch atoms")]
+    known = ("family", "head", "dtype", "device", "batch atoms")
+    options = [(key, f"--{key.replace(' ', '-')}") for key in known if not _is_several(key, notes)]
     words += [word for key, option in options if key in notes for word in (option, notes[key])]
     if any(
         notes[key].startswith("-") for key in ("model", "level of theory", *_STATED, *dict(options)) if key in notes
     ):
         return None  # it would be an option, and not the value of one
-    family = readers().get(notes.get("family", ""))
-    return shlex.join([*words, *(["--trust-checkpoint"] if family is not None and family.is_pickled else [])])
+    families = [readers().get(name) for name in notes.get("family", "").split(" + ")]
+    is_pickled = any(family is not None and family.is_pickled for family in families)
+    return shlex.join([*words, *(["--trust-checkpoint"] if is_pickled else [])])
+
+
+def _is_several(key: str, notes: Mapping[str, str]) -> bool:
+    """Whether the models of a method differ in something, which each of them then says itself."""
+    value = notes.get(key, "")
+    return METHOD in notes and (" + " in value or value == "mixed")

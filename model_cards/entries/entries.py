@@ -13,6 +13,7 @@ from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.calls import Repo
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import in_order, title_of
+from harness.method.document import MeanResult
 from harness.results.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
 from model_cards.entries.entry_check import checked_entry, entry_identity, shown
 from model_cards.hub.dataset_names import as_written
@@ -34,6 +35,8 @@ DIGITS: Final = 2
 TASK_TYPE: Final = "graph-ml"
 _HARNESS: Final = "mlip-ood"
 """Name of this package among those that a result lists."""
+METHOD: Final = "method"
+"""Key of the tasks of a method in notes: the number is the mean over seeds of one of its tasks."""
 
 _METRICS: Final[Mapping[str, tuple[PartName, str]]] = {
     "ood_force_mae": ("test_ood", "force_mae"),
@@ -297,6 +300,20 @@ def _estimate(task: TaskResult, number: LeaderboardNumber) -> Estimate:
     return task.splits[part].metrics[metric]
 
 
+def _notes_of_seeds(result: RunResult, task: TaskResult, number: LeaderboardNumber) -> dict[str, str | None]:
+    """What a number of a method is the mean of; of one model there is nothing to say."""
+    if not isinstance(result, MeanResult):
+        return {}
+    seeds = result.seeds[task.task]
+    spread = seeds.numbers.get(number.name)
+    deviation = None if spread is None else spread.standard_deviation
+    return {
+        METHOD: " ".join(in_order(result.tasks)),
+        "seeds": str(len(seeds.seeds)),
+        "standard deviation": None if deviation is None else f"{published_value(deviation, number):.{DIGITS}f}",
+    }
+
+
 def _notes(
     result: RunResult, task: TaskResult, number: LeaderboardNumber, estimate: Estimate, model: str
 ) -> dict[str, str]:
@@ -308,7 +325,7 @@ def _notes(
     harness = packages.pop(_HARNESS, None)
     notes = {
         "protocol": task.protocol,
-        "trained on": used.trained_on,
+        "trained on": task.task if isinstance(result, MeanResult) else used.trained_on,
         # Of a published model that is known here, nothing is asked.
         "training": "not stated" if used.question else used.training,
         "stated by": used.stated_by,
@@ -316,6 +333,7 @@ def _notes(
         "training data": used.unchecked,
         "unit": number.unit,
         "interval": None if low is None else f"{low:.{DIGITS}f} to {high:.{DIGITS}f}",
+        **_notes_of_seeds(result, task, number),
         "confidence": None if low is None else f"{100 * result.settings.confidence:g} %",
         "dtype": used.dtype,
         "device": used.device,

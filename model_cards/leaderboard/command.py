@@ -23,7 +23,8 @@ _MARKS: Final = (
     "verified: the Hub vouches for the score; merged: the model's owner has it on the main branch; community: it "
     "stands in an open pull request, which anybody may write, so it is ranked apart. Score 0-100, higher is better; "
     "errors in meV/Å, lower is better; a gap (OOD / ID) means something only beside its ID error. Compare only models "
-    "of one protocol; stated: whoever published it says what the model was trained on, and no checkpoint proves it."
+    "of one protocol; stated: whoever published it says what the model was trained on, and no checkpoint proves it. "
+    "Seeds: how many trainings of a task a number is the mean of."
 )
 _COMMUNITY: Final = "; open pull requests, which the owners of the models have not merged"
 _SHORT: Final = 12
@@ -132,11 +133,14 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from model_cards.leaderboard.published import seeds_of
+
     title = f"{config}: {title_of(task_of_config(config), None)}{whose}"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score", "OOD", "ID", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("model", "protocol", "dtype", "status"):
+    has_seeds = any(seeds_of(row.published) for row in rows)
+    for name in ("model", "protocol", "dtype", *(["seeds"] if has_seeds else []), "status"):
         table.add_column(name, overflow="fold")
     for row in rows:
         each = row.published
@@ -149,6 +153,7 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
             _plain(each.model_id),
             _plain(protocol_text(each.notes.get("protocol", "not stated"), each.notes.get("training"))),
             _plain(each.notes.get("dtype", "not stated")),
+            *([seeds_of(each) or "–"] if has_seeds else []),
             _status(each),
         )
     return table
@@ -162,11 +167,13 @@ def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("model", "protocol", "status"):
+    has_seeds = any(row.seeds for row in rows)
+    for name in ("model", "protocol", *(["seeds"] if has_seeds else []), "status"):
         table.add_column(name, overflow="fold")
     for row in rows:
         protocol = protocol_text(row.protocol, "stated" if row.is_stated else None)
-        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(protocol), _status(row))
+        seeds = [row.seeds or "–"] if has_seeds else []
+        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(protocol), *seeds, _status(row))
     return table
 
 

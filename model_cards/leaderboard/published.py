@@ -1,5 +1,6 @@
 """Reads what one model has published: each file and each pull request on its own, since anybody may write them."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -41,6 +42,7 @@ MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
 """Foreign ids of data sets that are looked up for a pull request."""
 
 _SCORE: Final = NUMBERS[0]
+_COUNT: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 _FOLDER: Final = ".eval_results"
 
 
@@ -65,6 +67,12 @@ class Published:
     revision: str | None
     status: Status
     pull_request: int | None = None
+
+
+def seeds_of(published: Published) -> str:
+    """How many seeds a number is the mean of; empty where it does not say, or not as a number."""
+    found = published.notes.get("seeds", "")
+    return found if _COUNT.fullmatch(found) else ""
 
 
 @dataclass(frozen=True, slots=True)

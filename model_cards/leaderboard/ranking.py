@@ -20,7 +20,7 @@ from harness.data.dataset import hash_of_hashes
 from model_cards.entries.entries import BENCHMARK_TAG
 from model_cards.entries.verification import Board, VerifiedNumber, read_board
 from model_cards.hub.dataset_names import DatasetNames
-from model_cards.leaderboard.published import Fault, Published, Status, published_by
+from model_cards.leaderboard.published import Fault, Published, Status, published_by, seeds_of
 from model_cards.publishing.publishable import declared_ids
 
 
@@ -64,6 +64,8 @@ class Overall:
         status: The weakest of the four.
         pull_request: Number of the pull request that they stand in, if they do.
         is_stated: Whether one of them or more is of a model that is only said to be trained on the task.
+        seeds: Of a method, how many trainings each task is the mean of, or the least and the most; empty where it is
+            none, or does not say.
     """
 
     rank: int
@@ -73,6 +75,7 @@ class Overall:
     status: Status
     pull_request: int | None = None
     is_stated: bool = False
+    seeds: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +256,18 @@ def _overall(results: Sequence[Published]) -> tuple[Overall, ...]:
             status=_weakest(groups[key].values()),
             pull_request=key[2] or None,
             is_stated=any(each.notes.get("training") == "stated" for each in groups[key].values()),
+            seeds=_seeds([*groups[key].values()]),
         )
         for place, (score, key) in enumerate(sorted(complete), start=1)
     )
+
+
+def _seeds(group: Sequence[Published]) -> str:
+    counts = [seeds_of(each) for each in group]
+    known = sorted(int(count) for count in counts if count)
+    if len(known) < len(counts):
+        return ""
+    return str(known[0]) if known[0] == known[-1] else f"{known[0]}–{known[-1]}"
 
 
 def _weakest(group: Iterable[Published]) -> Status:

@@ -63,8 +63,7 @@ def publish_checkpoint(
         DataError: If the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
-    if not is_repo_id(repo_id):
-        raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")
+    require_id(repo_id)
     require_no_failures(results)
     load_potential(str(checkpoint), LoadOptions(device="cpu"))
     card = render_card(checkpoint, results, model_id=repo_id)
@@ -93,3 +92,13 @@ def publish_checkpoint(
 
     message = Message("Add the checkpoint", "Weights, settings and card of a checkpoint that `harness train` wrote.")
     return commit(CommitTarget(repo, create_pr=options.create_pr), change_at, message)
+
+
+def require_id(repo_id: str) -> None:
+    """Checks the id of a repo.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    if not is_repo_id(repo_id):
+        raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")

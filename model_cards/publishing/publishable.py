@@ -12,6 +12,7 @@ from dataset_builders.core.hashes import SHORT_HASH, bytes_sha256
 from dataset_builders.core.hub.calls import Repo, explained, retried
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import Listing, list_files
+from harness.method.document import MeanResult
 from harness.results.result import PartName, RunResult, TaskResult
 from model_cards.entries.entries import pinned_commit
 from model_cards.hub.bounded_reading import read_file
@@ -121,17 +122,45 @@ def pinned_model(result: RunResult, head: Listing) -> str:
         SetupError: If the Hub cannot be reached.
     """
     repo, revision = hub_repo_of(result), result.model.revision
+    place: str | None
     if repo is not None and revision is not None:
         return f"{repo}@{revision}{result.model.id.removeprefix(repo)}"
     paths = find_model_files(result, head)
     # What is said of its training is no part of the checkpoint, and lies beside it or above it.
     weights = [path for path in paths if not path.endswith(RECORD_NAME)] or paths
-    place = weights[0] if len(weights) == 1 else _common_folder(weights)
+    if isinstance(result, MeanResult):
+        place = _folder_of_method(result, head)
+    else:
+        place = weights[0] if len(weights) == 1 else _common_folder(weights)
     for commit in _last_commits(head, paths):
         listing = list_files(head.repo, commit)
         if all(_path_of(name, sha256, listing) for name, sha256 in result.model.files.items()):
             return f"{head.repo.id}@{commit}{f'/{place}' if place else ''}"
     return f"{head.repo.id}@{head.commit}{f'/{place}' if place else ''}"
+
+
+def _folder_of_method(result: MeanResult, head: Listing) -> str:
+    """The folder of a repo in which the models of a method lie as `--method` finds them; empty for the repo itself.
+
+    Raises:
+        ModelError: If they lie otherwise, so that nobody could measure the method again.
+    """
+    wanted = {name: sha256 for name, sha256 in result.model.files.items() if not name.endswith(RECORD_NAME)}
+    first, sha256 = next(iter(wanted.items()))
+    path = _path_of(first, sha256, head) or ""
+    root = path.removesuffix(first) if path.endswith(first) else None
+    here = {
+        name: None if root is None or f"{root}{name}" not in head.sha256 else _path_of(f"{root}{name}", sha256, head)
+        for name, sha256 in wanted.items()
+    }
+    wrong = [name for name, found in here.items() if found != f"{root}{name}"]
+    if wrong:
+        raise ModelError(
+            f"{head.repo} at {head.commit} holds the models of {result.model.id}, but not laid out as a method: "
+            f"{wrong[0]} is not there under this name. Publish the folder of the method in one repo, with "
+            f"task1/ to task4/: python -m model_cards publish DIR {head.repo.id}"
+        )
+    return (root or "").rstrip("/")
 
 
 def hub_repo_of(result: RunResult) -> str | None:
@@ -213,11 +242,21 @@ def declared_ids(dataset: Repo, commit: str) -> list[str]:
 
 def _path_of(name: str, sha256: str, listing: Listing) -> str | None:
     """Path in a repo of a file with that content; of several, the one of that name."""
+    if _is_there(name, sha256, listing):
+        return name
     stored = [path for path, stated in listing.sha256.items() if stated == sha256]
     # The Hub states no hash of a file outside large-file storage, so those that may be meant are looked into.
     small = [path for path, stated in listing.sha256.items() if stated is None and _may_be(path, name)]
     found = stored or [path for path in small if _sha256_at(path, listing) == sha256]
     return min(found, key=lambda path: (path != name, _base(path) != _base(name), path), default=None)
+
+
+def _is_there(path: str, sha256: str, listing: Listing) -> bool:
+    """Whether a path of a repo has a content."""
+    if path not in listing.sha256:
+        return False
+    stated = listing.sha256[path]
+    return (_sha256_at(path, listing) if stated is None else stated) == sha256
 
 
 def _may_be(path: str, name: str) -> bool:

@@ -12,11 +12,11 @@ def main(argv: Sequence[str]) -> int:
         MlipOodError: If a result cannot be published, or the Hub does not take it.
     """
     arguments = parser().parse_args(argv)
-    from harness.results.result import load_results
+    from harness.method.evaluate import load_any_results
     from model_cards.publishing.push import PushOptions, push_each
 
     options = PushOptions(repo=arguments.repo, route=arguments.route, dry_run=arguments.dry_run)
-    for done in push_each(load_results(dict.fromkeys(arguments.run)), options):
+    for done in push_each(load_any_results([*dict.fromkeys(arguments.run)]), options):
         print(done.text)
     return 0
 
@@ -29,7 +29,13 @@ def parser() -> argparse.ArgumentParser:
         "leaderboards, model-index and a section of the card. What others wrote there stays, and results that are "
         "sent again change nothing.",
     )
-    parser.add_argument("run", nargs="+", type=Path, metavar="RUN", help="run folder or result.json")
+    parser.add_argument(
+        "run",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="run folder or result.json; of a method its folder or method.json",
+    )
     parser.add_argument(
         "--repo", metavar="ORG/NAME", help="model repo to send to (default: the one that the model was read from)"
     )

@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser().parse_args(argv)
     if not arguments.run and arguments.repo is None:
         raise UsageError("nothing was named; give run folders, or a repo with --repo org/name")
-    from harness.results.result import load_results
+    from harness.method.evaluate import load_any_results
     from model_cards.publishing.retract import RetractOptions, retract_each
 
     options = RetractOptions(
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
         tasks=tuple(arguments.task),
         level=None if arguments.labels is None else find_level(arguments.labels),
     )
-    for done in retract_each(load_results(dict.fromkeys(arguments.run)), options):
+    for done in retract_each(load_any_results([*dict.fromkeys(arguments.run)], checked=False), options):
         print(done.text)
     return 0
 
@@ -43,7 +43,13 @@ def parser() -> argparse.ArgumentParser:
         "folders, the numbers of these evaluations go; with --repo alone, all that were pushed to that repo. What "
         "is gone already changes nothing.",
     )
-    parser.add_argument("run", nargs="*", type=Path, metavar="RUN", help="run folder or result.json")
+    parser.add_argument(
+        "run",
+        nargs="*",
+        type=Path,
+        metavar="RUN",
+        help="run folder or result.json; of a method its folder or method.json",
+    )
     parser.add_argument(
         "--repo",
         metavar="ORG/NAME",

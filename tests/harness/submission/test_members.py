@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from dataset_builders.core.errors import DataError, UsageError
 from harness.evaluation.run import FinishedRun
+from harness.method.assemble import MeasuredMember, mean_result
+from harness.method.document import MethodMember, MethodResult
 from harness.models.training_declaration import Statement
 from harness.results.result import RunResult
 from harness.submission.findings import EntryReport
@@ -34,18 +37,22 @@ def seeds(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 
 def method_of(runs: list[FinishedRun], directory: Path) -> Path:
     """A folder with the `method.json` of some runs, which names their folders relative to itself."""
-
     directory.mkdir()
-    members = [
-        {
-            "task": next(iter(run.result.tasks)),
-            "seed": number,
-            "run": os.path.relpath(run.directory, directory),
-            "result_sha256": hashlib.sha256((run.directory / "result.json").read_bytes()).hexdigest(),
-        }
-        for number, run in enumerate(runs)
-    ]
-    (directory / "method.json").write_text(json.dumps({"schema": "any/1", "members": members}))
+    tasks = [next(iter(run.result.tasks)) for run in runs]
+    counts = [tasks[:number].count(task) for number, task in enumerate(tasks)]
+    members = tuple(
+        MethodMember(
+            task=task,
+            seed=seed,
+            model=run.result.model.id,
+            family=run.result.model.family,
+            run=os.path.relpath(run.directory, directory),
+            result_sha256=hashlib.sha256((run.directory / "result.json").read_bytes()).hexdigest(),
+        )
+        for run, task, seed in zip(runs, tasks, counts, strict=True)
+    )
+    measured = [MeasuredMember(task, seed, run.result) for run, task, seed in zip(runs, tasks, counts, strict=True)]
+    MethodResult(members=members, result=mean_result("method", measured, datetime.now(UTC))).save(directory)
     return directory
 
 
@@ -81,7 +88,7 @@ def test_a_method_is_one_entry(seeds: list[FinishedRun], tiny_dataset: Path, tmp
     assert len(written.report.runs) == 3
     said = "\n".join(finding.text for finding in written.report.findings)
     assert "the 3 runs are the members that method.json names, by the sha256 of their results" in said
-    assert "the means over seeds in method.json are not computed again here" in said
+    assert "every mean of method.json follows from the runs of the entry, to the last bit" in said
     members = json.loads((written.directory / "method.json").read_text())["members"]
     for member in members:
         assert RunResult.load(written.directory / member["run"] / "result.json").complete is False
@@ -93,6 +100,14 @@ def method_entry(seeds: list[FinishedRun], tiny_dataset: Path, tmp_path: Path) -
 
 
 CHANGES = {
+    "other mean": (
+        lambda document: document["result"]["tasks"]["task1"]["score"].update(value=99.0),
+        r"values of method\.json do not follow from the runs of the entry, first .*score",
+    ),
+    "other model": (
+        lambda document: document["members"][0].update(model="org/other"),
+        "calls its member task1/seed0 .*org/other",
+    ),
     "one less": (
         lambda document: document["members"].pop() and None,
         "the 2 members of method.json are not the 3 runs",
@@ -126,8 +141,11 @@ def test_one_checkpoint_is_no_two_seeds(seeds: list[FinishedRun], tiny_dataset: 
     checkpoint = tmp_path / "a.model"
     checkpoint.write_bytes(b"a")
     again = evaluated(checkpoint, None, tiny_dataset, tmp_path / "out", Statement("task1"), dtype="float32")
+    with pytest.raises(UsageError, match="task1/seed0 and task1/seed1 of the method hold the same weights"):
+        method_of([seeds[0], again], tmp_path / "m")
+    runs = [seeds[0].directory, again.directory]
     with pytest.raises(DataError, match="task1 is there 2 times with one checkpoint; expected it once"):
-        write_entry([method_of([seeds[0], again], tmp_path / "m")], tmp_path / "entries", options(tiny_dataset))
+        write_entry(runs, tmp_path / "entries", options(tiny_dataset))
 
 
 def test_protocols_are_never_mixed(seeds: list[FinishedRun], tiny_dataset: Path, tmp_path: Path) -> None:

@@ -1,0 +1,256 @@
+"""The file `method.json`: the result of a method, and the members that it is the mean of."""
+
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, TaskName
+from harness.core.seed_folders import place_of
+from harness.results.result import RESULT_NAME, PartName, RunResult, Sha256, TaskResult
+
+METHOD_NAME: Final = "method.json"
+METHOD_SCHEMA: Final = "mlip-ood-method-result/1"
+
+MAX_BYTES: Final = 64 * 2**20
+"""Longest file that is read; that of four tasks of the editions has less than 1 MB."""
+
+_METRICS: Final[Mapping[str, tuple[PartName, str]]] = {
+    "ood_force_mae": ("test_ood", "force_mae"),
+    "id_force_mae": ("test_id", "force_mae"),
+    "near_force_mae": ("near", "force_mae"),
+    "far_force_mae": ("far", "force_mae"),
+    "ood_energy_mae": ("test_ood", "centred_energy_mae"),
+    "id_energy_mae": ("test_id", "centred_energy_mae"),
+}
+
+_Text = Annotated[str, Field(min_length=1, max_length=1000)]
+_Seed = Annotated[int, Field(ge=0)]
+_Task = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Spread(_Record):
+    """A number of each seed, and how far they lie apart.
+
+    Attributes:
+        values: Of the seeds, in their order; `None` where a number is undefined. Energies in eV, forces in eV/Å.
+        standard_deviation: That of the sample (n - 1); `None` where there are not two values.
+    """
+
+    values: tuple[FiniteFloat | None, ...]
+    standard_deviation: FiniteFloat | None
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Self:
+        """The spread of some values."""
+        known = [value for value in values if value is not None]
+        is_known = len(known) == len(values) and len(known) > 1
+        return cls(values=tuple(values), standard_deviation=statistics.stdev(known) if is_known else None)
+
+    @model_validator(mode="after")
+    def _follows_from_its_values(self) -> Self:
+        known = [value for value in self.values if value is not None]
+        expected = statistics.stdev(known) if len(known) == len(self.values) and len(known) > 1 else None
+        found = self.standard_deviation
+        if (found is None) != (expected is None) or not math.isclose(found or 0.0, expected or 0.0, abs_tol=1e-12):
+            raise ValueError(f"standard_deviation is {found}; the values give {expected}")
+        return self
+
+
+class SeedsOfTask(_Record):
+    """The seeds that the numbers of a task are means of.
+
+    Attributes:
+        seeds: As the folders name them; `None` for the one model of a task that has no folder of a seed.
+        numbers: Of each seed, by name: score, gap, errors of splits and subsets.
+    """
+
+    seeds: Annotated[tuple[_Seed | None, ...], Field(min_length=1)]
+    numbers: dict[str, Spread]
+
+    @model_validator(mode="after")
+    def _has_a_value_a_seed(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds) or (None in self.seeds and len(self.seeds) > 1):
+            raise ValueError(f"seeds are {self.seeds}; expected each once")
+        for name, spread in self.numbers.items():
+            if len(spread.values) != len(self.seeds):
+                raise ValueError(f"{name} has {len(spread.values)} values for {len(self.seeds)} seeds")
+        return self
+
+
+class MeanResult(RunResult):
+    """The result of a method: of each task the mean over its seeds, in the form of the result of one model.
+
+    Attributes:
+        seeds: Of each task.
+        overall: The overall score of each seed, where all four tasks have the same two seeds or more; else `None`.
+    """
+
+    seeds: dict[_Task, SeedsOfTask]
+    overall: Spread | None = None
+
+    @model_validator(mode="after")
+    def _has_seeds_of_its_tasks(self) -> Self:
+        if self.seeds.keys() != self.tasks.keys():
+            raise ValueError(f"there are seeds of {' '.join(self.seeds)} for the tasks {' '.join(self.tasks)}")
+        if self.overall != overall_spread(self.seeds):
+            raise ValueError("overall is not what the scores of the seeds give")
+        return self
+
+
+class MethodMember(_Record):
+    """A model of a method, and the run that measured it.
+
+    Attributes:
+        task: Task that it is of.
+        seed: Its seed, if its folder names one.
+        model: Id of the model in its own result.
+        family: Its family.
+        run: Folder of its run, relative to that of the method.
+        result_sha256: sha256 of the `result.json` there.
+    """
+
+    task: _Task
+    seed: _Seed | None
+    model: str
+    family: str
+    run: _Text
+    result_sha256: Sha256
+
+    @property
+    def place(self) -> str:
+        """Folder in the method, such as `task1/seed0`."""
+        return place_of(self.task, self.seed)
+
+
+class MethodResult(_Record):
+    """What one evaluation of a method leaves behind.
+
+    Attributes:
+        schema_version: Of this document; `schema` in the file.
+        members: The models, by task and seed.
+        result: Their means.
+    """
+
+    schema_version: Annotated[Literal["mlip-ood-method-result/1"], Field(alias="schema")] = METHOD_SCHEMA
+    members: Annotated[tuple[MethodMember, ...], Field(min_length=1)]
+    result: MeanResult
+
+    @model_validator(mode="after")
+    def _counts_its_members(self) -> Self:
+        named = {task: tuple(m.seed for m in self.members if m.task == task) for task in self.result.tasks}
+        found = {task: seeds.seeds for task, seeds in self.result.seeds.items()}
+        if named != found or {member.task for member in self.members} != named.keys():
+            raise ValueError("the members are not the seeds of the tasks of the result")
+        return self
+
+    def save(self, directory: Path) -> Path:
+        """Writes `method.json`, all of it or nothing, and gives its path.
+
+        Raises:
+            SetupError: If the folder cannot be written to.
+        """
+        path = directory / METHOD_NAME
+        document = self.model_dump(mode="json", by_alias=True)
+        text = json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        try:
+            write_text_whole(path, text)
+        except OSError as cause:
+            raise SetupError(f"cannot write {path}: {cause}; choose a folder with --output") from cause
+        return path
+
+    @classmethod
+    def load(cls, directory: Path) -> "MethodResult":
+        """Reads the `method.json` of a folder.
+
+        Raises:
+            DataError: If it is absent, unreadable, or not one.
+        """
+        path = directory / METHOD_NAME
+        expected = f"expected a {METHOD_NAME} that `python -m harness --method` wrote"
+        try:
+            with path.open("rb") as stream:
+                content = stream.read(MAX_BYTES + 1)
+        except OSError as cause:
+            raise DataError(f"cannot read {path}: {cause}; {expected}") from cause
+        if len(content) > MAX_BYTES:
+            raise DataError(f"{path} is longer than {MAX_BYTES:,} bytes; {expected}")
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as cause:
+            error = cause.errors()[0]
+            place = ".".join(map(str, error["loc"])) or "the document"
+            raise DataError(f"{path} is no result of a method ({place}: {error['msg']}); {expected}") from cause
+
+    def run_of(self, member: MethodMember, directory: Path) -> Path:
+        """Folder of the run of a member.
+
+        Args:
+            member: One of the members.
+            directory: Folder of the method.
+
+        Raises:
+            DataError: If it is not named by a relative path.
+        """
+        if PurePosixPath(member.run).is_absolute() or "\\" in member.run or "\0" in member.run:
+            raise DataError(f"{directory / METHOD_NAME} names the run {member.run!r}; expected a relative path")
+        return directory / member.run
+
+
+def is_method(run: Path) -> bool:
+    """Whether a path is the folder of a method, or its file."""
+    return (run / METHOD_NAME).is_file() or (run.name == METHOD_NAME and run.is_file())
+
+
+def numbers_of(task: TaskResult) -> dict[str, float | None]:
+    """The numbers of a result whose spread between seeds is told, by name."""
+    numbers = {"score": task.score.value, "gap": task.comparable_gap.value}
+    for name, (part, metric) in _METRICS.items():
+        if part in task.splits:
+            numbers[name] = task.splits[part].metrics[metric].value
+    return numbers
+
+
+def seeds_of_task(seeds: Sequence[int | None], results: Sequence[TaskResult]) -> SeedsOfTask:
+    """The numbers of the seeds of a task beside each other."""
+    numbers = [numbers_of(result) for result in results]
+    return SeedsOfTask(
+        seeds=tuple(seeds), numbers={name: Spread.of([each[name] for each in numbers]) for name in numbers[0]}
+    )
+
+
+def overall_spread(seeds: Mapping[TaskName, SeedsOfTask]) -> Spread | None:
+    """The overall score of each seed; `None` unless all four tasks have the same seeds, two or more."""
+    if not set(TASKS) <= seeds.keys():
+        return None
+    of_four = [seeds[task] for task in TASKS]
+    if len({each.seeds for each in of_four}) > 1 or len(of_four[0].seeds) < 2:
+        return None
+    scores = [each.numbers["score"].values for each in of_four if "score" in each.numbers]
+    by_seed = [[score for score in of_seed if score is not None] for of_seed in zip(*scores, strict=True)]
+    return Spread.of([sum(each) / len(TASKS) if len(each) == len(TASKS) else None for each in by_seed])
+
+
+def result_hash(run: Path) -> str:
+    """sha256 of the `result.json` of a run.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    path = run / RESULT_NAME
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as cause:
+        raise DataError(f"cannot read {path}: {cause}; evaluate the method again") from cause

@@ -1,0 +1,177 @@
+"""Where the models of a method lie: in `task1/` to `task4/`, or in folders `seed0/`, `seed1/`, ... inside these."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.tasks.regions import TaskName, in_order
+from harness.core.family import Family
+from harness.core.seed_folders import is_like_a_seed, is_like_a_task, place_of, seed_of
+
+_MAX_LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What lies in a folder, hidden files and folders left out.
+
+    Attributes:
+        folders: Names of the folders in it, sorted.
+        files: Names of its files, sorted.
+    """
+
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+Look = Callable[[str], Folder]
+"""Looks into a folder of a method by its path in it; the empty path is the method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """The folder of one model.
+
+    Attributes:
+        task: Task that it is named after.
+        seed: Seed that it is named after, if there are seeds.
+    """
+
+    task: TaskName
+    seed: int | None
+
+    @property
+    def path(self) -> str:
+        """Path in the method."""
+        return place_of(self.task, self.seed)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders of a method.
+
+    Attributes:
+        leaves: Of its models, by task and seed.
+        left_out: Folders that are none of the method.
+    """
+
+    leaves: tuple[Leaf, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def find_layout(place: str, look: Look, known: Collection[TaskName], families: Sequence[Family]) -> Layout:
+    """Finds the folders of the models of a method.
+
+    Args:
+        place: What the user calls the method.
+        look: Looks into its folders.
+        known: Names of the tasks there are.
+        families: All there are, to see a checkpoint where none should be.
+
+    Raises:
+        UsageError: If no folder is named after a task, or one is named almost like a task or a seed, or the folder of
+            a task holds seeds and a checkpoint beside them.
+    """
+    top = look("")
+    wrong = [name for name in top.folders if name not in known and is_like_a_task(name)]
+    if wrong:
+        raise UsageError(
+            f"{place} holds the folder {wrong[0]!r}, which is named after no task; expected some of "
+            f"{' '.join(in_order(known))}. Rename it, or move it out of the method"
+        )
+    tasks = in_order(name for name in top.folders if name in known)
+    if not tasks:
+        raise UsageError(
+            f"{place} is no method: it holds no folder of a task ({' '.join(in_order(known))}); its folders: "
+            f"{_listed(top.folders)}. Evaluate a single checkpoint with --model"
+        )
+    left_out = [name for name in top.folders if name not in known]
+    leaves: list[Leaf] = []
+    for task in tasks:
+        inside = look(task)
+        found = _leaves_of(f"{place}/{task}", task, inside, families)
+        leaves += found
+        if found[0].seed is not None:
+            left_out += [f"{task}/{name}" for name in inside.folders if seed_of(name) is None]
+    return Layout(tuple(leaves), tuple(left_out))
+
+
+def look_here(root: Path) -> Look:
+    """Looks into a folder on this machine; links to folders count as folders."""
+
+    def look(path: str) -> Folder:
+        folder = root / path
+        try:
+            entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        except OSError as cause:
+            raise ModelError(f"cannot look into {folder}: {cause.strerror or cause}") from cause
+        broken = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
+        if broken:
+            raise ModelError(f"{broken[0]} is a link to nothing; mend or remove it")
+        return Folder(
+            tuple(entry.name for entry in entries if entry.is_dir()),
+            tuple(entry.name for entry in entries if entry.is_file()),
+        )
+
+    return look
+
+
+def look_among(names: Collection[str], below: str = "") -> Look:
+    """Looks among the paths of the files of a repo, below one of its folders."""
+    start = PurePosixPath(below)
+
+    def look(path: str) -> Folder:
+        place = start / path
+        inside = [PurePosixPath(name).relative_to(place).parts for name in names if _is_below(name, place)]
+        shown = [parts for parts in inside if not parts[0].startswith(".")]
+        return Folder(
+            tuple(sorted({parts[0] for parts in shown if len(parts) > 1})),
+            tuple(sorted(parts[0] for parts in shown if len(parts) == 1)),
+        )
+
+    return look
+
+
+def _is_below(name: str, place: PurePosixPath) -> bool:
+    return PurePosixPath(name).is_relative_to(place)
+
+
+def _leaves_of(place: str, task: TaskName, inside: Folder, families: Sequence[Family]) -> list[Leaf]:
+    wrong = [name for name in inside.folders if seed_of(name) is None and is_like_a_seed(name)]
+    if wrong:
+        raise UsageError(
+            f"{place} holds the folder {wrong[0]!r}, which is named after no seed; expected seed0, seed1, ... Rename "
+            "it, or move it out of the method"
+        )
+    seeds = sorted(seed for name in inside.folders if (seed := seed_of(name)) is not None)
+    if not seeds:
+        if not inside.files and not inside.folders:
+            raise UsageError(f"{place} is empty; expected a checkpoint, or folders seed0, seed1, ... with one each")
+        return [Leaf(task, None)]
+    beside = _checkpoint_among(inside.files, families)
+    if beside is not None:
+        raise UsageError(
+            f"{place} holds the checkpoint {beside} beside the folder seed{seeds[0]}, so it is open which of them "
+            "counts; move the one that does not out of the method"
+        )
+    return [Leaf(task, seed) for seed in seeds]
+
+
+def _checkpoint_among(files: Sequence[str], families: Sequence[Family]) -> str | None:
+    """A file that is a checkpoint, or the first one of several that are one together."""
+    for family in families:
+        for name in files:
+            if any(fnmatchcase(name, pattern) for pattern in family.files):
+                return name
+        of_folder = [[name for name in files if fnmatchcase(name, pattern)] for pattern in family.folder]
+        if of_folder and all(of_folder):
+            return of_folder[0][0]
+    return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_LISTED
+    return (", ".join(names[:_MAX_LISTED]) or "none") + (f" and {more} more" if more > 0 else "")

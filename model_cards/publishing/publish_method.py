@@ -1,0 +1,164 @@
+"""Publishes the models of a method in one repo on the Hub, laid out as `--method` reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.hub.calls import (
+    Change,
+    CommitTarget,
+    Committed,
+    Message,
+    Repo,
+    canonical,
+    commit,
+    ensure_repo,
+    require_login,
+)
+from dataset_builders.core.markdown import code, plain
+from dataset_builders.tasks.regions import TASKS, title_of
+from harness.core.potential import LoadOptions
+from harness.core.seed_folders import seed_of
+from harness.core.training_record import RECORD_NAME
+from harness.hub.download import Listing, list_files
+from harness.method.claims import claim_of, require_claims_that_fit
+from harness.method.layout import look_here
+from harness.method.source import Member, MethodSource, find_method
+from harness.models.registry import load_potential
+from harness.networks.checkpoint_format import CONFIG_FILE
+from harness.trust.pickles import sha256_of
+from model_cards.cards.model_card import CURVE_FILES
+from model_cards.publishing.publish_checkpoint import PublishOptions, require_id
+from model_cards.text.front_matter import CARD_PATH
+
+_SETTINGS: Final = ".json"
+"""Ends the names of files that are no weights, and which may change with the card."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A model as the card shows it."""
+
+    task: str
+    seed: str
+    family: str
+    protocol: str
+
+
+def is_method_folder(directory: Path) -> bool:
+    """Whether a folder holds models of tasks, and is no checkpoint itself."""
+    if not directory.is_dir() or (directory / CONFIG_FILE).is_file():
+        return False
+    return any(name in TASKS for name in look_here(directory)("").folders)
+
+
+def publish_method(directory: Path, repo_id: str, options: PublishOptions) -> Committed:
+    """Publishes the models of a method in one commit; the same call again changes nothing.
+
+    A repo whose card is there keeps it. A repo with other weights, or with further models, is refused, since they would
+    be taken for the method.
+
+    Args:
+        directory: Folder with `task1/` to `task4/`, or some of them.
+        repo_id: `org/name` on the Hub; made where it does not exist.
+        options: How.
+
+    Raises:
+        UsageError: If the id is none, the folder is no method, a model is of another task than its folder says, or the
+            repo holds others.
+        DataError: If two models were trained differently.
+        ModelError: If a folder holds no checkpoint, or one of ours that does not load.
+        SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
+    """
+    require_id(repo_id)
+    method = find_method(str(directory), [*TASKS])
+    require_claims_that_fit(method.members)
+    files: dict[str, Path] = {}
+    for member in method.members:
+        if member.source.family.in_config:
+            load_potential(member.source, LoadOptions(device="cpu"))
+        files |= _files_of(member, directory)
+    if method.file is not None:
+        files[RECORD_NAME] = method.file
+    hashes = {path: sha256_of(file) for path, file in files.items()}
+    require_login("publishing")
+    repo = Repo(repo_id, "model")
+    ensure_repo(repo, private=options.private)
+    repo = canonical(repo)
+
+    def change_at(head: str) -> Change:
+        present = list_files(repo, head)
+        _require_no_others(present, hashes, directory)
+        new: dict[str, bytes | Path] = dict(files)
+        if CARD_PATH not in present.sha256:
+            new[CARD_PATH] = method_card(method, repo.id).encode()
+        return Change(new)
+
+    message = Message("Add the models of the method", "One model for each task and seed, laid out for `--method`.")
+    return commit(CommitTarget(repo, create_pr=options.create_pr), change_at, message)
+
+
+def method_card(method: MethodSource, repo_id: str) -> str:
+    """The card of a method: its models, and the command that evaluates it.
+
+    Args:
+        method: Its models.
+        repo_id: Where they are published.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("model_cards"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        autoescape=False,
+    )
+    environment.filters |= {"plain": plain, "code": code}
+    missing = [name for name in TASKS if name not in {member.task for member in method.members}]
+    lines = [_line(member) for member in method.members]
+    template = environment.get_template("method.md.jinja")
+    return template.render(repo_id=repo_id, lines=lines, missing=missing)
+
+
+def _line(member: Member) -> _Line:
+    claim = claim_of(member)
+    return _Line(
+        task=f"{member.task} ({title_of(member.task, None)})",
+        seed="–" if member.seed is None else str(member.seed),
+        family=member.source.family.name,
+        protocol="not stated" if claim is None or claim.protocol is None else claim.protocol,
+    )
+
+
+def _files_of(member: Member, root: Path) -> dict[str, Path]:
+    """The files of a model, by their path in the repo."""
+    source = member.source
+    assert source.path is not None
+    leaf = root / member.place
+    found = member.files()
+    if source.path.is_dir():
+        found += [curve for name in CURVE_FILES if (curve := source.path / name).is_file()]
+    files = {str(PurePosixPath(member.place, file.relative_to(leaf).as_posix())): file for file in found}
+    if source.record is not None:
+        files[source.record.relative_to(root).as_posix()] = source.record
+    return files
+
+
+def _require_no_others(present: Listing, hashes: dict[str, str], directory: Path) -> None:
+    """Checks that a repo holds no other models."""
+    for path, sha256 in hashes.items():
+        if not path.endswith(_SETTINGS) and present.sha256.get(path) not in (None, sha256):
+            raise UsageError(
+                f"{present.repo} holds other weights than {directory} at {path}, and maybe results that were published "
+                "for them; give the new method a repo of its own"
+            )
+    for path in present.sha256:
+        parts = PurePosixPath(path).parts
+        if len(parts) > 1 and parts[0] in TASKS and path not in hashes and not path.endswith(CARD_PATH):
+            what = "/".join(parts[:2]) if seed_of(parts[1]) is not None else path
+            raise UsageError(
+                f"{present.repo} holds {what}, which {directory} does not, and which would be taken for a model of the "
+                "method; remove it there, or give the method a repo of its own"
+            )
