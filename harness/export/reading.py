@@ -10,7 +10,7 @@ from dataset_builders.errors import UsageError
 from dataset_builders.levels import GFN2, Level
 from dataset_builders.task_folders import task_in
 from dataset_builders.tasks import Task, TaskName
-from harness.dataset import MINI, PinnedDataset, open_dataset
+from harness.dataset import MINI, PinnedDataset, open_dataset, split_files
 from harness.hub_folder import PREFIX, id_to_download
 from harness.rows import SplitRows, read_split, stream_split
 from harness.train.data import pin_training_files, read_training_split, stream_training_split
@@ -114,8 +114,18 @@ def read(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
 
 
 def opened(dataset: PinnedDataset | str, task: TaskName, split: SplitName, level: Level) -> PinnedDataset:
-    """The data set itself, or the one that a text names; see `open_source`."""
-    return open_source(dataset, task, (split,), level).dataset if isinstance(dataset, str) else dataset
+    """The data set itself, or the one that a text names; see `open_source`.
+
+    Raises:
+        UsageError: If there is no such task or split.
+        DataError: If the data set is absent or corrupt, or does not hold the split.
+    """
+    if isinstance(dataset, str):
+        return open_source(dataset, task, (split,), level).dataset
+    _require_split(split)
+    dataset.named_tasks([task])
+    split_files(dataset.directory, task, split, dataset.level)  # before a generator waits for its first frame
+    return dataset
 
 
 def _require_split(split: str) -> None:
