@@ -8,13 +8,12 @@ others are not looked at.
 """
 
 import hashlib
-import importlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,12 +27,8 @@ from dataset_builders.schema import read_metadata, schema_problems
 from dataset_builders.split_files import in_part_order, parts_problem, stated_level
 from dataset_builders.task_folders import task_in, task_names
 from dataset_builders.tasks import TASKS, Task, TaskName, in_order
+from harness.exportable import Exportable
 from harness.hub_folder import PREFIX, HubFile, HubFolder, open_hub_folder
-
-if TYPE_CHECKING:
-    from ase import Atoms
-    from torch import Tensor
-    from torch_geometric.data import Data
 
 Folder: TypeAlias = Path | HubFolder
 DataFile: TypeAlias = Path | HubFile
@@ -42,30 +37,12 @@ MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
 """Edition or level of theory that the files do not name."""
 
-_EXPORT: Final = "harness.export"
-"""What hands frames to the code of others. It reads data sets, so it is imported by name when it is asked for: no
-prediction depends on it, and the hash of the code of predictions, which follows imports, must not change with it."""
-
 _HUB_ID: Final = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>\S+))?")
 
 
-class Batches(Protocol):
-    """Batches of a split, as `harness.export.FrameBatches` describes them."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, number: int) -> "dict[str, Tensor]":
-        """A batch."""
-        ...
-
-    def set_epoch(self, epoch: int) -> None:
-        """Takes the order of another epoch."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
-class PinnedDataset:
-    """A data set whose content is known.
+class PinnedDataset(Exportable):
+    """A data set whose content is known, and which hands out its frames (`to_ase`, `to_pyg`, `batches`).
 
     Attributes:
         id: What the user asked for: `mini`, a folder, or a Hub id without its revision.
@@ -104,53 +81,6 @@ class PinnedDataset:
         """The tasks that a user named, in order; as `named_tasks` for one data set."""
         return named_tasks((self,), names)
 
-    def to_ase(self, task: TaskName, split: SplitName = "train") -> "Iterator[Atoms]":
-        """The frames of a split as `Atoms` of ASE, one after the other; see `harness.export.to_ase`.
-
-        Args:
-            task: One of its tasks.
-            split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
-
-        Raises:
-            UsageError: If there is no such task or split.
-            DataError: If a file is absent or corrupt.
-        """
-        atoms: Iterator[Atoms] = _exporter().to_ase(self, task, split)
-        return atoms
-
-    def to_pyg(self, task: TaskName, split: SplitName = "train") -> "Iterator[Data]":
-        """The frames of a split as `Data` of PyTorch Geometric, one after the other; see `harness.export.to_pyg`.
-
-        Args:
-            task: One of its tasks.
-            split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
-
-        Raises:
-            MissingPackageError: If PyTorch Geometric is not installed.
-            UsageError: If there is no such task or split.
-            DataError: If a file is absent or corrupt.
-        """
-        graphs: Iterator[Data] = _exporter().to_pyg(self, task, split)
-        return graphs
-
-    def batches(
-        self, task: TaskName, split: SplitName = "train", batch_size: int = 32, *, seed: int | None = None
-    ) -> "Batches":
-        """Batches of a split as flat tensors, for a `DataLoader`; see `harness.export.batches`.
-
-        Args:
-            task: One of its tasks.
-            split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
-            batch_size: Frames of a batch.
-            seed: Shuffles the frames; `None` keeps the order of the files.
-
-        Raises:
-            UsageError: If there is no such task or split, or the batches would be empty.
-            DataError: If a file is absent or corrupt.
-        """
-        found: Batches = _exporter().batches(self, task, split, batch_size, seed=seed)
-        return found
-
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -174,10 +104,6 @@ class _Place:
     id: str
     directory: Folder
     revision: str | None
-
-
-def _exporter() -> Any:
-    return importlib.import_module(_EXPORT)
 
 
 def named_tasks(datasets: Sequence[PinnedDataset], names: Sequence[str]) -> tuple[TaskName, ...]:
