@@ -13,14 +13,14 @@ from dataset_builders.levels import GFN2, level_of_method
 from dataset_builders.markdown import code, plain
 from dataset_builders.task_document import DECLARATION, task_of_checkpoint
 from dataset_builders.whole_file import write_text_whole
+from harness.checkpoints.architecture import NetworkArguments
+from harness.checkpoints.architectures import FOUNDATIONS, PACKAGES
+from harness.checkpoints.arguments import plain as plain_arguments
 from harness.checkpoints.controls import ControlArchitecture, ControlConfig, control_of, read_control
 from harness.checkpoints.finished import follows_the_clock, how_far
 from harness.checkpoints.format import (
-    FOUNDATIONS,
-    PACKAGES,
     WEIGHTS_FILE,
     CheckpointConfig,
-    NetworkArguments,
     read_config,
     symbol_of,
 )
@@ -146,6 +146,9 @@ def _title(config: CheckpointConfig) -> str:
 def _network(config: CheckpointConfig) -> str:
     """The network, its library and its shape."""
     arguments = config.arguments
+    if config.plugin is not None:
+        shape = ", ".join(f"{name} {value}" for name, value in plain_arguments(arguments).items())
+        return f"{config.architecture} (plug-in {config.plugin.package} {config.plugin.version}), {shape}"
     library = PACKAGES[config.family][0]
     if isinstance(arguments, NetworkArguments):
         shape = f"{arguments.channels} channels, {arguments.layers} layer{'' if arguments.layers == 1 else 's'}"

@@ -17,7 +17,7 @@ from harness.checkpoints.graph import MoleculeGraph
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.checkpoints.format import NetworkArguments
+    from harness.checkpoints.architecture import NetworkArguments
 
 SPHERICAL_FUNCTIONS: Final = 5
 """Angular functions of DimeNet++; the paper has 7, whose second derivatives cost half as much again."""

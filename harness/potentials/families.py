@@ -109,6 +109,7 @@ FAMILIES: Final = (
             ("mace-tuned", "mace", "mace"),
         )
     ),
+    Family("plugin", "harness.potentials.plugin", "torch", folder=("config.json", "model.safetensors"), in_config=True),
     Family(
         "additive",
         "harness.potentials.additive",

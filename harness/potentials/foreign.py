@@ -20,7 +20,11 @@ from harness.potentials.staging import staged
 from harness.potentials.surroundings import Surroundings, inside
 from harness.structures import Prediction, StructureBatch, sound_prediction
 
-_OF_ANY_MODEL: Final = ("harness.potentials.ase_calculator", "harness.potentials.torchsim")
+_OF_ANY_MODEL: Final = (
+    "harness.potentials.ase_calculator",
+    "harness.potentials.plugin",
+    "harness.potentials.torchsim",
+)
 """Adapters of this project that run models which nobody here knows."""
 _known: Final[dict[str, Surroundings]] = {}
 """Of each adapter: what is imported once is left once, for all models that it loads."""

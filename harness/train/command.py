@@ -13,6 +13,7 @@ from dataset_builders.progress_bar import long_job_bar
 from dataset_builders.sole_user import sole_user
 from dataset_builders.task_folders import task_in
 from dataset_builders.units import MILLI
+from harness.checkpoints.added import find_architecture
 from harness.checkpoints.controls import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.checkpoints.finished import STATE_FILE
 from harness.checkpoints.format import BASELINES, CONFIG_FILE
@@ -58,8 +59,9 @@ def _train(options: argparse.Namespace, directory: Path) -> None:
     run, origin = _prepared(options, directory)
 
     from harness.train.loop import train
+    from harness.train.network_check import naming_plugin
 
-    with _progress(run) as show:
+    with _progress(run) as show, naming_plugin(run):
         train(run, directory, show, lambda run: _after_validation(run, origin, directory))
     _finish(run, origin, directory)
 
@@ -89,6 +91,7 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     from harness.train.baseline import less_baseline
     from harness.train.data import read_training_data
     from harness.train.loop import start_run
+    from harness.train.network_check import check_network
     from harness.train.record import Origin
     from harness.train.source import find_training_files
 
@@ -104,6 +107,10 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     energies = None if start is None else start.reference_energies
     data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
+    plugin = find_architecture(settings.architecture).plugin
+    if plugin is not None:
+        origin["plugin"] = [plugin.package, plugin.version]
+        check_network(settings, data)
     if start is None:
         return start_run(settings, data, directory, device, origin), Origin(source, baseline)
 

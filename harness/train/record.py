@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any, Final
 
+from harness.checkpoints.added import find_architecture
 from harness.checkpoints.finished import FINISHED
-from harness.checkpoints.format import PACKAGES, BaselineName, CheckpointConfig
+from harness.checkpoints.format import BaselineName, CheckpointConfig, PluginRecord, receptive_field
 from harness.potentials.arithmetic import deciding_variables, precision_in_use
 from harness.train.loop import Run
 from harness.train.source import TrainingSource
@@ -74,9 +75,19 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
         },
         baseline=origin.baseline,
         started_from=origin.started_from,
+        plugin=_plugin(run),
     )
-    config.training["versions"].update({name: version(name) for name in (*PACKAGES[config.family], "numpy")})
+    computes_with = find_architecture(config.architecture).computes_with
+    config.training["versions"].update({name: version(name) for name in (*computes_with, "numpy")})
     return config
+
+
+def _plugin(run: Run) -> PluginRecord | None:
+    found = find_architecture(run.settings.architecture).plugin
+    if found is None:
+        return None
+    field = receptive_field(run.settings.architecture, run.settings.arguments)
+    return PluginRecord(found.package, found.version, field)
 
 
 def effort(run: Run, *, is_finished: bool = False) -> dict[str, Any]:

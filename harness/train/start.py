@@ -11,20 +11,18 @@ from dataset_builders.errors import DataError, UsageError
 from dataset_builders.task_document import DECLARATION, declaration_of, task_of_checkpoint
 from dataset_builders.tasks import Task
 from dataset_builders.units import HARTREE
+from harness.checkpoints.architecture import NetworkArguments
 from harness.checkpoints.finished import require_finished
 from harness.checkpoints.format import (
-    Architecture,
     BaselineName,
     CheckpointConfig,
-    Foundation,
-    NetworkArguments,
     file_hashes,
     read_config,
     read_tensors,
     symbol_of,
 )
 from harness.checkpoints.graph import energies_and_forces
-from harness.checkpoints.networks import build_network, load_tensors, network_tensors
+from harness.checkpoints.networks import build_network, load_tensors, network_tensors, require_plugin
 from harness.models import resolve_model
 from harness.potentials.base import LoadOptions, PotentialTraits
 from harness.potentials.registry import ModelSource
@@ -56,7 +54,7 @@ class Start:
         record: What the new checkpoint says of it.
     """
 
-    architecture: Architecture | Foundation
+    architecture: str
     arguments: NetworkArguments | Mapping[str, Any]
     reference_energies: Mapping[str, float]
     tensors: "Mapping[str, Tensor]"
@@ -146,6 +144,7 @@ def _from_own_checkpoint(source: ModelSource, task: Task) -> Start:
     config = read_config(source.path)
     require_finished(source.path, config.training)
     require_unseen(config, source.model_id, task)
+    require_plugin(source.path, config)
     network = build_network(config.architecture, config.arguments, config.elements)
     own = PotentialTraits(
         model_id=source.model_id,

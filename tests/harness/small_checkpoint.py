@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from harness.checkpoints.format import CheckpointConfig, NetworkArguments
+from harness.checkpoints.architecture import NetworkArguments
+from harness.checkpoints.format import CheckpointConfig
 
 SMALL_CONFIG: Final = CheckpointConfig(
     architecture="PaiNN",

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from dataset_builders.errors import ConvergenceError, DataError, UsageError
+from harness.checkpoints.architecture import NetworkArguments
 from harness.checkpoints.compiling import COMPILABLE, compiled
-from harness.checkpoints.format import Architecture, NetworkArguments, read_config
+from harness.checkpoints.format import read_config
 from harness.checkpoints.networks import build_network, load_tensors, network_tensors
 from harness.cli import main as cli
 from harness.potentials.base import LoadOptions
@@ -172,7 +173,7 @@ def test_loss_by_hand(data: TrainingData) -> None:
 
 
 @pytest.mark.parametrize("architecture", COMPILABLE)
-def test_compiled_gradient_is_that_of_eager_evaluation(data: TrainingData, architecture: Architecture) -> None:
+def test_compiled_gradient_is_that_of_eager_evaluation(data: TrainingData, architecture: str) -> None:
     torch.manual_seed(0)
     # The gates of NequIP stand between its layers.
     shape = dataclasses.replace(SMALL, layers=2) if architecture == "NequIP" else SMALL

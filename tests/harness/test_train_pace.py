@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dataset_builders.errors import UsageError
-from harness.checkpoints.format import WEIGHTS_FILE, NetworkArguments, read_config
+from harness.checkpoints.architecture import NetworkArguments
+from harness.checkpoints.format import WEIGHTS_FILE, read_config
 from harness.train.data import read_training_data
 from harness.train.loop import Run, planned_steps, start_run
 from harness.train.pace import steps_within
