@@ -136,7 +136,8 @@ def _built_by_plugin(
             "correct the arguments or the plug-in"
         ) from cause
     if not isinstance(network, Module):
-        raise ModelError(f"{title} builds a {type(network).__name__}; expected a torch.nn.Module; correct the plug-in")
+        found = type(network).__name__
+        raise ModelError(f"{title} builds an object of type {found}; expected a torch.nn.Module; correct the plug-in")
     return AddedNetwork(network.float(), title)
 
 

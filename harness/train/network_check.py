@@ -68,10 +68,10 @@ def check_network(settings: TrainSettings, data: TrainingData) -> None:
             )
         frames = _sample(data.train, settings.cutoff)
         energies = _energies_of_all(network, frames, title)
+        _require_same(energies, _energies_of_all(network, frames, title), title, _AGAIN)
         _require_forces(network, frames, title)
         together = _energies_of(network, _packed(data.train, settings.cutoff, frames), title)
         _require_same(energies, together, title, _ALONE)
-        _require_same(energies, _energies_of_all(network, frames, title), title, _AGAIN)
         _require_gradient(other, _packed(data.train, settings.cutoff, frames), settings.energy_weight, title)
         load_tensors(other.eval(), network_tensors(network))
         _require_same(energies, _energies_of_all(other, frames, title), title, _KEPT)
@@ -205,33 +205,37 @@ def _require_forces(network: "Module", frames: Sequence[_Frame], title: str) -> 
     """Checks that the derivative that autograd finds is the slope of the energy."""
     import torch
 
-    is_flat = True
+    largest = 0.0
     for frame in frames:
-        positions = frame.graph.R.clone().requires_grad_(True)
-        with _naming(title, "has no derivative by the positions"):
-            energy = network(frame.graph._replace(R=positions))["local_energies"].sum()
-            found = torch.autograd.grad(energy, positions, allow_unused=True)[0] if energy.requires_grad else None
-        forces = torch.zeros_like(positions) if found is None else -_finite(found, title, "forces")
+        forces = _forces(network, frame.graph, title)
         for direction in (forces, torch.randn_like(forces)):
-            length = float(torch.linalg.vector_norm(direction))
-            if length == 0.0:
-                continue
-            along = direction / length
+            along = direction / torch.linalg.vector_norm(direction).clamp_min(FLAT)
             work = float((forces * along).sum())
             slopes = [_slope(network, frame.graph, along, step) for step in STEPS]
             scale = max(float(torch.linalg.vector_norm(forces)), *map(abs, slopes))
-            is_flat = is_flat and scale < FLAT
+            largest = max(largest, scale)
             if scale >= FLAT and all(abs(slope + work) > SLOPE * scale for slope in slopes):
                 raise ModelError(
                     f"{title} has forces that are not the derivative of its energy: along one direction they do the "
                     f"work {work:.4g} eV/Å, and the energy falls by {-slopes[0]:.4g} eV/Å. Compute with tensors all "
                     "the way from graph.R, without detach, no_grad, NumPy or rounding"
                 )
-    if is_flat:
+    if largest < FLAT:
         raise ModelError(
             f"{title} has energies that do not depend on the positions, so it has no forces. Use the distances of "
             "graph.neighbour_list, computed from graph.R"
         )
+
+
+def _forces(network: "Module", graph: MoleculeGraph, title: str) -> "Tensor":
+    """What autograd finds, eV/Å; zeros where it finds nothing."""
+    import torch
+
+    positions = graph.R.clone().requires_grad_(True)
+    with _naming(title, "has no derivative by the positions"):
+        energy = network(graph._replace(R=positions))["local_energies"].sum()
+        found = torch.autograd.grad(energy, positions, allow_unused=True)[0] if energy.requires_grad else None
+    return torch.zeros_like(positions) if found is None else -_finite(found, title, "forces")
 
 
 def _slope(network: "Module", graph: MoleculeGraph, along: "Tensor", step: float) -> float:
@@ -248,14 +252,41 @@ def _require_same(first: "Tensor", second: "Tensor", title: str, problem: str) -
 
 
 def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: float, title: str) -> None:
-    """Checks that one step of training could be made, which takes second derivatives."""
+    """Checks that steps of training can be made, and that they go where the loss falls.
+
+    Forces in the loss take second derivatives, which an operation of one's own may lack, or leave out without a word.
+    """
+    import torch
+
+    evaluate, parameters = loss_and_gradient(network, energy_weight), trained_parameters(network)
     with _naming(title, "cannot be trained on its forces, which takes second derivatives"):
-        _, gradient = loss_and_gradient(network.train(), energy_weight)(batch)
-    given = [part for part in gradient if part is not None]
-    if not given:
+        network.train()
+        evaluate(batch)
+        network.eval()  # without dropout
+        _, found = evaluate(batch)
+    gradient = [torch.zeros_like(each) if part is None else part for each, part in zip(parameters, found, strict=True)]
+    flat = _finite(torch.cat([part.flatten() for part in gradient]), title, "gradients of the loss")
+    length = float(torch.linalg.vector_norm(flat))
+    if length == 0.0:
         raise ModelError(f"{title} has no parameter that its energies depend on; correct its forward")
-    for part in given:
-        _finite(part, title, "gradients of the loss")
+
+    def loss_at(distance: float) -> float:
+        """The loss that far along the gradient; the parameters are left as they were, but for rounding."""
+        for sign in (1.0, -1.0):
+            with torch.no_grad():
+                for parameter, part in zip(parameters, gradient, strict=True):
+                    parameter.add_(part, alpha=sign * distance / length)
+            if sign > 0.0:
+                loss = float(evaluate(batch)[0])
+        return loss
+
+    slopes = [(loss_at(step) - loss_at(-step)) / (2.0 * step) for step in STEPS]
+    if all(abs(slope - length) > SLOPE * length for slope in slopes):
+        raise ModelError(
+            f"{title} has a gradient of the loss by its parameters of {length:.4g}, along which the loss changes by "
+            f"{slopes[0]:.4g}: its second derivatives are wrong. Write the backward of operations of your own with "
+            "operations that PyTorch can differentiate again"
+        )
 
 
 def _finite(values: "Tensor", title: str, what: str) -> "Tensor":
