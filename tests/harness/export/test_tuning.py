@@ -37,7 +37,7 @@ CASES: dict[str, tuple[str, str, str, Callable[[], Path]]] = {
         lambda: programs_of("sevennet"),
     ),
 }
-"""Where the recipe from scratch leaves its model, the name of a base, where fine-tuning leaves its own, and programs."""
+"""Where the recipe from scratch leaves its model, the name of a base, where fine-tuning leaves its own, programs."""
 
 
 @pytest.mark.parametrize("trainer", CASES)
