@@ -24,6 +24,7 @@ from harness.checkpoints.networks import build_network
 from harness.loading import loaded
 from harness.models import resolve_model
 from harness.potentials.base import LoadOptions
+from harness.result import RunResult
 from harness.train.command import main as train
 from harness.train.data import read_training_data
 from harness.train.frames import batches
@@ -146,6 +147,8 @@ def test_it_is_evaluated_as_from_scratch_on_its_task(
     model = result["model"]
     assert (model["family"], model["protocol"], model["training"]) == ("plugin", "from-scratch", "stated")
     assert list(result["tasks"]) == ["task2"]
+    (path,) = tmp_path.glob("results/*/*/result.json")
+    assert RunResult.load(path).model.stated_by == "its checkpoint"  # and not the user
     assert model["cautions"] == []
     assert result["environment"]["packages"]["mlip-ood-gaussnet"] == "0.1.0"
     error = result["tasks"]["task2"]["splits"]["test_id"]["metrics"]["force_mae"]["value"]

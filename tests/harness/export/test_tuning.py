@@ -1,5 +1,6 @@
 """Checkpoints that their own tools train further: each recipe runs, and its model counts as fine-tuned on its task."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,10 @@ CASES: dict[str, tuple[str, str, str, Callable[[], Path]]] = {
 """Where the recipe from scratch leaves its model, the name of a base, where fine-tuning leaves its own, programs."""
 
 
-@pytest.mark.parametrize("trainer", CASES)
+# Two trainings and an evaluation each, so that the others wait for `make slow`.
+@pytest.mark.parametrize(
+    "trainer", ["MACE", *(pytest.param(name, marks=pytest.mark.slow) for name in CASES if name != "MACE")]
+)
 def test_a_checkpoint_is_trained_further_and_evaluated(
     trainer: str, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,6 +62,8 @@ def test_a_checkpoint_is_trained_further_and_evaluated(
     if trainer == "graph-pes":
         Path("calculator_of_graph_pes.py").write_text(block(section(out, "graph-pes"), "python"))
         options += ["--calculator", "calculator_of_graph_pes:load"]
+    for name, folder in (variables or {}).items():
+        monkeypatch.setenv(name, os.pathsep.join(filter(None, (folder, os.environ.get(name)))))
     stated = ["--trained-on", "task1", "--base", "org/base"]
     assert main(["--model", str(out / tuned), *options, *stated, "--output", "results"]) == 0
     (path,) = Path("results").glob("*/*/result.json")
