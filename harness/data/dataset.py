@@ -29,6 +29,7 @@ from dataset_builders.folder.split_files import in_part_order, parts_problem, st
 from dataset_builders.folder.task_folders import task_in, task_names
 from dataset_builders.tasks.editions import SPLITS, SplitName
 from dataset_builders.tasks.regions import TASKS, Task, TaskName, in_order
+from harness.data.exportable import Exportable
 from harness.hub.hub_folder import PREFIX, HubFile, HubFolder, open_hub_folder
 
 Folder: TypeAlias = Path | HubFolder
@@ -42,8 +43,8 @@ _HUB_ID: Final = re.compile(rf"(?P<repo>{REPO_ID})(?:@(?P<revision>\S+))?", flag
 
 
 @dataclass(frozen=True, slots=True)
-class PinnedDataset:
-    """A data set whose content is known.
+class PinnedDataset(Exportable):
+    """A data set whose content is known, and which hands out its frames (`to_ase`, `to_pyg`, `batches`).
 
     Attributes:
         id: What the user asked for: `mini`, a folder, or a Hub id without its revision.

@@ -10,7 +10,7 @@ from dataset_builders.core.errors import UsageError
 from dataset_builders.folder.task_folders import task_in
 from dataset_builders.tasks.editions import SPLITS, SplitName
 from dataset_builders.tasks.regions import Task, TaskName
-from harness.data.dataset import MINI, PinnedDataset, open_dataset
+from harness.data.dataset import MINI, PinnedDataset, open_dataset, split_files
 from harness.data.rows import SplitRows, read_split, stream_split
 from harness.hub.hub_folder import PREFIX, id_to_download
 from harness.train.data_source import TRAINING_SPLITS, find_training_files
@@ -114,8 +114,18 @@ def read(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
 
 
 def opened(dataset: PinnedDataset | str, task: TaskName, split: SplitName, level: Level) -> PinnedDataset:
-    """The data set itself, or the one that a text names; see `open_source`."""
-    return open_source(dataset, task, (split,), level).dataset if isinstance(dataset, str) else dataset
+    """The data set itself, or the one that a text names; see `open_source`.
+
+    Raises:
+        UsageError: If there is no such task or split.
+        DataError: If the data set is absent or corrupt, or does not hold the split.
+    """
+    if isinstance(dataset, str):
+        return open_source(dataset, task, (split,), level).dataset
+    _require_split(split)
+    dataset.named_tasks([task])
+    split_files(dataset.directory, task, split, dataset.level)  # before a generator waits for its first frame
+    return dataset
 
 
 def _require_split(split: str) -> None:

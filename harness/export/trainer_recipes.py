@@ -1,44 +1,14 @@
 """`TRAINING.md`: the shortest command or config of each trainer, with the files of the export filled in."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from harness.core.training_record import RECORD_NAME, TrainingRecord
 from harness.export.formats import Format, FormatName
 from harness.export.keys import RESULT_KEYS, LabelKeys
+from harness.export.recipe_files import NOT_RUN, RecipeFiles
 from harness.export.reference_energies import ENERGIES_NAME, FittedEnergies, forms
-
-_NOT_RUN: Final = "Written after its documentation, not run."
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """What a recipe fills in.
-
-    Attributes:
-        train: File of the training frames.
-        validation: File of the validation frames.
-        keys: Names of the labels.
-        energies: Reference energies, eV, by symbol.
-        force_rms: Root mean square of the forces, eV/Å.
-    """
-
-    train: str
-    validation: str
-    keys: LabelKeys
-    energies: Mapping[str, float]
-    force_rms: float
-
-    @property
-    def symbols(self) -> str:
-        """The elements, as YAML and TOML write a list."""
-        return f"[{', '.join(self.energies)}]"
-
-    @property
-    def by_symbol(self) -> str:
-        """The reference energies as YAML writes them."""
-        return "{" + ", ".join(f"{symbol}: {energy!r}" for symbol, energy in self.energies.items()) + "}"
+from harness.export.tuning import tune_graph_pes, tune_mace, tune_nequip, tune_others, tune_sevennet
 
 
 def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: FittedEnergies) -> str:
@@ -55,8 +25,10 @@ def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: 
         parts.append(test_split_warning(record) + "\n")
     if {"train", "validation"} <= set(record.splits):
         place = {split: form.data(split) for split in record.splits}
-        files = _Files(place["train"], place["validation"], keys, fitted.by_symbol, fitted.force_rms)
+        files = RecipeFiles(place["train"], place["validation"], keys, fitted.by_symbol, fitted.force_rms)
         parts += [_section(title, form.name, readable, text(files)) for title, readable, text in _TRAINERS]
+        parts.append(_FINE_TUNING)
+        parts += [_section(title, form.name, readable, text(files)) for title, readable, text in _TUNERS]
     else:
         parts.append("No recipes: a training needs `train` and `validation`, which this export does not both hold.\n")
     return "\n".join(parts) + _after(record)
@@ -97,7 +69,8 @@ model change `protocol` to `fine-tuned` and `base` to the checkpoint that it beg
 
     python -m harness --model MODEL --task {record.task}
 
-evaluates it as trained on {record.task} (`--trust-checkpoint` where the checkpoint is a pickle).
+or, without the file, `--trained-on {record.task}`, and `--base CHECKPOINT` for a fine-tuned model. That evaluates it as
+trained on {record.task} (`--trust-checkpoint` where the checkpoint is a pickle).
 """
 
 
@@ -107,7 +80,7 @@ def _section(title: str, name: FormatName, readable: tuple[FormatName, ...], tex
     return f"## {title}\n\nReads another format: export with `--format {readable[0]}`.\n"
 
 
-def _mace(files: _Files) -> str:
+def _mace(files: RecipeFiles) -> str:
     e0s = forms(files.energies)["mace"]
     return f"""Tested with mace-torch 0.3.16. The model is `runs/mace/mace.model`.
 
@@ -121,7 +94,7 @@ mace_run_train --name mace --work_dir runs/mace --model_dir runs/mace \\
 """
 
 
-def _graph_pes(files: _Files) -> str:
+def _graph_pes(files: RecipeFiles) -> str:
     mapping = f"{{{files.keys.energy}: energy, {files.keys.forces}: forces}}"
     return f"""Tested with graph-pes 1.0.2. Save as `graph-pes.yaml`; the model is `runs/graph-pes/model.pt`.
 
@@ -166,7 +139,7 @@ def load(path, device):
 """
 
 
-def _nequip(files: _Files) -> str:
+def _nequip(files: RecipeFiles) -> str:
     mapping = ""
     if files.keys != RESULT_KEYS:
         mapping = f"\n  key_mapping: {{{files.keys.energy}: total_energy, {files.keys.forces}: forces}}"
@@ -223,7 +196,7 @@ nequip-package build runs/nequip/best.ckpt runs/nequip/model.nequip.zip
 """
 
 
-def _sevennet(files: _Files) -> str:
+def _sevennet(files: RecipeFiles) -> str:
     shift = ", ".join(repr(energy) for energy in forms(files.energies)["sevennet"])
     others = f", energy_key: {files.keys.energy}, force_key: {files.keys.forces}"
     keys = "" if files.keys == RESULT_KEYS else others
@@ -263,8 +236,8 @@ sevenn train sevennet.yaml -w runs/sevennet
 """
 
 
-def _fairchem(files: _Files) -> str:
-    return f"""{_NOT_RUN} It fine-tunes UMA, whose weights are behind a licence; the record of such a model says
+def _fairchem(files: RecipeFiles) -> str:
+    return f"""{NOT_RUN} It fine-tunes UMA, whose weights are behind a licence; the record of such a model says
 `fine-tuned`. In a checkout of fairchem, in `configs/uma/finetune`, set in
 `data/uma_conserving_data_task_energy_force.yaml` (the paths absolute)
 
@@ -285,7 +258,7 @@ fairchem -c configs/uma/finetune/uma_sm_finetune_template.yaml
 """
 
 
-def _own(files: _Files) -> str:
+def _own(files: RecipeFiles) -> str:
     return f"""Every format reads back with its own library; of NumPy's,
 
 ```python
@@ -303,7 +276,9 @@ Without an export, `harness.export` has the frames as `Atoms`, as PyTorch Geomet
 
 _ASE: Final[tuple[FormatName, ...]] = ("extxyz", "ase-db")
 
-_TRAINERS: Final = (
+_Recipe: TypeAlias = Callable[[RecipeFiles], str]
+
+_TRAINERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
     ("MACE", ("extxyz",), _mace),
     ("graph-pes", _ASE, _graph_pes),
     ("NequIP", _ASE, _nequip),
@@ -312,3 +287,20 @@ _TRAINERS: Final = (
     ("Your own code", ("npz",), _own),
 )
 """Name, the formats that it reads, and its recipe."""
+
+_TUNERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
+    ("MACE, fine-tuned", ("extxyz",), tune_mace),
+    ("graph-pes, fine-tuned", _ASE, tune_graph_pes),
+    ("NequIP, fine-tuned", _ASE, tune_nequip),
+    ("SevenNet, fine-tuned", _ASE, tune_sevennet),
+    ("Others, fine-tuned", (*_ASE, "lmdb", "npz"), tune_others),
+)
+"""The same for a published checkpoint that is trained further."""
+
+_FINE_TUNING: Final = """## Fine-tuning a published checkpoint
+
+Each recipe below begins with a checkpoint, of any level of theory, and sets the energies of elements to those of these
+labels. The model counts as fine-tuned, and its result names the checkpoint that it began with: by `"protocol":
+"fine-tuned"` and `"base": "org/model"` in `mlip-ood.json`, or by `--base org/model`. Do not begin with a checkpoint
+that was trained on OOD molecules of the task.
+"""

@@ -20,7 +20,11 @@ from harness.models.registry import with_traits
 from harness.trust.errors_of_others import cause_of, is_for_others
 from harness.trust.surroundings import Surroundings, inside
 
-_OF_ANY_MODEL: Final = ("harness.potentials.ase_calculator", "harness.potentials.torchsim")
+_OF_ANY_MODEL: Final = (
+    "harness.potentials.ase_calculator",
+    "harness.potentials.plugin",
+    "harness.potentials.torchsim",
+)
 """Adapters of this project that run models which nobody here knows."""
 _known: Final[dict[str, Surroundings]] = {}
 """Of each adapter: what is imported once is left once, for all models that it loads."""

@@ -6,15 +6,19 @@ Neither file can run code: one is JSON, the other holds nothing but named tensor
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from dataset_builders.core.errors import ModelError
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from harness.core.potential import DtypeName, ProtocolName
+from harness.networks.added import find_architecture
+from harness.networks.architecture import PLUGIN_FAMILY, NetworkArguments
+from harness.networks.architectures import ARCHITECTURES, FAMILIES, FOUNDATIONS, PACKAGES
+from harness.networks.arguments import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,67 +30,33 @@ READABLE_VERSIONS: Final = (1, 2)
 CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 
-Architecture = Literal["PaiNN", "SchNet", "TensorNet", "NequIP", "MACE", "DimeNet++", "ViSNet"]
-"""Networks that are trained from scratch; a checkpoint may name no class beside these and `Foundation`."""
-
-Foundation = Literal["ANI", "MACE-torch"]
-"""Networks of other projects (TorchANI, mace-torch), which are trained further here."""
-
-FamilyName = Literal["graph-pes", "pyg", "torchani-tuned", "mace-tuned"]
-
 BaselineName = Literal["gfn1-xtb", "mmff94"]
 """Physics methods that a network may be trained on top of."""
 
-ARCHITECTURES: Final[tuple[Architecture, ...]] = get_args(Architecture)
-FOUNDATIONS: Final[tuple[Foundation, ...]] = get_args(Foundation)
 BASELINES: Final[tuple[BaselineName, ...]] = get_args(BaselineName)
 
-FAMILIES: Final[Mapping[str, FamilyName]] = MappingProxyType(
-    {
-        "PaiNN": "graph-pes",
-        "SchNet": "graph-pes",
-        "TensorNet": "graph-pes",
-        "NequIP": "graph-pes",
-        "MACE": "graph-pes",
-        "DimeNet++": "pyg",
-        "ViSNet": "pyg",
-        "ANI": "torchani-tuned",
-        "MACE-torch": "mace-tuned",
-    }
-)
-"""Which family of potentials reads a network, by architecture; it is named after the library."""
+_HEADER: Final = "mlip-ood"
+"""Key in the header of the weights of a plug-in's network, which says what network they are of."""
 
-PACKAGES: Final[Mapping[FamilyName, tuple[str, ...]]] = MappingProxyType(
-    {
-        "graph-pes": ("graph-pes", "e3nn", "torch", "safetensors"),
-        "pyg": ("torch-geometric", "torch", "safetensors"),
-        "torchani-tuned": ("torchani", "torch", "safetensors"),
-        "mace-tuned": ("mace-torch", "e3nn", "torch", "safetensors"),
-    }
-)
-"""Python packages that compute a network, by family."""
-
-HOPS_OF_EMBEDDING: Final[Mapping[str, int]] = MappingProxyType({"TensorNet": 1, "DimeNet++": 1, "ViSNet": 1})
-"""Cutoffs that the first embedding of an atom reaches, before any round of message passing; 0 elsewhere."""
+_PACKAGE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", flags=re.ASCII)
+_VERSION: Final = re.compile(r"[A-Za-z0-9.+!_-]{1,100}", flags=re.ASCII)
 
 _Choice = TypeVar("_Choice", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkArguments:
-    """What determines the shape of a network.
+class PluginRecord:
+    """What a checkpoint says of the plug-in that its architecture comes from.
 
     Attributes:
-        channels: Features of an atom.
-        radial_features: Functions that a distance is expanded in.
-        layers: Rounds of message passing.
-        cutoff: Distance within which atoms are neighbours, Å.
+        package: Name of the package.
+        version: Its version when the network was trained.
+        receptive_field: Distance beyond which the energy of an atom depends on no other, Å; `None` for none.
     """
 
-    channels: int
-    radial_features: int
-    layers: int
-    cutoff: float
+    package: str
+    version: str
+    receptive_field: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +65,7 @@ class CheckpointConfig:
 
     Attributes:
         architecture: Kind of network.
-        arguments: Its shape; what a foundation model is put together from is a JSON object.
+        arguments: Its shape; what a foundation model is put together from, and what a plug-in takes, is a JSON object.
         elements: Atomic numbers that it was trained on, ascending.
         reference_energies: Energy that an atom adds to that of the network, eV, by element symbol.
         dtype: Precision that the tensors are stored in.
@@ -106,9 +76,10 @@ class CheckpointConfig:
         baseline: Physics method whose energies and forces are added to those of the network.
         started_from: The model whose weights the training began with: id, revision, sha256 of its files, family,
             protocol, level of theory and the task that it was trained on.
+        plugin: The package that the architecture comes from, where it is none of this project.
     """
 
-    architecture: Architecture | Foundation
+    architecture: str
     arguments: NetworkArguments | Mapping[str, Any]
     elements: tuple[int, ...]
     reference_energies: Mapping[str, float]
@@ -119,11 +90,12 @@ class CheckpointConfig:
     training: Mapping[str, Any]
     baseline: BaselineName | None = None
     started_from: Mapping[str, Any] | None = None
+    plugin: PluginRecord | None = None
 
     @property
-    def family(self) -> FamilyName:
+    def family(self) -> str:
         """The family of potentials that reads it."""
-        return FAMILIES[self.architecture]
+        return FAMILIES[self.architecture] if self.plugin is None else PLUGIN_FAMILY
 
     @property
     def cutoff(self) -> float:
@@ -132,22 +104,28 @@ class CheckpointConfig:
         return float(arguments.cutoff if isinstance(arguments, NetworkArguments) else arguments["cutoff"])
 
     @property
-    def receptive_field(self) -> float:
-        """Distance beyond which the energy that the network gives an atom depends on no other atom, Å."""
+    def receptive_field(self) -> float | None:
+        """Distance beyond which the energy that the network gives an atom depends on no other, Å; `None` for none."""
+        if self.plugin is not None:
+            return self.plugin.receptive_field
         return receptive_field(self.architecture, self.arguments)
 
     def as_document(self) -> dict[str, Any]:
         """The config as it stands in the file."""
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "family": self.family}
         # `asdict` puts nested records into plain dictionaries and keeps the order of the fields.
-        return {**head, **asdict(self), "receptive_field": self.receptive_field}
+        document = {**head, **asdict(self), "receptive_field": self.receptive_field}
+        if self.plugin is None:
+            del document["plugin"]
+        else:
+            del document["plugin"]["receptive_field"]
+        return document
 
 
-def receptive_field(architecture: str, arguments: NetworkArguments | Mapping[str, Any]) -> float:
-    """Distance beyond which the energy that a network gives an atom depends on no other atom, Å."""
-    if isinstance(arguments, NetworkArguments):
-        return (HOPS_OF_EMBEDDING.get(architecture, 0) + arguments.layers) * arguments.cutoff
-    return float(arguments["layers"]) * float(arguments["cutoff"])
+def receptive_field(architecture: str, arguments: NetworkArguments | Mapping[str, Any]) -> float | None:
+    """Distance beyond which the energy that a network gives an atom depends on no other, Å; `None` for none."""
+    values = plain(arguments)
+    return find_architecture(architecture).receptive_field(float(values["cutoff"]), int(values.get("layers", 0)))
 
 
 def symbol_of(atomic_number: int) -> str:
@@ -168,7 +146,12 @@ def write_checkpoint(directory: Path, config: CheckpointConfig, tensors: "Mappin
     from safetensors.torch import save_file
 
     with whole_file(directory / WEIGHTS_FILE) as partial:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+        # Copies, since the format refuses tensors that share memory, as tied weights of a plug-in may.
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
+            partial,
+            _header(config),
+        )
     write_config(directory, config)
 
 
@@ -195,6 +178,43 @@ def read_config(directory: Path) -> CheckpointConfig:
     if not isinstance(document, dict):
         raise ModelError(f"{path} holds a {type(document).__name__}; expected a JSON object")
     return _Reader(path, document).config()
+
+
+def require_own_weights(directory: Path, config: CheckpointConfig) -> None:
+    """Checks that the weights of a plug-in's network say that they are of the network that `config.json` describes.
+
+    Raises:
+        ModelError: If the file is absent or corrupt, or says otherwise.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = directory / WEIGHTS_FILE
+    if not path.is_file():
+        raise ModelError(f"{directory} holds no {WEIGHTS_FILE}; copy the whole checkpoint folder")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = file.metadata()
+    except (SafetensorError, OSError) as cause:
+        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+    expected = _header(config)
+    if expected is not None and found != expected:
+        raise ModelError(
+            f"{path} says that it is of {(found or {}).get(_HEADER, 'nothing')[:200]}; expected {expected[_HEADER]}, "
+            f"as in {CONFIG_FILE}; copy the whole checkpoint folder"
+        )
+
+
+def _header(config: CheckpointConfig) -> dict[str, str] | None:
+    """What the weights of a plug-in's network say of themselves; those of this project stay as they always were."""
+    if config.plugin is None:
+        return None
+    network = {
+        "architecture": config.architecture,
+        "package": config.plugin.package,
+        "version": config.plugin.version,
+        "arguments": plain(config.arguments),
+    }
+    return {_HEADER: json.dumps(network, sort_keys=True)}
 
 
 def read_tensors(directory: Path, expected: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
@@ -269,9 +289,10 @@ class _Reader:
         """The whole config."""
         architecture = self._architecture()
         elements = self._elements()
+        plugin = self._plugin()
         return CheckpointConfig(
             architecture=architecture,
-            arguments=self._foundation_arguments() if architecture in FOUNDATIONS else self._arguments(),
+            arguments=self._arguments() if architecture in ARCHITECTURES else self._other_arguments(plugin),
             elements=elements,
             reference_energies=self._reference_energies(elements),
             dtype=self._one_of("dtype", get_args(DtypeName)),
@@ -281,18 +302,34 @@ class _Reader:
             training=self._object("training"),
             baseline=self._one_of("baseline", BASELINES) if self.document.get("baseline") is not None else None,
             started_from=self._object("started_from") if self.document.get("started_from") is not None else None,
+            plugin=plugin,
         )
 
-    def _architecture(self) -> Architecture | Foundation:
+    def _architecture(self) -> str:
         newer = "; a newer release of this package may read it"
         self._one_of("format", (FORMAT,), newer)
         version = self._value("format_version")
         if version not in READABLE_VERSIONS or isinstance(version, bool):
             raise self._error("format_version", version, f"one of {READABLE_VERSIONS}{newer}")
-        self._one_of("family", tuple(PACKAGES), newer)
-        architecture: Architecture | Foundation = self._one_of("architecture", (*ARCHITECTURES, *FOUNDATIONS))
+        if self._one_of("family", (*PACKAGES, PLUGIN_FAMILY), newer) == PLUGIN_FAMILY:
+            return self._text("architecture")
+        architecture = self._one_of("architecture", (*ARCHITECTURES, *FOUNDATIONS))
         self._one_of("family", (FAMILIES[architecture],))
         return architecture
+
+    def _plugin(self) -> PluginRecord | None:
+        if self.document["family"] != PLUGIN_FAMILY:
+            return None
+        found = self._object("plugin")
+        patterns = {"package": _PACKAGE, "version": _VERSION}
+        if found.keys() != patterns.keys() or not all(
+            isinstance(found[key], str) and pattern.fullmatch(found[key]) for key, pattern in patterns.items()
+        ):
+            raise self._error("plugin", found, "the package of the architecture and its version")
+        field = self._value("receptive_field")
+        if field is not None and (not _is_finite(field) or field <= 0.0):
+            raise self._error("receptive_field", field, "a length in Å above 0, or null")
+        return PluginRecord(found["package"], found["version"], None if field is None else float(field))
 
     def _error(self, key: str, found: object, expected: str) -> ModelError:
         return ModelError(f"{self.path}: {key} is {found!r}; expected {expected}")
@@ -329,9 +366,10 @@ class _Reader:
         self._require_sizes(found, "channels", "radial_features", "layers")
         return NetworkArguments(**{**found, "cutoff": float(found["cutoff"])})
 
-    def _foundation_arguments(self) -> dict[str, Any]:
+    def _other_arguments(self, plugin: PluginRecord | None) -> dict[str, Any]:
+        """What a foundation model is made of, or what a plug-in takes, which looks at it when it builds the network."""
         found = self._object("arguments")
-        self._require_sizes({"layers": None, "cutoff": None, **found}, "layers")
+        self._require_sizes({"layers": None, "cutoff": None, **found}, *(() if plugin else ("layers",)))
         return found
 
     def _require_sizes(self, found: Mapping[str, Any], *whole_numbers: str) -> None:

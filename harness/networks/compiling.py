@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar, cast
 
 from dataset_builders.core.errors import SetupError, UsageError
-from harness.networks.checkpoint_format import Architecture, Foundation
+from harness.networks.added import find_architecture
+from harness.networks.architectures import BUILT_IN
 
-COMPILABLE: Final[tuple[Architecture, ...]] = ("PaiNN", "SchNet", "TensorNet", "NequIP", "MACE", "DimeNet++")
-"""Networks that the compiler takes whole; ViSNet branches on the values of its distances."""
+COMPILABLE: Final = tuple(each.name for each in BUILT_IN if each.can_compile)
+"""Networks of this project that the compiler takes whole."""
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -27,7 +28,7 @@ def can_compile() -> bool:
 
 def compiled(
     function: _Function,
-    architecture: Architecture | Foundation,
+    architecture: str,
     backend: Literal["inductor", "aot_eager"] = "inductor",
 ) -> _Function:
     """Compiles a whole function, the derivatives that it takes included.
@@ -47,7 +48,7 @@ def compiled(
     """
     import torch
 
-    if architecture not in COMPILABLE:
+    if not find_architecture(architecture).can_compile:
         raise UsageError(f"--compile does not work for {architecture}, only for {', '.join(COMPILABLE)}; leave it out")
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         raise SetupError(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")

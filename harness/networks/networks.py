@@ -1,42 +1,27 @@
 """The networks that a checkpoint may hold: built from a description, with random weights."""
 
-import importlib
-import sys
+import logging
 from collections.abc import Mapping
-from functools import partial
-from types import MappingProxyType
+from dataclasses import is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.core.errors import MissingPackageError, ModelError
-from harness.networks.checkpoint_format import (
-    ARCHITECTURES,
-    FAMILIES,
-    Architecture,
-    FamilyName,
-    Foundation,
-    NetworkArguments,
-    symbol_of,
-)
+from dataset_builders.core.errors import MissingPackageError, ModelError, SetupError, UsageError
+from harness.networks.added import find_architecture, installed_plugin
+from harness.networks.architecture import Architecture, NetworkArguments
+from harness.networks.arguments import ArgumentsError, with_values
+from harness.networks.checkpoint_format import CheckpointConfig, require_own_weights, symbol_of
+from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.surroundings import Surroundings, inside
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-ANGULAR_ORDER: Final = 2
-"""Highest spherical harmonic of the edges in NequIP and MACE; the other networks have no such choice."""
-
-_PACKAGES: Final[Mapping[FamilyName, tuple[str, str]]] = MappingProxyType(
-    {
-        "graph-pes": ("graph-pes", "graph-pes"),
-        "pyg": ("torch-geometric", "pyg"),
-        "torchani-tuned": ("torchani", "torchani"),
-        "mace-tuned": ("mace-torch", "mace"),
-    }
-)
-"""Package and extra of each family."""
+_LOG: Final = logging.getLogger(__name__)
 
 
 def build_network(
-    architecture: Architecture | Foundation,
+    architecture: str,
     arguments: NetworkArguments | Mapping[str, Any],
     elements: tuple[int, ...],
     *,
@@ -47,93 +32,95 @@ def build_network(
     It takes a `MoleculeGraph` and gives the energies of its atoms as `local_energies`.
 
     Args:
-        architecture: Its class, of those on the lists; no other class is ever looked up.
+        architecture: Its name, of one of this project or of an installed plug-in; no other code is ever looked up.
         arguments: Its shape.
         elements: Atomic numbers it will see; most networks do not need to know them beforehand.
         traceable: Whether it is to be compiled. NequIP and MACE hold TorchScript otherwise; their tensors and what
             they compute are the same.
 
     Raises:
-        ModelError: If the architecture is not on the list, or its arguments do not fit it.
-        MissingPackageError: If the library of the network is not installed.
+        ModelError: If there is no such architecture, its arguments do not fit it, or a plug-in cannot build it.
+        SetupError: If a plug-in cannot be used, or the library of the network is not installed.
     """
-    if architecture not in FAMILIES:
-        raise ModelError(f"unknown architecture {architecture!r}; expected one of {' '.join(FAMILIES)}")
     try:
-        network: Module = _built(architecture, arguments, elements, traceable)
+        found = find_architecture(architecture)
+    except UsageError as cause:
+        raise ModelError(str(cause)) from cause
+    if found.plugin is not None:
+        return _built_by_plugin(found, arguments, elements, traceable)
+    try:
+        return found.build(arguments, elements, traceable)
     except ImportError as cause:
-        raise MissingPackageError(*_PACKAGES[FAMILIES[architecture]], f"A {architecture} network") from cause
-    return network
+        assert found.extra is not None
+        raise MissingPackageError(found.packages[0], found.extra, f"A {architecture} network") from cause
 
 
-def _built(
-    architecture: Architecture | Foundation,
-    arguments: NetworkArguments | Mapping[str, Any],
-    elements: tuple[int, ...],
-    traceable: bool,
-) -> Any:
-    if isinstance(arguments, NetworkArguments):
-        if FAMILIES[architecture] != "pyg":
-            return _from_graph_pes(architecture, arguments, elements, traceable)
-        from harness.networks.pyg import DimeNet, ViSNet
+def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | None:
+    """Finds the plug-in that a checkpoint was trained with; `None` for a network of this project.
 
-        return DimeNet(arguments) if architecture == "DimeNet++" else ViSNet(arguments)
-    if architecture == "ANI":
-        from harness.networks.trainable_ani import build_ani
+    Another version of it is taken, with a warning: whether the network is the same is known to its authors alone.
 
-        return build_ani(arguments)
-    from harness.networks.trainable_mace import build_mace
+    Args:
+        directory: Checkpoint folder.
+        config: Of the checkpoint.
 
-    return build_mace(arguments)
-
-
-def _from_graph_pes(
-    architecture: Architecture | Foundation, arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool
-) -> Any:
-    models = _graph_pes_models()
-    common: dict[str, Any] = {"layers": arguments.layers, "cutoff": arguments.cutoff}
-    channels, radial = arguments.channels, arguments.radial_features
-    symbols = [symbol_of(number) for number in elements]
-    match architecture:
-        case "PaiNN":
-            return models.PaiNN(channels=channels, radial_features=radial, **common)
-        case "SchNet":
-            return models.SchNet(channels=channels, expansion_features=radial, **common)
-        case "TensorNet":
-            return models.TensorNet(channels=channels, radial_features=radial, **common)
-        case "NequIP":
-            from harness.networks.equivariant import build_equivariant
-
-            features = {"channels": channels, "l_max": ANGULAR_ORDER, "use_odd_parity": True}
-            make = partial(models.NequIP, symbols, features=features, radial_features=radial, **common)
-            return build_equivariant(make, traceable)
-        case "MACE":
-            from harness.networks.equivariant import build_equivariant
-
-            make = partial(models.MACE, symbols, channels=channels, n_radial=radial, l_max=ANGULAR_ORDER, **common)
-            return build_equivariant(make, traceable)
-    raise ModelError(f"graph-pes has no {architecture!r}; expected one of {' '.join(ARCHITECTURES)}")
-
-
-def _graph_pes_models() -> Any:
-    """`graph_pes.models`, where mpi4py counts as absent if it finds no MPI library.
-
-    Lightning, which graph-pes 1.0 starts when it is imported, is prepared for an ImportError from it only; mpi4py 4.1
-    raises RuntimeError. ASE takes an imported mpi4py for one that works, so it does not stay imported.
+    Raises:
+        ModelError: If the plug-in is not installed, or the weights are those of another network.
+        SetupError: If it cannot be used.
     """
-    before = set(sys.modules)
-    if "graph_pes" not in before:
-        try:
-            importlib.import_module("mpi4py.MPI")
-        except ImportError:
-            pass
-        except RuntimeError:
-            sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # importing it is an ImportError then
-    try:
-        from graph_pes import models
+    if config.plugin is None:
+        return None
+    found = installed_plugin(config.architecture, config.plugin.package, str(directory))
+    require_own_weights(directory, config)
+    assert found.plugin is not None
+    if found.plugin.version != config.plugin.version:
+        _LOG.warning(
+            "%s was trained with %s %s, and %s is installed; if their networks differ, so do the numbers",
+            directory,
+            config.plugin.package,
+            config.plugin.version,
+            found.plugin.version,
+        )
+    return found
 
-        return models
-    finally:
-        if sys.modules.get("mpi4py.MPI", ...) is None:
-            for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py" and name not in before]:
-                del sys.modules[name]
+
+def _built_by_plugin(
+    architecture: Architecture, arguments: Any, elements: tuple[int, ...], traceable: bool
+) -> "Module":
+    """What a plug-in builds, in single precision; nothing that it sets while it does so is left behind."""
+    from torch.nn import Module
+
+    from harness.networks.added_network import AddedNetwork
+
+    title = architecture.title
+    _require_elements(architecture, elements)
+    try:
+        values = arguments if is_dataclass(arguments) else with_values(architecture.arguments, arguments, whole=True)
+    except ArgumentsError as cause:
+        raise ModelError(f"{title}: {cause}. Install the version of the plug-in that the checkpoint names") from cause
+    try:
+        with inside(Surroundings(title)):
+            network = architecture.build(values, elements, traceable)
+    except BaseException as cause:
+        if is_for_others(cause):
+            raise
+        if isinstance(cause, ImportError):
+            raise SetupError(f"{title} needs what is not installed: {cause_of(cause)}; install it") from cause
+        raise ModelError(
+            f"{title} cannot be built with {values} for {' '.join(map(symbol_of, elements))}: {cause_of(cause)}; "
+            "correct the arguments or the plug-in"
+        ) from cause
+    if not isinstance(network, Module):
+        found = type(network).__name__
+        raise ModelError(f"{title} builds an object of type {found}; expected a torch.nn.Module; correct the plug-in")
+    return AddedNetwork(network.float(), title)
+
+
+def _require_elements(architecture: Architecture, elements: tuple[int, ...]) -> None:
+    known = architecture.elements
+    missing = [] if known is None else [symbol_of(number) for number in elements if number not in known]
+    if known is not None and missing:
+        raise ModelError(
+            f"{architecture.title} has no embedding for {' '.join(missing)}; it knows "
+            f"{' '.join(map(symbol_of, sorted(known)))}. Choose a task without these elements, or another architecture"
+        )

@@ -17,7 +17,7 @@ from harness.networks.graph import MoleculeGraph
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from harness.networks.checkpoint_format import NetworkArguments
+    from harness.networks.architecture import NetworkArguments
 
 SPHERICAL_FUNCTIONS: Final = 5
 """Angular functions of DimeNet++; the paper has 7, whose second derivatives cost half as much again."""

@@ -1,6 +1,8 @@
 """Checkpoints that this project trained itself, from scratch or from a foundation model."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.tasks.regions import DECLARATION
@@ -9,8 +11,8 @@ from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.networks.architectures import PACKAGES
 from harness.networks.checkpoint_format import (
-    PACKAGES,
     CheckpointConfig,
     file_hashes,
     read_config,
@@ -60,9 +62,31 @@ def load(path: Path, options: LoadOptions) -> Potential:
         UsageError: If the device is not there.
         MissingPackageError: If the library of the network, or that of its baseline, is not installed.
     """
+    config = read_config(path)
+    return load_network(path, config, options, PACKAGES[config.family])
+
+
+def load_network(
+    path: Path,
+    config: CheckpointConfig,
+    options: LoadOptions,
+    packages: tuple[str, ...],
+    code: Mapping[str, str] = MappingProxyType({}),
+) -> Potential:
+    """Loads the network of a checkpoint folder.
+
+    Args:
+        path: The folder.
+        config: What its `config.json` says.
+        options: Device and precision.
+        packages: Python packages that compute the network.
+        code: sha256 of files of code, by the names of their modules, for which no version of a package speaks.
+
+    Raises:
+        MlipOodError: As `load` does.
+    """
     import torch
 
-    config = read_config(path)
     unfinished = require_finished(path, config.training, allow_unfinished=options.allow_unfinished)
     device = resolve_device(options.device)
     network = build_network(config.architecture, config.arguments, config.elements, traceable=options.compile)
@@ -75,8 +99,8 @@ def load(path: Path, options: LoadOptions) -> Potential:
         model_id=str(path),
         family=config.family,
         elements=frozenset(config.elements),
-        files=file_hashes(path),
-        packages=PACKAGES[config.family],
+        files={**file_hashes(path), **code},
+        packages=packages,
         dtype=dtype,
         device=str(device),
         protocol=config.protocol,

@@ -17,6 +17,7 @@ from dataset_builders.tasks.regions import TASK_PATTERN, TASKS
 from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
+from harness.networks.architecture import PLUGIN_FAMILY
 
 RESULT_SCHEMA_VERSION: Final = "1.0"
 RESULT_NAME: Final = "result.json"
@@ -33,6 +34,9 @@ TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 USER: Final = "the user"
 """Who states, on the command line, what a model was trained on, where no file beside it does."""
+
+CHECKPOINT: Final = "its checkpoint"
+"""What states it of a network of a plug-in, which `harness train` trained but whose code is not known."""
 
 _OF_ANY_MODEL: Final = ("ase", "torchsim")
 """Families whose models say themselves what level they are of, whoever made them."""
@@ -106,7 +110,9 @@ class ModelRecord(_Record):
         """Who or what states what the model was trained on; `None` where that is proved, or it was not trained."""
         if self.training != "stated":
             return None
-        return RECORD_NAME if any(name.endswith(RECORD_NAME) for name in self.files) else USER
+        if any(name.endswith(RECORD_NAME) for name in self.files):
+            return RECORD_NAME
+        return CHECKPOINT if self.family == PLUGIN_FAMILY else USER
 
     @property
     def question(self) -> str | None:

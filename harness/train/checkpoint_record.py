@@ -7,7 +7,8 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from harness.compute.arithmetic import deciding_variables, precision_in_use
-from harness.networks.checkpoint_format import PACKAGES, BaselineName, CheckpointConfig
+from harness.networks.added import find_architecture
+from harness.networks.checkpoint_format import BaselineName, CheckpointConfig, PluginRecord, receptive_field
 from harness.networks.finished import FINISHED
 from harness.train.data_source import TrainingSource
 from harness.train.loop import Run
@@ -74,9 +75,19 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
         },
         baseline=origin.baseline,
         started_from=origin.started_from,
+        plugin=_plugin(run),
     )
-    config.training["versions"].update({name: version(name) for name in (*PACKAGES[config.family], "numpy")})
+    computes_with = find_architecture(config.architecture).computes_with
+    config.training["versions"].update({name: version(name) for name in (*computes_with, "numpy")})
     return config
+
+
+def _plugin(run: Run) -> PluginRecord | None:
+    found = find_architecture(run.settings.architecture).plugin
+    if found is None:
+        return None
+    field = receptive_field(run.settings.architecture, run.settings.arguments)
+    return PluginRecord(found.package, found.version, field)
 
 
 def effort(run: Run, *, is_finished: bool = False) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from dataset_builders.folder.task_folders import task_in
 from harness.compute.arithmetic import full_precision, neutralise_variables
 from harness.core.potential import LoadOptions
 from harness.models.detection import CARD_NAME
+from harness.networks.added import find_architecture
 from harness.networks.checkpoint_format import BASELINES, CONFIG_FILE
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.networks.finished import STATE_FILE
@@ -97,8 +98,9 @@ def _train(options: argparse.Namespace, directory: Path) -> None:
     run, origin = _prepared(options, directory)
 
     from harness.train.loop import train
+    from harness.train.network_check import naming_plugin
 
-    with _progress(run) as show:
+    with _progress(run) as show, naming_plugin(run):
         train(run, directory, show, lambda run: _after_validation(run, origin, directory))
     _finish(run, origin, directory)
 
@@ -129,6 +131,7 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     from harness.train.checkpoint_record import Origin
     from harness.train.data_source import find_training_files
     from harness.train.loop import start_run
+    from harness.train.network_check import check_network
     from harness.train.task_data import read_training_data
 
     device = resolve_device(options.device)
@@ -143,6 +146,10 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     energies = None if start is None else start.reference_energies
     data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
+    plugin = find_architecture(settings.architecture).plugin
+    if plugin is not None:
+        origin["plugin"] = [plugin.package, plugin.version]
+        check_network(settings, data)
     if start is None:
         return start_run(settings, data, directory, device, origin), Origin(source, baseline)
 

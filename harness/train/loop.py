@@ -164,12 +164,19 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
         on_step(run)
         validations = run.settings.validations
         if int(run.fraction * validations) > int(run.fraction_at(run.step - 1) * validations):
+            _copy_buffers(run)
             force_mae, energy_mae = validate(run.averaged, run.data.validation, run.settings.cutoff, run.device)
             seconds = time.monotonic() - began
             run.curve.append(CurvePoint(run.step, seconds, rate, float(np.mean(losses)), force_mae, energy_mae))
             losses.clear()
             on_validation(run)
             write_state(directory, _saved(run))
+
+
+def _copy_buffers(run: Run) -> None:
+    """Gives the running mean what the network counted while it trained, such as the statistics of a normalisation."""
+    for mean, current in zip(run.averaged.buffers(), run.network.buffers(), strict=True):
+        mean.copy_(current)
 
 
 def learning_rate_at(fraction: float, settings: TrainSettings) -> float:

@@ -1,7 +1,10 @@
 """The options of `python -m harness train`, and the settings they amount to."""
 
 import argparse
-from dataclasses import fields, replace
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,28 +12,16 @@ from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.errors import UsageError
 from dataset_builders.tasks.regions import TASKS
 from harness.models.registry import readers
-from harness.networks.checkpoint_format import (
-    ARCHITECTURES,
-    BASELINES,
-    Architecture,
-    BaselineName,
-    Foundation,
-    NetworkArguments,
-)
+from harness.networks.added import LOCAL, added_names, find_architecture
+from harness.networks.architecture import Architecture, NetworkArguments
+from harness.networks.architectures import ARCHITECTURES
+from harness.networks.arguments import ArgumentsError, names_of, parsed, plain, with_values
+from harness.networks.checkpoint_format import BASELINES, BaselineName
 from harness.networks.compiling import COMPILABLE, can_compile
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
 from harness.results.identity import model_slug
 from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
-from harness.train.defaults import (
-    FINE_TUNING,
-    FINE_TUNING_SHARE,
-    LOCAL,
-    LOCAL_FIELD,
-    RECIPES,
-    Recipe,
-    limited_to,
-    parse_architecture,
-)
+from harness.train.defaults import FINE_TUNING_SHARE, LOCAL_FIELD, limited_to, parse_architecture
 from harness.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -65,10 +56,12 @@ def parser() -> argparse.ArgumentParser:
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
     add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
     names = ", ".join(name.lower() for name in ARCHITECTURES)
+    added = ", ".join(name.lower() for name in added_names())
     controls = " and ".join(CONTROL_ARCHITECTURES)
     add(
         "--arch",
-        help=f"network: {names}; with {LOCAL} at its end, one of a receptive field of {LOCAL_FIELD:g} Å "
+        help=f"network: {names}{f'; of installed plug-ins: {added}' if added else ''}; with {LOCAL} at its end, one of "
+        f"a receptive field of {LOCAL_FIELD:g} Å "
         f"(default: {DEFAULT_ARCHITECTURE}, or that of --init); or a control: {controls}",
     )
     add(
@@ -143,6 +136,14 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
     add("--radial-features", type=int, help=f"functions a distance is expanded in {_RECIPE}")
     add("--layers", type=int, help=f"rounds of message passing {_RECIPE}")
     add("--cutoff", type=float, help=f"distance of neighbours, Å {_RECIPE}")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an argument of the network by its name, as a plug-in may have others than those above; may be repeated",
+    )
+    add("--config", type=Path, metavar="FILE", help="arguments of the network, as NAME = VALUE of TOML or as JSON")
     add("--batch-size", type=int, help=f"frames of a step {_RECIPE}")
     add("--learning-rate", type=float, help=f"peak of the schedule {_RECIPE}")
     weight, decay = defaults.energy_weight, defaults.ema_decay
@@ -181,12 +182,14 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
         raise UsageError(f"--threads {options.threads}; expected 1 or more")
     is_counted = options.epochs is not None or options.steps is not None
     budget = Budget() if is_counted else parse_budget(options.budget or DEFAULT_BUDGET)
-    architecture, recipe = _new_network(options) if start is None else _network_of(start, options)
+    architecture, arguments = _new_network(options) if start is None else _network_of(start, options)
+    # A foundation model is given the rate of fine-tuning; another network has one to be trained from scratch with.
+    share = FINE_TUNING_SHARE if start is not None and architecture.arguments is not None else 1.0
     return TrainSettings(
-        architecture=architecture,
-        arguments=recipe.arguments,
-        batch_size=recipe.batch_size if options.batch_size is None else options.batch_size,
-        learning_rate=recipe.learning_rate if options.learning_rate is None else options.learning_rate,
+        architecture=architecture.name,
+        arguments=arguments,
+        batch_size=architecture.batch_size if options.batch_size is None else options.batch_size,
+        learning_rate=share * architecture.learning_rate if options.learning_rate is None else options.learning_rate,
         budget_minutes=budget.minutes,
         epochs=options.epochs,
         steps=budget.steps if options.steps is None else options.steps,
@@ -231,48 +234,82 @@ def folder_of(options: argparse.Namespace) -> Path:
     return DEFAULT_FOLDER / f"{'-'.join(parts)}-{config}-seed{options.seed}"
 
 
-def _new_network(options: argparse.Namespace) -> tuple[Architecture, Recipe]:
+def _new_network(options: argparse.Namespace) -> tuple[Architecture, NetworkArguments | Mapping[str, Any]]:
     name = parse_architecture(options.arch or DEFAULT_ARCHITECTURE)
-    match name.architecture:
-        case "ANI" | "MACE-torch":
-            raise UsageError(f"--arch {options.arch} is a foundation model; name the one to start from with --init")
-        case architecture:
-            recipe = RECIPES[architecture]
-    assert isinstance(recipe.arguments, NetworkArguments)
-    given = {name: value for name, value in _shape_options(options).items() if value is not None}
-    shape = replace(recipe.arguments, **given)
+    architecture = find_architecture(name.architecture)
+    if architecture.arguments is None:
+        raise UsageError(f"--arch {options.arch} is a foundation model; name the one to start from with --init")
+    shape = _shape(architecture, options)
     field = LOCAL_FIELD if name.is_local and options.receptive_field is None else options.receptive_field
     if field is not None:
-        shape = limited_to(architecture, shape, field)
-    return architecture, replace(recipe, arguments=shape)
+        shape = limited_to(architecture.name, shape, field)
+    # Those of a plug-in are plain values from here on, as in a checkpoint.
+    return architecture, shape if architecture.plugin is None else plain(shape)
 
 
-def _network_of(start: "Start", options: argparse.Namespace) -> tuple[Architecture | Foundation, Recipe]:
+def _shape(architecture: Architecture, options: argparse.Namespace) -> Any:
+    """The arguments of a network: those of its options, before those of `--set`, before those of a file."""
+    defaults = architecture.arguments
+    given = {} if options.config is None else _values_in(options.config)
+    for each in options.set:
+        name, equals, text = each.partition("=")
+        if not equals:
+            raise UsageError(f"--set {each}; expected NAME=VALUE, NAME one of {' '.join(names_of(defaults))}")
+        given[name.strip()] = parsed(defaults, name.strip(), text.strip())
+    given |= {name: value for name, value in _shape_options(options).items() if value is not None}
+    if architecture.plugin is None:
+        # Out of range, they are refused by the name of their option.
+        TrainSettings(arguments=_unchecked(defaults, given), epochs=1)
+    try:
+        return with_values(defaults, given)
+    except ArgumentsError as cause:
+        raise UsageError(f"{architecture.title}: {cause}") from cause
+
+
+def _unchecked(defaults: Any, given: Mapping[str, Any]) -> Any:
+    known = {name: given[name] for name in names_of(defaults) if isinstance(given.get(name), int | float)}
+    return replace(defaults, **known)
+
+
+def _values_in(path: Path) -> dict[str, Any]:
+    """The arguments in a file.
+
+    Raises:
+        UsageError: If it cannot be read, or is neither TOML nor JSON.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as cause:
+        raise UsageError(
+            f"--config {path} cannot be read ({cause}); expected TOML, or JSON in a file *.json"
+        ) from cause
+    if not isinstance(found, dict):
+        raise UsageError(f"--config {path} holds a {type(found).__name__}; expected the arguments by name")
+    return found
+
+
+def _network_of(
+    start: "Start", options: argparse.Namespace
+) -> tuple[Architecture, NetworkArguments | Mapping[str, Any]]:
     named = parse_architecture(options.arch) if options.arch else None
     if named is not None and (named.is_local or named.architecture != start.architecture):
         raise UsageError(
             f"--arch {options.arch} with --init {options.init}, which is {start.architecture}; leave --arch out"
         )
-    for name, value in {**_shape_options(options), "receptive_field": options.receptive_field}.items():
+    changes = {**_shape_options(options), "receptive_field": options.receptive_field, "config": options.config}
+    for name, value in {**changes, "set": options.set or None}.items():
         if value is not None:
             raise UsageError(f"--{name.replace('_', '-')} changes the network, which --init gives; leave it out")
-    match start.architecture:
-        case "ANI" | "MACE-torch" as foundation:
-            recipe = FINE_TUNING[foundation]
-        case architecture:
-            own = RECIPES[architecture]
-            recipe = replace(own, learning_rate=FINE_TUNING_SHARE * own.learning_rate)
-    return start.architecture, replace(recipe, arguments=start.arguments)
+    return find_architecture(start.architecture), start.arguments
 
 
 def _shape_options(options: argparse.Namespace) -> dict[str, Any]:
-    return {each.name: getattr(options, each.name) for each in fields(NetworkArguments)}
+    return {name: getattr(options, name) for name in names_of(NetworkArguments)}
 
 
-def _compiles(
-    options: argparse.Namespace, budget: Budget, architecture: Architecture | Foundation, device: "torch.device"
-) -> bool:
+def _compiles(options: argparse.Namespace, budget: Budget, architecture: Architecture, device: "torch.device") -> bool:
     if options.compile != "auto":
         return bool(options.compile == "always")
     is_long = budget.steps is not None or (budget.minutes is not None and budget.minutes >= PAYS_FROM_MINUTES)
-    return is_long and device.type == "cpu" and architecture in COMPILABLE and can_compile()
+    return is_long and device.type == "cpu" and architecture.can_compile and can_compile()

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from dataset_builders.core.errors import UsageError
-from harness.networks.checkpoint_format import Architecture, Foundation, NetworkArguments
+from harness.networks.architecture import NetworkArguments
 
 DEFAULT_SHAPE: Final = NetworkArguments(channels=64, radial_features=20, layers=3, cutoff=5.0)
 
@@ -39,7 +39,7 @@ class TrainSettings:
         compile: Whether the step is compiled.
     """
 
-    architecture: Architecture | Foundation = "PaiNN"
+    architecture: str = "PaiNN"
     arguments: NetworkArguments | Mapping[str, Any] = DEFAULT_SHAPE
     batch_size: int = 4
     learning_rate: float = 1e-3

@@ -15,12 +15,10 @@ from harness.core.potential import LoadOptions, PotentialTraits
 from harness.core.training_record import TrainingRecord, read_training_record
 from harness.models.registry import ModelSource
 from harness.models.resolve import resolve_model
+from harness.networks.architecture import NetworkArguments
 from harness.networks.checkpoint_format import (
-    Architecture,
     BaselineName,
     CheckpointConfig,
-    Foundation,
-    NetworkArguments,
     file_hashes,
     read_config,
     read_tensors,
@@ -28,7 +26,7 @@ from harness.networks.checkpoint_format import (
 )
 from harness.networks.finished import require_finished
 from harness.networks.graph import energies_and_forces
-from harness.networks.networks import build_network
+from harness.networks.networks import build_network, require_plugin
 from harness.networks.tensors import load_tensors, network_tensors
 from harness.train.loop import validate
 from harness.train.packed_frames import batches
@@ -57,7 +55,7 @@ class Start:
         record: What the new checkpoint says of it.
     """
 
-    architecture: Architecture | Foundation
+    architecture: str
     arguments: NetworkArguments | Mapping[str, Any]
     reference_energies: Mapping[str, float]
     tensors: "Mapping[str, Tensor]"
@@ -147,6 +145,7 @@ def _from_own_checkpoint(source: ModelSource, task: Task) -> Start:
     config = read_config(source.path)
     require_finished(source.path, config.training)
     require_unseen(config, source.model_id, task)
+    require_plugin(source.path, config)
     network = build_network(config.architecture, config.arguments, config.elements)
     own = PotentialTraits(
         model_id=source.model_id,

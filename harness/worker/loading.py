@@ -52,7 +52,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         source=source.model_id if source.path is None else source.path.absolute(),
         options=options,
         python=interpreter or Path(sys.executable),
-        module_folders=_folders_of_the_user() if source.family.is_open else (),
+        module_folders=_folders_for(source, interpreter),
         contained=contained,
     )
     with contextlib.closing(WorkerPotential(spec)) as worker:
@@ -87,12 +87,24 @@ def _runs_code(source: ModelSource) -> bool:
     return source.family.is_open or (source.family.is_pickled and source.path is not None)
 
 
+def _folders_for(source: ModelSource, interpreter: Path | None) -> tuple[Path, ...]:
+    """Where a worker may import from, beside the folders of its interpreter."""
+    if source.family.is_open:
+        return _folders_of_the_user()
+    # A plug-in may be installed where this process alone looks; nothing is taken from the working directory for it.
+    return _folders_of_packages() if is_unknown(source.family.module) and interpreter is None else ()
+
+
 def _folders_of_the_user() -> tuple[Path, ...]:
     """Where the function that a user names may lie: beside the data, or where Python was told to look."""
+    return tuple(dict.fromkeys([Path.cwd(), *_folders_of_packages()]))
+
+
+def _folders_of_packages() -> tuple[Path, ...]:
+    """Where Python was told to look, beside the folders of the interpreter."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
-    found = [Path.cwd(), *(Path(name).absolute() for name in named if name), *([Path(own)] if own else [])]
-    return tuple(dict.fromkeys(found))
+    return (*(Path(name).absolute() for name in named if name), *([Path(own)] if own else []))
 
 
 @contextlib.contextmanager

@@ -14,12 +14,12 @@ from dataset_builders.core.markdown import code, plain
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import DECLARATION
 from dataset_builders.tasks.task_document import task_of_checkpoint
+from harness.networks.architecture import NetworkArguments
+from harness.networks.architectures import FOUNDATIONS, PACKAGES
+from harness.networks.arguments import plain as plain_arguments
 from harness.networks.checkpoint_format import (
-    FOUNDATIONS,
-    PACKAGES,
     WEIGHTS_FILE,
     CheckpointConfig,
-    NetworkArguments,
     read_config,
     symbol_of,
 )
@@ -147,6 +147,9 @@ def _title(config: CheckpointConfig) -> str:
 def _network(config: CheckpointConfig) -> str:
     """The network, its library and its shape."""
     arguments = config.arguments
+    if config.plugin is not None:
+        shape = ", ".join(f"{name} {value}" for name, value in plain_arguments(arguments).items())
+        return f"{config.architecture} (plug-in {config.plugin.package} {config.plugin.version}), {shape}"
     library = PACKAGES[config.family][0]
     if isinstance(arguments, NetworkArguments):
         shape = f"{arguments.channels} channels, {arguments.layers} layer{'' if arguments.layers == 1 else 's'}"

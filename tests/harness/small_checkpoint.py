@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from harness.networks.checkpoint_format import CheckpointConfig, NetworkArguments
+from harness.networks.architecture import NetworkArguments
+from harness.networks.checkpoint_format import CheckpointConfig
 
 SMALL_CONFIG: Final = CheckpointConfig(
     architecture="PaiNN",

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.core.errors import MissingPackageError, UsageError
+from dataset_builders.chemistry.levels import find_level
+from dataset_builders.core.errors import DataError, MissingPackageError, UsageError
 from harness.data.dataset import open_dataset
 from harness.export import loader_batches as batches
 from harness.export import to_ase, to_pyg
+from harness.train.task_data import read_training_split
 from tests.harness.export.exporting import TRAINING, rows_of, same_bits
 from tests.harness.training_set import write_training_set
 
@@ -48,6 +50,48 @@ def test_to_ase_takes_an_opened_data_set_and_any_split() -> None:
     assert {atoms.info["molecule_id"] for atoms in to_ase("mini", "task3")} == {
         word.molecule_id for word in mini.task("task3").train_words()
     }
+
+
+def test_an_opened_data_set_hands_out_its_frames_by_itself() -> None:
+    mini = open_dataset("mini")
+    atoms, expected_atoms = next(mini.to_ase("task3", "validation")), next(to_ase(mini, "task3", "validation"))
+    assert atoms == expected_atoms
+    assert atoms.get_potential_energy() == expected_atoms.get_potential_energy()
+    assert next(mini.to_ase("task3")).info["trajectory"] == "primary"  # train by default
+    own, expected = mini.batches("task3", batch_size=7, seed=1), batches(mini, "task3", "train", 7, seed=1)
+    own.set_epoch(2)
+    expected.set_epoch(2)
+    assert len(own) == len(expected) == 100
+    assert own[3]["row"].tolist() == expected[3]["row"].tolist()
+
+
+def test_an_opened_data_set_hands_out_graphs() -> None:
+    pytest.importorskip("torch_geometric")
+    mini = open_dataset("mini", find_level("wb97x"))
+    own, expected = next(mini.to_pyg("task2")), next(to_pyg(mini, "task2"))
+    first = read_training_split(mini, "task2", "train").energy[0]  # at the level that was asked for
+    assert own.energy.tolist() == expected.energy.tolist() == [first]
+    assert own.pos.tolist() == expected.pos.tolist()
+
+
+@pytest.mark.parametrize("method", ["to_ase", "to_pyg", "batches"])
+def test_an_opened_data_set_refuses_what_it_does_not_hold(method: str) -> None:
+    call = getattr(open_dataset("mini"), method)
+    with pytest.raises(UsageError, match="unknown split 'test'"):
+        call("task2", "test")
+    with pytest.raises(UsageError, match="unknown task 'task9'; known tasks: task1"):
+        call("task9")
+    with pytest.raises(DataError, match="holds no task1-pbe; tasks it holds: task2-pbe"):
+        getattr(open_dataset("mini", find_level("pbe-d3bj")), method)("task1")
+
+
+def test_opening_a_data_set_imports_no_exporter() -> None:
+    code = (
+        "import sys; from harness.data.dataset import open_dataset; open_dataset('mini'); "
+        "print([name for name in ('harness.export', 'torch', 'ase', 'torch_geometric') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("split", TRAINING)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from dataset_builders.core.errors import ModelError
+from harness.networks.architecture import NetworkArguments
 from harness.networks.checkpoint_format import (
     CONFIG_FILE,
     WEIGHTS_FILE,
-    NetworkArguments,
     file_hashes,
     read_config,
     read_tensors,

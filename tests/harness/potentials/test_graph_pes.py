@@ -13,7 +13,8 @@ import torch
 from dataset_builders.core.errors import MissingPackageError, ModelError, UsageError
 from harness.core.batch import StructureBatch
 from harness.core.potential import LoadOptions
-from harness.networks.checkpoint_format import ARCHITECTURES, FAMILIES, Architecture, write_checkpoint
+from harness.networks.architectures import ARCHITECTURES, FAMILIES
+from harness.networks.checkpoint_format import write_checkpoint
 from harness.networks.networks import build_network
 from harness.networks.tensors import network_tensors
 from harness.potentials.graph_pes import GraphPesPotential, load
@@ -33,7 +34,7 @@ def batch_of(*names: str) -> StructureBatch:
     )
 
 
-def make_checkpoint(directory: Path, architecture: Architecture = "PaiNN") -> Path:
+def make_checkpoint(directory: Path, architecture: str = "PaiNN") -> Path:
     torch.manual_seed(3)
     network = build_network(architecture, SMALL_CONFIG.arguments, SMALL_CONFIG.elements)
     with torch.no_grad():

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from dataset_builders.core.errors import UsageError
-from harness.networks.checkpoint_format import ARCHITECTURES, NetworkArguments, receptive_field
+from harness.networks.added import find_architecture
+from harness.networks.architecture import NetworkArguments
+from harness.networks.architectures import ARCHITECTURES
+from harness.networks.checkpoint_format import receptive_field
 from harness.train.budget import FULL_STEPS, Budget, parse_budget
-from harness.train.defaults import RECIPES, limited_to, parse_architecture
+from harness.train.defaults import limited_to, parse_architecture
 from harness.train.options import folder_of, parser, settings_of
 from harness.train.settings import TrainSettings
 
@@ -56,10 +59,10 @@ def test_unknown_architecture(text: str) -> None:
 
 
 def test_a_recipe_stands_where_nothing_is_said() -> None:
-    assert settings("--arch", "mace").arguments == RECIPES["MACE"].arguments
+    assert settings("--arch", "mace").arguments == find_architecture("MACE").arguments
     changed = settings("--arch", "mace", "--channels", "12", "--learning-rate", "0.5")
     assert changed.arguments == NetworkArguments(12, 8, 2, 5.0)
-    assert (changed.learning_rate, changed.batch_size) == (0.5, RECIPES["MACE"].batch_size)
+    assert (changed.learning_rate, changed.batch_size) == (0.5, find_architecture("MACE").batch_size)
 
 
 def test_length_of_a_run() -> None:
@@ -114,7 +117,7 @@ def test_a_receptive_field_limits_the_layers() -> None:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_no_recipe_reaches_further_than_its_limit(architecture: str) -> None:
     (name,) = [name for name in ARCHITECTURES if name == architecture]
-    shape = RECIPES[name].arguments
+    shape = find_architecture(name).arguments
     assert isinstance(shape, NetworkArguments)
     for field in (10.0, 10.5, 12.0, 20.0):
         assert receptive_field(name, limited_to(name, shape, field)) <= field

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from dataset_builders.core.errors import UsageError
-from harness.networks.checkpoint_format import WEIGHTS_FILE, NetworkArguments, read_config
+from harness.networks.architecture import NetworkArguments
+from harness.networks.checkpoint_format import WEIGHTS_FILE, read_config
 from harness.train.loop import Run, planned_steps, start_run
 from harness.train.pace import steps_within
 from harness.train.settings import TrainSettings

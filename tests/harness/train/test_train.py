@@ -16,7 +16,8 @@ from harness.compute.neighbours import packed_neighbours
 from harness.core.batch import StructureBatch
 from harness.core.potential import LoadOptions
 from harness.data.rows import read_split
-from harness.networks.checkpoint_format import Architecture, NetworkArguments, read_config
+from harness.networks.architecture import NetworkArguments
+from harness.networks.checkpoint_format import read_config
 from harness.networks.compiling import COMPILABLE, compiled
 from harness.networks.networks import build_network
 from harness.networks.tensors import load_tensors, network_tensors
@@ -173,7 +174,7 @@ def test_loss_by_hand(data: TrainingData) -> None:
 
 
 @pytest.mark.parametrize("architecture", COMPILABLE)
-def test_compiled_gradient_is_that_of_eager_evaluation(data: TrainingData, architecture: Architecture) -> None:
+def test_compiled_gradient_is_that_of_eager_evaluation(data: TrainingData, architecture: str) -> None:
     torch.manual_seed(0)
     # The gates of NequIP stand between its layers.
     shape = dataclasses.replace(SMALL, layers=2) if architecture == "NequIP" else SMALL

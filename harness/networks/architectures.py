@@ -1,0 +1,52 @@
+"""The networks that come with this project; a plug-in declares its own with the same record."""
+
+from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Final
+
+from harness.networks import builders
+from harness.networks.architecture import Architecture, NetworkArguments
+
+_graph_pes = partial(Architecture, family="graph-pes", packages=("graph-pes", "e3nn"), extra="graph-pes")
+_pyg = partial(Architecture, family="pyg", packages=("torch-geometric",), extra="pyg")
+_compiled = partial(_graph_pes, can_compile=True)
+
+BUILT_IN: Final[tuple[Architecture, ...]] = (
+    _compiled("PaiNN", builders.painn, NetworkArguments(64, 20, 3, 5.0), 4, 2e-3),
+    _compiled("SchNet", builders.schnet, NetworkArguments(64, 25, 3, 5.0), 4, 3e-3),
+    _compiled("TensorNet", builders.tensornet, NetworkArguments(32, 16, 1, 5.0), 4, 3e-3, hops_of_embedding=1),
+    _compiled("NequIP", builders.nequip, NetworkArguments(16, 8, 2, 5.0), 4, 1e-2),
+    _compiled("MACE", builders.mace, NetworkArguments(16, 8, 2, 5.0), 4, 1e-2),
+    _pyg(
+        "DimeNet++", builders.dimenet, NetworkArguments(64, 6, 2, 5.0), 4, 1e-3, hops_of_embedding=1, can_compile=True
+    ),
+    # The compiler does not take ViSNet, which branches on the values of its distances.
+    _pyg("ViSNet", builders.visnet, NetworkArguments(64, 32, 2, 5.0), 4, 1e-3, hops_of_embedding=1),
+    Architecture("ANI", builders.ani, None, 8, 3e-4, family="torchani-tuned", packages=("torchani",), extra="torchani"),
+    Architecture(
+        "MACE-torch",
+        builders.mace_torch,
+        None,
+        4,
+        3e-4,
+        family="mace-tuned",
+        packages=("mace-torch", "e3nn"),
+        extra="mace",
+    ),
+)
+"""Networks of this project, and two of other projects (TorchANI, mace-torch) that are trained further here."""
+
+ARCHITECTURES: Final = tuple(each.name for each in BUILT_IN if each.arguments is not None)
+"""Networks of this project that are trained from scratch."""
+
+FOUNDATIONS: Final = tuple(each.name for each in BUILT_IN if each.arguments is None)
+"""Networks of other projects, which are trained further here."""
+
+FAMILIES: Final[Mapping[str, str]] = MappingProxyType({each.name: each.family for each in BUILT_IN})
+"""Which family of potentials reads a network of this project, by architecture; it is named after the library."""
+
+PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {each.family: each.computes_with for each in BUILT_IN}
+)
+"""Python packages that compute a network of this project, by family."""

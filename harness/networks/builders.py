@@ -1,0 +1,124 @@
+"""How the networks of this project are built; each library is imported when one of its networks is."""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.networks.architecture import NetworkArguments
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+ANGULAR_ORDER: Final = 2
+"""Highest spherical harmonic of the edges in NequIP and MACE; the other networks have no such choice."""
+
+
+def painn(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """PaiNN of graph-pes."""
+    network: Module = _graph_pes_models().PaiNN(
+        channels=arguments.channels, radial_features=arguments.radial_features, **_common(arguments)
+    )
+    return network
+
+
+def schnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """SchNet of graph-pes."""
+    network: Module = _graph_pes_models().SchNet(
+        channels=arguments.channels, expansion_features=arguments.radial_features, **_common(arguments)
+    )
+    return network
+
+
+def tensornet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """TensorNet of graph-pes."""
+    network: Module = _graph_pes_models().TensorNet(
+        channels=arguments.channels, radial_features=arguments.radial_features, **_common(arguments)
+    )
+    return network
+
+
+def nequip(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool) -> "Module":
+    """NequIP of graph-pes; it holds TorchScript unless it is to be compiled."""
+    models = _graph_pes_models()
+    from harness.networks.equivariant import build_equivariant
+
+    features = {"channels": arguments.channels, "l_max": ANGULAR_ORDER, "use_odd_parity": True}
+    symbols = _symbols(elements)
+    make = partial(
+        models.NequIP, symbols, features=features, radial_features=arguments.radial_features, **_common(arguments)
+    )
+    return build_equivariant(make, traceable)
+
+
+def mace(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool) -> "Module":
+    """MACE of graph-pes; it holds TorchScript unless it is to be compiled."""
+    models = _graph_pes_models()
+    from harness.networks.equivariant import build_equivariant
+
+    sizes = {"channels": arguments.channels, "n_radial": arguments.radial_features, "l_max": ANGULAR_ORDER}
+    symbols = _symbols(elements)
+    return build_equivariant(partial(models.MACE, symbols, **sizes, **_common(arguments)), traceable)
+
+
+def dimenet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """DimeNet++ of PyTorch Geometric."""
+    from harness.networks.pyg import DimeNet
+
+    return DimeNet(arguments)
+
+
+def visnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """ViSNet of PyTorch Geometric."""
+    from harness.networks.pyg import ViSNet
+
+    return ViSNet(arguments)
+
+
+def ani(arguments: Mapping[str, Any], _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """The first network of an ensemble of TorchANI."""
+    from harness.networks.trainable_ani import build_ani
+
+    return build_ani(arguments)
+
+
+def mace_torch(arguments: Mapping[str, Any], _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """A MACE of mace-torch."""
+    from harness.networks.trainable_mace import build_mace
+
+    return build_mace(arguments)
+
+
+def _common(arguments: NetworkArguments) -> dict[str, Any]:
+    return {"layers": arguments.layers, "cutoff": arguments.cutoff}
+
+
+def _symbols(elements: tuple[int, ...]) -> list[str]:
+    from ase.data import chemical_symbols
+
+    return [str(chemical_symbols[number]) for number in elements]
+
+
+def _graph_pes_models() -> Any:
+    """`graph_pes.models`, where mpi4py counts as absent if it finds no MPI library.
+
+    Lightning, which graph-pes 1.0 starts when it is imported, is prepared for an ImportError from it only; mpi4py 4.1
+    raises RuntimeError. ASE takes an imported mpi4py for one that works, so it does not stay imported.
+    """
+    before = set(sys.modules)
+    if "graph_pes" not in before:
+        try:
+            importlib.import_module("mpi4py.MPI")
+        except ImportError:
+            pass
+        except RuntimeError:
+            sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # importing it is an ImportError then
+    try:
+        from graph_pes import models
+
+        return models
+    finally:
+        if sys.modules.get("mpi4py.MPI", ...) is None:
+            for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py" and name not in before]:
+                del sys.modules[name]
