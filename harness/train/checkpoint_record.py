@@ -11,7 +11,7 @@ from harness.networks.added import find_architecture
 from harness.networks.checkpoint_format import BaselineName, CheckpointConfig, PluginRecord, receptive_field
 from harness.networks.finished import FINISHED
 from harness.train.data_source import TrainingSource
-from harness.train.loop import Run
+from harness.train.steps import Run
 
 DTYPE: Final = "float32"
 """Precision of training and of the weights that are saved."""

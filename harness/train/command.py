@@ -28,8 +28,8 @@ from harness.trust.trusted_files import trusted_files
 if TYPE_CHECKING:
     from harness.train.checkpoint_record import Origin
     from harness.train.data_source import TrainingSource
-    from harness.train.loop import Run
     from harness.train.start import Start
+    from harness.train.steps import Run
 
 
 def main(argv: Sequence[str] | None = None, on_trained: Callable[[Path], object] = lambda directory: None) -> int:

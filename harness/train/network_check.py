@@ -19,9 +19,9 @@ from harness.networks.graph import MoleculeGraph
 from harness.networks.networks import build_network
 from harness.networks.tensors import load_tensors, network_tensors
 from harness.train.gradient import loss_and_gradient, trained_parameters
-from harness.train.loop import Run
 from harness.train.packed_frames import LabelledGraph, PackedFrames, batches
 from harness.train.settings import TrainSettings
+from harness.train.steps import Run
 from harness.train.task_data import TrainingData
 from harness.trust.errors_of_others import cause_of, is_for_others
 

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.errors import UsageError
-from harness.train.loop import Run, stream, take_step, validate
+from harness.train.steps import Run, stream, take_step, validate
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -28,8 +28,8 @@ from harness.networks.finished import require_finished
 from harness.networks.graph import energies_and_forces
 from harness.networks.networks import build_network, require_plugin
 from harness.networks.tensors import load_tensors, network_tensors
-from harness.train.loop import validate
 from harness.train.packed_frames import batches
+from harness.train.steps import validate
 from harness.train.task_data import TrainingData, shifted
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from model_cards.cards.model_card import render_card
 from tests.harness.potentials.molecules import molecules
 from tests.harness.training_set import CUTOFF, write_training_set
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "docs" / "examples" / "architecture_package"
 OPTIONS = ("--task", "task2", "--arch", "gaussnet", "--steps", "150", "--validations", "15", "--device", "cpu")
 

@@ -14,10 +14,11 @@ from safetensors.torch import save_file
 from dataset_builders.core.errors import UsageError
 from harness.networks.architecture import NetworkArguments
 from harness.networks.checkpoint_format import WEIGHTS_FILE, read_config
-from harness.train.loop import Run, planned_steps, start_run
+from harness.train.loop import planned_steps, start_run
 from harness.train.pace import steps_within
 from harness.train.settings import TrainSettings
 from harness.train.state import STATE_FILE
+from harness.train.steps import Run
 from harness.train.task_data import read_training_data
 from tests.harness.training_set import CUTOFF, interrupting_after, train, write_training_set
 
