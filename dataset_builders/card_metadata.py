@@ -190,7 +190,7 @@ def with_keys_of_others(card: str, present: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _lines_of_keys(block: str) -> Mapping[str, tuple[str, ...]]:
-    """The lines of each key of a YAML block, as they stand there; a publication asks for the same ones many times.
+    """The lines of each key of a YAML block, as they stand there; kept, since one publication reads a card many times.
 
     Raises:
         DataError: If it cannot be read as a mapping with each key on a line of its own.

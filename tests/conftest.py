@@ -72,7 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Takes what was imported out of the sight of the collector of garbage, which tests run many times."""
+    """Exempts what was imported from garbage collection, which would walk all of it in each full collection."""
     gc.collect()
     gc.freeze()
 
