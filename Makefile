@@ -11,6 +11,9 @@ export HF_DATASETS_OFFLINE ?= 1
 # Environments of families whose packages contradict those of others; the tests of these families run in them.
 export MLIP_OOD_ENVIRONMENTS ?= $(CURDIR)/.environments
 FAMILIES ?= sevennet nequip
+# Processes that share the tests; a file goes to one of them, so that what its tests share is made once.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test lint pytest slow clean
 
@@ -26,10 +29,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/.dev $(VENV)/.environments
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 slow: $(VENV)/.dev $(VENV)/.environments
-	$(BIN)/python -m pytest -q -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=")'

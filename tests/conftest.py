@@ -1,6 +1,7 @@
 """A Hub on this machine for tests of what goes to the Hub and comes from it."""
 
 import atexit
+import gc
 import importlib
 import os
 import shutil
@@ -68,6 +69,12 @@ for _name in (
 def pytest_configure(config: pytest.Config) -> None:
     """Quiets what huggingface_hub does to its own HTTP library at each LFS upload."""
     config.addinivalue_line("filterwarnings", "ignore:Use 'content=<...>':DeprecationWarning")
+
+
+def pytest_collection_finish() -> None:
+    """Exempts what was imported from garbage collection, which would walk all of it in each full collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """The file `eval.yaml` of a data-set repo, which makes the Hub collect results on it into a leaderboard."""
 
+import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME
@@ -54,7 +55,8 @@ def configs_of(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(task["config"]) for task in tasks if isinstance(task, dict) and "config" in task))
 
 
-def _mapping(text: str) -> dict[str, Any]:
+@functools.lru_cache(maxsize=16)
+def _mapping(text: str) -> Mapping[str, Any]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 

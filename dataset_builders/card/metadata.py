@@ -1,5 +1,6 @@
 """The YAML at the head of a card: what the Hub, Croissant and `datasets` know of a data set before they read a row."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,8 +188,9 @@ def with_keys_of_others(card: str, present: str) -> str:
     return f"---\n{block}\n---\n{card[ours.end() :]}"
 
 
-def _lines_of_keys(block: str) -> dict[str, list[str]]:
-    """The lines of each key of a YAML block, as they stand there.
+@functools.lru_cache(maxsize=16)
+def _lines_of_keys(block: str) -> Mapping[str, tuple[str, ...]]:
+    """The lines of each key of a YAML block, as they stand there; kept, since one publication reads a card many times.
 
     Raises:
         DataError: If it cannot be read as a mapping with each key on a line of its own.
@@ -213,4 +215,4 @@ def _lines_of_keys(block: str) -> dict[str, list[str]]:
             "Hub, one key a line, so that the keys that others put there can be kept"
         ) from cause
     ends = [start for start, _ in starts[1:]] + [len(lines)]
-    return {key: lines[start:end] for (start, key), end in zip(starts, ends, strict=True)}
+    return {key: tuple(lines[start:end]) for (start, key), end in zip(starts, ends, strict=True)}

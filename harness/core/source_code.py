@@ -187,9 +187,17 @@ def _tree(path: Path) -> ast.Module | None:
         return None
 
 
-def _imports(name: str) -> Iterator[str]:
+def _imports(name: str) -> tuple[str, ...]:
     """Names under which a module may import modules, also inside functions; not all of them are modules."""
-    tree = _tree(_source(name))
+    return _imports_of(name, _source(name))
+
+
+@functools.cache
+def _imports_of(name: str, path: Path) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_names_imported(name, _tree(path))))
+
+
+def _names_imported(name: str, tree: ast.Module | None) -> Iterator[str]:
     for node in () if tree is None else ast.walk(tree):
         match node:
             case ast.Import():

@@ -5,6 +5,7 @@ items that change are written anew, and the outcome is read back: it must hold w
 """
 
 import copy
+import functools
 import io
 import math
 import re
@@ -21,6 +22,9 @@ YamlPath = tuple[str | int, ...]
 
 _NO_WRAP: Final = 2**16
 """Width of lines, so that none is folded."""
+
+_KEPT: Final = 16
+"""Documents that are kept as they were read: a change is read back, compared and made again, one text many times."""
 
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
@@ -68,11 +72,17 @@ def load_yaml(text: str, name: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        require_bounded(text, name)
-        return safe_yaml().load(text)
+        return copy.deepcopy(_parsed(text, name))
     # The parser raises the others where a scalar is none of what its tag says, such as `!!int ""`.
     except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it is left as it is") from cause
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _parsed(text: str, name: str) -> Any:
+    """The values of a document, shared by all who ask for it."""
+    require_bounded(text, name)
+    return safe_yaml().load(text)
 
 
 def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:

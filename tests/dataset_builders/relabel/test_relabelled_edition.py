@@ -50,21 +50,30 @@ def one_thread():
 
 
 @functools.cache
+def _gfn1(numbers, positions):
+    shape = (len(numbers), 3)
+    return cold_singlepoint("GFN1-xTB", np.frombuffer(numbers, np.uint8), np.frombuffer(positions).reshape(shape))
+
+
+def gfn1(numbers, positions):
+    """Energy and forces; computed once, since most tests take the same frames to another level."""
+    energy, forces = _gfn1(np.array(numbers, np.uint8).tobytes(), np.array(positions, np.float64).tobytes())
+    return energy, forces.copy()
+
+
+@functools.cache
 def shifts_of_elements():
     """What takes energies of GFN1-xTB to about those of wB97X, by atomic number: composition decides nearly all."""
     rows = pq.read_table(MINI_DIRECTORY / "task2-wb97x/train-00000-of-00001.parquet").to_pylist()
     elements = sorted({number for row in rows for number in row["atomic_numbers"]})
     counts = [[row["atomic_numbers"].count(number) for number in elements] for row in rows]
-    differences = [
-        row["energy"] - cold_singlepoint("GFN1-xTB", row["atomic_numbers"], np.reshape(row["positions"], (-1, 3)))[0]
-        for row in rows
-    ]
+    differences = [row["energy"] - gfn1(row["atomic_numbers"], row["positions"])[0] for row in rows]
     return dict(zip(elements, np.linalg.lstsq(np.array(counts, float), differences, rcond=None)[0], strict=True))
 
 
 def stand_in(numbers, positions):
     """Energy and forces in place of those of the functional."""
-    energy, forces = cold_singlepoint("GFN1-xTB", numbers, positions)
+    energy, forces = gfn1(numbers, positions)
     return energy + sum(shifts_of_elements()[int(number)] for number in numbers), forces
 
 
@@ -74,12 +83,12 @@ def computed(monkeypatch):
     pytest.importorskip("pyscf")
     asked = []
 
-    def gfn1(level, numbers, positions):
+    def label(level, numbers, positions):
         asked.append(len(numbers))
         return stand_in(numbers, positions)
 
-    monkeypatch.setattr(module, "compute_label", gfn1)
-    monkeypatch.setattr("dataset_builders.relabel.relabel_plan.compute_label", gfn1)
+    monkeypatch.setattr(module, "compute_label", label)
+    monkeypatch.setattr("dataset_builders.relabel.relabel_plan.compute_label", label)
     monkeypatch.setattr("dataset_builders.engines.choice.local_processes", lambda workers: one_thread())
     return asked
 
@@ -189,7 +198,7 @@ def test_a_frame_that_fails_is_named_and_the_others_are_kept(computed, monkeypat
     def failing(level, numbers, positions):
         if len(numbers) == 30:
             raise ConvergenceError("the SCF did not converge")
-        return cold_singlepoint("GFN1-xTB", numbers, positions)
+        return gfn1(numbers, positions)
 
     once = settings(tmp_path / "out")
     with monkeypatch.context() as patch:

@@ -124,16 +124,51 @@ def calculate_each(arrays: Arrays, calculator: str, choices: list[dict[str, Any]
     return {"energy": np.array(energy), "forces": np.array(forces)}
 
 
-def messages_of_loading(family: str, module: str, asked: Sequence[tuple[Path | str, LoadOptions]]) -> list[str]:
-    """What the loader of an adapter says in the interpreter of its family, as `Error: message`, or `loaded`.
+def own_numbers_and_messages(
+    family: str,
+    calculator: Callable[..., Any],
+    batch: StructureBatch,
+    choices: Sequence[Mapping[str, Any]],
+    asked: Sequence[tuple[Path | str, LoadOptions]],
+) -> tuple[list[tuple[FloatArray, FloatArray]], list[str]]:
+    """What `own_numbers` returns, and what the adapter of the family says of sources that it is asked to load.
+
+    One process does both, since a family takes longer to import than to answer.
 
     Args:
-        family: Whose environment it is.
-        module: The adapter.
+        family: Whose environment it is; its adapter has the same name.
+        calculator: As there.
+        batch: As there.
+        choices: As there.
         asked: Sources and options.
+
+    Returns:
+        The numbers, and for each source `Error: message`, or `loaded`.
     """
     plain = [(str(source), isinstance(source, Path), asdict(options)) for source, options in asked]
-    return [str(message) for message in run_elsewhere(family, load_each, module=module, asked=plain)["messages"]]
+    returned = run_elsewhere(
+        family,
+        calculate_and_load,
+        arrays_of(batch),
+        [calculator, calculate_each, load_each],
+        calculator=calculator.__name__,
+        choices=list(choices),
+        module=f"harness.potentials.{family}",
+        asked=plain,
+    )
+    numbers = list(zip(returned["energy"], returned["forces"], strict=True))
+    return numbers, [str(message) for message in returned["messages"]]
+
+
+def calculate_and_load(
+    arrays: Arrays,
+    calculator: str,
+    choices: list[dict[str, Any]],
+    module: str,
+    asked: list[tuple[str, bool, dict[str, Any]]],
+) -> Arrays:
+    """Runs in the other interpreter."""
+    return calculate_each(arrays, calculator, choices) | load_each(arrays, module, asked)
 
 
 def load_each(_: Arrays, module: str, asked: list[tuple[str, bool, dict[str, Any]]]) -> Arrays:

@@ -31,8 +31,7 @@ from tests.harness.potentials.nequip_models import (
 )
 from tests.harness.potentials.other_interpreter import (
     arrays_of,
-    messages_of_loading,
-    own_numbers,
+    own_numbers_and_messages,
     python_of,
     run_elsewhere,
 )
@@ -81,11 +80,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def own(folder: Path, batch: StructureBatch) -> Own:
-    """Energies and forces of the package's own calculator, by file; `charged` is `conditioned` with a charge."""
+def elsewhere(folder: Path, batch: StructureBatch) -> tuple[Own, dict[str, str]]:
+    """Energies and forces of the package's own calculator, and what the loader says of what it refuses."""
     choices: dict[str, dict[str, Any]] = {name: {"path": str(folder / name)} for name in CASES}
     choices["charged"] = {"path": str(folder / "conditioned.nequip.zip"), "charge": 1}
-    return dict(zip(choices, own_numbers("nequip", own_calculator, batch, list(choices.values())), strict=True))
+    for form in nequip.FORMS:
+        (folder / f"broken{form}").write_bytes(b"nothing of the kind")
+    asked = [
+        (folder / name, LoadOptions(device="cpu", trust_checkpoint=True, **options))
+        for name, options, _ in REFUSALS.values()
+    ]
+    numbers, messages = own_numbers_and_messages("nequip", own_calculator, batch, list(choices.values()), asked)
+    return dict(zip(choices, numbers, strict=True)), dict(zip(REFUSALS, messages, strict=True))
+
+
+@pytest.fixture(scope="module")
+def own(elsewhere: tuple[Own, dict[str, str]]) -> Own:
+    """Energies and forces of the package's own calculator, by file; `charged` is `conditioned` with a charge."""
+    return elsewhere[0]
+
+
+@pytest.fixture(scope="module")
+def refusals(elsewhere: tuple[Own, dict[str, str]]) -> dict[str, str]:
+    return elsewhere[1]
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -156,17 +173,6 @@ REFUSALS = {
     "no library": ("broken.nequip.pt2", {}, r"cannot load .*broken\.nequip\.pt2: BadZipFile: .*made for cpu if"),
     "no TorchScript": ("broken.nequip.pth", {}, r"cannot load .*broken\.nequip\.pth: RuntimeError: .*zip archive"),
 }
-
-
-@pytest.fixture(scope="module")
-def refusals(folder: Path) -> dict[str, str]:
-    for form in nequip.FORMS:
-        (folder / f"broken{form}").write_bytes(b"nothing of the kind")
-    asked = [
-        (folder / name, LoadOptions(device="cpu", trust_checkpoint=True, **options))
-        for name, options, _ in REFUSALS.values()
-    ]
-    return dict(zip(REFUSALS, messages_of_loading("nequip", "harness.potentials.nequip", asked), strict=True))
 
 
 @pytest.mark.parametrize("asked", REFUSALS)

@@ -17,11 +17,7 @@ from harness.potentials import sevennet
 from harness.potentials.sevennet import SHIPPED
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import molecules
-from tests.harness.potentials.other_interpreter import (
-    messages_of_loading,
-    own_numbers,
-    python_of,
-)
+from tests.harness.potentials.other_interpreter import own_numbers_and_messages, python_of
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
     Case,
     in_float32,
@@ -85,11 +81,26 @@ def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
 
 
 @pytest.fixture(scope="module")
-def own(batch: StructureBatch) -> Own:
-    """Energies and forces of the package's own calculator, by model and fidelity."""
+def elsewhere(batch: StructureBatch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Own, dict[str, str]]:
+    """Energies and forces of the package's own calculator, and what the loader says of what it refuses."""
     choices = [*CHOICES.items(), ("7net-mf-0", "R2SCAN")]
     arguments = [{"model": model, "modal": modal} for model, modal in choices]
-    return dict(zip(choices, own_numbers("sevennet", own_calculator, batch, arguments), strict=True))
+    broken = tmp_path_factory.mktemp("sevennet") / "broken.pth"
+    broken.write_bytes(b"PK\x03\x04 this is no archive")
+    asked = REFUSALS | {"broken": (broken, LoadOptions(device="cpu", trust_checkpoint=True))}
+    numbers, messages = own_numbers_and_messages("sevennet", own_calculator, batch, arguments, list(asked.values()))
+    return dict(zip(choices, numbers, strict=True)), dict(zip(asked, messages, strict=True))
+
+
+@pytest.fixture(scope="module")
+def own(elsewhere: tuple[Own, dict[str, str]]) -> Own:
+    """Energies and forces of the package's own calculator, by model and fidelity."""
+    return elsewhere[0]
+
+
+@pytest.fixture(scope="module")
+def refusals(elsewhere: tuple[Own, dict[str, str]]) -> dict[str, str]:
+    return elsewhere[1]
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +109,6 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     library = python_of("sevennet").parent.parent / "lib"
     shipped = next(library.glob("python*/site-packages/sevenn/pretrained_potentials/SevenNet_0__11Jul2024/*.pth"))
     return Path(shutil.copy(shipped, tmp_path_factory.mktemp("sevennet") / "copied.pth"))
-
-
-@pytest.fixture(scope="module")
-def refusals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the loader says of what it refuses."""
-    broken = tmp_path_factory.mktemp("sevennet") / "broken.pth"
-    broken.write_bytes(b"PK\x03\x04 this is no archive")
-    asked = REFUSALS | {"broken": (broken, LoadOptions(device="cpu", trust_checkpoint=True))}
-    messages = messages_of_loading("sevennet", "harness.potentials.sevennet", list(asked.values()))
-    return dict(zip(asked, messages, strict=True))
 
 
 def test_agrees_with_the_calculator_of_its_own_family(case: Case, prediction: Prediction, own: Own) -> None:

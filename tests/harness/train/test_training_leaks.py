@@ -67,7 +67,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("painn", ()),
         ("mace", ()),
-        ("dimenet++", ()),
+        ("dimenet++", ("--radial-features", "2")),  # whose formulas take seconds each
         ("visnet", ()),
         ("painn-local", ("--layers", "1")),
         ("painn", ("--delta", "mmff94")),
