@@ -236,7 +236,7 @@ def test_a_private_repo_is_made_private(ours, folder):
 
 def test_a_public_repo_does_not_become_private(ours, folder):
     ours.add_repo(REPO, "dataset")
-    with pytest.raises(UsageError, match="is public already; leave out --private"):
+    with pytest.raises(UsageError, match="is already public; omit --private"):
         publish(request_of(folder, private=True))
     assert writes_of(ours) == []
 
@@ -339,7 +339,7 @@ def test_the_same_pull_request_is_found_again_and_brought_up_to_date(ours, folde
 def test_a_lost_answer_does_not_open_a_second_pull_request(ours, folder):
     ours.add_repo(REPO, "dataset")
     ours.order(Fault(method="POST", path="/commit/", truncate=0))
-    with pytest.raises(SetupError, match="cannot be had from the Hub"):
+    with pytest.raises(SetupError, match="cannot be fetched from the Hub"):
         publish(request_of(folder, create_pr=True))
     assert publish(request_of(folder, create_pr=True)).committed.pull_request == 1
     assert len(ours.pull_requests(REPO, "dataset")) == 1
@@ -395,15 +395,15 @@ UNKNOWN_TOKEN = {"status": 401, "message": "Invalid credentials in Authorization
     ("path", "fault", "message"),
     [
         ("/commit/", UNKNOWN_TOKEN, "does not accept your token"),
-        ("/commit/", {"status": 403}, "you may not do this to data set .*use a token that may"),
-        ("/commit/", {"status": 429, "times": 99}, "the Hub limits your rate"),
+        ("/commit/", {"status": 403}, "your token does not permit this on data set .*use one that does"),
+        ("/commit/", {"status": 429, "times": 99}, "the Hub limits the rate"),
         ("/commit/", {"status": 500, "times": 99}, "the Hub failed on data set .* with status 500"),
-        ("/commit/", {"cut": True, "times": 99}, "cannot be had from the Hub: .*try again"),
+        ("/commit/", {"cut": True, "times": 99}, "cannot be fetched from the Hub: .*try again"),
         ("/commit/", {"status": 400, "message": "task_id is wrong"}, "sent to data set .* invalid: .*task_id is wrong"),
         ("/validate-yaml", {"status": 400}, "sent to data set .* invalid: Invalid metadata in README"),
-        ("/objects/batch", {"status": 403}, "you may not do this"),
-        ("/lfs/", {"status": 403}, "you may not do this"),
-        ("/lfs/", {"cut": True, "times": 999}, "cannot be had from the Hub: .*try again"),
+        ("/objects/batch", {"status": 403}, "your token does not permit this"),
+        ("/lfs/", {"status": 403}, "your token does not permit this"),
+        ("/lfs/", {"cut": True, "times": 999}, "cannot be fetched from the Hub: .*try again"),
         ("/tree/", {"status": 500, "times": 99}, "with status 500"),
     ],
 )
@@ -419,7 +419,7 @@ def test_a_fault_that_stays_is_one_error_and_changes_nothing(ours, folder, path,
 
 def test_a_wait_of_a_day_is_not_waited_for(ours, folder, no_waiting):
     ours.order(Fault(method="POST", path="/commit/", status=429, retry_after=86400))
-    with pytest.raises(SetupError, match="the Hub limits your rate"):
+    with pytest.raises(SetupError, match="the Hub limits the rate"):
         publish(request_of(folder))
     assert no_waiting == []
 
@@ -453,7 +453,7 @@ def test_a_fault_that_passes_ends_in_one_whole_commit(ours, folder, method, path
 
 def test_an_upload_that_broke_off_is_not_sent_again(ours, folder):
     ours.order(Fault(method="PUT", path="/lfs/", status=403, after=2, times=2))
-    with pytest.raises(SetupError, match="you may not do this to data set"):
+    with pytest.raises(SetupError, match="your token does not permit this on data set"):
         publish(request_of(folder))
     assert len(ours.history(REPO, "dataset")) == 1
     assert publish(request_of(folder)).committed.is_new
