@@ -172,7 +172,7 @@ def test_a_folder_that_declares_no_task_is_refused(tmp_path, capsys):
     ("old", "new", "message"),
     [
         ('"ethers"', '"task1"', "the tasks task1 task2 task3 task4 are fixed"),
-        ('right = "other"', 'right = "H"', "of its OOD molecules OMe-2-H, vinyl-2-H are in training"),
+        ('right = "other"', 'right = "H"', "its OOD molecules OMe-2-H, vinyl-2-H are in training"),
         (
             'left = ["OMe", "vinyl"]\nspacers = [2]\nright = "H"',
             'left = ["OMe"]\nspacers = [2]\nright = "H"',
