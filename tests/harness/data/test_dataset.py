@@ -80,14 +80,16 @@ def test_an_absent_split_is_named(own_dataset: Path) -> None:
 
 
 def test_an_absent_task_is_named(tiny_dataset: Path) -> None:
-    with pytest.raises(DataError, match="holds no task2; tasks it holds: task1 task4"):
+    with pytest.raises(DataError, match="has no configuration task2; its tasks: task1 task4"):
         read_split(open_dataset(str(tiny_dataset)), "task2", "test_id")
 
 
 def test_an_absent_part_of_a_split_is_noticed(own_dataset: Path) -> None:
     part = own_dataset / "task1" / "train-00000-of-00001.parquet"
     part.rename(part.with_name("train-00000-of-00002.parquet"))
-    with pytest.raises(DataError, match=r"train of task1 in .* is incomplete: 1 files are there and their names say 2"):
+    with pytest.raises(
+        DataError, match=r"train of task1 in .* is incomplete: found 1 files; expected 2, as in their names"
+    ):
         open_dataset(str(own_dataset))
 
 
