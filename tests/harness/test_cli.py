@@ -114,7 +114,7 @@ def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
         (["--threads", "0"], 2, "error: --threads 0; expected 1 or more\n"),
         (["--device", "tpu"], 2, "error: mmff94 runs on the CPU only, not on 'tpu'"),
         (["--dataset", "nowhere"], 3, "error: there is no data-set folder 'nowhere'; expected `mini`"),
-        (["--task", "task2"], 3, "holds no task2; tasks it holds: task1 task4\n"),
+        (["--task", "task2"], 3, "has no configuration task2; its tasks: task1 task4\n"),
     ],
 )
 def test_bad_options_are_one_clear_error(
@@ -228,7 +228,7 @@ def test_an_interruption_has_its_own_code(
 
     use(monkeypatch, Harmonic(before=interrupt))
     assert evaluate(tiny_dataset, tmp_path) == 130
-    assert capsys.readouterr().err == "interrupted; the same command goes on from finished work\n"
+    assert capsys.readouterr().err == "interrupted; run the same command again to resume from finished work\n"
 
 
 def test_a_traceback_can_be_had(
