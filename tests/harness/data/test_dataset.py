@@ -80,7 +80,7 @@ def test_an_absent_split_is_named(own_dataset: Path) -> None:
 
 
 def test_an_absent_task_is_named(tiny_dataset: Path) -> None:
-    with pytest.raises(DataError, match="has no configuration task2; its tasks: task1 task4"):
+    with pytest.raises(DataError, match="holds no task2; tasks it holds: task1 task4"):
         read_split(open_dataset(str(tiny_dataset)), "task2", "test_id")
 
 

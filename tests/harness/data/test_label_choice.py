@@ -242,7 +242,7 @@ def test_models_on_different_labels_get_tables_of_their_own(
     ("options", "message"),
     [
         (["--labels", "wb97m-d3bj"], "holds no labels of wb97m-d3bj"),
-        (["--labels", "wb97x", "--task", "task4"], "has no configuration task4-wb97x; its tasks: task1-wb97x"),
+        (["--labels", "wb97x", "--task", "task4"], "holds no task4-wb97x; tasks it holds: task1-wb97x"),
         (["--level-of-theory", " "], "--level-of-theory is empty; expected a level such as gfn2-xtb"),
     ],
 )

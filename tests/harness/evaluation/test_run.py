@@ -152,7 +152,7 @@ def test_a_trained_model_is_not_tested_on_another_task(tiny_dataset: Path) -> No
 
 def test_an_absent_task_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
     options = RunOptions(tasks=("task2",), output=tmp_path, quiet=True)
-    with pytest.raises(DataError, match="has no configuration task2; its tasks: task1 task4"):
+    with pytest.raises(DataError, match="holds no task2; tasks it holds: task1 task4"):
         evaluate_model(resolve_model("zero"), open_dataset(str(tiny_dataset)), options)
 
 
