@@ -1,1 +1,1 @@
-"""Makes the four tasks of compositional generalisation: molecules, geometries, labels, data-set repo."""
+"""Builds the data set of compositional generalisation: molecules, geometries, labels, data-set folder, Hub repo."""

@@ -17,11 +17,11 @@ _EXIT_CODES: Final = """\
 exit codes:
   0  done
   1  unexpected error (please report it)
-  2  usage: unknown task, edition, option value, a task file that declares no task, or a tag that is taken
-  3  data: absent, corrupt or uncertified data
+  2  usage: unknown task, edition or option value, an invalid task file, or an existing tag
+  3  data: missing, corrupt or uncertified data
   5  incomplete: a molecule failed; finished work is kept
   6  environment: a missing package, an unwritable folder, no login or no access to the Hub
-  130  interrupted; the same command goes on from finished work
+  130  interrupted; run the same command again to resume from finished work
 """
 
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] == ["export"]:
-        # It stands at the end of the flow, since it reads a data set as the harness does.
+        # It belongs to the harness, since it reads a data set.
         from harness.export.command import main as export
 
         return export(given[1:])
@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build an edition into a data-set folder")
     add_build_options(build)
     build.set_defaults(run=run_build)
-    _add_import(commands.add_parser("import", help="import trajectories that others computed into a data-set folder"))
-    relabel = commands.add_parser("relabel", help="take the frames of a data-set folder to another level of theory")
+    _add_import(commands.add_parser("import", help="import external trajectories into a data-set folder"))
+    relabel = commands.add_parser("relabel", help="recompute labels of a data-set folder at another level of theory")
     relabel.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
     add_relabel_options(relabel)
     relabel.set_defaults(run=_relabel)
@@ -63,14 +63,14 @@ def _parser() -> argparse.ArgumentParser:
         "--recompute",
         type=int,
         metavar="N",
-        help="compute the labels of N rows again, spread over the configurations, each at its level of theory",
+        help="recompute the labels of N rows, spread over the configurations, each at its level of theory",
     )
     certify.add_argument(
-        "--seed", type=int, default=0, metavar="SEED", help="which rows --recompute takes (default: 0)"
+        "--seed", type=int, default=0, metavar="SEED", help="seed of the choice of rows of --recompute (default: 0)"
     )
     certify.set_defaults(run=_certify)
     _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
-    commands.add_parser("export", help="write frames of one task as the training code of others reads them")
+    commands.add_parser("export", help="write the frames of one task in formats for other training codes")
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
@@ -85,27 +85,27 @@ def _add_import(importing: argparse.ArgumentParser) -> None:
         help="trajectory of one molecule: extended XYZ, or ASE's .traj, .db or .json",
     )
     importing.add_argument(
-        "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that says what they are; docs/import.md"
+        "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that describes them; docs/import.md"
     )
     importing.add_argument("--out", type=Path, required=True, metavar="DIR", help="data-set folder to write")
     importing.add_argument(
         "--skip-mismatches",
         action="store_true",
-        help="leave out frames, files and molecules that do not fit; they are reported and recorded",
+        help="leave out frames, files and molecules that do not match; they are reported and recorded",
     )
     importing.set_defaults(run=_import)
 
 
 def _add_publish(publish: argparse.ArgumentParser) -> None:
     publish.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`; certified first")
-    publish.add_argument("repo_id", metavar="ORG/NAME", help="data-set repo on the Hub; made if it is not there")
+    publish.add_argument("repo_id", metavar="ORG/NAME", help="data-set repo on the Hub; created if it does not exist")
     publish.add_argument(
-        "--revision-tag", metavar="TAG", help="tag of the commit, such as v1.0; one that is published never moves"
+        "--revision-tag", metavar="TAG", help="tag of the commit, such as v1.0; a published tag never moves"
     )
-    publish.add_argument("--private", action="store_true", help="make the repo private, if it is made")
+    publish.add_argument("--private", action="store_true", help="make the repo private if it is created")
     publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of changing the repo")
     publish.add_argument(
-        "--dry-run", action="store_true", help="print which files would be added, changed and removed; write nothing"
+        "--dry-run", action="store_true", help="print the files that would be added, changed and removed; write nothing"
     )
     others = publish.add_mutually_exclusive_group()
     others.add_argument(
@@ -114,22 +114,22 @@ def _add_publish(publish: argparse.ArgumentParser) -> None:
         action="store_const",
         const="keep",
         default="refuse",
-        help="keep configurations that the repo holds and DIR does not have; their files are fetched, since the card "
-        "is computed from the whole repo (default: refuse where there are any)",
+        help="keep configurations of the repo that are not in DIR; their files are downloaded, since the card "
+        "is computed from the whole repo (default: refuse if there are any)",
     )
     others.add_argument(
         "--remove",
         dest="others",
         action="store_const",
         const="remove",
-        help="delete configurations that the repo holds and DIR does not have",
+        help="delete configurations of the repo that are not in DIR",
     )
-    publish.add_argument("--source-url", metavar="URL", help="where the source code lives, for the card")
+    publish.add_argument("--source-url", metavar="URL", help="address of the source code, for the card")
     publish.add_argument(
         "--evaluation-framework",
         metavar="NAME",
-        help="the benchmark's name in `eval.yaml`. The Hub keeps a list of names and refuses a file with any other, so "
-        "ask its staff to add yours before you give it here (default: what the repo has, else none)",
+        help="name of the benchmark in `eval.yaml`. The Hub has a list of names and rejects a file with any other, so "
+        "ask its staff to add yours first (default: the name in the repo, else none)",
     )
     publish.set_defaults(run=_publish)
 
@@ -149,8 +149,7 @@ def _relabel(arguments: argparse.Namespace) -> int:
     source = _folder(arguments.directory).resolve()
     if source == MINI_DIRECTORY.resolve() and arguments.out is None:
         raise UsageError(
-            "relabel mini without --out would change the edition that is installed with the package; name a folder "
-            "with --out"
+            "relabel mini without --out would change the edition installed with the package; name a folder with --out"
         )
     return run_relabel(arguments, source)
 

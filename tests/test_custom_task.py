@@ -61,7 +61,7 @@ def test_the_folder_is_all_that_is_needed(built, capsys):
     shown = capsys.readouterr().out
     assert "ethers  2                1              0        1/1" in shown
     card = (built / "README.md").read_text()
-    assert "Declared for ethers, with `[*]` where the chain goes on: `OMe` (`[*]OC`), `vinyl` (`[*]C=C`)." in card
+    assert "Declared for ethers, with `[*]` for the bond to the chain: `OMe` (`[*]OC`), `vinyl` (`[*]C=C`)." in card
     assert "(X, k, Y), X ≠ Y in {OMe vinyl}, k in {2}" in card
     assert "fragment combination (task3)" not in card
 
@@ -172,7 +172,7 @@ def test_a_folder_that_declares_no_task_is_refused(tmp_path, capsys):
     ("old", "new", "message"),
     [
         ('"ethers"', '"task1"', "the tasks task1 task2 task3 task4 are fixed"),
-        ('right = "other"', 'right = "H"', "of its OOD molecules OMe-2-H, vinyl-2-H are in training"),
+        ('right = "other"', 'right = "H"', "its OOD molecules OMe-2-H, vinyl-2-H are in training"),
         (
             'left = ["OMe", "vinyl"]\nspacers = [2]\nright = "H"',
             'left = ["OMe"]\nspacers = [2]\nright = "H"',

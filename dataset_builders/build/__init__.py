@@ -1,1 +1,1 @@
-"""Builds an edition: plan, units of work, workers, and the data-set folder."""
+"""Builds an edition: plan, work units, workers, and the data-set folder."""

@@ -1,4 +1,4 @@
-"""What a build would take, before it starts: from the time of a few bursts on the workers that would do it."""
+"""Estimates the cost of a build before it starts, by timing a few bursts on its workers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ MIN_PROBES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class TaskPlan:
-    """What is to be done for one task, or for several together.
+    """Work for one task, or for several together.
 
     Attributes:
         name: Name of the task.
         n_molecules: Number of molecules.
-        n_frames: Rows of its splits.
-        n_done: Units that are made.
-        n_missing: Units that are to be made.
-        missing_cost: Their cost on the scale of `unit_cost`.
+        n_frames: Number of rows of its splits.
+        n_done: Number of finished units.
+        n_missing: Number of missing units.
+        missing_cost: Cost of the missing units on the scale of `unit_cost`.
         n_bytes: Estimated size of its files.
     """
 
@@ -58,13 +58,13 @@ class TaskPlan:
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What a build would take.
+    """Estimated cost of a build.
 
     Attributes:
-        tasks: Task by task; one that shares molecules with another counts them too.
-        together: All tasks, each molecule once.
-        rate: What the probe found.
-        workers: Number of workers; `None` where the engine does not say.
+        tasks: Each task alone; molecules shared with other tasks count in each.
+        together: All tasks, with each molecule counted once.
+        rate: Cost rate measured by the probe.
+        workers: Number of workers; `None` if the engine does not report it.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -74,11 +74,11 @@ class BuildPlan:
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time of what is to be made."""
+        """CPU time of the missing units."""
         return self.together.missing_cost * self.rate.cpu_seconds
 
     def text(self) -> str:
-        """The plan for the terminal."""
+        """The plan as text for the terminal."""
         header = (
             "task",
             "molecules",
@@ -106,20 +106,20 @@ class BuildPlan:
 
     def _note(self) -> str:
         if not self.rate.timings:
-            return "nothing is to be made: the build writes the folder from finished units"
-        shared = "\nmolecules that tasks share are made once: the last line counts them so"
+            return "no unit is missing: the build writes the data-set folder from finished units"
+        shared = "\nmolecules shared by tasks are computed once; the last line counts them once"
         return self.rate.text("bursts") + (shared if len(self.tasks) > 1 else "")
 
 
 def plan_build(settings: BuildSettings, open_pool: OpenPool) -> BuildPlan:
-    """Counts what is done and times a few bursts of what is not; makes and writes nothing.
+    """Counts finished units and times a few bursts of missing ones; writes nothing.
 
     Args:
         settings: What to build.
-        open_pool: The workers that would build it.
+        open_pool: The workers of the build.
 
     Raises:
-        UsageError: If the work folder holds frames of another seed or recipe.
+        UsageError: If the work folder contains frames of another seed or recipe.
         ConvergenceError: If a molecule of the probe fails.
         SetupError: If the engine cannot be reached, or its workers cannot do the work.
     """
@@ -138,7 +138,7 @@ def probe_rate(missing: Sequence[WorkUnit], seed: int, pool: Pool) -> Rate:
     """Times a sample of bursts on all workers at once."""
     count = number_of_probes(pool, MIN_PROBES)
     by_cost = sorted(missing, key=lambda unit: (burst_cost(unit.word), unit))
-    # The dearest first, so that no worker waits for another at the end.
+    # The most expensive first, so that workers finish at about the same time.
     chosen = list(sample_by_cost(by_cost, count, unit_cost))[::-1]
     probes = results_of(pool, [(probe_burst, *_burst_of(unit), seed) for unit in chosen])
     return rate_of([_timing(probe) for probe in probes])

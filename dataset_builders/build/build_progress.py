@@ -1,4 +1,4 @@
-"""The progress bar of a build: work done, rate and time left."""
+"""Progress bar of a build: finished work, rate and remaining time."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from dataset_builders.core.progress_bar import long_job_bar
 
 @contextmanager
 def build_progress(units: Sequence[WorkUnit]) -> Iterator[Callable[[UnitReport], None]]:
-    """Shows a bar on standard error while units are made; yields the function that counts a unit.
+    """Shows a bar on standard error while units are computed; yields the function that counts a unit.
 
-    Units differ in cost by a factor of ten. The bar advances by the estimated cost, so that the time
-    left is right from the start; the rate is in frames.
+    Units differ in cost by a factor of ten. The bar advances by the estimated cost, so that the remaining time is right
+    from the start; the rate is in frames.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""`python -m dataset_builders build`: its options and what they do."""
+"""`python -m dataset_builders build`: its options and actions."""
 
 import argparse
 import itertools
@@ -22,7 +22,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--edition",
         default="mini",
-        help=f"{', '.join(EDITIONS)}, or frames a molecule as TRAIN/OOD/VALIDATION/TEST_ID (default: mini)",
+        help=f"{', '.join(EDITIONS)}, or frames per molecule as TRAIN/OOD/VALIDATION/TEST_ID (default: mini)",
     )
     what.add_argument(
         "--task",
@@ -30,7 +30,7 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="TASK",
-        help=f"some of {', '.join(TASKS)} (default: all, or none beside --task-file)",
+        help=f"some of {', '.join(TASKS)} (default: all; none with --task-file)",
     )
     what.add_argument(
         "--task-file",
@@ -39,28 +39,28 @@ def add_build_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=Path,
         metavar="FILE",
-        help="tasks of your own, each declared in a TOML file; see docs/custom-tasks.md",
+        help="custom tasks, each declared in a TOML file; see docs/custom-tasks.md",
     )
     what.add_argument(
         "--molecule",
         action="extend",
         nargs="+",
         metavar="ID",
-        help="only these molecules, such as OH-2-H: a slice, which is checked but not certified",
+        help="only these molecules, such as OH-2-H: a slice of the edition, which is checked but not certified",
     )
-    what.add_argument("--seed", type=int, default=0, metavar="S", help="seed of every random number (default: 0)")
-    where = parser.add_argument_group("where to")
+    what.add_argument("--seed", type=int, default=0, metavar="S", help="random seed of the build (default: 0)")
+    where = parser.add_argument_group("output")
     where.add_argument("--out", metavar="DIR", help="data-set folder to write")
     where.add_argument(
         "--work",
         metavar="DIR",
-        help="folder of finished units, kept for larger editions; all workers must see it (default: OUT.work)",
+        help="folder of finished units, reused by larger editions; shared by all workers (default: OUT.work)",
     )
     add_engine_options(parser, "units", "a few bursts, about a minute")
 
 
 def run_build(arguments: argparse.Namespace) -> int:
-    """Builds, plans, makes a share or merges, as the options say."""
+    """Builds, plans, computes a shard or merges, according to the options."""
     from dataset_builders.build.edition import build_edition, make_shard, merge_edition
     from dataset_builders.engines.choice import choose_executor
     from dataset_builders.engines.shares import parse_shard
@@ -76,15 +76,15 @@ def run_build(arguments: argparse.Namespace) -> int:
         shard = parse_shard(arguments.shard)
         units = make_shard(settings, open_pool, shard)
         print(
-            f"shard {shard} is done: its {len(units):,} units are in {settings.work_dir}. When all shards are, give "
-            "the same command --merge and --out in place of --shard"
+            f"shard {shard} is done: its {len(units):,} units are in {settings.work_dir}. When all are done, run "
+            "the same command with --merge and --out instead of --shard"
         )
         return 0
     out = local_folder("--out", arguments.out)
     with sole_user(out, "build", "choose another --out"):
         report = merge_edition(settings, out) if arguments.merge else build_edition(settings, out, open_pool)
     if report.slices:
-        print(f"{report.text()}\n\nwrote {arguments.out}, a slice, which gets no card and cannot be published")
+        print(f"{report.text()}\n\nwrote {arguments.out}, a slice, which has no card and cannot be published")
     else:
         print(f"wrote {arguments.out}; check it with: python -m dataset_builders certify {arguments.out}")
     return 0
@@ -95,7 +95,7 @@ def _settings(arguments: argparse.Namespace) -> "BuildSettings":
 
     if not arguments.out and not (arguments.work and (arguments.shard or arguments.plan)):
         raise UsageError(
-            "build needs --out DIR, the data-set folder to write; with --shard or --plan, --work DIR will do"
+            "build needs --out DIR, the data-set folder to write; with --shard or --plan, --work DIR is enough"
         )
     if arguments.work:
         work_dir = local_folder("--work", arguments.work)
@@ -114,19 +114,19 @@ def _settings(arguments: argparse.Namespace) -> "BuildSettings":
 
 
 def _tasks(names: Sequence[str], paths: Sequence[Path]) -> tuple[Task, ...]:
-    """The tasks that a user named, and those of files."""
+    """The named tasks and those of task files."""
     from dataset_builders.tasks.task_document import read_task_file
 
     named = [find_task(name) for name in names or ([] if paths else TASKS)]
     tasks = [*dict.fromkeys(named), *(read_task_file(path) for path in paths)]
     for first, second in itertools.combinations(tasks, 2):
         if first.name == second.name:
-            raise UsageError(f"two of the task files declare {first.name}; give each task a name of its own")
+            raise UsageError(f"two of the task files declare {first.name}; give each task a unique name")
     return tuple(tasks)
 
 
 def _tasks_with(molecules: tuple[str, ...], tasks: tuple[Task, ...]) -> tuple[Task, ...]:
-    """The tasks that have any of some molecules; all of them where none is named."""
+    """The tasks that contain any of the given molecules; all tasks if none is given."""
     if not molecules:
         return tasks
     known = {task: {word.molecule_id for word in (*task.train_words(), *task.ood_words())} for task in tasks}

@@ -1,4 +1,4 @@
-"""Builds an edition: makes the frames that are missing, writes the data-set folder and certifies it."""
+"""Builds an edition: computes missing frames, writes the data-set folder and certifies it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +22,7 @@ from dataset_builders.tasks.regions import Task
 def build_edition(settings: BuildSettings, directory: Path, open_pool: OpenPool) -> CertifyReport:
     """Builds an edition: frames, data-set folder, certificate and card.
 
-    Interrupt it whenever you like: the same call goes on from the finished units and ends with the
-    same bytes.
+    It may be interrupted at any time: the same call resumes from the finished units and gives identical files.
 
     Args:
         settings: What to build.
@@ -31,14 +30,14 @@ def build_edition(settings: BuildSettings, directory: Path, open_pool: OpenPool)
         open_pool: The workers.
 
     Returns:
-        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
+        The report of the certificate. A slice of an edition does not pass and has no card.
 
     Raises:
-        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
-            seed or recipe.
-        IncompleteError: If a molecule failed; the message names it and the cause.
-        SetupError: If the workers cannot be reached, or cannot do the work.
-        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+        UsageError: If a task cannot be certified for any frames, or the work folder contains frames of another seed or
+            recipe.
+        IncompleteError: If a molecule failed; the message gives its name and the cause.
+        SetupError: If the workers cannot be reached or cannot do the work.
+        CertificateError: If the rows fail the certificate; the folder stays, without a card.
     """
     require_sound(settings.tasks, others_in(directory, settings.tasks))
     make_missing_frames(settings, open_pool)
@@ -50,70 +49,71 @@ def write_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
 
     Raises:
         IncompleteError: If a unit is missing.
-        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+        CertificateError: If the rows fail the certificate; the folder stays, without a card.
     """
     write_repository(settings, directory)
     return certify_and_describe(directory)
 
 
 def others_in(directory: Path, tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """The tasks that a data-set folder holds beside these, with which they share the names of molecules."""
+    """The other tasks in a data-set folder, which share its names of molecules."""
     named = {task.name for task in tasks}
     return tuple(task_in(directory, name) for name in task_names(directory) if name not in named)
 
 
 def merge_edition(settings: BuildSettings, directory: Path) -> CertifyReport:
-    """Writes the data-set folder from the units that shards have made; makes none.
+    """Writes the data-set folder from the units of finished shards; computes none.
 
     Raises:
-        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
-            seed or recipe.
-        IncompleteError: If units are missing; the message says how many.
-        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+        UsageError: If a task cannot be certified for any frames, or the work folder contains frames of another seed or
+            recipe.
+        IncompleteError: If units are missing; the message gives their number.
+        CertificateError: If the rows fail the certificate; the folder stays, without a card.
     """
     require_sound(settings.tasks, others_in(directory, settings.tasks))
     check_claim(settings.work_dir, settings.seed)
     missing = missing_units(settings)
     if missing:
         raise IncompleteError(
-            f"{len(missing):,} of {len(all_units(settings)):,} units are missing from {settings.work_dir}, first "
-            f"{missing[0]}; expected all. Run the shards that did not finish again, with the same --edition, --task "
-            "and --molecule, or leave out --merge to make the units here"
+            f"{len(missing):,} of {len(all_units(settings)):,} units are missing from {settings.work_dir}, the first "
+            "is "
+            f"{missing[0]}; expected none. Run the unfinished shards again, with the same --edition, --task "
+            "and --molecule, or omit --merge to compute the units here"
         )
     return write_edition(settings, directory)
 
 
 def make_shard(settings: BuildSettings, open_pool: OpenPool, shard: Shard) -> list[WorkUnit]:
-    """Makes one share of the units of an edition; writes no data-set folder.
+    """Computes one shard of the units of an edition; writes no data-set folder.
 
     Returns:
-        The units of the share, all of which are there now.
+        The units of the shard, all finished.
 
     Raises:
-        UsageError: If a task cannot be certified whatever its frames are, or the work folder holds frames of another
-            seed or recipe.
-        IncompleteError: If a molecule failed; the message names it and the cause.
-        SetupError: If the workers cannot be reached, or cannot do the work.
+        UsageError: If a task cannot be certified for any frames, or the work folder contains frames of another seed or
+            recipe.
+        IncompleteError: If a molecule failed; the message gives its name and the cause.
+        SetupError: If the workers cannot be reached or cannot do the work.
     """
     require_sound(settings.tasks)
     return make_missing_frames(settings, open_pool, shard)
 
 
 def make_missing_frames(settings: BuildSettings, open_pool: OpenPool, shard: Shard | None = None) -> list[WorkUnit]:
-    """Makes the units of an edition that are not in its work folder yet.
+    """Computes the units of an edition that are missing from its work folder.
 
     Args:
         settings: What to build.
         open_pool: The workers.
-        shard: The share to make; `None` for all.
+        shard: The shard to compute; `None` for all units.
 
     Returns:
-        The units of the share, all of which are there now.
+        The units of the shard, all finished.
 
     Raises:
-        UsageError: If the work folder holds frames of another seed or recipe.
-        IncompleteError: If a molecule failed; the message names it and the cause.
-        SetupError: If the workers cannot be reached, or cannot do the work.
+        UsageError: If the work folder contains frames of another seed or recipe.
+        IncompleteError: If a molecule failed; the message gives its name and the cause.
+        SetupError: If the workers cannot be reached or cannot do the work.
     """
     claim_work_dir(settings.work_dir, settings.seed)
     units = all_units(settings)

@@ -1,4 +1,4 @@
-"""Writes the folder that is published as a data-set repo: Parquet files for each task and split."""
+"""Writes the data-set folder: Parquet files for each task and split."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +22,16 @@ from dataset_builders.tasks.task_document import task_metadata
 def write_repository(settings: BuildSettings, directory: Path) -> None:
     """Writes the Parquet files of an edition from its finished units.
 
-    Each configuration is made beside its place and moved there whole, so that an interrupted build leaves
-    either the old one or the new one.
+    Each configuration is written beside its final folder and then moved, so that an interrupted build leaves either the
+    old or the new one.
 
     Args:
-        settings: What was built.
-        directory: The data-set folder; its configs are replaced.
+        settings: Settings of the build.
+        directory: The data-set folder; its configurations are replaced.
 
     Raises:
         IncompleteError: If a unit is missing.
-        SetupError: If the file system refuses to replace a folder; the message says where the new one lies.
+        SetupError: If the file system refuses to replace a folder; the message names the path of the new one.
     """
     for task in settings.tasks:
         schema = with_metadata(provenance(settings) | task_metadata(task))
@@ -65,5 +65,5 @@ def _frames(settings: BuildSettings, units: list[WorkUnit], split: SplitName) ->
             continue
         table = read_unit(unit, settings.work_dir)
         if table is None:
-            raise IncompleteError(f"{unit} is missing from {settings.work_dir}; run the build again to make it")
+            raise IncompleteError(f"{unit} is missing from {settings.work_dir}; run the build again to compute it")
         yield table

@@ -1,4 +1,4 @@
-"""Fans the units of work out over the workers of an engine."""
+"""Distributes the work units over the workers of an engine."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from dataset_builders.tasks.regions import Task
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """What to build.
+    """Settings of a build.
 
     Attributes:
         tasks: The tasks.
-        edition: How many frames of each molecule.
+        edition: Number of frames of each molecule.
         seed: Seed of every random number of the build.
-        work_dir: Where finished units are kept; a larger edition of the same seed goes on from them.
-        molecules: Ids of the only molecules to build; empty for all of the tasks.
+        work_dir: Folder of finished units; a larger edition with the same seed reuses them.
+        molecules: Ids of the molecules to build; empty for all molecules of the tasks.
     """
 
     tasks: tuple[Task, ...]
@@ -39,7 +39,7 @@ Progress = Callable[[UnitReport], None]
 
 
 def provenance(settings: BuildSettings) -> dict[str, Any]:
-    """What the frames depend on; stands in the metadata of every file."""
+    """Provenance of the frames, for the metadata of every file."""
     slice_of = {"molecules": sorted(settings.molecules)} if settings.molecules else {}
     return {"edition": settings.edition.name} | frame_basis(settings.seed) | slice_of
 
@@ -50,22 +50,21 @@ def all_units(settings: BuildSettings) -> list[WorkUnit]:
 
 
 def missing_of(units: Sequence[WorkUnit], settings: BuildSettings) -> list[WorkUnit]:
-    """Those of some units whose frames are not there yet."""
+    """The given units without frames in the work folder."""
     return [unit for unit in units if read_unit(unit, settings.work_dir) is None]
 
 
 def missing_units(settings: BuildSettings) -> list[WorkUnit]:
-    """Units of the edition whose frames are not there yet."""
+    """Units of the edition without frames in the work folder."""
     return missing_of(all_units(settings), settings)
 
 
 def make_units(units: Sequence[WorkUnit], settings: BuildSettings, open_pool: OpenPool, progress: Progress) -> None:
-    """Makes units on an engine; those that are lost with a dying worker are made again.
+    """Computes units on an engine; units lost with a dying worker are repeated.
 
     Raises:
-        IncompleteError: If units failed; the message names each molecule and cause. Units that
-            succeeded stay on disk.
-        SetupError: If the engine cannot be reached, or its workers cannot do the work.
+        IncompleteError: If units failed; the message gives each molecule and cause. Finished units stay on disk.
+        SetupError: If the engine cannot be reached or its workers cannot do the work.
     """
     work: Work[WorkUnit, UnitReport] = Work(
         noun="units",
@@ -78,5 +77,5 @@ def make_units(units: Sequence[WorkUnit], settings: BuildSettings, open_pool: Op
     if failures:
         raise IncompleteError(
             f"{len(failures)} of {len(units)} units failed:\n  " + "\n  ".join(failures) + "\n"
-            "Finished units are kept: the same command goes on from them"
+            "Finished units are kept: run the same command again to resume from them"
         )

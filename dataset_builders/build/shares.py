@@ -1,4 +1,4 @@
-"""Shares of a build for batch schedulers: every unit in exactly one, whoever computes them and whatever is done."""
+"""Shards of a build for batch schedulers: every unit is in exactly one, on every machine and at any progress."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from dataset_builders.engines.shares import Shard, share_of
 
 
 def units_of_shard(units: Sequence[WorkUnit], shard: Shard) -> list[WorkUnit]:
-    """The units of one share; shares differ in cost by less than the dearest unit.
+    """The units of one shard; shards differ in cost by less than the most expensive unit.
 
     Args:
-        units: Every unit of the edition, whether it is done or not: what is done changes while other shares run.
-        shard: Which share.
+        units: All units of the edition, finished or not, since progress changes while other shards run.
+        shard: The shard.
 
     Returns:
         Units in the order of `units`.

@@ -1,7 +1,7 @@
-"""The work folder of a build: finished units, and a record of what they were made from.
+"""The work folder of a build: finished units, and a record of their provenance.
 
-Several processes, shards and machines work in one folder at the same time. Files take their place
-whole, and no unit is made in a folder whose record differs from what the worker would make.
+Several processes, shards and machines may use one folder at the same time. Files are written atomically, and no unit is
+computed for a folder whose record differs from the provenance of the worker.
 """
 
 import json
@@ -22,7 +22,7 @@ _PROGRAMS: Final = ("ase", "numpy", "rdkit", "tblite")
 
 
 def frame_basis(seed: int) -> dict[str, Any]:
-    """What the frames depend on, whichever edition they are for."""
+    """Provenance of the frames, independent of the edition."""
     return {
         "level_of_theory": label_metadata(GFN2),
         "recipe": RECIPE.as_dict(),
@@ -32,10 +32,10 @@ def frame_basis(seed: int) -> dict[str, Any]:
 
 
 def claim_work_dir(work_dir: Path, seed: int) -> None:
-    """Makes the work folder, or checks that its frames were made from the same seed, recipe and programs.
+    """Creates the work folder, or checks that its frames have the same seed, recipe and programs.
 
     Raises:
-        UsageError: If they were not.
+        UsageError: If they differ.
     """
     path = work_dir / RECORD_NAME
     if not path.exists():
@@ -44,10 +44,10 @@ def claim_work_dir(work_dir: Path, seed: int) -> None:
 
 
 def check_claim(work_dir: Path, seed: int) -> None:
-    """Checks that the frames in a work folder were made as this process would make them; an absent folder has none.
+    """Checks that the frames in a work folder have the provenance of this process; a missing folder passes.
 
     Raises:
-        UsageError: If they were not.
+        UsageError: If they differ.
     """
     path = work_dir / RECORD_NAME
     if not path.exists():
@@ -55,16 +55,16 @@ def check_claim(work_dir: Path, seed: int) -> None:
     key, found, wanted = _difference(path, seed)
     if key:
         raise UsageError(
-            f"the work folder {work_dir} holds frames made with {key} = {found}; this build asks for {wanted}. "
+            f"the work folder {work_dir} contains frames with {key} = {found}; this build needs {wanted}. "
             "Choose another --work folder, or delete this one"
         )
 
 
 def check_worker(work_dir: Path, seed: int) -> None:
-    """Checks, in a worker, that it sees the work folder of the build and makes the same frames.
+    """Checks, in a worker, that it sees the work folder of the build and would compute the same frames.
 
     Raises:
-        SetupError: If the worker sees another file system, or has other programs than the folder's record.
+        SetupError: If the worker sees another file system, or its programs differ from the folder's record.
     """
     path = work_dir / RECORD_NAME
     if not path.exists():
@@ -75,13 +75,13 @@ def check_worker(work_dir: Path, seed: int) -> None:
     key, found, wanted = _difference(path, seed)
     if key:
         raise SetupError(
-            f"the worker on {platform.node()} would make frames with {key} = {wanted}; the work folder {work_dir} "
-            f"holds frames made with {found}. Give all workers the same packages, on the same kind of machine"
+            f"the worker on {platform.node()} would compute frames with {key} = {wanted}; the work folder {work_dir} "
+            f"contains frames with {found}. Use the same packages and the same kind of machine for all workers"
         )
 
 
 def _difference(path: Path, seed: int) -> tuple[str, Any, Any]:
-    """First key in which a record differs from what this process would write, with both values; empty if none."""
+    """First key in which a record differs from that of this process, with both values; empty if none."""
     wanted, found = _record(seed), json.loads(path.read_text(encoding="utf-8"))
     different = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
     key = different[0] if different else ""

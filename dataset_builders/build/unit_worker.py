@@ -1,4 +1,4 @@
-"""What runs in a worker, on whichever engine: checks of its surroundings, then a unit or a probe."""
+"""Code that runs in a worker of any engine: checks of its environment, then a unit or a probe."""
 
 import time
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from dataset_builders.tasks.words import Word, parse_word
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one burst cost.
+    """Measured cost of one burst.
 
     Attributes:
-        word: Its molecule.
-        cpu_seconds: Processor time.
-        seconds: Time by the clock; more than the processor time where others compute too.
+        word: The molecule.
+        cpu_seconds: CPU time.
+        seconds: Wall-clock time; longer than the CPU time if cores are shared.
     """
 
     word: Word
@@ -28,11 +28,11 @@ class Probe:
 
 
 def make_unit_safely(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
-    """Makes a unit on one thread, in a work folder that belongs to the same build.
+    """Computes a unit on one thread, for a work folder of the same build.
 
     Raises:
-        SetupError: If the worker computes on more threads, does not see the work folder, or has other
-            programs than the frames in it were made with.
+        SetupError: If the worker uses more threads, does not see the work folder, or has other programs than the frames
+            in it.
     """
     require_one_thread()
     check_worker(work_dir, seed)
@@ -40,10 +40,10 @@ def make_unit_safely(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
 
 
 def probe_burst(word: Word, trajectory: TrajectoryName, burst: int, seed: int) -> Probe:
-    """Makes and labels one burst, as a unit does, and times it; writes nothing.
+    """Computes and labels one burst as in a unit, and times it; writes nothing.
 
     Raises:
-        SetupError: If the worker computes on more than one thread.
+        SetupError: If the worker uses more than one thread.
         ConvergenceError: If the molecule fails.
     """
     require_one_thread()
@@ -55,7 +55,7 @@ def probe_burst(word: Word, trajectory: TrajectoryName, burst: int, seed: int) -
 
 
 def _import_everything() -> None:
-    """Makes a burst of methane of a few steps: what a worker does once would be a large part of a burst."""
+    """Computes a few steps for methane, so that one-time start-up costs do not count in the timed burst."""
     methane = parse_word("H-1-H")
     few_steps = Recipe(seed_steps=1, burst_steps=1, frame_interval=1)
     sample_burst(methane.smiles, methane.molecule_id, "primary", 0, 0, few_steps)

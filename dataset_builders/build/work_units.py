@@ -1,7 +1,7 @@
-"""Units of work: some bursts of one molecule, made, labelled and written atomically.
+"""Work units: bursts of one molecule, computed, labelled and written atomically.
 
-A unit depends on nothing but its own record and the seed of the build. A build that was interrupted
-makes the units whose files are absent and ends with the same bytes as one that was not.
+A unit depends only on its own record and the seed of the build. An interrupted build resumes with the units whose files
+are missing, and its files are identical to those of an uninterrupted one.
 """
 
 import time
@@ -43,7 +43,7 @@ class WorkUnit:
         return self.word.molecule_id
 
     def path(self, work_dir: Path) -> Path:
-        """Where the unit's frames lie."""
+        """File of the unit's frames."""
         return work_dir / self.molecule_id / f"{self.trajectory}-{self.first_burst:05d}-{self.end_burst:05d}.parquet"
 
     def __str__(self) -> str:
@@ -52,13 +52,13 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True)
 class UnitReport:
-    """What came of a unit.
+    """Outcome of a unit.
 
     Attributes:
         unit: The unit.
-        seconds: Time it took.
-        retries: For each burst that needed a second seed, what went wrong before.
-        error: Why the unit failed, or `None`.
+        seconds: Wall-clock time.
+        retries: Errors of failed seeds, for each burst that needed another seed.
+        error: Cause of the failure, or `None`.
     """
 
     unit: WorkUnit
@@ -68,19 +68,19 @@ class UnitReport:
 
 
 def plan_units(tasks: Sequence[Task], edition: Edition, molecules: Collection[str] = ()) -> list[WorkUnit]:
-    """Every unit that an edition of these tasks needs, the first bursts of all molecules first.
+    """All units of an edition of these tasks, with the first bursts of all molecules first.
 
     Args:
         tasks: The tasks.
-        edition: How many frames of each molecule.
-        molecules: Ids of the only molecules wanted; empty for all.
+        edition: Number of frames of each molecule.
+        molecules: Ids of the molecules to include; empty for all.
     """
     needed = units_by_molecule(tasks, edition)
     return sorted(unit for name, units in needed.items() if not molecules or name in molecules for unit in units)
 
 
 def units_by_molecule(tasks: Sequence[Task], edition: Edition) -> dict[str, list[WorkUnit]]:
-    """The units of each molecule, by its id, in the order of its frames."""
+    """The units of each molecule, by its id, in the order of the frames."""
     needed = _bursts_needed(tasks, edition)
     return {word.molecule_id: list(_units_of(word, counts)) for word, counts in needed.items()}
 
@@ -105,10 +105,9 @@ def _bursts_needed(tasks: Sequence[Task], edition: Edition) -> dict[Word, tuple[
 
 
 def make_unit(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
-    """Makes the frames of a unit, labels them and writes its file; the work of one worker.
+    """Computes the frames of a unit, labels them and writes its file, in one worker.
 
-    An expected failure is returned in the report, so that it does not end the build before the other
-    molecules have been tried.
+    An expected failure is returned in the report, so that the build continues with the other molecules.
     """
     started = time.perf_counter()
     retries: list[str] = []
@@ -131,8 +130,8 @@ def label_burst(word: Word, trajectory: TrajectoryName, burst: int, positions: F
     Args:
         word: The molecule.
         trajectory: Trajectory of the burst.
-        burst: Number of the burst.
-        positions: Shape (FRAMES_PER_BURST, n_atoms, 3), float32, Å; the label is that of the rounded geometry.
+        burst: Index of the burst.
+        positions: Shape (FRAMES_PER_BURST, n_atoms, 3), float32, Å; the labels are those of the rounded geometries.
 
     Returns:
         Rows in the schema of a split, with an empty `subset`.
@@ -162,13 +161,13 @@ def label_burst(word: Word, trajectory: TrajectoryName, burst: int, positions: F
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Writes a Parquet file, all of it or nothing."""
+    """Writes a Parquet file atomically."""
     with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd")
 
 
 def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:
-    """The frames of a unit; `None` where its file is absent, unreadable, short of frames or of another molecule."""
+    """The frames of a unit; `None` if its file is missing, unreadable, incomplete or of another molecule."""
     path = unit.path(work_dir)
     try:
         table = pq.read_table(path)
@@ -177,6 +176,6 @@ def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:
     expected = list(range(unit.first_burst * FRAMES_PER_BURST, unit.end_burst * FRAMES_PER_BURST))
     if not table.schema.equals(SCHEMA) or table["frame"].to_pylist() != expected:
         return None
-    if set(table["smiles"].to_pylist()) != {unit.word.smiles}:  # a fragment may have been declared anew
+    if set(table["smiles"].to_pylist()) != {unit.word.smiles}:  # a fragment may have been redefined
         return None
     return table

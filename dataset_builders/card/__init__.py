@@ -1,1 +1,1 @@
-"""The card of a data-set repo, its metadata, and the numbers that its leaderboard may show."""
+"""The card of a data-set repo, its metadata, and the numbers on its leaderboard."""

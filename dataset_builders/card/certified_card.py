@@ -15,15 +15,15 @@ def certify_and_describe(directory: Path) -> CertifyReport:
         directory: The folder.
 
     Returns:
-        The report. It does not pass for a slice of an edition, which gets no card.
+        The report. A slice of an edition does not pass and gets no card.
 
     Raises:
-        DataError: If a file is absent or corrupt.
-        CertificateError: If the rows do not pass; the folder stays as it is.
+        DataError: If a file is missing or corrupt.
+        CertificateError: If the rows do not pass; the folder is unchanged.
     """
     report = certify(directory)
     if report.is_sound_slice:
-        # The card of a whole edition that was here before would vouch for a part of one.
+        # The old card of a complete edition would vouch for a slice.
         (directory / "README.md").unlink(missing_ok=True)
     elif report.ok:
         write_card(directory, card_facts(report, DATASET_ID))

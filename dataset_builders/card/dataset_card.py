@@ -1,7 +1,7 @@
 """The card (README.md) and the licence of a data-set repo, from its certificate.
 
-Every number on the card is computed: from the certificate, the tasks, the schema, the editions and
-the recipe. There is no date on it, so that the same folder always gets the same card.
+Every number on the card is computed from the certificate, the tasks, the schema, the editions and the recipe. The card
+has no date, so the same folder always gets the same card.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -50,7 +50,7 @@ This data set is licensed under the Creative Commons Attribution 4.0 Internation
 
 
 def license_text(certificate: DataSetCertificate) -> str:
-    """The licence of a data set: of what was built here, or of the data that were imported."""
+    """The licence of a data set: our own, or that of imported data."""
     record = import_record_of(certificate.summaries[0].metadata)
     if record is None:
         return LICENSE_TEXT
@@ -59,12 +59,12 @@ def license_text(certificate: DataSetCertificate) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card is written from.
+    """Data for a card.
 
     Attributes:
         repo_id: Name of the data-set repo on the Hub, such as `someone/mlip-ood`.
         certificate: Certificate of the folder, recomputed from its rows.
-        source_url: Where the code that made it lives.
+        source_url: Address of the source code.
     """
 
     repo_id: str
@@ -73,12 +73,12 @@ class CardFacts:
 
 
 def card_facts(report: CertifyReport, repo_id: str, source_url: str | None = None) -> CardFacts:
-    """What the card of a certified folder is written from.
+    """Collects the data for the card of a certified folder.
 
     Args:
-        report: Of the folder.
+        report: Report of the folder.
         repo_id: Name of the data-set repo on the Hub.
-        source_url: Where the code that made it lives.
+        source_url: Address of the source code.
 
     Raises:
         CertificateError: If the folder does not pass.
@@ -96,7 +96,7 @@ def write_card(directory: Path, facts: CardFacts) -> None:
     """Writes `README.md` and `LICENSE.md` into a data-set folder.
 
     Raises:
-        CertificateError: If the certificate is not passed; a card would vouch for it.
+        CertificateError: If the folder does not pass its certificate, which the card would vouch for.
     """
     if not facts.certificate.ok:
         raise CertificateError(
@@ -112,7 +112,7 @@ def card_text(facts: CardFacts, sizes: Sizes) -> str:
     """The card as Markdown, with its YAML front matter.
 
     Args:
-        facts: What it is written from.
+        facts: Data for the card.
         sizes: Size of each split of the folder.
     """
     import jinja2
@@ -189,7 +189,7 @@ def _atom_rows(methods: Collection[str]) -> list[tuple[str, ...]]:
 
 
 def example_config(certificate: DataSetCertificate) -> str:
-    """The configuration that examples load."""
+    """The configuration used in examples."""
     names = [summary.config for summary in certificate.summaries]
     return "task3" if "task3" in names else names[0]
 
@@ -201,7 +201,7 @@ def _own_fragments(tasks: Iterable[Task]) -> list[str]:
 
 
 def _with_subsets(tasks: Iterable[Task]) -> str:
-    """The tasks whose OOD molecules fall into `near` and `far`: of some, or of the four where none of those do."""
+    """Names of the given tasks with subsets `near` and `far`, or of the four tasks if none has them."""
     names = [task.name for task in tasks if task.has_subsets] or [
         task.name for task in TASKS.values() if task.has_subsets
     ]
@@ -239,12 +239,12 @@ def _import_rows(certificate: DataSetCertificate) -> Iterator[tuple[str, ...]]:
 
 
 def _labelled_here(summary: ConfigSummary) -> bool:
-    """Whether this project computed the labels; also frames of others can be labelled here."""
+    """Whether this project computed the labels; imported frames may also be labelled here."""
     return not is_imported(summary.metadata) or "program" in summary.metadata["level_of_theory"]
 
 
 def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:
-    """Methods of labels that have no name here, and how their metadata say they were computed."""
+    """Unnamed levels of theory of labels, with the calculation stated in their metadata."""
     known = {level.method for level in LEVELS.values()}
     found = {
         summary.method: str(summary.metadata["level_of_theory"].get("computed", "not stated"))

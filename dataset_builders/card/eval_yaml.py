@@ -1,4 +1,4 @@
-"""The file `eval.yaml` of a data-set repo, which makes the Hub collect results on it into a leaderboard."""
+"""The file `eval.yaml` of a data-set repo, which makes the Hub collect results into a leaderboard."""
 
 import functools
 import io
@@ -11,8 +11,8 @@ from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, leaderboar
 EVAL_FILE: Final = "eval.yaml"
 
 _PURPOSE: Final = (
-    "Energies and forces that interatomic potentials predict for small organic molecules: on molecules like those of "
-    "training, and on unseen combinations of the same parts (out of distribution, OOD). One id for each configuration "
+    "Energies and forces that interatomic potentials predict for small organic molecules: for training molecules, "
+    "and for unseen combinations of their parts (out of distribution, OOD). One id for each configuration "
     "and number. The numbers are"
 )
 
@@ -22,7 +22,7 @@ def eval_yaml(configs: Sequence[str], evaluation_framework: str | None = None) -
 
     Args:
         configs: Configurations of the data set.
-        evaluation_framework: A value of the Hub's own list; it refuses a file with any other. Left out where `None`.
+        evaluation_framework: A value of the Hub's list; it rejects a file with any other. Left out if `None`.
     """
     from ruamel.yaml import YAML
 
@@ -43,13 +43,13 @@ def eval_yaml(configs: Sequence[str], evaluation_framework: str | None = None) -
 
 
 def evaluation_framework_of(text: str) -> str | None:
-    """The framework that a file names; `None` where it names none, or is no YAML."""
+    """The framework in a file; `None` if there is none or the file is not YAML."""
     found = _mapping(text).get("evaluation_framework")
     return None if found is None else str(found)
 
 
 def configs_of(text: str) -> tuple[str, ...]:
-    """The configurations that a file lists, each once; none where it is no YAML."""
+    """The distinct configurations in a file; none if the file is not YAML."""
     listed = _mapping(text).get("tasks")
     tasks = listed if isinstance(listed, list) else []
     return tuple(dict.fromkeys(str(task["config"]) for task in tasks if isinstance(task, dict) and "config" in task))

@@ -1,4 +1,4 @@
-"""The YAML at the head of a card: what the Hub, Croissant and `datasets` know of a data set before they read a row."""
+"""The YAML front matter of a card: metadata of the data set for the Hub, Croissant and `datasets`."""
 
 import functools
 from collections.abc import Mapping
@@ -31,13 +31,13 @@ _TAGS: Final = (
 )
 
 LICENCE: Final = "CC-BY-4.0"
-"""Of what was built here."""
+"""Licence of data built by this project."""
 
 _LICENCES: Final = (
     "apache-2.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0", "cc-by-sa-4.0",
     "cc0-1.0", "mit", "odbl", "odc-by", "pddl",
 )  # fmt: skip
-"""Some of the ids that the Hub knows."""
+"""Licence ids of the Hub that are common for data."""
 
 _SIZE_CATEGORIES: Final = (
     (1_000, "n<1K"),
@@ -53,8 +53,8 @@ class SplitSize:
     """Size of a split.
 
     Attributes:
-        n_bytes: Of the Arrow tables that `datasets` makes of its rows.
-        n_file_bytes: Of its Parquet files.
+        n_bytes: Size of its rows as Arrow tables in `datasets`.
+        n_file_bytes: Size of its Parquet files.
     """
 
     n_bytes: int
@@ -98,13 +98,13 @@ def _table_bytes(path: Path) -> int:
 
 
 def front_matter(certificate: DataSetCertificate, sizes: Sizes) -> str:
-    """The YAML, without its delimiters.
+    """The YAML front matter, without its delimiters.
 
-    It names no language, since the rows hold no text in one. With the features and the number of rows of each
-    split in `dataset_info`, `load_dataset` refuses a copy that lacks rows.
+    It has no language, since the rows contain no text. With the features and the number of rows of each split in
+    `dataset_info`, `load_dataset` rejects an incomplete copy.
 
     Args:
-        certificate: What the data set holds.
+        certificate: Certificate of the data set.
         sizes: Size of its splits.
     """
     from datasets.info import DatasetInfosDict
@@ -134,7 +134,7 @@ def front_matter(certificate: DataSetCertificate, sizes: Sizes) -> str:
 
 
 def _licence(name: str) -> dict[str, Any]:
-    """How the YAML names a licence: the Hub keeps a list of ids, and knows others by their name alone."""
+    """The licence in YAML: an id from the Hub's list, or the name of any other licence."""
     if name.lower() in _LICENCES:
         return {"license": name.lower()}
     return {"license": "other", "license_name": name, "license_link": "LICENSE.md"}
@@ -155,26 +155,26 @@ def _dataset_info(summary: ConfigSummary, sizes: Mapping[SplitName, SplitSize]) 
 
 
 def count_rows(certificate: DataSetCertificate) -> int:
-    """Rows of all configurations and splits."""
+    """Number of rows of all configurations and splits."""
     return sum(sum(summary.n_rows.values()) for summary in certificate.summaries)
 
 
 def size_category(n_rows: int) -> str:
-    """The Hub's size category of a number of rows."""
+    """The Hub's size category for a number of rows."""
     return next((name for limit, name in _SIZE_CATEGORIES if n_rows < limit), "10M<n<100M")
 
 
 def with_keys_of_others(card: str, present: str) -> str:
-    """A card with the keys that others put into the YAML of the present one, such as those of a gate.
+    """Adds keys of others in the YAML of the present card, such as those of a gated repo, to a new card.
 
-    Keys that the card writes itself stay as it writes them, and the text below the YAML is its own.
+    Keys that the new card defines keep its values, and the text below the YAML is that of the new card.
 
     Args:
         card: The card to publish.
         present: The card that is in the repo.
 
     Raises:
-        DataError: If the YAML of the present card cannot be read, so that nobody knows what to keep.
+        DataError: If the YAML of the present card cannot be read, so the keys to keep are unknown.
     """
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
@@ -190,10 +190,10 @@ def with_keys_of_others(card: str, present: str) -> str:
 
 @functools.lru_cache(maxsize=16)
 def _lines_of_keys(block: str) -> Mapping[str, tuple[str, ...]]:
-    """The lines of each key of a YAML block, as they stand there; kept, since one publication reads a card many times.
+    """The original lines of each key of a YAML block; cached, since a publication reads a card many times.
 
     Raises:
-        DataError: If it cannot be read as a mapping with each key on a line of its own.
+        DataError: If it is not a mapping with each key on a separate line.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
@@ -212,7 +212,7 @@ def _lines_of_keys(block: str) -> Mapping[str, tuple[str, ...]]:
     except YAMLError as cause:
         raise DataError(
             f"the YAML at the head of the repo's README.md cannot be read ({first_line(cause)}); correct it on the "
-            "Hub, one key a line, so that the keys that others put there can be kept"
+            "Hub, with one key per line, so that keys added by others can be kept"
         ) from cause
     ends = [start for start, _ in starts[1:]] + [len(lines)]
     return {key: tuple(lines[start:end]) for (start, key), end in zip(starts, ends, strict=True)}

@@ -1,1 +1,1 @@
-"""Certifies a data-set folder from its files alone: every row, every label, every part of an OOD molecule."""
+"""Certifies a data-set folder from its files alone: every row, every label, and the coverage of every OOD molecule."""

@@ -1,7 +1,7 @@
 """Certifies a data-set folder from its Parquet files alone.
 
-Nothing that the builder knew is used: the rows are read back, checked one by one and against each
-other, and the solvability certificate is computed from the molecules that are in them.
+No information of the builder is used: the rows are read back, checked one by one and against each other, and the
+solvability certificate is computed from their molecules.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,21 +64,21 @@ ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
-_WHOLE: Final = "the files of one whole split; remove those that are left over, or build or download it again"
-_REMEDY: Final = "make the folder with `python -m dataset_builders build --out DIR`, or download it again"
+_WHOLE: Final = "one complete set of files per split; remove leftover files, or build or download it again"
+_REMEDY: Final = "build the folder with `python -m dataset_builders build --out DIR`, or download it again"
 
 
 @dataclass(frozen=True, slots=True)
 class CertifyReport:
-    """What a look at a data-set folder found.
+    """Results of the audit of a data-set folder.
 
     Attributes:
         directory: The folder.
-        n_files: Parquet files read.
-        certificate: What it holds, and the solvability certificate.
-        problems: Every deviation of its rows and files.
-        slices: For each configuration that holds some of its molecules on purpose, which those are.
-        recomputation: What came of labels that were computed again; `None` where none were.
+        n_files: Number of Parquet files read.
+        certificate: Content summary and solvability certificate.
+        problems: All deviations of its rows and files.
+        slices: Description of each configuration that has only some of its molecules on purpose.
+        recomputation: Results of recomputed labels; `None` if none were recomputed.
     """
 
     directory: Path
@@ -90,25 +90,25 @@ class CertifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every configuration that is there is whole and passes its certificate, and no row deviates."""
+        """Whether every present configuration is complete and passes its certificate, and no row deviates."""
         return self.certificate.ok and not self.problems and not self.slices
 
     @property
     def is_sound_slice(self) -> bool:
-        """Whether the folder is a part of an edition, made on purpose, in which no row deviates."""
+        """Whether the folder is an intended slice of an edition in which no row deviates."""
         return bool(self.slices) and not self.problems
 
     def text(self) -> str:
-        """The report for the terminal."""
+        """The report as text for the terminal."""
         certificate = self.certificate
         n_rows = sum(sum(summary.n_rows.values()) for summary in certificate.summaries)
         parts = [
             f"certificate of {self.directory}: {n_rows:,} frames in {self.n_files} files",
             text_table(SUMMARY_HEADER, summary_rows(certificate.summaries)),
-            f"OOD molecules whose every heavy-atom environment is in training, at radius {', '.join(map(str, RADII))}:",
+            f"OOD molecules with every heavy-atom environment in training, at radius {', '.join(map(str, RADII))}:",
             text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
             "\n".join(certificate_notes(certificate.tasks)),
-            "labels against each other, and against what needs no program:",
+            "labels compared with each other, with MMFF94 and with bond energies:",
             text_table(LABEL_HEADER, label_rows(certificate.labels)),
             "\n".join(label_notes(certificate.labels)),
             self.recomputation.text() if self.recomputation else "",
@@ -121,7 +121,7 @@ class CertifyReport:
 
     def _problem_text(self) -> str:
         failed = [each.config for each in self.certificate.tasks if not each.ok]
-        lines = [f"{config}: its OOD molecules are not unseen, or not solvable from training" for config in failed]
+        lines = [f"{config}: its OOD molecules are not unseen, or training does not cover them" for config in failed]
         if not self.problems:
             return "\n".join([*lines, "no row, file or energy deviates"])
         lines.append(f"{len(self.problems):,} problems:")
@@ -136,15 +136,15 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
 
     Args:
         directory: Folder with a folder for each configuration, such as `DIR/task1/train-00000-of-00001.parquet`.
-            Configurations that are not there are named in the certificate, and are no problem.
-        n_recomputed: How many rows are computed again at the level of their labels; `None` for none.
-        seed: Which rows these are.
+            Missing configurations are listed in the certificate and are not a problem.
+        n_recomputed: Number of rows whose labels are recomputed at their level of theory; `None` for none.
+        seed: Seed of the choice of these rows.
 
     Raises:
-        DataError: If the folder is absent, holds no configuration, or holds a file that cannot be read.
-        UsageError: If labels are to be computed again, and none are of a level that can be computed here.
-        MissingPackageError: If a program for that is not installed.
-        SetupError: If a configuration was being replaced when a command was killed, and cannot be put back.
+        DataError: If the folder is missing, has no configuration, or contains an unreadable file.
+        UsageError: If labels should be recomputed, but no level of theory of the folder can be computed here.
+        MissingPackageError: If a program for recomputation is not installed.
+        SetupError: If a killed command was replacing a configuration that cannot be restored.
     """
     if not directory.is_dir():
         raise DataError(f"{directory} is not a folder; {_LAYOUT}; {_REMEDY}")
@@ -153,7 +153,7 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
     known, problems = _configs(folders)
     if not known:
         first = f" (first of {len(problems)}: {problems[0]})" if problems else ""
-        raise DataError(f"{directory} holds no configuration{first}; {_LAYOUT}; {_REMEDY}")
+        raise DataError(f"{directory} has no configuration{first}; {_LAYOUT}; {_REMEDY}")
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
     slices: list[str] = []
@@ -163,7 +163,7 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
         audit = _ConfigAudit(folder, task, level, hashes)
         found = list(audit.run())
         report, label_problems = audit.labels()
-        # First what concerns all rows: it often explains what single rows show.
+        # Problems of all rows first: they often explain those of single rows.
         problems.extend([*label_problems, *found])
         labels.append(report)
         summaries.append(audit.summary())
@@ -181,20 +181,20 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
 
 
 def _config_folders(directory: Path) -> list[Path]:
-    # A build in progress keeps its half-made configurations in hidden folders.
+    # A build in progress keeps its incomplete configurations in hidden folders.
     folders = (path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted(folder for folder in folders if any(folder.glob("*.parquet")))
 
 
 def _configs(folders: list[Path]) -> tuple[dict[Path, tuple[Task, Level]], list[Problem]]:
-    """Task and level of each folder; a problem for each that has none, or another task than at a level before."""
+    """Task and level of each folder; a problem for each without them, or whose task differs between levels."""
     known: dict[Path, tuple[Task, Level]] = {}
     problems = []
     by_name: dict[str, Task] = {}
     for folder in folders:
         match = CONFIG.fullmatch(folder.name)
         if match is None:
-            seen, expected = "Parquet files in a folder that is no configuration", "task1, task1-pbe, ..."
+            seen, expected = "Parquet files in a folder that is not a configuration", "task1, task1-pbe, ..."
             problems.append(Problem(folder.name, None, "", "", seen, expected))
             continue
         first = min(folder.glob("*.parquet"))
@@ -205,32 +205,30 @@ def _configs(folders: list[Path]) -> tuple[dict[Path, tuple[Task, Level]], list[
             problems.append(Problem(folder.name, None, "", "", str(cause), "a configuration of a declared task"))
             continue
         if by_name.setdefault(task.name, task) != task:
-            expected = "that of the same task at other levels of theory"
-            problems.append(Problem(folder.name, None, "", "", "another declaration of its task", expected))
+            expected = "the declaration of the task at other levels of theory"
+            problems.append(Problem(folder.name, None, "", "", "a different declaration of its task", expected))
         known[folder] = task, _level(LEVELS_BY_SUFFIX[match[2] or ""], metadata)
     return known, problems
 
 
 def _origin_problems(summaries: Sequence[ConfigSummary]) -> Iterator[Problem]:
-    """Configurations of another origin than the first: one card and one licence stand for the whole folder."""
+    """Configurations of another origin than the first: a folder has one card and one licence."""
     origins = {summary.config: _origin(summary.metadata) for summary in summaries}
     first = next(iter(origins), "")
     for config, origin in origins.items():
         if origin != origins[first]:
-            yield Problem(config, None, "", "", f"frames that were {origin}", f"{origins[first]}, as those of {first}")
+            yield Problem(config, None, "", "", f"frames that were {origin}", f"{origins[first]}, as in {first}")
 
 
 def _agreement_problems(summaries: Sequence[ConfigSummary]) -> Iterator[Problem]:
-    """Configurations that name another edition or level than the first one at their level, which are one data set."""
+    """Configurations whose edition or level differs from the first one of the same data set."""
     first: dict[str, ConfigSummary] = {}
     for summary in summaries:
         other = first.setdefault(summary.config.partition("-")[2], summary)
         stated = [(each.metadata.get("edition"), method_of(each.metadata)) for each in (summary, other)]
         for seen, expected in zip(*stated, strict=True):
             if seen != expected:
-                yield Problem(
-                    summary.config, None, "", "", f"files of {seen}", f"{expected}, as those of {other.config}"
-                )
+                yield Problem(summary.config, None, "", "", f"files of {seen}", f"{expected}, as in {other.config}")
 
 
 def _origin(metadata: Mapping[str, Any]) -> str:
@@ -239,20 +237,20 @@ def _origin(metadata: Mapping[str, Any]) -> str:
 
 
 def _level(named: Level, metadata: Mapping[str, Any]) -> Level:
-    """The level that the name of a configuration stands for, or that of imported labels that has no name here."""
+    """The level in the name of a configuration, or the unnamed level of imported labels."""
     method = method_of(metadata)
     is_known = any(method == level.method for level in LEVELS.values())
     return other_level(method, "elsewhere") if named is GFN2 and is_imported(metadata) and not is_known else named
 
 
 class _ConfigAudit:
-    """Takes the files of one configuration through every check.
+    """Runs all checks on the files of one configuration.
 
     Args:
         folder: Folder of the configuration.
         task: Its task.
         level: Level of theory of its labels.
-        hashes: Frames of the configurations before, to compare with.
+        hashes: Frames of the previous configurations, for comparison.
     """
 
     def __init__(self, folder: Path, task: Task, level: Level, hashes: FrameHashes) -> None:
@@ -272,7 +270,7 @@ class _ConfigAudit:
             if match:
                 files[match[1]].append(path)
             else:
-                yield Problem(self._name(path), None, "", "", "a file of no split", "SPLIT-*.parquet")
+                yield Problem(self._name(path), None, "", "", "a file that belongs to no split", "SPLIT-*.parquet")
         for split in SPLITS:
             if files[split]:
                 parts = parts_problem([path.name for path in files[split]], split)
@@ -284,11 +282,11 @@ class _ConfigAudit:
         yield from self._ledger.energy_problems(self._temperature())
 
     def labels(self) -> tuple[LabelReport, list[Problem]]:
-        """What the labels of the rows say of themselves, once `run` is through."""
+        """Checks of the labels; call it after `run`."""
         return examine_labels(self._folder.name, self._level, self._evidence, self._temperature())
 
     def summary(self) -> ConfigSummary:
-        """What the configuration holds, once `run` is through."""
+        """Content of the configuration; call it after `run`."""
         return ConfigSummary(
             config=self._folder.name,
             task=self._task,
@@ -299,13 +297,13 @@ class _ConfigAudit:
         )
 
     def certificates(self) -> Iterator[TaskCertificate]:
-        """The solvability certificate, unless training or OOD molecules are missing altogether."""
+        """The solvability certificate, unless there are no training or no OOD molecules."""
         train, ood = self._ledger.smiles["train"], self._ledger.smiles["test_ood"]
         if train and ood:
             yield certify_task(self._folder.name, self._task, train, ood)
 
     def slices(self) -> Iterator[str]:
-        """Which molecules the configuration lacks, where its files say that they hold only some."""
+        """The missing molecules of the configuration, if its files declare a slice."""
         named = molecules_of(self._metadata)
         if named:
             names = [word.molecule_id for word in (*self._task.train_words(), *self._task.ood_words())]
@@ -357,7 +355,7 @@ class _ConfigAudit:
                 yield Problem(place.file, None, "", "", seen, expected)
         method = method_of(metadata)
         if method and method != self._level.method:
-            expected = f"{self._level.method}, which the name {place.config} stands for"
+            expected = f"{self._level.method}, according to the name {place.config}"
             yield Problem(place.file, None, "", "", f"labels of {method}", expected)
 
     def _row_problems(self, path: Path, place: Place) -> Iterator[Problem]:
@@ -371,11 +369,11 @@ class _ConfigAudit:
                 yield from self._hashes.add(frames, place)
                 self._evidence.add(frames)
             first_row += batch.num_rows
-        # A slice may name no molecule of a split.
+        # A slice may have no molecule of a split.
         if not first_row and not molecules_of(self._metadata):
             yield Problem(place.file, None, "", "", "no row", f"rows of {place.split}, or no such file")
         elif first_row and _has_empty_group(path):
-            # `datasets` takes the size of its batches from the first one.
+            # `datasets` takes its batch size from the first row group.
             yield Problem(place.file, None, "", "", "a row group without rows", "rows in each")
         self._ledger.n_rows[place.split] += first_row
 
@@ -406,4 +404,4 @@ def _has_empty_group(path: Path) -> bool:
 
 
 def _unreadable(path: Path, cause: Exception) -> DataError:
-    return DataError(f"{path} cannot be read as Parquet ({cause}); expected a whole file of the data set; {_REMEDY}")
+    return DataError(f"{path} cannot be read as Parquet ({cause}); expected a complete file of the data set; {_REMEDY}")

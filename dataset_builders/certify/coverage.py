@@ -1,4 +1,4 @@
-"""The solvability certificate: every unseen molecule is made of parts that training showed.
+"""The solvability certificate: training covers the parts of every OOD molecule.
 
 Records and arithmetic only; `certify` fills them from the Parquet files of a data-set folder.
 """
@@ -17,19 +17,19 @@ RADII: Final = (1, 2, 3)
 """Radii, in bonds, at which coverage is reported."""
 
 REQUIRED_RADIUS: Final = 1
-"""Radius up to which training must cover every OOD molecule, or the task asks for what was never shown."""
+"""Radius up to which training must cover every OOD molecule for the task to be solvable."""
 
 DIVERGENCE_RADIUS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How many OOD molecules training covers at one radius.
+    """Coverage of the OOD molecules by training at one radius.
 
     Attributes:
         radius: Bonds from each heavy atom.
         n_molecules: Number of OOD molecules.
-        uncovered: Ids of those with an environment that is not in training.
+        uncovered: Ids of OOD molecules with an environment that is not in training.
     """
 
     radius: int
@@ -38,7 +38,7 @@ class Coverage:
 
     @property
     def n_covered(self) -> int:
-        """Number of OOD molecules whose every environment is in training."""
+        """Number of OOD molecules with every environment in training."""
         return self.n_molecules - len(self.uncovered)
 
     def __str__(self) -> str:
@@ -53,12 +53,12 @@ class TaskCertificate:
         config: Name of the configuration.
         n_train: Number of training molecules.
         n_ood: Number of OOD molecules.
-        shared: Ids of the OOD molecules that are in training too; a sound task has none.
+        shared: Ids of the OOD molecules that are also in training; a valid task has none.
         coverage: Coverage at each of `RADII`.
-        undetermined: Ids of the OOD molecules whose total energy training leaves open for a sum over environments of
-            `REQUIRED_RADIUS`; what is said of their forces and relative energies stands.
+        undetermined: Ids of the OOD molecules whose total energy, as a sum over environments of `REQUIRED_RADIUS`,
+            training does not determine; forces and relative energies are not affected.
         far: Ids of the OOD molecules covered at `FAR_RADIUS`; `None` in a task without subsets.
-        divergence: Of the environment distributions at `DIVERGENCE_RADIUS`, 0 to 1.
+        divergence: Divergence of the environment distributions at `DIVERGENCE_RADIUS`, 0 to 1.
     """
 
     config: str
@@ -72,21 +72,21 @@ class TaskCertificate:
 
     @property
     def ok(self) -> bool:
-        """Whether the task is unseen, and solvable from what training shows."""
+        """Whether all OOD molecules are unseen and training covers them."""
         return not self.shared and all(not each.uncovered for each in self.coverage if each.radius <= REQUIRED_RADIUS)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigSummary:
-    """What a configuration holds.
+    """Content of a configuration.
 
     Attributes:
         config: Name of the configuration.
         task: Its task.
         method: Level of theory of its labels.
         metadata: The metadata of its files.
-        n_rows: Frames by split.
-        n_molecules: Molecules by split.
+        n_rows: Number of frames by split.
+        n_molecules: Number of molecules by split.
     """
 
     config: str
@@ -102,10 +102,10 @@ class DataSetCertificate:
     """The certificate of a data-set folder.
 
     Attributes:
-        summaries: What each configuration holds, by name.
+        summaries: Content of each configuration, by name.
         tasks: The certificate of each configuration that has training and OOD molecules.
-        missing: Tasks that the folder does not have.
-        labels: What was found of the labels of each configuration.
+        missing: Tasks that are not in the folder.
+        labels: Checks of the labels of each configuration.
     """
 
     summaries: tuple[ConfigSummary, ...]
@@ -115,7 +115,7 @@ class DataSetCertificate:
 
     @property
     def ok(self) -> bool:
-        """Whether every configuration that is there has a certificate and passes it."""
+        """Whether every present configuration has a certificate and passes it."""
         certified = {each.config for each in self.tasks}
         return all(each.ok for each in self.tasks) and all(each.config in certified for each in self.summaries)
 
@@ -130,7 +130,7 @@ def certify_task(config: str, task: Task, train: Mapping[str, str], ood: Mapping
         ood: SMILES of the OOD molecules by molecule id.
 
     Raises:
-        DataError: If there is no training or no OOD molecule, or RDKit cannot read a SMILES.
+        DataError: If there are no training or no OOD molecules, or RDKit cannot read a SMILES.
     """
     seen = {_canonical(smiles) for smiles in train.values()}
     coverage = tuple(
@@ -173,7 +173,7 @@ CERTIFICATE_HEADER: Final = (
 
 
 def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
-    """The certificates as the rows of a table under `CERTIFICATE_HEADER`."""
+    """The certificates as table rows under `CERTIFICATE_HEADER`."""
     return [
         (
             each.config,
@@ -190,7 +190,7 @@ def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
 
 
 def certificate_notes(tasks: Sequence[TaskCertificate]) -> list[str]:
-    """What the table leaves out: the names of the molecules that are in both, not covered, or open in energy."""
+    """Details for the table: the molecules in both sets, not covered, or with undetermined energy."""
     notes = []
     for each in tasks:
         if each.shared:
@@ -201,7 +201,7 @@ def certificate_notes(tasks: Sequence[TaskCertificate]) -> list[str]:
                     f"{each.config}, not covered at radius {coverage.radius}: {_named(coverage.uncovered, each)}"
                 )
         if each.undetermined:
-            notes.append(f"{each.config}, total energy left open by training: {_named(each.undetermined, each)}")
+            notes.append(f"{each.config}, total energy not determined by training: {_named(each.undetermined, each)}")
     return notes
 
 
@@ -213,7 +213,7 @@ SUMMARY_HEADER: Final = ("config", "labels", "edition", "train", "validation", "
 
 
 def summary_rows(summaries: Sequence[ConfigSummary]) -> list[tuple[str, ...]]:
-    """Frames of each configuration and split as the rows of a table under `SUMMARY_HEADER`."""
+    """Number of frames of each configuration and split as table rows under `SUMMARY_HEADER`."""
     splits: tuple[SplitName, ...] = ("train", "validation", "test_id", "test_ood")
     return [
         (each.config, each.method, str(each.metadata.get("edition", "?")), *(f"{each.n_rows[s]:,}" for s in splits))
@@ -222,7 +222,7 @@ def summary_rows(summaries: Sequence[ConfigSummary]) -> list[tuple[str, ...]]:
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for the terminal, in columns aligned to the left."""
+    """A table for the terminal, with left-aligned columns."""
     widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header))]
     lines = (header, ["-" * width for width in widths], *rows)
     return "\n".join(

@@ -1,7 +1,7 @@
-"""Checks that need more than one row: duplicates, bursts, completeness, and energies of a configuration.
+"""Checks across rows: duplicates, bursts, completeness, and outlying energies of a configuration.
 
-The ledger keeps names, hashes and energies, never positions or forces, so that its size is that of
-the list of frames and not of the data.
+The ledger stores names, hashes and energies, but no positions or forces, so its size is that of the list of frames and
+not of the data.
 """
 
 import hashlib
@@ -26,14 +26,14 @@ from dataset_builders.tasks.split_words import words_of_split
 from dataset_builders.tasks.words import parse_word
 
 ENERGY_SIGMAS: Final = 10.0
-"""How far a frame's energy may lie from the median of its molecule, in standard deviations of a classical
-harmonic molecule, sqrt(3 n_atoms / 2) kT: 1 to 2 eV. In 4,790 frames of 96 molecules (GFN2-xTB) the farthest lay 4.8
-of them away; one CH2 group more is worth 86 eV."""
+"""Largest deviation of a frame's energy from the median of its molecule, in standard deviations of a classical harmonic
+molecule, sqrt(3 n_atoms / 2) kT: 1 to 2 eV. The maximum in 4,790 frames of 96 molecules (GFN2-xTB) was 4.8; one more
+CH2 group changes the energy by 86 eV."""
 
 COMPOSITION_LIMIT: Final = 5.0
-"""How far a molecule's median energy may lie from the fit on element counts, eV. What the fit leaves of correct
-molecules is chemistry: at most 1.64 eV in any of the four tasks, from one GFN2-xTB energy a molecule. NH2 for OH
-moves the energy by 17 eV; Cl for OH by 0.03 eV only, an exchange that no check of energies can see."""
+"""Largest residual of a molecule's median energy from a fit on element counts, eV. Residuals of correct molecules are
+chemistry: at most 1.64 eV in any of the four tasks, for one GFN2-xTB energy per molecule. NH2 instead of OH changes the
+energy by 17 eV; Cl instead of OH only by 0.03 eV, which no check of energies can detect."""
 
 
 class _Entry(NamedTuple):
@@ -51,27 +51,27 @@ class _Energies(NamedTuple):
 
 
 class FrameHashes:
-    """Hashes of the frames of a folder, to compare what several configurations say of one frame."""
+    """Hashes of the frames of a folder, to compare the same frame in several configurations."""
 
     def __init__(self) -> None:
         self._geometries: dict[tuple[str, str, int], tuple[bytes, str]] = {}
         self._labels: dict[tuple[str, str, int, str], tuple[bytes, str]] = {}
 
     def add(self, frames: Frames, place: Place) -> Iterator[Problem]:
-        """Takes up frames; yields those that another configuration has with other bytes."""
+        """Adds frames; yields those that differ from the same frame in another configuration."""
         for index, geometry in enumerate(geometry_hashes(frames)):
             key = _key(frames, index)
             known, config = self._geometries.setdefault(key, (geometry, place.config))
             if known != geometry and config != place.config:
-                yield frames.problem(index, "other elements or positions", f"those of this frame in {config}")
+                yield frames.problem(index, "different elements or positions", f"those of this frame in {config}")
             label = _digest(frames.columns["energy"][index].tobytes() + frames.forces[index].tobytes())
             known, config = self._labels.setdefault((*key, place.level.method), (label, place.config))
             if known != label and config != place.config:
-                yield frames.problem(index, "another energy or forces", f"those of this frame in {config}")
+                yield frames.problem(index, "a different energy or forces", f"those of this frame in {config}")
 
 
 class ConfigLedger:
-    """What one configuration holds, frame by frame.
+    """The frames of one configuration.
 
     Args:
         config: Name of the configuration.
@@ -90,7 +90,7 @@ class ConfigLedger:
         self._energies: defaultdict[str, list[_Energies]] = defaultdict(list)
 
     def add(self, frames: Frames, place: Place) -> Iterator[Problem]:
-        """Takes up frames; yields duplicates and bursts that lie in two splits."""
+        """Adds frames; yields duplicates and bursts that are in two splits."""
         word = frames.word
         if word is not None and (frames.columns["smiles"] == word.smiles).any():
             self.smiles[place.split][frames.molecule_id] = word.smiles
@@ -108,7 +108,7 @@ class ConfigLedger:
     def _duplicates(self, frames: Frames, index: int, geometry: bytes, entry: _Entry) -> Iterator[Problem]:
         same_name = self._frames.setdefault(_key(frames, index), entry)
         if same_name != entry:
-            yield frames.problem(index, f"a frame that is {same_name.file} row {same_name.row} too", "each frame once")
+            yield frames.problem(index, f"a frame that is also {same_name.file} row {same_name.row}", "each frame once")
         same_geometry = self._geometries.setdefault(geometry, entry)
         if same_geometry not in (entry, same_name):
             seen = f"the positions of {same_geometry.file} row {same_geometry.row}"
@@ -127,16 +127,16 @@ class ConfigLedger:
         return sum(found == split for found, _ in self._found)
 
     def import_problems(self, split: SplitName, record: ImportRecord) -> Iterator[Problem]:
-        """Molecules of imported data with other frames in a split than the metadata say there are.
+        """Molecules of imported data whose frames in a split differ from the metadata.
 
         Args:
-            split: The split, whose files have all been taken up.
-            record: What the metadata say.
+            split: The split, with all its files added.
+            record: Import record of the metadata.
         """
         words = self.task.ood_words() if split == "test_ood" else self.task.train_words()
         for word in words:
             wanted = record.frames_of(word.molecule_id, split)
-            yield from self._differences(split, word.molecule_id, wanted, f"{len(wanted)} frames, as the metadata say")
+            yield from self._differences(split, word.molecule_id, wanted, f"{len(wanted)} frames, as in the metadata")
 
     def completeness_problems(
         self,
@@ -145,14 +145,13 @@ class ConfigLedger:
         count: int | None = None,
         molecules: Collection[str] = (),
     ) -> Iterator[Problem]:
-        """Molecules that a split lacks, and those with other frames than the edition has of each.
+        """Missing molecules of a split, and molecules whose frames differ from the edition.
 
         Args:
-            split: The split, whose files have all been taken up.
-            edition: What the files say they are; where they do not, each molecule must have the frames
-                that any molecule has.
-            count: How many frames of each molecule the files say they have, where not all of the edition.
-            molecules: Ids of the only molecules that the files say they hold; empty for all of the task.
+            split: The split, with all its files added.
+            edition: Edition according to the files; without one, all molecules must have the same frames.
+            count: Number of frames of each molecule according to the files, if not all of the edition.
+            molecules: Ids of the molecules of a slice according to the files; empty for all of the task.
         """
         words = words_of_split(self.task, split, molecules)
         found = {word.molecule_id: set(self._found.get((split, word.molecule_id), ())) for word in words}
@@ -160,7 +159,7 @@ class ConfigLedger:
         expected = f"{len(wanted)} frames of each molecule"
         if edition is not None:
             expected += f", those of the first bursts of edition {edition.name}"
-            expected += "" if count is None else f", of which the files say they have {count}"
+            expected += "" if count is None else f", of which {count} according to the metadata"
         for molecule_id in found:
             yield from self._differences(split, molecule_id, wanted, expected)
 
@@ -172,10 +171,10 @@ class ConfigLedger:
                 yield Problem(self.config, None, molecule_id, SPLIT_TRAJECTORY[split], seen, expected)
 
     def energy_problems(self, temperature: float = RECIPE.temperature) -> Iterator[Problem]:
-        """Energies far from those of the same molecule, or from what the composition lets expect.
+        """Energies far from those of the same molecule, or from the value expected for its composition.
 
         Args:
-            temperature: At which the frames were sampled, K.
+            temperature: Sampling temperature of the frames, K.
         """
         medians = {}
         for molecule_id, parts in sorted(self._energies.items()):
@@ -187,7 +186,7 @@ class ConfigLedger:
         numbers = {molecule_id: self._numbers(molecule_id) for molecule_id in medians}
         for molecule_id, residual in _composition_residuals(medians, numbers).items():
             if abs(residual) > COMPOSITION_LIMIT:
-                seen = f"a median energy {residual:+.1f} eV off the fit of all molecules on their element counts"
+                seen = f"a median energy {residual:+.1f} eV from a fit of all molecules on their element counts"
                 yield Problem(self.config, None, molecule_id, "", seen, f"at most {COMPOSITION_LIMIT:g} eV")
 
     def _numbers(self, molecule_id: str) -> IntArray:
@@ -206,9 +205,9 @@ def _strays(molecule_id: str, parts: Sequence[_Energies], median: float, limit: 
 def _composition_residuals(medians: dict[str, float], numbers: dict[str, IntArray]) -> dict[str, float]:
     """Residuals of a fit of energies on element counts, eV, by molecule.
 
-    The fit is one of least absolute deviations, by reweighted least squares: in a plain one, a molecule
-    whose energy is wrong pulls the fit and makes others look wrong. Its design matrix may lack rank (C
-    and H are tied in a homologous series), which leaves the residuals unique all the same.
+    The fit minimises absolute deviations by reweighted least squares: with ordinary least squares, a molecule with a
+    wrong energy biases the fit and makes others look wrong. Its design matrix may be rank-deficient (the C and H counts
+    of a homologous series are collinear), but the residuals are unique.
     """
     if not medians:
         return {}
@@ -230,7 +229,7 @@ def _shortened(frames: list[int]) -> str:
 
 
 def _key(frames: Frames, index: int) -> tuple[str, str, int]:
-    # Interned, since the same names stand in hundreds of thousands of keys.
+    # Interned, since the same names occur in hundreds of thousands of keys.
     trajectory = sys.intern(str(frames.columns["trajectory"][index]))
     return sys.intern(frames.molecule_id), trajectory, int(frames.columns["frame"][index])
 

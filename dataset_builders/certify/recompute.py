@@ -1,4 +1,4 @@
-"""Computes some labels of a data-set folder again, at the level that they are declared to be of."""
+"""Recomputes a sample of the labels of a data-set folder at their declared level of theory."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from dataset_builders.folder.provenance import is_imported
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far a label may lie from one that is computed again.
+    """Largest accepted deviation of a label from its recomputed value.
 
     Attributes:
-        energy: eV.
-        force: Of each component, eV/Å.
+        energy: Deviation of the energy, eV.
+        force: Deviation of each force component, eV/Å.
     """
 
     energy: float
@@ -31,24 +31,24 @@ class Tolerance:
 
 
 XTB_TOLERANCE: Final = Tolerance(energy=1e-4, force=1e-4)
-"""For GFN2-xTB: the same processor gives the same bits, and accuracy 0.1 converges forces to 0.03 meV/Å."""
+"""For GFN2-xTB: the same processor reproduces every bit, and accuracy 0.1 converges forces to 0.03 meV/Å."""
 
 DFT_TOLERANCE: Final = Tolerance(energy=0.01, force=0.005)
-"""For density functionals: grids, density fitting and thresholds of other programs move forces by up to 0.7 meV/Å and
-energies by 1.3 meV (docs/labels.md); labels that were computed here come back within 1e-4."""
+"""For density functionals: grids, density fitting and thresholds of other programs change forces by up to 0.7 meV/Å and
+energies by 1.3 meV (docs/labels.md); labels of this project are reproduced within 1e-4."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigRecomputation:
-    """What came out for one configuration.
+    """Result for one configuration.
 
     Attributes:
         config: Its name.
         method: Level of theory.
-        n_rows: How many rows were computed again.
-        energy: Largest deviation of an energy, eV; 0 where none was computed.
-        force: Largest deviation of a component of a force, eV/Å.
-        tolerance: What they may be.
+        n_rows: Number of recomputed rows.
+        energy: Largest deviation of an energy, eV; 0 if none was computed.
+        force: Largest deviation of a force component, eV/Å.
+        tolerance: Largest accepted deviations.
     """
 
     config: str
@@ -61,12 +61,12 @@ class ConfigRecomputation:
 
 @dataclass(frozen=True, slots=True)
 class Recomputation:
-    """What came out for a folder.
+    """Result for a folder.
 
     Attributes:
-        seed: Which rows were drawn.
-        configs: By configuration.
-        problems: Rows whose labels deviate, or cannot be computed.
+        seed: Seed of the choice of rows.
+        configs: Result for each configuration.
+        problems: Rows whose labels deviate or cannot be computed.
         skipped: Configurations whose level of theory cannot be computed here, with the level.
     """
 
@@ -76,7 +76,7 @@ class Recomputation:
     skipped: tuple[str, ...]
 
     def text(self) -> str:
-        """The result for the terminal."""
+        """The result as text for the terminal."""
         header = ("config", "labels", "rows", "energy, eV", "at most", "force, eV/Å", "at most")
         rows = [
             (
@@ -98,31 +98,31 @@ class Recomputation:
         ]
         n_rows = sum(each.n_rows for each in self.configs)
         parts = [
-            f"{n_rows} labels computed again, of rows drawn with seed {self.seed}; largest deviations:",
+            f"{n_rows} labels recomputed, of rows drawn with seed {self.seed}; largest deviations:",
             text_table(header, rows),
-            *(f"{each}: not computed again, since that level has no program here" for each in self.skipped),
+            *(f"{each}: not recomputed, since no program for this level is available" for each in self.skipped),
         ]
         return "\n\n".join(parts)
 
 
 def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:
-    """Draws rows of a data-set folder, spread evenly over its configurations, and computes their labels again.
+    """Draws rows of a data-set folder, evenly over its configurations, and recomputes their labels.
 
     Args:
         directory: The folder.
-        n_rows: How many rows.
-        seed: Which.
+        n_rows: Number of rows.
+        seed: Seed of the choice of rows.
 
     Raises:
-        UsageError: If there is no configuration whose level has a program here, or the numbers make no sense.
+        UsageError: If no configuration has a level that can be computed here, or a number is out of range.
         MissingPackageError: If the program of a level is not installed.
     """
     if n_rows < 1 or seed < 0:
-        raise UsageError(f"--recompute {n_rows} --seed {seed}: expected at least one row, and a seed of at least 0")
+        raise UsageError(f"--recompute {n_rows} --seed {seed}: expected at least one row and a non-negative seed")
     levels, skipped = _levels(directory)
     if not levels:
         raise UsageError(
-            f"--recompute: no configuration of {directory} has labels of a level that can be computed here"
+            f"--recompute: no configuration of {directory} has a level of theory that can be computed here"
             f"{': ' + '; '.join(skipped) if skipped else ''}; known levels: "
             + ", ".join(level.method for level in LEVELS_BY_SUFFIX.values())
         )
@@ -130,7 +130,7 @@ def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:
     shares = _shares([*levels], n_rows, random)
     for config, share in shares.items():
         if share:
-            label_versions(levels[config])  # a missing package is told before anything is computed
+            label_versions(levels[config])  # reports a missing package before any computation
     problems: list[Problem] = []
     configs = [
         _recompute_config(directory / config, level, shares[config], random, problems)
@@ -140,7 +140,7 @@ def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:
 
 
 def _levels(directory: Path) -> tuple[dict[str, Level], list[str]]:
-    """The level of each configuration that can be computed here, and the configurations that cannot."""
+    """The level of each configuration that can be recomputed, and the configurations that cannot."""
     levels: dict[str, Level] = {}
     skipped = []
     for folder in sorted(path for path in directory.iterdir() if path.is_dir()):
@@ -159,7 +159,7 @@ def _levels(directory: Path) -> tuple[dict[str, Level], list[str]]:
 
 
 def _shares(configs: Sequence[str], n_rows: int, random: np.random.Generator) -> Mapping[str, int]:
-    """How many rows each configuration gives; which of them give one more is drawn."""
+    """Number of rows from each configuration; the remainder is drawn at random."""
     order = [configs[int(index)] for index in random.permutation(len(configs))]
     shares = dict.fromkeys(configs, n_rows // len(configs))
     for config in order[: n_rows % len(configs)]:
@@ -183,14 +183,14 @@ def _recompute_config(
             if found[0] <= tolerance.energy and found[1] <= tolerance.force:
                 continue
             expected = f"at most {tolerance.energy:g} eV and {tolerance.force:g} eV/Å"
-            found = f"an energy {found[0]:.2g} eV and forces {found[1]:.2g} eV/Å off {level.method}, computed again"
+            found = f"deviations of {found[0]:.2g} eV and {found[1]:.2g} eV/Å from recomputed {level.method}"
         frame = f"{row['trajectory']} {row['frame']}"
         problems.append(Problem(f"{folder.name}/{name}", number, str(row["molecule_id"]), frame, found, expected))
     return ConfigRecomputation(folder.name, level.method, n_rows, energy, force, tolerance)
 
 
 def _drawn_rows(folder: Path, share: int, random: np.random.Generator) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """File name, number and content of rows drawn from the files of a configuration, all rows alike."""
+    """File name, index and content of rows drawn uniformly from the files of a configuration."""
     files = [path for path in sorted(folder.glob("*.parquet")) if SPLIT_FILE.fullmatch(path.name)]
     counts = [pq.read_metadata(path).num_rows for path in files]
     chosen = sorted(random.choice(sum(counts), size=min(share, sum(counts)), replace=False).tolist())
@@ -202,7 +202,7 @@ def _drawn_rows(folder: Path, share: int, random: np.random.Generator) -> Iterat
 
 
 def _read_rows(path: Path, numbers: Sequence[int]) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Rows of a file, a group of rows in memory at a time."""
+    """Rows of a file, with one row group in memory at a time."""
     with pq.ParquetFile(path) as file:
         start = 0
         for group in range(file.num_row_groups):
@@ -216,18 +216,18 @@ def _read_rows(path: Path, numbers: Sequence[int]) -> Iterator[tuple[str, int, d
 
 
 def _deviations(level: Level, row: Mapping[str, Any]) -> tuple[float, float] | str:
-    """Deviations of energy and forces, or why they could not be computed."""
+    """Deviations of energy and forces, or the reason why they could not be computed."""
     try:
         numbers = np.array(row["atomic_numbers"], dtype=np.int64)
         positions = np.array(row["positions"], dtype=np.float32).reshape(len(numbers), 3)
         stored = np.array(row["forces"], dtype=np.float64).reshape(len(numbers), 3)
         stored_energy = float(row["energy"])
     except (KeyError, TypeError, ValueError) as cause:
-        return f"a row without a molecule and labels in the columns of the schema ({cause})"
+        return f"a row without a valid molecule and labels ({cause})"
     try:
         energy, forces = compute_label(level, numbers, positions)
     except ConvergenceError as cause:
-        return f"a label that cannot be computed again: {cause}"
+        return f"a label that cannot be recomputed: {cause}"
     force = float(np.abs(forces - stored).max())
     difference = abs(energy - stored_energy)
     if not np.isfinite(difference + force):

@@ -1,7 +1,7 @@
-"""Checks of the rows of one Parquet file: what each row must be for itself.
+"""Checks of single rows of a Parquet file.
 
-Rows are taken molecule by molecule, since all frames of a molecule have the same shape, and checked
-as arrays. Nothing is repaired and nothing passed over: every deviation becomes a `Problem`.
+Rows are grouped by molecule, since all frames of a molecule have the same shape, and checked as arrays. Nothing is
+repaired or skipped: every deviation becomes a `Problem`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -45,7 +45,7 @@ from dataset_builders.tasks.words import Word, parse_word
 
 FORCE_LIMIT: Final = 20.0
 """Largest force on an atom, eV/Å. In 4,790 frames of 96 molecules (GFN2-xTB) the largest was 6.8; forces that were
-converted twice, or of atoms on top of each other, lie far above."""
+converted twice, or of coinciding atoms, are much larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class Problem:
 
     Attributes:
         file: File, or configuration, relative to the data-set folder.
-        row: Number of the row in the file from 0; `None` where it is not about one row.
-        molecule_id: The molecule; empty where it is not about one.
-        frame: Trajectory and frame, such as `primary 12`; empty where it is not about one.
-        seen: What was found.
-        expected: What should be there.
+        row: Index of the row in the file, from 0; `None` if it does not concern one row.
+        molecule_id: The molecule; empty if it does not concern one.
+        frame: Trajectory and frame, such as `primary 12`; empty if it does not concern one.
+        seen: Observed value.
+        expected: Expected value.
     """
 
     file: str
@@ -76,7 +76,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which file is being checked, and what it should hold.
+    """The file that is checked, and its expected content.
 
     Attributes:
         file: Path relative to the data-set folder, for messages.
@@ -95,17 +95,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Rows of a batch that claim one molecule and one number of atoms.
+    """Rows of a batch with the same molecule id and number of atoms.
 
     Attributes:
-        file: For messages.
-        molecule_id: The molecule they claim.
-        rows: Numbers of the rows in the file, shape (n_frames,).
-        columns: The columns of single values, each of shape (n_frames,).
+        file: File name, for messages.
+        molecule_id: Molecule id in the rows.
+        rows: Indices of the rows in the file, shape (n_frames,).
+        columns: The scalar columns, each of shape (n_frames,).
         atomic_numbers: Shape (n_frames, n_atoms).
         positions: Shape (n_frames, n_atoms, 3), float32, Å.
         forces: Shape (n_frames, n_atoms, 3), float32, eV/Å.
-        vocabulary: Fragments that a molecule may be made of.
+        vocabulary: Known fragments.
     """
 
     file: str
@@ -119,7 +119,7 @@ class Frames:
 
     @property
     def word(self) -> Word | None:
-        """The word of the molecule; `None` where the name is not one."""
+        """The word of the molecule; `None` if the id is not valid."""
         try:
             return parse_word(self.molecule_id, self.vocabulary)
         except UsageError:
@@ -127,7 +127,7 @@ class Frames:
 
     @property
     def finite(self) -> npt.NDArray[np.bool_]:
-        """Which frames have finite numbers throughout, shape (n_frames,)."""
+        """Mask of the frames with only finite numbers, shape (n_frames,)."""
         return np.asarray(
             np.isfinite(self.positions).all(axis=(1, 2))
             & np.isfinite(self.forces).all(axis=(1, 2))
@@ -135,7 +135,7 @@ class Frames:
         )
 
     def problem(self, index: int, seen: str, expected: str) -> Problem:
-        """A problem with the frame of that index."""
+        """A problem of the frame with this index."""
         frame = f"{self.columns['trajectory'][index]} {self.columns['frame'][index]}"
         return Problem(self.file, int(self.rows[index]), self.molecule_id, frame, seen, expected)
 
@@ -149,21 +149,21 @@ def file_problems(schema: pa.Schema, file: str) -> list[Problem]:
     metadata = usable_metadata(schema)
     if not metadata:
         expected = f"a JSON object under the key {METADATA_KEY.decode()} of the schema metadata"
-        return [*problems, Problem(file, None, "", "", "no metadata that can be read", expected)]
+        return [*problems, Problem(file, None, "", "", "no readable metadata", expected)]
     for key, expected in read_metadata(with_metadata({})).items():
-        # The wording of a column's meaning may improve without a change of what is stored.
+        # The description of a column may change without a change of the data.
         if key != "columns" and metadata.get(key) != expected:
             problems.append(Problem(file, None, "", "", f"metadata {key} = {metadata.get(key)}", f"{expected}"))
     if is_imported(metadata):
         if import_record_of(metadata) is None:
-            expected = "an object that says where the frames come from and which there are of each molecule"
+            expected = "an import record with the origin of the frames and the frames of each molecule"
             problems.append(Problem(file, None, "", "", f"no usable metadata {IMPORTED}", expected))
     elif edition_of(metadata) is None:
         seen = f"metadata edition = {metadata.get('edition')}"
         problems.append(Problem(file, None, "", "", seen, "the name of an edition, or its sizes as 100/10/5/10"))
     if frame_counts_of(metadata) is None:
         seen = f"metadata subset = {metadata['subset']}"
-        problems.append(Problem(file, None, "", "", seen, f"frames a molecule for some of {' '.join(SPLITS)}"))
+        problems.append(Problem(file, None, "", "", seen, f"frames per molecule for some of {' '.join(SPLITS)}"))
     if not method_of(metadata):
         seen = f"metadata level_of_theory = {metadata.get('level_of_theory')}"
         problems.append(Problem(file, None, "", "", seen, "an object that names the method"))
@@ -171,7 +171,7 @@ def file_problems(schema: pa.Schema, file: str) -> list[Problem]:
 
 
 def usable_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """The metadata of a file; empty where it has none, or none that are a JSON object."""
+    """The metadata of a file; empty if there are none or they are not a JSON object."""
     try:
         return read_metadata(schema)
     except (TypeError, ValueError):
@@ -179,7 +179,7 @@ def usable_metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 def edition_of(metadata: Mapping[str, Any]) -> Edition | None:
-    """The edition that a file says it belongs to; `None` where it names none that can be understood."""
+    """The edition according to the metadata of a file; `None` if it is missing or invalid."""
     try:
         return find_edition(str(metadata.get("edition")))
     except UsageError:
@@ -187,9 +187,9 @@ def edition_of(metadata: Mapping[str, Any]) -> Edition | None:
 
 
 def frame_counts_of(metadata: Mapping[str, Any]) -> dict[SplitName, int] | None:
-    """How many frames of each molecule a split has, by split, where a file says that it has not all of its edition.
+    """Number of frames of each molecule, by split, if a file declares only some frames of its edition.
 
-    Empty where the file says nothing of it, `None` where what it says cannot be understood.
+    Empty if the file declares nothing, `None` if the declaration is invalid.
     """
     subset = metadata.get("subset", {})
     if not isinstance(subset, dict) or not all(name in SPLITS for name in subset):
@@ -199,26 +199,26 @@ def frame_counts_of(metadata: Mapping[str, Any]) -> dict[SplitName, int] | None:
 
 
 def molecules_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Ids of the only molecules of a slice, as the metadata of a file have them; empty for a whole edition."""
+    """Ids of the molecules of a slice, from the metadata of a file; empty for a complete edition."""
     names = metadata.get("molecules", [])
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 def method_of(metadata: Mapping[str, Any]) -> str:
-    """The method of a file's labels, as its metadata have it; empty where they do not say."""
+    """The method of a file's labels, from its metadata; empty if not stated."""
     return stated_level(metadata)
 
 
 def sound_rows(batch: pa.RecordBatch, first_row: int, file: str) -> tuple[pa.RecordBatch, IntArray, list[Problem]]:
-    """Sorts out the rows that have no shape: missing values, and lists that do not fit `n_atoms`.
+    """Removes malformed rows: missing values, and lists whose length does not match `n_atoms`.
 
     Args:
         batch: Rows in the schema of a split.
-        first_row: Number in the file of the first of them.
-        file: For messages.
+        first_row: Index of the first row in the file.
+        file: File name, for messages.
 
     Returns:
-        The other rows, their numbers in the file, and a problem for each row left out.
+        The remaining rows, their indices in the file, and a problem for each removed row.
     """
     problems = []
     sound = np.ones(batch.num_rows, dtype=bool)
@@ -243,13 +243,13 @@ def sound_rows(batch: pa.RecordBatch, first_row: int, file: str) -> tuple[pa.Rec
 def frames_by_molecule(
     batch: pa.RecordBatch, rows: IntArray, file: str, vocabulary: Vocabulary = BUILT_IN
 ) -> Iterator[Frames]:
-    """Cuts sound rows into the frames of each molecule, as arrays.
+    """Groups well-formed rows into arrays of frames of each molecule.
 
     Args:
-        batch: Rows without missing values, with lists that fit `n_atoms`.
-        rows: Their numbers in the file, shape (n_rows,).
-        file: For messages.
-        vocabulary: Fragments that a molecule may be made of.
+        batch: Rows without missing values, with lists that match `n_atoms`.
+        rows: Their indices in the file, shape (n_rows,).
+        file: File name, for messages.
+        vocabulary: Known fragments.
     """
     columns = {
         field.name: batch.column(field.name).to_numpy(zero_copy_only=False)
@@ -280,16 +280,16 @@ def frames_by_molecule(
 def _flat(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
     values = batch.column(name).flatten()
     if pa.types.is_integer(values.type):
-        values = values.fill_null(0)  # a missing element shows as element 0; a missing float as NaN
+        values = values.fill_null(0)  # a missing element becomes element 0, a missing float NaN
     return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 def frame_problems(frames: Frames, place: Place) -> list[Problem]:
-    """Every deviation of the frames of a molecule that can be seen without other files."""
+    """All deviations of the frames of a molecule that can be detected without other files."""
     word = frames.word
     if word is None:
-        expected = "a molecule id in standard spelling, such as COOH-6-NH2"
-        return [frames.problem(index, "a name that is no word", expected) for index in range(len(frames.rows))]
+        expected = "a molecule id in standard form, such as COOH-6-NH2"
+        return [frames.problem(index, "an invalid molecule id", expected) for index in range(len(frames.rows))]
     problems = [*_word_problems(frames, word, place), *_place_problems(frames, word, place)]
     problems.extend(
         frames.problem(int(index), "energy, positions or forces that are not finite", "finite numbers")
@@ -303,7 +303,7 @@ def frame_problems(frames: Frames, place: Place) -> list[Problem]:
     for index in np.flatnonzero((frames.atomic_numbers != numbers).any(axis=1)):
         atom = int(np.flatnonzero(frames.atomic_numbers[index] != numbers)[0])
         seen = f"atomic number {frames.atomic_numbers[index, atom]} of atom {atom}"
-        problems.append(frames.problem(int(index), seen, f"{numbers[atom]}, after {word.smiles}"))
+        problems.append(frames.problem(int(index), seen, f"{numbers[atom]}, as in {word.smiles}"))
     return [*problems, *_bond_problems(frames, word)]
 
 
@@ -334,13 +334,13 @@ def _place_problems(frames: Frames, word: Word, place: Place) -> Iterator[Proble
     strange = (frames.columns["trajectory"] != trajectory) | (frame < 0)
     for index in np.flatnonzero(strange):
         expected = f"frames of the {trajectory} trajectory from 0 in {place.split}"
-        yield frames.problem(int(index), "a frame of another trajectory or below 0", expected)
+        yield frames.problem(int(index), "a frame of another trajectory or with a negative index", expected)
     bursts = frame // FRAMES_PER_BURST
     for burst in np.unique(bursts[~strange]):
         split = split_of_frame(trajectory, int(burst) * FRAMES_PER_BURST, is_ood=is_ood)
         if split != place.split:
             for index in np.flatnonzero((bursts == burst) & ~strange):
-                yield frames.problem(int(index), f"burst {burst} in {place.split}", f"it in {split}")
+                yield frames.problem(int(index), f"burst {burst} in {place.split}", f"this burst in {split}")
 
 
 def _label_problems(frames: Frames, level: Level) -> Iterator[Problem]:
@@ -362,7 +362,7 @@ def _label_problems(frames: Frames, level: Level) -> Iterator[Problem]:
 
 
 def _unit_hint(frames: Frames, chosen: IntArray) -> str:
-    """Which unit forces that are too large look like, from those of MMFF94; empty where none fits."""
+    """Likely unit of forces that are too large, from a comparison with MMFF94; empty if no unit matches."""
     word = frames.word
     if word is None or not np.array_equal(frames.atomic_numbers[chosen[0]], atomic_numbers_of(word.smiles)):
         return ""
@@ -385,5 +385,5 @@ def _bond_problems(frames: Frames, word: Word) -> Iterator[Problem]:
             try:
                 check_bonds(word.smiles, frames.positions[[index]])
             except ConvergenceError as cause:
-                seen = str(cause).replace(" in frame 0 of the burst", "")  # its frame 0 is this very row
+                seen = str(cause).replace(" in frame 0 of the burst", "")  # frame 0 is this row
                 yield frames.problem(int(index), seen, "the bonds of the SMILES and no others")

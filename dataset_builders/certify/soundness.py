@@ -1,4 +1,4 @@
-"""Whether declared tasks can be certified: known from their words alone, before anything is computed."""
+"""Checks from the words alone, before any computation, that declared tasks can be certified."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,15 +12,15 @@ _SHOWN: Final = 10
 
 
 def require_sound(tasks: Sequence[Task], beside: Sequence[Task] = ()) -> None:
-    """Checks that each task is unseen and solvable, and that a name stands for one molecule in all of them.
+    """Checks that each task has unseen and covered OOD molecules, and that a name means the same molecule in all tasks.
 
     Args:
-        tasks: Tasks to be built.
+        tasks: Tasks to build.
         beside: Other tasks of the same data-set folder.
 
     Raises:
-        UsageError: If an OOD molecule is in training, or has an environment that training does not show, or two tasks
-            give one name to two molecules; the message names them.
+        UsageError: If an OOD molecule is in training or has an environment that is not in training, or two tasks use
+            one name for two molecules; the message names them.
     """
     _require_one_meaning((*tasks, *beside))
     for task in tasks:
@@ -34,8 +34,8 @@ def _require_one_meaning(tasks: Sequence[Task]) -> None:
             smiles, other = known.setdefault(word.molecule_id, (word.smiles, task.name))
             if smiles != word.smiles:
                 raise UsageError(
-                    f"{word.molecule_id} is {smiles} in {other} and {word.smiles} in {task.name}; in one data-set "
-                    "folder a name stands for one molecule: rename a fragment, or build the tasks into two folders"
+                    f"{word.molecule_id} is {smiles} in {other} and {word.smiles} in {task.name}; in a data-set "
+                    "folder a name must mean one molecule: rename a fragment, or build the tasks into two folders"
                 )
 
 
@@ -45,7 +45,7 @@ def _require_certifiable(task: Task) -> None:
     certificate = certify_task(task.name, task, train, ood)
     if certificate.shared:
         raise UsageError(
-            f"{task.name} cannot be certified: of its OOD molecules {_listed(certificate.shared)} are in training; "
+            f"{task.name} cannot be certified: its OOD molecules {_listed(certificate.shared)} are in training; "
             "change a region"
         )
     uncovered = next(each.uncovered for each in certificate.coverage if each.radius == REQUIRED_RADIUS)
@@ -54,7 +54,7 @@ def _require_certifiable(task: Task) -> None:
         missing = sorted(environments(ood[uncovered[0]], REQUIRED_RADIUS).keys() - known)
         raise UsageError(
             f"{task.name} cannot be certified: training does not cover {_listed(uncovered)} at radius "
-            f"{REQUIRED_RADIUS}; it shows no {' and no '.join(missing)} of {uncovered[0]}. Train on molecules that do"
+            f"{REQUIRED_RADIUS}; it lacks {' and '.join(missing)} of {uncovered[0]}. Train on molecules with them"
         )
 
 

@@ -1,4 +1,4 @@
-"""Names the unit that labels look like which are off by a factor."""
+"""Identifies the likely unit of labels that are wrong by a factor."""
 
 import math
 from collections.abc import Mapping
@@ -21,26 +21,25 @@ _FORCE_UNITS: Final[Mapping[str, float]] = {
     "kJ/mol/nm": KJ_PER_MOL / 10.0,
     "eV/nm": 0.1,
 }
-"""Those that programs write."""
+"""Force units that programs write."""
 
 EXACT: Final = 0.04
-"""How far a factor that was measured on the work may lie from that of a unit, as a part of it: half and twice lie
-farther from Å and Bohr."""
+"""Relative tolerance of a factor measured from the work: small enough to separate a factor of two from Å per Bohr."""
 
 ROUGH: Final = 0.15
-"""The same of a factor that was measured against MMFF94, whose slopes differ by that."""
+"""The same for a factor measured against MMFF94, whose slopes vary that much."""
 
 TYPICAL_FORCE_SLOPE: Final = 0.95
 """Slope of forces on those of MMFF94: 0.85 to 0.91 for GFN2-xTB, 0.97 for PBE, 1.01 and 1.03 for wB97X in mini."""
 
 
 def energy_unit(factor: float, tolerance: float) -> str | None:
-    """What energies look like that are this many times what they should be in eV; `None` where no unit fits."""
+    """Likely unit of energies that are too large by a factor; `None` if no unit matches."""
     return _named(factor, tolerance, ENERGY_UNITS, "eV", "energies", "energy_unit")
 
 
 def force_unit(factor: float, tolerance: float) -> str | None:
-    """What forces look like that are this many times what they should be in eV/Å; `None` where no unit fits."""
+    """Likely unit of forces that are too large by a factor; `None` if no unit matches."""
     return _named(factor, tolerance, _FORCE_UNITS, "eV/angstrom", "forces", "force_unit")
 
 
@@ -49,7 +48,7 @@ def _named(factor: float, tolerance: float, units: Mapping[str, float], own: str
     nearest = min(others, key=lambda name: distance(factor, 1.0 / others[name]))
     if distance(factor, 1.0 / others[nearest]) <= math.log1p(tolerance):
         remedy = f"multiply them by {others[nearest]:.6g}, or declare {key} = '{nearest}'"
-        return f"the {what} look like {nearest} taken for {own}: {remedy}"
+        return f"the {what} look like {nearest} read as {own}: {remedy}"
     nearest = min(others, key=lambda name: distance(factor, others[name]))
     if distance(factor, others[nearest]) <= math.log1p(tolerance):
         remedy = f"divide them by {others[nearest]:.6g}, or declare {key} = '{own}'"
@@ -58,5 +57,5 @@ def _named(factor: float, tolerance: float, units: Mapping[str, float], own: str
 
 
 def distance(factor: float, other: float) -> float:
-    """Between the sizes of two factors, as a logarithm."""
+    """Distance of the magnitudes of two factors, as a logarithm."""
     return abs(math.log(abs(factor / other)))

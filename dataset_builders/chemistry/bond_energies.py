@@ -1,8 +1,8 @@
-"""Energies of atomisation, bond by bond, at each level of theory.
+"""Atomisation energies as sums of bond energies, at each level of theory.
 
-The energy of a molecule, taken from those of its isolated atoms at the same level, is nearly a sum over its bonds.
-Isolated atoms differ by 1 eV a carbon between two density functionals, and by a thousand between one and GFN2-xTB,
-bonds by a few per cent: so the sum comes out right for the level alone that the energies are of.
+The atomisation energy of a molecule is nearly a sum over its bonds. The energies of isolated atoms differ by 1 eV per
+carbon between two density functionals, and by 1,000 eV between a functional and GFN2-xTB; bond energies differ by a few
+per cent. So the sum matches only energies of the right level of theory.
 
 The bond energies below are fitted to the energies of small molecules at their GFN2-xTB geometries, computed at each
 level by `python -m tests.benchmarks.bond_energies`.
@@ -106,7 +106,7 @@ _ORDERS: Final = {1.0: "-", 2.0: "=", 3.0: "#", 1.5: "~"}
 
 
 def bonds_of(smiles: str) -> Mapping[str, int]:
-    """How many bonds of each kind a molecule has, such as `{"C-H": 6, "C-C": 1}`."""
+    """Number of bonds of each kind in a molecule, such as `{"C-H": 6, "C-C": 1}`."""
     kinds: Counter[str] = Counter()
     for bond in molecule(smiles).GetBonds():
         first, second = sorted((bond.GetBeginAtom().GetSymbol(), bond.GetEndAtom().GetSymbol()))
@@ -115,7 +115,7 @@ def bonds_of(smiles: str) -> Mapping[str, int]:
 
 
 def bond_energy(level: LevelName, smiles: str) -> float | None:
-    """Sum of the bond energies of a molecule, eV; `None` where one is not known."""
+    """Sum of the bond energies of a molecule, eV; `None` if one is unknown."""
     known = BOND_ENERGIES.get(level, {})
     kinds = bonds_of(smiles)
     if not kinds or not kinds.keys() <= known.keys():
@@ -124,23 +124,23 @@ def bond_energy(level: LevelName, smiles: str) -> float | None:
 
 
 def atoms_energy(level: LevelName, smiles: str) -> float | None:
-    """Sum of the energies of the isolated atoms of a molecule, eV; `None` where one is not known."""
+    """Sum of the energies of the isolated atoms of a molecule, eV; `None` if one is unknown."""
     known = ISOLATED_ATOMS.get(level, {})
     symbols = [atom.GetSymbol() for atom in molecule(smiles).GetAtoms()]
     return float(sum(known[symbol] for symbol in symbols)) if known.keys() >= set(symbols) else None
 
 
 def bond_ratio(level: LevelName, smiles: str, energy: float, temperature: float) -> float | None:
-    """Energy of atomisation over the sum of the bond energies: near 1 for total energies of that level in eV.
+    """Atomisation energy divided by the sum of the bond energies: near 1 for total energies of that level in eV.
 
     Args:
         level: The level.
         smiles: SMILES of the molecule.
         energy: Typical energy of its frames, eV.
-        temperature: At which they were sampled, K: a classical harmonic molecule has kT/2 for each vibration in them.
+        temperature: Sampling temperature, K: a classical harmonic molecule has an energy of kT/2 per vibration.
 
     Returns:
-        The ratio; `None` where an atom or a bond is not known.
+        The ratio; `None` if an atom or a bond is unknown.
     """
     atoms, bonds = atoms_energy(level, smiles), bond_energy(level, smiles)
     if atoms is None or bonds is None:
@@ -150,12 +150,12 @@ def bond_ratio(level: LevelName, smiles: str, energy: float, temperature: float)
 
 
 def median_ratio(level: LevelName, energies: Mapping[str, float], temperature: float) -> float | None:
-    """Median of the ratios of some molecules; `None` where there is none.
+    """Median of `bond_ratio` over molecules; `None` if there is no ratio.
 
     Args:
         level: The level.
         energies: Typical energy of the frames of each molecule, eV, by SMILES.
-        temperature: At which they were sampled, K.
+        temperature: Sampling temperature, K.
     """
     found = [bond_ratio(level, smiles, energy, temperature) for smiles, energy in energies.items()]
     known = [each for each in found if each is not None]

@@ -1,10 +1,10 @@
-"""What a frame says of charge and spin, in the spellings of many programs.
+"""Charge and spin in the metadata of a frame, under the keys of many programs.
 
-A molecule of the benchmark is neutral and closed-shell. A frame that says so in no way is taken for such; one that says
-anything about charge or spin has to say that, in all that it says. Keys are compared without case and punctuation.
+Every molecule of the benchmark is neutral and closed-shell. A frame without charge and spin is assumed to be so; every
+statement that a frame makes about them must agree. Keys are compared without case and punctuation.
 
-`spin` is the multiplicity to some (fairchem, where 0 stands for unset) and 2S or S to others (PySCF, psi4's tables), so
-1 means a closed shell or none: it is not guessed at.
+`spin` is the multiplicity in some programs (fairchem, where 0 means unset) and 2S or S in others (PySCF, psi4's
+tables), so 1 may or may not mean a closed shell: the meaning is not guessed.
 """
 
 import math
@@ -31,9 +31,9 @@ _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _ROUNDING: Final = 1e-3
-"""Of a charge that was summed over atoms, e."""
+"""Rounding error of a charge summed over atoms, e."""
 _SUM_OF_ATOMS: Final = 0.1
-"""Partial charges and moments of atoms add up to whole numbers, but for the grids of some schemes and for printing."""
+"""Deviation of summed atomic charges and moments from integers, due to the grids of some schemes and to printing."""
 
 _Kind = Literal["charge", "multiplicity", "unpaired", "spin"]
 
@@ -44,13 +44,13 @@ def state_problem(
     ignored: Iterable[str] = (),
     spin: SpinMeaning | None = None,
 ) -> str | None:
-    """What a frame says that is not a neutral closed shell, or not clear; `None` where it says nothing such.
+    """Statements of a frame that contradict a neutral closed shell or are ambiguous; `None` if there are none.
 
     Args:
-        said: All keys and values of the frame: of the frame as a whole, and of its atoms.
+        said: All keys and values of the frame, for the whole frame and for its atoms.
         atomic_numbers: Shape (n_atoms,).
-        ignored: Keys that speak of something else.
-        spin: What `spin` means in these files.
+        ignored: Keys with an unrelated meaning.
+        spin: Meaning of `spin` in these files.
     """
     skipped = set(ignored)
     found = [
@@ -58,7 +58,7 @@ def state_problem(
         for key, value in said
         if key not in skipped and value is not None and (kind := _kind(str(key))) is not None
     ]
-    # A multiplicity of 1 beside it says what a spin of 1 is.
+    # A multiplicity of 1 in the same frame settles the meaning of a spin of 1.
     if spin is None and any(kind == "multiplicity" and _number(value) == 1.0 for _, kind, value in found):
         spin = "multiplicity"
     problems = [problem for key, kind, value in found for problem in _problems(key, kind, value, atomic_numbers, spin)]
@@ -66,7 +66,7 @@ def state_problem(
 
 
 def _kind(key: str) -> _Kind | None:
-    """What a key is about; `None` for anything but charge and spin."""
+    """The quantity of a key; `None` unless it is charge or spin."""
     name = re.sub(r"[^a-z0-9*]", "", key.lower())
     if "multiplicity" in name or name.endswith(("mult", "multip")):
         return "multiplicity"
@@ -92,7 +92,7 @@ def _problems(
     if array.dtype.kind in "iuf" and array.shape[:1] == atomic_numbers.shape and array.size:
         yield from _problems_of_atoms(key, kind, array, atomic_numbers)
     elif not (isinstance(value, (bool, np.bool_)) and not value):
-        yield f"{key} {str(value)[:40]!r}, which may speak of charge or spin; {_remedy(key)}"
+        yield f"{key} {str(value)[:40]!r}, which may refer to charge or spin; {_remedy(key)}"
 
 
 def _problems_of_number(key: str, kind: _Kind, number: float, spin: SpinMeaning | None) -> Iterator[str]:
@@ -100,22 +100,22 @@ def _problems_of_number(key: str, kind: _Kind, number: float, spin: SpinMeaning 
     limit = {"charge": _ROUNDING, "unpaired": _SUM_OF_ATOMS}.get(kind, 0.0)
     if kind == "multiplicity":
         if number != 1.0:
-            yield f"{shown}, where a closed shell has a multiplicity of 1"
+            yield f"{shown}; expected a closed shell, with a multiplicity of 1"
     elif kind == "spin" and number == 1.0 and _is_the_spin(key):
         if spin is None:
             yield (
-                f"{shown}, which is a closed shell as a multiplicity and an open one as 2S or S; say in the map which, "
+                f"{shown}, a closed shell if it is the multiplicity, but not if it is 2S or S; state which in the map, "
                 "such as labels.spin = 'multiplicity'"
             )
         elif spin != "multiplicity":
-            yield f"{shown}, where a closed shell has 0"
+            yield f"{shown}; expected a closed shell, with 0"
     elif not abs(number) <= limit:
         if _is_the_spin(key):
-            yield f"{shown}, which is no closed shell"
+            yield f"{shown}, which is not a closed shell"
         elif kind == "charge":
-            yield f"{shown}, where a neutral molecule has 0"
+            yield f"{shown}; expected a neutral molecule, with 0"
         else:
-            yield f"{shown}, where a closed shell has 0; {_remedy(key)}"
+            yield f"{shown}; expected a closed shell, with 0; {_remedy(key)}"
 
 
 def _problems_of_atoms(
@@ -126,11 +126,11 @@ def _problems_of_atoms(
     if kind == "charge":
         is_nuclear = is_scalar and np.array_equal(flat, atomic_numbers)
         if is_scalar and not is_nuclear and not abs(total := float(flat.sum())) <= _SUM_OF_ATOMS:
-            yield f"{key} of the atoms that add up to {total:.4g}, where those of a neutral molecule add up to 0"
+            yield f"{key} of the atoms with sum {total:.4g}; expected a neutral molecule, with sum 0"
         return
     largest, total = float(np.abs(flat).max()), float(flat.sum())
     if not (largest <= _SUM_OF_ATOMS and abs(total) <= _SUM_OF_ATOMS):
-        yield f"{key} of the atoms up to {largest:.4g} that add up to {total:.4g}, where a closed shell has none"
+        yield f"{key} of the atoms up to {largest:.4g} with sum {total:.4g}; expected a closed shell, without moments"
 
 
 def _is_the_spin(key: str) -> bool:
@@ -142,7 +142,7 @@ def _remedy(key: str) -> str:
 
 
 def _number(value: Any) -> float | None:
-    """A value as a number; `None` for what is none, a bare key (which ASE reads as true) among it."""
+    """A value as a number; `None` if it is not one, such as a bare key, which ASE reads as true."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -154,7 +154,7 @@ def _number(value: Any) -> float | None:
 
 
 def _array(value: Any) -> npt.NDArray[Any]:
-    """A value as an array; one of objects where it is no regular array of numbers."""
+    """A value as an array; of objects if it is not a regular array of numbers."""
     try:
         return np.asarray(value)
     except ValueError:  # lists of different lengths

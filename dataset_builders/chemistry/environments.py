@@ -1,8 +1,8 @@
-"""Atom environments of a molecule, and what training covers of them.
+"""Atom environments of a molecule, and their coverage by the training molecules.
 
-The environment of radius r of an atom is everything within r bonds of it, hydrogens kept, written as
-SMILES that start at the atom. Training covers an unseen molecule at radius r if each of its
-heavy-atom environments of that radius occurs in a training molecule.
+The environment of radius r of an atom is everything within r bonds of it, including hydrogens, written as
+SMILES that start at the atom. Training covers an unseen molecule at radius r if each of its heavy-atom environments of
+that radius occurs in a training molecule.
 """
 
 import functools
@@ -20,23 +20,23 @@ from dataset_builders.tasks.regions import Task
 from dataset_builders.tasks.words import Word
 
 Subset = Literal["far", "near", ""]
-"""Whether the two fragments of an OOD molecule are beyond each other's sight; empty where it is no question."""
+"""`far` if training covers an OOD molecule at `FAR_RADIUS`, else `near`; empty where neither applies."""
 
 FAR_RADIUS: Final = 3
-"""Radius, in bonds, at which training must cover an OOD molecule for it to be `far`."""
+"""Radius, in bonds, at which training must cover an OOD molecule that is `far`."""
 
 
 @functools.lru_cache(maxsize=8192)
 def environments(smiles: str, radius: int) -> Mapping[str, int]:
-    """Environments of the heavy atoms of a molecule, and how many of its atoms have each.
+    """Environments of the heavy atoms of a molecule, with the number of atoms of each.
 
     Args:
         smiles: SMILES of the molecule.
-        radius: Bonds from the atom, 0 or more. Where the molecule ends sooner, the environment is the
-            whole molecule seen from the atom.
+        radius: Bonds from the atom, 0 or more. In a smaller molecule, the environment is the whole molecule, rooted at
+            the atom.
 
     Returns:
-        Number of heavy atoms by environment, as rooted canonical SMILES. Do not write to it.
+        Number of heavy atoms by environment, as rooted canonical SMILES. Do not modify it.
 
     Raises:
         UsageError: If the radius is negative.
@@ -51,12 +51,12 @@ def environments(smiles: str, radius: int) -> Mapping[str, int]:
 def environment_of_atom(smiles: str, index: int, radius: int) -> str:
     """The environment of one atom as rooted canonical SMILES.
 
-    Two atoms, of whatever molecules, have the same text exactly if their environments are the same
-    labelled graph seen from the same atom. Atoms at the rim are written without what lies beyond.
+    Two atoms, of any molecules, have the same text exactly if their environments are the same labelled graph with the
+    same root. Bonds that leave the environment are not written.
 
     Args:
         smiles: SMILES of the molecule.
-        index: Number of the atom in `AddHs(MolFromSmiles(smiles))`.
+        index: Index of the atom in `AddHs(MolFromSmiles(smiles))`.
         radius: Bonds from the atom.
     """
     from rdkit import Chem
@@ -69,11 +69,11 @@ def environment_of_atom(smiles: str, index: int, radius: int) -> str:
 
 
 def uncovered(train: Iterable[str], unseen: Iterable[str], radius: int) -> tuple[str, ...]:
-    """Those unseen molecules that have an environment which no training molecule has, in their order.
+    """Finds the unseen molecules with an environment that no training molecule has, in input order.
 
     Args:
         train: SMILES of the training molecules.
-        unseen: SMILES of the molecules to be covered.
+        unseen: SMILES of the unseen molecules.
         radius: Bonds from each atom.
     """
     known = {environment for smiles in train for environment in environments(smiles, radius)}
@@ -81,17 +81,17 @@ def uncovered(train: Iterable[str], unseen: Iterable[str], radius: int) -> tuple
 
 
 def undetermined(train: Iterable[str], unseen: Iterable[str], radius: int) -> tuple[str, ...]:
-    """Those unseen molecules whose total energy training leaves open for a sum over environments, in their order.
+    """Finds the unseen molecules whose energy, as a sum over environments, training does not determine, in input order.
 
-    A model that adds up one contribution for each environment is told nothing but the sums of training molecules. It
-    has one sum for an unseen molecule if the counts of its environments are a linear combination of theirs; else
-    it fits training equally well with any, though every environment is known. Molecules with one fragment and one
-    methyl end each, for instance, leave open which of the two a shift of all energies belongs to. Forces, and energies
-    relative to other frames of the molecule, do not depend on it.
+    A model that sums one contribution per environment learns only the sums of the training molecules. It predicts a
+    unique sum for an unseen molecule if its environment counts are a linear combination of theirs; otherwise any sum is
+    compatible with training, even if every environment is known. For example, molecules with one fragment and one
+    methyl end each do not determine which of the two an energy shift belongs to. Forces, and energies relative to other
+    frames of the molecule, do not depend on it.
 
     Args:
         train: SMILES of the training molecules.
-        unseen: SMILES of the molecules whose sums are asked for.
+        unseen: SMILES of the unseen molecules.
         radius: Bonds from each atom.
     """
     asked = tuple(unseen)
@@ -99,7 +99,7 @@ def undetermined(train: Iterable[str], unseen: Iterable[str], radius: int) -> tu
     names = sorted({name for counts in (*shown, *sums) for name in counts})
     if not names:
         return ()
-    # An environment that training does not show is a row of zeros there, which no weights bring to a count.
+    # An environment that is not in training is a row of zeros there, so no linear combination gives a count.
     known, wanted = (
         np.array([[counts.get(name, 0) for counts in each] for name in names], dtype=np.float64)
         for each in (shown, sums)
@@ -109,7 +109,7 @@ def undetermined(train: Iterable[str], unseen: Iterable[str], radius: int) -> tu
 
 
 def divergence(train: Iterable[str], unseen: Iterable[str], radius: int) -> float:
-    """Divergence of the environment distributions of two sets of molecules, 0 (equal) to 1 (disjoint).
+    """Divergence of the environment distributions of two sets of molecules, from 0 (equal) to 1 (disjoint).
 
     One minus the Chernoff coefficient at alpha 0.5, 1 - sum sqrt(p q). Every heavy atom counts once:
     p and q are frequencies among the atoms of a set, so a long molecule weighs more than a short one,
@@ -127,7 +127,7 @@ def divergence(train: Iterable[str], unseen: Iterable[str], radius: int) -> floa
         DataError: If a set has no heavy atom.
     """
     p, q = _frequencies(train, radius), _frequencies(unseen, radius)
-    # Sorted, since the order of a sum decides its last bit; above 1 only by rounding.
+    # Sorted, since the order of summation affects the last bit; rounding may exceed 1.
     overlap = math.fsum(math.sqrt(p[environment] * q[environment]) for environment in sorted(p.keys() & q.keys()))
     return max(0.0, 1.0 - overlap)
 
@@ -138,13 +138,13 @@ def _frequencies(molecules: Iterable[str], radius: int) -> dict[str, float]:
         counts.update(environments(smiles, radius))
     total = counts.total()
     if total == 0:
-        raise DataError("no heavy atom in a set of molecules; expected one molecule or more in training and in OOD")
+        raise DataError("a set of molecules has no heavy atom; expected at least one molecule in training and in OOD")
     return {environment: count / total for environment, count in counts.items()}
 
 
 @functools.cache
 def far_molecules(task: Task) -> frozenset[str]:
-    """Molecule ids of the OOD molecules whose every environment at `FAR_RADIUS` is in training."""
+    """Ids of the OOD molecules whose environments at `FAR_RADIUS` all occur in training."""
     train = [word.smiles for word in task.train_words()]
     missing = set(uncovered(train, [word.smiles for word in task.ood_words()], FAR_RADIUS))
     return frozenset(word.molecule_id for word in task.ood_words() if word.smiles not in missing)

@@ -1,8 +1,8 @@
-"""Which molecule of a task a geometry is, and in which order its atoms stand.
+"""Identifies which molecule of a task a geometry is, and the order of its atoms.
 
-Bonds are perceived from distances (RDKit). With every hydrogen written out, who is bonded to whom says which neutral
-closed-shell molecule it is, so the orders of the bonds are not needed; they only name what is not in the task. Finding
-them can take for ever (https://github.com/rdkit/rdkit/issues/7922), so it is bounded, and the rest is called by its
+Bonds are perceived from distances (RDKit). With explicit hydrogens, the connectivity alone identifies a neutral
+closed-shell molecule; bond orders are needed only to name a molecule that is not in the task. Finding them can take
+unbounded time (https://github.com/rdkit/rdkit/issues/7922), so it is limited, and other molecules are named by their
 formula.
 """
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 _NAMED_ATOMS: Final = 100
-"""Atoms of the largest geometry whose SMILES is looked for."""
+"""Atoms of the largest geometry whose SMILES is searched."""
 _ORDER_TRIES: Final = 3_000
-"""Combinations of valences that are tried for it: up to 0.2 s; trinitrotoluene takes less than 1,000."""
+"""Most combinations of valences in this search: up to 0.2 s; trinitrotoluene needs less than 1,000."""
 _HEAVIEST: Final = 118
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a geometry is.
+    """The identity of a geometry.
 
     Attributes:
         word: The molecule.
-        order: For each atom of `AddHs(MolFromSmiles(smiles))`, its place in the geometry; shape (n_atoms,).
+        order: For each atom of `AddHs(MolFromSmiles(smiles))`, its index in the geometry; shape (n_atoms,).
     """
 
     word: Word
@@ -42,10 +42,10 @@ class Identity:
 
 
 class Identifier:
-    """Finds the molecules of a task in geometries.
+    """Identifies geometries as molecules of a task.
 
     Args:
-        words: The molecules, each of which is another one.
+        words: The molecules, all different.
     """
 
     def __init__(self, words: Iterable[Word]) -> None:
@@ -58,13 +58,13 @@ class Identifier:
         self._compositions = {composition for composition, _ in self._sizes}
 
     def find(self, atomic_numbers: IntArray, positions: FloatArray) -> Identity | None:
-        """Identifies a geometry; `None` if it is none of the molecules.
+        """Identifies a geometry; `None` if it is not one of the molecules.
 
         Args:
             atomic_numbers: Shape (n_atoms,).
             positions: Shape (n_atoms, 3), Å, finite.
         """
-        # Bonds are looked for, and their graph is put into a canonical order, only where it may be one of them.
+        # Bonds are perceived, and their graph is canonicalised, only if the composition matches.
         composition = _composition(atomic_numbers)
         if composition not in self._compositions:
             return None
@@ -82,7 +82,7 @@ class Identifier:
         """Identifies a geometry, as `find` does.
 
         Raises:
-            DataError: If it is none of the molecules; the message says what it is, where RDKit can tell.
+            DataError: If it is not one of the molecules; the message names it as far as RDKit can.
         """
         found = self.find(atomic_numbers, positions)
         if found is None:
@@ -91,25 +91,25 @@ class Identifier:
 
 
 def name_of(atomic_numbers: IntArray, positions: FloatArray) -> str:
-    """A SMILES of a geometry; its formula where no neutral molecule has its bonds, or finding one would take long.
+    """SMILES of a geometry; its formula if no neutral molecule has its bonds, or if the search would take too long.
 
     Args:
         atomic_numbers: Shape (n_atoms,).
         positions: Shape (n_atoms, 3), Å, finite.
     """
     if not len(atomic_numbers) or int(atomic_numbers.min()) < 1 or int(atomic_numbers.max()) > _HEAVIEST:
-        return f"{len(atomic_numbers):,} atoms, not all of them of elements"
+        return f"{len(atomic_numbers):,} atoms, not all of them chemical elements"
     formula = _formula(atomic_numbers)
     perceived = None if len(atomic_numbers) > _NAMED_ATOMS else _perceived(atomic_numbers, positions)
-    # Atoms on top of each other are bonded to all others.
+    # Coinciding atoms count as bonded to all others.
     if perceived is None or perceived.GetNumBonds() > 2 * len(atomic_numbers):
         return formula
     try:
         return _smiles(perceived)
-    except ValueError:  # what RDKit raises where no orders fit
-        return f"{formula}, whose bonds make no neutral closed-shell molecule"
-    except RuntimeError:  # and where too many have been tried
-        return f"{formula}, whose bond orders would take long to find"
+    except ValueError:  # RDKit: no bond orders fit
+        return f"{formula}, whose bonds do not form a neutral closed-shell molecule"
+    except RuntimeError:  # RDKit: too many combinations tried
+        return f"{formula}, whose bond orders would take too long to find"
 
 
 def _composition(atomic_numbers: IntArray) -> bytes:
@@ -117,7 +117,7 @@ def _composition(atomic_numbers: IntArray) -> bytes:
 
 
 def _perceived(atomic_numbers: IntArray, positions: FloatArray) -> "Mol | None":
-    """The atoms, and which of them are bonded; `None` where RDKit cannot tell."""
+    """The atoms and their connectivity; `None` if RDKit cannot determine it."""
     from rdkit import Chem, rdBase
     from rdkit.Chem import rdDetermineBonds
 
@@ -130,13 +130,13 @@ def _perceived(atomic_numbers: IntArray, positions: FloatArray) -> "Mol | None":
     try:
         with rdBase.BlockLogs():
             rdDetermineBonds.DetermineConnectivity(mol)
-    except (ValueError, RuntimeError):  # what RDKit raises on geometries of no molecule
+    except (ValueError, RuntimeError):  # RDKit: not a molecular geometry
         return None
     return mol
 
 
 def _skeleton(mol: "Mol") -> "Mol":
-    """The atoms of a molecule with all hydrogens, and which of them are bonded; no orders, charges or stereo."""
+    """The connectivity of a molecule with all hydrogens; without bond orders, charges and stereochemistry."""
     from rdkit import Chem
 
     skeleton = Chem.RWMol()
@@ -157,7 +157,7 @@ def _spelling(skeleton: "Mol") -> str:
 
 
 def _smiles(perceived: "Mol") -> str:
-    """A SMILES of what was perceived."""
+    """SMILES of the perceived molecule."""
     from rdkit import Chem, rdBase
     from rdkit.Chem import rdDetermineBonds
 

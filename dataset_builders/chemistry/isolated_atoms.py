@@ -1,9 +1,9 @@
-"""Energies of isolated atoms at each level of theory: what an atomisation energy is counted from.
+"""Energies of isolated atoms at each level of theory: the reference of atomisation energies.
 
 Ground states with the unpaired electrons of `dft.ATOM_SPINS`. Density functionals: spin-unrestricted, at the settings
 of the labels, through `dft.isolated_atom_energy` with PySCF 2.14; GFN2-xTB: tblite 0.8, which has no spin polarisation
-and takes the spin for the occupation of the orbitals. Those of wB97X/6-31G(d) agree within 2 meV with the atoms that
-ANI-2x was trained with. The reference shift of the metrics is another thing: it is fitted on molecules.
+and uses the spin for the occupation of the orbitals. Those of wB97X/6-31G(d) agree within 2 meV with the atoms that
+ANI-2x was trained with. The reference shift of the metrics is different: it is fitted to molecules.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Labels of any level of theory, and what the files say of them."""
+"""Labels at any level of theory, and their metadata."""
 
 import json
 from dataclasses import asdict
@@ -32,10 +32,10 @@ def compute_label(level: Level, atomic_numbers: IntArray, positions: FloatArray)
 
 
 def label_metadata(level: Level) -> dict[str, Any]:
-    """What the files say of the level of their labels; labels with the same metadata may stand side by side."""
+    """Metadata of the labels of a level; labels with equal metadata are interchangeable."""
     if level.dft is None:
         return {"method": level.method, "program": "tblite", "scf": f"cold start, accuracy {LABEL_ACCURACY:g}"}
-    # As JSON gives it back, lists for tuples, so that it can be compared with what a file says.
+    # As JSON returns it, with lists for tuples, so that it can be compared with the metadata of a file.
     settings = json.loads(json.dumps(asdict(level.dft)))
     return {"method": level.method, "program": label_versions(level), "settings": settings}
 

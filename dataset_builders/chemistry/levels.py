@@ -1,6 +1,6 @@
-"""Levels of theory of the labels, one declarative record each.
+"""Levels of theory of the labels, as declarative records.
 
-A configuration is named after its task and its level: `task2` holds GFN2-xTB labels, `task2-wb97x` those of
+A configuration is named after its task and its level: `task2` has GFN2-xTB labels, `task2-wb97x` those of
 wB97X/6-31G(d) for the same frames.
 """
 
@@ -16,18 +16,18 @@ LevelName = Literal["gfn2-xtb", "pbe-d3bj", "wb97x", "wb97m-d3bj", "other"]
 
 @dataclass(frozen=True, slots=True)
 class DftSettings:
-    """How a density functional is computed.
+    """Settings of a density-functional calculation.
 
     Attributes:
-        functional: Name in libxc, through PySCF; without a dispersion correction.
+        functional: Name in libxc, as in PySCF; without a dispersion correction.
         basis: Orbital basis, in PySCF's spelling.
-        cartesian: Whether d functions and higher come as Cartesian ones (6 d), as Gaussian takes 6-31G(d).
+        cartesian: Whether d functions and higher are Cartesian (6 d), as in Gaussian's 6-31G(d).
         auxiliary_basis: Basis of the density fitting; `None` for exact integrals.
-        grid: Radial and angular points of the integration grid for hydrogen, and for the heavier elements.
-        energy_convergence: Of the SCF, Hartree.
-        gradient_convergence: Of the orbital gradient, Hartree.
-        dispersion: Functional whose D3(BJ) parameters are added; `None` for no dispersion correction.
-        grid_response: Whether forces contain the response of the grid to the motion of the atoms.
+        grid: Radial and angular points of the integration grid for hydrogen, and for heavier elements.
+        energy_convergence: Threshold of the SCF energy, Hartree.
+        gradient_convergence: Threshold of the orbital gradient, Hartree.
+        dispersion: Functional of the D3(BJ) parameters; `None` for no dispersion correction.
+        grid_response: Whether forces include the response of the grid to the motion of the atoms.
     """
 
     functional: str
@@ -43,24 +43,23 @@ class DftSettings:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A level of theory, and how exactly its forces obey mechanics.
+    """A level of theory, with tolerances for the net force and torque of its forces.
 
-    The forces on an isolated molecule and their torques add up to nothing. What is left comes from rounding to
-    float32 (at most 5e-7 eV/Å and 1.1e-5 eV in 4,790 frames) and, for density functionals, from the
-    integration grid, which moves with the atoms and does not turn with the molecule. A larger rest
-    means that forces and positions do not belong together: also the forces of another frame of the
-    same molecule show by their torque.
+    The net force and net torque on an isolated molecule are zero. Residuals come from rounding to float32 (at most 5e-7
+    eV/Å and 1.1e-5 eV in 4,790 frames) and, for density functionals, from the integration grid, which moves with the
+    atoms but does not rotate with the molecule. Larger residuals mean that forces and positions do not match: even the
+    forces of another frame of the same molecule give a net torque.
 
     Attributes:
         name: Name on the command line.
-        suffix: What follows the name of the task in the name of a configuration; empty for the level of `task1`.
+        suffix: Suffix of the task's name in the name of a configuration; empty for the level of `task1`.
         method: Method and basis, as metadata, cards and models name them.
-        source: Where the method and its basis are published.
-        computed: With which program, and how.
-        used_by: Who computed training labels at this level.
+        source: References of the method and its basis.
+        computed: Program and settings of the calculation.
+        used_by: Models and data sets whose training labels are at this level.
         net_force: Largest norm of the sum of the forces, eV/Å.
         net_torque: Largest norm of the sum of the torques about the centroid, eV.
-        dft: How it is computed; `None` for a method that is none of density functional theory.
+        dft: Settings of the calculation; `None` for a method other than DFT.
     """
 
     name: LevelName
@@ -95,7 +94,7 @@ GFN2: Final = Level(
     net_force=1e-4,
     net_torque=1e-3,
 )
-"""The level that every edition is built at."""
+"""The level of the labels of every edition as built."""
 
 LEVELS: Final[Mapping[LevelName, Level]] = MappingProxyType(
     {
@@ -167,11 +166,11 @@ LEVELS: Final[Mapping[LevelName, Level]] = MappingProxyType(
 """Every level by its name."""
 
 LEVELS_BY_SUFFIX: Final[Mapping[str, Level]] = MappingProxyType({level.suffix: level for level in LEVELS.values()})
-"""Every level by what follows the name of a task in the name of a configuration."""
+"""Every level by its suffix in the name of a configuration."""
 
 
 def level_of_method(text: str) -> Level | None:
-    """The level whose name or method a text is, in whatever case; `None` where it is another level."""
+    """The level with a given name or method, ignoring case; `None` if there is none."""
     for level in LEVELS.values():
         if text.lower() in (level.name, level.method.lower()):
             return level
@@ -179,10 +178,9 @@ def level_of_method(text: str) -> Level | None:
 
 
 def other_level(method: str, computed: str) -> Level:
-    """A level of theory that has no name here, of labels that were computed elsewhere and imported.
+    """A level of theory for imported labels that is not in `LEVELS`.
 
-    Its configurations are called as those of `task1`; how exactly its forces obey mechanics is taken to be as for the
-    density functionals.
+    Its configurations have no suffix; its tolerances are those of the density functionals.
     """
     wb97x = LEVELS["wb97x"]
     return Level(
@@ -198,7 +196,7 @@ def other_level(method: str, computed: str) -> Level:
 
 
 def find_level(name: str) -> Level:
-    """Returns the level of that name.
+    """Returns the level with this name.
 
     Raises:
         UsageError: If there is none.

@@ -1,7 +1,7 @@
 """MMFF94 energies and forces, through RDKit.
 
-Source: Halgren, J. Comput. Chem. 17, 490 (1996). The force field needs bonds, so it is set up from
-the SMILES, with the atoms in the order of `AddHs(MolFromSmiles(smiles))`.
+Source: Halgren, J. Comput. Chem. 17, 490 (1996). The force field needs bonds, so it is set up from the SMILES, with the
+atoms in the order of `AddHs(MolFromSmiles(smiles))`.
 """
 
 import functools
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @functools.lru_cache(maxsize=4096)
 def molecule(smiles: str) -> "Mol":
-    """The RDKit molecule with explicit hydrogens; its atom order is the one of every frame.
+    """The RDKit molecule with explicit hydrogens, in the atom order of every frame.
 
     Raises:
         DataError: If RDKit cannot read the SMILES.
@@ -34,7 +34,7 @@ def molecule(smiles: str) -> "Mol":
 
 @functools.lru_cache(maxsize=4096)
 def atomic_numbers_of(smiles: str) -> IntArray:
-    """Atomic numbers, shape (n_atoms,), in the atom order of every frame. Do not write to it."""
+    """Atomic numbers, shape (n_atoms,), in the atom order of every frame. Do not modify it."""
     numbers = np.array([atom.GetAtomicNum() for atom in molecule(smiles).GetAtoms()], dtype=np.uint8)
     numbers.flags.writeable = False
     return numbers
@@ -65,11 +65,11 @@ class Mmff94:
         """Energy (eV) and forces (eV/Å, shape (n_atoms, 3)) at positions of shape (n_atoms, 3), Å.
 
         Raises:
-            ShapeError: If there are more or fewer positions than atoms.
+            ShapeError: If the numbers of positions and atoms differ.
         """
         require_shape("positions", positions, (self._mol.GetNumAtoms(), 3))
         flat = np.asarray(positions, dtype=np.float64).ravel().tolist()
-        # CalcGrad alone works with the distances of the geometry before (rdkit 2026.9.1): energy first.
+        # Without CalcEnergy first, CalcGrad uses the distances of the previous geometry (rdkit 2026.9.1).
         energy = self._field.CalcEnergy(flat)
         gradient = np.array(self._field.CalcGrad(flat), dtype=np.float64).reshape(-1, 3)
         return float(energy) * KCAL_PER_MOL, -gradient * KCAL_PER_MOL

@@ -1,8 +1,8 @@
-"""Geometries: a conformer, a stretch of MMFF94 dynamics, then a burst of GFN2-xTB dynamics.
+"""Geometries: a conformer, MMFF94 molecular dynamics, then a burst of GFN2-xTB molecular dynamics.
 
-Every burst starts from a conformer and random numbers of its own, drawn from the seed of the build,
-the molecule, the trajectory and the number of the burst. So bursts can be made in any order and
-anywhere, and the primary and the secondary trajectory share nothing.
+Every burst has its own conformer and random numbers, derived from the seed of the build, the molecule, the trajectory
+and the index of the burst. So bursts can be computed in any order and on any machine, and the primary and the secondary
+trajectory are independent.
 """
 
 import functools
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a burst is made; the one recipe of every edition.
+    """Parameters of a burst; the same for every edition.
 
     Attributes:
-        temperature: Of the Langevin thermostat, K.
-        time_step: fs.
+        temperature: Temperature of the Langevin thermostat, K.
+        time_step: Time step, fs.
         seed_steps: MMFF94 steps from the embedded conformer to the start of the burst.
         seed_friction: Langevin friction of those steps, 1/fs.
         burst_steps: GFN2-xTB steps before the first frame.
@@ -55,19 +55,19 @@ class Recipe:
 RECIPE: Final = Recipe()
 MAX_ATTEMPTS: Final = 5
 HYDROGEN_BOND_LIMIT: Final = 1.3
-"""A bond of hydrogen longer than this many times the sum of the covalent radii counts as broken. In 6,212 frames of the
-mini edition the longest has 1.144, of 480 frames of GFN2-xTB dynamics at 600 K 1.19, at 1,000 K 1.28."""
+"""A bond to hydrogen longer than this multiple of the sum of the covalent radii is broken. In 6,212 frames of the mini
+edition the longest has 1.144, of 480 frames of GFN2-xTB dynamics at 600 K 1.19, at 1,000 K 1.28."""
 
 HEAVY_BOND_LIMIT: Final = 1.25
-"""The same of a bond between other atoms: 1.10, 1.14 and 1.18 in the same frames. C-C is broken from 1.90 Å on."""
+"""The same for a bond between other atoms: 1.10, 1.14 and 1.18 in the same frames. C-C is broken above 1.90 Å."""
 
 CONTACT_LIMIT: Final = 1.35
-"""Atoms that are three bonds or more apart and closer than this many times that sum have reacted. In the same frames
-the closest have 1.60, hydrogen bonds 1.8; a proton half way between two atoms has 1.18 (S) to 1.30 (F) from both."""
+"""Atoms separated by three bonds or more and closer than this multiple of that sum have reacted. In the same frames the
+closest pair has 1.60, hydrogen bonds 1.8; a proton midway between two atoms has 1.18 (S) to 1.30 (F) to both."""
 
 ANGLE_LIMIT: Final = 1.25
-"""The same for two neighbours of one atom, whose angle brings them together: 1.416 in the same frames (C-C-Cl); across
-a ring of four they come to 1.41 at rest. A ring of three that has closed has 1.0."""
+"""The same for two neighbours of one atom, which small angles bring together: 1.416 in the same frames (C-C-Cl); 1.41
+across a four-membered ring at rest. A three-membered ring that has formed has 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,8 @@ class Burst:
 
     Attributes:
         positions: Shape (FRAMES_PER_BURST, n_atoms, 3), float32, Å.
-        attempts: How many seeds it took; 1 where the first one did.
-        causes: What went wrong with the seeds before.
+        attempts: Number of seeds tried; 1 if the first one succeeded.
+        causes: Errors of the failed seeds.
     """
 
     positions: FloatArray
@@ -88,7 +88,7 @@ class Burst:
 def seed_sequence(
     seed: int, molecule_id: str, trajectory: TrajectoryName, burst: int, attempt: int
 ) -> np.random.SeedSequence:
-    """The random numbers of one burst: the same on every machine and in whatever order bursts are made."""
+    """The random numbers of one burst: the same on every machine and for any order of bursts."""
     text = f"mlip-ood|{seed}|{molecule_id}|{trajectory}|{burst}|{attempt}"
     return np.random.SeedSequence(int.from_bytes(hashlib.sha256(text.encode()).digest(), "big"))
 
@@ -96,10 +96,10 @@ def seed_sequence(
 def sample_burst(
     smiles: str, molecule_id: str, trajectory: TrajectoryName, burst: int, seed: int, recipe: Recipe = RECIPE
 ) -> Burst:
-    """Makes the frames of one burst, with a new seed where an attempt fails.
+    """Computes the frames of one burst, with a new seed after a failed attempt.
 
     Raises:
-        ConvergenceError: If `MAX_ATTEMPTS` seeds fail; the message holds the cause of each.
+        ConvergenceError: If `MAX_ATTEMPTS` seeds fail; the message gives the cause of each.
     """
     causes: list[str] = []
     for attempt in range(MAX_ATTEMPTS):
@@ -137,7 +137,7 @@ def _attempt(smiles: str, random: np.random.Generator, recipe: Recipe) -> FloatA
 
 
 def embed(smiles: str, random_seed: int) -> FloatArray:
-    """One conformer by ETKDGv3, relaxed with MMFF94; shape (n_atoms, 3), Å.
+    """One ETKDGv3 conformer, relaxed with MMFF94; shape (n_atoms, 3), Å.
 
     Source: Wang et al., J. Chem. Inf. Model. 60, 2044 (2020).
 
@@ -157,14 +157,14 @@ def embed(smiles: str, random_seed: int) -> FloatArray:
 
 
 def check_bonds(smiles: str, positions: FloatArray) -> None:
-    """Checks that every frame still is the molecule of the SMILES.
+    """Checks that the bonds of every frame are those of the SMILES.
 
     Args:
         smiles: SMILES of the molecule.
         positions: Shape (n_frames, n_atoms, 3), Å.
 
     Raises:
-        ConvergenceError: If a bond is broken or two atoms have formed a new one.
+        ConvergenceError: If a bond has broken or formed.
     """
     bonds, others, bond_limit, other_limit = _distance_limits(smiles)
     coordinates = positions.astype(np.float64)
@@ -188,7 +188,7 @@ def check_bonds(smiles: str, positions: FloatArray) -> None:
 
 @functools.lru_cache(maxsize=256)
 def _distance_limits(smiles: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of bonded atoms and of others, each of shape (n_pairs, 2), and the limit of each distance, Å."""
+    """Bonded and non-bonded pairs of atoms, each of shape (n_pairs, 2), and the limit of each distance, Å."""
     from ase.data import covalent_radii
     from rdkit import Chem
 
@@ -224,14 +224,14 @@ def _run_langevin(
         temperature_K=recipe.temperature,
         friction=friction,
         rng=random,
-        comm=DummyMPI(),  # in an MPI job ASE would have all processes follow one trajectory, and wait for each other
-        fixcm=False,  # ASE's own way of fixing the centre of mass does not sample NVT exactly
+        comm=DummyMPI(),  # in an MPI job, ASE would run one trajectory on all processes in lockstep
+        fixcm=False,  # ASE's fixed centre of mass does not sample NVT exactly
     )
     dynamics.run(steps)
 
 
 class _Forces:
-    """The little of ASE's calculator interface that molecular dynamics asks for.
+    """The part of ASE's calculator interface that molecular dynamics needs.
 
     ASE's own `Calculator` compares cell, charges and magnetic moments at every call, which costs more
     than MMFF94 itself.
@@ -243,7 +243,7 @@ class _Forces:
         self._forces: FloatArray = np.empty((0, 3))
 
     def get_forces(self, atoms: "Atoms") -> FloatArray:
-        """Forces, shape (n_atoms, 3), eV/Å; remembered, since ASE asks twice for each step."""
+        """Forces, shape (n_atoms, 3), eV/Å; cached, since ASE calls it twice per step."""
         if not np.array_equal(atoms.positions, self._positions):
             self._positions = atoms.positions.copy()
             _, self._forces = self._singlepoint(self._positions)

@@ -3,7 +3,7 @@
 Sources: GFN2-xTB, Bannwarth et al., J. Chem. Theory Comput. 15, 1652 (2019); GFN1-xTB, Grimme et
 al., J. Chem. Theory Comput. 13, 1989 (2017).
 
-Set `OMP_NUM_THREADS=1` before the first call: two threads gain nothing for molecules of this size
+Set `OMP_NUM_THREADS=1` before the first call: more threads are not faster for molecules of this size
 and change the last bits.
 """
 
@@ -32,7 +32,7 @@ def cold_singlepoint(
     """Energy and forces of one neutral closed-shell molecule, from a fresh SCF guess.
 
     A restart from the last geometry is faster, and moves forces by up to 0.7 meV/Å at this accuracy:
-    a label must not depend on what was computed before it.
+    a label must not depend on earlier calculations.
 
     Args:
         method: GFN2-xTB or GFN1-xTB.
@@ -50,7 +50,7 @@ def cold_singlepoint(
 
 
 class XtbSeries:
-    """Successive geometries of one molecule, each SCF started from the one before.
+    """Successive geometries of one molecule, with each SCF started from the previous one.
 
     Args:
         method: GFN2-xTB or GFN1-xTB.

@@ -1,1 +1,1 @@
-"""What every other room stands on: errors, units, arrays, whole files, the console, and calls to the Hub."""
+"""Foundations of all other rooms: errors, units, arrays, atomic file writes, the console, and calls to the Hub."""

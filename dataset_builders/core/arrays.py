@@ -1,4 +1,4 @@
-"""Array types and checks that everything above shares."""
+"""Array types and array checks, shared by the whole project."""
 
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ def require_shape(name: str, array: npt.NDArray[Any], shape: tuple[int | None, .
 
 
 def require_finite(name: str, array: FloatArray) -> None:
-    """Checks that an array holds no NaN and no infinity.
+    """Checks that an array contains no NaN and no infinity.
 
     Raises:
         DataError: If it does; the message names the first position.

@@ -1,4 +1,4 @@
-"""How every command of the project ends: an exit code, and at most one clear message."""
+"""Turns the outcome of a command into an exit code and at most one error message."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ TRACEBACK_VARIABLE: Final = "MLIP_OOD_TRACEBACK"
 def exit_code_of(command: Callable[[], int]) -> int:
     """Runs a command and returns its exit code.
 
-    An expected error is one block on standard error, with the traceback only where the variable
-    `MLIP_OOD_TRACEBACK` is 1. An unexpected one passes through, traceback and all.
+    An expected error is printed to standard error, with its traceback only if the variable `MLIP_OOD_TRACEBACK` is 1.
+    An unexpected error propagates with its traceback.
     """
     print_on_any_output()
     try:
@@ -28,5 +28,5 @@ def exit_code_of(command: Callable[[], int]) -> int:
             traceback.print_exc()
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from finished work", file=sys.stderr)
+        print("interrupted; run the same command again to resume from finished work", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -13,7 +13,7 @@ class MlipOodError(Exception):
 
 
 class UsageError(MlipOodError):
-    """A request that cannot be met as it was put: an unknown task, edition, device or option value."""
+    """An invalid request: an unknown task, edition, device or option value."""
 
     exit_code: ClassVar[int] = 2
 
@@ -33,19 +33,19 @@ class CertificateError(DataError):
 
 
 class ModelError(MlipOodError):
-    """A checkpoint that cannot be loaded, or one that cannot describe the molecules asked of it."""
+    """A checkpoint that cannot be loaded, or that does not support the requested molecules."""
 
     exit_code: ClassVar[int] = 4
 
 
 class IncompleteError(MlipOodError):
-    """Structures or molecules failed, so the result does not stand for the whole task."""
+    """Structures or molecules failed, so the result does not cover the whole task."""
 
     exit_code: ClassVar[int] = 5
 
 
 class ConvergenceError(IncompleteError):
-    """An embedding, a trajectory or a self-consistent field that did not come to a usable end."""
+    """An embedding, a trajectory or a self-consistent field that failed or did not converge."""
 
 
 class SetupError(MlipOodError):
@@ -65,5 +65,5 @@ class MissingPackageError(SetupError):
         )
 
     def __reduce__(self) -> tuple[type["MissingPackageError"], tuple[str, str, str]]:
-        # Without it, the error cannot be read where a worker sends it, which looks as if the worker had died.
+        # Without it, the error of a worker cannot be unpickled here, and the worker seems to have died.
         return type(self), self._arguments

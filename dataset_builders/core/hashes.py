@@ -1,4 +1,4 @@
-"""sha256 of files, texts and documents, in hexadecimal, and how much of one is shown."""
+"""sha256 of files, texts and JSON documents, in hexadecimal, and the length of the short form."""
 
 import hashlib
 import json
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 SHORT_HASH: Final = 12
-"""Hexadecimal digits of a hash that people are shown, and that names of folders and files carry."""
+"""Hexadecimal digits of the short hashes in output for people and in names of folders and files."""
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, read in pieces.
+    """The sha256 of a file, read in chunks.
 
     Raises:
         OSError: If it cannot be read.
@@ -31,5 +31,5 @@ def text_sha256(text: str) -> str:
 
 
 def document_sha256(document: Mapping[str, object]) -> str:
-    """The sha256 of a document, which must be JSON: the same in whatever order its keys stand."""
+    """The sha256 of a JSON document, independent of the order of its keys."""
     return text_sha256(json.dumps(dict(document), sort_keys=True))

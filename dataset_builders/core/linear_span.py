@@ -1,4 +1,4 @@
-"""Which counts follow from others: whether a vector is a linear combination of those that are known."""
+"""Tests whether vectors of counts are linear combinations of known ones."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 _SAME_COUNT: Final = 1e-6
-"""Counts are whole numbers, so that rounding stays far below."""
+"""Counts are integers, so rounding errors stay far below."""
 
 
 def outside_span(known: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which columns are no linear combination of the known ones.
+    """Finds the columns that are not linear combinations of the known ones.
 
     Args:
         known: Counts, one column each, shape (n_kinds, n_known).

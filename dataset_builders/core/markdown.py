@@ -1,11 +1,11 @@
-"""Markdown from text that others wrote: whatever it holds, it is shown as it is and never read as Markdown or HTML."""
+"""Escapes untrusted text in Markdown: it is shown literally and never rendered as Markdown or HTML."""
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 RuleStyle = Literal["left", "right", "tight"]
-"""How the line below a header is written: `| --- | --- |`, `| --- | ---: |` (numbers to the right), `|---|---|`."""
+"""Style of the line below a header: `| --- | --- |`, `| --- | ---: |` (numbers right-aligned), `|---|---|`."""
 
 _UNPRINTABLE: Final = "\N{REPLACEMENT CHARACTER}"
 _ENTITIES: Final = {"`": "&#96;", "<": "&lt;", ">": "&gt;"}
@@ -19,26 +19,26 @@ _SPECIAL: Final = re.compile(
     |(?P<heading>^\#)""",
     re.VERBOSE,
 )
-# Renderers make links of addresses whatever stands before them, save in code.
+# Renderers turn every address into a link, except in code.
 _ADDRESS: Final = re.compile(r"((?:[a-z][a-z0-9+.-]*://|\bwww\.|\bmailto:)[^\s<>()\[\]|`\\]*)", re.IGNORECASE)
 
 
 class Markdown(str):
-    """Text in one line that is Markdown already, such as a code span; all other text in a table is escaped."""
+    """One line that already is Markdown, such as a code span; a table escapes all other text."""
 
     __slots__ = ()
 
 
 def printable(text: str) -> str:
-    """A text in one line, without what steers a terminal or the direction of reading.
+    """A text in one line, without characters that control a terminal or the text direction.
 
-    Line breaks and other white space become spaces, control and format characters the replacement character.
+    White space, line breaks included, becomes spaces; control and format characters become the replacement character.
     """
     return "".join(each if each.isprintable() else _UNPRINTABLE for each in " ".join(text.split()))
 
 
 def plain(text: str) -> Markdown:
-    """Markdown that shows a text as it is, in one line."""
+    """Markdown that shows a text literally, in one line."""
     if isinstance(text, Markdown):
         return text
     pieces = _ADDRESS.split(printable(text))
@@ -46,10 +46,10 @@ def plain(text: str) -> Markdown:
 
 
 def code(text: str) -> Markdown:
-    """A code span, in one line, that may stand in a table too."""
+    """A code span in one line, also valid in a table."""
     text = printable(text)
     if not text or "\\|" in text or text.endswith("\\"):
-        return _escaped(text)  # no code span in a table can hold a backslash before a pipe
+        return _escaped(text)  # a code span in a table cannot contain a backslash before a pipe
     longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * (longest + 1)
     padding = " " if text.startswith("`") or text.endswith("`") else ""
@@ -57,12 +57,12 @@ def code(text: str) -> Markdown:
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], rule: RuleStyle = "left") -> str:
-    """A table in Markdown, without a line break at its end.
+    """A table in Markdown, without a trailing line break.
 
     Args:
         header: Names of the columns.
-        rows: Cells, as many a row as there are columns; escaped where they are not `Markdown`.
-        rule: How the line below the header is written.
+        rows: Cells, one for each column in each row; escaped unless they are `Markdown`.
+        rule: Style of the line below the header.
     """
     n_columns = len(header)
     rules = {

@@ -1,4 +1,4 @@
-"""Output that cannot hold every character: what it lacks is written with plainer ones, and no table is lost."""
+"""Output in limited encodings: characters that a stream cannot encode are replaced, so that no output is lost."""
 
 import codecs
 import json
@@ -8,7 +8,7 @@ from typing import Any, Final, TextIO
 
 _HANDLER: Final = "mlip_ood_plainer"
 _RAISING: Final = ("strict", "surrogateescape")
-"""What Python does by default with characters that a stream cannot encode; any other choice is the user's own."""
+"""Python's default handlers for characters that a stream cannot encode; any other handler is the user's choice."""
 _PLAINER: Final = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺╼╾‐‑‒–—−", "-"),
     **dict.fromkeys("│┃║╎╏┆┇┊┋╵╷╹╻╽╿", "|"),
@@ -18,20 +18,20 @@ _PLAINER: Final = {
 }
 _BOX_DRAWING: Final = range(0x2500, 0x2580)
 _BYTES_OF_A_NAME: Final = range(0xDC80, 0xDD00)
-"""Surrogates that stand for bytes which Python could not decode, in the name of a file, say."""
+"""Surrogates for bytes that Python could not decode, for instance in the name of a file."""
 
 
 def print_on_any_output() -> None:
-    """Lets standard output and standard error take every text, whatever encoding they have."""
+    """Makes standard output and standard error accept any text, whatever their encoding."""
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) in _RAISING and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_HANDLER)
 
 
 def print_json(document: Any, indent: int | None = None) -> None:
-    """Prints a JSON document, one line by default, with escapes for what would steer a terminal.
+    """Prints a JSON document, one line by default, with control characters escaped.
 
-    Where standard output cannot hold every character, what is not ASCII is escaped too.
+    If standard output cannot encode every character, non-ASCII characters are escaped too.
     """
     escaped = not _holds_everything(sys.stdout)
     text = json.dumps(document, indent=indent, sort_keys=True, ensure_ascii=escaped, allow_nan=False)
@@ -39,12 +39,12 @@ def print_json(document: Any, indent: int | None = None) -> None:
 
 
 def _holds_everything(stream: TextIO) -> bool:
-    # A stream without an encoding keeps text in memory.
+    # A stream without an encoding, such as StringIO, stores text.
     return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
 
 
 def _with_plainer_characters(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What stands for the first character that could not be encoded, and where to go on."""
+    """The replacement of the first character that could not be encoded, and the position after it."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]

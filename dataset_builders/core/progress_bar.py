@@ -1,4 +1,4 @@
-"""The progress bar of work that takes minutes to days."""
+"""Progress bar for work that takes minutes to days."""
 
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
 
 
 def long_job_bar(title: str, facts: str, console: "Console | None" = None) -> "Progress":
-    """A bar on standard error with the share that is done, facts, the time spent and the time left.
+    """A bar on standard error with the finished fraction, facts, the elapsed and the remaining time.
 
     Args:
-        title: What is being done.
+        title: Name of the work.
         facts: Format of the facts, from `task.fields`.
-        console: Where to draw it, instead of a console of its own.
+        console: Console to draw on; a new one by default.
     """
     from rich.console import Console
     from rich.progress import (

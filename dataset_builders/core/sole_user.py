@@ -1,4 +1,4 @@
-"""Keeps a second process out of a folder that one process writes at a time."""
+"""Locks a folder that only one process may write at a time."""
 
 import contextlib
 import errno
@@ -23,17 +23,17 @@ _LOG: Final = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def sole_user(folder: Path, others: str, remedy: str, name: str = LOCK_NAME, *, keep: bool = False) -> Iterator[int]:
-    """Keeps other processes out of a folder for the length of a block.
+    """Locks a folder against other processes for the duration of a block.
 
-    The system holds the lock (`flock`), not the file: it ends with the process however that ends, and a file that a
-    killed one left behind keeps nobody out.
+    The lock is the system's (`flock`), not the file's existence: it ends with the process, and the file that a killed
+    process leaves behind locks nobody out.
 
     Args:
-        folder: Made if need be, and removed at the end if nothing came into it.
-        others: What else may be at work there, such as `training`, for the message.
-        remedy: What to do then beside waiting, such as `choose another --out`.
+        folder: Created if needed, and removed at the end if it is empty.
+        others: What may use the folder at the same time, such as `training`, for the message.
+        remedy: Alternative to waiting, such as `choose another --out`.
         name: Name of the lock file.
-        keep: Whether the lock file stays, since processes that were started meanwhile keep the folder.
+        keep: Whether the lock file stays, for child processes that keep the lock.
 
     Yields:
         A file descriptor; the folder stays locked while any process holds it open.
@@ -47,7 +47,7 @@ def sole_user(folder: Path, others: str, remedy: str, name: str = LOCK_NAME, *, 
             yield lock.fileno()
         finally:
             if not keep:
-                # Before the lock ends: nobody else can have taken the file that is removed.
+                # Before the lock is released: no other process can have locked the removed file.
                 with contextlib.suppress(OSError):
                     (folder / name).unlink()
             if is_new:
@@ -57,10 +57,10 @@ def sole_user(folder: Path, others: str, remedy: str, name: str = LOCK_NAME, *, 
 
 @contextlib.contextmanager
 def in_turn(folder: Path, name: str = LOCK_NAME) -> Iterator[None]:
-    """Waits until no other process is in such a block of the same folder; for changes that take a moment.
+    """Waits until no other process is in such a block for the same folder; for brief changes.
 
     Args:
-        folder: Made if need be.
+        folder: Created if needed.
         name: Name of the lock file, which is removed at the end.
 
     Raises:
@@ -99,7 +99,7 @@ def _file_of_lock(path: Path, *, wait: bool) -> Iterator[IO[str]]:
     """The lock file, open and locked.
 
     Raises:
-        BlockingIOError: If another process has it, and this one is not to wait.
+        BlockingIOError: If another process holds the lock and `wait` is false.
     """
     import fcntl
 
@@ -111,11 +111,11 @@ def _file_of_lock(path: Path, *, wait: bool) -> Iterator[IO[str]]:
                 if cause.errno not in _UNSUPPORTED:
                     raise
                 _LOG.warning(
-                    "the file system of %s cannot lock (%s); see to it that nothing else writes there",
+                    "the file system of %s does not support locks (%s); make sure that no other process writes there",
                     path.parent,
                     cause.strerror,
                 )
-            # The process before may have removed the file between the two calls, and a third one made it anew.
+            # The previous holder may have removed the file between the two calls, and a third process created it again.
             if _is_at(path, lock):
                 yield lock
                 return
@@ -135,7 +135,7 @@ def _self_description() -> str:
 
 
 def _holder(path: Path) -> str:
-    """What the process that has a lock wrote into its file."""
+    """Description of the process that holds a lock, from its file."""
     try:
         with path.open(encoding="utf-8", errors="replace") as lock:
             text = lock.readline(_MOST_SHOWN).strip()

@@ -1,10 +1,10 @@
 """Units and their conversion, in one place.
 
-Inside the project lengths are in Å, energies in eV and forces in eV/Å. Whatever comes in other
-units is converted once, where it enters, with a constant of this file.
+Inside the project, lengths are in Å, energies in eV and forces in eV/Å. Other units are converted once, on input, with
+a constant of this file.
 
 Source: CODATA 2018 recommended values (Tiesinga et al., Rev. Mod. Phys. 93, 025010, 2021). ASE and
-PySCF carry a Hartree that is smaller by 8e-9, which is 0.1 meV at the total energies of this data
+PySCF use a Hartree that is smaller by 8e-9, which is 0.1 meV at the total energies of this data
 set, so their constants are not mixed with these.
 """
 

@@ -1,4 +1,4 @@
-"""Writes files that are either whole or absent."""
+"""Writes files atomically: each is complete or absent."""
 
 import contextlib
 import os
@@ -9,20 +9,19 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives the path of a file to write, which takes its place when the block ends without an error.
+    """Yields a temporary path to write, which is moved into place when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part of it, also after a power cut. Folders above
-    it are made.
+    A reader sees the old file or the new one, never a part, also after a power cut. Parent folders are created.
 
     Args:
-        path: Where the file belongs.
+        path: Final path of the file.
 
     Raises:
         OSError: If the folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, since a file is replaced in one step only within one file system; under a name of its own,
-    # since two machines that share the folder may write the same file under the same process id.
+    # Beside the target, since a file is replaced atomically only within one file system; under a unique name, since two
+    # machines that share the folder may write the same file under the same process id.
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         yield partial
@@ -30,13 +29,13 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(stream.fileno())
         partial.replace(path)
     finally:
-        # Why the writing failed is what must be told, even where the remains cannot be removed.
+        # Report why writing failed, even if the temporary file cannot be removed.
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Writes a text in UTF-8, all of it or nothing.
+    """Writes a text in UTF-8, atomically.
 
     Raises:
         OSError: If the folder cannot be written to.

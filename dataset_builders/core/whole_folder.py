@@ -1,8 +1,8 @@
-"""Replaces a folder by one that was made beside it, such that the old or the new one is always there.
+"""Replaces a folder by one written beside it, so that the old or the new one always exists.
 
-No file system replaces a folder that is not empty in one step. So the old one is moved aside, the new one in, and the
-old one is deleted. Where that ends between two calls, the old folder lies whole under a name of its own, and `settle`
-puts it back: whoever replaces a folder, or reads a data-set folder for its certificate, settles first.
+No file system replaces a non-empty folder atomically. So the old folder is moved aside, the new one is moved in, and
+the old one is deleted. If this is interrupted, the old folder remains complete under a temporary name, and `settle`
+moves it back: call it before replacing a folder or certifying a data-set folder.
 """
 
 import contextlib
@@ -22,36 +22,36 @@ _ASIDE: Final = "old"
 
 @contextlib.contextmanager
 def whole_folder(place: Path) -> Iterator[Path]:
-    """Gives an empty folder to fill, which takes its place when the block ends without an error.
+    """Yields an empty folder to fill, which is moved into place when the block ends without an error.
 
-    A folder that is there stays until then. Folders above it are made.
+    An existing folder stays until then. Parent folders are created.
 
     Args:
-        place: Where the folder belongs.
+        place: Final path of the folder.
 
     Raises:
-        SetupError: If the file system refuses; the message says where the new folder lies, once there is one.
+        SetupError: If the file system refuses; the message names the path of the new folder, if it exists.
     """
     settle(place)
     fresh = _beside(place, _FRESH)
-    with _explained(f"the folder {fresh} cannot be made"):
+    with _explained(f"the folder {fresh} cannot be created"):
         fresh.mkdir(parents=True)
     try:
         with _explained(f"the files of {place} cannot be written to {fresh}"):
             yield fresh
             _sync(fresh)
     except BaseException:
-        # Why the filling failed is what must be told, even where the remains cannot be removed.
+        # Report why filling failed, even if the temporary folder cannot be removed.
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     _put(fresh, place)
 
 
 def settle(place: Path) -> None:
-    """Ends a replacement that broke off: the old folder goes back where no new one is, and remains are removed.
+    """Completes an interrupted replacement: moves the old folder back if there is no new one, and removes leftovers.
 
     Raises:
-        SetupError: If the old folder cannot be put back; the message says where it lies.
+        SetupError: If the old folder cannot be moved back; the message names its path.
     """
     if not place.parent.is_dir():
         return
@@ -61,12 +61,12 @@ def settle(place: Path) -> None:
 
 
 def settle_all(directory: Path) -> None:
-    """Puts back the old folders of a directory that were moved aside and have no successor.
+    """Moves back the old folders in a directory that were moved aside and not replaced.
 
-    It removes nothing, so that a reader can call it while others write there.
+    It removes nothing, so a reader may call it while other processes write there.
 
     Raises:
-        SetupError: As `settle` does.
+        SetupError: As for `settle`.
     """
     pattern = re.compile(rf"\.(.+)\.[0-9a-f]{{16}}\.{_ASIDE}")
     names = [path.name for path in directory.iterdir()] if directory.is_dir() else []
@@ -78,17 +78,17 @@ def _restore(place: Path) -> None:
     if os.path.lexists(place) or not (aside := _remains(place, _ASIDE)):
         return
     newest = max(aside, key=lambda path: path.stat().st_mtime)
-    with _explained(f"the folder that was {place} lies whole at {newest} and cannot be moved back; move it there"):
+    with _explained(f"the former {place} is complete at {newest} and cannot be moved back; move it there"):
         newest.rename(place)
 
 
 def _put(fresh: Path, place: Path) -> None:
-    """Moves a folder to its place, and what is there aside and away."""
-    remedy = f"the new folder lies whole at {fresh}, and no other command has touched it: move it to {place}"
+    """Moves a folder into place; an existing one is moved aside and deleted."""
+    remedy = f"the new folder is complete at {fresh}, and no other command has changed it: move it to {place}"
     aside = None
     if os.path.lexists(place):
         aside = _beside(place, _ASIDE)
-        with _explained(f"{place} cannot be moved aside, and stays as it was; {remedy}"):
+        with _explained(f"{place} cannot be moved aside and is unchanged; {remedy}"):
             place.rename(aside)
     try:
         fresh.rename(place)
@@ -102,17 +102,17 @@ def _put(fresh: Path, place: Path) -> None:
 
 
 def _put_back(aside: Path, place: Path) -> str:
-    """Where the old folder lies after an attempt to put it back, for a message."""
+    """Where the old folder is after an attempt to move it back, for a message."""
     try:
         aside.rename(place)
     except OSError as cause:
-        return f". The old one lies whole at {aside} ({cause})"
-    return ". The old one is there as it was"
+        return f". The old one is complete at {aside} ({cause})"
+    return ". The old one is in place and unchanged"
 
 
 def _remove(remains: Path) -> None:
-    # What cannot be removed, such as the files that a network file system keeps for whoever has them open, is in
-    # nobody's way; the next call tries again.
+    # Leftovers that cannot be removed, such as files that a network file system keeps while they are open, do no harm;
+    # the next call tries again.
     if remains.is_symlink() or remains.is_file():
         with contextlib.suppress(OSError):
             remains.unlink()
@@ -121,7 +121,7 @@ def _remove(remains: Path) -> None:
 
 
 def _beside(place: Path, kind: str) -> Path:
-    # A name of its own, since two machines that share the folder may work at the same time.
+    # A unique name, since two machines that share the folder may do this at the same time.
     return place.with_name(f".{place.name}.{secrets.token_hex(8)}.{kind}")
 
 
@@ -131,7 +131,7 @@ def _remains(place: Path, kind: str) -> list[Path]:
 
 
 def _sync(folder: Path) -> None:
-    """Waits until the files of a folder are on the disk, so that a power cut after the move leaves them whole."""
+    """Waits until the files of a folder are on the disk, so that they survive a power cut after the move."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb+") as stream:
@@ -144,6 +144,6 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except OSError as cause:
         raise SetupError(
-            f"{what} ({cause}). Is the disk full, or not yours to write to? A network file system refuses such calls "
+            f"{what} ({cause}). Is the disk full, or the folder read-only? A network file system refuses such calls "
             "while another program has a file of the folder open, and some mounts refuse to move folders at all"
         ) from cause

@@ -1,1 +1,1 @@
-"""Workers to compute on: processes of this machine, dask, Slurm, parsl or MPI."""
+"""Workers for computations: processes on this machine, dask, Slurm, parsl or MPI."""

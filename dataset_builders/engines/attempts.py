@@ -1,4 +1,4 @@
-"""A call in a worker, around other people's code: whatever it raises comes back in words."""
+"""A call of third-party code in a worker: whatever it raises is returned as text."""
 
 import pickle
 import traceback
@@ -14,11 +14,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """What a call raised.
+    """An exception of a call, as text.
 
     Attributes:
-        text: Its type, what it says, and where it comes from.
-        is_memory: Whether there was not enough memory, which there may be with nothing else at work.
+        text: Its type, message and origin.
+        is_memory: Whether memory ran out; a retry without other work may succeed.
     """
 
     text: str
@@ -26,13 +26,13 @@ class Raised:
 
 
 def attempt(call: Callable[[Any], Result], argument: Any) -> Result | Raised:
-    """Makes a call; the work of one worker.
+    """Makes a call in a worker.
 
-    Not every exception can be sent from a worker, and one that ends the process there, such as `SystemExit`, would end
-    the command here. So it comes back in words, whatever it is.
+    Not every exception can be pickled, and one that would end the worker, such as `SystemExit`, would end the command
+    here. So exceptions are returned as text.
 
     Raises:
-        MlipOodError: If the call raises it: such an error is meant for the whole command.
+        MlipOodError: If the call raises it: such an error concerns the whole command.
         KeyboardInterrupt: If the user interrupts.
     """
     try:
@@ -52,7 +52,7 @@ def _in_words(cause: BaseException) -> str:
     try:
         said = " ".join(str(cause).split())
     except Exception:
-        said = "it has no words for it"
+        said = "it has no readable message"
     place = traceback.extract_tb(cause.__traceback__)[-1]
     where = f" ({Path(place.filename).name}, line {place.lineno})"
     return f"{type(cause).__name__}{f': {said}' if said else ''}{where}"

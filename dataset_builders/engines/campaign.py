@@ -1,7 +1,7 @@
-"""Pieces of work on their way through the workers of an engine, and what becomes of those whose workers die.
+"""Sends work units to the workers of an engine, and handles those whose workers die.
 
-A piece whose worker dies is a suspect, and so is each piece that was in hand when an engine broke. Suspects wait until
-the others are done and then have the workers to themselves, one at a time: only a piece that dies alone is given up.
+A unit whose worker dies is a suspect, and so is each unit in progress when an engine breaks. Suspects wait until the
+other units are done, and then run one at a time with nothing beside them: a unit is given up only if it fails alone.
 """
 
 from collections import Counter, deque
@@ -17,12 +17,12 @@ from dataset_builders.engines.choice import OpenPool
 from dataset_builders.engines.workers import Pool
 
 MAX_DEATHS: Final = 3
-"""How many workers may die over a piece, the last ones with nothing beside it, before it is given up; and how many
-engines may break in a row without a finished piece before that is told."""
+"""Deaths of workers on a unit, the last without other work, after which it is given up; also the number of engines that
+may break in a row, without a finished unit, before the command fails."""
 
 _FEWEST_WORKERS: Final = 8
-"""Where single workers die and the engine goes on, `MAX_DEATHS` for each of at least this many workers, in a row and
-without a finished piece, say that no worker can do the work."""
+"""If the engine survives the deaths of single workers, `MAX_DEATHS` for each of at least this many workers in a row,
+without a finished unit, mean that no worker can do the work."""
 
 Piece = TypeVar("Piece", bound=Hashable)
 Report = TypeVar("Report")
@@ -34,17 +34,17 @@ def _itself(piece: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Work(Generic[Piece, Report]):
-    """What is done with each piece.
+    """How each work unit is processed.
 
     Attributes:
-        noun: What a piece is called in messages, in the plural.
-        do: Does a piece in a worker and returns its report, failures included; engines send it there by pickling. An
-            `MlipOodError` that it raises ends the whole; whatever else it raises is the failure of that piece.
-        lost: Report of a piece that is given up, with the cause in words.
-        failures: Failures in a report, in words.
+        noun: Plural noun for the units in messages.
+        do: Processes a unit in a worker and returns its report, including failures; engines pickle it. An
+            `MlipOodError` that it raises ends the command; any other exception is a failure of that unit.
+        lost: Report of a unit that is given up, with the cause as text.
+        failures: Failures in a report, as text.
         progress: Called with each report.
-        payload: What is sent to the worker for a piece, made when its turn comes; the piece itself by default.
-        name: What a piece is called in messages.
+        payload: Data sent to the worker for a unit, created when it is sent; the unit itself by default.
+        name: Name of a unit in messages.
     """
 
     noun: str
@@ -57,10 +57,10 @@ class Work(Generic[Piece, Report]):
 
 
 def do_all(pieces: Sequence[Piece], work: Work[Piece, Report], open_pool: OpenPool) -> list[str]:
-    """Does all pieces on an engine, in order; those that are lost with a dying worker are done again.
+    """Processes all units on an engine, in order; units lost with a dying worker are repeated.
 
     Returns:
-        What failed, in words; the other pieces are done.
+        The failures, as text; all other units are done.
 
     Raises:
         SetupError: If the engine cannot be reached, or its workers cannot do the work.
@@ -74,8 +74,8 @@ def do_all(pieces: Sequence[Piece], work: Work[Piece, Report], open_pool: OpenPo
     noun = work.noun
     return [
         *campaign.failures,
-        f"the workers died {campaign.barren} times before one of the {noun} was done, {len(left)} {noun} are "
-        f"left, first {work.name(left[0])}: the machine may be short of memory; try fewer --workers",
+        f"the workers died {campaign.barren} times before any of the {noun} was done; {len(left)} {noun} are "
+        f"left, the first is {work.name(left[0])}: the machine may be short of memory; try fewer --workers",
     ]
 
 
@@ -84,16 +84,16 @@ class _HopelessError(Exception):
 
 
 class _Campaign(Generic[Piece, Report]):
-    """Pieces on their way, and what went wrong with them.
+    """State of the work units, and their failures.
 
     Args:
-        pieces: The pieces to do.
-        work: What is done with them.
+        pieces: The units to process.
+        work: How they are processed.
 
     Attributes:
-        failures: Why pieces failed.
-        barren: Deaths in a row, of workers or of a whole engine, since a piece was done among others.
-        is_hopeless: Whether these are too many to go on.
+        failures: Causes of failed units.
+        barren: Deaths in a row, of workers or engines, since a unit was last done beside others.
+        is_hopeless: Whether these are too many to continue.
     """
 
     def __init__(self, pieces: Sequence[Piece], work: Work[Piece, Report]) -> None:
@@ -108,12 +108,12 @@ class _Campaign(Generic[Piece, Report]):
         self._is_alone = False
 
     def left(self) -> list[Piece]:
-        """Pieces that are not done and not given up."""
+        """Units that are neither done nor given up."""
         return [*self._waiting, *self._suspects]
 
     def run(self, open_pool: OpenPool) -> None:
-        """Does the pieces that are left; comes back when all are settled, or when the workers broke as a whole."""
-        # Until the engine says how many calls run at a time, any of those under way may have been the one.
+        """Processes the units that are left; returns when all are settled or the engine breaks."""
+        # Without a number of workers from the engine, any submitted call may have been running.
         in_hand: int | None = None
         self._is_alone = False
         try:
@@ -139,7 +139,7 @@ class _Campaign(Generic[Piece, Report]):
                 self._count_barren(MAX_DEATHS * max(pool.workers or 0, _FEWEST_WORKERS))
 
     def _run_alone(self, pool: Pool) -> None:
-        """Does suspects one at a time, those that died least first: so innocent ones do not wait for the others."""
+        """Runs suspects one at a time, those with the fewest deaths first, so that harmless ones do not wait."""
         self._is_alone = True
         while self._suspects:
             future = self._submit(self._suspects.popleft(), pool)
@@ -149,7 +149,7 @@ class _Campaign(Generic[Piece, Report]):
                 self._suspect(self._pending.pop(future))
 
     def _submit(self, piece: Piece, pool: Pool) -> "Future[Report | Raised]":
-        # Noted before it is sent, so that no piece is forgotten where sending it fails.
+        # Recorded before it is sent, so that no unit is lost if sending fails.
         self._waiting.appendleft(piece)
         call = partial(attempt, self._work.do)
         future = pool.executor.submit(call, self._work.payload(piece))
@@ -158,10 +158,10 @@ class _Campaign(Generic[Piece, Report]):
         return future
 
     def _take(self, future: "Future[Report | Raised]") -> None:
-        """Settles the piece of a future, or makes it a suspect where it ran out of memory.
+        """Settles the unit of a future, or makes it a suspect if it ran out of memory.
 
         Raises:
-            Exception: What the engine raises for a call that was lost.
+            Exception: As the engine raises it for a lost call.
         """
         outcome = future.result()
         piece = self._pending.pop(future)
@@ -175,14 +175,14 @@ class _Campaign(Generic[Piece, Report]):
             self._settle(self._work.lost(piece, f"{self._work.name(piece)}: {outcome.text}"))
 
     def _after_break(self, in_hand: int | None) -> None:
-        """Takes what was done before the engine broke, and suspects the pieces that its workers had in hand."""
+        """Collects results from before the engine broke, and makes the units in progress suspects."""
         under_way = dict(self._pending)
         for future in under_way:
             if future.done() and not future.cancelled() and not future.exception():
                 self._take(future)
         unsettled = list(self._pending.values())
         self._pending.clear()
-        # Pieces are taken in turn, so one of the first that are left was in the hands of the worker that died.
+        # Units start in order, so one of the first that are left was running on the worker that died.
         n_suspects = in_hand or len(unsettled)
         for piece in unsettled[:n_suspects]:
             self._suspect(piece)
@@ -192,21 +192,21 @@ class _Campaign(Generic[Piece, Report]):
             self.is_hopeless = self.barren >= MAX_DEATHS
 
     def _suspect(self, piece: Piece) -> None:
-        """Counts a death over a piece, which is given up if it was alone and died often enough."""
+        """Counts a death on a unit, which is given up if it ran alone and its workers died often enough."""
         self._deaths[piece] += 1
         if not self._is_alone or self._deaths[piece] < MAX_DEATHS:
             self._suspects.append(piece)
             return
         cause = (
-            f"{self._work.name(piece)}: its worker died {self._deaths[piece]} times, at last while nothing else was at "
-            "work; it needs more memory than a worker has, or a library crashes on it"
+            f"{self._work.name(piece)}: its worker died {self._deaths[piece]} times, the last time with no other work "
+            "running; it needs more memory than a worker has, or a library crashes on it"
         )
         self._settle(self._work.lost(piece, cause))
 
     def _count_barren(self, limit: int) -> None:
         self.barren += 1
         if self.barren >= limit:
-            # What is under way is given up with the workers.
+            # Calls in progress are abandoned with the workers.
             self._waiting.extendleft(reversed(self._pending.values()))
             self._pending.clear()
             raise _HopelessError

@@ -1,7 +1,7 @@
-"""The engines by the name that `--executor` gives them.
+"""The engines, by their names for `--executor`.
 
-The build asks an engine for nothing but an executor of `concurrent.futures`: one more engine is one
-function in `engines.py` and one line in `ENGINES`.
+An engine only needs to provide an executor of `concurrent.futures`: a new one is one function
+in `workers.py` and one line in `ENGINES`.
 """
 
 import os
@@ -21,19 +21,19 @@ from dataset_builders.engines.workers import (
 )
 
 OpenPool = Callable[[], AbstractContextManager[Pool]]
-"""Opens the workers; they are given up, or left to their owner, at the end of the block."""
+"""Opens the workers; the end of the block stops them, or leaves them to their owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How a kind of workers is asked for.
+    """One kind of workers.
 
     Attributes:
-        prefix: What `--executor` starts with; all of it where there is no target.
-        target: What stands behind the prefix, for messages; empty for an engine that needs nothing.
-        owner: Who says how many workers there are; empty where `--workers` does.
-        default_workers: Their number without `--workers`; `None` where it must be given, or others say it.
-        open: Opens them, given the target and the number of workers.
+        prefix: Start of the `--executor` value; all of it if there is no target.
+        target: Placeholder of what follows the prefix, for messages; empty for an engine without a target.
+        owner: What determines the number of workers, for messages; empty if `--workers` does.
+        default_workers: Their number without `--workers`; `None` if `--workers` is required or not allowed.
+        open: Opens the workers, given the target and their number.
     """
 
     prefix: str
@@ -44,16 +44,16 @@ class Engine:
 
 
 def cores() -> int:
-    """Cores that this process may use, which a batch scheduler may have limited."""
+    """Number of cores available to this process, which a batch scheduler may limit."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 ENGINES: Final = (
     Engine("local", "", "", cores, lambda _, workers: local_processes(workers)),
-    Engine("dask://", "HOST:PORT", "those of the scheduler work", None, lambda address, _: dask_scheduler(address)),
+    Engine("dask://", "HOST:PORT", "it has its own workers", None, lambda address, _: dask_scheduler(address)),
     Engine("dask-slurm", "", "", None, lambda _, workers: dask_slurm(workers)),
-    Engine("parsl:", "CONFIG", "its configuration says how many", None, lambda source, _: parsl_pool(source)),
-    Engine("mpi", "", "mpiexec says how many", None, lambda _, __: mpi_processes()),
+    Engine("parsl:", "CONFIG", "its configuration sets their number", None, lambda source, _: parsl_pool(source)),
+    Engine("mpi", "", "mpiexec sets their number", None, lambda _, __: mpi_processes()),
 )
 
 
@@ -62,10 +62,10 @@ def choose_executor(text: str, workers: int | None) -> OpenPool:
 
     Args:
         text: Name of the engine, with its target.
-        workers: Number of workers, where one was given.
+        workers: Number of workers, if given.
 
     Raises:
-        UsageError: If there is no such engine, or it does not go with that number of workers.
+        UsageError: If there is no such engine, or it does not support that number of workers.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers}; expected 1 or more")
@@ -81,10 +81,10 @@ def choose_executor(text: str, workers: int | None) -> OpenPool:
 def _number_of_workers(engine: Engine, text: str, workers: int | None) -> int:
     if engine.owner:
         if workers is not None:
-            raise UsageError(f"--executor {text} with --workers {workers}: {engine.owner}; leave --workers out")
+            raise UsageError(f"--executor {text} with --workers {workers}: {engine.owner}; omit --workers")
         return 0
     if workers is not None:
         return workers
     if engine.default_workers is None:
-        raise UsageError(f"--executor {text} needs --workers N, the number of workers to ask for")
+        raise UsageError(f"--executor {text} needs --workers N, the number of workers to request")
     return engine.default_workers()

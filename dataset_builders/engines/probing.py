@@ -1,4 +1,4 @@
-"""What work costs on the workers that would do it, from the time of a sample."""
+"""Estimates the cost of work on the actual workers, from a timed sample."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,22 +13,21 @@ from dataset_builders.engines.workers import Pool
 Piece = TypeVar("Piece")
 
 MAX_PROBES: Final = 256
-"""Most pieces that are timed."""
+"""Most work units that are timed."""
 
 BYTES_PER_ATOM: Final = 23.3
-"""Size of the Parquet files of the mini edition for each atom of each of their frames; the fixed part of a file counts
-less in a larger one."""
+"""Size of the Parquet files of the mini edition per atom and frame; less in larger files, whose overhead is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What a piece of the sample took.
+    """Timing of one work unit of the sample.
 
     Attributes:
-        n_atoms: Atoms of its molecule.
-        cost: Its estimated cost, on the scale of the whole.
-        cpu_seconds: Processor time.
-        seconds: Time by the clock; more than the processor time where others compute too.
+        n_atoms: Number of atoms of its molecule.
+        cost: Its estimated cost, on the scale of all units.
+        cpu_seconds: CPU time.
+        seconds: Wall-clock time; longer than the CPU time if cores are shared.
     """
 
     n_atoms: int
@@ -39,13 +38,13 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a probe found.
+    """Cost rate measured by a probe.
 
     Attributes:
-        cpu_seconds: Processor seconds for each unit of estimated cost.
-        seconds: Seconds by the clock for the same, on one worker while all compute.
-        error: Standard error of the processor time, relative.
-        timings: What was timed; empty if nothing is to be done.
+        cpu_seconds: CPU time per unit of estimated cost, s.
+        seconds: Wall-clock time for the same, on one worker while all compute, s.
+        error: Relative standard error of the CPU time.
+        timings: The timed units; empty if no work is left.
     """
 
     cpu_seconds: float
@@ -54,14 +53,14 @@ class Rate:
     timings: tuple[Timing, ...]
 
     def wall_time(self, cost: float, workers: int | None) -> str:
-        """Time by the clock that work of some cost takes, for the terminal; `-` where the workers are not counted."""
+        """Wall-clock time for work of a given cost, for the terminal; `-` if the number of workers is unknown."""
         return duration(cost * self.seconds / workers) if workers else "-"
 
     def text(self, noun: str) -> str:
-        """What was timed, for the terminal.
+        """Summary of the timed units, for the terminal.
 
         Args:
-            noun: What was timed, in the plural.
+            noun: Plural noun for the units.
         """
         atoms = [timing.n_atoms for timing in self.timings]
         times = [timing.cpu_seconds for timing in self.timings]
@@ -72,33 +71,33 @@ class Rate:
         share = self.cpu_seconds / self.seconds
         if share >= 0.9:
             return text
-        return f"{text}\neach worker had {share:.0%} of a core meanwhile: the time by the clock counts on the same"
+        return f"{text}\neach worker got {share:.0%} of a core; the wall-clock times assume the same"
 
 
 def wall_time_title(workers: int | None) -> str:
-    """Title of the column of `Rate.wall_time`."""
+    """Column title of `Rate.wall_time`."""
     return f"time, {workers} worker{'' if workers == 1 else 's'}" if workers else "time"
 
 
 NO_RATE: Final = Rate(0.0, 0.0, 0.0, ())
-"""The rate of nothing."""
+"""The rate if no work is left."""
 
 
 def number_of_probes(pool: Pool, fewest: int) -> int:
-    """How many pieces are timed: one for each worker, so that all are busy at once, within bounds."""
+    """Number of units to time: one per worker, so that all are busy at once, within bounds."""
     return min(max(fewest, pool.workers or 1), MAX_PROBES)
 
 
 def sample_by_cost(pieces: Sequence[Piece], count: int, cost: Callable[[Piece], float]) -> Iterator[Piece]:
-    """Draws pieces with chances in proportion to their estimated cost.
+    """Draws work units with probabilities proportional to their estimated cost.
 
-    They lie at equal distances along the list. The mean of time over estimated cost then tells the whole without bias,
-    however rough the estimate: it only decides how many pieces it takes.
+    Systematic sampling along the cumulative cost. The mean of time over estimated cost is then an unbiased rate for all
+    units, however rough the estimate, which only affects the variance.
 
     Args:
-        pieces: All pieces, the cheapest first.
-        count: How many to draw; a dear piece may be drawn more than once.
-        cost: Estimated cost of a piece, on any scale.
+        pieces: All units, the cheapest first.
+        count: Number to draw; an expensive unit may be drawn more than once.
+        cost: Estimated cost of a unit, on any scale.
     """
     total = sum(cost(piece) for piece in pieces)
     passed, drawn = 0.0, 0
@@ -117,7 +116,7 @@ def results_of(
     Args:
         pool: The workers.
         calls: Function and arguments of each call.
-        on_result: Told of each result, in the order of the calls.
+        on_result: Called with each result, in the order of the calls.
 
     Raises:
         SetupError: If a worker dies.
@@ -132,19 +131,19 @@ def results_of(
         return results
     except died as cause:
         raise SetupError(
-            f"a worker died over the probe: {cause}; the machine may be short of memory, try fewer --workers"
+            f"a worker died during the probe: {cause}; the machine may be short of memory, try fewer --workers"
         ) from cause
 
 
 def rate_of(timings: Sequence[Timing]) -> Rate:
-    """The rate of a sample that was drawn by cost; of two or more pieces."""
+    """The rate from a sample drawn by cost, of at least two units."""
     cpu = [timing.cpu_seconds / timing.cost for timing in timings]
     clock = [timing.seconds / timing.cost for timing in timings]
     return Rate(fmean(cpu), fmean(clock), stdev(cpu) / math.sqrt(len(cpu)) / fmean(cpu), tuple(timings))
 
 
 def duration(seconds: float) -> str:
-    """A time for people, such as `40 s`, `12 min` or `3.5 h`."""
+    """A duration as text, such as `40 s`, `12 min` or `3.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:,.1f} h"

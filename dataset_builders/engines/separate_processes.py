@@ -1,4 +1,4 @@
-"""Processes of this machine that do not share their fate."""
+"""Processes on this machine that fail independently."""
 
 import multiprocessing
 import threading
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class SeparateProcesses(Executor):
-    """An executor whose workers each have a pool of one process of their own.
+    """An executor with a separate one-process pool for each worker.
 
-    In one `ProcessPoolExecutor`, a process that dies ends all the others and fails all calls, and nobody can tell over
-    which call it died. Here it fails its own call, with `BrokenProcessPool`, and another process takes its place.
+    In a single `ProcessPoolExecutor`, a process that dies ends all others and fails all calls, without telling which
+    call was running. Here only its own call fails, with `BrokenProcessPool`, and a new process replaces it.
 
     Args:
         workers: Number of processes.
@@ -33,7 +33,7 @@ class SeparateProcesses(Executor):
         return self._threads.submit(self._call, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the processes, once they have done what they are at."""
+        """Ends the processes after their current calls."""
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
         with self._lock:
             pools = list(self._pools)

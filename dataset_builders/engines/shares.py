@@ -1,4 +1,4 @@
-"""Shares of work for batch schedulers: every piece is in exactly one, whoever computes them and whatever is done."""
+"""Shards of work for batch schedulers: every unit is in exactly one, on every machine and at any progress."""
 
 import heapq
 from collections.abc import Callable, Hashable, Sequence
@@ -12,11 +12,11 @@ Piece = TypeVar("Piece", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of several shares.
+    """One of several shards.
 
     Attributes:
         number: From 1.
-        count: Number of shares.
+        count: Number of shards.
     """
 
     number: int
@@ -27,32 +27,32 @@ class Shard:
 
 
 def parse_shard(text: str) -> Shard:
-    """Reads a share such as `2/8`.
+    """Reads a shard such as `2/8`.
 
     Raises:
-        UsageError: If it is none.
+        UsageError: If the text is not a shard.
     """
     parts = text.split("/")
     if len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts):
         number, count = (int(part) for part in parts)
         if 1 <= number <= count:
             return Shard(number, count)
-    raise UsageError(f"--shard {text!r}; expected NUMBER/COUNT, from 1/8 to 8/8 for eight shares")
+    raise UsageError(f"--shard {text!r}; expected NUMBER/COUNT, from 1/8 to 8/8 for eight shards")
 
 
 def share_of(
     pieces: Sequence[Piece], shard: Shard, *, cost: Callable[[Piece], float], rank: Callable[[Piece], Any]
 ) -> list[Piece]:
-    """The pieces of one share; shares differ in cost by less than the dearest piece.
+    """The work units of one shard; shards differ in cost by less than the most expensive unit.
 
     Args:
-        pieces: Every piece of work, whether it is done or not.
-        shard: Which share.
-        cost: Cost of a piece, on any scale.
-        rank: What decides between pieces of the same cost, the same on every machine.
+        pieces: All units, finished or not.
+        shard: The shard.
+        cost: Cost of a unit, on any scale.
+        rank: Tie-breaker for units of equal cost, the same on every machine.
 
     Returns:
-        Pieces in the order of `pieces`.
+        Units in the order of `pieces`.
     """
     shares: list[tuple[float, int]] = [(0, number) for number in range(1, shard.count + 1)]
     chosen = set()

@@ -1,4 +1,4 @@
-"""One thread for each worker: more gain nothing for molecules of this size, and can change the last bits of a label."""
+"""One thread per worker: more are not faster for molecules of this size, and can change the last bits of a label."""
 
 import os
 from typing import Final
@@ -9,22 +9,22 @@ THREAD_LIMITS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THRE
 
 
 def limit_threads_of_children() -> None:
-    """Sets the variables that numerical libraries read when they are imported, for processes started from here."""
+    """Sets the thread limits that numerical libraries read at import, for child processes."""
     for name in THREAD_LIMITS:
         os.environ[name] = "1"
 
 
 def require_one_thread() -> None:
-    """Makes tblite compute on one thread in this thread, however the process was started.
+    """Makes tblite use one thread for calls from this thread, however the process was started.
 
-    Engines start their workers in their own ways, some with numerical libraries loaded already, so the variables
-    alone do not decide. OpenMP keeps a number for each thread that calls it: call this in the thread that computes.
+    Some engines start workers with numerical libraries already loaded, so environment variables are not enough. OpenMP
+    has a limit for each calling thread: call this in the thread that computes.
 
     Raises:
-        SetupError: If a library would still run on more threads.
+        SetupError: If a library would still use more threads.
     """
     limit_threads_of_children()
-    import tblite.interface  # noqa: F401 (brings its OpenMP library, which is what must be limited)
+    import tblite.interface  # noqa: F401 (loads the OpenMP library that must be limited)
     from threadpoolctl import threadpool_info, threadpool_limits  # type: ignore[import-untyped]
 
     threadpool_limits(1)

@@ -1,7 +1,7 @@
-"""Opens and closes the workers of each engine: processes here, dask, Slurm through dask, parsl, MPI.
+"""Opens and closes the workers of each engine: local processes, dask, Slurm through dask, parsl, MPI.
 
-Each function yields an executor of `concurrent.futures`. Where the block fails or is interrupted, what waits
-is given up and not waited for.
+Each function yields an executor of `concurrent.futures`. If the block fails or is interrupted, pending calls are
+abandoned.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ from dataset_builders.engines.separate_processes import SeparateProcesses
 from dataset_builders.engines.threads import limit_threads_of_children
 
 FIRST_WORKER_TIMEOUT: Final = 30
-"""How long a dask scheduler may take to answer and to name a worker, s."""
+"""Time limit for a dask scheduler to answer and to report a worker, s."""
 
 MOST_AHEAD: Final = 1024
-"""Calls that are sent ahead where workers may yet join."""
+"""Calls that are submitted ahead if workers may join later."""
 
 _OURS: Final = "dataset_builders"
 _SAME_PACKAGES: Final = "expected the same packages as here. Install mlip-ood where scheduler and workers run"
@@ -40,11 +40,11 @@ class Pool:
     """Open workers.
 
     Attributes:
-        executor: Runs calls on them.
-        workers: How many calls run at a time; `None` where the engine does not say.
-        lost: What the future of one call raises whose worker died, on an engine that goes on with other workers.
-            An engine that cannot go on raises `BrokenExecutor` or `CancelledError` from all its futures.
-        window: How many calls are sent ahead: more than its workers, also than those that may yet join it.
+        executor: Runs calls on the workers.
+        workers: Number of concurrent calls; `None` if the engine does not report it.
+        lost: Exceptions of the future of a call whose worker died, on an engine that continues with other workers. An
+            engine that cannot continue raises `BrokenExecutor` or `CancelledError` from all its futures.
+        window: Number of calls submitted ahead: more than its workers, including those that may join later.
     """
 
     executor: Executor
@@ -55,9 +55,9 @@ class Pool:
 
 @contextlib.contextmanager
 def local_processes(workers: int) -> Iterator[Pool]:
-    """Processes on this machine that each compute on one thread.
+    """Processes on this machine with one thread each.
 
-    The limits are set before the workers start, since the numerical libraries read them when they are imported.
+    The thread limits are set before the workers start, since numerical libraries read them at import.
     """
     limit_threads_of_children()
     executor = SeparateProcesses(workers)
@@ -71,7 +71,7 @@ def local_processes(workers: int) -> Iterator[Pool]:
 
 @contextlib.contextmanager
 def dask_scheduler(address: str) -> Iterator[Pool]:
-    """The workers of a dask scheduler that runs already; they stay when the block ends.
+    """The workers of a running dask scheduler; they stay when the block ends.
 
     Args:
         address: HOST:PORT.
@@ -101,19 +101,19 @@ def dask_scheduler(address: str) -> Iterator[Pool]:
 
 @contextlib.contextmanager
 def dask_slurm(workers: int) -> Iterator[Pool]:
-    """Dask workers in Slurm jobs, as the user's dask configuration (`jobqueue.slurm`) describes a job.
+    """Dask workers in Slurm jobs, as described in the user's dask configuration (`jobqueue.slurm`).
 
-    A worker whose job ends, at its time limit for instance, is asked for again.
+    A worker whose job ends, for instance at its time limit, is replaced.
 
     Raises:
         MissingPackageError: If dask-jobqueue is not installed.
-        SetupError: If Slurm is not here or refuses the job.
+        SetupError: If Slurm is not available or refuses the job.
         UsageError: If the configuration does not describe a job.
     """
     jobqueue = _package("dask_jobqueue", "slurm", "--executor dask-slurm")
     distributed = _package("distributed", "slurm", "--executor dask-slurm")
     if shutil.which("sbatch") is None:
-        raise SetupError("--executor dask-slurm: no `sbatch` here; run it where Slurm jobs are submitted from")
+        raise SetupError("--executor dask-slurm: no `sbatch` here; run it on a machine that submits Slurm jobs")
     try:
         cluster = jobqueue.SLURMCluster()
     except (ValueError, TypeError) as cause:
@@ -132,7 +132,7 @@ def dask_slurm(workers: int) -> Iterator[Pool]:
 
 
 def _try_job(script: str) -> None:
-    """Asks Slurm whether it would take a job; dask asks for it in the background and would wait for ever."""
+    """Checks that Slurm would accept a job; dask submits it in the background and would wait forever."""
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
         file.write(script)
         file.flush()
@@ -150,7 +150,7 @@ def _try_job(script: str) -> None:
 def _dask_pool(client: Any) -> Iterator[Pool]:
     from distributed.scheduler import KilledWorker
 
-    # A worker that cannot read its call ends without a word, and the call waits for another one for ever.
+    # A worker that cannot unpickle its call ends silently, and the call waits forever for another one.
     lacking = [
         name for name, found in client.run(lambda: importlib.util.find_spec(_OURS) is not None).items() if not found
     ]
@@ -162,7 +162,7 @@ def _dask_pool(client: Any) -> Iterator[Pool]:
         yield Pool(executor, workers, (KilledWorker,), window=max(2 * workers, MOST_AHEAD))
     except BaseException as cause:
         executor.shutdown(wait=False)
-        # The scheduler reads each call too.
+        # The scheduler unpickles each call too.
         missing = cause.__cause__
         if not isinstance(missing, ModuleNotFoundError):
             raise
@@ -171,7 +171,7 @@ def _dask_pool(client: Any) -> Iterator[Pool]:
 
 @contextlib.contextmanager
 def parsl_pool(source: str) -> Iterator[Pool]:
-    """The workers that a configuration of parsl describes.
+    """The workers described by a parsl configuration.
 
     Args:
         source: A Python file, or a module, that defines `config`, a `parsl.Config`.
@@ -186,7 +186,7 @@ def parsl_pool(source: str) -> Iterator[Pool]:
     from parsl.executors.errors import BadStateException
     from parsl.executors.high_throughput.errors import ManagerLost, WorkerLost
 
-    # Parsl starts programs of its own by name, also where Python was started from an environment that is not activated.
+    # Parsl starts its programs by name, even if the environment of this Python is not activated.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     executor = ParslPoolExecutor(_parsl_config(source))
     try:
@@ -217,28 +217,26 @@ def _parsl_config(source: str) -> Any:
                 f"--executor parsl:{source}: no such module; expected FILE.py or a module that defines `config`"
             ) from cause
     if not isinstance(found, Config):
-        raise UsageError(
-            f"--executor parsl:{source}: its `config` is {type(found).__name__}; expected a parsl.Config of that name"
-        )
+        raise UsageError(f"--executor parsl:{source}: its `config` is {type(found).__name__}; expected a parsl.Config")
     return found
 
 
 @contextlib.contextmanager
 def mpi_processes() -> Iterator[Pool]:
-    """The other processes of an MPI job that was started with `mpi4py.futures`.
+    """The other processes of an MPI job started with `mpi4py.futures`.
 
-    A process that dies ends the whole job, as MPI has it; the same command goes on from finished units.
+    A process that dies ends the whole job, as usual for MPI; the same command resumes from finished units.
 
     Raises:
         MissingPackageError: If mpi4py is not installed.
-        UsageError: If this is not such a job, or one of a single process.
+        UsageError: If this is not such a job, or has a single process.
     """
-    # Only looked for: once it is imported, ASE takes it for one that works in this process.
+    # Not imported: ASE would then use it in this process.
     if importlib.util.find_spec("mpi4py") is None:
         raise MissingPackageError("mpi4py", "mpi", "--executor mpi")
-    # Without it, every process would run the build, and start others.
+    # Without it, every process would run the build and start others.
     if "mpi4py.futures" not in sys.orig_argv:
-        raise UsageError(f"--executor mpi works in an MPI job only; start it as: {_MPI_COMMAND}")
+        raise UsageError(f"--executor mpi requires an MPI job; start it as: {_MPI_COMMAND}")
     try:
         from mpi4py import MPI
         from mpi4py.futures import MPIPoolExecutor
@@ -248,7 +246,7 @@ def mpi_processes() -> Iterator[Pool]:
         ) from cause
     workers = MPI.COMM_WORLD.Get_size() - 1
     if workers < 1:
-        raise UsageError(f"--executor mpi in a job of one process, which leaves no worker; start it as: {_MPI_COMMAND}")
+        raise UsageError(f"--executor mpi in a job with one process has no worker; start it as: {_MPI_COMMAND}")
     with MPIPoolExecutor() as executor:
         try:
             yield Pool(executor, workers)

@@ -1,1 +1,1 @@
-"""A data-set folder: its configurations, the files of its splits, and their columns."""
+"""A data-set folder: its configurations, the Parquet files of their splits, and the columns."""

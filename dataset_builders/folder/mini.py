@@ -1,7 +1,7 @@
-"""Where the mini edition lies, which is installed with the package."""
+"""Path of the mini edition that is installed with the package."""
 
 from pathlib import Path
 from typing import Final
 
 MINI_DIRECTORY: Final = Path(__file__).parents[1] / "data" / "mini"
-"""The embedded mini edition, a data-set folder."""
+"""The data-set folder of the embedded mini edition."""

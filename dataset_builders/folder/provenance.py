@@ -1,6 +1,6 @@
-"""What a data set says of itself that was imported and not built.
+"""Provenance of an imported data set, in the metadata of its files.
 
-It is of no edition, since its molecules may differ in their numbers of frames; so its files say which frames there are.
+It has no edition, since the number of frames may differ between molecules; so its files list their frames.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dataset_builders.tasks.editions import SPLIT_TRAJECTORY, SplitName, TrajectoryName, split_of_frame
 
 IMPORTED: Final = "imported"
-"""What stands where a data set that was built has the name of its edition; and the key of the record below."""
+"""Placeholder for the edition of an imported data set, and the key of the record below."""
 
 _Count = Annotated[int, Field(ge=0)]
 
@@ -21,11 +21,11 @@ class _Record(BaseModel):
 
 
 class ImportedTrajectory(_Record):
-    """The frames of a trajectory of a molecule.
+    """The frames of one trajectory of a molecule.
 
     Attributes:
-        n_frames: Frames in the files, after the stride.
-        left_out: Numbers of those that were left out, since they did not fit.
+        n_frames: Number of frames in the files, after the stride.
+        left_out: Indices of frames that were left out because they did not match.
     """
 
     n_frames: _Count
@@ -33,14 +33,14 @@ class ImportedTrajectory(_Record):
 
 
 class ImportedFile(_Record):
-    """A file that was read.
+    """An imported file.
 
     Attributes:
-        name: Its name, without its folder.
-        sha256: Of its content.
-        trajectory: Which trajectory it is of.
-        molecule_id: The molecule; empty where none could be found.
-        n_frames: Frames in it, after the stride.
+        name: File name, without its folder.
+        sha256: Hash of its content.
+        trajectory: Trajectory of its frames.
+        molecule_id: The molecule; empty if it was not identified.
+        n_frames: Number of its frames, after the stride.
     """
 
     name: str
@@ -51,15 +51,15 @@ class ImportedFile(_Record):
 
 
 class ImportRecord(_Record):
-    """Where imported frames come from.
+    """Origin of imported frames.
 
     Attributes:
-        source: Where the data come from.
-        licence: Under which they may be used.
-        stride: Every how manieth frame was taken.
-        temperature: Of the dynamics, K.
-        files: The files, in the order in which they were read.
-        frames: What there is of each molecule, by name.
+        source: Source of the data.
+        licence: Licence of the data.
+        stride: Interval between imported frames; 1 for every frame.
+        temperature: Temperature of the molecular dynamics, K.
+        files: The files, in the order of reading.
+        frames: Trajectories of each molecule, by molecule id.
     """
 
     source: str
@@ -71,11 +71,11 @@ class ImportRecord(_Record):
 
     @property
     def n_left_out(self) -> int:
-        """Frames that were left out, of all molecules."""
+        """Number of frames left out, over all molecules."""
         return sum(len(each.left_out) for found in self.frames.values() for each in found.values())
 
     def frames_of(self, molecule_id: str, split: SplitName) -> set[int]:
-        """The frames of a molecule that a split holds."""
+        """Indices of the frames of a molecule in a split."""
         trajectory = SPLIT_TRAJECTORY[split]
         found = self.frames.get(molecule_id, {}).get(trajectory)
         if found is None:
@@ -86,12 +86,12 @@ class ImportRecord(_Record):
 
 
 def is_imported(metadata: Mapping[str, Any]) -> bool:
-    """Whether the metadata of a file say that its frames were imported."""
+    """Whether the metadata of a file declare its frames as imported."""
     return bool(metadata.get("edition") == IMPORTED)
 
 
 def import_record_of(metadata: Mapping[str, Any]) -> ImportRecord | None:
-    """Where the frames of a file come from; `None` where they were not imported, or the metadata do not say it."""
+    """The import record of a file; `None` if its frames were not imported or there is no record."""
     if not is_imported(metadata):
         return None
     try:

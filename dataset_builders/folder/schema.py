@@ -1,4 +1,4 @@
-"""The columns of a split, their units, and the way between Arrow and NumPy."""
+"""The columns of a split, their units, and conversion between Arrow and NumPy."""
 
 import json
 from collections.abc import Mapping
@@ -44,13 +44,13 @@ def with_metadata(metadata: Mapping[str, Any]) -> pa.Schema:
 
 
 def read_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """What `with_metadata` wrote; empty where the file has none."""
+    """Metadata as written by `with_metadata`; empty if there is none."""
     raw = (schema.metadata or {}).get(METADATA_KEY)
     return dict(json.loads(raw)) if raw else {}
 
 
 def schema_problems(schema: pa.Schema) -> list[str]:
-    """Every way in which a schema differs from the documented one, in words; empty where it does not."""
+    """All differences of a schema from the documented one, as text; empty if there are none."""
     problems = []
     for name, kind, _ in COLUMNS:
         index = schema.get_field_index(name)
@@ -59,12 +59,12 @@ def schema_problems(schema: pa.Schema) -> list[str]:
         elif not _same_type(schema.field(index).type, kind):
             problems.append(f"column {name!r} is {schema.field(index).type}; expected {kind}")
     known = {name for name, _, _ in COLUMNS}
-    problems.extend(f"column {name!r} is not part of the schema" for name in schema.names if name not in known)
+    problems.extend(f"column {name!r} is not in the schema" for name in schema.names if name not in known)
     return problems
 
 
 def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
-    # The name of a list's item differs between writers, and large_list between readers: neither matters.
+    # Writers differ in the names of list items, and readers in large_list: neither matters.
     found_is_list = pa.types.is_list(found) or pa.types.is_large_list(found)
     if pa.types.is_list(expected):
         return found_is_list and bool(found.value_type == expected.value_type)

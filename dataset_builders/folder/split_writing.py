@@ -17,25 +17,25 @@ ROWS_PER_GROUP: Final = 2_000
 
 
 _REALS: Final = {"positions": "positions.list.element", "energy": "energy", "forces": "forces.list.element"}
-"""Columns whose values hardly repeat, by their path in Parquet: without a dictionary and with like bytes together, zstd
-packs them best. 0.58 of the size, 0.75 of the time to read (`tests.benchmarks.parquet_encoding`, mini edition)."""
+"""Columns whose values rarely repeat, by their path in Parquet: zstd compresses them best without a dictionary and with
+byte-stream split. 0.58 of the size, 0.75 of the reading time (`tests.benchmarks.parquet_encoding`, mini edition)."""
 
 
 def write_split(tables: Iterable[pa.Table], schema: pa.Schema, directory: Path, split: SplitName) -> None:
-    """Writes the Parquet files of a split; holds the rows of one row group at a time.
+    """Writes the Parquet files of a split, with one row group in memory at a time.
 
     Args:
-        tables: Its rows, in order.
-        schema: Whose metadata the files get.
+        tables: Rows of the split, in order.
+        schema: Schema with the metadata of the files.
         directory: Folder of the configuration.
         split: The split.
     """
     files: list[Path] = []
     groups = cut_into_groups(tables)
-    # A slice may name no molecule of a split, which then is a file without rows.
+    # A slice may have no molecule of a split, whose file then has no rows.
     group: pa.Table | None = next(groups, SCHEMA.empty_table())
     while group is not None:
-        # How many files there are, which their names say, is known at the end.
+        # The names contain the number of files, which is known only at the end.
         files.append(directory / f".{split}-{len(files):05d}.partial")
         with pq.ParquetWriter(
             files[-1],
@@ -54,7 +54,7 @@ def write_split(tables: Iterable[pa.Table], schema: pa.Schema, directory: Path, 
 
 
 def cut_into_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Cuts rows into row groups, none of which goes over the end of a file."""
+    """Cuts rows into row groups that do not cross the end of a file."""
     held: list[pa.Table] = []
     n_held, n_passed = 0, 0
     for table in tables:

@@ -1,4 +1,4 @@
-"""The tasks of a data-set folder: which configurations it holds, and what its files declare of them."""
+"""The tasks of a data-set folder: its configurations, and the declarations in their files."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,34 +17,34 @@ from dataset_builders.tasks.task_document import task_of_metadata
 
 
 class Folder(Protocol):
-    """What is asked of a folder, here or elsewhere."""
+    """Interface of a local or remote folder."""
 
     @property
     def name(self) -> str:
-        """Its name in the folder above."""
+        """Its name in the parent folder."""
         ...
 
     def __truediv__(self, name: str) -> "Folder":
-        """What it holds under a name."""
+        """The entry with a name."""
         ...
 
     def is_dir(self) -> bool:
-        """Whether it is there."""
+        """Whether it exists."""
         ...
 
     def iterdir(self) -> Iterable[Any]:
-        """What it holds."""
+        """Its entries."""
         ...
 
     def glob(self, pattern: str) -> Iterable[Any]:
-        """Its files whose name fits."""
+        """Its files whose names match."""
         ...
 
 
 def task_names(directory: Folder, level: Level = GFN2) -> tuple[TaskName, ...]:
-    """The tasks that a data-set folder holds at a level of theory: the four in their order, then others by name.
+    """The tasks of a data-set folder at a level of theory: the four in their order, then others by name.
 
-    A folder without a Parquet file is none of a task.
+    A folder without a Parquet file is not a task.
     """
     if not directory.is_dir():
         return ()
@@ -65,19 +65,19 @@ def task_in(
         schema_of: Reads the schema of a file of the folder.
 
     Raises:
-        DataError: If it is none of the four and the files of its configuration do not declare it.
+        DataError: If it is not one of the four and the files of its configuration do not declare it.
     """
     if name in TASKS:
         return TASKS[name]
     path = _first_file(directory / level.config(name))
     if path is None:
         present = " ".join(task_names(directory, level)) or "none"
-        raise DataError(f"{directory} holds no {level.config(name)}; tasks it holds: {present}")
+        raise DataError(f"{directory} has no configuration {level.config(name)}; its tasks: {present}")
     return task_of_metadata(_metadata_of(path, schema_of), name, str(path))
 
 
 def metadata_by_config(directory: Path) -> dict[str, dict[str, Any]]:
-    """What the first file of each configuration of a data-set folder says, by the name of the configuration.
+    """Metadata of the first file of each configuration of a data-set folder, by the name of the configuration.
 
     Raises:
         DataError: If a file cannot be read.

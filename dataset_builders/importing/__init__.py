@@ -1,1 +1,1 @@
-"""Imports trajectories that others computed."""
+"""Imports external trajectories into a data-set folder."""

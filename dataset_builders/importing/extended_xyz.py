@@ -1,9 +1,9 @@
-"""Extended XYZ, frame by frame, with every line accounted for.
+"""Reads extended XYZ frame by frame, and accounts for every line.
 
-ASE's reader stops without a word at the first blank line, keeps the last of two equal keys, drops columns that
-`Properties` does not name and reads `1_0` as 10. So what a frame consists of is settled here, and ASE parses each.
-A file that does not consist of frames from its first line to its last is refused; a frame whose text is malformed is
-one of its frames all the same, with what is wrong in place of its atoms.
+ASE's reader stops silently at the first blank line, keeps only the last of duplicate keys, drops columns that
+`Properties` does not name and reads `1_0` as 10. So frames are delimited here, and ASE parses each. A file that does
+not consist of frames from the first line to the last is rejected; a malformed frame still counts as a frame, with a
+description of the problem instead of its atoms.
 """
 
 import functools
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 _MOST_ATOMS: Final = 100_000
 _LONGEST_LINE: Final = 1_000_000
-"""Characters. A file of another kind is refused before it fills the memory."""
+"""Longest line, in characters, so that a file of another kind is rejected before it fills the memory."""
 
 _NUMBER: Final = r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[nN][aA][nN]|[iI][nN][fF](?:inity)?)"
 _TYPES: Final = {"R": _NUMBER, "I": r"[+-]?\d+", "S": r"\S+", "L": r"(?:T|F|True|False)"}
-_MEANT: Final = {"R": "number", "I": "whole number", "S": "text", "L": "T or F"}
+_MEANT: Final = {"R": "a number", "I": "an integer", "S": "text", "L": "T or F"}
 
-# What ASE raises on values that it cannot make sense of, such as a cell of eight numbers or an unknown element.
+# ASE raises these on invalid values, such as a cell of eight numbers or an unknown element.
 _ASE_ERRORS: Final = (
     OSError, ValueError, KeyError, IndexError, TypeError, AssertionError, AttributeError, ArithmeticError,
     RecursionError,
@@ -39,7 +39,7 @@ _SYNONYMS: Final = {"species": "symbols", "pos": "positions", "Z": "numbers", "c
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the atoms: the name of its property, and its type, one of `R I S L`."""
+    """A column of the atom lines: the name of its property, and its type, one of `R I S L`."""
 
     name: str
     type: str
@@ -47,7 +47,7 @@ class _Column:
 
 @dataclass(slots=True)
 class _Lines:
-    """The lines of a file, counted."""
+    """The numbered lines of a file."""
 
     stream: TextIO
     path: Path
@@ -55,7 +55,7 @@ class _Lines:
     ends_unbroken: bool = False
 
     def next(self) -> str | None:
-        """The next line without its end; `None` after the last."""
+        """The next line without its line end; `None` after the last."""
         line = self.stream.readline(_LONGEST_LINE + 1)
         if not line:
             return None
@@ -69,15 +69,15 @@ class _Lines:
 
 
 def xyz_frames(stream: TextIO, path: Path, stride: int) -> "Iterator[Atoms | str]":
-    """Reads frames; in place of one whose text is malformed stands what is wrong with it.
+    """Reads frames; yields a description of the problem instead of a malformed frame.
 
     Args:
         stream: The text, with line ends translated to newlines.
         path: The file, for messages.
-        stride: Every how manieth frame is taken; the others are counted out line by line, too.
+        stride: Interval between the frames that are returned; the lines of the others are checked too.
 
     Raises:
-        DataError: If the text does not consist of whole frames.
+        DataError: If the text does not consist of complete frames.
     """
     lines = _Lines(stream, path)
     frame = 0
@@ -91,7 +91,7 @@ def xyz_frames(stream: TextIO, path: Path, stride: int) -> "Iterator[Atoms | str
         if lines.ends_unbroken and not _looks_whole(rows):
             raise DataError(
                 f"{path}, frame {frame}, line {lines.number}: {rows[-1].strip()!r} ends without a line break, and its "
-                "last value looks shortened; expected a whole file. If it is whole, end its last line with a line break"
+                "last value looks truncated; expected a complete file. If it is, end its last line with a line break"
             )
         if frame % stride == 0:
             yield _parsed(comment, rows, first)
@@ -99,13 +99,13 @@ def xyz_frames(stream: TextIO, path: Path, stride: int) -> "Iterator[Atoms | str
 
 
 def _require_blank_to_the_end(lines: _Lines, frame: int) -> None:
-    """Blank lines end a file; anything after them would be lost."""
+    """Allows blank lines only at the end; text after them would be lost."""
     blank = lines.number
     while (line := lines.next()) is not None:
         if line.strip():
             raise DataError(
-                f"{lines.path}, line {blank} is blank where frame {frame} should begin, and more follows in line "
-                f"{lines.number}; expected frames without lines between them. Remove the blank lines"
+                f"{lines.path}, line {blank} is blank where frame {frame} should begin, and text follows in line "
+                f"{lines.number}; expected frames without blank lines between them. Remove the blank lines"
             )
 
 
@@ -113,37 +113,37 @@ def _atom_count(header: str, lines: _Lines, frame: int) -> int:
     place = f"{lines.path}, frame {frame}, line {lines.number}"
     if not re.fullmatch(r"\s*[0-9]{1,9}\s*", header):
         raise DataError(
-            f"{place}: {header.strip()[:60]!r} where a frame should begin with its number of atoms; expected extended "
+            f"{place}: {header.strip()[:60]!r} instead of the number of atoms of a frame; expected extended "
             "XYZ without anything between the frames, or ASE's own formats (.traj, .db, .json). Other formats: "
-            "`ase convert` them to .extxyz, and see that it has all frames"
+            "`ase convert` them to .extxyz, and check that it has all frames"
         )
     n_atoms = int(header)
     if not 1 <= n_atoms <= _MOST_ATOMS:
-        raise DataError(f"{place}: a frame of {n_atoms:,} atoms; expected a molecule, of 1 to {_MOST_ATOMS:,} atoms")
+        raise DataError(f"{place}: a frame of {n_atoms:,} atoms; expected a molecule of 1 to {_MOST_ATOMS:,} atoms")
     return n_atoms
 
 
 def _body(lines: _Lines, frame: int, n_atoms: int) -> tuple[str, list[str]]:
-    """The comment line of a frame and the lines of its atoms."""
+    """The comment line and the atom lines of a frame."""
     comment = lines.next()
     rows: list[str] = []
     for _ in range(n_atoms):
         row = lines.next()
         if row is None:
             raise DataError(
-                f"{lines.path} ends in frame {frame}, after {len(rows)} of {n_atoms} atoms; expected whole frames"
+                f"{lines.path} ends in frame {frame}, after {len(rows)} of {n_atoms} atoms; expected complete frames"
             )
         if not row.strip():
             raise DataError(
                 f"{lines.path}, line {lines.number} is blank inside frame {frame}, after {len(rows)} of {n_atoms} "
-                "atoms; expected one line an atom"
+                "atoms; expected one line per atom"
             )
         rows.append(row)
     return str(comment), rows
 
 
 def _looks_whole(rows: Sequence[str]) -> bool:
-    """Whether the last value of a file that ends without a line break has as many decimals as those above it."""
+    """Whether the last value of a file without a final line break has as many decimals as those above it."""
     values = [row.split()[-1] for row in rows]
     shapes = [re.fullmatch(r"[+-]?\d*\.(\d*)([eE][+-]?(\d+))?", value, re.ASCII) for value in values]
     last, above = shapes[-1], shapes[:-1]
@@ -158,7 +158,7 @@ def _looks_whole(rows: Sequence[str]) -> bool:
 
 
 def _parsed(comment: str, rows: Sequence[str], first: int) -> "Atoms | str":
-    """The atoms of a frame whose first line has this number, or what is wrong with its text."""
+    """The atoms of a frame that starts at this line number, or a description of the problem."""
     from ase.io.extxyz import read_xyz
 
     try:
@@ -180,13 +180,13 @@ def _columns(info: dict[str, Any]) -> tuple[_Column, ...]:
     columns, names = _parse_properties(properties)
     for name in names:
         if name in info:
-            raise MalformedFrameError(f"{name} stands both in the comment line and among the columns")
+            raise MalformedFrameError(f"{name} is both in the comment line and among the columns")
     return columns
 
 
 @functools.lru_cache(maxsize=64)
 def _parse_properties(properties: str) -> tuple[tuple[_Column, ...], tuple[str, ...]]:
-    """The columns of the atoms, one by one, and the names of the properties."""
+    """The columns of the atom lines, and the names of the properties."""
     from ase.calculators.calculator import all_properties
 
     if not re.fullmatch(r"[^:]+:[RISL]:[1-9]\d{0,3}(:[^:]+:[RISL]:[1-9]\d{0,3})*", properties, re.ASCII):
@@ -200,7 +200,7 @@ def _parse_properties(properties: str) -> tuple[tuple[_Column, ...], tuple[str, 
     if shapes.get("positions") != ("R", 3) or not has_elements:
         raise MalformedFrameError(f"Properties {properties[:100]!r}; expected pos:R:3 and species:S:1 or Z:I:1 in them")
     for name, (kind, _) in shapes.items():
-        # ASE makes numbers of them with Python's idea of a number.
+        # ASE converts them by Python's number syntax.
         if kind == "S" and name in all_properties:
             raise MalformedFrameError(f"Properties {properties[:100]!r}; expected {name} to be R, not S")
     columns = tuple(_Column(name, kind) for name, kind, count in found for _ in range(count))
@@ -223,17 +223,17 @@ def _check_rows(rows: Iterable[str], columns: tuple[_Column, ...], first: int) -
 def _wrong_value(row: str, columns: tuple[_Column, ...]) -> str:
     values = row.split()
     if len(values) != len(columns):
-        return f"{len(values)} columns, where Properties name {len(columns)}"
+        return f"{len(values)} columns; expected {len(columns)}, as in Properties"
     for value, column in zip(values, columns, strict=True):
         if not re.fullmatch(_TYPES[column.type], value, re.ASCII):
             is_fortran = re.fullmatch(r"[+-]?\d*\.?\d*[dD][+-]?\d+", value, re.ASCII)
             hint = "; write the exponent with an E" if is_fortran and column.type == "R" else ""
-            return f"{column.name} {value[:40]!r} is no {_MEANT[column.type]}{hint}"
+            return f"{column.name} {value[:40]!r} is not {_MEANT[column.type]}{hint}"
     return f"characters that do not separate columns in {row[:60]!r}"
 
 
 def _check_elements(rows: Iterable[str], columns: tuple[_Column, ...], first: int) -> None:
-    """Symbols and numbers have to be of elements; where a frame has both, ASE goes by the numbers alone."""
+    """Checks that symbols and atomic numbers are valid and agree; ASE would use the numbers alone."""
     from ase.data import atomic_numbers, chemical_symbols
 
     names = [_SYNONYMS.get(column.name, column.name) for column in columns]
@@ -245,6 +245,6 @@ def _check_elements(rows: Iterable[str], columns: tuple[_Column, ...], first: in
         written = None if number_at is None else int(values[number_at])
         known = written if symbol is None else atomic_numbers.get(symbol.capitalize(), 0)
         if known is None or not 1 <= known < len(chemical_symbols):
-            raise MalformedFrameError(f"line {number}: {symbol if symbol is not None else written!r} is no element")
+            raise MalformedFrameError(f"line {number}: {symbol if symbol is not None else written!r} is not an element")
         if written is not None and written != known:
             raise MalformedFrameError(f"line {number}: species {symbol} with atomic number {written}")

@@ -1,4 +1,4 @@
-"""The file that says what trajectories are: which task, which labels in which units, whose data."""
+"""The map file, which describes trajectories: their task, labels, units, source and licence."""
 
 import tomllib
 from collections.abc import Mapping
@@ -39,22 +39,22 @@ class _Document(BaseModel):
 
 
 class LabelsDocument(_Document):
-    """How the labels were computed, and how the files have them.
+    """The labels: their level of theory, units and keys in the files.
 
     Attributes:
-        level: One of the levels of theory that have a name here, such as `pbe-d3bj`.
-        method: Method and basis of another level.
-        computed: With which program, and how.
+        level: A named level of theory, such as `pbe-d3bj`.
+        method: Method and basis of any other level.
+        computed: Program and settings of the calculation.
         energy_unit: Unit of the energies.
         length_unit: Unit of the positions.
-        force_unit: Unit of the forces; the energy over the length by default.
-        energy_key: Key of the energy in ASE's `info`; by default what ASE takes for the energy.
-        forces_key: Key of the forces in ASE's `arrays`; by default what ASE takes for them.
-        gradients_key: In place of `forces_key`: key of the gradient of the energy, which points against the forces.
-        gradient_unit: In place of `force_unit`: unit of the gradient; the energy over the length by default.
-        spin: What the key `spin` means in the files.
-        ignored_keys: Keys that look like charge or spin of the molecule, and are not.
-        temperature: Of the dynamics, K; the check of outlying energies goes by it.
+        force_unit: Unit of the forces; by default the energy unit over the length unit.
+        energy_key: Key of the energy in ASE's `info`; by default the energy that ASE recognises.
+        forces_key: Key of the forces in ASE's `arrays`; by default the forces that ASE recognises.
+        gradients_key: Instead of `forces_key`: key of the energy gradient, which has the opposite sign.
+        gradient_unit: Instead of `force_unit`: unit of the gradient; by default the energy unit over the length unit.
+        spin: Meaning of the key `spin` in the files.
+        ignored_keys: Keys that look like charge or spin of the molecule but are not.
+        temperature: Temperature of the molecular dynamics, K; used by the check of outlying energies.
     """
 
     level: str | None = None
@@ -73,16 +73,16 @@ class LabelsDocument(_Document):
 
 
 class MapDocument(_Document):
-    """What a map file says.
+    """Content of a map file.
 
     Attributes:
         task: The task: one of the four by name, or a declaration of one.
-        task_file: A file that declares the task, relative to the map; in place of `task`.
-        primary: Glob patterns of the files that give `train` and `test_ood`.
-        secondary: Glob patterns of the files that give `validation` and `test_id`.
-        stride: Every how manieth frame is taken.
-        source: Where the data come from.
-        licence: Under which they may be used.
+        task_file: A file that declares the task, relative to the map; instead of `task`.
+        primary: Glob patterns of the files for `train` and `test_ood`.
+        secondary: Glob patterns of the files for `validation` and `test_id`.
+        stride: Interval between imported frames; 1 for every frame.
+        source: Source of the data.
+        licence: Licence of the data.
         labels: The labels.
     """
 
@@ -98,25 +98,25 @@ class MapDocument(_Document):
 
 @dataclass(frozen=True, slots=True)
 class ImportMap:
-    """What trajectories are.
+    """Description of the trajectories.
 
     Attributes:
         task: The task.
         level: Level of theory of the labels.
-        computed: How they were computed.
-        temperature: Of the dynamics, K.
+        computed: Program and settings of their calculation.
+        temperature: Temperature of the molecular dynamics, K.
         patterns: Glob patterns of the files of each trajectory.
-        stride: Every how manieth frame is taken.
-        source: Where the data come from.
-        licence: Under which they may be used.
-        energy_key: Key of the energy in ASE's `info`; `None` for what ASE takes for it.
+        stride: Interval between imported frames; 1 for every frame.
+        source: Source of the data.
+        licence: Licence of the data.
+        energy_key: Key of the energy in ASE's `info`; `None` for the energy that ASE recognises.
         forces_key: Key of the forces in ASE's `arrays`, likewise.
-        gradients_key: Key of the gradient there, if forces are to be had from that.
-        energy_factor: From the unit of the files to eV.
-        length_factor: To Å.
-        force_factor: To eV/Å, and from the gradient to the forces.
-        spin: What the key `spin` means in the files; `None` where it is not said.
-        ignored_keys: Keys that look like charge or spin of the molecule, and are not.
+        gradients_key: Key of the gradient in ASE's `arrays`, if forces are computed from it.
+        energy_factor: Conversion factor from the energy unit of the files to eV.
+        length_factor: Conversion factor to Å.
+        force_factor: Conversion factor to eV/Å, including the sign of a gradient.
+        spin: Meaning of the key `spin` in the files; `None` if not stated.
+        ignored_keys: Keys that look like charge or spin of the molecule but are not.
     """
 
     task: Task
@@ -142,10 +142,10 @@ class ImportMap:
         return self.level.config(self.task.name)
 
     def trajectory_of(self, path: Path) -> TrajectoryName:
-        """Which trajectory a file is of.
+        """The trajectory of a file.
 
         Raises:
-            UsageError: If no pattern, or those of both trajectories match its path or its name.
+            UsageError: If no pattern, or patterns of both trajectories, match its path or name.
         """
         texts = (path.as_posix(), path.name)
         found = [
@@ -166,7 +166,7 @@ def read_import_map(path: Path) -> ImportMap:
     """Reads a map file.
 
     Raises:
-        UsageError: If it cannot be read, is not TOML, or does not say what it has to.
+        UsageError: If it cannot be read, is not TOML, or is not a valid map.
     """
     try:
         document = MapDocument.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -175,7 +175,7 @@ def read_import_map(path: Path) -> ImportMap:
     except tomllib.TOMLDecodeError as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
     except ValidationError as cause:
-        raise UsageError(f"{path} is no map of data: {first_problem(cause)}; see docs/import.md") from cause
+        raise UsageError(f"{path} is not a valid map: {first_problem(cause)}; see docs/import.md") from cause
     labels = document.labels
     return ImportMap(
         task=_task(document, path),
@@ -214,19 +214,19 @@ def _task(document: MapDocument, path: Path) -> Task:
 def _level(labels: LabelsDocument, path: Path) -> Level:
     if (labels.level is None) == (labels.method is None):
         raise UsageError(
-            f"{path}: expected either labels.level, one of {' '.join(LEVELS)}, or labels.method, the text of another"
+            f"{path}: expected either labels.level, one of {' '.join(LEVELS)}, or labels.method, the name of another"
         )
     if labels.level is not None:
         return find_level(labels.level)
     method = str(labels.method)
     for level in LEVELS.values():
         if level.method.lower() == method.lower():
-            raise UsageError(f"{path}: labels.method = {method!r} has a name here; write level = {level.name!r}")
+            raise UsageError(f"{path}: labels.method = {method!r} is a named level; write level = {level.name!r}")
     return other_level(method, labels.computed)
 
 
 def _force_factor(labels: LabelsDocument, path: Path) -> float:
-    """From what the files have to forces in eV/Å; the sign of a gradient is turned here."""
+    """Conversion factor from the values in the files to forces in eV/Å, with the sign of a gradient reversed."""
     if labels.gradients_key is None:
         if labels.gradient_unit is not None:
             raise UsageError(f"{path}: labels.gradient_unit without labels.gradients_key; expected force_unit, or both")
@@ -234,7 +234,7 @@ def _force_factor(labels: LabelsDocument, path: Path) -> float:
     for name in ("forces_key", "force_unit"):
         if getattr(labels, name) is not None:
             raise UsageError(
-                f"{path}: labels.gradients_key beside labels.{name}; expected either forces, with forces_key and "
+                f"{path}: labels.gradients_key with labels.{name}; expected either forces, with forces_key and "
                 "force_unit, or a gradient, with gradients_key and gradient_unit"
             )
     return -_factor("gradient_unit", labels.gradient_unit, labels, path)

@@ -1,4 +1,4 @@
-"""What came of an import, for people."""
+"""The report of an import."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ PROBLEMS_SHOWN: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What came of an import.
+    """Outcome of an import.
 
     Attributes:
         directory: The data-set folder.
-        config: The configuration that was written.
-        record: What its metadata say.
-        n_rows: Frames of each split.
-        problems: What did not fit.
+        config: Name of the written configuration.
+        record: Import record in its metadata.
+        n_rows: Number of frames of each split.
+        problems: Mismatches.
     """
 
     directory: Path
@@ -32,7 +32,7 @@ class ImportReport:
     problems: tuple[Problem, ...]
 
     def text(self) -> str:
-        """The report for the terminal."""
+        """The report as text for the terminal."""
         rows = [
             (file.name, file.trajectory, file.molecule_id or "none of the task", f"{file.n_frames:,}")
             for file in self.record.files
@@ -47,7 +47,7 @@ class ImportReport:
         return "\n\n".join(part for part in parts if part)
 
     def problem_text(self) -> str:
-        """What did not fit, in some lines."""
+        """The mismatches as text."""
         lines = [f"{len(self.problems):,} mismatches:", *(f"  {problem}" for problem in self.problems[:PROBLEMS_SHOWN])]
         if len(self.problems) > PROBLEMS_SHOWN:
             lines.append(f"  and {len(self.problems) - PROBLEMS_SHOWN:,} more")

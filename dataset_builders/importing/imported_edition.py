@@ -1,4 +1,4 @@
-"""Imports trajectories that others computed: into the schema of the data set, with a certificate."""
+"""Imports external trajectories into the schema of the data set, and certifies the result."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -26,19 +26,19 @@ from dataset_builders.tasks.task_document import task_metadata
 def import_trajectories(
     paths: Sequence[Path], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
 ) -> ImportReport:
-    """Writes a configuration of a data-set folder from trajectories, and certifies the folder.
+    """Writes trajectories as a configuration of a data-set folder, and certifies the folder.
 
     Args:
-        paths: Extended XYZ, or ASE's own formats; each of one molecule and one trajectory.
-        how: What they are.
+        paths: Files in extended XYZ or ASE's own formats, each with one trajectory of one molecule.
+        how: Description of the trajectories.
         directory: The data-set folder; a configuration of the same name is replaced.
-        skip_mismatches: Whether frames, files and molecules that do not fit are left out, counted and recorded.
+        skip_mismatches: Whether to leave out, count and record frames, files and molecules that do not match.
 
     Raises:
-        UsageError: If the task cannot be certified whatever its frames are, the patterns do not tell the trajectory of
-            a file, a file is named twice, or the folder holds data from elsewhere.
-        DataError: If a file cannot be read, or something does not fit and is not to be skipped; nothing is written.
-        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
+        UsageError: If the task cannot be certified for any frames, the patterns do not determine the trajectory of a
+            file, a file is given twice, or the folder contains data of another origin.
+        DataError: If a file cannot be read, or there are mismatches and they are not skipped; nothing is written.
+        CertificateError: If the rows fail the certificate; the folder stays, without a card.
     """
     require_sound([how.task])
     files = _files(paths, how)
@@ -59,38 +59,38 @@ def import_trajectories(
 
 
 def _files(paths: Sequence[Path], how: ImportMap) -> dict[Path, TrajectoryName]:
-    """Which trajectory each file is of."""
+    """The trajectory of each file."""
     for path in paths:
         try:
             str(path).encode()
         except UnicodeEncodeError as cause:
-            raise UsageError(f"the name {str(path)!r} is no UTF-8, and goes into the metadata; rename it") from cause
+            raise UsageError(f"the name {str(path)!r} is not UTF-8, which the metadata need; rename it") from cause
     files = {path: how.trajectory_of(path) for path in paths}
-    # `Path.resolve` fails on a link to itself, which is for the reader to report.
+    # `Path.resolve` fails on a link to itself, which the reader reports.
     if len(files) < len(paths) or len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise UsageError(f"of {len(paths)} files, some are named twice; name each file once")
+        raise UsageError(f"some of the {len(paths)} files are given twice; give each file once")
     return files
 
 
 def _require_frames(report: ImportReport, *, skip_mismatches: bool) -> None:
-    """Refuses what does not fit, unless it is to be left out, and what leaves a split without frames."""
+    """Rejects mismatches, unless they are skipped, and splits without frames."""
     if report.problems and not skip_mismatches:
         raise DataError(
-            f"{report.problem_text()}\nnothing was written. Correct the files or the map, or leave out what does not "
-            "fit with --skip-mismatches"
+            f"{report.problem_text()}\nnothing was written. Correct the files or the map, or leave out the "
+            "mismatches with --skip-mismatches"
         )
     for split, count in report.n_rows.items():
         if not count:
             listed = f"{report.problem_text()}\n" if report.problems else ""
             raise DataError(
-                f"{listed}no frame is left for {split}, so nothing was written; expected at least one. Of the "
-                "secondary trajectory of a training molecule the first five frames, after the stride, are validation "
+                f"{listed}no frame is left for {split}, so nothing was written; expected at least one. In the "
+                "secondary trajectory of a training molecule, the first five frames after the stride are validation "
                 "and the next 20 test_id"
             )
 
 
 def _require_same_origin(directory: Path, how: ImportMap) -> None:
-    """One card and one licence stand for the whole folder."""
+    """Rejects data of another origin: a folder has one card and one licence."""
     for config, metadata in metadata_by_config(directory).items():
         if config == how.config:
             continue
@@ -98,13 +98,13 @@ def _require_same_origin(directory: Path, how: ImportMap) -> None:
         if record is None or (record.source, record.licence) != (how.source, how.licence):
             seen = "was built" if record is None else f"comes from {record.source!r} under {record.licence!r}"
             raise UsageError(
-                f"{directory} holds {config}, which {seen}, and this import is from {how.source!r} under "
+                f"{directory} contains {config}, which {seen}, but this import is from {how.source!r} under "
                 f"{how.licence!r}; import into another folder"
             )
 
 
 def _write(collector: Collector, record: ImportRecord, how: ImportMap, directory: Path) -> None:
-    """Writes the files beside their place and moves them there whole."""
+    """Writes the files beside their final folder and then moves them."""
     schema = with_metadata(_metadata(record, how))
     with whole_folder(directory / how.config) as fresh:
         for split in SPLITS:

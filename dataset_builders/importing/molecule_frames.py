@@ -1,4 +1,4 @@
-"""Takes up trajectories: molecules identified, atoms in order, every frame checked and dealt out to its split."""
+"""Collects trajectories: identifies molecules, reorders atoms, checks every frame and assigns it to its split."""
 
 import hashlib
 from collections import defaultdict
@@ -28,26 +28,26 @@ Geometry: TypeAlias = tuple[IntArray, FloatArray]
 """Atomic numbers, shape (n_atoms,), and positions, shape (n_atoms, 3), Å."""
 
 _TRIES: Final = 10
-"""Frames of a file that are looked at to find its molecule, since the first may be broken."""
+"""Frames of a file that are tried to identify its molecule, since the first may be invalid."""
 
 
 @dataclass(slots=True)
 class _Series:
-    """What has been taken up of a trajectory of a molecule."""
+    """Frames collected from one trajectory of a molecule."""
 
     n_frames: int = 0
     left_out: list[int] = field(default_factory=list)
 
 
 class Collector:
-    """Takes up trajectories, file by file.
+    """Collects trajectories, file by file.
 
     Args:
-        how: What they are.
+        how: Description of the trajectories.
 
     Attributes:
         tables: Rows of each split, in the schema of a split.
-        problems: What did not fit in the files.
+        problems: Mismatches in the files.
     """
 
     def __init__(self, how: ImportMap) -> None:
@@ -61,11 +61,11 @@ class Collector:
         self._geometries: defaultdict[str, set[bytes]] = defaultdict(set)
 
     def n_rows(self) -> dict[SplitName, int]:
-        """Frames of each split."""
+        """Number of frames of each split."""
         return {split: sum(table.num_rows for table in tables) for split, tables in self.tables.items()}
 
     def record(self) -> ImportRecord:
-        """What the metadata say of what has been taken up."""
+        """The import record of the collected frames, for the metadata."""
         frames: defaultdict[str, dict[TrajectoryName, ImportedTrajectory]] = defaultdict(dict)
         for (molecule_id, trajectory), series in self._series.items():
             found = ImportedTrajectory(n_frames=series.n_frames, left_out=series.left_out)
@@ -81,7 +81,7 @@ class Collector:
         )
 
     def all_problems(self) -> tuple[Problem, ...]:
-        """What did not fit, and the molecules of the task that lack a trajectory."""
+        """Mismatches, and molecules of the task without a trajectory."""
         return (*self.problems, *self._absent())
 
     def _absent(self) -> Iterator[Problem]:
@@ -95,10 +95,10 @@ class Collector:
                 yield Problem(self._how.config, None, word.molecule_id, "", seen, f"one, for {task.name}")
 
     def add_file(self, path: Path, trajectory: TrajectoryName) -> None:
-        """Takes up the frames of a file.
+        """Adds the frames of a file.
 
         Raises:
-            DataError: If it cannot be read to its end.
+            DataError: If the file cannot be read to its end.
         """
         frames: list[tuple[int, RawFrame]] = []
         unusable: dict[int, str] = {}
@@ -126,7 +126,7 @@ class Collector:
         usable = {index: frame for index, frame in frames if np.array_equal(frame.atomic_numbers, elements)}
         for index, frame in frames:
             if index not in usable:
-                unusable[index] = f"{len(frame.atomic_numbers)} atoms, or other elements than in the frames before"
+                unusable[index] = f"{len(frame.atomic_numbers)} atoms, or elements that differ from the previous frames"
         self._report_unusable(path, word.molecule_id, unusable, word.smiles)
         series = self._series[word.molecule_id, trajectory]
         left_out = unusable.keys() | self._take_up(path, trajectory, identity, usable, series.n_frames)
@@ -143,13 +143,13 @@ class Collector:
         )
 
     def _identity(self, geometries: Sequence[Geometry]) -> tuple[Identity, IntArray]:
-        """The molecule of a file, and the elements of its atoms in the order of the file."""
+        """The molecule of a file, and its elements in the order of the file."""
         for numbers, positions in geometries:
             identity = self._identifier.find(numbers, positions)
             if identity is not None:
                 return identity, numbers
         if not geometries:
-            raise DataError("no frame whose atoms and positions can be read")
+            raise DataError("no frame with readable atoms and positions")
         raise DataError(f"a geometry of {name_of(*geometries[0])}")
 
     def _take_up(
@@ -160,7 +160,7 @@ class Collector:
         frames: dict[int, RawFrame],
         before: int,
     ) -> set[int]:
-        """Adds the frames that pass every check; gives the others."""
+        """Adds the frames that pass every check; returns the indices of the others."""
         left_out: set[int] = set()
         is_ood = identity.word in self._ood
         by_split: defaultdict[SplitName, list[int]] = defaultdict(list)
@@ -176,7 +176,7 @@ class Collector:
         return left_out
 
     def _wrong_rows(self, table: pa.Table, indices: Sequence[int], path: Path, split: SplitName) -> set[int]:
-        """Which frames deviate, and why, for the report."""
+        """Indices of deviating frames; reports the causes."""
         how = self._how
         place = Place(path.name, how.config, how.task, how.level, split)
         wrong: set[int] = set()
@@ -197,7 +197,7 @@ class Collector:
         return wrong
 
     def _report_unusable(self, path: Path, molecule_id: str, unusable: Mapping[int, str], name: str) -> None:
-        """Reports frames that cannot be used, those of a run of equal problems in one line."""
+        """Reports unusable frames, with one line for consecutive frames with the same problem."""
         for seen, run in groupby(sorted(unusable), key=lambda index: unusable[index]):
             indices = list(run)
             expected = f"finite energy and forces of a neutral {name}"
@@ -215,7 +215,7 @@ class Collector:
 def _table(
     identity: Identity, subset: str, trajectory: TrajectoryName, frames: Iterable[tuple[int, RawFrame]]
 ) -> pa.Table:
-    """Rows in the schema of a split, atoms in the order of the SMILES; each frame about its centroid."""
+    """Rows in the schema of a split, atoms in the order of the SMILES; each frame is centred on its centroid."""
     numbers = atomic_numbers_of(identity.word.smiles)
     word = identity.word
     rows = [
@@ -230,7 +230,7 @@ def _table(
             "frame": number,
             "n_atoms": len(numbers),
             "atomic_numbers": numbers,
-            # Far from the origin, float32 would round away more than forces can bear.
+            # Far from the origin, float32 would round positions too much for their forces.
             "positions": (frame.positions - frame.positions.mean(axis=0))[identity.order].astype(np.float32).ravel(),
             "energy": frame.energy,
             "forces": frame.forces[identity.order].astype(np.float32).ravel(),

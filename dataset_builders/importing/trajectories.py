@@ -1,4 +1,4 @@
-"""Frames of a trajectory file, with their labels in the units of this project."""
+"""Reads frames of a trajectory file, with labels converted to the units of this project."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 _SAME: Final = 1e-9
-"""Relative difference of two values that are one, printed twice."""
+"""Relative difference up to which two values are the same, printed twice."""
 
 _NOT_FINITE: Final = "positions, energy or forces that are not finite"
 
 
 @dataclass(frozen=True, slots=True)
 class RawFrame:
-    """A frame as its file has it, in the order of its atoms there.
+    """A frame of a file, with the atom order of the file.
 
     Attributes:
         atomic_numbers: Shape (n_atoms,).
         positions: Shape (n_atoms, 3), Å.
-        energy: eV.
+        energy: Total energy, eV.
         forces: Shape (n_atoms, 3), eV/Å.
     """
 
@@ -41,11 +41,11 @@ class RawFrame:
 
 @dataclass(frozen=True, slots=True)
 class UnusableFrame:
-    """A frame that cannot be used.
+    """An unusable frame.
 
     Attributes:
-        problem: What is wrong with it.
-        geometry: Atomic numbers, shape (n_atoms,), and positions, shape (n_atoms, 3), Å; `None` where it has none.
+        problem: Description of the problem.
+        geometry: Atomic numbers, shape (n_atoms,), and positions, shape (n_atoms, 3), Å; `None` if unreadable.
     """
 
     problem: str
@@ -53,18 +53,18 @@ class UnusableFrame:
 
 
 class _LabelError(Exception):
-    """What is wrong with the labels of a frame."""
+    """A problem with the labels of a frame."""
 
 
 def read_frames(path: Path, how: ImportMap) -> Iterator[RawFrame | UnusableFrame]:
     """Reads a trajectory frame by frame.
 
     Args:
-        path: A trajectory.
-        how: Which frames are taken, where the labels stand, and in which units.
+        path: Path of the trajectory.
+        how: Stride, keys and units of the labels.
 
     Raises:
-        DataError: If the file cannot be read to its end, is of no format that is read, or holds no frame.
+        DataError: If the file cannot be read to its end, has an unsupported format, or has no frame.
     """
     for atoms in atoms_of_file(path, how.stride):
         yield UnusableFrame(atoms) if isinstance(atoms, str) else _frame(atoms, how)
@@ -96,11 +96,11 @@ def _energy(info: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap)
     if not _is_number(value):
         is_fortran = isinstance(value, str) and re.fullmatch(r"\s*[-+]?[0-9.]+[dD][-+]?[0-9]+\s*", value)
         hint = "; write the exponent with an E" if is_fortran else ""
-        raise _LabelError(f"{key} {str(value)[:40]!r}, which is no number{hint}")
+        raise _LabelError(f"{key} {str(value)[:40]!r}, which is not a number{hint}")
     for name, other in rivals if how.energy_key is None else ():
         if not np.isclose(float(other), float(value), rtol=_SAME, atol=0.0, equal_nan=True):
             raise _LabelError(
-                f"{key} {value} and {name} {other}; say in the map which is the label: labels.energy_key = {key!r}"
+                f"{key} {value} and {name} {other}; name the label in the map, such as labels.energy_key = {key!r}"
             )
     if not np.isfinite(float(value)):
         raise _LabelError(_NOT_FINITE)
@@ -108,7 +108,7 @@ def _energy(info: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap)
 
 
 def _forces(arrays: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap) -> FloatArray:
-    """The forces, shape (n_atoms, 3), eV/Å; of a gradient, what points the other way."""
+    """The forces, shape (n_atoms, 3), eV/Å; the negative of a gradient."""
     shape = arrays["positions"].shape
     spelled = _spelled(arrays, results, ("force", "grad"))
     rivals = [(name, value) for name, value in spelled if _is_vectors(value, shape)]
@@ -120,7 +120,7 @@ def _forces(arrays: Mapping[str, Any], results: Mapping[str, Any], how: ImportMa
         sign = -1.0 if "grad" in name.lower() else 1.0
         if not np.allclose(sign * other, value, rtol=_SAME, atol=_SAME, equal_nan=True):
             raise _LabelError(
-                f"{key} {value[0]} and {name} {other[0]} on the first atom; say in the map which is the label: "
+                f"{key} {value[0]} and {name} {other[0]} on the first atom; name the label in the map, such as "
                 f"labels.forces_key = {key!r}"
             )
     forces: FloatArray = how.force_factor * np.asarray(value, dtype=np.float64)
@@ -132,21 +132,21 @@ def _forces(arrays: Mapping[str, Any], results: Mapping[str, Any], how: ImportMa
 def _label(
     name: str, key: str | None, stored: Mapping[str, Any], results: Mapping[str, Any], others: Sequence[str]
 ) -> tuple[str, Any]:
-    """A label and its key: the one that the user named, or ASE's own; ASE takes some keys out of what it stores."""
+    """A label and its key, from the map or ASE's default; ASE moves some keys to its results."""
     wanted = name if key is None else key
     found = [source[wanted] for source in ((results,) if key is None else (stored, results)) if wanted in source]
     if not found:
         under = "" if key is None else f" under {key}"
         kinds = "labels.energy_key" if name == "energy" else "labels.forces_key or labels.gradients_key"
-        hint = f"; there is {', '.join(others)}, which {kinds} can name in the map" if others else ""
+        hint = f"; found {', '.join(others)}, which {kinds} in the map can select" if others else ""
         raise _LabelError(f"no {name}{under}{hint}")
     if len(found) == 2 and not (_shape(found[0]) == _shape(found[1]) and np.array_equal(found[0], found[1])):
-        raise _LabelError(f"two values of {wanted} that differ; expected one {name} under that key")
+        raise _LabelError(f"two different values of {wanted}; expected one {name} under that key")
     return wanted, found[0]
 
 
 def _spelled(stored: Mapping[str, Any], results: Mapping[str, Any], parts: Iterable[str]) -> list[tuple[str, Any]]:
-    """What by its name may be a label."""
+    """Entries whose names suggest a label."""
     both = [*stored.items(), *results.items()]
     return [(key, value) for key, value in both if any(part in str(key).lower() for part in parts)]
 

@@ -1,7 +1,7 @@
-"""The files that trajectories come in: opened by content, never by name, and read to their last byte.
+"""Trajectory files: the format is detected from the content, never from the name, and every byte is accounted for.
 
-ASE takes the format from the name (`POSCAR-1.xyz`), splits names at `@` and asks none of its readers whether they
-read all of a file. So only formats are taken whose frames can be counted without it: extended XYZ (also gzipped), and
+ASE infers the format from the name (`POSCAR-1.xyz`), splits names at `@` and does not check that a file was read
+completely. So only formats whose frames can be counted independently are supported: extended XYZ (also gzipped), and
 ASE's own trajectories and databases (SQLite and JSON).
 """
 
@@ -33,7 +33,7 @@ _ULM: Final = (b"- of UlmASE-Trajectory", b"AFFormatASE-Trajectory")
 _SQLITE: Final = b"SQLite format 3\x00"
 _OTHER_MAGIC: Final = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
 
-# What readers raise on content that is cut short or not what it should be.
+# Readers raise these on truncated or invalid content.
 _READING_ERRORS: Final = (
     OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AssertionError, AttributeError, RuntimeError,
     ArithmeticError, MemoryError, struct.error, zlib.error, sqlite3.Error,
@@ -41,14 +41,14 @@ _READING_ERRORS: Final = (
 
 
 def atoms_of_file(path: Path, stride: int) -> "Iterator[Atoms | str]":
-    """The frames of a file; in place of one whose text is malformed stands what is wrong with it.
+    """The frames of a file, with a description of the problem instead of a malformed frame.
 
     Args:
-        path: A regular file. Its name is taken as it is, whatever characters it has.
-        stride: Every how manieth frame is taken.
+        path: A regular file, with any characters in its name.
+        stride: Interval between the frames that are returned.
 
     Raises:
-        DataError: If it cannot be read, is of no format that is read, does not consist of whole frames, or holds none.
+        DataError: If it cannot be read, has an unsupported format, does not consist of complete frames, or has none.
     """
     n_read = 0
     try:
@@ -59,17 +59,17 @@ def atoms_of_file(path: Path, stride: int) -> "Iterator[Atoms | str]":
                 n_read += 1
     except _READING_ERRORS as cause:
         raise DataError(
-            f"{path}, frame {n_read * stride} or after: it cannot be read ({type(cause).__name__}: {cause}); expected "
-            f"a whole file: {_FORMATS}"
+            f"{path}, frame {n_read * stride} or later: it cannot be read ({type(cause).__name__}: {cause}); expected "
+            f"a complete file: {_FORMATS}"
         ) from cause
     if not n_read:
-        raise DataError(f"{path} holds no frame; expected a trajectory: {_FORMATS}")
+        raise DataError(f"{path} has no frame; expected a trajectory: {_FORMATS}")
 
 
 def _require_regular(path: Path) -> None:
-    """A pipe would wait for ever, and a folder is no trajectory."""
+    """Rejects pipes, which would block forever, and folders."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise DataError(f"{path} is no regular file; expected a trajectory: {_FORMATS}")
+        raise DataError(f"{path} is not a regular file; expected a trajectory: {_FORMATS}")
 
 
 def _frames(stream: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms | str]":
@@ -94,7 +94,7 @@ def _frames(stream: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms | str
 
 
 def _reader_of(head: bytes) -> "Callable[[IO[bytes], Path, int], Iterator[Atoms]] | None":
-    """What reads a file that begins so; `None` for text."""
+    """The reader of a binary file with these first bytes; `None` for text."""
     if head.startswith(_ULM):
         return _ulm_frames
     if head.startswith(_SQLITE):
@@ -105,7 +105,7 @@ def _reader_of(head: bytes) -> "Callable[[IO[bytes], Path, int], Iterator[Atoms]
 
 
 def _text_frames(stream: IO[bytes] | gzip.GzipFile, path: Path, stride: int) -> "Iterator[Atoms | str]":
-    # Text of any system: a byte order mark, and \r\n or \r for line ends, say nothing.
+    # Text of any system: a byte order mark and \r\n or \r as line ends are accepted.
     with io.TextIOWrapper(stream, encoding="utf-8-sig") as text:
         yield from xyz_frames(text, path, stride)
 
@@ -121,10 +121,10 @@ def _ulm_frames(stream: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms]"
 
 
 def _ulm_count(stream: IO[bytes], path: Path) -> int:
-    """Frames of a trajectory of ASE, whose parts have to end where the file does.
+    """Number of frames of an ASE trajectory; checks that its items end at the end of the file.
 
-    A file begins with a tag of 24 bytes, a version, the number of its items and the place of a table of their places,
-    which has room for a power of 42 of them; an item is its length and that many bytes, its arrays lie before it.
+    A file begins with a tag of 24 bytes, a version, the number of items and the offset of a table of their offsets,
+    whose size is a power of 42; an item is its length and that many bytes, after its arrays.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(24)
@@ -133,7 +133,7 @@ def _ulm_count(stream: IO[bytes], path: Path) -> int:
     while capacity < n_items:
         capacity *= 42
     if not (0 <= n_items <= size and 48 <= table <= size):
-        raise DataError(f"{path} has a damaged header; expected a trajectory of ASE. Write it again")
+        raise DataError(f"{path} has a damaged header; expected an ASE trajectory. Write it again")
     stream.seek(table)
     places = struct.unpack(f"<{n_items}q", stream.read(8 * n_items))
     ends = [table + 8 * capacity]
@@ -142,8 +142,8 @@ def _ulm_count(stream: IO[bytes], path: Path) -> int:
         ends.append(places[-1] + 8 + int(struct.unpack("<q", stream.read(8))[0]))
     if max(ends) != size or list(places) != sorted(set(places)):
         raise DataError(
-            f"{path} has {size:,} bytes, and its {n_items:,} frames end at {max(ends):,}: it was cut short, or writing "
-            "it was; expected a whole trajectory. Write it again"
+            f"{path} has {size:,} bytes, but its {n_items:,} frames end at {max(ends):,}: the file or its writing "
+            "was cut short; expected a complete trajectory. Write it again"
         )
     return int(n_items)
 
@@ -152,20 +152,20 @@ def _sqlite_frames(_: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms]":
     for suffix in ("-wal", "-journal"):
         beside = path.with_name(path.name + suffix)
         if beside.exists() and beside.stat().st_size:
-            raise DataError(f"{path} has changes in {beside.name} that are not in it; close what writes to it first")
+            raise DataError(f"{path} has pending changes in {beside.name}; close the program that writes to it first")
     with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1", uri=True)) as database:
-        # Opening a database that is not its own, ASE would write its tables into it.
+        # ASE would write its tables into a database that is not its own.
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "systems" not in tables:
-            raise DataError(f"{path} is an SQLite database, but none of ASE; expected {_FORMATS}")
+            raise DataError(f"{path} is an SQLite database, but not of ASE; expected {_FORMATS}")
         ((n_rows,),) = database.execute("SELECT COUNT(*) FROM systems")
         sizes = [int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "page_count")]
         (sound,) = database.execute("PRAGMA quick_check(1)").fetchone()
     size = path.stat().st_size
     if sound != "ok" or size != sizes[0] * sizes[1]:
         raise DataError(
-            f"{path} is damaged: it has {size:,} bytes where its pages have {sizes[0] * sizes[1]:,}, and the check of "
-            f"SQLite says {sound!r}; expected a whole database"
+            f"{path} is damaged: it has {size:,} bytes, but its pages have {sizes[0] * sizes[1]:,}, and the check of "
+            f"SQLite returned {sound!r}; expected a complete database"
         )
     yield from _rows(path, "db", int(n_rows), stride)
 
@@ -178,7 +178,7 @@ def _json_frames(stream: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms]
     if not ids or sorted(map(str, listed)) != sorted(ids):
         raise DataError(
             f"{path} is JSON whose rows {', '.join(sorted(ids)[:5]) or '(none)'} and ids {str(listed)[:60]} differ; "
-            f"expected a database of ASE, or {_FORMATS}"
+            f"expected an ASE database, or {_FORMATS}"
         )
     del document
     yield from _rows(path, "json", len(ids), stride)
@@ -187,12 +187,12 @@ def _json_frames(stream: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms]
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return found
 
 
 def _rows(path: Path, kind: str, n_rows: int, stride: int) -> "Iterator[Atoms]":
-    """The rows of a database of ASE, by their ids."""
+    """The rows of an ASE database, by id."""
     from ase.db import connect
 
     n_read = 0
@@ -206,12 +206,12 @@ def _rows(path: Path, kind: str, n_rows: int, stride: int) -> "Iterator[Atoms]":
 
 
 def _atoms_of_row(row: "AtomsRow") -> "Atoms":
-    """A row with all that it says: what else ASE leaves behind, its pairs of keys and values and its data."""
+    """The atoms of a row, including its key-value pairs and data, which ASE leaves out."""
     atoms: Atoms = row.toatoms()
     data = row.get("data") or {}
     said: Mapping[str, Any] = {**row.key_value_pairs, **data}
     if len(said) < len(row.key_value_pairs) + len(data):
-        raise ValueError(f"row {row.id} says {sorted(row.key_value_pairs.keys() & data.keys())[0]} twice")
+        raise ValueError(f"row {row.id} has {sorted(row.key_value_pairs.keys() & data.keys())[0]} twice")
     for name, value in said.items():
         is_per_atom = isinstance(value, np.ndarray) and value.shape[:1] == (len(atoms),)
         if is_per_atom and name not in atoms.arrays:

@@ -1,8 +1,8 @@
-"""Publishes a data-set folder on the Hub: certified first, in one commit, under a tag that does not move.
+"""Publishes a data-set folder on the Hub: certified first, in one commit, under a fixed tag.
 
-What is published stands in one commit, so a reader sees all of it or nothing of it. Large files go up before
-that commit; a call that is interrupted leaves them in the Hub's store, unseen, and the same call does not send
-them again. So one path serves an edition of a few MB and one of several hundred.
+Publication is one commit, so readers see all of it or nothing. Large files are uploaded before the commit; after an
+interruption they remain in the Hub's store, invisible, and are not uploaded again. So the same code serves editions of
+a few MB and of several hundred MB.
 """
 
 import re
@@ -38,7 +38,7 @@ _CONFLICT: Final = 409
 
 
 Others = Literal["refuse", "keep", "remove"]
-"""What becomes of configurations that the repo holds and the folder does not have."""
+"""Handling of configurations of the repo that are not in the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,13 @@ class PublishRequest:
 
     Attributes:
         directory: The data-set folder.
-        repo_id: `org/name` on the Hub; made where it does not exist.
+        repo_id: `org/name` on the Hub; created if it does not exist.
         tag: Tag to set on the commit.
-        private: Whether a repo that is made is private.
+        private: Whether a new repo is private.
         create_pr: Whether to open a pull request instead of changing the repo.
-        source_url: Where the code that made the folder lives, for the card.
-        evaluation_framework: For `eval.yaml`, a value of the Hub's own list; `None` keeps what the repo names.
-        others: Whether configurations that the folder does not have are kept, removed, or a reason to refuse.
+        source_url: Address of the source code, for the card.
+        evaluation_framework: For `eval.yaml`, a value of the Hub's list; `None` keeps the value in the repo.
+        others: Whether configurations that are only in the repo are kept, removed, or a reason to refuse.
     """
 
     directory: Path
@@ -68,17 +68,17 @@ class PublishRequest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What publishing would do; whatever can be refused beforehand has been.
+    """Planned publication, after all checks that are possible in advance.
 
     Attributes:
-        request: What was asked for.
+        request: The request.
         repo: The repo.
-        edition: What is published.
-        revision: Where it goes: `main`, an open pull request of yours for the same edition, or the tag that holds
-            these very files already.
-        head: Commit that the revision stands at; `None` where the repo does not exist.
-        difference: From the head.
-        note: What else a user should know; empty for nothing.
+        edition: The edition to publish.
+        revision: Destination: `main`, your open pull request for the same edition, or the tag that already has these
+            files.
+        head: Commit of the revision; `None` if the repo does not exist.
+        difference: Difference from the head.
+        note: Further information for the user; may be empty.
     """
 
     request: PublishRequest
@@ -91,22 +91,22 @@ class Plan:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """Configurations of the repo that would go, since the folder does not have them."""
+        """Configurations of the repo that would be removed because they are not in the folder."""
         return self.edition.lost_in(self.difference)
 
     @property
     def is_tagged(self) -> bool:
-        """Whether the tag stands on these very files already."""
+        """Whether the tag already points to these files."""
         return self.revision == self.request.tag
 
     @property
     def naming(self) -> str:
-        """That the repo has another id than the one given; empty where it has not."""
+        """A note if the repo has another id than the given one; empty otherwise."""
         given = self.request.repo_id
         return "" if given == self.repo.id else f"{given} is called {self.repo.id} on the Hub"
 
     def text(self) -> str:
-        """The plan for the terminal."""
+        """The plan as text for the terminal."""
         tag = self.request.tag
         tagging = f", and tag {tag} would be set on it" if tag and not self.is_tagged else ""
         lines = [
@@ -121,19 +121,19 @@ class Plan:
         return "\n".join(lines)
 
     def _about_others(self) -> list[str]:
-        kept = [f"kept as they are: {', '.join(self.edition.kept)}"] if self.edition.kept else []
+        kept = [f"kept unchanged: {', '.join(self.edition.kept)}"] if self.edition.kept else []
         if not self.lost:
             return kept
         if self.request.others == "remove":
-            return [*kept, f"removed as a whole: {', '.join(self.lost)}"]
+            return [*kept, f"removed completely: {', '.join(self.lost)}"]
         return [*kept, f"but it would be refused: {_loss(self, self.lost)}"]
 
     def _what(self) -> str:
         if self.head is None:
             visibility = "private" if self.request.private else "public"
-            return f"the repo is not there, or not for you to read: it would be made ({visibility}), with one commit"
+            return f"the repo does not exist or you cannot read it: it would be created ({visibility}), with one commit"
         if not self.difference:
-            return f"{self.revision} at {self.head} holds these files already: no new commit"
+            return f"{self.revision} at {self.head} already has these files: no new commit"
         if self.request.create_pr and self.revision == MAIN:
             return "one commit in a new pull request"
         return f"one commit on {self.revision}"
@@ -141,18 +141,18 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What stands on the Hub after publishing.
+    """State of the Hub after publishing.
 
     Attributes:
-        plan: What was to be done.
-        committed: The commit that holds the files.
+        plan: The plan.
+        committed: The commit with the files.
     """
 
     plan: Plan
     committed: Committed
 
     def text(self) -> str:
-        """The result for the terminal: where it is, and how to use it."""
+        """The result for the terminal: its address and how to use it."""
         plan, number = self.plan, self.committed.pull_request
         pull_request = f"refs/pr/{number}" if number else ""
         revision = pull_request or plan.request.tag or self.committed.commit
@@ -176,13 +176,13 @@ class Published:
 def publish(request: PublishRequest) -> Published:
     """Publishes a folder: certifies it, commits what differs from the repo, and tags the commit.
 
-    The same call goes on after an interruption, and does nothing where all is done.
+    The same call resumes after an interruption, and does nothing if all is done.
 
     Raises:
-        UsageError: If the id or the tag is none, options exclude each other, the tag stands on other files, or the repo
-            holds configurations that the folder does not have, and the request does not say what becomes of them.
-        CertificateError: If the folder is not certified; nothing is uploaded then.
-        DataError: If the folder cannot be read, or the Hub finds a file invalid.
+        UsageError: If the id or the tag is invalid, options exclude each other, the tag points to other files, or the
+            repo has configurations that are not in the folder and the request does not say how to handle them.
+        CertificateError: If the folder is not certified; nothing is uploaded.
+        DataError: If the folder cannot be read, or the Hub rejects a file as invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
     check_request(request)
@@ -191,10 +191,10 @@ def publish(request: PublishRequest) -> Published:
 
 
 def plan_publication(request: PublishRequest) -> Plan:
-    """Certifies a folder and finds out what publishing it would do; writes nothing.
+    """Certifies a folder and plans its publication; writes nothing.
 
     Raises:
-        UsageError: If the id or the tag is none, options exclude each other, or the tag stands on other files.
+        UsageError: If the id or the tag is invalid, options exclude each other, or the tag points to other files.
         CertificateError: If the folder is not certified.
         DataError: If the folder cannot be read, or there is no repo for a pull request.
         SetupError: If the Hub cannot be reached or refuses access.
@@ -204,11 +204,11 @@ def plan_publication(request: PublishRequest) -> Plan:
     repo = Repo(request.repo_id, "dataset")
     if not _exists(repo):
         if request.create_pr:
-            raise DataError(f"there is no {repo} to open a pull request on; leave out --create-pr to make it")
+            raise DataError(f"there is no {repo} to open a pull request on; omit --create-pr to create it")
         return Plan(request, repo, edition, MAIN, None, edition.difference_at(repo, None))
     repo = canonical(repo)
     if repo.id != request.repo_id:
-        # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+        # The card uses the current id of the repo, even if an earlier id of a renamed repo was given.
         edition = edition.named(repo.id)
     if request.private:
         ensure_repo(repo, private=True)
@@ -218,7 +218,7 @@ def plan_publication(request: PublishRequest) -> Plan:
         edition = with_configs_of_repo(edition, request.directory, repo, head, lost, request.source_url)
         found = edition.difference_at(repo, head)
     if request.tag and (tagged := _tagged_commit(repo, request.tag)):
-        note = f"{MAIN} holds other files; to put these there, publish them without --revision-tag" if found else ""
+        note = f"{MAIN} has other files; to replace them, publish without --revision-tag" if found else ""
         return Plan(request, repo, edition, request.tag, tagged, _checked_tag(edition, repo, request.tag, tagged), note)
     if request.create_pr and found and (number := _open_pull_request(repo, edition.message.title)):
         revision = f"refs/pr/{number}"
@@ -228,11 +228,11 @@ def plan_publication(request: PublishRequest) -> Plan:
 
 
 def carry_out(plan: Plan) -> Published:
-    """Does what a plan says.
+    """Carries out a plan.
 
     Raises:
-        UsageError: If configurations of the repo would go, and the request does not say that they shall.
-        DataError: If the Hub finds a file invalid.
+        UsageError: If configurations of the repo would be removed without a request to do so.
+        DataError: If the Hub rejects a file as invalid.
         SetupError: If the Hub cannot be reached or refuses access, or others keep changing the repo.
     """
     request, repo = plan.request, plan.repo
@@ -255,13 +255,13 @@ def carry_out(plan: Plan) -> Published:
 
 def _loss(plan: Plan, lost: Sequence[str]) -> str:
     return (
-        f"{plan.repo} holds {', '.join(lost)}, which {plan.request.directory} does not have. --keep-others keeps them "
-        "and fetches their files, since card and certificate are of the whole repo; --remove deletes them"
+        f"{plan.repo} has {', '.join(lost)}, which {plan.request.directory} does not have. --keep-others keeps them "
+        "and downloads their files, since card and certificate cover the whole repo; --remove deletes them"
     )
 
 
 def _change_at(plan: Plan, head: str) -> Change:
-    """What to commit on a head, which others may have moved since the plan was made.
+    """The change for a head, which others may have moved since planning.
 
     Raises:
         SetupError: If they changed configurations that the plan keeps, or added some that it would delete.
@@ -277,16 +277,16 @@ def _change_at(plan: Plan, head: str) -> Change:
     if touched and (found.added, found.changed, found.removed) != (before.added, before.changed, before.removed):
         raise SetupError(
             f"{', '.join(touched)} of {plan.repo} was changed by others meanwhile; nothing was published. Run the same "
-            "command again, which sees the change"
+            "command again to include the change"
         )
     return found.change
 
 
 def check_request(request: PublishRequest) -> None:
-    """Refuses what cannot be done, whatever the folder and the repo hold.
+    """Rejects requests that are invalid for any folder and repo.
 
     Raises:
-        UsageError: If the id or the tag is none, or options exclude each other.
+        UsageError: If the id or the tag is invalid, or options exclude each other.
     """
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
@@ -296,14 +296,14 @@ def check_request(request: PublishRequest) -> None:
         validate_repo_id(request.repo_id)
     if request.create_pr and request.tag is not None:
         raise UsageError(
-            f"--revision-tag {request.tag} with --create-pr: a tag marks what is published; set it after merging, by "
+            f"--revision-tag {request.tag} with --create-pr: a tag marks a published state; set it after merging by "
             "the same command without --create-pr"
         )
     if request.create_pr and request.private:
-        raise UsageError("--private is for a repo that is made; with --create-pr it must be there: leave out --private")
+        raise UsageError("--private applies to a new repo, but --create-pr needs an existing one: omit --private")
     if request.tag is not None and (not _TAG.fullmatch(request.tag) or _is_ambiguous(request.tag)):
         raise UsageError(
-            f"--revision-tag {request.tag!r} is no name for a tag; expected letters, digits, dots, hyphens and "
+            f"--revision-tag {request.tag!r} is not a valid tag; expected letters, digits, dots, hyphens and "
             "underscores that are neither a branch nor a commit hash, such as v1.0"
         )
 
@@ -328,7 +328,7 @@ def _tagged_commit(repo: Repo, tag: str) -> str | None:
 
 
 def _checked_tag(edition: PublishedEdition, repo: Repo, tag: str, tagged: str) -> Difference:
-    """How the files differ from those under the tag, which is not at all.
+    """The difference from the files under the tag, which must be empty.
 
     Raises:
         UsageError: If they differ.
@@ -336,14 +336,14 @@ def _checked_tag(edition: PublishedEdition, repo: Repo, tag: str, tagged: str) -
     found = edition.difference_at(repo, tagged)
     if found:
         raise UsageError(
-            f"tag {tag} of {repo} stands on commit {tagged}, which holds other files ({found.summary()}). Published "
-            "tags do not move, since results name them: choose a new one with --revision-tag. Nothing was uploaded"
+            f"tag {tag} of {repo} points to commit {tagged}, which has other files ({found.summary()}). Published "
+            "tags do not move, since results refer to them: choose a new one with --revision-tag. Nothing was uploaded"
         )
     return found
 
 
 def _open_pull_request(repo: Repo, title: str) -> int | None:
-    """Number of an open pull request of yours with this title, which an earlier call opened."""
+    """Number of your open pull request with this title, opened by an earlier call."""
     from huggingface_hub import HfApi
 
     if not is_logged_in():
@@ -359,13 +359,13 @@ def _pull_request_number(revision: str) -> int | None:
 
 
 def _check_landed(plan: Plan, commit_hash: str) -> None:
-    # The client drops files that a `.gitignore` of the repo names, without a word.
+    # The client silently drops files that match a `.gitignore` of the repo.
     left = plan.edition.difference_at(plan.repo, commit_hash)
     if left:
         paths = ", ".join((*left.added, *left.changed, *left.removed))
         raise SetupError(
-            f"commit {commit_hash} of {plan.repo} does not hold what was to be published ({paths}): somebody changed "
-            "it meanwhile, or a .gitignore of the repo names these files. Look there, then run the same command again"
+            f"commit {commit_hash} of {plan.repo} lacks files of this publication ({paths}): somebody changed "
+            "it meanwhile, or a .gitignore of the repo excludes them. Check there, then run the same command again"
         )
 
 
@@ -373,14 +373,14 @@ def _set_tag(repo: Repo, commit_hash: str, tag: str) -> None:
     """Sets a tag.
 
     Raises:
-        SetupError: If it cannot be set; the commit stands.
+        SetupError: If it cannot be set; the commit remains.
     """
     try:
         _create_tag(repo, commit_hash, tag)
     except MlipOodError as cause:
         raise SetupError(
-            f"commit {commit_hash} stands on {MAIN} of {repo} with all files, but tag {tag} is not set: {cause}. "
-            "The same command goes on with the tag"
+            f"commit {commit_hash} is on {MAIN} of {repo} with all files, but tag {tag} is not set: {cause}. "
+            "Run the same command again to set the tag"
         ) from cause
 
 
@@ -395,7 +395,7 @@ def _create_tag(repo: Repo, commit_hash: str, tag: str) -> None:
         except HfHubHTTPError as cause:
             if cause.response.status_code != _CONFLICT:
                 raise
-    # The tag is there: the answer to an earlier try was lost, or somebody else was faster.
+    # The tag exists: the answer to an earlier try was lost, or somebody else set it.
     found = _tagged_commit(repo, tag)
     if found != commit_hash:
-        raise UsageError(f"somebody else set it on commit {found} meanwhile; choose a new one")
+        raise UsageError(f"somebody else set it on commit {found} in the meantime; choose a new one")

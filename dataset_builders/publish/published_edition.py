@@ -1,4 +1,4 @@
-"""What a certified data-set folder puts on the Hub: Parquet files, card, licence and `eval.yaml`."""
+"""The files of a certified data-set folder for the Hub: Parquet files, card, licence and `eval.yaml`."""
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,18 +23,18 @@ LICENSE: Final = "LICENSE.md"
 
 @dataclass(frozen=True, slots=True)
 class PublishedEdition:
-    """What a certified folder publishes.
+    """A certified edition to publish.
 
     Attributes:
         parquet: Its Parquet files by path in the repo.
         card: The card.
         licence: The licence.
         configs: Its configurations.
-        evaluation_framework: For `eval.yaml`; `None` keeps what the repo names.
-        example: The configuration that examples load.
-        message: What the commit says.
-        card_of: Gives the card for a repo id.
-        kept: Those of its configurations that the repo holds, and which stay as they are.
+        evaluation_framework: For `eval.yaml`; `None` keeps the value in the repo.
+        example: Configuration used in examples.
+        message: Commit message.
+        card_of: Creates the card for a repo id.
+        kept: Configurations from the repo that stay unchanged.
     """
 
     parquet: Mapping[str, Path]
@@ -48,16 +48,16 @@ class PublishedEdition:
     kept: tuple[str, ...] = ()
 
     def named(self, repo_id: str) -> "PublishedEdition":
-        """The same for a repo of another id."""
+        """The same edition for a repo with another id."""
         return replace(self, card=self.card_of(repo_id))
 
     def lost_in(self, found: Difference) -> tuple[str, ...]:
-        """Configurations of the repo that would go as a whole, since the folder does not have them."""
+        """Configurations of the repo that would be removed completely because they are not in the folder."""
         configs = dict.fromkeys(path.partition("/")[0] for path in found.removed)
         return tuple(config for config in configs if config not in self.configs)
 
     def difference_at(self, repo: Repo, commit: str | None) -> Difference:
-        """How it differs from what a repo holds at a commit; from nothing where that is `None`."""
+        """Difference from the files of a repo at a commit; from an empty repo if `None`."""
         present = files_at(repo, commit) if commit else {}
         card, framework = self.card, self.evaluation_framework
         own = {*TASKS, *(task_of_config(config) for config in self.configs)}
@@ -79,16 +79,16 @@ class PublishedEdition:
 def certified_edition(
     directory: Path, repo_id: str, source_url: str | None = None, evaluation_framework: str | None = None
 ) -> PublishedEdition:
-    """What a folder publishes, after its certificate was computed anew.
+    """Certifies a folder and prepares its files for publication.
 
     Args:
         directory: The data-set folder.
-        repo_id: Where it is published, for the examples on the card.
-        source_url: Where the code that made it lives, for the card.
-        evaluation_framework: For `eval.yaml`, a value of the Hub's own list; `None` keeps what the repo names.
+        repo_id: Repo id, for the examples on the card.
+        source_url: Address of the source code, for the card.
+        evaluation_framework: For `eval.yaml`, a value of the Hub's list; `None` keeps the value in the repo.
 
     Raises:
-        CertificateError: If it does not pass; the message holds the report.
+        CertificateError: If it does not pass; the message contains the report.
         DataError: If the folder cannot be read.
     """
     report = certify(directory)
@@ -117,20 +117,20 @@ def certified_edition(
 def with_configs_of_repo(
     edition: PublishedEdition, directory: Path, repo: Repo, commit: str, configs: Sequence[str], source_url: str | None
 ) -> PublishedEdition:
-    """An edition together with configurations that a repo holds already; all are certified together.
+    """Combines an edition with configurations that are already in a repo, and certifies all together.
 
-    One card, one licence and one `eval.yaml` stand for the whole repo, so they are computed from all of its rows.
+    Card, licence and `eval.yaml` describe the whole repo, so they are computed from all of its rows.
 
     Args:
-        edition: What is published.
+        edition: The edition to publish.
         directory: Its data-set folder.
-        repo: The repo, from which the files of these configurations are fetched.
-        commit: Commit that holds them.
-        configs: The configurations.
+        repo: The repo, from which the files of these configurations are downloaded.
+        commit: Commit with these files.
+        configs: Names of the configurations.
         source_url: As in `certified_edition`.
 
     Raises:
-        CertificateError: If they do not pass together; the message holds the report.
+        CertificateError: If they do not pass together; the message contains the report.
         DataError: If a file of the repo cannot be read.
         SetupError: If the Hub cannot be reached or refuses access.
     """
@@ -145,15 +145,15 @@ def with_configs_of_repo(
             whole = certified_edition(Path(folder), repo.id, source_url, edition.evaluation_framework)
         except CertificateError as cause:
             raise CertificateError(
-                f"{directory} and what {repo} holds beside it ({', '.join(configs)}) are not certified together; "
-                f"publish into another repo, or replace all of it with --remove. {cause}"
+                f"{directory} and the other configurations of {repo} ({', '.join(configs)}) do not pass together; "
+                f"publish to another repo, or delete the others with --remove. {cause}"
             ) from cause
         parquet = {name: path.resolve() for name, path in whole.parquet.items()}
     return replace(whole, parquet=parquet, message=edition.message, kept=tuple(configs))
 
 
 def _is_ours(path: str, tasks: Collection[TaskName]) -> bool:
-    """Whether a path in a repo is that of a Parquet file of these tasks: those alone may be removed."""
+    """Whether a path in a repo is a Parquet file of these tasks: only such files may be removed."""
     folder, _, name = path.partition("/")
     match = CONFIG.fullmatch(folder)
     return match is not None and match[1] in tasks and SPLIT_FILE.fullmatch(name) is not None

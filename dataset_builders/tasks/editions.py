@@ -1,4 +1,4 @@
-"""Editions: how many frames of a molecule each split gets, and which bursts they come from.
+"""Editions: the number of frames of each molecule in each split, and the bursts they come from.
 
 A burst is a short stretch of molecular dynamics that yields `FRAMES_PER_BURST` correlated frames and
 is never split over two splits. Bursts are numbered and every edition takes the first ones, so that
@@ -21,7 +21,7 @@ VALIDATION_EVERY: Final = 5
 """Secondary burst i is validation where i is a multiple of this, and test_id elsewhere."""
 
 _SPREAD: Final = (0, 4, 2, 1, 3)
-"""In which order the frames of a burst are taken where not all are: the least correlated ones first."""
+"""Order in which a subset of the frames of a burst is taken: the least correlated ones first."""
 
 SPLIT_TRAJECTORY: Final[dict[SplitName, TrajectoryName]] = {
     "train": "primary",
@@ -33,7 +33,7 @@ SPLIT_TRAJECTORY: Final[dict[SplitName, TrajectoryName]] = {
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """Frames a molecule in each split; each a multiple of `FRAMES_PER_BURST`.
+    """Frames per molecule in each split; each a multiple of `FRAMES_PER_BURST`.
 
     Attributes:
         name: Name of the edition.
@@ -50,18 +50,18 @@ class Edition:
     test_id: int
 
     def frames(self, split: SplitName, count: int | None = None) -> tuple[int, ...]:
-        """Numbers of the frames that the split takes of one molecule, ascending.
+        """Indices of the frames of one molecule in the split, ascending.
 
         Args:
             split: The split.
-            count: How many of them; all where it is `None` or more than there are. They are spread over the
-                bursts, and those of a smaller count are among those of a larger one.
+            count: Number of frames; all if it is `None` or larger than their number. They are spread over the bursts,
+                and a larger count includes the frames of a smaller one.
         """
         spread = [burst * FRAMES_PER_BURST + index for index in _SPREAD for burst in self.bursts(split)]
         return tuple(sorted(spread[:count]))
 
     def bursts(self, split: SplitName) -> tuple[int, ...]:
-        """Numbers of the bursts that the split takes of one molecule, ascending."""
+        """Indices of the bursts of one molecule in the split, ascending."""
         count = int(getattr(self, split)) // FRAMES_PER_BURST
         if split in ("train", "test_ood"):
             return tuple(range(count))
@@ -82,7 +82,7 @@ EDITIONS: Final[dict[str, Edition]] = {
 
 
 def find_edition(text: str) -> Edition:
-    """Returns a named edition, or one of your own sizes written as TRAIN/OOD/VALIDATION/TEST_ID.
+    """Returns a named edition, or one with custom sizes written as TRAIN/OOD/VALIDATION/TEST_ID.
 
     Raises:
         UsageError: If the name is unknown or a size is not a positive multiple of `FRAMES_PER_BURST`.
@@ -100,7 +100,7 @@ def find_edition(text: str) -> Edition:
         return Edition(text, train, test_ood, validation, test_id)
     raise UsageError(
         f"unknown edition {text!r}; known editions: {' '.join(EDITIONS)}, "
-        "or four numbers of frames a molecule as TRAIN/OOD/VALIDATION/TEST_ID, such as 100/10/5/10"
+        "or four numbers of frames per molecule as TRAIN/OOD/VALIDATION/TEST_ID, such as 100/10/5/10"
     )
 
 
@@ -108,10 +108,10 @@ def split_of_frame(trajectory: TrajectoryName, frame: int, *, is_ood: bool) -> S
     """The split that a frame of a molecule belongs to within a task.
 
     Raises:
-        UsageError: For a secondary frame of an OOD molecule, which no split holds.
+        UsageError: For a secondary frame of an OOD molecule, which is in no split.
     """
     if trajectory == "primary":
         return "test_ood" if is_ood else "train"
     if is_ood:
-        raise UsageError(f"secondary frame {frame} of an OOD molecule: no split holds it")
+        raise UsageError(f"secondary frame {frame} of an OOD molecule is in no split; expected a primary frame")
     return "validation" if (frame // FRAMES_PER_BURST) % VALIDATION_EVERY == 0 else "test_id"

@@ -1,4 +1,4 @@
-"""Terminal fragments: what stands at the two ends of a chain."""
+"""Terminal fragments: the two ends of a chain."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,13 +15,13 @@ FragmentName: TypeAlias = str
 """Name of a terminal fragment, such as `COOH`; it matches `NAME_PATTERN`."""
 
 NAME_PATTERN: Final = r"[A-Za-z][A-Za-z0-9_]{0,23}"
-"""What a fragment may be called: without `-`, which parts a molecule id."""
+"""Pattern of fragment names: without `-`, which separates the parts of a molecule id."""
 
 RESERVED_NAMES: Final = ("same", "other")
-"""What stands for a fragment in a region, so that no fragment can be called so."""
+"""Keywords for fragments in a region, so not available as names of fragments."""
 
 ELEMENTS: Final = ("H", "C", "N", "O", "F", "S", "Cl")
-"""Elements that every level of theory here has labels for."""
+"""Elements supported at every level of theory of the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Fragment:
 
     Attributes:
         name: Its name.
-        smiles: SMILES as it is written after the chain, so that its first atom is bonded to the last CH2; empty for
-            the hydrogen that ends a plain chain.
+        smiles: SMILES as written after the chain, so that its first atom is bonded to the last CH2; empty for the
+            hydrogen of an unsubstituted end.
     """
 
     name: FragmentName
@@ -65,24 +65,24 @@ FRAGMENTS: Final[tuple[FragmentName, ...]] = tuple(BUILT_IN)
 
 
 def vocabulary_with(own: Iterable[Fragment]) -> Vocabulary:
-    """The built-in fragments and some more."""
+    """The built-in fragments and additional ones."""
     return MappingProxyType({**BUILT_IN, **{fragment.name: fragment for fragment in own}})
 
 
 def parse_fragment(name: FragmentName, smiles: str) -> Fragment:
-    """Makes a fragment of a SMILES with its place in the chain.
+    """Creates a fragment from a SMILES with an attachment point.
 
     Args:
         name: Its name.
-        smiles: SMILES with one attachment point `[*]`, at any place of it, such as `[*]OC` or `CO[*]`.
+        smiles: SMILES with one attachment point `[*]` at any position, such as `[*]OC` or `CO[*]`.
 
     Raises:
-        UsageError: If the name is none, stands for another fragment, or the SMILES is no neutral closed-shell fragment
-            of known elements with one single bond to the chain.
+        UsageError: If the name is invalid or belongs to another fragment, or the SMILES is not a neutral closed-shell
+            fragment of supported elements with one single bond to the chain.
     """
     if not re.fullmatch(NAME_PATTERN, name) or name in RESERVED_NAMES:
         raise UsageError(
-            f"fragment name {name!r}; expected a letter, then letters, digits or _, 24 in all at most, and none of "
+            f"fragment name {name!r}; expected a letter, then letters, digits or _, at most 24 characters, and none of "
             f"{' '.join(RESERVED_NAMES)}"
         )
     fragment = Fragment(name, _after_the_chain(name, smiles))
@@ -97,7 +97,7 @@ def parse_fragment(name: FragmentName, smiles: str) -> Fragment:
 def _after_the_chain(name: str, smiles: str) -> str:
     from rdkit import Chem, rdBase
 
-    with rdBase.BlockLogs():  # what RDKit prints beside its answer
+    with rdBase.BlockLogs():  # suppresses RDKit's own messages
         mol = Chem.MolFromSmiles(smiles)
     if mol is None:
         raise UsageError(f"fragment {name} = {smiles!r}: RDKit cannot read this SMILES; expected one such as '[*]OC'")
@@ -109,12 +109,12 @@ def _after_the_chain(name: str, smiles: str) -> str:
 
 
 def _problems(mol: "Mol") -> Iterator[str]:
-    """What is wrong with a fragment, in words; look at the first only, since the others may follow from it."""
+    """Problems of a fragment, as text; use the first only, since it may cause the others."""
     from rdkit import Chem
 
     points = [atom for atom in mol.GetAtoms() if atom.GetAtomicNum() == 0]
     if len(points) != 1:
-        yield f"has {len(points)} attachment points; expected one [*], where the chain goes on"
+        yield f"has {len(points)} attachment points; expected one [*], where the chain is bonded"
     point = points[0]
     others = [atom for atom in mol.GetAtoms() if atom is not point and atom.GetAtomicNum()]
     if point.GetDegree() != 1 or point.GetBonds()[0].GetBondType() != Chem.BondType.SINGLE:
@@ -122,18 +122,18 @@ def _problems(mol: "Mol") -> Iterator[str]:
     if point.GetFormalCharge() or point.GetTotalNumHs():
         yield "has an attachment point with a charge or hydrogens; expected a plain [*]"
     if len(Chem.GetMolFrags(mol)) != 1:
-        yield "is in several pieces; expected one"
+        yield "has disconnected parts; expected one connected fragment"
     if point.GetNeighbors()[0].GetAtomicNum() == 1:
         yield "is hydrogen; use the built-in fragment H"
     strange = [atom.GetSymbol() for atom in others if atom.GetSymbol() not in ELEMENTS]
     if strange:
-        yield f"holds {strange[0]}; expected {' '.join(ELEMENTS)}, which the labels know"
+        yield f"contains {strange[0]}; expected only {' '.join(ELEMENTS)}, which every level of theory supports"
     if any(atom.GetIsotope() or atom.GetNumRadicalElectrons() or atom.GetAtomMapNum() for atom in mol.GetAtoms()):
-        yield "holds an isotope, a radical or a numbered atom; expected closed shells, and plain atoms"
+        yield "contains an isotope, a radical or a numbered atom; expected a closed shell and plain atoms"
     if Chem.GetFormalCharge(mol):
         yield f"has charge {Chem.GetFormalCharge(mol):+d}; expected a neutral fragment"
     if any(True for _ in Chem.FindPotentialStereo(mol)):
-        yield "has stereoisomers; expected no stereocentre and no double bond with E and Z, which no check here tells"
+        yield "has stereoisomers; expected no stereocentre and no E/Z double bond, which the checks cannot distinguish"
 
 
 def _on_a_chain(fragment: Fragment) -> str:

@@ -1,4 +1,4 @@
-"""Tasks of compositional generalisation, as declarative regions of word space: the four of version 1.0, and your own.
+"""Tasks of compositional generalisation as declarative regions of word space: the four of version 1.0, and custom ones.
 
 A task names the words a model may train on and the unseen combinations it is tested on. The terms
 are those of Hupkes et al., "Compositionality decomposed", JAIR 67 (2020).
@@ -17,10 +17,10 @@ TaskName: TypeAlias = str
 """Name of a task, such as `task1`; it matches `TASK_PATTERN`."""
 
 TASK_PATTERN: Final = r"[a-z][a-z0-9_]{0,39}"
-"""What a task may be called: without `-`, after which the name of a configuration has the level of its labels."""
+"""Pattern of task names: without `-`, which precedes the level of theory in the name of a configuration."""
 
 RightEnd: TypeAlias = str
-"""What stands at the right end of the words of a region; see `Region`."""
+"""Rule for the right end of the words of a region; see `Region`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Region:
     right: RightEnd
 
     def words(self, vocabulary: Vocabulary = BUILT_IN) -> tuple[Word, ...]:
-        """The words of the region, each once, in the order of declaration.
+        """The distinct words of the region, in the order of declaration.
 
         Raises:
             UsageError: If a fragment is not in the vocabulary, or a spacer is shorter than one methylene group.
@@ -62,18 +62,18 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task: where a model trains and where it is tested.
+    """One task: the words for training and the words for testing.
 
     Attributes:
         name: Name of the data-set configuration.
-        title: Name for people.
-        tests: What of compositional generalisation it tests, after Hupkes et al. (2020).
+        title: Display name.
+        tests: Aspect of compositional generalisation that it tests, after Hupkes et al. (2020).
         train: Regions of the training molecules.
         ood: Regions of the unseen combinations.
-        has_subsets: Whether its OOD molecules fall into `near` and `far`, by whether training covers
-            them at radius 3, that is, whether their two fragments see each other.
-        origin: Whether the literature describes the task or this benchmark designed it.
-        fragments: Fragments of its own, beside the built-in ones.
+        has_subsets: Whether its OOD molecules are split into `far` and `near`: `far` if training covers their
+            environments up to radius 3, so that no environment contains both fragments.
+        origin: Whether the task is from the literature or was designed for this benchmark.
+        fragments: Custom fragments, in addition to the built-in ones.
     """
 
     name: TaskName
@@ -87,19 +87,19 @@ class Task:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The fragments that its words may name."""
+        """The fragments available to its words."""
         return vocabulary_with(self.fragments) if self.fragments else BUILT_IN
 
     def train_words(self) -> tuple[Word, ...]:
-        """Words of the training molecules, each once."""
+        """Distinct words of the training molecules."""
         return self._distinct_words(self.train)
 
     def ood_words(self) -> tuple[Word, ...]:
-        """Words of the unseen combinations, each once."""
+        """Distinct words of the unseen combinations."""
         return self._distinct_words(self.ood)
 
     def has_molecules_of(self, other: "Task") -> bool:
-        """Whether another task trains and tests on the same molecules, whatever it calls them."""
+        """Whether another task has the same training and OOD molecules, whatever their names."""
         mine, theirs = (
             [{word.smiles for word in words} for words in (task.train_words(), task.ood_words())]
             for task in (self, other)
@@ -161,22 +161,22 @@ TASKS: Final[Mapping[TaskName, Task]] = MappingProxyType(
         )
     }
 )
-"""The four tasks of version 1.0 by name; the overall score is the mean of theirs."""
+"""The four tasks of version 1.0 by name; the overall score is the mean of their scores."""
 
 
 def in_order(names: Iterable[TaskName]) -> tuple[TaskName, ...]:
-    """Names of tasks, each once: the four in their order, then others by name."""
+    """Distinct names of tasks: the four in their order, then others by name."""
     found = set(names)
     return (*(name for name in TASKS if name in found), *sorted(found - TASKS.keys()))
 
 
 def title_of(name: TaskName, declared: str | None) -> str:
-    """Title of a task: one of the four has that of version 1.0, another the one that it was declared with."""
+    """Title of a task: that of version 1.0 for the four tasks, the declared one for others."""
     return TASKS[name].title if name in TASKS else declared or name
 
 
 def find_task(name: str) -> Task:
-    """Returns that of the four tasks that has the name.
+    """Returns the one of the four tasks with this name.
 
     Raises:
         UsageError: If there is none.

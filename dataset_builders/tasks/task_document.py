@@ -1,6 +1,6 @@
 """The declaration of a task as a document: a TOML file that people write, or JSON in the metadata of a Parquet file.
 
-It is all that a task of your own needs: whoever has the document, or a data-set folder that carries it, has the task.
+It defines a custom task completely: the document, or a data-set folder that includes it, is all that users need.
 """
 
 import tomllib
@@ -18,7 +18,7 @@ MAX_SPACER: Final = 40
 """Longest chain of a word, in CH2 groups."""
 
 MAX_WORDS: Final = 20_000
-"""Most words of all regions of a task: a declaration may come from a stranger, and every molecule is looked at."""
+"""Most words in all regions of a task. It bounds the work, since declarations may be untrusted."""
 
 
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
@@ -50,11 +50,11 @@ class TaskDocument(_Document):
 
     Attributes:
         name: Name of its configuration.
-        title: Name for people.
-        tests: What of compositional generalisation it tests.
-        subsets: Whether its OOD molecules fall into `near` and `far`.
+        title: Display name.
+        tests: Aspect of compositional generalisation that it tests.
+        subsets: Whether its OOD molecules are split into `near` and `far`.
         origin: Who designed it.
-        fragments: Fragments of its own: SMILES with one attachment point `[*]`, by name.
+        fragments: Custom fragments: SMILES with one attachment point `[*]`, by name.
         train: Regions of the training molecules.
         ood: Regions of the unseen combinations.
     """
@@ -70,7 +70,7 @@ class TaskDocument(_Document):
 
     @classmethod
     def of(cls, task: Task) -> Self:
-        """The declaration of a task."""
+        """Converts a task into its declaration."""
         return cls(
             name=task.name,
             title=task.title,
@@ -83,11 +83,11 @@ class TaskDocument(_Document):
         )
 
     def task(self) -> Task:
-        """The task.
+        """Converts the declaration into a task.
 
         Raises:
-            UsageError: If the name is that of one of the four tasks, a fragment is none, or a region names one that
-                is not known.
+            UsageError: If the name is that of one of the four tasks, a fragment is invalid, or a region names an
+                unknown fragment.
         """
         if self.name in TASKS:
             raise UsageError(f"name = {self.name!r}: the tasks {' '.join(TASKS)} are fixed; choose another name")
@@ -107,10 +107,10 @@ class TaskDocument(_Document):
 
 
 def read_task_file(path: Path) -> Task:
-    """Reads a task that somebody declared in a TOML file.
+    """Reads the declaration of a task from a TOML file.
 
     Raises:
-        UsageError: If the file cannot be read, is not TOML, or declares no task.
+        UsageError: If the file cannot be read, is not TOML, or does not declare a valid task.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -122,25 +122,25 @@ def read_task_file(path: Path) -> Task:
 
 
 def parse_task(document: Any, place: str) -> Task:
-    """Reads a task out of a document.
+    """Reads a task from a document.
 
     Args:
-        document: What TOML or JSON gave.
-        place: Where it stands, for messages.
+        document: Parsed TOML or JSON.
+        place: Its source, for messages.
 
     Raises:
-        UsageError: If it declares no task.
+        UsageError: If it does not declare a valid task.
     """
     try:
         return TaskDocument.model_validate(document).task()
     except ValidationError as cause:
-        raise UsageError(f"{place} declares no task: {first_problem(cause)}") from cause
+        raise UsageError(f"{place} does not declare a valid task: {first_problem(cause)}") from cause
     except MlipOodError as cause:
-        raise UsageError(f"{place} declares no task: {cause}") from cause
+        raise UsageError(f"{place} does not declare a valid task: {cause}") from cause
 
 
 def first_problem(cause: ValidationError) -> str:
-    """The first thing that pydantic found wrong, in one line: where, what was seen, and what was expected."""
+    """The first problem that pydantic found, in one line: the key, the value, and what was expected."""
     first = cause.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the document"
     if first["type"] == "extra_forbidden":
@@ -151,26 +151,26 @@ def first_problem(cause: ValidationError) -> str:
 
 
 def declaration_of(task: Task) -> dict[str, Any] | None:
-    """The document that declares a task; `None` for one of the four, which the code knows."""
+    """The document that declares a task; `None` for the four built-in tasks."""
     return None if task.name in TASKS else TaskDocument.of(task).model_dump()
 
 
 def task_metadata(task: Task) -> dict[str, Any]:
-    """What the metadata of a Parquet file, or of a checkpoint, say of a task; nothing for one of the four."""
+    """Metadata that declare a task in a Parquet file or checkpoint; empty for the four built-in tasks."""
     document = declaration_of(task)
     return {} if document is None else {DECLARATION: document}
 
 
 def task_of_metadata(metadata: Mapping[str, Any], name: TaskName, place: str) -> Task:
-    """The task of a file: one of the four by its name, or one that the metadata declare.
+    """The task of a file: one of the four, by its name, or one declared in the metadata.
 
     Args:
-        metadata: Of the file.
-        name: What the folder says that the task is.
+        metadata: Metadata of the file.
+        name: Name of the task according to the folder.
         place: The file or folder, for messages.
 
     Raises:
-        DataError: If the metadata declare no task, or one of another name.
+        DataError: If the metadata declare no valid task, or one with another name.
     """
     document = metadata.get(DECLARATION)
     if name in TASKS and document is None:
@@ -193,19 +193,19 @@ def task_of_checkpoint(name: TaskName, document: Any, model: str) -> Task:
     """The task that a checkpoint was trained on.
 
     Args:
-        name: Its name.
-        document: What the checkpoint keeps of its declaration; of no meaning for one of the four.
+        name: Name of the task.
+        document: Declaration in the checkpoint; ignored for the four built-in tasks.
         model: The checkpoint, for messages.
 
     Raises:
-        ModelError: If it is none of the four, and the checkpoint does not declare it.
+        ModelError: If it is not one of the four and the checkpoint does not declare it.
     """
     if name in TASKS:
         return TASKS[name]
     try:
         return parse_task(document, f"the config of {model}, which was trained on {name},")
     except UsageError as cause:
-        raise ModelError(f"{cause}; it was written by another program, or changed: train it again") from cause
+        raise ModelError(f"{cause}; the checkpoint was edited or written by another program; train it again") from cause
 
 
 def _region(document: RegionDocument) -> Region:
@@ -217,25 +217,25 @@ def _region_document(region: Region) -> RegionDocument:
 
 
 def _most_words(region: Region) -> int:
-    """How many words a region has at most, without making them."""
+    """Upper bound of the number of words of a region, without creating them."""
     ends = len(region.left) if region.right == "other" else 1
     return len(region.left) * len(region.spacers) * ends
 
 
 def _require_words(task: Task) -> None:
-    """Checks that every region has words, and that no two words of the task are one molecule."""
+    """Checks that every region has words, and that no two words of the task are the same molecule."""
     n_words = sum(_most_words(region) for region in (*task.train, *task.ood))
     if n_words > MAX_WORDS:
-        raise UsageError(f"the regions have up to {n_words:,} words; expected {MAX_WORDS:,} at most, so leave some out")
+        raise UsageError(f"the regions have up to {n_words:,} words; expected at most {MAX_WORDS:,}, so remove some")
     for kind, regions in (("train", task.train), ("ood", task.ood)):
         for number, region in enumerate(regions):
             if not region.words(task.vocabulary):
-                raise UsageError(f"{kind}.{number} has no words: right = {region.right!r} needs two fragments or more")
+                raise UsageError(f"{kind}.{number} has no words: right = {region.right!r} needs at least two fragments")
     known: dict[str, str] = {}
     for word in (*task.train_words(), *task.ood_words()):
         other = known.setdefault(word.smiles, word.molecule_id)
         if other != word.molecule_id:
             raise UsageError(
-                f"{other} and {word.molecule_id} are one molecule ({word.smiles}); give each molecule one spelling, or "
-                "rename or leave out a fragment that can be read as a part of the chain"
+                f"{other} and {word.molecule_id} are one molecule ({word.smiles}); give each molecule one name, or "
+                "rename or remove a fragment that can be read as a part of the chain"
             )

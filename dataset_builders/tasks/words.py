@@ -9,9 +9,9 @@ from dataset_builders.tasks.fragments import BUILT_IN, FragmentName, Vocabulary
 
 @dataclass(frozen=True, slots=True, order=True)
 class Word:
-    """The molecule `left-(CH2)spacer-right`, in its one standard spelling.
+    """The molecule `left-(CH2)spacer-right`, in its standard form.
 
-    Make words with `word()`, which puts the fragments in order: by name, with `H` last, so that
+    Create words with `word()`, which orders the fragments: by name, with `H` last, so that
     (X, k, Y) and (Y, k, X) are equal.
 
     Attributes:
@@ -38,7 +38,7 @@ class Word:
 
 
 def word(left: FragmentName, spacer: int, right: FragmentName, vocabulary: Vocabulary = BUILT_IN) -> Word:
-    """Returns the word of two fragments and a spacer, whichever end is named first.
+    """Returns the word of two fragments, in any order, and a spacer.
 
     Raises:
         UsageError: If a fragment is unknown or the spacer is shorter than one methylene group.
@@ -57,10 +57,10 @@ def parse_word(molecule_id: str, vocabulary: Vocabulary = BUILT_IN) -> Word:
 
     Args:
         molecule_id: The name.
-        vocabulary: Fragments that it may name.
+        vocabulary: Known fragments.
 
     Raises:
-        UsageError: If the text is not a molecule id in its standard spelling.
+        UsageError: If the text is not a molecule id in standard form.
     """
     parts = molecule_id.split("-")
     if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit():
@@ -75,7 +75,7 @@ def parse_word(molecule_id: str, vocabulary: Vocabulary = BUILT_IN) -> Word:
 
 @functools.cache
 def _canonical_smiles(ends: tuple[str, str], spacer: int) -> str:
-    from rdkit import Chem  # RDKit takes a third of a second to import, and --help needs none of it
+    from rdkit import Chem  # RDKit takes 0.3 s to import, and --help does not need it
 
     left, right = ends
     # The left fragment is a branch of the first carbon, so that both are written away from the chain.

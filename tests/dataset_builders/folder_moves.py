@@ -41,7 +41,7 @@ def check_replacing(monkeypatch, write, place, command):
     for number in (errno.EXDEV, errno.ENOTEMPTY, errno.EBUSY, errno.EACCES):
         with monkeypatch.context() as patch:
             stop_at_move(patch, 1, OSError(number, os.strerror(number)))
-            with pytest.raises(SetupError, match=rf"{place.name} cannot be moved aside.*the new folder lies whole at"):
+            with pytest.raises(SetupError, match=rf"{place.name} cannot be moved aside.*the new folder is complete at"):
                 write()
         assert bytes_of(place) == before
     (place / "note").write_text("this is the old one")

@@ -36,7 +36,7 @@ class NeedsTwoError(Exception):
 
 class UnreadableError(Exception):
     def __str__(self):
-        raise RuntimeError("no words for it")
+        raise RuntimeError("no readable message")
 
 
 def others_at_work(piece):

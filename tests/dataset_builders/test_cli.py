@@ -44,7 +44,7 @@ def test_publish_says_where_it_is(hub, no_waiting, tmp_path, capsys):
     assert main(["publish", folder, "compgen/small", "--revision-tag", "v1.0"]) == 0
     assert capsys.readouterr().out.endswith("python -m harness --model MODEL --dataset compgen/small@v1.0\n")
     assert main(["publish", folder, "compgen/small", "--revision-tag", "v1.0", "--dry-run"]) == 0
-    assert "holds these files already: no new commit" in capsys.readouterr().out
+    assert "already has these files: no new commit" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_publish_says_where_it_is(hub, no_waiting, tmp_path, capsys):
     [
         (("nowhere", "org/name"), 3, "nowhere is not a folder"),
         (("mini", "name"), 2, "'name' is not an id on the Hub; expected ORG/NAME"),
-        (("mini", "org/name", "--revision-tag", "v 1"), 2, "--revision-tag 'v 1' is no name for a tag"),
+        (("mini", "org/name", "--revision-tag", "v 1"), 2, "--revision-tag 'v 1' is not a valid tag"),
         (("mini", "org/name", "--revision-tag", "v1", "--create-pr"), 2, "set it after merging"),
     ],
 )

@@ -236,7 +236,7 @@ def test_an_interruption_has_its_own_code(
 
     use(monkeypatch, Harmonic(before=interrupt))
     assert evaluate(tiny_dataset, tmp_path) == 130
-    assert capsys.readouterr().err == "interrupted; the same command goes on from finished work\n"
+    assert capsys.readouterr().err == "interrupted; run the same command again to resume from finished work\n"
 
 
 def test_a_traceback_can_be_had(

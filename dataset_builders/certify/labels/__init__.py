@@ -1,1 +1,1 @@
-"""Whether energies and forces are what their columns say, from the numbers alone."""
+"""Checks energies and forces from the numbers alone, without the program that computed them."""

@@ -1,4 +1,4 @@
-"""Tells what is likely wrong with labels: the unit that was not said, a sign, a factor, another frame."""
+"""Diagnoses the likely error of labels: a wrong unit, sign or factor, or labels of other frames."""
 
 import math
 from collections.abc import Iterator
@@ -17,30 +17,30 @@ from dataset_builders.certify.unit_names import (
 )
 
 TYPICAL_ENERGY_SLOPE: Final = 0.8
-"""Slope of energies, about the mean of each molecule, on those of MMFF94: 0.74 to 0.80 for GFN2-xTB, 0.74 for PBE, 0.83
+"""Slope of energies, centred per molecule, on those of MMFF94: 0.74 to 0.80 for GFN2-xTB, 0.74 for PBE, 0.83
 and 0.87 for wB97X."""
 
 RELATED: Final = 0.5
-"""Correlation below which labels and those of MMFF94 are not of the same geometries."""
+"""Correlation with MMFF94 below which labels do not belong to the geometries."""
 
 FEW_PAIRS: Final = 8
-"""Pairs below which no factor is told from them."""
+"""Number of pairs below which no factor is inferred."""
 
 OPPOSITE_FORCES: Final = "the forces have the opposite sign, as gradients have"
-PART_WRONG: Final = "likely the energies or the forces of a part of the frames are wrong"
+PART_WRONG: Final = "likely the energies or the forces of some of the frames are wrong"
 
 _ALIKE: Final = math.log(1.8)
-"""How far a factor measured against MMFF94 may be off, as a logarithm."""
+"""Uncertainty of a factor measured against MMFF94, as a logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Scales:
-    """By how much labels are too large.
+    """Factors by which labels are too large.
 
     Attributes:
         energy: Factor of the energies.
         force: Factor of the forces.
-        tolerance: How exactly these are known.
+        tolerance: Relative uncertainty of the factors.
     """
 
     energy: float
@@ -49,29 +49,29 @@ class _Scales:
 
 
 def likely_cause(work: WorkFit, field: FieldFit, energy_factor: float | None = None) -> str:
-    """What is likely wrong with labels that do not pass.
+    """The likely error of labels that fail the checks.
 
     Args:
-        work: Energies against the work of the forces.
-        field: Labels against those of MMFF94.
-        energy_factor: By how much the total energies are too large, where their level of theory tells.
+        work: Fit of the energies on the work of the forces.
+        field: Fit of the labels on those of MMFF94.
+        energy_factor: Factor by which the total energies are too large, if their level of theory determines it.
     """
     if field.n_frames and abs(field.force_correlation) < RELATED:
         return (
-            "the forces are not those of these geometries; likely they are those of other frames, or have their "
+            "the forces do not match these geometries; likely they belong to other frames, or have their "
             "atoms in another order"
         )
     linked = work.n_pairs > 0 and work.correlation >= 0.8
     if not linked and field.n_differences and abs(field.energy_correlation) < RELATED:
-        return "the energies are not those of these geometries; likely they are those of other frames of the molecule"
+        return "the energies do not match these geometries; likely they belong to other frames of the molecule"
     if work.n_pairs and (not linked or wrong_in_part(work, field) or work.n_pairs < FEW_PAIRS):
         return OPPOSITE_FORCES if field.force_correlation < -RELATED else PART_WRONG
     texts = list(_scale_texts(_scales(work if linked else None, field, energy_factor)))
-    return " and ".join(texts) if texts else "no single cause shows"
+    return " and ".join(texts) if texts else "no single cause identified"
 
 
 def wrong_in_part(work: WorkFit, field: FieldFit) -> bool:
-    """Whether most labels are right, where some are not."""
+    """Whether most labels are right although some are wrong."""
     scale = field.force_slope / TYPICAL_FORCE_SLOPE if field.n_frames else 1.0
     return work.agrees_in_part and scale != 0.0 and distance(scale, 1.0) <= _ALIKE
 
@@ -98,7 +98,7 @@ def _scales(work: WorkFit | None, field: FieldFit, energy_factor: float | None) 
 
 
 def _one_if_near(factor: float) -> float:
-    """MMFF94 cannot tell a factor of 1.3 from none, and its sign and a unit well enough."""
+    """Ignores factors below 1.3, which MMFF94 cannot resolve, unlike signs and units."""
     return 1.0 if factor > 0 and abs(math.log(factor)) < math.log(1.3) else factor
 
 

@@ -1,10 +1,10 @@
-"""What the rows of a configuration say of their own labels, without the program that computed them.
+"""Collects evidence on the labels of a configuration from its rows, without the program that computed them.
 
-Two frames of a molecule that lie close together test energy and forces against each other: the energy rises by the
-work that is done against the forces. The trapezoid -(F1 + F2)/2 . dx is off by what the forces curve on the way, and
-this is nearly the same for every sound potential: MMFF94, through RDKit, gives it. On 20 fs of GFN2-xTB dynamics the
-trapezoid alone leaves 45 to 53 meV of 160 meV; with the correction 10 meV are left, and the slope of the energy on
-the work is 0.998 to 1.000 (0.92 to 0.94 without).
+Two nearby frames of a molecule test energy and forces against each other: the energy rises by the work done against the
+forces. The trapezoid -(F1 + F2)/2 . dx has an error from the curvature of the forces along the path, which is nearly
+the same for every reasonable potential, so MMFF94, through RDKit, corrects it. For GFN2-xTB dynamics over 20 fs, the
+trapezoid alone has a residual of 45 to 53 meV of 160 meV; with the correction it is 10 meV, and the slope of the energy
+on the work is 0.998 to 1.000 (0.92 to 0.94 without).
 """
 
 import math
@@ -22,43 +22,43 @@ from dataset_builders.core.errors import UsageError
 from dataset_builders.tasks.editions import FRAMES_PER_BURST
 
 CURVE_SHARE: Final = 0.3
-"""Part of MMFF94's correction by which it is taken to be off."""
+"""Assumed relative error of MMFF94's correction."""
 
 CURVE_SCALE: Final = 0.06
-"""What else is left of a trapezoid over a path of length d: this times d^2 / sqrt(n_atoms), in eV for d in Å. With
+"""Additional error of a trapezoid over a path of length d: this times d^2 / sqrt(n_atoms), in eV for d in Å. With
 `CURVE_SHARE`, 5,696 pairs of the mini edition, 20 to 80 fs apart and at two levels of theory, have a root mean square
-deviation of 0.67 to 0.77 of what is expected, and none is off by more than 4.8 times that."""
+deviation of 0.67 to 0.77 expected deviations, and a maximum of 4.8."""
 
 PLAIN_CURVE_SCALE: Final = 0.35
-"""In place of both where MMFF94 has no parameters for the molecule: 0.90 to 1.15 and 6.8, in the same pairs."""
+"""Replaces both if MMFF94 has no parameters for the molecule: 0.90 to 1.15 and 6.8 for the same pairs."""
 
 ENERGY_FLOOR: Final = 2e-3
-"""Least expected deviation, eV: convergence of an SCF, its grid, and energies that were written with few digits."""
+"""Smallest expected deviation, eV: SCF convergence, integration grid, and energies written with few digits."""
 
 ENERGY_ROUNDING: Final = 1e-7
-"""Rounding of total energies that went through float32, as a part of them."""
+"""Relative rounding error of total energies stored as float32."""
 
 FAR_PAIR: Final = 8.0
-"""Times the expected deviation beyond which a pair of frames deviates."""
+"""Number of expected deviations beyond which a pair of frames deviates."""
 
 FAR_PAIR_PLAIN: Final = 12.0
 """The same without MMFF94."""
 
 PAIRS_KEPT: Final = 1_000
-"""How many pairs that deviate are kept by name."""
+"""Most deviating pairs that are recorded individually."""
 
 OPPOSED: Final = -0.2
-"""Correlation of the forces of a frame with those of MMFF94 below which they point the other way. In 6,212 frames of
-the mini edition the lowest is 0.28, and one in a hundred is below 0.65."""
+"""Correlation of the forces of a frame with those of MMFF94 below which they are opposed. In 6,212 frames of
+the mini edition the lowest is 0.28, and 1 % are below 0.65."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowPlace:
-    """Where a row is, for messages.
+    """Location of a row, for messages.
 
     Attributes:
         file: File, relative to the data-set folder.
-        row: Its number there.
+        row: Index of the row in the file.
         molecule_id: Its molecule.
         frame: Trajectory and frame, such as `primary 12`.
     """
@@ -71,14 +71,14 @@ class RowPlace:
 
 @dataclass(frozen=True, slots=True)
 class FarPair:
-    """Two neighbouring frames whose energies differ by something else than the work between them.
+    """Two neighbouring frames whose energy difference is not the work between them.
 
     Attributes:
         first: The earlier frame.
         second: The later one.
         change: Difference of the energies, eV.
-        work: Done against the forces, eV.
-        sigmas: By how many expected deviations the two differ.
+        work: Work done against the forces, eV.
+        sigmas: Difference of the two in expected deviations.
     """
 
     first: RowPlace
@@ -94,20 +94,20 @@ def _numbers() -> "array[float]":
 
 @dataclass(slots=True)
 class MoleculeEvidence:
-    """What the frames of one molecule have shown; the arrays grow by one entry a pair, or a frame.
+    """Evidence from the frames of one molecule; the arrays have one entry for each pair or frame.
 
     Attributes:
         smiles: Its SMILES.
         has_field: Whether MMFF94 has parameters for it.
         changes: Energy difference of each pair, eV.
         works: Trapezoid of the work of each pair, eV.
-        corrections: What MMFF94 adds to it, eV; 0 without it.
+        corrections: Correction of the work by MMFF94, eV; 0 without parameters.
         sigmas: Expected deviation of each pair, eV.
         energies: Energy of each frame, eV.
-        field_energies: Of MMFF94, eV.
-        products: Of all forces: with themselves, with those of MMFF94, and of these with themselves, eV²/Å².
-        first_forces: Of the first frame.
-        same_forces: Whether all frames have those.
+        field_energies: MMFF94 energy of each frame, eV.
+        products: Sums of F·F, F·M and M·M over all frames, for forces F and those of MMFF94, M, eV²/Å².
+        first_forces: Forces of the first frame.
+        same_forces: Whether all frames have these forces.
     """
 
     smiles: str
@@ -135,9 +135,9 @@ class _Frame:
 
 
 class LabelEvidence:
-    """Collects what the rows of a configuration say of their labels, molecule by molecule.
+    """Collects evidence on the labels of a configuration, by molecule.
 
-    Of positions and forces it keeps one burst of each trajectory, so that its size is that of the list of frames.
+    It stores the positions and forces of only one burst of each trajectory, so its size is that of the list of frames.
     """
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class LabelEvidence:
         self._bursts: defaultdict[tuple[str, str], dict[int, _Frame]] = defaultdict(dict)
 
     def add(self, frames: Frames) -> None:
-        """Takes up rows of one molecule; those that are not of its elements, or not finite, say nothing."""
+        """Adds rows of one molecule; rows with wrong elements or non-finite values are ignored."""
         word = frames.word
         if word is None or frames.atomic_numbers.shape[1] != len(atomic_numbers_of(word.smiles)):
             return
@@ -187,7 +187,7 @@ class LabelEvidence:
                 self.opposed.append(frame.place)
 
     def _take_pairs(self, molecule: MoleculeEvidence, frame: _Frame, trajectory: str) -> None:
-        """Pairs a frame with its neighbours in the burst; one that comes between two others makes two more pairs."""
+        """Pairs a frame with its neighbours in the burst; a frame between two others gives two more pairs."""
         burst = self._bursts[frame.place.molecule_id, trajectory]
         if burst and next(iter(burst)) // FRAMES_PER_BURST != frame.number // FRAMES_PER_BURST:
             burst.clear()

@@ -1,4 +1,4 @@
-"""Arithmetic on the evidence of labels: slopes of energies on work, and of labels on those of MMFF94."""
+"""Fits to the evidence: slope of energies on work, and of labels on those of MMFF94."""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from dataset_builders.certify.labels.evidence import MoleculeEvidence
 from dataset_builders.core.arrays import FloatArray
 
 ERRORS: Final = 5.0
-"""How many standard errors of a slope are granted beside a tolerance."""
+"""Number of standard errors of a slope that are added to its tolerance."""
 
 SLOPE_TOLERANCE: Final = 0.05
-"""How far the slope of the energies on the work may lie from 1 in a configuration. In the mini edition it is off by
-0.002 at most where frames are 20 fs apart, and by 0.025, with an error of 0.011, where they are 80 fs apart."""
+"""Tolerance of the slope of the energies on the work of a configuration, whose ideal is 1. In the mini edition it
+deviates by at most 0.002 for frames 20 fs apart, and by 0.025, with an error of 0.011, for frames 80 fs apart."""
 
 MOST: Final = 0.5
 NEAR: Final = 4.0
@@ -28,14 +28,14 @@ class WorkFit:
 
     Attributes:
         n_pairs: Number of pairs.
-        slope: Of the energy on the work, each pair weighted by its expected deviation; 1 where labels belong together.
-        error: Expected standard error of that; infinite where no pair says anything.
-        scatter: Root mean square of what is left at a slope of 1, in expected deviations.
-        kept: Part of the pairs that lie within `NEAR` expected deviations.
-        kept_slope: Slope of these alone; it is 1 where only a part of the labels is wrong.
-        scales: Coefficients of the energy differences on the work and on MMFF94's correction, fitted together: what
-            the forces are off by against the energies, and what the energies are off by in themselves.
-        correlation: Of the energy differences with that fit.
+        slope: Slope of the energy on the work, weighted by the expected deviations; 1 for consistent labels.
+        error: Expected standard error of the slope; infinite if no pair is informative.
+        scatter: Root mean square residual at a slope of 1, in expected deviations.
+        kept: Fraction of the pairs within `NEAR` expected deviations.
+        kept_slope: Slope of these pairs; 1 if only some of the labels are wrong.
+        scales: Coefficients of a joint fit of the energy differences on the work and on MMFF94's correction: the factor
+            of the energies relative to the forces, and the factor of the energies themselves.
+        correlation: Correlation of the energy differences with that fit.
     """
 
     n_pairs: int
@@ -49,12 +49,12 @@ class WorkFit:
 
     @property
     def agrees_in_part(self) -> bool:
-        """Whether most pairs agree, so that only a part of the labels can be wrong."""
+        """Whether most pairs agree, so that only some of the labels can be wrong."""
         return self.kept >= MOST and abs(self.kept_slope - 1.0) <= SLOPE_TOLERANCE + ERRORS * self.error
 
 
 def fit_work(molecules: Sequence[MoleculeEvidence]) -> WorkFit:
-    """Fits the pairs of some molecules together."""
+    """Fits the pairs of several molecules together."""
     changes, works, corrections, sigmas = (
         _joined(molecules, name) for name in ("changes", "works", "corrections", "sigmas")
     )
@@ -85,15 +85,15 @@ def _slope(x: FloatArray, y: FloatArray, weights: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FieldFit:
-    """Labels, fitted on those of MMFF94 for the same geometries.
+    """Fit of labels on those of MMFF94 for the same geometries.
 
     Attributes:
         n_frames: Number of frames.
-        force_slope: Of the force components; NaN where there are none.
-        force_correlation: Of them.
-        n_differences: Number of frames less number of molecules: how many energy differences there are.
-        energy_slope: Of the energies, each about the mean of its molecule; NaN where there are none.
-        energy_correlation: Of them.
+        force_slope: Slope of the force components; NaN if there are none.
+        force_correlation: Correlation of the force components.
+        n_differences: Number of independent energy differences: number of frames minus number of molecules.
+        energy_slope: Slope of the energies, centred per molecule; NaN if there are none.
+        energy_correlation: Correlation of the centred energies.
     """
 
     n_frames: int
@@ -105,7 +105,7 @@ class FieldFit:
 
 
 def fit_field(molecules: Sequence[MoleculeEvidence]) -> FieldFit:
-    """Compares the labels of some molecules with MMFF94; those for which it has no parameters are left out."""
+    """Compares the labels of molecules with MMFF94; molecules without parameters are left out."""
     known = [each for each in molecules if each.has_field and len(each.energies)]
     n_frames = sum(len(each.energies) for each in known)
     ours, both, theirs = sum((each.products for each in known), np.zeros(3)).tolist()
@@ -132,6 +132,6 @@ def _joined_about_means(parts: Sequence[Sequence[float]]) -> FloatArray:
 
 
 def _correlation(first: FloatArray, second: FloatArray) -> float:
-    """About zero, where the means of differences lie; 0 where one of them is zero throughout."""
+    """Correlation about zero, the mean of differences; 0 if one of the arrays is all zero."""
     norm = math.sqrt(float(first @ first) * float(second @ second))
     return float(first @ second) / norm if norm else 0.0

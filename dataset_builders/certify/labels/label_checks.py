@@ -1,4 +1,4 @@
-"""Whether energies and forces belong to each other and to the geometries they stand beside."""
+"""Checks that energies and forces match each other and their geometries."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,57 +11,57 @@ from dataset_builders.certify.labels.fits import ERRORS, SLOPE_TOLERANCE, FieldF
 from dataset_builders.certify.row_checks import Problem
 
 MOLECULE_SLOPE_TOLERANCE: Final = 0.1
-"""The same for one molecule. Of 248 in the mini edition, none is off by more than this and 2.4 standard errors."""
+"""The same for one molecule. None of 248 in the mini edition deviates by more than this plus 2.4 standard errors."""
 
 PLAIN_SLOPE_TOLERANCE: Final = 0.25
-"""The same for either where MMFF94 has no parameters, so that the trapezoid stands alone: it has 0.94 to 0.96 in the
+"""The same for both without MMFF94 parameters, for the trapezoid alone: its slope is 0.94 to 0.96 in the
 mini edition, and 0.81 to 0.87 over 80 fs."""
 
 SCATTER_LIMIT: Final = 1.5
-"""Largest root mean square deviation from the work in a configuration, in expected deviations; 0.67 to 0.77 in mini."""
+"""Largest root mean square deviation from the work of a configuration, in expected deviations; 0.67 to 0.77 in mini."""
 
 MOLECULE_SCATTER_LIMIT: Final = 4.0
 """The same for one molecule; 2.3 at most in mini."""
 
 LARGEST_ERROR: Final = 0.09
-"""Standard error of the slope, in parts of it where it is above 1, above which pairs are too few or too far apart."""
+"""Standard error of the slope, relative if the slope is above 1, above which pairs are too few or too far apart."""
 
 FORCE_SLOPES: Final = (0.65, 1.4)
-"""Slopes of forces on those of MMFF94 that pass where the work cannot be tested: 0.85 to 1.03 in mini."""
+"""Accepted slopes of forces on those of MMFF94 if the work cannot be tested: 0.85 to 1.03 in mini."""
 
 FORCE_CORRELATION: Final = 0.8
-"""Least correlation of them there; 0.93 to 0.96 in mini."""
+"""Smallest accepted correlation in that case; 0.93 to 0.96 in mini."""
 
 ENERGY_SLOPES: Final = (0.35, 1.6)
-"""Slopes of energies, about the mean of each molecule, on those of MMFF94 that pass there; 0.74 to 0.87 in mini."""
+"""Accepted slopes of energies, centred per molecule, on those of MMFF94 in that case; 0.74 to 0.87 in mini."""
 
 ENERGY_CORRELATION: Final = 0.5
-"""Least correlation of them there; 0.89 to 0.92 in mini."""
+"""Smallest accepted correlation in that case; 0.89 to 0.92 in mini."""
 
 TESTED_FORCE_SLOPES: Final = (0.4, 2.5)
-"""Slopes of forces on those of MMFF94 that pass where the work is tested too: what is left is a unit of both."""
+"""Accepted slopes of forces on those of MMFF94 if the work is tested too: a unit error of both remains."""
 
 TESTED_FORCE_CORRELATION: Final = 0.6
 MOLECULE_FORCE_CORRELATION: Final = 0.3
-"""Least correlation of the forces of one molecule; 0.5 in mini."""
+"""Smallest accepted correlation of the forces of one molecule; 0.5 in mini."""
 
 LEAST_DIFFERENCES: Final = 10
-"""How many frames, or energy differences, a comparison with MMFF94 takes."""
+"""Fewest frames or energy differences for a comparison with MMFF94."""
 
 COLD: Final = 100.0
-"""Temperature, K, below which forces are too small for a comparison with another potential, which has other minima."""
+"""Temperature, K, below which forces are too small for a comparison with another potential, whose minima differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelCheck:
-    """What the rows of a configuration say of their labels.
+    """Results of the label checks of a configuration.
 
     Attributes:
         config: Name of the configuration.
-        work: Energies of neighbouring frames against the work between them.
-        field: Labels against those of MMFF94.
-        work_untested: Why the work could not be tested; empty where it was.
-        field_untested: Why the labels could not be compared with MMFF94; empty where they were.
+        work: Fit of energy differences of neighbouring frames on the work between them.
+        field: Fit of the labels on those of MMFF94.
+        work_untested: Reason why the work could not be tested; empty if it was tested.
+        field_untested: Reason why the labels could not be compared with MMFF94; empty if they were.
     """
 
     config: str
@@ -72,34 +72,34 @@ class LabelCheck:
 
 
 def check_labels(config: str, evidence: LabelEvidence, temperature: float) -> LabelCheck:
-    """Puts the evidence of a configuration together.
+    """Evaluates the evidence of a configuration.
 
     Args:
         config: Name of the configuration.
-        evidence: Of all its rows.
-        temperature: At which the frames were sampled, K.
+        evidence: Evidence from all its rows.
+        temperature: Sampling temperature of the frames, K.
     """
     molecules = list(evidence.molecules.values())
     work, field = fit_work(molecules), fit_field(molecules)
     work_untested = field_untested = ""
     if not work.n_pairs:
-        work_untested = "no two frames of one burst"
+        work_untested = "no burst has two frames"
     elif math.isfinite(work.error) and work.error > LARGEST_ERROR * max(1.0, abs(work.slope)):
         work_untested = f"the {work.n_pairs} pairs of neighbouring frames are too few, or too far apart"
     if temperature < COLD:
-        field_untested = f"frames of {temperature:g} K are too near to minima, which are not those of MMFF94"
+        field_untested = f"frames at {temperature:g} K are too close to minima, which differ from those of MMFF94"
     elif field.n_frames < LEAST_DIFFERENCES:
-        field_untested = f"MMFF94 has parameters for the molecules of {field.n_frames} frames only"
+        field_untested = f"MMFF94 has parameters for the molecules of only {field.n_frames} frames"
     return LabelCheck(config, work, field, work_untested, field_untested)
 
 
 def label_problems(check: LabelCheck, evidence: LabelEvidence, energy_factor: float | None = None) -> Iterator[Problem]:
-    """Labels that do not belong to each other or to their geometries: of all molecules, of some, of single frames.
+    """Labels that do not match each other or their geometries: of all molecules, of some, or of single frames.
 
     Args:
-        check: Of the configuration.
-        evidence: Of all its rows.
-        energy_factor: By how much the total energies are too large, where their level of theory tells.
+        check: Results for the configuration.
+        evidence: Evidence from all its rows.
+        energy_factor: Factor by which the total energies are too large, if their level of theory determines it.
     """
     molecules = evidence.molecules
     dead = [name for name, each in molecules.items() if _is_dead(each)]
@@ -121,14 +121,14 @@ def label_problems(check: LabelCheck, evidence: LabelEvidence, energy_factor: fl
 
 
 def _is_wrong_in_part(check: LabelCheck) -> bool:
-    """Whether molecules and rows are worth a word each: where all are wrong, they are not."""
+    """Whether to report molecules and rows one by one: not if all of them are wrong."""
     if check.work_untested:
         return check.field.force_correlation >= RELATED
     return wrong_in_part(check.work, check.field)
 
 
 def _is_dead(molecule: MoleculeEvidence) -> bool:
-    """Whether forces do not depend on the geometry: zero, or the same in all of several frames."""
+    """Whether forces do not depend on the geometry: zero, or identical in several frames."""
     return not molecule.products[0] or (molecule.same_forces and len(molecule.energies) > 1)
 
 
@@ -147,7 +147,7 @@ def _dead_problems(config: str, dead: Sequence[str], molecules: dict[str, Molecu
 
 
 def _config_fault(check: LabelCheck) -> tuple[str, str] | None:
-    """What does not pass in a configuration, and what would; `None` where all does."""
+    """The failed check of a configuration and its limits; `None` if all checks pass."""
     field = check.field
     if not check.work_untested:
         tolerance = SLOPE_TOLERANCE if field.n_frames else PLAIN_SLOPE_TOLERANCE
@@ -163,9 +163,7 @@ def _config_fault(check: LabelCheck) -> tuple[str, str] | None:
     if fault or not check.work_untested or field.n_differences < LEAST_DIFFERENCES:
         return fault
     slope, correlation = field.energy_slope, field.energy_correlation
-    return _field_fault(
-        "energies about the mean of each molecule", slope, correlation, ENERGY_SLOPES, ENERGY_CORRELATION
-    )
+    return _field_fault("energies, centred per molecule,", slope, correlation, ENERGY_SLOPES, ENERGY_CORRELATION)
 
 
 def _molecule_fault(molecule: MoleculeEvidence, check: LabelCheck) -> tuple[str, str] | None:
@@ -191,9 +189,9 @@ def _work_fault(work: WorkFit, tolerance: float, scatter: float) -> tuple[str, s
         return None
     seen = (
         f"the energies of {work.n_pairs:,} pairs of neighbouring frames change by {work.slope:.3f} times the work of "
-        f"the forces between them, {work.scatter:.1f} expected deviations from it"
+        f"the forces between them, with a scatter of {work.scatter:.1f} expected deviations"
     )
-    return seen, f"1 within {allowed:.2f}, and at most {scatter:g} deviations"
+    return seen, f"1 within {allowed:.2f}, with a scatter of at most {scatter:g}"
 
 
 def _field_fault(
@@ -210,12 +208,12 @@ def _row_problems(check: LabelCheck, evidence: LabelEvidence) -> Iterator[Proble
         for pair in evidence.far_pairs:
             first, second = pair.first, pair.second
             seen = (
-                f"an energy {pair.change:+.3f} eV from that of {first.frame} ({first.file} row {first.row}), where the "
-                f"forces of the two do a work of {pair.work:+.3f} eV"
+                f"an energy {pair.change:+.3f} eV from that of {first.frame} ({first.file} row {first.row}), while the "
+                f"work of the forces between the two is {pair.work:+.3f} eV"
             )
-            expected = "energies and forces of one surface; one of the two frames is wrong"
+            expected = "energies and forces of one potential-energy surface; one of the two frames is wrong"
             yield Problem(second.file, second.row, second.molecule_id, second.frame, seen, expected)
     if not check.field_untested:
         for place in evidence.opposed:
-            seen = "forces that are zero, or point against those of MMFF94"
+            seen = "forces that are zero, or opposed to those of MMFF94"
             yield Problem(place.file, place.row, place.molecule_id, place.frame, seen, "forces of this geometry")

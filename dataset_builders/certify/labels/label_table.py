@@ -1,4 +1,4 @@
-"""What `certify` and cards say of the labels: a table, and what could not be tested."""
+"""Label checks in the report of `certify` and on cards: a table, and notes on missing tests."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,12 +14,12 @@ from dataset_builders.chemistry.levels import Level
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What was found of the labels of a configuration.
+    """Label checks of a configuration.
 
     Attributes:
         config: Name of the configuration.
-        labels: Energies and forces against each other, and against MMFF94.
-        level: Total energies against those of isolated atoms and bonds.
+        labels: Energies and forces compared with each other and with MMFF94.
+        level: Total energies compared with those of isolated atoms and bonds.
     """
 
     config: str
@@ -34,9 +34,9 @@ def examine_labels(
 
     Args:
         config: Name of the configuration.
-        level: Level of theory that they are declared to be of.
-        evidence: Of all its rows.
-        temperature: At which the frames were sampled, K.
+        level: Declared level of theory.
+        evidence: Evidence from all its rows.
+        temperature: Sampling temperature of the frames, K.
     """
     report = LabelReport(config, check_labels(config, evidence, temperature), check_level(level, evidence, temperature))
     problems = [
@@ -59,12 +59,12 @@ _NOT_TESTED: Final = "-"
 
 
 def label_rows(reports: Sequence[LabelReport]) -> list[tuple[str, ...]]:
-    """The reports as the rows of a table under `LABEL_HEADER`."""
+    """The reports as table rows under `LABEL_HEADER`."""
     return [(each.config, *_work_cells(each.labels), *_field_cells(each.labels), _bond_cell(each)) for each in reports]
 
 
 def label_notes(reports: Sequence[LabelReport]) -> list[str]:
-    """What could not be tested, and why."""
+    """Tests that could not be done, with reasons."""
     return [note for each in reports for note in _notes(each)]
 
 
@@ -89,11 +89,11 @@ def _notes(report: LabelReport) -> Iterator[str]:
     labels, level = report.labels, report.level
     if labels.work_untested:
         yield (
-            f"{report.config}, energies against the work of the forces: could not be tested: {labels.work_untested}; "
-            "`certify --recompute N` computes labels again"
+            f"{report.config}, energies against the work of the forces: not tested: {labels.work_untested}; "
+            "`certify --recompute N` recomputes labels"
         )
     if labels.field_untested:
-        yield f"{report.config}, labels against MMFF94: could not be tested: {labels.field_untested}"
+        yield f"{report.config}, labels against MMFF94: not tested: {labels.field_untested}"
     if level.untested:
         likeness = f"; {level.resembles}" if level.resembles else ""
-        yield f"{report.config}, level and unit of the energies: could not be tested: {level.untested}{likeness}"
+        yield f"{report.config}, level and unit of the energies: not tested: {level.untested}{likeness}"

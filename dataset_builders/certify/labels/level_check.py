@@ -1,4 +1,4 @@
-"""Whether total energies are of the level of theory, and in the unit, that they are declared to be."""
+"""Checks the declared level of theory and unit of total energies."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from dataset_builders.chemistry.levels import LEVELS, Level, LevelName
 
 _TOLERANCE: Final = 0.05
 _TOLERANCES: Final[Mapping[LevelName, float]] = {"gfn2-xtb": 0.12}
-"""How far the median over molecules of energy of atomisation over sum of bond energies may lie from 1: two functionals
-lie 0.07 apart, GFN2-xTB is far from all of them, and groups that a sum of bonds describes badly (CF3, CCl3, ureas,
-small rings) are off by several hundredths. docs/labels.md has what it is in the mini edition, and what others give."""
+"""Largest deviation from 1 of the median of atomisation energy over sum of bond energies: two functionals differ by
+0.07, GFN2-xTB by far more, and groups that a sum of bonds describes badly (CF3, CCl3, ureas, small rings) deviate by
+several hundredths. docs/labels.md lists values for the mini edition and for other data."""
 
 BONDS_TOLERANCE: Final = 0.15
-"""The same where energies are of atomisation already, and so of about the same size at any level."""
+"""The same for atomisation energies, which are similar at all levels of theory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelCheck:
-    """What the total energies of a configuration say of their level of theory.
+    """Results of the level check of a configuration.
 
     Attributes:
-        ratio: Median over its molecules of energy of atomisation over sum of bond energies at the declared level;
-            `None` where that could not be computed.
-        resembles: What the energies look like, where that is not what was declared; empty otherwise.
-        energy_factor: By how much the energies are too large; `None` where their level does not tell.
-        untested: Why they could not be tested; empty where they were.
+        ratio: Median over its molecules of atomisation energy divided by the sum of bond energies at the declared
+            level; `None` if it could not be computed.
+        resembles: Likely identity of the energies if it differs from the declared one; empty otherwise.
+        energy_factor: Factor by which the energies are too large; `None` if the level does not determine it.
+        untested: Reason why the energies could not be tested; empty if they were.
     """
 
     ratio: float | None
@@ -44,9 +44,9 @@ def check_level(level: Level, evidence: LabelEvidence, temperature: float) -> Le
     """Compares the energies of a configuration with those of isolated atoms and bonds.
 
     Args:
-        level: Level of theory that they are declared to be of.
-        evidence: Of all rows of the configuration.
-        temperature: At which the frames were sampled, K.
+        level: Declared level of theory.
+        evidence: Evidence from all rows of the configuration.
+        temperature: Sampling temperature of the frames, K.
     """
     energies = {
         each.smiles: float(np.median(np.array(each.energies))) for each in evidence.molecules.values() if each.energies
@@ -54,10 +54,10 @@ def check_level(level: Level, evidence: LabelEvidence, temperature: float) -> Le
     if level.name not in LEVELS:
         found = _same_unit(_OTHERS[level.name], energies, temperature)
         note = "" if found is None else f"the energies are those of {LEVELS[found].method}"
-        return LevelCheck(None, note, None, f"the isolated atoms of {level.method} are not known here")
+        return LevelCheck(None, note, None, f"energies of isolated atoms at {level.method} are not available")
     ratio = median_ratio(level.name, energies, temperature)
     if ratio is None:
-        return LevelCheck(None, "", None, "its atoms or bonds are none of those whose energies are known here")
+        return LevelCheck(None, "", None, "energies of its atoms or bonds are not available")
     if abs(ratio - 1.0) <= tolerance_of(level.name):
         return LevelCheck(ratio, "", 1.0, "")
     resembles, factor = _likeness(level, energies, temperature)
@@ -65,7 +65,7 @@ def check_level(level: Level, evidence: LabelEvidence, temperature: float) -> Le
 
 
 def tolerance_of(level: LevelName) -> float:
-    """How far the ratio of a configuration may lie from 1."""
+    """Tolerance of the ratio of a configuration, whose ideal is 1."""
     return _TOLERANCES.get(level, _TOLERANCE)
 
 
@@ -74,7 +74,7 @@ def level_problems(config: str, level: Level, check: LevelCheck) -> Iterator[Pro
     tolerance = tolerance_of(level.name)
     if check.ratio is None or abs(check.ratio - 1.0) <= tolerance:
         return
-    seen = f"energies of atomisation that are {check.ratio:.3g} times the sum of the bond energies of {level.method}"
+    seen = f"atomisation energies that are {check.ratio:.3g} times the sum of the bond energies of {level.method}"
     cause = check.resembles or "likely another level of theory, unit or zero of energy"
     yield Problem(config, None, "", "", f"{seen}: {cause}", f"1 within {tolerance:g}")
 
@@ -87,7 +87,7 @@ _OTHERS: Final[Mapping[LevelName, tuple[LevelName, ...]]] = {
 def _same_unit(
     levels: tuple[LevelName, ...], energies: Mapping[str, float], temperature: float, factor: float = 1.0
 ) -> LevelName | None:
-    """The level that energies are of, if they are too large by a factor; `None` where none fits."""
+    """The level that matches energies divided by a factor; `None` if none does."""
     found: dict[LevelName, float] = {}
     for name in levels:
         ratio = median_ratio(name, {smiles: energy / factor for smiles, energy in energies.items()}, temperature)
@@ -97,7 +97,7 @@ def _same_unit(
 
 
 def _likeness(level: Level, energies: Mapping[str, float], temperature: float) -> tuple[str, float | None]:
-    """What energies look like that are not those of a level in eV, and by what factor they are too large."""
+    """Likely identity of energies that are not those of a level in eV, and the factor by which they are too large."""
     others = _OTHERS[level.name]
     if other := _same_unit(others, energies, temperature):
         return f"the energies look like {LEVELS[other].method}, not {level.method}: declare that level", 1.0
@@ -111,7 +111,7 @@ def _likeness(level: Level, energies: Mapping[str, float], temperature: float) -
         return "the energies have the opposite sign", -1.0
     if _are_of_atomisation(level, energies):
         return (
-            "the energies look like energies of atomisation, not total energies: add those of the isolated atoms",
+            "the energies look like atomisation energies, not total energies: add the energies of the isolated atoms",
             1.0,
         )
     return "", None

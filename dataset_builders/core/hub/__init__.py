@@ -1,1 +1,1 @@
-"""Calls to the Hub: tried again where that helps, explained where it does not."""
+"""Calls to the Hub: transient errors are retried, all others are explained."""

@@ -1,4 +1,4 @@
-"""Talks to the Hub: tries again where that can help, says what to do where it cannot, commits without losing a side."""
+"""Calls the Hub: retries transient errors, explains the others, and commits without losing concurrent changes."""
 
 import contextlib
 import itertools
@@ -21,12 +21,12 @@ RepoKind = Literal["dataset", "model"]
 MAIN: Final = "main"
 MAX_TRIES: Final = 5
 TIMEOUT_SECONDS: Final = 30.0
-"""How long the Hub may take to answer; the client itself would wait for ever."""
+"""Time limit for an answer of the Hub; the client itself has none."""
 MAX_WAIT_SECONDS: Final = 300.0
-"""Longest wait that a server may ask for (`Retry-After`) before a call is given up."""
+"""Longest `Retry-After` that is respected; a call with a longer one fails."""
 
 MAX_DISCUSSIONS: Final = 1_000
-"""Open pull requests of a repo that are looked at; anybody may open more."""
+"""Most open pull requests of a repo that are examined; anybody may open more."""
 
 _TRY_AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSALS: Final = frozenset({429, 503})
@@ -43,7 +43,7 @@ class Repo:
 
     Attributes:
         id: `org/name`.
-        kind: What it holds.
+        kind: Whether it is a data set or a model.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Repo:
 
     @property
     def url(self) -> str:
-        """Its page."""
+        """Address of its page."""
         from huggingface_hub import constants
 
         return f"{constants.ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.id}"
@@ -62,11 +62,11 @@ class Repo:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit is to change.
+    """The changes of one commit.
 
     Attributes:
-        files: Content, or the local file that holds it, by path in the repo.
-        deletions: Paths that go; each must exist at the commit that the change was made for.
+        files: Content, or the local file with the content, by path in the repo.
+        deletions: Paths to delete; each must exist at the commit that the change is based on.
     """
 
     files: Mapping[str, bytes | Path]
@@ -83,13 +83,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Where a repo stands after a commit.
+    """State of a repo after a commit.
 
     Attributes:
         commit: The head of the revision.
-        is_new: Whether this call made it; `False` where the files were there already.
+        is_new: Whether this call created it; `False` if the files were already there.
         url: Page of the commit, or of the pull request.
-        pull_request: Its number, where one was opened or added to.
+        pull_request: Its number, if one was opened or extended.
     """
 
     commit: str
@@ -100,7 +100,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class CommitTarget:
-    """Where a commit goes.
+    """Destination of a commit.
 
     Attributes:
         repo: The repo.
@@ -114,16 +114,16 @@ class CommitTarget:
 
 
 def commit(target: CommitTarget, change_at: Callable[[str], Change], message: Message) -> Committed:
-    """Commits a change in one step, or not at all.
+    """Commits a change atomically.
 
-    Where somebody else commits first, the change is made anew for the new head, so that neither side is lost.
-    Large files go up before the commit, and are not sent again where an earlier, interrupted call has
-    sent them. Files whose content is already there are left out; if none is left, there is no commit.
+    If somebody else commits first, the change is computed again for the new head, so that neither side is lost.
+    Large files are uploaded before the commit, and not again if an earlier, interrupted call uploaded them.
+    Files whose content is already there are left out; if none remains, there is no commit.
 
     Args:
-        target: Where to.
-        change_at: Gives the change for a head, by its commit hash; called again after a conflict.
-        message: What the commit says.
+        target: Destination.
+        change_at: Returns the change for a head, given its commit hash; called again after a conflict.
+        message: Title and body.
 
     Raises:
         DataError: If the repo or the revision does not exist, or the Hub finds a file invalid.
@@ -137,10 +137,10 @@ def commit(target: CommitTarget, change_at: Callable[[str], Change], message: Me
         with explained(target.repo, target.revision):
             info = _commit_at(target, head, change, message)
         if info is None:
-            _LOG.warning("%s was changed meanwhile; the commit is made anew on its new head", target.repo)
+            _LOG.warning("%s was changed in the meantime; committing again on its new head", target.repo)
             continue
         pull_request = _pull_request_of(target, info)
-        # A commit that the Hub made although its answer was lost comes back here as a conflict, then as no change.
+        # If the Hub committed but its answer was lost, the retry meets a conflict and then finds nothing to change.
         is_new = str(info.oid) != first_head
         page = (
             f"{target.repo.url}/discussions/{pull_request}" if pull_request else f"{target.repo.url}/commit/{info.oid}"
@@ -154,7 +154,7 @@ def _commit_at(target: CommitTarget, head: str, change: Change, message: Message
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
 
-    # `create_commit` spends its operations, so they are made anew for each call of it.
+    # `create_commit` consumes its operations, so each call gets new ones.
     def call() -> "CommitInfo":
         try:
             return HfApi().create_commit(
@@ -171,13 +171,13 @@ def _commit_at(target: CommitTarget, head: str, change: Change, message: Message
                 create_pr=target.create_pr,
             )
         except RuntimeError as cause:
-            # The client wraps what went wrong with the upload of a large file.
+            # The client wraps errors in the upload of a large file.
             if isinstance(cause.__cause__, HTTPError):
                 raise cause.__cause__ from None
             raise
 
     try:
-        # A lost answer may hide a pull request that was opened: another try would open a second one.
+        # If only the answer was lost, the pull request exists: a retry would open a second one.
         return retried(call, only_refusals=target.create_pr)
     except HfHubHTTPError as error:
         if error.response.status_code == _CONFLICT:
@@ -193,11 +193,11 @@ def _pull_request_of(target: CommitTarget, info: "CommitInfo") -> int | None:
 
 
 def ensure_repo(repo: Repo, *, private: bool) -> None:
-    """Makes a repo where there is none yet.
+    """Creates a repo if it does not exist.
 
     Raises:
-        UsageError: If it is to be private, and is there and public.
-        SetupError: If the Hub cannot be reached, or you may not make it.
+        UsageError: If it should be private, but exists and is public.
+        SetupError: If the Hub cannot be reached, or you may not create it.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -210,13 +210,11 @@ def ensure_repo(repo: Repo, *, private: bool) -> None:
             retried(lambda: api.create_repo(repo.id, repo_type=repo.kind, private=private, exist_ok=True))
             return
     if private and not found.private:
-        raise UsageError(
-            f"{repo} is public already; leave out --private, or make it private in its settings: {repo.url}"
-        )
+        raise UsageError(f"{repo} is already public; omit --private, or make it private in its settings: {repo.url}")
 
 
 def head_of(repo: Repo, revision: str = MAIN) -> str:
-    """The commit hash that a revision stands for.
+    """The commit hash that a revision points to.
 
     Raises:
         DataError: If there is no such repo or revision.
@@ -226,7 +224,7 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
 
     with explained(repo, revision):
         found = retried(
-            # Alone: the client also reads the card, and may fail on what stands there.
+            # Only this field: by default the client also parses the card, and may fail on its content.
             lambda: (
                 HfApi()
                 .repo_info(repo.id, repo_type=repo.kind, revision=revision, timeout=TIMEOUT_SECONDS, expand="sha")
@@ -234,15 +232,15 @@ def head_of(repo: Repo, revision: str = MAIN) -> str:
             )
         )
     if found is None:
-        raise SetupError(f"the Hub named no commit for {repo} at {revision}; give a commit hash as the revision")
+        raise SetupError(f"the Hub returned no commit for {repo} at {revision}; give a commit hash as the revision")
     return str(found)
 
 
 def canonical(repo: Repo) -> Repo:
-    """A repo under the id that the Hub gives it: one that was renamed answers to its earlier ids, and to any case.
+    """A repo under its current id: a renamed repo also answers to its earlier ids, and to any case.
 
     Raises:
-        UsageError: If the id is not one that the Hub could hold.
+        UsageError: If the id is not a valid Hub id.
         DataError: If there is no such repo.
         SetupError: If the Hub cannot be reached or refuses access.
     """
@@ -256,14 +254,14 @@ def canonical(repo: Repo) -> Repo:
 
 
 def is_logged_in() -> bool:
-    """Whether there is a token, good or not."""
+    """Whether a token is set, valid or not."""
     from huggingface_hub import get_token
 
     return get_token() is not None
 
 
 def require_login(purpose: str) -> None:
-    """Checks that there is a token, before work is done whose outcome is to be sent.
+    """Checks that a token is set, before starting work whose result will be uploaded.
 
     Args:
         purpose: What needs it, such as "publishing".
@@ -276,7 +274,7 @@ def require_login(purpose: str) -> None:
 
 
 def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> list[int]:
-    """Numbers of the open pull requests of a title, in the order of the Hub, of its first `MAX_DISCUSSIONS`.
+    """Numbers of the open pull requests with a title, in the Hub's order, among its first `MAX_DISCUSSIONS`.
 
     Args:
         repo: The repo.
@@ -308,7 +306,7 @@ def open_pull_requests(repo: Repo, title: str, author: str | None = None) -> lis
 
 
 def close_pull_request(repo: Repo, number: int, comment: str) -> None:
-    """Closes an open pull request; one that was closed meanwhile stays so.
+    """Closes a pull request; one that is already closed stays closed.
 
     Raises:
         DataError: If there is no such pull request.
@@ -322,7 +320,7 @@ def close_pull_request(repo: Repo, number: int, comment: str) -> None:
         try:
             api.change_discussion_status(repo.id, number, "closed", comment=comment, repo_type=repo.kind)
         except BadRequestError:
-            # The Hub may have closed it although the answer to an earlier try was lost.
+            # An earlier try whose answer was lost may have closed it.
             if api.get_discussion_details(repo.id, number, repo_type=repo.kind).status not in ("closed", "merged"):
                 raise
 
@@ -331,13 +329,13 @@ def close_pull_request(repo: Repo, number: int, comment: str) -> None:
 
 
 def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:
-    """Calls the Hub again after an error that may pass: a lost connection, a rate limit, a failing server.
+    """Retries a call to the Hub after a transient error: a lost connection, a rate limit, a failing server.
 
-    Waits as long as the server asks for (`Retry-After`), else 1, 2, 4 and 8 seconds.
+    Waits as long as the server requests (`Retry-After`), else 1, 2, 4 and 8 seconds.
 
     Args:
-        call: What to call; harmless to repeat.
-        only_refusals: Where it is not harmless: try again only where the server said that it did nothing.
+        call: The call; safe to repeat.
+        only_refusals: For a call that is not safe to repeat: retry only if the server said that it did nothing.
     """
     import tenacity
 
@@ -358,7 +356,7 @@ def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:
 def _tell(state: "tenacity.RetryCallState") -> None:
     cause = state.outcome.exception() if state.outcome else None
     if isinstance(cause, Exception) and state.next_action is not None:
-        _LOG.warning("the Hub: %s; asked again in %g s", first_line(cause), state.next_action.sleep)
+        _LOG.warning("the Hub: %s; retrying in %g s", first_line(cause), state.next_action.sleep)
 
 
 def _may_pass(cause: BaseException) -> bool:
@@ -388,15 +386,15 @@ def _retry_after(cause: BaseException | None) -> float | None:
 
 @contextlib.contextmanager
 def explained(repo: Repo, revision: str | None = None, other_ways: str = "") -> Iterator[None]:
-    """Turns what the client raises into an error that says what to do.
+    """Turns errors of the client into errors that name the remedy.
 
     Args:
-        repo: What the calls inside are about.
-        revision: The one asked for, where one was.
-        other_ways: What else a user can do if the Hub cannot be had, such as "or give a folder".
+        repo: The repo of the calls in the block.
+        revision: The requested revision, if any.
+        other_ways: Alternatives if the Hub is unavailable, such as "or give a folder".
 
     Raises:
-        UsageError: If the id is not one that the Hub could hold.
+        UsageError: If the id is not a valid Hub id.
         DataError: If the repo (or a private one that you may not see), the revision or a file does not
             exist, or the Hub finds content invalid.
         SetupError: If the Hub cannot be reached or refuses access, or the disk cannot be written.
@@ -410,34 +408,34 @@ def explained(repo: Repo, revision: str | None = None, other_ways: str = "") -> 
     except errors.HfHubHTTPError as cause:
         raise _answer_explained(cause, repo, revision, other_ways) from cause
     except errors.LocalTokenNotFoundError as cause:
-        raise SetupError(f"{repo} asks for a login: run `hf auth login`, or set HF_TOKEN") from cause
+        raise SetupError(f"{repo} requires a login: run `hf auth login`, or set HF_TOKEN") from cause
     except errors.OfflineModeIsEnabled as cause:
         raise SetupError(
-            f"{repo} cannot be had from the Hub: HF_HUB_OFFLINE is set. Unset it, or pin a commit that is in the "
+            f"{repo} cannot be fetched from the Hub: HF_HUB_OFFLINE is set. Unset it, or pin a commit that is in the "
             f"cache ({repo.id}@COMMIT){other_ways}"
         ) from cause
     except errors.LocalEntryNotFoundError as cause:
         raise SetupError(
-            f"{repo} cannot be had from the Hub and the local cache does not hold all its files "
+            f"{repo} cannot be fetched from the Hub and the local cache lacks some of its files "
             f"({first_line(cause)}); connect to the network{other_ways}"
         ) from cause
     # The client raises its HTTP library's own errors and re-exports their root, whichever library that is.
     except errors.HTTPError as cause:  # type: ignore[attr-defined]
         raise SetupError(
-            f"{repo} cannot be had from the Hub: {first_line(cause)}. Check the network and try again{other_ways}"
+            f"{repo} cannot be fetched from the Hub: {first_line(cause)}. Check the network and try again{other_ways}"
         ) from cause
     except OSError as cause:
         raise SetupError(
-            f"{repo} cannot be had from the Hub: {first_line(cause)}. Check the network and that the cache folder "
+            f"{repo} cannot be fetched from the Hub: {first_line(cause)}. Check the network and that the cache folder "
             "(HF_HOME) can be written and is not full"
         ) from cause
-    # The client raises these for front matter that the Hub finds invalid, uploads, and answers that it cannot read,
-    # among them what it makes of a strange card.
+    # The client raises these for front matter that the Hub rejects, for uploads, and for answers that it cannot parse,
+    # such as those caused by a malformed card.
     except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as cause:
         said = " ".join(str(cause).split())
         if said.startswith("Invalid metadata"):
             raise DataError(
-                f"the Hub finds what was sent to {repo} invalid: {said}. Correct it and send it again"
+                f"the Hub rejects the content sent to {repo} as invalid: {said}. Correct it and send it again"
             ) from cause
         raise SetupError(
             f"the Hub failed on {repo}: {said or type(cause).__name__}. Try again later{other_ways}"
@@ -447,7 +445,7 @@ def explained(repo: Repo, revision: str | None = None, other_ways: str = "") -> 
 def _answer_explained(
     cause: "HfHubHTTPError", repo: Repo, revision: str | None, other_ways: str
 ) -> DataError | SetupError:
-    """The error for an answer of the Hub that is not a success."""
+    """The error for an unsuccessful response of the Hub."""
     from huggingface_hub import errors
 
     status = cause.response.status_code
@@ -455,7 +453,7 @@ def _answer_explained(
     absent: dict[type[Exception], str] = {
         errors.RevisionNotFoundError: f"{repo} has no revision {revision!r}; its branches, tags and commits: "
         f"{repo.url}/commits",
-        errors.EntryNotFoundError: f"{repo} lacks a file that was asked for ({said}); its files: {repo.url}/tree/main",
+        errors.EntryNotFoundError: f"{repo} lacks a requested file ({said}); its files: {repo.url}/tree/main",
     }
     refused: dict[type[Exception], str] = {
         errors.GatedRepoError: f"{repo} is gated; accept its conditions at {repo.url}, then log in with "
@@ -464,9 +462,10 @@ def _answer_explained(
     }
     by_status = {
         401: f"the Hub does not accept your token ({said}); log in again with `hf auth login`, or set HF_TOKEN",
-        403: f"you may not do this to {repo} ({said}); use a token that may (`hf auth login`), or, to change a repo "
+        403: f"your token does not permit this on {repo} ({said}); use one that does (`hf auth login`), or, to change "
+        "a repo "
         "that is not yours, open a pull request with --create-pr",
-        429: f"the Hub limits your rate on {repo} ({said}); try again later, or log in for a higher limit",
+        429: f"the Hub limits the rate of requests to {repo} ({said}); try again later, or log in for a higher limit",
     }
     for kind, text in refused.items():
         if isinstance(cause, kind):
@@ -480,13 +479,13 @@ def _answer_explained(
             f"if it is private{other_ways}"
         )
     if status in (400, 422):
-        return DataError(f"the Hub finds what was sent to {repo} invalid: {said}. Correct it and send it again")
+        return DataError(f"the Hub rejects the content sent to {repo} as invalid: {said}. Correct it and send it again")
     if status in by_status:
         return SetupError(by_status[status])
     return SetupError(f"the Hub failed on {repo} with status {status}: {said}. Try again later{other_ways}")
 
 
 def first_line(cause: BaseException) -> str:
-    """The first line of what an exception says, or its type where it says nothing."""
+    """The first line of the message of an exception, or its type if the message is empty."""
     lines = str(cause).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(cause).__name__

@@ -1,4 +1,4 @@
-"""How the files to publish differ from those that a repo on the Hub holds at a commit."""
+"""Compares the files to publish with those of a repo on the Hub at a commit."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from huggingface_hub import RepoFile
 
 Content = bytes | Path
-"""Content of a file, or the local file that holds it."""
+"""Content of a file, or the local file with the content."""
 
 _UNITS: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What publishing would change.
+    """The changes that publishing would make.
 
     Attributes:
-        files: Everything that is to be there, by path in the repo.
+        files: All files of the new state, by path in the repo.
         added: Paths that the repo lacks.
-        changed: Paths that it holds with other content.
-        removed: Its paths that go.
-        unchanged: Paths that it holds already.
+        changed: Paths that the repo has with other content.
+        removed: Paths of the repo to delete.
+        unchanged: Paths that the repo has with the same content.
     """
 
     files: Mapping[str, Content]
@@ -40,11 +40,11 @@ class Difference:
 
     @property
     def change(self) -> Change:
-        """What to commit."""
+        """The changes to commit."""
         return Change({path: self.files[path] for path in (*self.added, *self.changed)}, self.removed)
 
     def summary(self) -> str:
-        """Number and size of the files, and how many of them differ."""
+        """Number and size of the files, and the number that differ."""
         size = sum(size_of(content) for content in self.files.values())
         return (
             f"{len(self.files)} files ({size_text(size)}): {len(self.added)} added, {len(self.changed)} changed, "
@@ -65,9 +65,9 @@ def difference(
     """Compares files with those of a repo.
 
     Args:
-        files: What is to be there, by path in the repo.
-        present: What is there.
-        is_ours: Whether a path may be removed where `files` lacks it.
+        files: All files of the new state, by path in the repo.
+        present: The files of the repo.
+        is_ours: Whether a path may be deleted if `files` lacks it.
     """
     same = [path for path, content in files.items() if path in present and _is_same(content, present[path])]
     return Difference(
@@ -107,7 +107,7 @@ def text_at(repo: Repo, commit: str, path: str) -> str:
 
 
 def copy_of(repo: Repo, commit: str, path: str) -> Path:
-    """A file of a repo at a commit, in the cache of the client.
+    """A file of a repo at a commit, downloaded into the cache of the client.
 
     Raises:
         DataError: If there is no such file.
@@ -134,7 +134,7 @@ def _sha256(content: Content) -> str:
 
 
 def size_of(content: Content) -> int:
-    """Size of a content in bytes."""
+    """Size of the content, bytes."""
     return content.stat().st_size if isinstance(content, Path) else len(content)
 
 

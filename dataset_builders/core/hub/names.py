@@ -1,10 +1,10 @@
-"""Names on the Hub: the data set of this benchmark, and what a repo may be called."""
+"""Names on the Hub: the data set of this benchmark, and the pattern of valid repo ids."""
 
 import re
 from typing import Final
 
 DATASET_ID: Final = "compgen/mlip-ood"
-"""The data set as it is published. The only place that says so."""
+"""Id of the published data set; defined only here."""
 
 _PART: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 REPO_ID: Final = rf"{_PART}/{_PART}"
@@ -15,5 +15,5 @@ _REPO_ID: Final = re.compile(REPO_ID, flags=re.ASCII)
 
 
 def is_repo_id(text: str) -> bool:
-    """Whether a text can be the id of a repo, `owner/name`."""
+    """Whether a text is a valid repo id, `owner/name`."""
     return _REPO_ID.fullmatch(text) is not None

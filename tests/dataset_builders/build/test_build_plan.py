@@ -60,7 +60,7 @@ def test_a_plan_is_the_cost_of_what_is_missing_at_the_rate_of_the_probe(tmp_path
     assert sum(task.n_frames for task in plan.tasks) == 5580
     row = next(line for line in plan.text().splitlines() if line.startswith("together"))
     assert re.split(" {2,}", row)[-2] == duration(2e-3 * total / 4)
-    assert "each worker had 50% of a core" in plan.text()
+    assert "each worker got 50% of a core" in plan.text()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,7 +95,7 @@ def test_what_is_done_costs_nothing(small_build, tmp_path):
     plan = plan_build(settings, workers.pool(1))
     assert (plan.together.n_done, plan.together.n_missing, plan.cpu_seconds) == (9, 0, 0.0)
     assert workers.bursts == []
-    assert "nothing is to be made" in plan.text()
+    assert "no unit is missing" in plan.text()
     fresh = small_settings(tmp_path, settings.seed)
     make_unit(all_units(fresh)[0], tmp_path, fresh.seed)
     assert plan_build(fresh, workers.pool(1)).together.n_missing == 8
@@ -103,13 +103,13 @@ def test_what_is_done_costs_nothing(small_build, tmp_path):
 
 def test_a_work_folder_of_another_seed_is_refused(tmp_path):
     claim_work_dir(tmp_path, 1)
-    with pytest.raises(UsageError, match="holds frames made with seed = 1; this build asks for 0"):
+    with pytest.raises(UsageError, match="contains frames with seed = 1; this build needs 0"):
         plan_build(settings_of("mini", tmp_path, "task1"), FakeWorkers().pool(1))
 
 
 def test_workers_that_die_over_the_probe(tmp_path):
     workers = FakeWorkers(error=BrokenProcessPool("gone"))
-    with pytest.raises(SetupError, match="a worker died over the probe: gone; the machine may be short of memory"):
+    with pytest.raises(SetupError, match="a worker died during the probe: gone; the machine may be short of memory"):
         plan_build(settings_of("mini", tmp_path, "task1"), workers.pool(1))
 
 

@@ -35,7 +35,7 @@ def test_shards_then_merge_is_the_same_as_a_build(slice_folder, tmp_path, capsys
     code, text, _ = build(capsys, *SLICE, "--work", work, "--shard", "1/2", "--workers", "1")
     assert code == 0
     assert text.startswith("shard 1/2 is done: its 2 units are in ")
-    assert "--merge and --out in place of --shard" in text
+    assert "with --merge and --out instead of --shard" in text
     code, _, error = build(capsys, *SLICE, "--work", work, "--out", out, "--merge")
     assert code == 5
     assert "2 of 4 units are missing from " in error
@@ -56,7 +56,7 @@ def test_a_slice_says_what_is_missing_and_is_not_certified(slice_folder, tmp_pat
     assert code == 0
     assert "task1 is a slice of 2 of 70 molecules, without H-3-H, H-4-H, OH-2-H," in text
     assert "no row, file or energy deviates\n\nNOT certified\n\nwrote" in text
-    assert "a slice, which gets no card and cannot be published" in text
+    assert "a slice, which has no card and cannot be published" in text
     assert {path.name for path in out.iterdir()} == {"task1"}
     report = certify(slice_folder)
     assert (report.ok, report.is_sound_slice, report.problems) == (False, True, ())
@@ -101,7 +101,7 @@ def test_a_plan_writes_nothing(slice_folder, tmp_path, monkeypatch, capsys):
         (("--work", "work"), "build needs --out DIR"),
         (
             ("--out", "hf://datasets/org/name"),
-            "send the finished folder to the Hub with `python -m dataset_builders publ",
+            "upload the finished folder to the Hub with `python -m dataset_builders publ",
         ),
         (("--out", "out", "--work", "s3://bucket"), "--work s3://bucket: expected a folder"),
         (

@@ -99,7 +99,7 @@ def test_another_seed_is_another_set_of_frames_and_needs_another_folder(tmp_path
     make_unit(unit, tmp_path / "two", 2)
     assert read_unit(unit, tmp_path / "one")["positions"] != read_unit(unit, tmp_path / "two")["positions"]
     claim_work_dir(tmp_path / "one", seed=1)
-    with pytest.raises(UsageError, match="holds frames made with seed = 1; this build asks for 2"):
+    with pytest.raises(UsageError, match="contains frames with seed = 1; this build needs 2"):
         claim_work_dir(tmp_path / "one", seed=2)
 
 

@@ -99,7 +99,8 @@ def test_a_pool_that_breaks_is_opened_again_and_the_suspect_comes_last(error):
 def test_workers_that_die_before_anything_is_done_are_told_of_soon():
     engine = Engine(lambda *_: BrokenProcessPool())
     with pytest.raises(
-        IncompleteError, match=r"the workers died 3 times before one of the units was done, 9 units are left, first"
+        IncompleteError,
+        match=r"the workers died 3 times before any of the units was done; 9 units are left, the first is",
     ):
         make(engine)
     assert engine.opened == MAX_DEATHS

@@ -54,5 +54,5 @@ def test_any_other_text_is_an_error_that_names_it(text):
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "1", "1/2/3", "a/b", "-1/8", "1/0", "²/8", ""])
 def test_what_is_no_shard_is_refused(text):
-    with pytest.raises(UsageError, match="expected NUMBER/COUNT, from 1/8 to 8/8 for eight shares"):
+    with pytest.raises(UsageError, match="expected NUMBER/COUNT, from 1/8 to 8/8 for eight shards"):
         parse_shard(text)

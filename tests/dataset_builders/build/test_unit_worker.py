@@ -69,7 +69,7 @@ def test_a_worker_with_other_programs_makes_nothing(tmp_path):
     record["versions"]["tblite"] = "0.1"
     (tmp_path / RECORD_NAME).write_text(json.dumps(record))
     with pytest.raises(
-        SetupError, match=r"would make frames with versions = .*holds frames made with .*'tblite': '0\.1'"
+        SetupError, match=r"would compute frames with versions = .*contains frames with .*'tblite': '0\.1'"
     ):
         check_worker(tmp_path, 3)
 

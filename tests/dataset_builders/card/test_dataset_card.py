@@ -48,7 +48,7 @@ def test_the_card_says_what_the_certificate_says():
     assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/15 | 0.24 |" in text
     assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | - | 0.10 |" in text
     assert "4,800 rows" in text
-    assert "are public by name (arXiv 2605.08988)" in text
+    assert "are named in arXiv 2605.08988" in text
     assert "designed for this benchmark" in text
     assert 'load_dataset("someone/some-data", "task3")' in text
     assert "Not in this repository" not in text

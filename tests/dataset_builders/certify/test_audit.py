@@ -58,7 +58,7 @@ def test_an_absent_folder(tmp_path):
 
 def test_a_folder_without_configurations(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"holds no configuration; expected files such as"):
+    with pytest.raises(DataError, match=r"has no configuration; expected files such as"):
         certify(tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_a_missing_column(folder):
 def test_without_metadata(folder):
     path = path_of(folder, "task2", "train")
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
-    assert next(each.seen for each in certify(folder).problems) == "no metadata that can be read"
+    assert next(each.seen for each in certify(folder).problems) == "no readable metadata"
 
 
 def test_metadata_that_differ_between_files(folder):
@@ -122,7 +122,7 @@ def test_a_duplicated_frame(folder):
     edit_rows(path_of(folder, "task2", "train"), lambda rows: rows.append(dict(rows[3])))
     problem = found_in(certify(folder), "a frame that is")[0]
     assert problem.row == 180
-    assert problem.seen == "a frame that is task2/train-00000-of-00001.parquet row 3 too"
+    assert problem.seen == "a frame that is also task2/train-00000-of-00001.parquet row 3"
 
 
 def test_the_same_geometry_under_another_name(folder):
@@ -170,7 +170,7 @@ def test_a_molecule_whose_every_energy_is_wrong(folder):
     problems = certify(folder).problems
     assert [(each.molecule_id, each.row) for each in problems] == [("OH-2-H", None)]
     # What the fit leaves of a correct molecule is chemistry, up to 1.64 eV.
-    found = re.fullmatch(r"a median energy \+(\d+\.\d) eV off the fit of all molecules .*", problems[0].seen)
+    found = re.fullmatch(r"a median energy \+(\d+\.\d) eV from a fit of all molecules .*", problems[0].seen)
     assert float(found[1]) == pytest.approx(9.0, abs=1.64)
 
 
@@ -203,7 +203,7 @@ def test_an_ood_molecule_in_training(folder):
     report = certify(folder)
     assert not report.certificate.ok
     assert report.certificate.tasks[0].shared == (leaked[0]["molecule_id"],)
-    assert "task2: its OOD molecules are not unseen, or not solvable from training" in report.text()
+    assert "task2: its OOD molecules are not unseen, or training does not cover them" in report.text()
     assert len(found_in(report, "this molecule in train")) == 5
 
 
@@ -225,11 +225,11 @@ def test_files_and_folders_that_belong_nowhere(folder):
     shutil.copy(path, folder / ".task1.partial" / "train.parquet")
     seen = [each.seen for each in certify(folder).problems]
     assert seen == [
-        "Parquet files in a folder that is no configuration",
+        "Parquet files in a folder that is not a configuration",
         "task9/train-00000-of-00001.parquet is a configuration of task9, but its metadata declare no task of that "
         "name; expected one of task1 task2 task3 task4, or files that `python -m dataset_builders build --task-file` "
         "wrote",
-        "a file of no split",
+        "a file that belongs to no split",
     ]
 
 
@@ -243,8 +243,8 @@ def test_a_frame_that_two_configurations_label_differently(folder):
     table = pa.Table.from_pylist(rows, schema=with_metadata(METADATA))
     pq.write_table(table, path_of(folder, "task3", "train"))
     report = certify(folder)
-    assert [each.molecule_id for each in found_in(report, "another energy or forces")] == ["OH-2-H"]
-    assert [each.molecule_id for each in found_in(report, "other elements or positions")] == ["CN-4-H"]
+    assert [each.molecule_id for each in found_in(report, "a different energy or forces")] == ["OH-2-H"]
+    assert [each.molecule_id for each in found_in(report, "different elements or positions")] == ["CN-4-H"]
 
 
 def to_pbe(smiles):

@@ -59,11 +59,11 @@ def test_a_molecule_whose_total_energy_is_open_passes_and_is_named():
     assert certificate.undetermined == ("OH-3-OH",)
     assert certificate.ok
     assert certificate_rows([certificate])[0][7] == "1/2"
-    assert certificate_notes([certificate])[-1] == "task2, total energy left open by training: OH-3-OH"
+    assert certificate_notes([certificate])[-1] == "task2, total energy not determined by training: OH-3-OH"
 
 
 def test_without_training_there_is_no_certificate():
-    with pytest.raises(DataError, match="no heavy atom in a set of molecules"):
+    with pytest.raises(DataError, match="a set of molecules has no heavy atom"):
         certify_task("task1", TASKS["task1"], {}, {"OH-2-H": "CCO"})
 
 

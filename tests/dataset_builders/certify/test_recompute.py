@@ -43,7 +43,7 @@ def stored_dft(monkeypatch):
 def test_right_labels_come_back(folder, stored_dft, capsys):
     assert main(["certify", str(folder), "--recompute", "5", "--seed", "4"]) == 0
     shown = capsys.readouterr().out
-    assert "5 labels computed again, of rows drawn with seed 4; largest deviations:" in shown
+    assert "5 labels recomputed, of rows drawn with seed 4; largest deviations:" in shown
     assert "GFN2-xTB" in shown
     assert "0.0001" in shown
     assert shown.endswith("\n\ncertified\n")
@@ -71,7 +71,7 @@ def test_a_label_that_deviates_refuses_the_certificate(folder, capsys):
     assert certify(folder).ok
     assert main(["certify", str(folder), "--recompute", "2"]) == 3
     shown = capsys.readouterr().out
-    assert "off GFN2-xTB, computed again; expected at most 0.0001 eV and 0.0001 eV/Å" in shown
+    assert "from recomputed GFN2-xTB; expected at most 0.0001 eV and 0.0001 eV/Å" in shown
     assert shown.endswith("\n\nNOT certified\n")
 
 
@@ -81,7 +81,7 @@ def test_a_label_that_cannot_be_computed(folder, monkeypatch):
 
     monkeypatch.setattr(recompute, "compute_label", fails)
     problems = recompute.recompute(folder, 1).problems
-    assert [each.seen for each in problems] == ["a label that cannot be computed again: no end"]
+    assert [each.seen for each in problems] == ["a label that cannot be recomputed: no end"]
 
 
 def test_a_missing_program_is_told_with_the_command_that_installs_it(folder, monkeypatch, capsys):
@@ -104,7 +104,7 @@ def test_more_rows_than_there_are(tmp_path, monkeypatch):
 @pytest.mark.parametrize("options", [["0"], ["-3"], ["2", "--seed", "-1"]])
 def test_numbers_that_make_no_sense(options, capsys):
     assert main(["certify", "mini", "--recompute", *options]) == 2
-    assert "expected at least one row, and a seed of at least 0" in capsys.readouterr().err
+    assert "expected at least one row and a non-negative seed" in capsys.readouterr().err
 
 
 def test_a_level_without_a_program(folder, monkeypatch):

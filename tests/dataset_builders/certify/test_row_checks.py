@@ -118,7 +118,7 @@ def test_a_name_that_is_no_word():
     broken = rows()
     broken[0]["molecule_id"] = "H-2-OH"
     problem = only_problem(broken)
-    assert (problem.row, problem.seen) == (0, "a name that is no word")
+    assert (problem.row, problem.seen) == (0, "an invalid molecule id")
 
 
 def test_a_molecule_of_another_molecules_size():
@@ -150,7 +150,7 @@ def test_a_frame_below_zero():
 @pytest.mark.parametrize(("split", "frame", "right"), [("validation", 5, "test_id"), ("test_id", 25, "validation")])
 def test_a_secondary_burst_of_the_other_split(split, frame, right):
     problem = only_problem([row_of(TASK, split, WORDS[0], frame)], split)
-    assert (problem.seen, problem.expected) == (f"burst {frame // 5} in {split}", f"it in {right}")
+    assert (problem.seen, problem.expected) == (f"burst {frame // 5} in {split}", f"this burst in {right}")
 
 
 def test_a_force_too_large():
@@ -210,7 +210,7 @@ def test_a_missing_column_and_a_wrong_type():
 
 @pytest.mark.parametrize("raw", [None, {METADATA_KEY: b"{no json"}, {METADATA_KEY: b"[1]"}])
 def test_metadata_that_cannot_be_read(raw):
-    assert [each.seen for each in file_problems(SCHEMA.with_metadata(raw), "f")] == ["no metadata that can be read"]
+    assert [each.seen for each in file_problems(SCHEMA.with_metadata(raw), "f")] == ["no readable metadata"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_neutral_closed_shell(said):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"charge": 1}, "charge 1, where a neutral molecule has 0"),
+        ({"charge": 1}, "charge 1; expected a neutral molecule, with 0"),
         ({"Charge": -1}, "Charge -1"),
         ({"CHARGE": 1.0}, "CHARGE 1"),
         ({"total_charge": 1}, "total_charge 1"),
@@ -48,30 +48,30 @@ def test_a_neutral_closed_shell(said):
         ({"charge": float("nan")}, "charge nan"),
         ({"charge": 0.5}, "charge 0.5"),
         ({"charge": 0, "Charge": 1}, "Charge 1"),
-        ({"charge": True}, "charge 'True', which may speak of charge or spin"),
+        ({"charge": True}, "charge 'True', which may refer to charge or spin"),
         ({"charge": "cation"}, "add it to labels.ignored_keys in the map: ['charge']"),
         ({"charge": [0, 1]}, "charge '[0, 1]'"),
-        ({"spin_multiplicity": 3}, "spin_multiplicity 3, where a closed shell has a multiplicity of 1"),
+        ({"spin_multiplicity": 3}, "spin_multiplicity 3; expected a closed shell, with a multiplicity of 1"),
         ({"Multiplicity": 2}, "Multiplicity 2"),
         ({"mult": 3}, "mult 3"),
         ({"spin_mult": 3}, "spin_mult 3"),
         ({"multiplicity": 0}, "multiplicity 0"),
-        ({"spin": 3}, "spin 3, which is no closed shell"),
-        ({"Spin": 2}, "Spin 2, which is no closed shell"),
-        ({"tot_spin": 0.5}, "tot_spin 0.5, which is no closed shell"),
-        ({"spin": 1}, "say in the map which, such as labels.spin = 'multiplicity'"),
+        ({"spin": 3}, "spin 3, which is not a closed shell"),
+        ({"Spin": 2}, "Spin 2, which is not a closed shell"),
+        ({"tot_spin": 0.5}, "tot_spin 0.5, which is not a closed shell"),
+        ({"spin": 1}, "state which in the map, such as labels.spin = 'multiplicity'"),
         ({"spin": 1, "multiplicity": 3}, "spin 1"),
-        ({"spin_state": "triplet"}, "spin_state 'triplet', which may speak"),
-        ({"2S": 2}, "2S 2, where a closed shell has 0"),
+        ({"spin_state": "triplet"}, "spin_state 'triplet', which may refer"),
+        ({"2S": 2}, "2S 2; expected a closed shell, with 0"),
         ({"n_unpaired": 1}, "n_unpaired 1"),
         ({"num_unpaired_electrons": 2}, "num_unpaired_electrons 2"),
         ({"uhf": 2}, "uhf 2"),
         ({"magmom": 2.0}, "magmom 2"),
-        ({"initial_charges": np.array([0.0, 0.5, 0.5])}, "initial_charges of the atoms that add up to 1"),
-        ({"mulliken_charges": np.array([[0.0], [0.0], [-1.0]])}, "mulliken_charges of the atoms that add up to -1"),
-        ({"charges": np.array([np.nan, 0.0, 0.0])}, "charges of the atoms that add up to nan"),
-        ({"initial_magmoms": np.array([1.0, 0.0, 0.0])}, "up to 1 that add up to 1"),
-        ({"magmoms": np.array([0.0, 1.0, -1.0])}, "magmoms of the atoms up to 1 that add up to 0"),
+        ({"initial_charges": np.array([0.0, 0.5, 0.5])}, "initial_charges of the atoms with sum 1"),
+        ({"mulliken_charges": np.array([[0.0], [0.0], [-1.0]])}, "mulliken_charges of the atoms with sum -1"),
+        ({"charges": np.array([np.nan, 0.0, 0.0])}, "charges of the atoms with sum nan"),
+        ({"initial_magmoms": np.array([1.0, 0.0, 0.0])}, "up to 1 with sum 1"),
+        ({"magmoms": np.array([0.0, 1.0, -1.0])}, "magmoms of the atoms up to 1 with sum 0"),
         ({"atomic_spins": np.array([0.0, 1.0, 1.0])}, "atomic_spins of the atoms up to 1"),
     ],
 )
@@ -84,14 +84,16 @@ def test_what_spin_means_is_for_the_map_to_say(value):
     assert (problem({"spin": value}, spin="multiplicity") is None) == (value in (0, 1))
     for meaning in ("unpaired electrons", "S"):
         assert (problem({"spin": value}, spin=meaning) is None) == (value == 0)
-    assert "where a closed shell has 0" in problem({"spin": 1}, spin="S")
+    assert "expected a closed shell, with 0" in problem({"spin": 1}, spin="S")
 
 
 def test_a_key_that_speaks_of_something_else():
     said = {"charge_scheme": "mbis", "spin_channels": 1, "charge": 1}
-    assert problem(said, ignored=["charge_scheme", "spin_channels"]) == "charge 1, where a neutral molecule has 0"
+    assert problem(said, ignored=["charge_scheme", "spin_channels"]) == "charge 1; expected a neutral molecule, with 0"
     assert "charge_scheme" in problem(said)
-    assert "spin_channels 1, where a closed shell has 0; if it does not, add it to labels.ignored_keys" in problem(said)
+    assert "spin_channels 1; expected a closed shell, with 0; if it does not, add it to labels.ignored_keys" in problem(
+        said
+    )
 
 
 @given(st.dictionaries(st.text(max_size=12) | st.just("charge"), st.none() | st.integers() | st.floats() | st.text()))

@@ -59,7 +59,7 @@ def test_another_molecule_is_named(smiles, message):
 
 def test_what_is_no_closed_shell_molecule_is_called_by_its_formula():
     positions, _, _ = frame_of("CCO", "primary", 0)
-    with pytest.raises(DataError, match="a geometry of C2H5O, whose bonds make no neutral closed-shell molecule"):
+    with pytest.raises(DataError, match="a geometry of C2H5O, whose bonds do not form a neutral closed-shell molecule"):
         IDENTIFIER.identify(atomic_numbers_of("CCO")[:-1], positions[:-1])
 
 
@@ -92,5 +92,5 @@ def test_a_stranger_of_many_conjugated_bonds_is_named():
         with pytest.raises(DataError) as caught:
             IDENTIFIER.identify(atomic_numbers_of(smiles), frame_of(smiles, "primary", 0)[0])
         named.append(str(caught.value).removeprefix("a geometry of "))
-    assert named[0] == "C12H4N6O12, whose bond orders would take long to find"
+    assert named[0] == "C12H4N6O12, whose bond orders would take too long to find"
     assert named[-1] == "NCC(=O)NCC(=O)NCC(=O)NCC(=O)NCC(=O)O"

@@ -120,7 +120,7 @@ def test_a_file_system_that_refuses_to_move_the_old_one_keeps_both(tmp_path, mon
     write(place, "old")
     refuse(monkeypatch, number, {1})
     with pytest.raises(
-        SetupError, match=r"task1 cannot be moved aside, .* the new folder lies whole at (\S+),"
+        SetupError, match=r"task1 cannot be moved aside .*the new folder is complete at (\S+),"
     ) as error:
         write(place, "new")
     assert (place / "rows").read_text() == "old"
@@ -137,7 +137,7 @@ def test_a_file_system_that_refuses_the_new_one_gets_the_old_one_back(tmp_path, 
     write(place, "old")
     refuse(monkeypatch, number, {2})
     with pytest.raises(
-        SetupError, match=r"cannot be moved to .*task1: .*The old one is there as it was; the new folder"
+        SetupError, match=r"cannot be moved to .*task1: .*The old one is in place and unchanged; the new folder"
     ):
         write(place, "new")
     assert (place / "rows").read_text() == "old"
@@ -148,7 +148,7 @@ def test_a_file_system_that_then_refuses_everything_is_told_where_both_lie(tmp_p
     write(place, "old")
     with monkeypatch.context() as patch:
         refuse(patch, errno.EIO, {2, 3})
-        with pytest.raises(SetupError, match=r"The old one lies whole at .*\.old .*; the new folder lies whole at"):
+        with pytest.raises(SetupError, match=r"The old one is complete at .*\.old .*; the new folder is complete at"):
             write(place, "new")
     assert not place.exists()
     settle_all(tmp_path)
@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_is_told_and_the_old_one_stays(tmp_path):
 
 def test_a_place_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SetupError, match=r"the folder .*file.* cannot be made"):
+    with pytest.raises(SetupError, match=r"the folder .*file.* cannot be created"):
         write(tmp_path / "file" / "task1", "new")
 
 

@@ -56,7 +56,7 @@ def test_pieces_that_kill_their_workers_are_named_and_all_others_are_done(tmp_pa
     done, failures = run(pieces_of(tmp_path, kinds), two_processes)
     assert set(done) == set(range(12)) - killers
     assert sorted(failure.partition(":")[0] for failure in failures) == sorted(f"piece {each}" for each in killers)
-    assert all("its worker died 3 times, at last while nothing else was at work" in failure for failure in failures)
+    assert all("its worker died 3 times, the last time with no other work running" in failure for failure in failures)
     for number in range(12):
         tries = tries_of(tmp_path, number)
         assert len(tries) == (MAX_DEATHS if number in killers else 1)
@@ -152,9 +152,9 @@ def test_workers_of_which_none_lives_are_told_of_soon(tmp_path):
     done, failures = run(pieces_of(tmp_path, dict.fromkeys(range(60), "ends"), 60), two_processes)
     assert done == []
     assert failures == [
-        "the workers died 24 times before one of the pieces was done, 60 pieces are left, first piece "
-        f"{failures[0].partition('first piece ')[2].partition(':')[0]}: the machine may be short of memory; try fewer "
-        "--workers"
+        "the workers died 24 times before any of the pieces was done; 60 pieces are left, the first is piece "
+        f"{failures[0].partition('the first is piece ')[2].partition(':')[0]}: the machine may be short of memory; try "
+        "fewer --workers"
     ]
 
 

@@ -22,9 +22,9 @@ def open_and_close(text, workers=None):
         ("dask://", None, "unknown executor 'dask://'"),
         ("local:4", None, "unknown executor 'local:4'"),
         ("local", 0, "--workers 0; expected 1 or more"),
-        ("dask://host:8786", 4, "--executor dask://host:8786 with --workers 4: those of the scheduler work"),
-        ("mpi", 4, "--executor mpi with --workers 4: mpiexec says how many"),
-        ("parsl:config.py", 4, "its configuration says how many; leave --workers out"),
+        ("dask://host:8786", 4, "--executor dask://host:8786 with --workers 4: it has its own workers"),
+        ("mpi", 4, "--executor mpi with --workers 4: mpiexec sets their number"),
+        ("parsl:config.py", 4, "its configuration sets their number; omit --workers"),
         ("dask-slurm", None, "--executor dask-slurm needs --workers N"),
     ],
 )
@@ -129,9 +129,7 @@ def test_no_configuration_of_parsl(source, content, message, tmp_path, monkeypat
 
 @pytest.mark.skipif(importlib.util.find_spec("mpi4py") is None, reason="needs the extra mpi")
 def test_mpi_outside_an_mpi_job():
-    with pytest.raises(
-        UsageError, match=r"works in an MPI job only; start it as: mpiexec -n N python -m mpi4py.futures"
-    ):
+    with pytest.raises(UsageError, match=r"requires an MPI job; start it as: mpiexec -n N python -m mpi4py.futures"):
         open_and_close("mpi")
 
 

@@ -43,13 +43,13 @@ def test_any_other_set_of_names_is_no_whole(pairs):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([part(0, 1), part(1, 2)], "train-00000-of-00001.parquet and train-00001-of-00002.parquet are there"),
-        ([part(0, 1), part(0, 2), part(1, 2)], "expected files that agree on how many there are"),
-        ([part(0, 2)], "1 files are there and their names say 2"),
-        ([part(0, 3), part(2, 3)], "2 files are there and their names say 3"),
+        ([part(0, 1), part(1, 2)], "found train-00000-of-00001.parquet and train-00001-of-00002.parquet"),
+        ([part(0, 1), part(0, 2), part(1, 2)], "expected names with the same total number of files"),
+        ([part(0, 2)], "found 1 files; expected 2, as in their names"),
+        ([part(0, 3), part(2, 3)], "found 2 files; expected 3, as in their names"),
         ([part(1, 2), part(2, 2)], "the files are numbered 1, 2; expected 0 to 1, each once"),
         ([part(0, 2), "train-0-of-2.parquet"], "the files are numbered 0, 0; expected 0 to 1, each once"),
-        ([part(0, 1), "train-old.parquet"], "train-old.parquet is there; expected names such as"),
+        ([part(0, 1), "train-old.parquet"], "found train-old.parquet; expected names such as"),
         (["train-00000-of-00001.parquet.parquet"], "expected names such as train-00000-of-00001.parquet"),
         (["train-٠-of-١.parquet"], "expected names such as"),
     ],

@@ -48,7 +48,7 @@ def steps(count):
 def test_a_blank_line_before_any_line_loses_no_frame(place):
     """Only that of a comment can stand, and then the comment is what is missing."""
     text = "".join([*LINES[:place], "\n", *LINES[place:]])
-    with pytest.raises(DataError, match=r"a\.xyz,? (frame \d, )?line \d+.*(blank|should begin)"):
+    with pytest.raises(DataError, match=r"a\.xyz,? (frame \d, )?line \d+.*(blank|instead of)"):
         frames(text)
 
 
@@ -83,8 +83,8 @@ def test_a_whole_last_line_needs_no_line_break():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXT + "END\n", "frame 4, line 21: 'END' where a frame should begin with its number of atoms"),
-        (TEXT + "\n\nEND\n", "line 21 is blank where frame 4 should begin, and more follows in line 23"),
+        (TEXT + "END\n", "frame 4, line 21: 'END' instead of the number of atoms of a frame"),
+        (TEXT + "\n\nEND\n", "line 21 is blank where frame 4 should begin, and text follows in line 23"),
         ("# made by hand\n" + TEXT, "frame 0, line 1: '# made by hand'"),
         (TEXT + "# next\n" + FRAME, "frame 4, line 21: '# next'"),
         ("0\n\n" + TEXT, "frame 0, line 1: a frame of 0 atoms; expected a molecule"),
@@ -112,26 +112,26 @@ def row(place, value):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (row(4, "-0.3D+00"), "line 4: forces '-0.3D+00' is no number; write the exponent with an E"),
-        (row(1, "1_0"), "line 4: pos '1_0' is no number"),
-        (row(1, "********"), "line 4: pos '********' is no number"),
-        (row(1, "0x10"), "line 4: pos '0x10' is no number"),
-        (row(1, "٣"), "line 4: pos '٣' is no number"),
-        (row(6, "0.1 0.2"), "line 4: 8 columns, where Properties name 7"),
-        (row(6, ""), "line 4: 6 columns, where Properties name 7"),
-        (row(0, "Xq"), "line 4: 'Xq' is no element"),
-        (row(0, "X"), "line 4: 'X' is no element"),
-        (frame_text("energy=-1"), "line 3: 7 columns, where Properties name 4"),
-        (frame_text(f"{PROPERTIES} energy=-1 energy=-2"), "energy stands twice in the comment line"),
-        (frame_text(f"{PROPERTIES} energy=-1_0"), "energy '-1_0' is no number"),
+        (row(4, "-0.3D+00"), "line 4: forces '-0.3D+00' is not a number; write the exponent with an E"),
+        (row(1, "1_0"), "line 4: pos '1_0' is not a number"),
+        (row(1, "********"), "line 4: pos '********' is not a number"),
+        (row(1, "0x10"), "line 4: pos '0x10' is not a number"),
+        (row(1, "٣"), "line 4: pos '٣' is not a number"),
+        (row(6, "0.1 0.2"), "line 4: 8 columns; expected 7, as in Properties"),
+        (row(6, ""), "line 4: 6 columns; expected 7, as in Properties"),
+        (row(0, "Xq"), "line 4: 'Xq' is not an element"),
+        (row(0, "X"), "line 4: 'X' is not an element"),
+        (frame_text("energy=-1"), "line 3: 7 columns; expected 4, as in Properties"),
+        (frame_text(f"{PROPERTIES} energy=-1 energy=-2"), "energy occurs twice in the comment line"),
+        (frame_text(f"{PROPERTIES} energy=-1_0"), "energy '-1_0' is not a number"),
         (frame_text(f"{PROPERTIES} name='x charge=1"), "a closing ' is missing"),
         (frame_text(f"{PROPERTIES} name=[x charge=1"), "a closing ] is missing"),
         (frame_text(f'{PROPERTIES} name="" charge=1'), "an empty value of name"),
-        (frame_text(f"{PROPERTIES} name= charge=1"), "a key or a value is missing beside an ="),
+        (frame_text(f"{PROPERTIES} name= charge=1"), "a key or a value is missing next to an ="),
         (frame_text(f"{PROPERTIES} name=x\\ charge=1"), "a backslash before a space"),
-        (frame_text(f"={PROPERTIES}"), "a key or a value is missing beside an ="),
+        (frame_text(f"={PROPERTIES}"), "a key or a value is missing next to an ="),
         (frame_text(f"{PROPERTIES}:forces:R:3"), "name a property twice"),
-        (frame_text(f"{PROPERTIES} forces=1"), "forces stands both in the comment line and among the columns"),
+        (frame_text(f"{PROPERTIES} forces=1"), "forces is both in the comment line and among the columns"),
         (frame_text("Properties=species:S:1:forces:R:3:pos:R:2:x:R:1"), "expected pos:R:3"),
         (frame_text("Properties=pos:R:3:forces:R:3:tag:S:1"), "expected pos:R:3"),
         (frame_text("Properties=species:S:1:pos:R:3:forces:Q:3"), "Properties 'species:S:1:pos:R:3:forces:Q:3'"),

@@ -21,12 +21,12 @@ def change(names, energy=1.0, force=1.0):
 @pytest.mark.parametrize(
     ("energy", "force", "told"),
     [
-        (1 / HARTREE, 1 / HARTREE, "the energies look like hartree taken for eV"),
-        (1 / HARTREE, BOHR / HARTREE, "the energies look like hartree taken for eV"),
-        (1.0, BOHR / HARTREE, "the forces look like hartree/bohr taken for eV/angstrom: multiply them by 51.4221"),
+        (1 / HARTREE, 1 / HARTREE, "the energies look like hartree read as eV"),
+        (1 / HARTREE, BOHR / HARTREE, "the energies look like hartree read as eV"),
+        (1.0, BOHR / HARTREE, "the forces look like hartree/bohr read as eV/angstrom: multiply them by 51.4221"),
         (1 / HARTREE, 1.0, "multiply them by 27.2114, or declare energy_unit = 'hartree'"),
-        (1 / KCAL_PER_MOL, 1 / KCAL_PER_MOL, "the forces look like kcal/mol/angstrom taken for eV/angstrom"),
-        (1 / MILLI, 1.0, "the energies look like meV taken for eV"),
+        (1 / KCAL_PER_MOL, 1 / KCAL_PER_MOL, "the forces look like kcal/mol/angstrom read as eV/angstrom"),
+        (1 / MILLI, 1.0, "the energies look like meV read as eV"),
         (1.0, -1.0, "the forces have the opposite sign, as gradients have"),
     ],
 )

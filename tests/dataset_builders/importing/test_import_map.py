@@ -84,7 +84,7 @@ def test_a_level_that_has_no_name_here_and_a_task_of_ones_own(tmp_path):
         ('"pbe-d3bj"', '"b3lyp"', "unknown level of theory 'b3lyp'"),
         ('level = "pbe-d3bj"', "", "expected either labels.level"),
         ("level =", 'method = "X"\nlevel =', "expected either labels.level"),
-        ('level = "pbe-d3bj"', 'method = "pbe-d3(bj)/def2-tzvp"', "has a name here; write level = 'pbe-d3bj'"),
+        ('level = "pbe-d3bj"', 'method = "pbe-d3(bj)/def2-tzvp"', "is a named level; write level = 'pbe-d3bj'"),
         ("level =", 'energy_unit = "erg"\nlevel =', "labels.energy_unit = 'erg'"),
         ("level =", 'force_unit = "eV"\nlevel =', "labels.force_unit = 'eV'; expected one of eV, meV"),
         ("source =", 'colour = "red"\nsource =', "colour: unknown key"),
@@ -92,11 +92,11 @@ def test_a_level_that_has_no_name_here_and_a_task_of_ones_own(tmp_path):
         ('licence = "CC-BY-4.0"', "", "licence: not given"),
         ("source =", "stride = 0\nsource =", "stride = '0'"),
         ("source =", "source", "is not TOML"),
-        ("level =", 'forces_key = "f"\ngradients_key = "g"\nlevel =', "labels.gradients_key beside labels.forces_key"),
+        ("level =", 'forces_key = "f"\ngradients_key = "g"\nlevel =', "labels.gradients_key with labels.forces_key"),
         (
             "level =",
             'force_unit = "eV/nm"\ngradients_key = "g"\nlevel =',
-            "labels.gradients_key beside labels.force_unit",
+            "labels.gradients_key with labels.force_unit",
         ),
         ("level =", 'gradient_unit = "eV/nm"\nlevel =', "labels.gradient_unit without labels.gradients_key"),
         (

@@ -122,7 +122,7 @@ def test_card_and_licence_are_those_of_the_source(files):
     assert imported(files) == 0
     card = Path("data", "README.md").read_text()
     assert "license: mit" in card
-    assert "Others made them, and computed the labels of ethers: a test." in card
+    assert "They are external data, including the labels of ethers: a test." in card
     assert "- PBE0/def2-SVP; computed: not stated." in card
     assert "ETKDGv3" not in card
     assert Path("data", "LICENSE.md").read_text().endswith("Licence: MIT\n")
@@ -214,7 +214,7 @@ SPOILED = [
     (broken_bond, "Å long, limit"),
     (charged, "charge 1"),
     (pulled, "forces that sum to"),
-    (other_element, "12 atoms, or other elements than in the frames before"),
+    (other_element, "12 atoms, or elements that differ from the previous frames"),
 ]
 
 
@@ -288,7 +288,7 @@ def test_a_blank_line_loses_no_frame(files, capsys):
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:70], "\n", *lines[70:]]))
     assert imported(files, "--skip-mismatches") == 3
-    assert "line 71 is blank where frame 5 should begin, and more follows in line 72" in capsys.readouterr().err
+    assert "line 71 is blank where frame 5 should begin, and text follows in line 72" in capsys.readouterr().err
     assert not Path("data").exists()
 
 
@@ -313,10 +313,13 @@ def commented(path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("charge=1", "charge 1, where a neutral molecule has 0"),
-        ("Charge=1", "Charge 1, where a neutral molecule has 0"),
-        ("spin=3", "spin 3, which is no closed shell"),
-        ("spin=1", "spin 1, which is a closed shell as a multiplicity and an open one as 2S or S; say in the map"),
+        ("charge=1", "charge 1; expected a neutral molecule, with 0"),
+        ("Charge=1", "Charge 1; expected a neutral molecule, with 0"),
+        ("spin=3", "spin 3, which is not a closed shell"),
+        (
+            "spin=1",
+            "spin 1, a closed shell if it is the multiplicity, but not if it is 2S or S; state which in the map",
+        ),
     ],
 )
 def test_the_state_of_all_frames_is_reported_as_what_it_is(files, capsys, text, message):
@@ -339,7 +342,7 @@ def test_labels_that_no_frame_has_are_reported_as_what_they_are(files, capsys):
     Path(files[0]).write_text(Path(files[0]).read_text().replace("energy=", "dft_energy="))
     assert imported(files) == 3
     expected = (
-        "(OMe-2-H frame 0 and 11 more): no energy; there is dft_energy, which labels.energy_key can name in the map"
+        "(OMe-2-H frame 0 and 11 more): no energy; found dft_energy, which labels.energy_key in the map can select"
     )
     assert expected in capsys.readouterr().err
 
@@ -375,11 +378,11 @@ def test_files_that_are_none(files, capsys):
     odd = os.fsdecode(b"\xff-primary.extxyz")
     Path(odd).write_text(Path(files[0]).read_text())
     for name, code, message in (
-        ("empty-primary.extxyz", 3, "empty-primary.extxyz holds no frame"),
-        ("folder-primary.extxyz", 3, "folder-primary.extxyz is no regular file"),
-        ("loop-primary.extxyz", 3, "loop-primary.extxyz, frame 0 or after: it cannot be read"),
-        ("absent-primary.extxyz", 3, "absent-primary.extxyz, frame 0 or after: it cannot be read"),
-        (odd, 2, "is no UTF-8"),
+        ("empty-primary.extxyz", 3, "empty-primary.extxyz has no frame"),
+        ("folder-primary.extxyz", 3, "folder-primary.extxyz is not a regular file"),
+        ("loop-primary.extxyz", 3, "loop-primary.extxyz, frame 0 or later: it cannot be read"),
+        ("absent-primary.extxyz", 3, "absent-primary.extxyz, frame 0 or later: it cannot be read"),
+        (odd, 2, "is not UTF-8"),
     ):
         assert imported([*files, name], "--skip-mismatches") == code
         assert message in capsys.readouterr().err
@@ -387,7 +390,7 @@ def test_files_that_are_none(files, capsys):
 
 def test_files_named_twice_or_of_no_trajectory(files, capsys):
     assert imported([*files, files[0]]) == 2
-    assert "some are named twice" in capsys.readouterr().err
+    assert "files are given twice" in capsys.readouterr().err
     assert imported([*files, "map.toml"]) == 2
     assert "none match map.toml" in capsys.readouterr().err
 
@@ -397,7 +400,7 @@ def test_rows_that_are_gone_are_noticed(files):
     edit_rows(path_of(Path("data"), "ethers", "train"), lambda rows: rows.pop(2))
     (problem,) = certify(Path("data")).problems
     assert str(problem) == (
-        "ethers (OMe-2-H primary): 11 frames in train, without frame 2; expected 12 frames, as the metadata say"
+        "ethers (OMe-2-H primary): 11 frames in train, without frame 2; expected 12 frames, as in the metadata"
     )
 
 
@@ -406,7 +409,7 @@ def test_a_folder_of_another_origin(files, capsys):
     text = MAP.replace('method = "PBE0/def2-SVP"', 'level = "pbe-d3bj"')
     Path("map.toml").write_text(text.replace('"a test"', '"another"'))
     assert imported(files) == 2
-    assert "data holds ethers, which comes from 'a test' under 'MIT'" in capsys.readouterr().err
+    assert "data contains ethers, which comes from 'a test' under 'MIT'" in capsys.readouterr().err
     Path("map.toml").write_text(text)
     take_to_pbe(files)
     assert imported(files) == 0

@@ -53,29 +53,32 @@ ENERGY = f"{PROPERTIES} energy"
     [
         (frame_text(PROPERTIES), "no energy"),
         (frame_text(f"{PROPERTIES} stress='1 0 0 0 1 0 0 0 1'"), "no energy"),
-        (frame_text(f"{PROPERTIES} REF_energy=-1"), "no energy; there is REF_energy, which labels.energy_key can name"),
-        (frame_text(f"{PROPERTIES} free_energy=-1"), "no energy; there is free_energy"),
-        (frame_text(f"{ENERGY}=-309.6D+00"), "energy '-309.6D+00', which is no number; write the exponent with an E"),
-        (frame_text(f"{ENERGY}=-76h"), "energy '-76h', which is no number"),
-        (frame_text(f"{ENERGY}='-76 eV'"), "energy '-76 eV', which is no number"),
-        (frame_text(f"{ENERGY}"), "energy 'True', which is no number"),
+        (frame_text(f"{PROPERTIES} REF_energy=-1"), "no energy; found REF_energy, which labels.energy_key in"),
+        (frame_text(f"{PROPERTIES} free_energy=-1"), "no energy; found free_energy"),
+        (
+            frame_text(f"{ENERGY}=-309.6D+00"),
+            "energy '-309.6D+00', which is not a number; write the exponent with an E",
+        ),
+        (frame_text(f"{ENERGY}=-76h"), "energy '-76h', which is not a number"),
+        (frame_text(f"{ENERGY}='-76 eV'"), "energy '-76 eV', which is not a number"),
+        (frame_text(f"{ENERGY}"), "energy 'True', which is not a number"),
         (frame_text(f"{ENERGY}='-76 -75'"), "an energy of shape (2,) under energy"),
         (frame_text(f"{ENERGY}=nan"), "positions, energy or forces that are not finite"),
-        (frame_text(f"{ENERGY}=-1 REF_energy=-2"), "energy -1 and REF_energy -2; say in the map which is the label"),
+        (frame_text(f"{ENERGY}=-1 REF_energy=-2"), "energy -1 and REF_energy -2; name the label in the map"),
         (frame_text(f"{ENERGY}=-1 Energy=-2"), "energy -1 and Energy -2"),
         (frame_text(f"{ENERGY}=-1", [*ROWS[:2], ROWS[2].replace("0.09000000", "nan")]), "that are not finite"),
         (frame_text(f"{ENERGY}=-1", [*ROWS[:2], ROWS[2].replace("-0.75720000", "-inf")]), "that are not finite"),
         (frame_text("Properties=species:S:1:pos:R:3:vel:R:3 energy=-1"), "no forces"),
         (
             frame_text("Properties=species:S:1:pos:R:3:gradient:R:3 energy=-1"),
-            "no forces; there is gradient, which labels.forces_key or labels.gradients_key can name in the map",
+            "no forces; found gradient, which labels.forces_key or labels.gradients_key in the map can select",
         ),
         (
             frame_text("Properties=species:S:1:pos:R:3:forces:R:2:x:R:1 energy=-1"),
             "forces of shape (3, 2) under forces",
         ),
         (frame_text("Properties=species:S:1:pos:R:3:forces:S:3 energy=-1"), "expected forces to be R, not S"),
-        (frame_text(f"{ENERGY}=-1 charge=1"), "charge 1, where a neutral molecule has 0"),
+        (frame_text(f"{ENERGY}=-1 charge=1"), "charge 1; expected a neutral molecule, with 0"),
     ],
 )
 def test_labels_that_are_not_there_or_not_clear(tmp_path, text, message):
@@ -88,7 +91,7 @@ def test_two_sets_of_forces(tmp_path):
     properties = "Properties=species:S:1:pos:R:3:forces:R:3:REF_forces:R:3"
     rows = [f"{row} 9.0 9.0 9.0" for row in ROWS]
     text = frame_text(f"{properties} energy=-1", rows)
-    assert "REF_forces [9. 9. 9.] on the first atom; say in the map which" in frame_of(tmp_path, text).problem
+    assert "REF_forces [9. 9. 9.] on the first atom; name the label" in frame_of(tmp_path, text).problem
     assert frame_of(tmp_path, text, forces_key="REF_forces").forces == pytest.approx(np.full((3, 3), 9.0))
     assert frame_of(tmp_path, text, forces_key="forces").forces == pytest.approx(FORCES)
     assert "no forces under dft_forces" in frame_of(tmp_path, text, forces_key="dft_forces").problem
@@ -107,7 +110,7 @@ def test_a_named_energy_is_the_label(tmp_path):
     assert frame_of(tmp_path, text, energy_key="REF_energy").energy == -2.0
     assert frame_of(tmp_path, text, energy_key="energy").energy == -1.0
     assert (
-        "no energy under dft_energy; there is REF_energy, energy, which"
+        "no energy under dft_energy; found REF_energy, energy, which"
         in frame_of(tmp_path, text, energy_key="dft_energy").problem
     )
 
@@ -125,8 +128,8 @@ def test_a_database_says_charge_where_ase_leaves_it_behind(tmp_path):
         database.write(images(1)[0])
     first, second, third = read(tmp_path / "a.db")
     assert (first.problem, second.problem) == (
-        "total_charge 1, where a neutral molecule has 0",
-        "spin 3, which is no closed shell",
+        "total_charge 1; expected a neutral molecule, with 0",
+        "spin 3, which is not a closed shell",
     )
     assert isinstance(third, RawFrame)
 
@@ -137,8 +140,8 @@ def test_arrays_of_a_trajectory_say_charge_and_spin(tmp_path):
     atoms[1].set_initial_magnetic_moments([0.0, 1.0, 1.0])
     write(tmp_path / "a.traj", atoms)
     first, second, third = read(tmp_path / "a.traj")
-    assert "initial_charges of the atoms that add up to 1" in first.problem
-    assert "initial_magmoms of the atoms up to 1 that add up to 2" in second.problem
+    assert "initial_charges of the atoms with sum 1" in first.problem
+    assert "initial_magmoms of the atoms up to 1 with sum 2" in second.problem
     assert isinstance(third, RawFrame)
 
 

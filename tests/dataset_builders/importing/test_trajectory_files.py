@@ -61,16 +61,16 @@ def test_text_of_any_system(tmp_path, encoded):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no frame"),
-        (b"\n\n", "holds no frame"),
-        (gzip.compress(b""), "holds no frame"),
+        (b"", "has no frame"),
+        (b"\n\n", "has no frame"),
+        (gzip.compress(b""), "has no frame"),
         (TEXT.encode("utf-16"), "it cannot be read (UnicodeDecodeError"),
         (gzip.compress(TEXT.encode())[:-12], "it cannot be read (EOFError"),
         (gzip.compress(TEXT.encode()) + b"END", "it cannot be read (BadGzipFile"),
         (bz2.compress(TEXT.encode()), "is a bzip2 file; expected extended XYZ, plain or gzipped"),
         (b"PK\x03\x04", "is a zip file"),
         (b"\x89HDF\r\n\x1a\n", "it cannot be read (UnicodeDecodeError"),
-        (b"CDF\x01", "'CDF\\x01' where a frame should begin"),
+        (b"CDF\x01", "'CDF\\x01' instead of the number of atoms of a frame"),
         (b"- of UlmASE-Trajectory", "it cannot be read"),
         (b"SQLite format 3\x00", "it cannot be read (DatabaseError"),
         (b"{}", "is JSON whose rows (none) and ids [] differ"),
@@ -93,7 +93,7 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / "file").write_text(TEXT)
     (tmp_path / "link").symlink_to("file")
     assert steps(tmp_path / "link") == [0, 1, 2, 3, 4]
-    for name, message in (("", "is no regular file"), ("pipe", "is no regular file"), ("loop", "OSError")):
+    for name, message in (("", "is not a regular file"), ("pipe", "is not a regular file"), ("loop", "OSError")):
         with pytest.raises(DataError, match=message):
             steps(tmp_path / name)
     with pytest.raises(DataError, match="FileNotFoundError"):
@@ -166,7 +166,7 @@ def test_a_json_database_whose_list_of_rows_is_short(tmp_path):
         with pytest.raises(DataError, match=r"a\.json"):
             steps(path)
     path.write_text(text.replace('"2": {', '"1": {'))
-    with pytest.raises(DataError, match="a key stands twice"):
+    with pytest.raises(DataError, match="a key occurs twice"):
         steps(path)
 
 
@@ -176,7 +176,7 @@ def test_another_database_is_neither_read_nor_changed(tmp_path):
         other.execute("CREATE TABLE things (a)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(DataError, match="an SQLite database, but none of ASE"):
+    with pytest.raises(DataError, match="an SQLite database, but not of ASE"):
         steps(path)
     assert path.read_bytes() == before
 
@@ -184,5 +184,5 @@ def test_another_database_is_neither_read_nor_changed(tmp_path):
 def test_a_database_with_changes_that_are_not_in_it(tmp_path):
     path = database(tmp_path / "a.db", "db")
     (tmp_path / "a.db-wal").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"has changes in a\.db-wal that are not in it"):
+    with pytest.raises(DataError, match=r"has pending changes in a\.db-wal"):
         steps(path)

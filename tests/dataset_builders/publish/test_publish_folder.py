@@ -188,7 +188,9 @@ def test_an_uncertified_folder_uploads_nothing(ours, tmp_path):
 def test_a_file_that_readers_do_not_look_for_is_refused(ours, tmp_path):
     odd = write_folder(tmp_path / "odd")
     path_of(odd, "task2", "train").rename(odd / "task2" / "train.parquet")
-    with pytest.raises(CertificateError, match=r"train\.parquet: a file of no split; expected SPLIT-\*\.parquet"):
+    with pytest.raises(
+        CertificateError, match=r"train\.parquet: a file that belongs to no split; expected SPLIT-\*\.parquet"
+    ):
         publish(request_of(odd))
 
 
@@ -221,7 +223,7 @@ def test_ids_that_are_none(repo_id, tmp_path):
 
 @pytest.mark.parametrize("tag", ["v1 0", "main", "refs/tags/v1", "0123456789abcdef", "v1..2", "-v1", "v1.lock", ""])
 def test_tags_that_are_none(tag, tmp_path):
-    with pytest.raises(UsageError, match="no name for a tag; expected"):
+    with pytest.raises(UsageError, match="not a valid tag; expected"):
         publish(PublishRequest(tmp_path, REPO, tag=tag))
 
 
@@ -236,7 +238,7 @@ def test_a_private_repo_is_made_private(ours, folder):
 
 def test_a_public_repo_does_not_become_private(ours, folder):
     ours.add_repo(REPO, "dataset")
-    with pytest.raises(UsageError, match="is public already; leave out --private"):
+    with pytest.raises(UsageError, match="is already public; omit --private"):
         publish(request_of(folder, private=True))
     assert writes_of(ours) == []
 
@@ -244,7 +246,7 @@ def test_a_public_repo_does_not_become_private(ours, folder):
 def test_a_tag_on_other_files_is_refused_before_anything_goes_up(ours, folder):
     publish(request_of(folder, tag="v1.0"))
     before, since = ours.history(REPO, "dataset"), len(ours.log)
-    with pytest.raises(UsageError, match=r"tag v1\.0 .* holds other files .* choose a new one with --revision-tag"):
+    with pytest.raises(UsageError, match=r"tag v1\.0 .* has other files .* choose a new one with --revision-tag"):
         publish(request_of(folder, tag="v1.0", source_url=ELSEWHERE))
     assert writes_of(ours, since) == []
     assert ours.history(REPO, "dataset") == before
@@ -257,7 +259,7 @@ def test_a_tag_on_the_same_files_is_enough(ours, folder):
     publish(request_of(folder, source_url=ELSEWHERE))
     again = publish(request_of(folder, tag="v1.0"))
     assert again.committed.commit == first.committed.commit
-    assert "main holds other files; to put these there, publish them without --revision-tag" in again.text()
+    assert "main has other files; to replace them, publish without --revision-tag" in again.text()
     assert f'load_dataset("{REPO}", "task2", revision="v1.0")' in again.text()
     assert ELSEWHERE in ours.files(REPO, "dataset")["README.md"].decode()
 
@@ -279,7 +281,9 @@ def test_a_tag_can_be_set_later(ours, folder):
 
 def test_a_tag_that_fails_leaves_the_commit_and_the_same_command_goes_on(ours, folder):
     ours.order(Fault(method="POST", path="/tag/", status=403))
-    with pytest.raises(SetupError, match=r"commit \w{40} stands on main .* tag v1\.0 is not set.*same command goes on"):
+    with pytest.raises(
+        SetupError, match=r"commit \w{40} is on main .* tag v1\.0 is not set.*same command again to set the tag"
+    ):
         publish(request_of(folder, tag="v1.0"))
     head = ours.history(REPO, "dataset")[0].sha
     assert ours.tags(REPO, "dataset") == {}
@@ -339,7 +343,7 @@ def test_the_same_pull_request_is_found_again_and_brought_up_to_date(ours, folde
 def test_a_lost_answer_does_not_open_a_second_pull_request(ours, folder):
     ours.add_repo(REPO, "dataset")
     ours.order(Fault(method="POST", path="/commit/", truncate=0))
-    with pytest.raises(SetupError, match="cannot be had from the Hub"):
+    with pytest.raises(SetupError, match="cannot be fetched from the Hub"):
         publish(request_of(folder, create_pr=True))
     assert publish(request_of(folder, create_pr=True)).committed.pull_request == 1
     assert len(ours.pull_requests(REPO, "dataset")) == 1
@@ -350,7 +354,7 @@ def test_a_pull_request_needs_a_repo_and_takes_no_tag(ours, folder):
         publish(request_of(folder, create_pr=True))
     with pytest.raises(UsageError, match=r"--revision-tag v1\.0 with --create-pr.*after merging"):
         publish(request_of(folder, create_pr=True, tag="v1.0"))
-    with pytest.raises(UsageError, match="leave out --private"):
+    with pytest.raises(UsageError, match="omit --private"):
         publish(request_of(folder, create_pr=True, private=True))
     assert writes_of(ours) == []
 
@@ -359,7 +363,7 @@ def test_a_dry_run_writes_nothing_where_there_is_no_repo(hub, folder):
     text = plan_publication(request_of(folder, tag="v1.0")).text()
     assert re.search(r"^added +\d+\.\d kB  task2/train-00000-of-00001\.parquet$", text, re.MULTILINE)
     assert "7 added" in text
-    assert "would be made (public), with one commit, and tag v1.0 would be set on it" in text
+    assert "would be created (public), with one commit, and tag v1.0 would be set on it" in text
     assert {each.method for each in hub.log} <= {"GET", "HEAD"}
     with pytest.raises(KeyError):
         hub.files(REPO, "dataset")
@@ -375,7 +379,7 @@ def test_a_dry_run_names_every_file(ours, folder):
     assert re.search(r"^unchanged +\d+ bytes  LICENSE\.md$", text, re.MULTILINE)
     assert re.search(r"^removed +task3/test_id-0\.parquet$", text, re.MULTILINE)
     assert "one commit on main" in text
-    with pytest.raises(UsageError, match=r"tag v1\.0 .* holds other files"):
+    with pytest.raises(UsageError, match=r"tag v1\.0 .* has other files"):
         plan_publication(request_of(folder, tag="v1.0", source_url=ELSEWHERE))
     assert "v1.0 at" in plan_publication(request_of(folder, tag="v1.0")).text()
     assert writes_of(ours, since) == []
@@ -395,15 +399,15 @@ UNKNOWN_TOKEN = {"status": 401, "message": "Invalid credentials in Authorization
     ("path", "fault", "message"),
     [
         ("/commit/", UNKNOWN_TOKEN, "does not accept your token"),
-        ("/commit/", {"status": 403}, "you may not do this to data set .*use a token that may"),
-        ("/commit/", {"status": 429, "times": 99}, "the Hub limits your rate"),
+        ("/commit/", {"status": 403}, "your token does not permit this on data set .*use one that does"),
+        ("/commit/", {"status": 429, "times": 99}, "the Hub limits the rate"),
         ("/commit/", {"status": 500, "times": 99}, "the Hub failed on data set .* with status 500"),
-        ("/commit/", {"cut": True, "times": 99}, "cannot be had from the Hub: .*try again"),
+        ("/commit/", {"cut": True, "times": 99}, "cannot be fetched from the Hub: .*try again"),
         ("/commit/", {"status": 400, "message": "task_id is wrong"}, "sent to data set .* invalid: .*task_id is wrong"),
         ("/validate-yaml", {"status": 400}, "sent to data set .* invalid: Invalid metadata in README"),
-        ("/objects/batch", {"status": 403}, "you may not do this"),
-        ("/lfs/", {"status": 403}, "you may not do this"),
-        ("/lfs/", {"cut": True, "times": 999}, "cannot be had from the Hub: .*try again"),
+        ("/objects/batch", {"status": 403}, "your token does not permit this"),
+        ("/lfs/", {"status": 403}, "your token does not permit this"),
+        ("/lfs/", {"cut": True, "times": 999}, "cannot be fetched from the Hub: .*try again"),
         ("/tree/", {"status": 500, "times": 99}, "with status 500"),
     ],
 )
@@ -419,7 +423,7 @@ def test_a_fault_that_stays_is_one_error_and_changes_nothing(ours, folder, path,
 
 def test_a_wait_of_a_day_is_not_waited_for(ours, folder, no_waiting):
     ours.order(Fault(method="POST", path="/commit/", status=429, retry_after=86400))
-    with pytest.raises(SetupError, match="the Hub limits your rate"):
+    with pytest.raises(SetupError, match="the Hub limits the rate"):
         publish(request_of(folder))
     assert no_waiting == []
 
@@ -453,7 +457,7 @@ def test_a_fault_that_passes_ends_in_one_whole_commit(ours, folder, method, path
 
 def test_an_upload_that_broke_off_is_not_sent_again(ours, folder):
     ours.order(Fault(method="PUT", path="/lfs/", status=403, after=2, times=2))
-    with pytest.raises(SetupError, match="you may not do this to data set"):
+    with pytest.raises(SetupError, match="your token does not permit this on data set"):
         publish(request_of(folder))
     assert len(ours.history(REPO, "dataset")) == 1
     assert publish(request_of(folder)).committed.is_new
@@ -481,7 +485,7 @@ def test_a_strangers_commit_in_between_is_kept(ours, folder):
 
 def test_files_that_a_gitignore_swallows_are_named(ours, folder):
     ours.add_repo(REPO, "dataset", {".gitignore": b"*.parquet\n"})
-    with pytest.raises(SetupError, match=r"does not hold what was to be published .*train-.*\.gitignore"):
+    with pytest.raises(SetupError, match=r"lacks files of this publication .*train-.*\.gitignore"):
         publish(request_of(folder, tag="v1.0"))
     assert ours.tags(REPO, "dataset") == {}
 
@@ -515,7 +519,7 @@ def test_a_part_of_the_tasks_deletes_the_others_only_where_that_is_asked_for(our
     before, since = ours.history(REPO, "dataset"), len(ours.log)
     with pytest.raises(
         UsageError,
-        match=rf"nothing was published: data set {REPO} holds task3, which .* does not have\. --keep-others keeps them "
+        match=rf"nothing was published: data set {REPO} has task3, which .* does not have\. --keep-others keeps them "
         r".*--remove deletes them",
     ):
         publish(request_of(folder, create_pr=create_pr))
@@ -529,7 +533,7 @@ def test_a_part_of_the_tasks_deletes_the_others_only_where_that_is_asked_for(our
 )
 def test_a_configuration_of_another_task_or_level_is_named_before_it_goes(ours, folder, path):
     ours.add_repo(REPO, "dataset", {path: b"PAR1"})
-    with pytest.raises(UsageError, match=rf"holds {path.partition('/')[0]}, which"):
+    with pytest.raises(UsageError, match=rf"has {path.partition('/')[0]}, which"):
         publish(request_of(folder))
     assert ours.files(REPO, "dataset")[path] == b"PAR1"
 
@@ -584,12 +588,12 @@ def test_a_dry_run_says_what_would_become_of_the_others(ours, folder, pair):
     )
     gone = r"^removed +task3/train-00000-of-00001\.parquet$"
     assert re.search(gone, refused, re.MULTILINE)
-    assert f"but it would be refused: data set {REPO} holds task3, which" in refused
+    assert f"but it would be refused: data set {REPO} has task3, which" in refused
     assert re.search(gone, removed, re.MULTILINE)
-    assert "removed as a whole: task3" in removed
+    assert "removed completely: task3" in removed
     assert "refused" not in kept + removed
     assert not re.search(gone, kept, re.MULTILINE)
-    assert "kept as they are: task3" in kept
+    assert "kept unchanged: task3" in kept
     assert re.search(r"^unchanged .* task3/train-00000-of-00001\.parquet$", kept, re.MULTILINE)
     assert writes_of(ours, since) == []
 
@@ -601,7 +605,7 @@ def test_others_that_are_not_certified_are_not_vouched_for(ours, pair, newer, tm
     edit_rows(broken, lambda rows: rows[0].update(energy=float("nan")))
     ours.commit(REPO, "dataset", {"task3/train-00000-of-00001.parquet": broken.read_bytes()})
     before = ours.history(REPO, "dataset")
-    with pytest.raises(CertificateError, match=r"beside it \(task3\) are not certified together; .*(?s:.*)not finite"):
+    with pytest.raises(CertificateError, match=r"\(task3\) do not pass together; .*(?s:.*)not finite"):
         publish(request_of(newer, others="keep"))
     assert ours.history(REPO, "dataset") == before
 
@@ -631,9 +635,9 @@ def test_what_others_do_to_their_configurations_meanwhile_is_not_undone(ours, fo
 def test_the_command_line_asks_what_becomes_of_the_others(ours, folder, pair, capsys):
     assert main(["publish", str(pair), REPO]) == 0
     assert main(["publish", str(folder), REPO]) == 2
-    assert "holds task3, which" in capsys.readouterr().err
+    assert "has task3, which" in capsys.readouterr().err
     assert main(["publish", str(folder), REPO, "--keep-others", "--dry-run"]) == 0
-    assert "kept as they are: task3" in capsys.readouterr().out
+    assert "kept unchanged: task3" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["publish", str(folder), REPO, "--keep-others", "--remove"])
     assert main(["publish", str(folder), REPO, "--remove"]) == 0

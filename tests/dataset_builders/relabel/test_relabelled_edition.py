@@ -403,9 +403,7 @@ def test_the_command_line(computed, tmp_path, capsys):
 
 def test_the_installed_edition_is_left_as_it_is(capsys):
     assert main(["relabel", "mini", "--labels", "pbe-d3bj"]) == 2
-    assert "would change the edition that is installed with the package; name a folder with --out" in (
-        capsys.readouterr().err
-    )
+    assert "would change the edition installed with the package; name a folder with --out" in (capsys.readouterr().err)
 
 
 def test_shards_label_each_frame_once_and_merge_to_the_same_bytes(computed, tmp_path, capsys):

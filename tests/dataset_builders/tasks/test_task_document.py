@@ -84,7 +84,7 @@ def test_a_right_end_can_be_any_fragment():
     ],
 )
 def test_what_is_no_declaration_is_refused(changes, message):
-    with pytest.raises(UsageError, match=f"here declares no task: .*{re.escape(message)}"):
+    with pytest.raises(UsageError, match=f"here does not declare a valid task: .*{re.escape(message)}"):
         parse_task(document(**changes), "here")
 
 
@@ -126,14 +126,16 @@ def test_metadata_that_declare_no_task_or_another():
         task_of_metadata({}, "ethers", "ethers/train.parquet")
     with pytest.raises(DataError, match="a configuration of rings, but its metadata declare ethers"):
         task_of_metadata(metadata, "rings", "rings/train.parquet")
-    with pytest.raises(DataError, match="the metadata of file declares no task"):
+    with pytest.raises(DataError, match="the metadata of file does not declare a valid task"):
         task_of_metadata({"task": {"name": 3}}, "ethers", "file")
     with pytest.raises(DataError, match="a configuration of task1, but its metadata declare ethers"):
         task_of_metadata(metadata, "task1", "task1/train.parquet")
 
 
 def test_a_checkpoint_that_does_not_say_what_its_task_is():
-    with pytest.raises(ModelError, match=r"the config of model, which was trained on ethers, declares no task"):
+    with pytest.raises(
+        ModelError, match=r"the config of model, which was trained on ethers, does not declare a valid task"
+    ):
         task_of_checkpoint("ethers", None, "model")
 
 
@@ -150,7 +152,7 @@ def test_any_document_is_a_task_or_one_clear_error(key, value):
     try:
         task = parse_task(changed, "here")
     except UsageError as error:
-        assert str(error).startswith("here declares no task: ")  # noqa: PT017
+        assert str(error).startswith("here does not declare a valid task: ")  # noqa: PT017
         return
     assert parse_task(declaration_of(task), "again") == task
 
@@ -158,5 +160,5 @@ def test_any_document_is_a_task_or_one_clear_error(key, value):
 def test_a_declaration_of_more_words_than_anybody_needs_is_refused_before_one_is_made() -> None:
     fragments = {f"F{number}": f"[*]{'C' * number}O" for number in range(1, 100)}
     region = {"left": [*fragments], "spacers": [*range(1, 41)], "right": "other"}
-    with pytest.raises(UsageError, match=r"the regions have up to 392,0.. words; expected 20,000 at most"):
+    with pytest.raises(UsageError, match=r"the regions have up to 392,0.. words; expected at most 20,000"):
         parse_task(document(fragments=fragments, train=[region]), "here")

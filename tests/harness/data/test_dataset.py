@@ -87,7 +87,9 @@ def test_an_absent_task_is_named(tiny_dataset: Path) -> None:
 def test_an_absent_part_of_a_split_is_noticed(own_dataset: Path) -> None:
     part = own_dataset / "task1" / "train-00000-of-00001.parquet"
     part.rename(part.with_name("train-00000-of-00002.parquet"))
-    with pytest.raises(DataError, match=r"train of task1 in .* is incomplete: 1 files are there and their names say 2"):
+    with pytest.raises(
+        DataError, match=r"train of task1 in .* is incomplete: found 1 files; expected 2, as in their names"
+    ):
         open_dataset(str(own_dataset))
 
 
@@ -229,9 +231,7 @@ def test_offline_a_branch_cannot_be_looked_up(hub: LoopbackHub, commit: str, mon
     message = r"HF_HUB_OFFLINE is set\. Unset it, or pin a commit .* \(org/name@COMMIT\); there is no folder 'org/name'"
     with pytest.raises(SetupError, match=message):
         open_dataset("org/name")
-    with pytest.raises(
-        SetupError, match=r"local cache does not hold all its files .* `--dataset mini` needs no network"
-    ):
+    with pytest.raises(SetupError, match=r"local cache lacks some of its files .* `--dataset mini` needs no network"):
         open_dataset(f"org/name@{commit}")
 
 
@@ -274,13 +274,16 @@ def test_what_the_hub_refuses_is_explained(
     [
         (
             Fault(cut=True, times=999),
-            r"cannot be had from the Hub: .* Check the network and try again; .* `--dataset",
+            r"cannot be fetched from the Hub: .* Check the network and try again; .* `--dataset",
         ),
         (
             Fault(status=500, times=999),
             "the Hub failed on data set org/name with status 500: .* and `--dataset mini`",
         ),
-        (Fault(status=429, times=999), "the Hub limits your rate on data set org/name .* try again later, or log in"),
+        (
+            Fault(status=429, times=999),
+            "the Hub limits the rate of requests to data set org/name .* try again later, or log in",
+        ),
     ],
 )
 def test_a_hub_that_does_not_answer_is_explained(

@@ -142,7 +142,9 @@ def test_a_file_system_without_locks_is_warned_of(
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     enter(tmp_path)
-    assert "cannot lock (Operation not supported); see to it that nothing else writes there" in caplog.text
+    assert (
+        "does not support locks (Operation not supported); make sure that no other process writes there" in caplog.text
+    )
 
 
 def test_changes_in_turn_are_never_lost(tmp_path: Path) -> None:

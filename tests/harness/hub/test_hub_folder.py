@@ -212,9 +212,12 @@ def test_a_connection_that_drops_is_taken_up_again(
     [
         (
             Fault(method="GET", path="/resolve/", truncate=500, times=999),
-            "cannot be had from the Hub: .* the same comm",
+            "cannot be fetched from the Hub: .* the same comm",
         ),
-        (Fault(method="GET", path="/resolve/", cut=True, times=999), "cannot be had from the Hub: .* the same command"),
+        (
+            Fault(method="GET", path="/resolve/", cut=True, times=999),
+            "cannot be fetched from the Hub: .* the same command",
+        ),
         (
             Fault(method="GET", path="/resolve/", status=500, times=999),
             "the Hub failed on .* status 500.* the same com",
@@ -257,7 +260,7 @@ def test_a_run_that_lost_the_hub_goes_on(
     hub.order(Fault(method="GET", path="/resolve/", cut=True, after=8 + 6 + 4, times=6))
     assert run("lost") == 6
     said = " ".join(capsys.readouterr().err.split())
-    assert "data set org/name cannot be had from the Hub" in said
+    assert "data set org/name cannot be fetched from the Hub" in said
     assert "finished predictions are kept, and the same command goes on from them" in said
     kept = sum(pq.read_metadata(path).num_rows for path in tmp_path.glob("lost/*/*/predictions/*.parquet"))
     assert 0 < kept < n_structures

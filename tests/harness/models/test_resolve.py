@@ -191,7 +191,7 @@ def test_offline_the_same_files_are_known_as_online(hub: LoopbackHub, monkeypatc
     assert resolve_model(f"{REPO}@{sha}/small.model") == source
     with pytest.raises(ModelError, match=r"holds 2 checkpoints of the family mace: large\.model, small\.model"):
         resolve_model(f"{REPO}@{sha}")
-    with pytest.raises(SetupError, match="the local cache does not hold all its files"):
+    with pytest.raises(SetupError, match="the local cache lacks some of its files"):
         resolve_model(f"{REPO}@{sha}/large.model")
 
 
@@ -279,21 +279,27 @@ def test_an_error_that_passes_is_outlasted(
     [
         (
             Fault(cut=True, times=999),
-            r"org/name cannot be had from the Hub: .*\. Check the network and try again; there is",
+            r"org/name cannot be fetched from the Hub: .*\. Check the network and try again; there is",
         ),
         (
             Fault(status=500, times=999),
             "the Hub failed on model org/name with status 500: .* Try again later; there is no",
         ),
-        (Fault(status=429, times=999), "the Hub limits your rate on model org/name .* try again later, or log in"),
+        (
+            Fault(status=429, times=999),
+            "the Hub limits the rate of requests to model org/name .* try again later, or log in",
+        ),
         (
             Fault(path="/resolve/", status=500, times=999),
-            "org/name cannot be had from the Hub and the local cache does",
+            "org/name cannot be fetched from the Hub and the local cache lacks",
         ),
-        (Fault(path="/resolve/", cut=True, times=999), r"org/name cannot be had from the Hub: .* Check the network"),
+        (
+            Fault(path="/resolve/", cut=True, times=999),
+            r"org/name cannot be fetched from the Hub: .* Check the network",
+        ),
         (
             Fault(method="GET", path="/resolve/", truncate=0, times=999),
-            r"org/name cannot be had from the Hub: .*network",
+            r"org/name cannot be fetched from the Hub: .*network",
         ),
     ],
 )

@@ -183,7 +183,7 @@ def test_a_model_that_cannot_be_read_is_said(hub, measured, capsys):
     hub.order(Fault(method="GET", path="/api/models/org/broken/revision", status=403, times=99))
     board = read_leaderboard(DATASET)
     assert len(board.by_config["task2"]) == 1
-    assert "you may not do this to model org/broken" in board.unread["org/broken"]
+    assert "your token does not permit this on model org/broken" in board.unread["org/broken"]
     main(["--dataset", DATASET])
     assert "not read: org/broken" in capsys.readouterr().out
 

@@ -183,7 +183,9 @@ def test_how_results_go(hub, foreign_repo, hub_result, repo, options, by_pull_re
 
 
 def test_a_direct_push_to_others_is_refused_by_the_hub(hub, foreign_result):
-    with pytest.raises(SetupError, match=r"you may not do this to model bob/model .* pull request with --create-pr"):
+    with pytest.raises(
+        SetupError, match=r"your token does not permit this on model bob/model .* pull request with --create-pr"
+    ):
         pushed(foreign_result(), DIRECT)
     assert len(hub.history(FOREIGN, "model")) == 1
 
@@ -280,7 +282,9 @@ def test_entries_with_a_source_without_address_end_no_push(hub, own_repo, hub_re
     hub.commit(MODEL, "model", {ENTRIES_PATH: text.encode(), ".eval_results/other.yaml": text.encode()})
     done = pushed(hub_result(), PushOptions(dry_run=True))
     assert not [line for line in done.plan.splitlines() if line.startswith("-") and not line.startswith("---")]
-    with pytest.raises(DataError, match=r"the Hub finds what was sent to model ann/model invalid: .*source\.url"):
+    with pytest.raises(
+        DataError, match=r"the Hub rejects the content sent to model ann/model as invalid: .*source\.url"
+    ):
         pushed(hub_result())
     hub.commit(MODEL, "model", {}, deletions=[ENTRIES_PATH])
     assert pushed(hub_result()).state == "pushed"
@@ -322,7 +326,7 @@ def test_a_card_with_carriage_returns_is_pushed_once(hub, own_repo, hub_result):
 
 def test_a_card_that_the_hub_refuses_is_one_clear_error(hub, own_repo, hub_result):
     hub.commit(MODEL, "model", {"README.md": b"---\nlicense: my own\n---\n"})
-    with pytest.raises(DataError, match=r"the Hub finds what was sent to model ann/model invalid: .*license"):
+    with pytest.raises(DataError, match=r"the Hub rejects the content sent to model ann/model as invalid: .*license"):
         pushed(hub_result())
     assert writes(hub) == []
 

@@ -112,9 +112,9 @@ def test_right_labels_pass_with_room_to_spare(config):
     assert 0.84 < report.labels.field.force_slope < 1.05
     assert report.labels.field.force_correlation > 0.92
     if config == "task2-pbe":
-        assert report.labels.work_untested == "no two frames of one burst"
+        assert report.labels.work_untested == "no burst has two frames"
         assert label_rows([report])[0][1:4] == ("0", "-", "-")
-        assert "could not be tested: no two frames of one burst; `certify --recompute N`" in label_notes([report])[0]
+        assert "not tested: no burst has two frames; `certify --recompute N`" in label_notes([report])[0]
         return
     assert abs(report.labels.work.slope - 1.0) < 0.03
     assert report.labels.work.scatter < 0.8
@@ -128,15 +128,15 @@ GLOBAL_FAULTS = {
     "twice": (times(force=2.0), r"the forces look 2(\.0\d)? times as large"),
     "zero": (times(force=0.0), "forces that are zero of each of"),
     "constant": (constant_forces, "the same forces in all of (its|the) frames"),
-    "rolled": (rolled_forces, "the forces are not those of these geometries"),
-    "swapped": (swapped_forces, "the forces are not those of these geometries"),
-    "atoms": (permuted_atoms, "the forces are not those of these geometries; .* atoms in another order"),
-    "shuffled": (shuffled_energies, "the energies are not those of these geometries"),
-    "hartree/angstrom": (times(force=1 / HARTREE), "the forces look like hartree/angstrom taken for eV/angstrom"),
-    "hartree/bohr": (times(force=BOHR / HARTREE), "the forces look like hartree/bohr taken for eV/angstrom"),
+    "rolled": (rolled_forces, "the forces do not match these geometries"),
+    "swapped": (swapped_forces, "the forces do not match these geometries"),
+    "atoms": (permuted_atoms, "the forces do not match these geometries; .* atoms in another order"),
+    "shuffled": (shuffled_energies, "the energies do not match these geometries"),
+    "hartree/angstrom": (times(force=1 / HARTREE), "the forces look like hartree/angstrom read as eV/angstrom"),
+    "hartree/bohr": (times(force=BOHR / HARTREE), "the forces look like hartree/bohr read as eV/angstrom"),
     "eV/bohr": (times(force=BOHR), "the forces look like eV/bohr .* or declare force_unit = 'eV/bohr'"),
-    "kcal/mol/angstrom": (times(force=1 / KCAL_PER_MOL), "the forces look like kcal/mol/angstrom taken for"),
-    "meV/angstrom": (times(force=1 / MILLI), "the forces look like meV/angstrom taken for eV/angstrom"),
+    "kcal/mol/angstrom": (times(force=1 / KCAL_PER_MOL), "the forces look like kcal/mol/angstrom read as"),
+    "meV/angstrom": (times(force=1 / MILLI), "the forces look like meV/angstrom read as eV/angstrom"),
     "converted twice": (
         times(force=HARTREE / BOHR),
         "eV/angstrom converted as if from hartree/bohr: divide them by 51.4",
@@ -145,11 +145,11 @@ GLOBAL_FAULTS = {
         times(energy=1 / HARTREE),
         "the energies look like hartree .*27.2114, or declare energy_unit = 'hartree'",
     ),
-    "kcal/mol": (times(energy=1 / KCAL_PER_MOL), "the energies look like kcal/mol taken for eV"),
-    "kJ/mol": (times(energy=1 / KJ_PER_MOL), "the energies look like kJ/mol taken for eV"),
-    "meV": (times(energy=1 / MILLI), "the energies look like meV taken for eV"),
+    "kcal/mol": (times(energy=1 / KCAL_PER_MOL), "the energies look like kcal/mol read as eV"),
+    "kJ/mol": (times(energy=1 / KJ_PER_MOL), "the energies look like kJ/mol read as eV"),
+    "meV": (times(energy=1 / MILLI), "the energies look like meV read as eV"),
     "hartree twice": (times(energy=HARTREE), "the energies look like eV converted as if from hartree"),
-    "atomic units": (times(1 / HARTREE, BOHR / HARTREE), "the energies look like hartree taken for eV"),
+    "atomic units": (times(1 / HARTREE, BOHR / HARTREE), "the energies look like hartree read as eV"),
 }
 
 
@@ -184,7 +184,7 @@ def test_atomic_units_of_energies_and_forces_are_both_told():
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 0.5, 1.5, 2.0])
 def test_a_tenth_of_the_rows(factor):
     problems = problems_of("task4", times(force=factor, part=0.1))
-    assert_any(problems, "likely the energies or the forces of a part of the frames are wrong")
+    assert_any(problems, "likely the energies or the forces of some of the frames are wrong")
     assert_any(problems, r"^f row \d+ \(")
 
 
@@ -206,7 +206,7 @@ def test_one_molecule(factor):
 
 def test_the_shuffled_energies_of_one_molecule():
     problems = problems_of("task1", shuffled_energies_of_one)
-    assert_any(problems, rf"task1 \({WRONG_MOLECULE}\): .*the energies are not those of these geometries")
+    assert_any(problems, rf"task1 \({WRONG_MOLECULE}\): .*the energies do not match these geometries")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_energies_of_atomisation():
     def spoil(energies, forces, names):
         energies -= atoms
 
-    assert_any(problems_of("task4", spoil), "look like energies of atomisation, not total energies")
+    assert_any(problems_of("task4", spoil), "look like atomisation energies, not total energies")
 
 
 def test_a_level_without_a_name_is_told_as_untested_and_its_labels_are_tested():
@@ -248,8 +248,8 @@ def test_a_level_without_a_name_is_told_as_untested_and_its_labels_are_tested():
     assert label_rows([report])[0][-1] == "-"
     (note,) = label_notes([report])
     assert note == (
-        "task2-wb97x, level and unit of the energies: could not be tested: the isolated atoms of B3LYP/6-31G* are not "
-        "known here; the energies are those of wB97X/6-31G(d)"
+        "task2-wb97x, level and unit of the energies: not tested: energies of isolated atoms at B3LYP/6-31G* are not "
+        "available; the energies are those of wB97X/6-31G(d)"
     )
     assert_any(problems_of("task2-wb97x", times(1 / HARTREE), level=level), "the energies look like hartree")
     assert_any(problems_of("task2-wb97x", times(force=-1.0), level=level), "the forces have the opposite sign")
@@ -261,7 +261,7 @@ def test_cold_frames_are_not_compared_with_other_minima():
             forces[index] = 0.01 * each
 
     report, _ = examine("task2-pbe", spoil, temperature=10.0)
-    assert "10 K are too near to minima" in label_notes([report])[1]
+    assert "10 K are too close to minima" in label_notes([report])[1]
 
 
 def test_the_order_of_rows_does_not_matter_to_pairs_of_a_burst():

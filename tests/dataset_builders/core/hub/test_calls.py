@@ -122,10 +122,14 @@ def test_what_may_pass_is_tried_again(hub, repo, no_waiting, fault):
     ("fault", "error", "message"),
     [
         (Fault(method="POST", path="/commit/", status=401), SetupError, "does not accept your token"),
-        (Fault(method="POST", path="/commit/", status=403), SetupError, "you may not do this to model compgen/model"),
-        (Fault(method="POST", path="/commit/", status=400), DataError, "sent to model compgen/model invalid"),
+        (
+            Fault(method="POST", path="/commit/", status=403),
+            SetupError,
+            "your token does not permit this on model compgen/model",
+        ),
+        (Fault(method="POST", path="/commit/", status=400), DataError, "sent to model compgen/model as invalid"),
         (Fault(method="POST", path="/commit/", status=500, times=99), SetupError, "failed on model .* status 500"),
-        (Fault(method="POST", path="/commit/", status=429, times=99), SetupError, "limits your rate"),
+        (Fault(method="POST", path="/commit/", status=429, times=99), SetupError, "limits the rate"),
         (Fault(method="POST", path="/commit/", cut=True, times=99), SetupError, "Check the network and try again"),
     ],
     ids=lambda value: str(getattr(value, "status", "")),
@@ -140,7 +144,7 @@ def test_what_does_not_pass_is_one_clear_error(hub, repo, no_waiting, fault, err
 
 def test_a_wait_that_is_too_long_is_not_waited_for(hub, repo, no_waiting):
     hub.order(Fault(path="/api/models/", status=429, retry_after=4000, times=99))
-    with pytest.raises(SetupError, match="limits your rate"):
+    with pytest.raises(SetupError, match="limits the rate"):
         head_of(REPO)
     assert no_waiting == []
 
@@ -151,7 +155,7 @@ def test_a_repo_is_made_once(hub, repo):
     ensure_repo(new, private=True)
     ensure_repo(new, private=False)
     assert head_of(new)
-    with pytest.raises(UsageError, match=r"model compgen/model is public already; leave out --private"):
+    with pytest.raises(UsageError, match=r"model compgen/model is already public; omit --private"):
         ensure_repo(REPO, private=True)
 
 
@@ -169,7 +173,7 @@ def test_what_is_not_there_is_said(hub, repo, repo_id, revision, error, message)
 
 
 def test_a_hub_that_is_not_there_is_said(no_waiting):
-    with pytest.raises(SetupError, match=r"cannot be had from the Hub: .*Check the network"):
+    with pytest.raises(SetupError, match=r"cannot be fetched from the Hub: .*Check the network"):
         head_of(REPO)
 
 
