@@ -1,13 +1,14 @@
 """Writes the data-set folder: Parquet files for each task and split."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_builders.build.fanout import BuildSettings, provenance
-from dataset_builders.build.work_units import WorkUnit, read_unit, units_by_molecule
+from dataset_builders.build.work_units import BURSTS_PER_UNIT, WorkUnit, read_unit, units_by_molecule
 from dataset_builders.chemistry.environments import subset_of
 from dataset_builders.core.errors import IncompleteError
 from dataset_builders.core.whole_folder import whole_folder
@@ -41,29 +42,29 @@ def write_repository(settings: BuildSettings, directory: Path) -> None:
 
 
 def _rows_of_split(settings: BuildSettings, task: Task, split: SplitName) -> Iterator[pa.Table]:
-    wanted = pa.array(
-        [
-            burst * FRAMES_PER_BURST + index
-            for burst in settings.edition.bursts(split)
-            for index in range(FRAMES_PER_BURST)
-        ],
-        pa.int32(),
-    )
+    """Rows in the order of bursts, then molecules, so that any stretch of rows holds all molecules.
+
+    Editions nest: the rows of a smaller one are the first rows of a larger one.
+    """
     units = units_by_molecule(settings.tasks, settings.edition)
-    for word in words_of_split(task, split, settings.molecules):
-        subset = subset_of(task, word) if split == "test_ood" else ""
-        for table in _frames(settings, units[word.molecule_id], split):
-            chosen = table.filter(pc.is_in(table["frame"], wanted))
-            position = chosen.schema.get_field_index("subset")
-            values = pa.array([subset] * chosen.num_rows, pa.string())
-            yield chosen.set_column(position, chosen.schema.field(position), values)
+    words = words_of_split(task, split, settings.molecules)
+    subsets = [subset_of(task, word) if split == "test_ood" else "" for word in words]
+    for _, bursts in groupby(settings.edition.bursts(split), key=lambda burst: burst // BURSTS_PER_UNIT):
+        numbers = tuple(bursts)
+        tables = [_frames(settings, units[word.molecule_id], split, numbers[0]) for word in words]
+        for burst in numbers:
+            for table, subset in zip(tables, subsets, strict=True):
+                chosen = table.filter(pc.equal(pc.divide(table["frame"], FRAMES_PER_BURST), burst))
+                position = chosen.schema.get_field_index("subset")
+                values = pa.array([subset] * chosen.num_rows, pa.string())
+                yield chosen.set_column(position, chosen.schema.field(position), values)
 
 
-def _frames(settings: BuildSettings, units: list[WorkUnit], split: SplitName) -> Iterator[pa.Table]:
-    for unit in units:
-        if unit.trajectory != SPLIT_TRAJECTORY[split]:
-            continue
-        table = read_unit(unit, settings.work_dir)
-        if table is None:
-            raise IncompleteError(f"{unit} is missing from {settings.work_dir}; run the build again to compute it")
-        yield table
+def _frames(settings: BuildSettings, units: list[WorkUnit], split: SplitName, burst: int) -> pa.Table:
+    """The frames of the unit that holds a burst."""
+    trajectory = SPLIT_TRAJECTORY[split]
+    unit = next(each for each in units if each.trajectory == trajectory and each.first_burst <= burst < each.end_burst)
+    table = read_unit(unit, settings.work_dir)
+    if table is None:
+        raise IncompleteError(f"{unit} is missing from {settings.work_dir}; run the build again to compute it")
+    return table

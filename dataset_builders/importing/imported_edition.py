@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dataset_builders.card.dataset_card import card_facts, write_card
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.soundness import require_sound
@@ -14,7 +16,7 @@ from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.whole_folder import whole_folder
 from dataset_builders.folder.provenance import IMPORTED, ImportRecord, import_record_of
 from dataset_builders.folder.schema import SCHEMA, with_metadata
-from dataset_builders.folder.split_writing import write_split
+from dataset_builders.folder.split_writing import by_burst, write_split
 from dataset_builders.folder.task_folders import metadata_by_config
 from dataset_builders.importing.import_map import ImportMap
 from dataset_builders.importing.import_summary import ImportReport
@@ -108,7 +110,8 @@ def _write(collector: Collector, record: ImportRecord, how: ImportMap, directory
     schema = with_metadata(_metadata(record, how))
     with whole_folder(directory / how.config) as fresh:
         for split in SPLITS:
-            write_split(iter([SCHEMA.empty_table(), *collector.tables[split]]), schema, fresh, split)
+            rows = pa.concat_tables([SCHEMA.empty_table(), *collector.tables[split]])
+            write_split([by_burst(rows)], schema, fresh, split)
 
 
 def _metadata(record: ImportRecord, how: ImportMap) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from dataset_builders.chemistry.labels import compute_label
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX
 from dataset_builders.chemistry.xtb import cold_singlepoint
 from dataset_builders.folder.mini import MINI_DIRECTORY
+from dataset_builders.tasks.editions import FRAMES_PER_BURST
 from dataset_builders.tasks.regions import TASKS
 
 FILES = sorted(path for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))
@@ -62,3 +63,32 @@ def test_a_density_functional_reproduces_a_label(path):
     energy, forces = compute_label(level, np.array(row["atomic_numbers"]), positions)
     assert energy == pytest.approx(row["energy"], abs=1e-4)
     np.testing.assert_allclose(forces.ravel(), row["forces"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name.startswith("train")], ids=lambda path: path.parent.name
+)
+def test_rows_are_ordered_by_burst(path):
+    """A stream sees all molecules from the start, and each next burst of all of them after that."""
+    rows = pq.read_table(path, columns=["molecule_id", "frame"]).to_pydict()
+    n_molecules = len(set(rows["molecule_id"]))
+    assert len(set(rows["molecule_id"][: FRAMES_PER_BURST * n_molecules])) == n_molecules
+    bursts = [frame // FRAMES_PER_BURST for frame in rows["frame"]]
+    assert bursts == sorted(bursts)
+
+
+def test_a_shuffled_stream_shows_all_molecules_early(tmp_path, monkeypatch):
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    stream = datasets.load_dataset(str(MINI_DIRECTORY), "task1", split="train", streaming=True).shuffle(
+        seed=0, buffer_size=200
+    )
+    assert len({row["molecule_id"] for row, _ in zip(stream, range(200), strict=False)}) == 30
+
+
+@pytest.mark.parametrize("path", FILES[:4], ids=lambda path: path.stem)
+def test_files_have_a_page_index_and_checksums(path):
+    column = pq.read_metadata(path).row_group(0).column(0)
+    assert column.has_column_index
+    assert column.has_offset_index

@@ -341,7 +341,7 @@ def test_a_structure_that_failed_is_refused_as_incomplete(
 
 def test_what_an_entry_calls_its_data_set_is_never_opened(entry: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     report = verify_entry(entry, ["mini"])
-    refused(report, r"which is none of the data sets that count here: mini has b45b3000b68f")
+    refused(report, r"which is none of the data sets that count here: mini has 3e09dcfc984d")
 
 
 def test_one_of_several_data_sets_is_enough(made: SimpleNamespace, tiny_dataset: Path) -> None:
