@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.option_parser import option_parser
 from dataset_builders.tasks.regions import TASKS
-from harness.models.registry import readers
 from harness.networks.checkpoint_format import (
     ARCHITECTURES,
     BASELINES,
@@ -49,48 +49,56 @@ _RECIPE: Final = "(default: that of the architecture)"
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     defaults = TrainSettings(epochs=1)
-    parser = argparse.ArgumentParser(
-        prog="python -m harness train",
-        description="Train a model on the `train` split of one task, choosing by `validation`; no other file of the "
-        "data set is opened. The same command goes on from where an interrupted run stopped.",
+    parser = option_parser(
+        "python -m harness train",
+        "--task TASK [options]",
+        "Train a model on the `train` split of one task and choose by `validation`; no test file is opened.\n"
+        "The same command resumes an interrupted run.",
+        ("python -m harness train --arch painn --task task2 --epochs 20",),
     )
-    add = parser.add_argument
-    add("--task", required=True, help=f"one of {', '.join(TASKS)}, or of the data set's own")
+    add = parser.add_argument_group("data, model, output").add_argument
+    add("--task", required=True, help=f"{', '.join(TASKS)}, or one of the data set's own")
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
-    add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
+    add(
+        "--labels",
+        choices=(*LEVELS,),
+        default=GFN2.name,
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} (default: {GFN2.name})",
+    )
     names = ", ".join(name.lower() for name in ARCHITECTURES)
-    controls = " and ".join(CONTROL_ARCHITECTURES)
+    controls = ", ".join(CONTROL_ARCHITECTURES)
     add(
         "--arch",
-        help=f"network: {names}; with {LOCAL} at its end, one of a receptive field of {LOCAL_FIELD:g} Å "
-        f"(default: {DEFAULT_ARCHITECTURE}, or that of --init); or a control: {controls}",
+        help=f"{names} (default: {DEFAULT_ARCHITECTURE}, or that of --init), "
+        f"any with {LOCAL} for {LOCAL_FIELD:g} Å; or a control: {controls}",
     )
-    add("--out", type=Path, metavar="DIR", help="folder to write (default: checkpoints/<arch>-<task>-seed<seed>)")
+    add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed>)")
     add("--seed", type=int, default=defaults.seed, help="of the weights and of the order of the frames (default: 0)")
     _add_length(parser)
     _add_strategy(parser)
     _add_hyper_parameters(parser, defaults)
+    add = parser.add_argument_group("running").add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--threads", type=int, default=1, help="CPU threads; small batches gain nothing from a second one (default: 1)")
+    add("--threads", type=int, default=1, help="CPU threads; small batches gain nothing from more (default: 1)")
     return parser
 
 
 def _add_length(parser: argparse.ArgumentParser) -> None:
-    length = parser.add_mutually_exclusive_group()
+    group = parser.add_argument_group("length (one of --budget, --epochs, --steps)")
+    length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--budget",
         metavar="TIME",
-        help="wall-clock time such as 90s, 5min or 1h, without reading of data and compiling; a number of minutes: as "
-        "many steps as fit into it at the speed that is measured before the first; or "
-        f"`full`: until the validation error no longer falls, at most 100,000 steps (default: {DEFAULT_BUDGET})",
+        help=f"90s, 5min, 1h, ... or `full`, see docs/training.md (default: {DEFAULT_BUDGET})",
     )
     length.add_argument("--epochs", type=int, help="passes over the training frames; such a run repeats bit for bit")
     length.add_argument("--steps", type=int, help="steps of the optimiser; such a run repeats bit for bit")
-    parser.add_argument(
+    group.add_argument(
         "--patience",
         type=int,
         default=TrainSettings(epochs=1).patience,
-        help="validations in a row without a smaller force error that end a run early, 0 for never (default: 8)",
+        help="validations without progress that end a run, 0: never (default: 8)",
     )
 
 
@@ -99,22 +107,23 @@ def _add_strategy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--init",
         metavar="MODEL",
-        help="model to start from, as --model of the evaluation takes it: an ANI state dict, a MACE .model file, or a "
-        "checkpoint of this command",
+        help="model to start from: ANI state dict, MACE .model, or own checkpoint",
     )
-    group.add_argument("--family", metavar="NAME", help=f"family of --init: {' '.join(readers())}")
+    group.add_argument("--family", metavar="NAME", help="family of --init, if its files do not tell")
     group.add_argument("--head", metavar="NAME", help="readout head of --init, where it has several")
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="load a pickle that --init names, in this process; loading it runs what it holds",
+        help="load a pickle that --init names, which runs what it holds",
     )
-    group.add_argument("--delta", choices=BASELINES, help="physics method that the network stands on")
+    group.add_argument(
+        "--delta", choices=BASELINES, metavar="METHOD", help=f"physics method to correct: {', '.join(BASELINES)}"
+    )
     group.add_argument(
         "--receptive-field",
         type=float,
-        metavar="ANGSTROM",
-        help="longest distance over which the energy of an atom may depend on another; limits layers and cutoff",
+        metavar="Å",
+        help="longest distance between atoms that interact; limits layers and cutoff",
     )
 
 
@@ -131,7 +140,7 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         "--energy-weight",
         type=float,
         default=weight,
-        help="of an energy error of 1 eV per atom beside a force error of 1 eV/Å (default: 1)",
+        help="weight of 1 eV per atom against 1 eV/Å in the loss (default: 1)",
     )
     add("--ema-decay", type=float, default=decay, help=f"of the running mean of the weights (default: {decay})")
     add("--validations", type=int, default=defaults.validations, help="validations in the whole run (default: 20)")
@@ -139,11 +148,10 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         "--compile",
         nargs="?",
         choices=("auto", "always", "never"),
+        metavar="WHEN",
         default="auto",
         const="always",
-        help="compile the step: minutes before the clock starts, then two to five times as fast; auto does so on a CPU "
-        f"with a C++ compiler, for {', '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on "
-        "(default: auto)",
+        help=f"auto (long runs on a CPU, from {PAYS_FROM_MINUTES:g} min), always or never (default: auto)",
     )
 
 
