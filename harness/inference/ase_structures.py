@@ -37,7 +37,7 @@ def batch_of(structures: "Sequence[Atoms]", smiles: Sequence[str] | None = None)
     for number, atoms in enumerate(structures):
         place = f"structure {number}" if len(structures) > 1 else "the structure"
         require_molecule(atoms, place)
-        _require_sound_numbers(atoms, place)
+        _require_finite(atoms, place)
     return StructureBatch(
         atomic_numbers=np.concatenate([atoms.numbers for atoms in structures]).astype(np.int64),
         positions=np.concatenate([atoms.positions for atoms in structures]).astype(np.float64),
@@ -67,9 +67,16 @@ def require_molecule(atoms: "Atoms", place: str) -> None:
 
     Raises:
         UsageError: If it has no atoms, or is periodic, charged or open-shell.
+        DataError: If an atom is of no element.
     """
     if not len(atoms):
         raise UsageError(f"{place} has no atoms; expected a molecule")
+    strange = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > _HEAVIEST))
+    if strange.size:
+        raise DataError(
+            f"atom {strange[0]} of {place} has atomic number {atoms.numbers[strange[0]]}; expected an element, 1 to "
+            f"{_HEAVIEST}"
+        )
     formula = atoms.get_chemical_formula()
     if atoms.pbc.any():
         raise UsageError(
@@ -107,13 +114,7 @@ def _shown(value: Any) -> str:
     return f"{value!s:.60}"
 
 
-def _require_sound_numbers(atoms: "Atoms", place: str) -> None:
-    strange = np.flatnonzero((atoms.numbers < 1) | (atoms.numbers > _HEAVIEST))
-    if strange.size:
-        raise DataError(
-            f"atom {strange[0]} of {place} has atomic number {atoms.numbers[strange[0]]}; expected an element, 1 to "
-            f"{_HEAVIEST}"
-        )
+def _require_finite(atoms: "Atoms", place: str) -> None:
     lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if lost.size:
         raise DataError(

@@ -1,9 +1,10 @@
 """A potential of the harness as a calculator of ASE, for molecular dynamics, relaxation and everything else there."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from ase.calculators.calculator import BaseCalculator, PropertyNotImplementedError, all_changes
+from ase.calculators.calculator import BaseCalculator, all_changes
 
 from dataset_builders.core.errors import IncompleteError, UsageError
 from harness.compute.elements import require_elements
@@ -52,31 +53,39 @@ class PotentialCalculator(BaseCalculator):
         changes: list[str] = super().check_state(atoms, tol)  # type: ignore[no-untyped-call]
         return changes if self._smiles_for(atoms) == self._computed_smiles else [*changes, SMILES_KEY]
 
+    def get_property(self, name: str, atoms: "Atoms | None" = None, allow_calculation: bool = True) -> Any:
+        """A property of a structure, computed unless that has been done.
+
+        Args:
+            name: Of `implemented_properties`.
+            atoms: The structure; `None` for the one that was computed last.
+            allow_calculation: Whether it may be computed; otherwise `None` is returned where it would have to be.
+
+        Raises:
+            PropertyNotImplementedError: If no model of the harness has the property.
+            MlipOodError: As `calculate` does.
+        """
+        if atoms is None and self.atoms is None:
+            raise UsageError("there is no structure to compute; attach the calculator with atoms.calc = calculator")
+        return super().get_property(name, atoms, allow_calculation)  # type: ignore[no-untyped-call]
+
     def calculate(
-        self,
-        atoms: "Atoms | None" = None,
-        properties: list[str] | None = None,
-        system_changes: list[str] = all_changes,
+        self, atoms: "Atoms", properties: Sequence[str] = (), system_changes: Sequence[str] = all_changes
     ) -> None:
         """Computes all properties of a structure.
 
         Args:
             atoms: The structure.
-            properties: Names, of `implemented_properties`; all are computed whichever are named.
+            properties: Not used, since all are computed at once.
             system_changes: Not used.
 
         Raises:
-            UsageError: If there is no structure, it is none that the harness computes, or the calculator was closed.
+            UsageError: If the structure is none that the harness computes, or the calculator was closed.
             DataError: If a position is not finite, or an atom is of no element.
             ModelError: If the model has no parameters for an element.
             IncompleteError: If the model cannot compute the structure, or its numbers are not finite.
         """
-        del system_changes
-        unknown = [name for name in properties or () if name not in self.implemented_properties]
-        if unknown:
-            raise PropertyNotImplementedError(f"{unknown[0]} property not implemented")
-        if atoms is None:
-            raise UsageError("there is no structure to compute; attach the calculator with atoms.calc = calculator")
+        del properties, system_changes
         self.results = {}
         smiles = self._smiles_for(atoms)
         batch = batch_of([atoms], [smiles])
