@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.option_parser import option_parser
@@ -55,6 +54,5 @@ def parser() -> argparse.ArgumentParser:
         "Compare models with the first one, paired by molecule: models to evaluate, finished runs, or both.",
         ("python -m harness compare --model gfn1-xtb --model mmff94 --task task2",),
     )
-    parser.add_argument("run", nargs="*", type=Path, metavar="RUN_DIR", help=argparse.SUPPRESS)
-    add_evaluation_options(parser, model_is_required=False)
+    add_evaluation_options(parser, comparing=True)
     return parser

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         "Measure models on molecules like those of training and on unseen combinations of their parts.",
         ("python -m harness --model reference --task task2", "python -m harness --model org/name@main --device cuda"),
     )
-    add_evaluation_options(parser, model_is_required=True)
+    add_evaluation_options(parser)
     return parser
 
 

@@ -13,9 +13,17 @@ from harness.evaluation.options import DEFAULT_DATASET, DEFAULT_OUTPUT, Evaluati
 AUTO: Final = "auto"
 
 
-def add_evaluation_options(parser: argparse.ArgumentParser, *, model_is_required: bool) -> None:
-    """Adds all groups to the parser of a command."""
-    _add_model(parser.add_argument_group("model"), model_is_required=model_is_required)
+def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool = False) -> None:
+    """Adds all groups to the parser of a command.
+
+    Args:
+        parser: Of the command.
+        comparing: Whether finished runs may take the place of models.
+    """
+    model = parser.add_argument_group("model")
+    if comparing:
+        model.add_argument("run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run")
+    _add_model(model, model_is_required=not comparing)
     _add_data(parser.add_argument_group("data"))
     _add_running(parser.add_argument_group("running"))
     output = parser.add_argument_group("output")

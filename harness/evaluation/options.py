@@ -107,14 +107,13 @@ def _or_none(check: _Check) -> _Check:
     return lambda value: value is None or check[0](value), check[1]
 
 
-_TEXT: Final[_Check] = _is_text, "a text"
 _FLAG: Final[_Check] = lambda value: isinstance(value, bool), "True or False"
 _CHECKS: Final[Mapping[str, _Check]] = {
-    "family": _or_none(_TEXT),
+    "family": _or_none((_is_text, "the name of a family")),
     "calculator": _or_none((_is_text, "package.module:function")),
     "device": (_is_text, "auto, cpu, cuda or cuda:N"),
     "dtype": _or_none(_one_of(*get_args(DtypeName))),
-    "head": _or_none(_TEXT),
+    "head": _or_none((_is_text, "the name of a readout head")),
     "threads": (_is_count, "1 or more"),
     "compile": _FLAG,
     "trust_checkpoint": _FLAG,
