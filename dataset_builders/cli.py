@@ -7,12 +7,23 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.build.command import add_build_options, run_build
+from dataset_builders.core.commands import unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import CertificateError, UsageError
+from dataset_builders.core.option_parser import CommandParser, OneScreen
 from dataset_builders.core.sole_user import sole_user
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.relabel.command import add_relabel_options, run_relabel
 
+COMMANDS: Final = ("build", "import", "relabel", "certify", "publish", "export", "path")
+PROG: Final = "python -m dataset_builders"
+
+_DESCRIPTION: Final = f"""\
+Build, certify and publish the data set of compositional generalisation.
+examples:
+  {PROG} certify mini
+  {PROG} build --edition standard --out editions/standard
+  {PROG} export mini --task task3 --format extxyz --out export"""
 _EXIT_CODES: Final = """\
 exit codes:
   0  done
@@ -32,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["--version"]:
+        print(version_text())
+        return 0
+    if given and given[0] not in COMMANDS and not given[0].startswith("-"):
+        raise unknown_command(given[0], COMMANDS, PROG)
     if given[:1] == ["export"]:
         # It belongs to the harness, since it reads a data set.
         from harness.export.command import main as export
@@ -43,12 +59,13 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m dataset_builders",
-        description="Build, certify and publish the data set of compositional generalisation.",
+        prog=PROG,
+        usage=f"{PROG} [-h] [--version] COMMAND ...",
+        description=_DESCRIPTION,
         epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=OneScreen,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(prog=PROG, required=True, metavar="COMMAND", parser_class=CommandParser)
     build = commands.add_parser("build", help="build an edition into a data-set folder")
     add_build_options(build)
     build.set_defaults(run=run_build)

@@ -1,15 +1,27 @@
 """The command line: `python -m model_cards card | publish`."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from dataset_builders.core.commands import unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.option_parser import EXIT_CODES, CommandParser, OneScreen
 
 if TYPE_CHECKING:
     from model_cards.publishing.publish_checkpoint import PublishOptions
+
+COMMANDS: Final = ("card", "publish")
+PROG: Final = "python -m model_cards"
+
+_DESCRIPTION: Final = f"""\
+Cards of checkpoints that `python -m harness train` wrote.
+examples:
+  {PROG} card checkpoints/painn-task2-seed0 --result results/painn-task2-seed0/0123456789ab
+  {PROG} publish checkpoints/painn-task2-seed0 org/name"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,15 +30,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    arguments = _parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["--version"]:
+        print(version_text())
+        return 0
+    if given and given[0] not in COMMANDS and not given[0].startswith("-"):
+        raise unknown_command(given[0], COMMANDS, PROG)
+    arguments = _parser().parse_args(given)
     return int(arguments.run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m model_cards", description="Cards of checkpoints that `python -m harness train` wrote."
+        prog=PROG,
+        usage=f"{PROG} [-h] [--version] COMMAND ...",
+        description=_DESCRIPTION,
+        epilog=EXIT_CODES,
+        formatter_class=OneScreen,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(prog=PROG, required=True, metavar="COMMAND", parser_class=CommandParser)
     card = commands.add_parser("card", help="write the card (README.md) of a checkpoint from results of its evaluation")
     _add_checkpoint(card)
     card.set_defaults(run=_card)

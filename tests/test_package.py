@@ -95,6 +95,7 @@ def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
         "harness/report/shipped_controls/gfn1-xtb.json",
         "harness/report/shipped_controls/mmff94.json",
         "harness/metric/mlip_ood/mlip_ood.py",
+        "harness/py.typed",
         "model_cards/templates/checkpoint.md.jinja",
     ):
         assert name in names

@@ -23,14 +23,17 @@ _PACKAGES: Final = frozenset({"dataset_builders", "harness"})
 NO_NUMBERS: Final = frozenset(
     {
         "dataset_builders.cli",
+        "dataset_builders.core.commands",
         "dataset_builders.core.console",
         "dataset_builders.core.errors",
         "dataset_builders.core.hub.calls",
         "dataset_builders.core.hub.names",
+        "dataset_builders.core.option_parser",
         "dataset_builders.core.progress_bar",
         "dataset_builders.core.whole_file",
         "dataset_builders.folder.mini",
         "harness.core.family",
+        "harness",
         "harness.hub.download",
         "harness.models.resolve",
         "harness.models.detection",

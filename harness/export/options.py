@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.core.option_parser import option_parser
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import TASKS
 from harness.export.dataset_reading import DEFAULT_SPLITS
@@ -13,11 +14,13 @@ from harness.export.keys import REFERENCE_KEYS, RESULT_KEYS
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset_builders export",
-        description="Write `train` and `validation` of one task as the training code of others reads them, with the "
-        "reference energies of the elements, the commands that train on them, and the record that goes beside the "
-        "model. No file of a test split is opened.",
+    parser = option_parser(
+        "python -m dataset_builders export",
+        "DATASET --task TASK --format FORMAT --out DIR [options]",
+        "Write `train` and `validation` of one task as the training code of others reads them, with the\n"
+        "reference energies of the elements, the commands that train on them, and the record that goes\n"
+        "beside the model. No file of a test split is opened.",
+        ("python -m dataset_builders export mini --task task3 --format extxyz --out export",),
     )
     add = parser.add_argument
     add("dataset", metavar="DATASET", help="`mini`, a folder, or a Hub id org/name[@revision]")

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.errors import IncompleteError, UsageError
+from dataset_builders.core.option_parser import WIDTH, option_parser
 from harness.study.table_rows import ROWS, choose_rows
 
 if TYPE_CHECKING:
@@ -23,9 +25,8 @@ DEFAULT_OUT: Final = Path("docs") / "results"
 DEFAULT_WORK: Final = Path("study.work")
 
 _DESCRIPTION: Final = """\
-Train and measure every row of the table on every task, and write the report. What is finished is not done again while
-its data, options, code and packages stay the same; interrupt it whenever you like, and the same command goes on.
-"""
+Train and measure every row of the table on every task, and write the report. Finished work is
+reused while its data, options, code and packages stay the same; the same command resumes a study."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,14 +97,22 @@ def _ended_like_interrupted() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness study",
-        description=_DESCRIPTION,
-        epilog="rows: " + ", ".join(f"{row.name} ({row.group})" for row in ROWS.values()),
+    parser = option_parser(
+        "python -m harness study",
+        "[options]",
+        _DESCRIPTION,
+        ("python -m harness study --rows main --jobs 2", "python -m harness study --report-only"),
+        notes=_rows_of_groups(),
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("model and data").add_argument
     add("--dataset", default="mini", metavar="DATASET", help="`mini`, a folder, or a Hub id (default: mini)")
-    add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
+    add(
+        "--labels",
+        choices=(*LEVELS,),
+        default=GFN2.name,
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} (default: {GFN2.name})",
+    )
     add("--rows", nargs="+", default=[], metavar="ROW", help="rows or groups: main, ablation, all (default: main)")
     add("--tasks", nargs="+", default=[], metavar="TASK", help="default: all that the data set holds")
     add(
@@ -114,37 +123,53 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="seeds of rows that have them (default: 0 1 2)",
     )
-    length = parser.add_mutually_exclusive_group()
+    add(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="checkpoint, or Hub id, of the rows that need one; rows without are left out",
+    )
+    add("--trust-checkpoint", action="store_true", help="load checkpoints that run code when loaded, such as pickles")
+    group = parser.add_argument_group("running")
+    add = group.add_argument
+    length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--epochs",
         type=int,
         metavar="N",
-        help=f"length of each training, in passes over the training frames (default: {DEFAULT_EPOCHS})",
+        help=f"length of each training, in passes over its frames (default: {DEFAULT_EPOCHS})",
     )
     length.add_argument("--steps", type=int, metavar="N", help="length of each training, in steps of the optimiser")
     length.add_argument("--budget", metavar="TIME", help=argparse.SUPPRESS)
     add(
         "--compile",
         action="store_true",
-        help="compile the trainings from scratch: minutes before each, then two to five times as fast on a CPU",
+        help="compile the trainings: minutes before each, then faster on a CPU",
     )
     add("--jobs", type=int, default=1, metavar="N", help="jobs at a time; they share the cores (default: 1)")
-    add(
-        "--model",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="checkpoint of zero-shot and fine-tuned rows, such as ani2x=path/to/ani2x_state_dict.pt, or a Hub id; "
-        "rows without theirs are left out, which the report says",
-    )
-    add("--trust-checkpoint", action="store_true", help="load zero-shot checkpoints that run code, such as pickles")
     add("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:N, or auto (default: auto)")
+    add("--any-code", action="store_true", help="keep finished work although the code has changed since")
+    add("--plan", action="store_true", help="print what would be done, and do nothing")
+    add = parser.add_argument_group("output").add_argument
     add("--work", type=Path, default=DEFAULT_WORK, metavar="DIR", help=f"checkpoints, logs (default: {DEFAULT_WORK})")
     add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"records and reports (default: {DEFAULT_OUT})")
-    add("--any-code", action="store_true", help="what is finished stays so, although the code has changed since")
-    add("--plan", action="store_true", help="print what would be done, and do nothing")
     add("--report-only", action="store_true", help="write the reports again from the records in --out")
     return parser
+
+
+def _rows_of_groups() -> str:
+    groups = dict.fromkeys(row.group for row in ROWS.values())
+    return "\n".join(
+        fill(
+            f"{group}: {', '.join(row.name for row in ROWS.values() if row.group == group)}",
+            WIDTH,
+            initial_indent="rows of ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+        for group in groups
+    )
 
 
 def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Request":

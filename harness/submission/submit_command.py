@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.option_parser import option_parser
 
 if TYPE_CHECKING:
     from harness.submission.entry_document import HubPlace
@@ -43,10 +44,11 @@ def main(argv: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m harness submit",
-        description="Write an entry of a repo of results from finished runs, and check it as `python -m harness "
-        "verify` will. Nothing is sent.",
+    parser = option_parser(
+        "python -m harness submit",
+        "RUN_DIR [RUN_DIR ...] --out DIR [options]",
+        "Write an entry of a repo of results from finished runs, and check it as `verify` will. Nothing is sent.",
+        ("python -m harness submit results/reference/* --out entries --name painn-reference",),
     )
     parser.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run, or of a method")
     parser.add_argument(

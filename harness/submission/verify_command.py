@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.errors import DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.core.markdown import printable
+from dataset_builders.core.option_parser import option_parser
 from dataset_builders.core.printable import print_json
 from harness.models.registry import readers
 
@@ -61,12 +62,13 @@ def _require_possible(arguments: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m harness verify",
-        description="Check entries of a repo of results: files, identities, data set, declaration, and every number "
+    parser = option_parser(
+        "python -m harness verify",
+        "DIR [DIR ...] [options]",
+        "Check entries of a repo of results: files, identities, data set, declaration, and every number\n"
         "against the predictions. Nothing of an entry is run.",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        ("python -m harness verify entries --dataset compgen/mlip-ood@v1.0",),
+        _EXIT_CODES,
     )
     parser.add_argument("entry", nargs="+", type=Path, metavar="DIR", help="an entry, or a folder of entries")
     parser.add_argument(

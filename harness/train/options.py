@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.option_parser import option_parser
 from dataset_builders.tasks.regions import TASKS
-from harness.models.registry import readers
 from harness.networks.added import LOCAL, added_names, find_architecture
 from harness.networks.architecture import Architecture, NetworkArguments
 from harness.networks.architectures import ARCHITECTURES
 from harness.networks.arguments import ArgumentsError, names_of, parsed, plain, with_values
 from harness.networks.checkpoint_format import BASELINES, BaselineName
-from harness.networks.compiling import COMPILABLE, can_compile
+from harness.networks.compiling import can_compile
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
 from harness.results.identity import model_slug
 from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
@@ -40,69 +40,64 @@ _RECIPE: Final = "(default: that of the architecture)"
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     defaults = TrainSettings(epochs=1)
-    parser = argparse.ArgumentParser(
-        prog="python -m harness train",
-        description="Train a model on the `train` split of one task, choosing by `validation`; no other file of the "
-        "data set is opened. The same command goes on from where an interrupted run stopped. With --all-tasks, one "
-        "model for each of the four tasks and each seed, in the folders that `python -m harness --method` takes; what "
-        "is finished is not trained again.",
+    parser = option_parser(
+        "python -m harness train",
+        "--task TASK | --all-tasks [options]",
+        "Train a model on the `train` split of one task and choose by `validation`; no test file is opened.\n"
+        "The same command resumes an interrupted run.",
+        (
+            "python -m harness train --arch painn --task task2 --epochs 20",
+            "python -m harness train --all-tasks --seeds 0 1 2 --out method",
+        ),
     )
-    add = parser.add_argument
-    tasks = parser.add_mutually_exclusive_group(required=True)
-    tasks.add_argument("--task", help=f"one of {', '.join(TASKS)}, or of the data set's own")
-    tasks.add_argument(
-        "--all-tasks", action="store_true", help=f"each of {', '.join(TASKS)}, one model a task and seed"
-    )
+    group = parser.add_argument_group("data, model, output")
+    tasks = group.add_mutually_exclusive_group(required=True)
+    tasks.add_argument("--task", help=f"{', '.join(TASKS)}, or one of the data set's own")
+    tasks.add_argument("--all-tasks", action="store_true", help="one model per task and seed, for --method")
+    add = group.add_argument
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
-    add("--labels", choices=(*LEVELS,), default=GFN2.name, help=f"level of theory of the labels (default: {GFN2.name})")
+    add(
+        "--labels",
+        choices=(*LEVELS,),
+        default=GFN2.name,
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} (default: {GFN2.name})",
+    )
     names = ", ".join(name.lower() for name in ARCHITECTURES)
-    added = ", ".join(name.lower() for name in added_names())
-    controls = " and ".join(CONTROL_ARCHITECTURES)
+    added = "".join(f", {name.lower()} (plug-in)" for name in added_names())
+    controls = ", ".join(CONTROL_ARCHITECTURES)
     add(
         "--arch",
-        help=f"network: {names}{f'; of installed plug-ins: {added}' if added else ''}; with {LOCAL} at its end, one of "
-        f"a receptive field of {LOCAL_FIELD:g} Å "
-        f"(default: {DEFAULT_ARCHITECTURE}, or that of --init); or a control: {controls}",
+        help=f"{names}{added} (default: {DEFAULT_ARCHITECTURE}, or that of --init), "
+        f"any with {LOCAL} for {LOCAL_FIELD:g} Å; or a control: {controls}",
     )
-    add(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder to write (default: checkpoints/<arch>-<task>-seed<seed>, or checkpoints/<arch>-method with "
-        "--all-tasks)",
-    )
+    add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed> or -method)")
     add("--seed", type=int, default=defaults.seed, help="of the weights and of the order of the frames (default: 0)")
-    add(
-        "--seeds",
-        type=int,
-        nargs="+",
-        metavar="SEED",
-        help="with --all-tasks, several of them (default: that of --seed)",
-    )
+    add("--seeds", type=int, nargs="+", metavar="SEED", help="several, with --all-tasks (default: that of --seed)")
     _add_length(parser)
     _add_strategy(parser)
     _add_hyper_parameters(parser, defaults)
+    add = parser.add_argument_group("running").add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--threads", type=int, default=1, help="CPU threads; small batches gain nothing from a second one (default: 1)")
+    add("--threads", type=int, default=1, help="CPU threads; small batches gain nothing from more (default: 1)")
     return parser
 
 
 def _add_length(parser: argparse.ArgumentParser) -> None:
-    length = parser.add_mutually_exclusive_group()
+    group = parser.add_argument_group("length (one of --budget, --epochs, --steps)")
+    length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--budget",
         metavar="TIME",
-        help="wall-clock time such as 90s, 5min or 1h, without reading of data and compiling; a number of minutes: as "
-        "many steps as fit into it at the speed that is measured before the first; or "
-        f"`full`: until the validation error no longer falls, at most 100,000 steps (default: {DEFAULT_BUDGET})",
+        help=f"90s, 5min, 1h, ... or `full`, see docs/training.md (default: {DEFAULT_BUDGET})",
     )
     length.add_argument("--epochs", type=int, help="passes over the training frames; such a run repeats bit for bit")
     length.add_argument("--steps", type=int, help="steps of the optimiser; such a run repeats bit for bit")
-    parser.add_argument(
+    group.add_argument(
         "--patience",
         type=int,
         default=TrainSettings(epochs=1).patience,
-        help="validations in a row without a smaller force error that end a run early, 0 for never (default: 8)",
+        help="validations without progress that end a run, 0: never (default: 8)",
     )
 
 
@@ -111,22 +106,23 @@ def _add_strategy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--init",
         metavar="MODEL",
-        help="model to start from, as --model of the evaluation takes it: an ANI state dict, a MACE .model file, or a "
-        "checkpoint of this command",
+        help="model to start from: ANI state dict, MACE .model, or own checkpoint",
     )
-    group.add_argument("--family", metavar="NAME", help=f"family of --init: {' '.join(readers())}")
+    group.add_argument("--family", metavar="NAME", help="family of --init, if its files do not tell")
     group.add_argument("--head", metavar="NAME", help="readout head of --init, where it has several")
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="load a pickle that --init names, in this process; loading it runs what it holds",
+        help="load a pickle that --init names, which runs what it holds",
     )
-    group.add_argument("--delta", choices=BASELINES, help="physics method that the network stands on")
+    group.add_argument(
+        "--delta", choices=BASELINES, metavar="METHOD", help=f"physics method to correct: {', '.join(BASELINES)}"
+    )
     group.add_argument(
         "--receptive-field",
         type=float,
-        metavar="ANGSTROM",
-        help="longest distance over which the energy of an atom may depend on another; limits layers and cutoff",
+        metavar="Å",
+        help="longest distance between atoms that interact; limits layers and cutoff",
     )
 
 
@@ -136,14 +132,8 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
     add("--radial-features", type=int, help=f"functions a distance is expanded in {_RECIPE}")
     add("--layers", type=int, help=f"rounds of message passing {_RECIPE}")
     add("--cutoff", type=float, help=f"distance of neighbours, Å {_RECIPE}")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an argument of the network by its name, as a plug-in may have others than those above; may be repeated",
-    )
-    add("--config", type=Path, metavar="FILE", help="arguments of the network, as NAME = VALUE of TOML or as JSON")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="argument of the network; may be repeated")
+    add("--config", type=Path, metavar="FILE", help="arguments of the network, TOML or JSON")
     add("--batch-size", type=int, help=f"frames of a step {_RECIPE}")
     add("--learning-rate", type=float, help=f"peak of the schedule {_RECIPE}")
     weight, decay = defaults.energy_weight, defaults.ema_decay
@@ -151,7 +141,7 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         "--energy-weight",
         type=float,
         default=weight,
-        help="of an energy error of 1 eV per atom beside a force error of 1 eV/Å (default: 1)",
+        help="weight of 1 eV per atom against 1 eV/Å in the loss (default: 1)",
     )
     add("--ema-decay", type=float, default=decay, help=f"of the running mean of the weights (default: {decay})")
     add("--validations", type=int, default=defaults.validations, help="validations in the whole run (default: 20)")
@@ -159,11 +149,10 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         "--compile",
         nargs="?",
         choices=("auto", "always", "never"),
+        metavar="WHEN",
         default="auto",
         const="always",
-        help="compile the step: minutes before the clock starts, then two to five times as fast; auto does so on a CPU "
-        f"with a C++ compiler, for {', '.join(COMPILABLE)}, from a budget of {PAYS_FROM_MINUTES:g} minutes on "
-        "(default: auto)",
+        help=f"auto (long runs on a CPU, from {PAYS_FROM_MINUTES:g} min), always or never (default: auto)",
     )
 
 

@@ -110,8 +110,8 @@ def require_trust(path: Path, options: LoadOptions) -> None:
     raise ModelError(
         f"{path} (sha256 {sha256}) is a pickle, and loading a pickle runs what it names. "
         f"It would import {_summary(names)}. If you trust where it comes from, add --trust-checkpoint, or its "
-        "sha256 to the list of those that you trust (see --help); else ask for the model in a form without pickle, "
-        "such as safetensors"
+        "sha256 to the list of those that you trust (mlip-ood/trusted in your configuration folder, or the file that "
+        "MLIP_OOD_TRUSTED names); else ask for the model in a form without pickle, such as safetensors"
     )
 
 

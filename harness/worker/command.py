@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from dataset_builders.core.option_parser import CommandParser, option_parser
 from harness.worker.family_environments import (
     ENVIRONMENTS,
     ENVIRONMENTS_VARIABLE,
@@ -25,14 +26,21 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness env",
-        description="Manage the environments in which families of potentials run whose packages contradict each other. "
-        "`--model` finds the environment of a family by itself.",
-        epilog=f"They lie in {environments_folder()}; {ENVIRONMENTS_VARIABLE} names another folder. A new one takes "
-        "minutes, and as much disk as PyTorch does.",
+    parser = option_parser(
+        "python -m harness env",
+        "COMMAND [options]",
+        "Manage the environments of families whose packages conflict; --model finds them by itself.",
+        ("python -m harness env create sevennet", "python -m harness env list"),
+        notes=f"Folder: {environments_folder()} ({ENVIRONMENTS_VARIABLE} names another).\n"
+        "A new environment takes minutes, and as much disk space as PyTorch does.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        prog="python -m harness env",
+        required=True,
+        title="commands",
+        metavar="COMMAND ...",
+        parser_class=CommandParser,
+    )
     create = commands.add_parser("create", help="make the environment of a family")
     create.add_argument("family", nargs="+", metavar="FAMILY", help=f"some of {', '.join(ENVIRONMENTS)}")
     create.add_argument("--python", metavar="PYTHON", help="interpreter to make it from (default: that of the harness)")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dataset_builders.chemistry.levels import GFN2, LEVELS, Level, find_level
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hub.names import DATASET_ID
+from dataset_builders.core.option_parser import option_parser
 from dataset_builders.core.printable import print_json
 from dataset_builders.folder.configs import task_of_config
 from dataset_builders.tasks.regions import TASKS, in_order, title_of
@@ -59,10 +60,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m harness leaderboard",
-        description="Rank the results that model repos on the Hub have published about the benchmark.",
-        epilog="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push` "
+    parser = option_parser(
+        "python -m harness leaderboard",
+        "[options]",
+        "Rank the results that model repos on the Hub have published about the benchmark.",
+        ("python -m harness leaderboard --dataset compgen/mlip-ood --task task2",),
+        notes="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push`\n"
         "leaves on a card, and by --model. Only results on the data of the revision asked for are ranked.",
     )
     parser.add_argument(

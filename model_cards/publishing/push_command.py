@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataset_builders.core.option_parser import option_parser
+
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code.
@@ -23,11 +25,13 @@ def main(argv: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m harness push",
-        description="Send results to the repos of their models on the Hub, in one commit each: entries for "
-        "leaderboards, model-index and a section of the card. What others wrote there stays, and results that are "
-        "sent again change nothing.",
+    parser = option_parser(
+        "python -m harness push",
+        "RUN [RUN ...] [options]",
+        "Send results to the repos of their models on the Hub, in one commit each: entries for leaderboards,\n"
+        "model-index and a section of the card. What others wrote there stays, and results that are sent\n"
+        "again change nothing.",
+        ("python -m harness push results/org-name/* --dry-run",),
     )
     parser.add_argument(
         "run",

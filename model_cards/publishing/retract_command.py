@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dataset_builders.chemistry.levels import LEVELS, find_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.option_parser import option_parser
 from model_cards.publishing.push_command import add_way
 
 
@@ -36,12 +37,14 @@ def main(argv: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m harness retract",
-        description="Take back results that `harness push` sent: the entries for leaderboards, the results in the "
-        "model-index and the section of the card, in one commit or pull request. What others wrote stays. With run "
-        "folders, the numbers of these evaluations go; with --repo alone, all that were pushed to that repo. What "
-        "is gone already changes nothing.",
+    parser = option_parser(
+        "python -m harness retract",
+        "[RUN ...] [--repo ORG/NAME] [options]",
+        "Take back results that `harness push` sent: the entries for leaderboards, the results in the\n"
+        "model-index and the section of the card, in one commit or pull request. What others wrote stays.\n"
+        "With run folders, the numbers of these evaluations go; with --repo alone, all that were pushed to\n"
+        "that repo. What is gone already changes nothing.",
+        ("python -m harness retract --repo org/name --task task2 --dry-run",),
     )
     parser.add_argument(
         "run",

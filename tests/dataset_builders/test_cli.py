@@ -1,6 +1,11 @@
+from importlib.metadata import version
+
 import pytest
 
-from dataset_builders.cli import main
+from dataset_builders.cli import COMMANDS, main
+from dataset_builders.core.option_parser import EXIT_CODES
+from model_cards.cli import COMMANDS as CARD_COMMANDS
+from model_cards.cli import main as cards
 from tests.dataset_builders.synthetic_folder import path_of, write_folder
 
 
@@ -72,3 +77,31 @@ def test_publish_shows_the_report_of_an_uncertified_folder(hub, tmp_path, capsys
     assert "no file of test_id" in error
     assert "NOT certified" in error
     assert hub.log == []
+
+
+@pytest.mark.parametrize(("tool", "wrong", "nearest"), [(main, "biuld", "build"), (cards, "crad", "card")])
+def test_an_unknown_command_names_the_nearest(tool, wrong, nearest, capsys):
+    assert tool([wrong]) == 2
+    assert f"error: unknown command {wrong!r} (did you mean {nearest}?); commands: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", [main, cards])
+def test_the_version_is_that_of_the_package(tool, capsys):
+    assert tool(["--version"]) == 0
+    assert capsys.readouterr().out == f"mlip-ood {version('mlip-ood')}\n"
+
+
+@pytest.mark.parametrize(("tool", "commands"), [(main, COMMANDS), (cards, CARD_COMMANDS)])
+def test_help_fits_a_screen_and_ends_with_the_exit_codes(tool, commands, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    for command in ("", *commands):
+        with pytest.raises(SystemExit, match="0"):
+            tool([*command.split(), "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        assert len(lines) <= 40
+        assert lines[0].split()[1:4] == ["python", "-m", tool.__module__.split(".")[0]]
+        if command:
+            assert lines[-1] == EXIT_CODES
+        else:
+            assert "examples:" in lines
+            assert [line.split()[0] for line in lines if line.startswith("    ")] == list(commands)

@@ -1,0 +1,242 @@
+"""The Python interface, which the command line uses: `from harness import calculator, compare, evaluate, ...`.
+
+Keyword options are those of the command line, with `_` for `-`; see `harness.evaluation.options`. Every error is a
+child of `dataset_builders.core.errors.MlipOodError`, whose message names options as the command line does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack, overload
+
+from dataset_builders.chemistry.levels import GFN2, find_level
+from dataset_builders.core.errors import UsageError
+from harness.evaluation.options import (
+    DEFAULT_DATASET,
+    EvaluationOptions,
+    LoadingOptions,
+    datasets_of,
+    loading_of,
+    require_options,
+    run_options,
+)
+
+if TYPE_CHECKING:
+    from harness.data.dataset import PinnedDataset
+    from harness.evaluation.run import FinishedRun
+    from harness.inference.calculator import PotentialCalculator
+    from harness.inference.loaded_potential import LoadedPotential
+    from harness.models.registry import ModelSource
+    from harness.results.result import RunResult
+    from harness.scoring.intervals import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class ModelComparison:
+    """The force errors of two models on one test split, paired by molecule.
+
+    Attributes:
+        task: Task.
+        split: `test_id` or `test_ood`.
+        model: Id of the model.
+        compared_with: Id of the first model that has a result on the task.
+        difference: Force MAE of the model less that of the other, eV/Å, with its interval.
+        ratio: Force MAE of the model divided by that of the other.
+    """
+
+    task: str
+    split: str
+    model: str
+    compared_with: str
+    difference: "Interval"
+    ratio: "Interval"
+
+
+@overload
+def evaluate(  # type: ignore[overload-overlap]  # a str is a Sequence[str], too; the first overload counts
+    model: str | Path,
+    *,
+    dataset: "str | Path | PinnedDataset" = ...,
+    tasks: str | Sequence[str] = ...,
+    **options: Unpack[EvaluationOptions],
+) -> "RunResult": ...
+@overload
+def evaluate(
+    model: Sequence[str | Path],
+    *,
+    dataset: "str | Path | PinnedDataset" = ...,
+    tasks: str | Sequence[str] = ...,
+    **options: Unpack[EvaluationOptions],
+) -> "list[RunResult]": ...
+def evaluate(
+    model: str | Path | Sequence[str | Path],
+    *,
+    dataset: "str | Path | PinnedDataset" = DEFAULT_DATASET,
+    tasks: str | Sequence[str] = (),
+    **options: Unpack[EvaluationOptions],
+) -> "RunResult | list[RunResult]":
+    """Evaluates a model, or several, and writes the same folders of results as the command `evaluate`.
+
+    A second call with the same model, data and options goes on from the predictions that are saved. Structures that a
+    model cannot compute are listed in the result, and a task with any of them has no score.
+
+    Args:
+        model: A built-in name, the path of a checkpoint, or a Hub id `org/name[@revision][/file]`; or several of them,
+            all of which are found before the first is loaded.
+        dataset: `mini`, a folder, a Hub id, or what `open_dataset` returned.
+        tasks: Tasks by name; none for the task that a model was trained on, else all that the data set holds.
+        **options: As the command has them; see `harness.evaluation.options.EvaluationOptions`.
+
+    Returns:
+        The result of a model; of several, a list in their order.
+
+    Raises:
+        UsageError: If an option, a task or a model is unknown or does not fit, or several processes share the work,
+            which `evaluate_models` is for.
+        DataError: If the data set is absent or breaks its schema.
+        ModelError: If a model cannot be loaded, or lacks parameters for an element.
+        SetupError: If a package, the network or a writable folder is missing.
+    """
+    from harness.inference.ranks import current_ranks
+
+    if current_ranks().world_size > 1:
+        raise UsageError(
+            f"evaluate was called in one of {current_ranks().world_size} processes (WORLD_SIZE); use "
+            "harness.api.evaluate_models, which shares the work and returns the runs in the first of them"
+        )
+    models = [model] if isinstance(model, str | Path) else list(model)
+    runs = evaluate_models(models, dataset=dataset, tasks=tasks, **options)
+    by_model = dict(zip(dict.fromkeys(map(str, models)), (run.result for run in runs), strict=True))
+    results = [by_model[str(each)] for each in models]
+    return results[0] if isinstance(model, str | Path) else results
+
+
+def evaluate_models(
+    models: Sequence[str | Path],
+    *,
+    dataset: "str | Path | PinnedDataset" = DEFAULT_DATASET,
+    tasks: str | Sequence[str] = (),
+    check: "Callable[[PinnedDataset, Sequence[ModelSource]], None] | None" = None,
+    **options: Unpack[EvaluationOptions],
+) -> "list[FinishedRun]":
+    """Evaluates models and returns results with their folders; processes that `torchrun` starts share the work.
+
+    Args:
+        models: One or more; each is evaluated once.
+        dataset: As for `evaluate`.
+        tasks: As for `evaluate`.
+        check: Called with the data set and the models when all have been found and none has been loaded, so that it
+            can refuse what would be of no use in the end.
+        **options: As for `evaluate`.
+
+    Returns:
+        A run for each model; none in processes other than the first.
+
+    Raises:
+        MlipOodError: As `evaluate` does.
+    """
+    require_options(options, EvaluationOptions)
+    names = list(dict.fromkeys(map(str, models)))
+    if not names:
+        raise UsageError("there is no model to evaluate; give the name, path or Hub id of one or more")
+    from harness.evaluation.run import evaluate_model
+    from harness.inference.meeting import meeting
+    from harness.inference.ranks import current_ranks
+
+    # One meeting, from before the first to after the last model: what serves it cannot be had twice in a command.
+    with meeting(current_ranks()) as together:
+        datasets = datasets_of(dataset, options)
+        how = run_options(datasets, [tasks] if isinstance(tasks, str) else tasks, options)
+        # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
+        sources = [_source(name, options) for name in names]
+        if check is not None:
+            check(datasets[0], sources)
+        finished = [evaluate_model(source, datasets, how, together) for source in sources]
+    return [run for run in finished if run is not None]
+
+
+def load_potential(model: str | Path, **options: Unpack[LoadingOptions]) -> "LoadedPotential":
+    """Loads a model for batches of molecules; close it, or use it in a `with` block.
+
+    Args:
+        model: A built-in name, the path of a checkpoint, or a Hub id.
+        **options: As the command has them; see `harness.evaluation.options.LoadingOptions`.
+
+    Returns:
+        The potential: `traits` says what it is, and `compute(batch)` gives energies (eV) and forces (eV/Å);
+        `harness.inference.ase_structures.batch_of` makes a batch of ASE's molecules.
+
+    Raises:
+        UsageError: If an option or the model is unknown, or the model does not offer what was asked.
+        ModelError: If the checkpoint cannot be loaded.
+        SetupError: If a package, the network or memory is missing.
+    """
+    from harness.inference.loaded_potential import LoadedPotential
+
+    require_options(options, LoadingOptions)
+    loading = loading_of(options)
+    return LoadedPotential(_source(str(model), options), loading.options, loading.isolation)
+
+
+def calculator(
+    model: str | Path, *, smiles: str | None = None, **options: Unpack[LoadingOptions]
+) -> "PotentialCalculator":
+    """An ASE calculator of anything that the harness loads; close it, or use it in a `with` block.
+
+    Args:
+        model: A built-in name, the path of a checkpoint, or a Hub id.
+        smiles: SMILES of the molecule, for models that need bonds (mmff94, additive); the atoms must stand in RDKit's
+            order, `AddHs(MolFromSmiles(smiles))`.
+        **options: As for `load_potential`.
+
+    Raises:
+        MlipOodError: As `load_potential` does.
+    """
+    from harness.inference.calculator import PotentialCalculator
+
+    return PotentialCalculator(load_potential(model, **options), smiles)
+
+
+def open_dataset(dataset: str | Path, labels: str = GFN2.name) -> "PinnedDataset":
+    """Finds a data set and pins its content at one level of theory.
+
+    Args:
+        dataset: `mini`, a folder, a Hub id `org/name[@revision]`, or `hf://datasets/org/name[@revision]`.
+        labels: Level of theory of the labels.
+
+    Raises:
+        UsageError: If the level is unknown.
+        DataError: If the data set is absent, holds no task at the level, or is damaged.
+        SetupError: If the Hub cannot be reached or refuses access.
+    """
+    from harness.data import dataset as data
+
+    return data.open_dataset(str(dataset), find_level(labels))
+
+
+def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison]:
+    """Compares results with the first one of each task, paired by molecule, on ID and on OOD.
+
+    Args:
+        results: Two or more on the same data: what `evaluate` returned, folders of runs, or `result.json` files.
+
+    Raises:
+        UsageError: If there are fewer than two, or no task has two.
+        DataError: If the results are on different data, or a file is no result.
+    """
+    from harness.report.compare import comparisons
+    from harness.results.result import RunResult, load_results
+
+    read = [each if isinstance(each, RunResult) else load_results([Path(each)])[0] for each in results]
+    if len(read) < 2:
+        raise UsageError(f"{len(read)} results; a comparison needs two or more")
+    return [
+        ModelComparison(task, split, model.model.id, other.model.id, found.difference, found.ratio)
+        for task, model, other, split, found in comparisons(read)
+    ]
+
+
+def _source(model: str, options: EvaluationOptions | LoadingOptions) -> "ModelSource":
+    from harness.models.resolve import resolve_model
+
+    return resolve_model(model, loading_of(options).family)

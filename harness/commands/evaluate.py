@@ -1,0 +1,125 @@
+"""`python -m harness evaluate`: measures models, prints their table, and sends the results if asked."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dataset_builders.core.errors import MlipOodError, UsageError
+from dataset_builders.core.option_parser import option_parser
+from harness.commands.evaluation_options import add_evaluation_options, options_of
+
+if TYPE_CHECKING:
+    from harness.data.dataset import PinnedDataset
+    from harness.evaluation.run import FinishedRun
+    from harness.method.source import MethodSource
+    from harness.models.registry import ModelSource
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        MlipOodError: If the request, the data, a model or the environment does not allow it, or structures failed.
+    """
+    arguments = parser().parse_args(argv)
+    if arguments.method or arguments.name or any("=" in text for text in arguments.model):
+        code = _method_evaluated(arguments)
+        if code is not None:
+            return code
+    runs = evaluated(arguments)
+    if not runs:
+        return 0
+    from harness.commands.printing import print_runs
+
+    code = print_runs(runs, arguments.output, as_json=arguments.json)
+    push_if_asked(arguments, runs)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = option_parser(
+        "python -m harness",
+        "[evaluate] --model MODEL | --method DIR [options]",
+        "Measure models on molecules like those of training and on unseen combinations of their parts.",
+        ("python -m harness --model reference --task task2", "python -m harness --model org/name@main --device cuda"),
+    )
+    add_evaluation_options(parser)
+    return parser
+
+
+def evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
+    """Evaluates the models; the runs are those of the first of several processes, and none in others."""
+    from harness.api import evaluate_models
+
+    return evaluate_models(
+        arguments.model,
+        dataset=arguments.dataset,
+        tasks=arguments.task,
+        check=_require_pushable if arguments.push else None,
+        **options_of(arguments),
+    )
+
+
+def _method_evaluated(arguments: argparse.Namespace) -> int | None:
+    """Evaluates a method and prints its result; `None` where the arguments name models that form no method."""
+    from harness.evaluation.options import EvaluationOptions, datasets_of, require_options, run_options
+    from harness.evaluation.run import FinishedRun
+    from harness.method.command import evaluate, method_of, show, statement_for_members
+
+    options = options_of(arguments)
+    require_options(options, EvaluationOptions)
+    datasets = datasets_of(arguments.dataset, options)
+    method = method_of(arguments, datasets)
+    if method is None:
+        return None
+    if arguments.push:
+        _require_pushable(datasets[0], [method])
+    # What is stated holds for each member on the task of its folder, which an evaluation of one model cannot express.
+    stated = statement_for_members(arguments)
+    how = run_options(datasets, arguments.task, EvaluationOptions(**{**options, "protocol": None, "base": None}))
+    finished = evaluate(method, datasets, replace(how, statement=stated))
+    if finished is None:
+        return 0
+    code = show([finished], arguments.output, as_json=arguments.json)
+    push_if_asked(arguments, [FinishedRun(finished.method.result, finished.directory)])
+    return code
+
+
+def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) -> None:
+    """Sends the results of models that were read from the Hub, with `--push`.
+
+    Raises:
+        MlipOodError: If a result cannot be published, or the Hub does not take it; the message says how to try again.
+    """
+    if not arguments.push:
+        return
+    from model_cards.publishing.push import PushOptions, push_each
+
+    runs = [run for run in runs if run.result.model.revision is not None]
+    try:
+        for done in push_each([run.result for run in runs], PushOptions()):
+            # What reads JSON from standard output wants nothing else there.
+            print(done.text, file=sys.stderr if arguments.json else sys.stdout)
+    except MlipOodError as cause:
+        kept = " ".join(str(run.directory) for run in runs)
+        raise type(cause)(f"{cause}\nThe results are kept; send them with: python -m harness push {kept}") from cause
+
+
+def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | MethodSource"]) -> None:
+    """Refuses, before hours of computing, what could not be sent in the end."""
+    from dataset_builders.core.hub.calls import require_login
+
+    if dataset.revision is None:
+        raise UsageError(
+            f"--push sends results on data that everybody can get, and {dataset.id} is on this machine only; "
+            "use --dataset org/name@revision"
+        )
+    if not any(model.revision is not None for model in models):
+        raise UsageError(
+            "--push sends results to the repos that the models were read from, and none was read from the Hub; "
+            "use --model org/name or --method org/name, or send them with `harness push --repo org/name`"
+        )
+    require_login("pushing")

@@ -1,0 +1,166 @@
+"""The options of commands that evaluate models, in groups: model, data, running, output."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final, get_args
+
+from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.core.errors import UsageError
+from harness.core.potential import DtypeName, Isolation, TrainingProtocol
+from harness.evaluation.options import DEFAULT_DATASET, DEFAULT_OUTPUT, EvaluationOptions
+
+AUTO: Final = "auto"
+
+
+def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool = False) -> None:
+    """Adds all groups to the parser of a command.
+
+    Args:
+        parser: Of the command.
+        comparing: Whether finished runs may take the place of models.
+    """
+    model = parser.add_argument_group("model")
+    if comparing:
+        model.add_argument("run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
+    _add_model(model, model_is_required=not comparing)
+    _add_data(parser.add_argument_group("data"))
+    _add_running(parser.add_argument_group("running"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="folder of results (default: results)"
+    )
+    add_printing(output)
+    output.add_argument(
+        "--push", action="store_true", help="send the results to the models' repos on the Hub, as `push` does"
+    )
+
+
+def add_printing(output: argparse._ArgumentGroup) -> None:
+    """Adds the options that say what is printed."""
+    output.add_argument("--json", action="store_true", help="print the results as JSON, one a line, and nothing else")
+    output.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def options_of(arguments: argparse.Namespace) -> EvaluationOptions:
+    """The options of the Python interface that the arguments stand for."""
+    return EvaluationOptions(
+        family=arguments.family,
+        calculator=arguments.calculator,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        head=arguments.head,
+        threads=arguments.threads,
+        compile=arguments.compile,
+        trust_checkpoint=arguments.trust_checkpoint,
+        allow_unfinished=arguments.allow_unfinished,
+        isolation=arguments.isolation,
+        labels=arguments.labels,
+        level_of_theory=arguments.level_of_theory,
+        trained_on=arguments.trained_on,
+        protocol=arguments.protocol,
+        base=arguments.base,
+        batch_atoms=_batch_atoms(arguments.batch_atoms),
+        output=arguments.output,
+        quiet=arguments.quiet,
+    )
+
+
+def _add_model(group: argparse._ArgumentGroup, *, model_is_required: bool) -> None:
+    add = group.add_argument
+    what = group.add_mutually_exclusive_group(required=model_is_required)
+    what.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="name, checkpoint, or Hub id org/name[@revision][/file]; may be repeated",
+    )
+    if model_is_required:
+        what.add_argument("--method", metavar="DIR_OR_REPO", help="models in task1/ to task4/, as one result")
+        add("--name", metavar="NAME", help="name of the method that --model TASK=MODEL, repeated, puts together")
+    add("--family", metavar="NAME", help="family that reads the checkpoint, if its files do not tell")
+    add("--calculator", metavar="MODULE:FUNC", help="function that makes an ASE calculator, for models of no family")
+    add("--head", metavar="NAME", help="readout head of a checkpoint that has several")
+    add("--trust-checkpoint", action="store_true", help="load checkpoints that run code when loaded, such as pickles")
+    add("--allow-unfinished", action="store_true", help="take checkpoints whose training was stopped before its end")
+    add("--level-of-theory", metavar="LEVEL", help="level of the training labels, if the files do not name it")
+    add("--trained-on", metavar="TASK", help="task whose training set alone the model saw, if no file says so")
+    add(
+        "--protocol",
+        choices=get_args(TrainingProtocol),
+        metavar="HOW",
+        help="from-scratch or fine-tuned (default: fine-tuned with --base, else the former)",
+    )
+    add("--base", metavar="MODEL", help="checkpoint that the fine-tuning began with, such as org/model")
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--dataset",
+        default=DEFAULT_DATASET,
+        metavar="DATASET",
+        help="mini, a folder, org/name[@revision] or hf://datasets/... (default: mini)",
+    )
+    add(
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="TASK",
+        help="task1 to task4 or the data set's own (default: the model's, else all)",
+    )
+    add(
+        "--labels",
+        choices=(*LEVELS, AUTO),
+        default=GFN2.name,
+        metavar="LEVEL",
+        help=f"{', '.join(LEVELS)} or {AUTO} (default: {GFN2.name})",
+    )
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--device",
+        default=AUTO,
+        metavar="DEVICE",
+        help="cpu, cuda, cuda:N or auto: first GPU, else CPU (default: auto)",
+    )
+    add(
+        "--dtype",
+        choices=get_args(DtypeName),
+        metavar="DTYPE",
+        help="float32 or float64 (default: precision of the checkpoint)",
+    )
+    add("--compile", action="store_true", help="compile the network, for families that can (graph-pes)")
+    add(
+        "--batch-atoms",
+        default=AUTO,
+        metavar="N",
+        help="most atoms in a batch, or auto: 512 on a CPU, what fits on a GPU",
+    )
+    add(
+        "--threads",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="CPU threads of physics methods (default: all cores)",
+    )
+    add(
+        "--isolation",
+        choices=get_args(Isolation),
+        default=AUTO,
+        metavar="WHEN",
+        help="compute in a process apart: auto, always or never (default: auto)",
+    )
+
+
+def _batch_atoms(text: str) -> int | None:
+    """The number that was given; `None` for `auto`."""
+    if text == AUTO:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise UsageError(f"--batch-atoms {text}; expected a number of atoms, 1 or more, or {AUTO}")
+    return int(text)

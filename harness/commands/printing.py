@@ -1,0 +1,63 @@
+"""What commands print of finished runs: one table for each data set, or JSON; and failed structures as an error."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataset_builders.core.errors import IncompleteError
+from dataset_builders.core.printable import print_json
+
+if TYPE_CHECKING:
+    from harness.evaluation.run import FinishedRun
+    from harness.results.result import RunResult
+
+
+def print_runs(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
+    """Prints runs, and returns the exit code.
+
+    Args:
+        runs: Finished runs.
+        output: Folder of results, where results of controls are looked for.
+        as_json: Whether JSON is printed, one result a line.
+
+    Raises:
+        IncompleteError: If structures failed.
+    """
+    results = [run.result for run in runs]
+    if as_json:
+        for result in results:
+            print_json(result.model_dump(mode="json"))
+    else:
+        print_tables(runs, output)
+    require_no_failures(results)
+    return 0
+
+
+def print_tables(runs: Sequence["FinishedRun"], output: Path) -> None:
+    """Prints a table for each data set, and the paths of the results."""
+    from harness.report.control_gaps import control_gaps
+    from harness.report.table import console, report
+
+    terminal = console()
+    # With --labels auto, models may be on labels of different levels, which no table may mix.
+    for content in dict.fromkeys(run.result.dataset.content_hash for run in runs):
+        results = [run.result for run in runs if run.result.dataset.content_hash == content]
+        gaps = control_gaps(content, results, output)
+        terminal.print(report(results, gaps, terminal.width), markup=False)
+    for run in runs:
+        terminal.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)
+
+
+def require_no_failures(results: Sequence["RunResult"]) -> None:
+    """Checks that no structure failed.
+
+    Raises:
+        IncompleteError: If any did.
+    """
+    failed = [(result.model.id, sum(task.n_failed for task in result.tasks.values())) for result in results]
+    listed = ", ".join(f"{count} of {model}" for model, count in failed if count)
+    if listed:
+        raise IncompleteError(
+            f"structures failed: {listed}; the result lists each with its cause, and such a task has no score. "
+            "Nothing of it should be published"
+        )

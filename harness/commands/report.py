@@ -1,0 +1,56 @@
+"""`python -m harness report`: metrics, table and result.json again, from saved predictions and without the model."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataset_builders.core.errors import UsageError
+from dataset_builders.core.option_parser import option_parser
+from harness.commands.evaluation_options import add_printing
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Raises:
+        MlipOodError: If a run is not finished, its data set is not the one that it was run on, or structures failed.
+    """
+    arguments = parser().parse_args(argv)
+    from harness.commands.printing import print_runs
+    from harness.evaluation.run import evaluate_again
+    from harness.method.document import is_method
+
+    methods = [directory for directory in dict.fromkeys(arguments.run) if is_method(directory)]
+    if methods:
+        return _report_methods(arguments, methods)
+    runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
+    contents = {run.result.dataset.content_hash for run in runs}
+    if len(contents) > 1:
+        raise UsageError(f"the runs are on {len(contents)} different data sets; a table needs one. Report them apart")
+    return print_runs(runs, runs[0].directory.resolve().parent.parent, as_json=arguments.json)
+
+
+def _report_methods(arguments: argparse.Namespace, methods: Sequence[Path]) -> int:
+    others = [directory for directory in arguments.run if directory not in methods]
+    if others:
+        raise UsageError(f"{methods[0]} is the folder of a method, and {others[0]} is not; report them apart")
+    from harness.method.command import report_again, show
+
+    finished = report_again(methods, arguments.dataset)
+    return show(finished, finished[0].directory.resolve().parent.parent, as_json=arguments.json)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of the command."""
+    parser = option_parser(
+        "python -m harness report",
+        "RUN_DIR [RUN_DIR ...] [options]",
+        "Compute metrics, table and result.json again from the predictions of finished runs; of a method,\n"
+        "those of all its runs and method.json.",
+        ("python -m harness report results/mmff94/*",),
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
+    data.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: where it was)")
+    add_printing(parser.add_argument_group("output"))
+    return parser

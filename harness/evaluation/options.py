@@ -1,0 +1,225 @@
+"""The options of the Python interface: those of the command line as keywords, checked before anything is loaded."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypedDict, get_args
+
+from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.core.commands import did_you_mean
+from dataset_builders.core.errors import UsageError
+from harness.core.potential import DtypeName, Isolation, LoadOptions, TrainingProtocol
+
+if TYPE_CHECKING:
+    from harness.data.dataset import PinnedDataset
+    from harness.evaluation.run import RunOptions
+
+DEFAULT_DATASET: Final = "mini"
+DEFAULT_OUTPUT: Final = Path("results")
+OF_CALCULATORS: Final = "ase"
+"""Family of the models that a function of the user makes."""
+
+
+class LoadingOptions(TypedDict, total=False):
+    """How a model is loaded. Each key is the option of the command line of that name, with `_` for `-`.
+
+    Attributes:
+        family: Family that reads the checkpoint, where its files do not tell which one does.
+        calculator: Function that makes an ASE calculator, as `package.module:function`, for models of no family.
+        device: `auto` (default), `cpu`, `cuda` or `cuda:N`.
+        dtype: `float32` or `float64`; `None` (default) for the precision of the checkpoint.
+        head: Readout head of a checkpoint that has several.
+        threads: CPU threads of physics methods (default: all cores).
+        compile: Whether the network is compiled, where its family can.
+        trust_checkpoint: Whether a checkpoint may be loaded that runs code when it is loaded, such as a pickle.
+        allow_unfinished: Whether a checkpoint may be loaded whose training was stopped before its end.
+        isolation: Whether the model computes in a process of its own: `auto` (default), `always` or `never`.
+    """
+
+    family: str | None
+    calculator: str | None
+    device: str
+    dtype: DtypeName | None
+    head: str | None
+    threads: int
+    compile: bool
+    trust_checkpoint: bool
+    allow_unfinished: bool
+    isolation: Isolation
+
+
+class EvaluationOptions(LoadingOptions, total=False):
+    """How models are loaded and evaluated.
+
+    Attributes:
+        labels: Level of theory of the labels (default: `gfn2-xtb`), or `auto` for that of each model.
+        level_of_theory: Level that the models were trained at, for those whose files do not name it.
+        trained_on: Task whose training set alone the models were trained on, for those whose files do not say so.
+        protocol: How that training began, `from-scratch` or `fine-tuned`.
+        base: Checkpoint that a fine-tuning began with.
+        batch_atoms: Most atoms in a batch; `None` (default) for what suits the device.
+        output: Folder of results (default: `results`).
+        quiet: Whether the progress bar is left out.
+    """
+
+    labels: str
+    level_of_theory: str | None
+    trained_on: str | None
+    protocol: TrainingProtocol | None
+    base: str | None
+    batch_atoms: int | None
+    output: str | Path
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a model is loaded, checked.
+
+    Attributes:
+        family: Family that reads it; `None` where its files tell.
+        options: For its loader.
+        isolation: Whether it computes in a process of its own.
+    """
+
+    family: str | None
+    options: LoadOptions
+    isolation: Isolation
+
+
+_Check = tuple[Callable[[Any], bool], str]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _one_of(*names: str) -> _Check:
+    return lambda value: value in names, f"one of {', '.join(names)}"
+
+
+def _or_none(check: _Check) -> _Check:
+    return lambda value: value is None or check[0](value), check[1]
+
+
+_FLAG: Final[_Check] = lambda value: isinstance(value, bool), "True or False"
+_CHECKS: Final[Mapping[str, _Check]] = {
+    "family": _or_none((_is_text, "the name of a family")),
+    "calculator": _or_none((_is_text, "package.module:function")),
+    "device": (_is_text, "auto, cpu, cuda or cuda:N"),
+    "dtype": _or_none(_one_of(*get_args(DtypeName))),
+    "head": _or_none((_is_text, "the name of a readout head")),
+    "threads": (_is_count, "1 or more"),
+    "compile": _FLAG,
+    "trust_checkpoint": _FLAG,
+    "allow_unfinished": _FLAG,
+    "isolation": _one_of(*get_args(Isolation)),
+    "labels": (_is_text, f"one of {', '.join(LEVELS)}, auto"),
+    "level_of_theory": _or_none((_is_text, f"a level such as {', '.join(LEVELS)}")),
+    "trained_on": _or_none((_is_text, "the name of a task")),
+    "protocol": _or_none(_one_of(*get_args(TrainingProtocol))),
+    "base": _or_none((lambda value: isinstance(value, str), "the name of a checkpoint")),
+    "batch_atoms": _or_none((_is_count, "a number of atoms, 1 or more, or auto")),
+    "output": (lambda value: isinstance(value, Path) or _is_text(value), "a folder"),
+    "quiet": _FLAG,
+}
+
+
+def require_options(options: Mapping[str, Any], known: type) -> None:
+    """Checks the names and values of options.
+
+    Args:
+        options: As the caller gave them.
+        known: The typed dictionary that declares them.
+
+    Raises:
+        UsageError: If a name is unknown or a value is not possible; the message names the option of the command line.
+    """
+    names = tuple(known.__annotations__)
+    for name, value in options.items():
+        if name not in names:
+            raise UsageError(f"unknown option {name!r}{did_you_mean(name, names)}; options: {' '.join(names)}")
+        is_possible, expected = _CHECKS[name]
+        if not is_possible(value):
+            is_empty = isinstance(value, str) and not value.strip()
+            shown = f"--{name.replace('_', '-')} {'is empty' if is_empty else value}"
+            raise UsageError(f"{shown}; expected {expected}")
+
+
+def loading_of(options: Mapping[str, Any]) -> Loading:
+    """How a model is to be loaded.
+
+    Args:
+        options: Checked by `require_options`; what is no option of loading is left aside.
+
+    Raises:
+        UsageError: If the user's list of trusted checkpoints is malformed.
+        SetupError: If that list cannot be read.
+    """
+    from harness.trust.trusted_files import trusted_files
+
+    given = {name: options[name] for name in LoadOptions.__dataclass_fields__ if name in options}
+    load = LoadOptions(**{"threads": os.cpu_count() or 1, **given}, trusted_files=trusted_files())
+    family = options.get("family") or (OF_CALCULATORS if load.calculator else None)
+    return Loading(family, load, options.get("isolation", "auto"))
+
+
+def datasets_of(dataset: "str | Path | PinnedDataset", options: EvaluationOptions) -> "tuple[PinnedDataset, ...]":
+    """The data set at the level of theory that the options name, or at each that it holds for `auto`.
+
+    Args:
+        dataset: What names it, or one that is open already.
+        options: Checked by `require_options`.
+
+    Raises:
+        UsageError: If an open data set has labels of another level.
+        MlipOodError: If it cannot be opened.
+    """
+    from harness.data.dataset import PinnedDataset
+    from harness.data.label_choice import open_labels
+
+    labels = options.get("labels")
+    if not isinstance(dataset, PinnedDataset):
+        return open_labels(str(dataset), labels or GFN2.name)
+    if labels not in (None, dataset.level.name):
+        raise UsageError(
+            f"--labels {labels}, but {dataset.id} was opened with labels of {dataset.level.name}; leave labels out, or "
+            "give the name of the data set"
+        )
+    return (dataset,)
+
+
+def run_options(datasets: "Sequence[PinnedDataset]", tasks: Sequence[str], options: EvaluationOptions) -> "RunOptions":
+    """What an evaluation is asked for.
+
+    Args:
+        datasets: The data set at one or more levels.
+        tasks: Tasks by name; none for those of the model or the data set.
+        options: Checked by `require_options`.
+
+    Raises:
+        UsageError: If a task is unknown, or options contradict each other.
+    """
+    from harness.data.dataset import named_tasks
+    from harness.evaluation.run import RunOptions
+    from harness.models.training_declaration import statement_of
+
+    statement = statement_of(options.get("trained_on"), options.get("protocol"), options.get("base"))
+    if statement is not None:
+        named_tasks(datasets, [statement.task])
+    loading = loading_of(options)
+    return RunOptions(
+        tasks=named_tasks(datasets, tasks),
+        output=Path(options.get("output", DEFAULT_OUTPUT)),
+        batch_atoms=options.get("batch_atoms"),
+        load=loading.options,
+        isolation=loading.isolation,
+        level_of_theory=options.get("level_of_theory"),
+        statement=statement,
+        quiet=options.get("quiet", False),
+    )

@@ -1,0 +1,235 @@
+"""The Python interface: light to import, and the same results as the command line."""
+
+import json
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import harness
+from dataset_builders.core.errors import DataError, ModelError, UsageError
+from harness import calculator, compare, evaluate, load_potential, open_dataset
+from harness.api import evaluate_models
+from harness.cli import main
+from harness.data.dataset import PinnedDataset
+from harness.data.dataset import open_dataset as open_at_level
+from harness.evaluation import options
+from harness.inference.loaded_potential import LoadedPotential
+from harness.report.compare import comparison_documents
+from harness.results.result import RunResult
+from tests.harness.potentials.molecules import molecules
+
+OFFERED = ["calculator", "compare", "evaluate", "load_potential", "open_dataset"]
+HEAVY = ("numpy", "torch", "datasets", "ase", "rdkit", "pydantic", "pyarrow", "harness.api")
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    assert not modules_after("import harness; dir(harness); harness.__version__") & set(HEAVY)
+
+
+def test_a_worker_does_not_import_the_interface() -> None:
+    modules = modules_after("import harness.worker.__main__, harness.worker.server")
+    assert not {name for name in modules if name.startswith(("harness.api", "harness.evaluation", "harness.commands"))}
+
+
+def test_the_package_lists_what_it_offers() -> None:
+    assert set(OFFERED) <= set(dir(harness))
+    assert set(harness.__all__) == {*OFFERED, "__version__"}
+    assert all(callable(getattr(harness, name)) for name in OFFERED)
+    assert harness.__version__ == version("mlip-ood")
+    with pytest.raises(
+        AttributeError, match="module 'harness' has no attribute 'evalute'; it offers __version__, calc"
+    ):
+        harness.evalute  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_every_option_is_declared_checked_and_documented() -> None:
+    hints = typing.get_type_hints(options.EvaluationOptions)
+    assert set(options._CHECKS) == set(hints)
+    documented = f"{options.LoadingOptions.__doc__}{options.EvaluationOptions.__doc__}"
+    assert [name for name in hints if f"        {name}: " not in documented] == []
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of results of mmff94 and zero on task4, written by the interface."""
+    output = tmp_path_factory.mktemp("runs")
+    evaluate(["mmff94", "zero"], dataset=tiny_dataset, tasks=["task4"], output=output, quiet=True)
+    return output
+
+
+def test_the_command_writes_the_same_folder(runs: Path, tiny_dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.parquet")}
+    assert len(before) >= 2
+    models = ["--model", "mmff94", "--model", "zero"]
+    where = ["--dataset", str(tiny_dataset), "--task", "task4", "--output", str(runs)]
+    assert main(["evaluate", *models, *where, "--quiet", "--json"]) == 0
+    printed = [RunResult.model_validate_json(line) for line in capsys.readouterr().out.splitlines()]
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*.parquet")} == before
+    (saved,) = runs.glob("mmff94/*/result.json")
+    result = evaluate("mmff94", dataset=str(tiny_dataset), tasks="task4", output=str(runs), quiet=True)
+    assert result == printed[0] == RunResult.load(saved)
+
+
+def test_several_models_give_a_list_in_their_order(runs: Path, tiny_dataset: Path) -> None:
+    found = evaluate(["zero", "mmff94", "zero"], dataset=tiny_dataset, tasks=["task4"], output=runs, quiet=True)
+    assert [result.model.id for result in found] == ["zero", "mmff94", "zero"]
+    assert found[0] is found[2]
+    (run,) = evaluate_models([Path("zero")], dataset=tiny_dataset, tasks=["task4"], output=runs, quiet=True)
+    assert run.result == found[0]
+    assert RunResult.load(run.directory / "result.json") == found[0]
+
+
+def test_a_data_set_that_is_open_is_taken(runs: Path, tiny_dataset: Path) -> None:
+    opened = open_dataset(tiny_dataset)
+    assert isinstance(opened, PinnedDataset)
+    assert opened == open_at_level(str(tiny_dataset))
+    result = evaluate("zero", dataset=opened, tasks=["task4"], output=runs, quiet=True)
+    assert result.dataset.content_hash == opened.content_hash
+    with pytest.raises(UsageError, match=r"--labels wb97x, but .* was opened with labels of gfn2-xtb"):
+        evaluate("zero", dataset=opened, labels="wb97x", output=runs)
+
+
+def test_labels_are_named() -> None:
+    assert open_dataset("mini", "wb97x").level.name == "wb97x"
+    with pytest.raises(UsageError, match="unknown level of theory 'b3lyp'"):
+        open_dataset("mini", "b3lyp")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"devise": "cpu"}, r"unknown option 'devise' \(did you mean device\?\); options: family calculator"),
+        ({"threads": 0}, r"--threads 0; expected 1 or more"),
+        ({"threads": True}, r"--threads True; expected 1 or more"),
+        ({"batch_atoms": "many"}, r"--batch-atoms many; expected a number of atoms, 1 or more, or auto"),
+        ({"dtype": "float16"}, r"--dtype float16; expected one of float32, float64"),
+        ({"isolation": "sometimes"}, r"--isolation sometimes; expected one of auto, always, never"),
+        ({"trust_checkpoint": "yes"}, r"--trust-checkpoint yes; expected True or False"),
+        ({"level_of_theory": " "}, r"--level-of-theory is empty; expected a level such as gfn2-xtb"),
+        ({"protocol": "zero-shot"}, r"--protocol zero-shot; expected one of from-scratch, fine-tuned"),
+        ({"base": "org/model"}, r"--base org/model without --trained-on TASK"),
+        ({"labels": "b3lyp"}, r"unknown level of theory 'b3lyp'"),
+        ({"device": None}, r"--device None; expected auto, cpu, cuda or cuda:N"),
+        ({"tasks": ["task9"]}, r"unknown task 'task9'"),
+        ({"family": "gemnet"}, r"no family 'gemnet' reads checkpoints"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_error(given: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message):
+        evaluate("zero", output=tmp_path, **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ("no-such-model", UsageError, "unknown model 'no-such-model'"),
+        ([], UsageError, "there is no model to evaluate"),
+        (["zero", "nowhere/x.model"], ModelError, "there is no model nowhere/x"),
+    ],
+)
+def test_a_model_that_is_not_there_is_named_before_anything_is_computed(
+    model: Any, error: type[Exception], message: str, tmp_path: Path, hub: object
+) -> None:
+    with pytest.raises(error, match=message):
+        evaluate(model, output=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_shares_the_work_is_another_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match=r"one of 2 processes \(WORLD_SIZE\); use harness\.api\.evaluate_models"):
+        evaluate("zero")
+
+
+def test_results_are_compared_whether_they_are_here_or_on_disk(runs: Path, tiny_dataset: Path) -> None:
+    (mmff94,), (zero,) = runs.glob("mmff94/*"), runs.glob("zero/*")
+    results = [RunResult.load(run / "result.json") for run in (mmff94, zero)]
+    found = compare(results)
+    assert compare([mmff94, str(zero / "result.json")]) == found
+    assert [(each.task, each.split, each.model, each.compared_with) for each in found] == [
+        ("task4", "test_id", "zero", "mmff94"),
+        ("task4", "test_ood", "zero", "mmff94"),
+    ]
+    for each, document in zip(found, comparison_documents(results), strict=True):
+        assert each.ratio.value == document["force_mae_ratio"]["value"]
+        assert each.difference.low == document["force_mae_difference"]["low"]
+    # mmff94 made the labels, so what zero is off by is all the difference there is.
+    task = results[1].tasks["task4"]
+    assert found[0].difference.value == pytest.approx(task.splits["test_id"].metrics["force_mae"].value, abs=1e-6)
+
+
+def test_a_comparison_needs_two_results(runs: Path) -> None:
+    (zero,) = runs.glob("zero/*")
+    with pytest.raises(UsageError, match="1 results; a comparison needs two or more"):
+        compare([zero])
+    with pytest.raises(DataError, match="cannot read the result"):
+        compare([zero, runs / "absent"])
+
+
+@pytest.fixture
+def mace(mace_checkpoint: Path) -> Iterator[LoadedPotential]:
+    with load_potential(mace_checkpoint, trust_checkpoint=True, device="cpu") as potential:
+        yield potential
+
+
+def test_a_potential_computes_batches_until_it_is_closed(mace: Any) -> None:
+    batch = molecules()
+    prediction = mace.compute(batch)
+    assert prediction.energy.shape == (3,)
+    assert prediction.forces.shape == (len(batch.atomic_numbers), 3)
+    assert prediction.failures == {}
+    assert (mace.traits.family, mace.traits.dtype, mace.is_closed) == ("mace", "float64", False)
+    process = mace._potential._worker._process
+    assert process.poll() is None
+    mace.close()
+    mace.close()
+    assert process.poll() is not None
+    with pytest.raises(UsageError, match=r"small\.model was closed; load it again"):
+        mace.compute(batch)
+
+
+def test_a_worker_ends_with_the_potential_that_nobody_closed(mace_checkpoint: Path) -> None:
+    potential = load_potential(mace_checkpoint, trust_checkpoint=True, device="cpu")
+    process = potential._potential._worker._process  # type: ignore[union-attr]
+    del potential
+    assert process.wait(timeout=30) is not None
+
+
+def test_a_checkpoint_that_nobody_trusts_is_not_loaded(mace_checkpoint: Path) -> None:
+    with pytest.raises(ModelError, match="add --trust-checkpoint"):
+        load_potential(mace_checkpoint)
+    with pytest.raises(ModelError, match="add --trust-checkpoint"):
+        calculator(mace_checkpoint)
+
+
+def test_options_of_an_evaluation_are_none_of_loading() -> None:
+    with pytest.raises(UsageError, match="unknown option 'labels'; options: family calculator"):
+        load_potential("zero", labels="wb97x")  # type: ignore[call-arg]
+
+
+def test_the_environment_has_its_tokens_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    import os
+
+    with load_potential("zero") as potential:
+        assert os.environ["HF_TOKEN"] == "hf_secret"
+        assert np.array_equal(potential.compute(molecules()).energy, np.zeros(3))
+
+
+def test_the_result_is_the_documented_one(runs: Path) -> None:
+    (saved,) = runs.glob("mmff94/*/result.json")
+    assert json.loads(saved.read_text())["tasks"].keys() == {"task4"}
