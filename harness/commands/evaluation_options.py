@@ -90,7 +90,7 @@ def _add_model(group: argparse._ArgumentGroup, *, model_is_required: bool) -> No
         "--protocol",
         choices=get_args(TrainingProtocol),
         metavar="HOW",
-        help="from-scratch or fine-tuned (default: fine-tuned with --base, else the former)",
+        help="from-scratch, or fine-tuned (default where --base is given)",
     )
     add("--base", metavar="MODEL", help="checkpoint that the fine-tuning began with, such as org/model")
 

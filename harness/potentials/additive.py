@@ -19,11 +19,10 @@ from harness.core.batch import Prediction, StructureBatch
 from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
-from harness.networks.control_checkpoints import ControlConfig, read_control
 from harness.potentials.control_traits import control_traits, reference_energy
 
 if TYPE_CHECKING:
-    from harness.networks.control_checkpoints import Tensors
+    from harness.networks.control_checkpoints import ControlConfig, Tensors
 
 FAMILY: Final = Family("additive", __name__, "rdkit", folder=("config.json", "model.safetensors"), in_config=True)
 
@@ -40,7 +39,7 @@ class AdditivePotential:
         traits: What is known of it.
     """
 
-    def __init__(self, field: ForceField, config: ControlConfig, traits: PotentialTraits) -> None:
+    def __init__(self, field: ForceField, config: "ControlConfig", traits: PotentialTraits) -> None:
         self._field = field
         self._config = config
         self._traits = traits
@@ -86,6 +85,8 @@ def load(path: Path, options: LoadOptions) -> Potential:
         UsageError: If another device than the CPU or another precision than float64 was asked for.
     """
     require_cpu_and_float64(str(path), options)
+    from harness.networks.control_checkpoints import read_control
+
     config, tensors = read_control(path, NAME)
     _require_coefficients(tensors, path)
     origins = {name: tensor for name, tensor in tensors.items() if name.startswith("origin/")}

@@ -1,6 +1,7 @@
 """What the fitted controls share: their traits and their reference energies."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,11 +10,13 @@ from dataset_builders.tasks.regions import DECLARATION
 from harness.core.batch import StructureBatch
 from harness.core.potential import PotentialTraits
 from harness.networks.checkpoint_format import file_hashes, symbol_of
-from harness.networks.control_checkpoints import ControlConfig
+
+if TYPE_CHECKING:
+    from harness.networks.control_checkpoints import ControlConfig
 
 
 def control_traits(
-    path: Path, config: ControlConfig, packages: tuple[str, ...], *, conservative: bool
+    path: Path, config: "ControlConfig", packages: tuple[str, ...], *, conservative: bool
 ) -> PotentialTraits:
     """What is known of a fitted control, which computes in float64 on the CPU.
 
@@ -40,7 +43,7 @@ def control_traits(
     )
 
 
-def reference_energy(batch: StructureBatch, config: ControlConfig) -> FloatArray:
+def reference_energy(batch: StructureBatch, config: "ControlConfig") -> FloatArray:
     """Sum of the reference energies of the atoms of each structure.
 
     Args:

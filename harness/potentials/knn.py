@@ -17,11 +17,10 @@ from harness.core.batch import Prediction, StructureBatch
 from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
-from harness.networks.control_checkpoints import ControlConfig, read_control
 from harness.potentials.control_traits import control_traits, reference_energy
 
 if TYPE_CHECKING:
-    from harness.networks.control_checkpoints import Tensors
+    from harness.networks.control_checkpoints import ControlConfig, Tensors
 
 FAMILY: Final = Family(
     "knn", __name__, "torchani", extra="torchani", folder=("config.json", "model.safetensors"), in_config=True
@@ -50,7 +49,7 @@ class KnnPotential:
         traits: What is known of it.
     """
 
-    def __init__(self, memory: Memory, config: ControlConfig, traits: PotentialTraits) -> None:
+    def __init__(self, memory: Memory, config: "ControlConfig", traits: PotentialTraits) -> None:
         self._memory = memory
         self._config = config
         self._traits = traits
@@ -84,6 +83,8 @@ def load(path: Path, options: LoadOptions) -> Potential:
         MissingPackageError: If TorchANI is not installed.
     """
     require_cpu_and_float64(str(path), options)
+    from harness.networks.control_checkpoints import read_control
+
     config, tensors = read_control(path, NAME)
     n_neighbours = config.settings.get(NEIGHBOURS, 0.0)
     if n_neighbours < 1 or n_neighbours % 1:
@@ -104,7 +105,7 @@ def tensors_of(frames: LabelledFrames) -> "Tensors":
     }
 
 
-def _frames(tensors: "Tensors", config: ControlConfig, path: Path) -> LabelledFrames:
+def _frames(tensors: "Tensors", config: "ControlConfig", path: Path) -> LabelledFrames:
     if {name: str(tensor.dtype) for name, tensor in tensors.items()} != _TENSORS:
         found = ", ".join(f"{name} ({tensor.dtype})" for name, tensor in sorted(tensors.items()))
         expected = ", ".join(f"{name} ({dtype})" for name, dtype in sorted(_TENSORS.items()))
