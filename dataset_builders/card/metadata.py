@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dataset_builders.certify.coverage import ConfigSummary, DataSetCertificate
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.folder.provenance import import_record_of
 from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.tasks.editions import SPLITS, SplitName

@@ -12,24 +12,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from dataset_builders.core.errors import DataError, MlipOodError, SetupError, UsageError
-from dataset_builders.core.hub.calls import (
-    MAIN,
-    Change,
-    CommitTarget,
-    Committed,
-    Repo,
-    canonical,
-    commit,
-    ensure_repo,
-    explained,
-    head_of,
-    is_logged_in,
-    open_pull_requests,
-    require_login,
-    retried,
-)
+from dataset_builders.core.hub.access import canonical, ensure_repo, head_of, is_logged_in, require_login
+from dataset_builders.core.hub.commits import Change, CommitTarget, Committed, commit
 from dataset_builders.core.hub.difference import Difference
+from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.names import is_repo_id
+from dataset_builders.core.hub.pull_requests import open_pull_requests
+from dataset_builders.core.hub.repo import MAIN, Repo
+from dataset_builders.core.hub.retrying import retried
 from dataset_builders.publish.published_edition import PublishedEdition, certified_edition, with_configs_of_repo
 
 _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -12,8 +12,9 @@ from dataset_builders.card.metadata import count_rows, sizes_of, with_keys_of_ot
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.coverage import DataSetCertificate
 from dataset_builders.core.errors import CertificateError
-from dataset_builders.core.hub.calls import Message, Repo
+from dataset_builders.core.hub.commits import Message
 from dataset_builders.core.hub.difference import Content, Difference, copy_of, difference, files_at, text_at
+from dataset_builders.core.hub.repo import Repo
 from dataset_builders.folder.configs import CONFIG, SPLIT_FILE, task_of_config
 from dataset_builders.tasks.regions import TASKS, TaskName
 

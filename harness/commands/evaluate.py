@@ -110,7 +110,7 @@ def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) 
 
 def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | MethodSource"]) -> None:
     """Refuses, before hours of computing, what could not be sent in the end."""
-    from dataset_builders.core.hub.calls import require_login
+    from dataset_builders.core.hub.access import require_login
 
     if dataset.revision is None:
         raise UsageError(

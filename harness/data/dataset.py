@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from dataset_builders.chemistry.levels import GFN2, LEVELS, Level
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import file_sha256
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.core.hub.names import REPO_ID
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import read_metadata, schema_problems

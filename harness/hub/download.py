@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.core.errors import ModelError, SetupError
-from dataset_builders.core.hub.calls import TIMEOUT_SECONDS, Repo, explained, retried
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import TIMEOUT_SECONDS, retried
 from harness.trust.pickles import sha256_of
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from urllib.parse import unquote
 
 from dataset_builders.core.errors import SetupError, UsageError
-from dataset_builders.core.hub.calls import TIMEOUT_SECONDS, Repo, explained, retried
+from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.names import REPO_ID
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import TIMEOUT_SECONDS, retried
 
 if TYPE_CHECKING:
     from huggingface_hub import HfFileSystem

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Protocol, Self
 
 from dataset_builders.core.errors import SetupError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from harness.inference.ranks import Ranks
 
 ARRIVAL_VARIABLE: Final = "MLIP_OOD_ARRIVAL_S"

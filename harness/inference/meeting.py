@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Final
 
 from dataset_builders.core.errors import MlipOodError, SetupError, UsageError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from harness.inference.board import ARRIVAL_VARIABLE, Board, Limits, Store
 from harness.inference.progress import OnStructures, Source
 from harness.inference.ranks import NO_OTHERS, Ranks

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.core.errors import ModelError, SetupError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from harness.compute.device import out_of_memory_as_itself, release_memory
 from harness.compute.staging import compute_ahead
 from harness.core.batch import Prediction, StructureBatch, check_prediction

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from dataset_builders.build.work_units import write_table
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError, SetupError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from harness.core.batch import STORED_FORCES, Prediction
 from harness.inference.batching import ATOMS_PER_WINDOW, Plan, Shard, ragged_indices
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset_builders.core.errors import ModelError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from harness.core.family import Family
 
 CHECKPOINT_FORMAT: Final = "mlip-ood-checkpoint"

@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import unquote
 
 from dataset_builders.core.errors import DataError, ModelError
-from dataset_builders.core.hub.calls import Repo
 from dataset_builders.core.hub.names import REPO_ID
+from dataset_builders.core.hub.repo import Repo
 from harness.core.training_record import MAX_BYTES, RECORD_NAME
 from harness.hub.download import Listing, fetch_files, list_files
 from harness.models.detection import WHOLE, Files, find_checkpoint, find_record

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import Repo, explained, first_line, retried
+from dataset_builders.core.hub.explaining import explained, first_line
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import retried
 from harness.inference.batching import Plan, Shard
 from harness.inference.shards import SHARD_SCHEMA
 from harness.submission.entry_document import FileRecord, HubPlace

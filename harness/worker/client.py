@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dataset_builders.core import errors
 from dataset_builders.core.errors import MlipOodError, ModelError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from harness.compute.meter import Footprint
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import LoadOptions, PotentialTraits

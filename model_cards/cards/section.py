@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from dataset_builders.chemistry.levels import GFN2
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.markdown import Markdown, code, plain, printable
 from dataset_builders.folder.configs import level_of_config, task_of_config
 from dataset_builders.tasks.regions import TASKS, in_order

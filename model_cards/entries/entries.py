@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, leaderboard_id, parse_leaderboard_id
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
-from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import in_order, title_of
 from harness.method.document import MeanResult

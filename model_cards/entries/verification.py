@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.card.numbers import parse_leaderboard_id
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import Repo, explained
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import Repo
 from model_cards.entries.entry_check import checked_entry, entry_identity
 from model_cards.hub.bounded_reading import read_answer
 from model_cards.hub.dataset_names import as_written

@@ -4,7 +4,8 @@ import json
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import TIMEOUT_SECONDS, Repo, retried
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import TIMEOUT_SECONDS, retried
 
 MAX_FILE_BYTES: Final = 2**24
 """The Hub keeps no larger file outside of large-file storage."""

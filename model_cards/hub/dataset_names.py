@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dataset_builders.core.errors import DataError, MlipOodError, UsageError
-from dataset_builders.core.hub.calls import Repo, canonical
+from dataset_builders.core.hub.access import canonical
 from dataset_builders.core.hub.names import is_repo_id
+from dataset_builders.core.hub.repo import Repo
 
 MAX_LOOKUPS: Final = 20
 """Foreign ids that are looked up for one revision of a model; anybody may write any number."""

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Final
 
-from dataset_builders.core.hub.calls import Repo, explained, require_login, retried
+from dataset_builders.core.hub.access import require_login
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import retried
 
 _WRITING_ROLES: Final = frozenset({"admin", "write"})
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from dataset_builders.card.numbers import NUMBERS, leaderboard_id
 from dataset_builders.core.errors import DataError, MlipOodError
-from dataset_builders.core.hub.calls import MAIN, Repo, explained, open_pull_requests, retried
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.pull_requests import open_pull_requests
+from dataset_builders.core.hub.repo import MAIN, Repo
+from dataset_builders.core.hub.retrying import retried
 from model_cards.entries.consistency import by_evaluation, without_contradictions
 from model_cards.entries.entries import (
     ENTRIES_PATH,

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field, replace
 from dataset_builders.chemistry.levels import GFN2, Level
 from dataset_builders.core.errors import DataError, MlipOodError
 from dataset_builders.core.hashes import SHORT_HASH
-from dataset_builders.core.hub.calls import MAIN, Repo, canonical, explained, retried
+from dataset_builders.core.hub.access import canonical
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import MAIN, Repo
+from dataset_builders.core.hub.retrying import retried
 from dataset_builders.folder.configs import is_split_at, level_of_config, task_of_config
 from dataset_builders.tasks.regions import TASKS, in_order
 from harness.data.dataset import hash_of_hashes

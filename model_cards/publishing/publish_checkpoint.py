@@ -5,18 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset_builders.core.errors import UsageError
-from dataset_builders.core.hub.calls import (
-    Change,
-    CommitTarget,
-    Committed,
-    Message,
-    Repo,
-    canonical,
-    commit,
-    ensure_repo,
-    require_login,
-)
+from dataset_builders.core.hub.access import canonical, ensure_repo, require_login
+from dataset_builders.core.hub.commits import Change, CommitTarget, Committed, Message, commit
 from dataset_builders.core.hub.names import is_repo_id
+from dataset_builders.core.hub.repo import Repo
 from harness.core.potential import LoadOptions
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import list_files

@@ -5,17 +5,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from dataset_builders.core.errors import UsageError
-from dataset_builders.core.hub.calls import (
-    Change,
-    CommitTarget,
-    Committed,
-    Message,
-    Repo,
-    canonical,
-    commit,
-    ensure_repo,
-    require_login,
-)
+from dataset_builders.core.hub.access import canonical, ensure_repo, require_login
+from dataset_builders.core.hub.commits import Change, CommitTarget, Committed, Message, commit
+from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.markdown import code, plain
 from dataset_builders.tasks.regions import TASKS, title_of
 from harness.core.potential import LoadOptions

@@ -9,7 +9,9 @@ from dataset_builders.card.eval_yaml import EVAL_FILE
 from dataset_builders.card.numbers import leaderboard_ids
 from dataset_builders.core.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH, bytes_sha256
-from dataset_builders.core.hub.calls import Repo, explained, retried
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import retried
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import Listing, list_files
 from harness.method.document import MeanResult

@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from dataset_builders.core.errors import UsageError
-from dataset_builders.core.hub.calls import (
-    MAIN,
-    Change,
-    Message,
-    Repo,
-    canonical,
-    head_of,
-    is_logged_in,
-    require_login,
-)
+from dataset_builders.core.hub.access import canonical, head_of, is_logged_in, require_login
+from dataset_builders.core.hub.commits import Change, Message
+from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.markdown import printable
 from harness.hub.download import list_files
 from harness.models.resolve import parse_address

@@ -6,17 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dataset_builders.core.errors import SetupError
-from dataset_builders.core.hub.calls import (
-    MAIN,
-    Change,
-    CommitTarget,
-    Committed,
-    Message,
-    Repo,
-    commit,
-    explained,
-    open_pull_requests,
-)
+from dataset_builders.core.hub.commits import Change, CommitTarget, Committed, Message, commit
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.pull_requests import open_pull_requests
+from dataset_builders.core.hub.repo import MAIN, Repo
 from harness.hub.download import Listing
 from model_cards.cards.edit import MAX_CARD_BYTES
 from model_cards.hub.bounded_reading import read_file
@@ -110,7 +103,7 @@ def way_to(repo: Repo, user: User | None, route: Route, title: str) -> Way:
 
 
 def send(way: Way, change_at: Callable[[str], Change], message: Message) -> Committed:
-    """Commits a change on the way that was found for it; see `dataset_builders.core.hub.calls.commit`."""
+    """Commits a change on the way that was found for it; see `dataset_builders.core.hub.commits.commit`."""
     if way.is_direct or way.pull_request is not None:
         return commit(CommitTarget(way.repo, way.revision), change_at, message)
     try:

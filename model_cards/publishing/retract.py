@@ -8,18 +8,11 @@ from typing import Any, Final, Literal
 
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import DataError, UsageError
-from dataset_builders.core.hub.calls import (
-    Change,
-    Message,
-    Repo,
-    canonical,
-    close_pull_request,
-    explained,
-    head_of,
-    is_logged_in,
-    open_pull_requests,
-    require_login,
-)
+from dataset_builders.core.hub.access import canonical, head_of, is_logged_in, require_login
+from dataset_builders.core.hub.commits import Change, Message
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.pull_requests import close_pull_request, open_pull_requests
+from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.markdown import printable
 from harness.hub.download import list_files
 from harness.models.resolve import parse_address

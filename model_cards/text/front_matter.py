@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from model_cards.text.yaml_text import load_yaml, newline_of
 
 CARD_PATH: Final = "README.md"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import first_line
+from dataset_builders.core.hub.explaining import first_line
 from model_cards.text.yaml_bounds import require_bounded, safe_yaml
 
 YamlPath = tuple[str | int, ...]

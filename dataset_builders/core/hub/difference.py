@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.hashes import bytes_sha256, file_sha256
-from dataset_builders.core.hub.calls import Change, Repo, explained, retried
+from dataset_builders.core.hub.commits import Change
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import retried
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile

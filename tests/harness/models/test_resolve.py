@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from dataset_builders.core.errors import ModelError, SetupError, UsageError
-from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.hub.repo import Repo
 from harness.core.potential import LoadOptions
 from harness.data.dataset import open_dataset
 from harness.evaluation.run import RunOptions, evaluate_model

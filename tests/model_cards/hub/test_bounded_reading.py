@@ -1,7 +1,7 @@
 import pytest
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.hub.repo import Repo
 from model_cards.hub.bounded_reading import MAX_FILE_BYTES, read_answer, read_file
 from tests.loopback_hub import Fault
 

@@ -4,7 +4,7 @@ import pytest
 
 from dataset_builders.card.eval_yaml import eval_yaml
 from dataset_builders.core.errors import DataError, IncompleteError, ModelError, UsageError
-from dataset_builders.core.hub.calls import Repo
+from dataset_builders.core.hub.repo import Repo
 from harness.hub.download import list_files
 from harness.results.result import Estimate
 from model_cards.publishing.publishable import (

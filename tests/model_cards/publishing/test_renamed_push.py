@@ -5,7 +5,8 @@ from huggingface_hub import ModelCard
 
 from dataset_builders.card.eval_yaml import eval_yaml
 from dataset_builders.core.errors import DataError, UsageError
-from dataset_builders.core.hub.calls import Repo, canonical
+from dataset_builders.core.hub.access import canonical
+from dataset_builders.core.hub.repo import Repo
 from dataset_builders.tasks.regions import TASKS
 from model_cards.entries.entries import ENTRIES_PATH, parse_notes, read_entries
 from model_cards.hub import dataset_names

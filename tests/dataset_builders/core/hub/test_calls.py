@@ -4,17 +4,11 @@ import logging
 import pytest
 
 from dataset_builders.core.errors import DataError, MlipOodError, SetupError, UsageError
-from dataset_builders.core.hub.calls import (
-    Change,
-    CommitTarget,
-    Message,
-    Repo,
-    commit,
-    ensure_repo,
-    explained,
-    head_of,
-    retried,
-)
+from dataset_builders.core.hub.access import ensure_repo, head_of
+from dataset_builders.core.hub.commits import Change, CommitTarget, Message, commit
+from dataset_builders.core.hub.explaining import explained
+from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.retrying import retried
 from tests.loopback_hub import Fault
 
 REPO = Repo("compgen/model", "model")
