@@ -11,8 +11,7 @@ import pytest
 from dataset_builders.chemistry.levels import find_level
 from dataset_builders.core.errors import DataError, MissingPackageError, UsageError
 from harness.data.dataset import open_dataset
-from harness.export import loader_batches as batches
-from harness.export import to_ase, to_pyg
+from harness.export import batches, to_ase, to_pyg
 from harness.train.task_data import read_training_split
 from tests.harness.export.exporting import TRAINING, rows_of, same_bits
 from tests.harness.training_set import write_training_set

@@ -17,9 +17,8 @@ import harness.train
 from dataset_builders.chemistry.levels import Level
 from harness.core.training_record import read_training_record
 from harness.data.dataset import PinnedDataset
+from harness.export import batches, to_ase, to_pyg
 from harness.export import dataset_reading as reading
-from harness.export import loader_batches as batches
-from harness.export import to_ase, to_pyg
 from harness.export.command import main as export
 from harness.train import task_data as training_data
 from harness.train.command import main
