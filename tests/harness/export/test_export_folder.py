@@ -102,7 +102,7 @@ def test_a_task_of_your_own_is_declared_in_the_record(dataset: Path, tmp_path: P
     ("edition", "config", "options", "message"),
     [
         ("to\x1b[2Jy", "task2", (), "cannot be recorded: edition = "),
-        ("toy", "task2-wb97x", ("--labels", "wb97x"), r"suffix wb97x is that of wB97X/6-31G\(d\), not of MMFF94"),
+        ("toy", "task2-wb97x", ("--labels", "wb97x"), r"suffix wb97x belongs to wB97X/6-31G\(d\), not to MMFF94"),
     ],
 )
 def test_what_cannot_be_recorded_is_not_exported(

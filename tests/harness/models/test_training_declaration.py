@@ -508,9 +508,9 @@ def test_a_comparison_says_what_is_stated(monkeypatch: pytest.MonkeyPatch, tiny_
 
 
 def hostile(path: Path) -> Iterable[tuple[bytes, str]]:
-    yield b"", "is no record of a training"
-    yield b"\xff\xfe\x00", "is no record of a training"
-    yield b'{"schema": ' + b"[" * 100_000, "is no record of a training"
+    yield b"", "is not a training record"
+    yield b"\xff\xfe\x00", "is not a training record"
+    yield b'{"schema": ' + b"[" * 100_000, "is not a training record"
     yield b" " * (MAX_BYTES + 1), f"longer than {MAX_BYTES} bytes"
     yield b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"
 
