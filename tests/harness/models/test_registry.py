@@ -224,7 +224,7 @@ def test_any_text_is_identified_or_refused_politely(model: str) -> None:
 def test_missing_elements_are_named_with_their_molecules() -> None:
     traits = dataclasses.replace(load_potential("zero", LoadOptions()).traits, elements=frozenset({1, 6}))
     require_elements(traits, np.array([1, 6]), ["CH", "CH"])
-    with pytest.raises(ModelError, match=r"no parameters for O Cl, which C=O, CCl contain\(s\); it knows H C\."):
+    with pytest.raises(ModelError, match=r"no parameters for O Cl, which C=O, CCl contain\(s\); it supports H C\."):
         require_elements(traits, np.array([6, 8, 6, 17, 8]), ["C=O", "C=O", "CCl", "CCl", "C=O"])
 
 
