@@ -52,7 +52,7 @@ def foreign(potential: object, adapter: str = PLUG_IN, *, contained: bool = True
         (TypeError("two\nlines"), "TypeError: two lines"),
         (SystemExit(3), "SystemExit: 3"),
         (Interrupted(), "Interrupted"),
-        (Unprintable(), "Unprintable: (its text cannot be had: RuntimeError)"),
+        (Unprintable(), "Unprintable: (its text is not available: RuntimeError)"),
         (ValueError("x" * 9000), f"ValueError: {'x' * 500}…"),
     ],
 )
