@@ -209,7 +209,8 @@ def _file_class() -> Callable[[HubFolder, str], BinaryIO]:
                 content = super()._fetch_range(start, end)
             if len(content) != end - start:
                 raise SetupError(
-                    f"{self.path} returned {len(content)} bytes, but {end - start} were requested; try again{_OTHER_WAYS}"
+                    f"{self.path} returned {len(content)} bytes, but {end - start} were requested; "
+                    f"try again{_OTHER_WAYS}"
                 )
             return bytes(content)
 
