@@ -1,4 +1,4 @@
-"""`python -m harness env`: environments of their own for families whose packages contradict each other."""
+"""`python -m harness env`: separate environments for families with conflicting packages."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from harness.worker.family_environments import (
 
 
 def main(argv: Sequence[str]) -> int:
-    """Makes, lists or removes environments.
+    """Creates, lists or removes environments.
 
     Raises:
         UsageError: If the family is unknown.
-        SetupError: If the environment cannot be made or removed.
+        SetupError: If the environment cannot be created or removed.
     """
     arguments = _parser().parse_args(argv)
     return int(arguments.run(arguments))
@@ -27,17 +27,17 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness env",
-        description="Manage the environments in which families of potentials run whose packages contradict each other. "
-        "`--model` finds the environment of a family by itself.",
-        epilog=f"They lie in {environments_folder()}; {ENVIRONMENTS_VARIABLE} names another folder. A new one takes "
-        "minutes, and as much disk as PyTorch does.",
+        description="Manage separate environments for families of potentials with conflicting packages. `--model` "
+        "finds the environment of a family automatically.",
+        epilog=f"Environments are stored in {environments_folder()}; set {ENVIRONMENTS_VARIABLE} to use another "
+        "folder. Creating one takes minutes, and as much disk space as PyTorch.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    create = commands.add_parser("create", help="make the environment of a family")
-    create.add_argument("family", nargs="+", metavar="FAMILY", help=f"some of {', '.join(ENVIRONMENTS)}")
-    create.add_argument("--python", metavar="PYTHON", help="interpreter to make it from (default: that of the harness)")
+    create = commands.add_parser("create", help="create the environment of a family")
+    create.add_argument("family", nargs="+", metavar="FAMILY", help=f"one or more of {', '.join(ENVIRONMENTS)}")
+    create.add_argument("--python", metavar="PYTHON", help="base interpreter (default: that of the harness)")
     create.set_defaults(run=_create)
-    listing = commands.add_parser("list", help="list the environments and what they hold")
+    listing = commands.add_parser("list", help="list the environments and their packages")
     listing.set_defaults(run=_list)
     remove = commands.add_parser("remove", help="remove the environment of a family")
     remove.add_argument("family", nargs="+", metavar="FAMILY")
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 def _create(arguments: argparse.Namespace) -> int:
     for family in arguments.family:
         if find_environment(family) is None:
-            print(f"making the environment of {family}; this takes some minutes", flush=True)
+            print(f"creating the environment of {family}; this takes some minutes", flush=True)
         environment = create_environment(family, arguments.python)
         print(f"{family}: {environment.directory}")
     return 0
@@ -57,12 +57,12 @@ def _create(arguments: argparse.Namespace) -> int:
 def _list(_: argparse.Namespace) -> int:
     for family, spec in ENVIRONMENTS.items():
         found = find_environment(family)
-        state = str(found.directory) if found else f"not there; make it with: python -m harness env create {family}"
+        state = str(found.directory) if found else f"missing; create it with: python -m harness env create {family}"
         print(f"{family}: {' '.join(spec.requirements)}; {state}")
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
     for family in arguments.family:
-        print(f"{family}: {'removed' if remove_environment(family) else 'was not there'}")
+        print(f"{family}: {'removed' if remove_environment(family) else 'did not exist'}")
     return 0
