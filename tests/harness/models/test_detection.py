@@ -166,9 +166,9 @@ def test_a_card_whose_files_are_absent_says_what_it_needs(tmp_path: Path) -> Non
 def test_a_repo_without_a_checkpoint_lists_its_files_and_the_families(tmp_path: Path) -> None:
     names = [f"part-{number:02}.bin" for number in range(MAX_LISTED + 4)]
     message = (
-        r"org/name contains no checkpoint of a known family; its files: part-00\.bin, .*part-09\.bin and 4 more; expected "
-        r"\*\.model \(family mace\); config\.json \+ model\.safetensors \(family graph-pes\); .*Name the family with "
-        r"--family, or give the path of the checkpoint itself"
+        r"org/name contains no checkpoint of a known family; its files: part-00\.bin, .*part-09\.bin and 4 more; "
+        r"expected \*\.model \(family mace\); config\.json \+ model\.safetensors \(family graph-pes\); "
+        r".*Name the family with --family, or give the path of the checkpoint itself"
     )
     with pytest.raises(ModelError, match=message):
         find_checkpoint(files_of(tmp_path, empty(*names)), KNOWN)
