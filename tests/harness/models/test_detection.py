@@ -139,7 +139,7 @@ def test_a_picked_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_picked_file_of_a_named_family_may_have_any_name(tmp_path: Path) -> None:
     files = files_of(tmp_path, empty("weights.bin"))
-    with pytest.raises(ModelError, match=r"weights\.bin ends in '\.bin', which is no known checkpoint; .* --family"):
+    with pytest.raises(ModelError, match=r"weights\.bin ends in '\.bin', which is not a known checkpoint; .* --family"):
         find_checkpoint(files, KNOWN, path="weights.bin")
     assert find_checkpoint(files, KNOWN, MACE, "weights.bin").names == ("weights.bin",)
     with pytest.raises(

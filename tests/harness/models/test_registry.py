@@ -199,7 +199,7 @@ def test_an_unknown_family_is_named(tmp_path: Path, family: object) -> None:
 @pytest.mark.parametrize("name", ["weights.ckpt", "weights"])
 def test_an_unknown_suffix_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=r"which is no known checkpoint; expected .*\*\.model \(family mace\)"):
+    with pytest.raises(ModelError, match=r"which is not a known checkpoint; expected .*\*\.model \(family mace\)"):
         identify(str(tmp_path / name))
 
 
