@@ -114,7 +114,8 @@ def _checkpoint_of_file(files: Files, name: str, families: Sequence[Family], fam
     suffix = PurePosixPath(name).suffix
     raise ModelError(
         f"{files.place}/{name} {f'ends in {suffix!r}' if suffix else 'has no suffix'}, which is not a known "
-        f"checkpoint; expected {_expected(possible)}. Name its family with --family if it is one of these under another name"
+        f"checkpoint; expected {_expected(possible)}. Name its family with --family if it is one of these under "
+        "another name"
     )
 
 
