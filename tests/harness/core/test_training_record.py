@@ -94,7 +94,7 @@ def test_test_splits_are_told() -> None:
         ({"suffix": "b3lyp"}, "suffix = 'b3lyp'"),
         (
             {"suffix": "pbe"},
-            f"suffix pbe is that of {LEVELS['pbe-d3bj'].method}".replace("(", r"\(").replace(")", r"\)"),
+            f"suffix pbe belongs to {LEVELS['pbe-d3bj'].method}".replace("(", r"\(").replace(")", r"\)"),
         ),
         ({"dataset": {**document()["dataset"], "content_hash": "abc"}}, "dataset.content_hash = 'abc'"),
         ({"splits": {}}, "splits"),

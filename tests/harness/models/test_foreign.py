@@ -208,7 +208,7 @@ def test_something_else_than_a_potential_is_refused() -> None:
     class Without:
         traits: object = None
 
-    with pytest.raises(ModelError, match="traits of type NoneType; expected PotentialTraits"):
+    with pytest.raises(ModelError, match="traits of type NoneType for mine; expected PotentialTraits"):
         foreign(Without())
 
 

@@ -268,7 +268,7 @@ SIZE = {"n_frames": 4, "n_molecules": 1}
     [
         (
             {"splits": {"train": SIZE, "test_ood": SIZE}},
-            "lists the split test_ood of task1, so the model may have train",
+            "lists the split test_ood of task1, so the model may have been trained",
         ),
         ({"splits": {"train": SIZE, "test_id": SIZE}}, "lists the split test_id of task1"),
         ({"splits": {"validation": SIZE}}, "lists only validation of task1, not train"),
@@ -530,7 +530,7 @@ def test_a_hostile_file_is_refused_in_a_sentence(
 
 def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mlip-ood.json")
-    with pytest.raises(DataError, match=r"mlip-ood\.json is no file"):
+    with pytest.raises(DataError, match=r"mlip-ood\.json is not a file"):
         declaration_for(ModelSource("toy", MACE, None, record=tmp_path / "mlip-ood.json"), None, [])
 
 

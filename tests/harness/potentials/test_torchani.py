@@ -127,7 +127,7 @@ def test_single_precision_keeps_the_energy_of_many_atoms(ani2x: Path) -> None:
 @pytest.mark.parametrize("name", ["model.pt", "ani2xr.pt", "charge_nn_state_dict.pt"])
 def test_an_unknown_ensemble_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(
-        ModelError, match=rf"{name} is not a known ensemble; .* expected a file named one of: ani2x_state_dict\.pt"
+        ModelError, match=rf"{name} is not a known ensemble; expected a file named one of: ani2x_state_dict\.pt"
     ):
         load(tmp_path / name, CPU)
 
