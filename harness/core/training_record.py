@@ -81,7 +81,7 @@ class TrainingRecord(_Record):
         task: The task whose splits these are.
         task_declaration: Declaration of a task that is not one of the four.
         level_of_theory: Method of the labels, such as GFN2-xTB.
-        suffix: Suffix of the configs of this level, such as `pbe`; empty for GFN2-xTB.
+        suffix: Suffix of the configs of this level, such as `pbe`; empty for a config such as `task1`.
         dataset: Where the frames come from.
         splits: Size of each exported split.
         molecules: Names of the molecules in these splits, sorted.
