@@ -1,4 +1,4 @@
-"""Internal coordinates of many geometries of one molecule, and their derivatives by the positions.
+"""Internal coordinates of many geometries of one molecule, and their derivatives with respect to positions.
 
 A bond is described by its length in Å, an angle by its cosine, a torsion by the cosine of its dihedral angle, and a
 trigonal centre by the volume that its three unit bond vectors span. Cosines remain differentiable at linear angles.
@@ -80,7 +80,7 @@ def _volumes(points: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _cosine(left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Cosine of the angle between vectors of shape (..., 3), and its derivatives by both."""
+    """Cosine of the angle between vectors of shape (..., 3), and its derivatives with respect to both."""
     left_length, left_unit = _length_and_unit(left)
     right_length, right_unit = _length_and_unit(right)
     cosine = np.einsum("...c,...c->...", left_unit, right_unit)

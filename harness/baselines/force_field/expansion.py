@@ -1,4 +1,4 @@
-"""The terms of a molecule at many geometries: their values, and their derivatives by internal coordinates."""
+"""The terms of a molecule at many geometries: values, and derivatives with respect to internal coordinates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Expansion:
     Attributes:
         powers: Powers of the displacement in units of its spread for bonds and angles, of the scaled volume for
             trigonal centres; cos n phi for torsions; shape (n_frames, n_coordinates, HIGHEST_POWER + 1).
-        slopes: Their derivatives by the coordinates; same shape.
-        by_position: Derivatives of the coordinates by the positions, shape (n_frames, n_coordinates, n_atoms, 3).
+        slopes: Their derivatives with respect to the coordinates; same shape.
+        by_position: Derivatives of the coordinates by position, shape (n_frames, n_coordinates, n_atoms, 3).
     """
 
     powers: FloatArray

@@ -123,7 +123,7 @@ def test_one_that_never_comes_is_named() -> None:
 def test_a_note_of_an_earlier_attempt_is_no_process() -> None:
     store = Notes()
     store.values["note1"] = Note(points=("start",), failure="it crashed").text()
-    with pytest.raises(SetupError, match="waited 1 s for rank 1, which never came"):
+    with pytest.raises(SetupError, match="waited 1 s for rank 1, which never started"):
         come(store, 0).gather("start")
 
 
