@@ -241,7 +241,9 @@ def test_corrupt_data_leave_nothing_and_an_earlier_export_as_it_was(dataset: Pat
     twice = pa.concat_tables([table, table.slice(0, 1)])
     pq.write_table(twice, file_of(broken, "validation"))
     for place in (out, tmp_path / "new"):
-        with pytest.raises(DataError, match=r"validation of task2 in toy holds secondary frame 0 of OH-2-H more than"):
+        with pytest.raises(
+            DataError, match=r"validation of task2 in toy contains secondary frame 0 of OH-2-H more than"
+        ):
             export(broken, place, form)
     assert contents(out) == before
     assert {path.name for path in tmp_path.iterdir()} == {"broken", "out"}

@@ -143,7 +143,7 @@ def test_a_picked_file_of_a_named_family_may_have_any_name(tmp_path: Path) -> No
         find_checkpoint(files, KNOWN, path="weights.bin")
     assert find_checkpoint(files, KNOWN, MACE, "weights.bin").names == ("weights.bin",)
     with pytest.raises(
-        ModelError, match=r"no known checkpoint; expected config\.json \+ model\.safetensors \(family gr"
+        ModelError, match=r"not a known checkpoint; expected config\.json \+ model\.safetensors \(family gr"
     ):
         find_checkpoint(files, KNOWN, OWN, "weights.bin")
 
