@@ -1,1 +1,1 @@
-"""The mathematics of the controls: a force field of bonds, angles and torsions, and similarity to training frames."""
+"""Mathematics of the controls: a force field of bonds, angles and torsions, and similarity to training frames."""

@@ -1,7 +1,7 @@
-"""Atom environments as numbers: the descriptors of ANI-2x, and which environments lie nearest to one.
+"""Environments as vectors: the descriptors of ANI-2x, and the search for the nearest environments.
 
 Source: atomic environment vectors (AEV), Smith et al., Chem. Sci. 8, 3192 (2017), with the parameters of ANI-2x
-(Devereux et al., J. Chem. Theory Comput. 16, 4192, 2020), as TorchANI computes them. They have no weights.
+(Devereux et al., J. Chem. Theory Comput. 16, 4192, 2020), as TorchANI computes them. They have no learned weights.
 """
 
 import functools
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "float64"]
 
 ELEMENTS: Final = (1, 6, 7, 8, 16, 9, 17)
-"""Atomic numbers that the descriptors know, in the order of ANI-2x, which is that of the features."""
+"""Atomic numbers that the descriptors support, in the order of ANI-2x, which is that of the features."""
 
 CUTOFF: Final = 5.1
-"""Å; atoms farther away do not count. Angles count up to 3.5 Å."""
+"""Radial cutoff, Å. The cutoff of angles is 3.5 Å."""
 
 N_FEATURES: Final = 1008
-"""Features of an atom: 16 distances x 7 elements and 32 angular terms x 28 pairs of elements."""
+"""Features of an atom: 16 radial terms x 7 elements and 32 angular terms x 28 pairs of elements."""
 
 _PADDED_ATOMS: Final = 2048
-"""Atoms of one call of TorchANI, padding included; its temporary arrays take some 100 MB for so many."""
+"""Atoms in one call of TorchANI, including padding; its temporary arrays then take some 100 MB."""
 
 _SCORES_PER_BLOCK: Final = 1 << 23
 _SPARE_CANDIDATES: Final = 8
-"""How many more than asked for are measured exactly, since the search before that rounds."""
+"""Additional candidates whose distance is computed exactly, since the preceding search rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,17 @@ class Environments:
 def atomic_descriptors(batch: StructureBatch, precision: Precision = "float32") -> FloatArray:
     """The atomic environment vectors of all atoms of a batch.
 
-    They do not change where a molecule is moved, turned or mirrored, or its atoms are put in another order.
+    They are invariant under translation, rotation and reflection of a molecule; permuting atoms permutes their rows.
 
     Args:
         batch: Molecules of any sizes.
-        precision: Of the arithmetic and of the result.
+        precision: Precision of the arithmetic and of the result.
 
     Returns:
-        Shape (n_atoms_total, 1008), without unit, 0 or more.
+        Shape (n_atoms_total, 1008), dimensionless, non-negative.
 
     Raises:
-        ModelError: If a molecule holds an element that ANI-2x does not know.
+        ModelError: If a molecule contains an element that ANI-2x does not support.
         MissingPackageError: If TorchANI is not installed.
     """
     import torch
@@ -83,7 +83,7 @@ def atomic_descriptors(batch: StructureBatch, precision: Precision = "float32") 
         row = np.repeat(np.arange(len(chosen)), sizes)
         column = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         atoms = offsets[chosen][row] + column
-        species = np.full((len(chosen), int(sizes.max())), -1, dtype=np.int64)  # -1 is no atom
+        species = np.full((len(chosen), int(sizes.max())), -1, dtype=np.int64)  # -1 marks padding
         coordinates = np.zeros((*species.shape, 3), dtype=precision)
         species[row, column] = index_of[batch.atomic_numbers[atoms]]
         coordinates[row, column] = batch.positions[atoms]
@@ -94,14 +94,14 @@ def atomic_descriptors(batch: StructureBatch, precision: Precision = "float32") 
 
 
 def nearest_distances(queries: Environments, references: Environments) -> FloatArray:
-    """How far each environment is from the nearest reference environment of its element.
+    """Distance of each environment to the nearest reference environment of the same element.
 
     Args:
         queries: Environments.
-        references: What is near or far, such as the environments of training.
+        references: Environments to compare with, such as those of training.
 
     Returns:
-        Euclidean distances, shape (n_queries,); infinite where the references hold no atom of the element.
+        Euclidean distances, shape (n_queries,); infinite if the references contain no atom of the element.
 
     Raises:
         ShapeError: If the numbers of features differ.
@@ -115,18 +115,18 @@ def nearest_distances(queries: Environments, references: Environments) -> FloatA
 
 
 def nearest_environments(queries: Environments, references: Environments, k: int) -> tuple[FloatArray, IntArray]:
-    """The k reference environments of the same element that are nearest to each environment.
+    """The k nearest reference environments of the same element for each environment.
 
-    Memory stays bounded: the distances between all queries and all references are never held at once.
+    Memory is bounded: the full matrix of distances between queries and references is never stored.
 
     Args:
         queries: Environments.
-        references: Among which the nearest are sought.
-        k: How many.
+        references: Environments among which to search.
+        k: Number of neighbours.
 
     Returns:
-        Euclidean distances and numbers of the references, both of shape (n_queries, k), nearest first; of equal
-        distances the lower number comes first.
+        Euclidean distances and indices of the references, both of shape (n_queries, k), nearest first; for equal
+        distances the lower index comes first.
 
     Raises:
         UsageError: If k is below 1.
@@ -155,9 +155,9 @@ def _search(queries: FloatArray, references: FloatArray, k: int) -> tuple[FloatA
     """The k nearest of some references, all of one element."""
     import torch
 
-    # Features that no reference has add the same to the distance from each of them.
+    # Features that are zero in all references contribute equally to every distance.
     used = references.any(axis=0)
-    centre = references[:, used].mean(axis=0)  # small numbers round less
+    centre = references[:, used].mean(axis=0)  # centred values lose less to rounding
     rows = torch.as_tensor(references[:, used] - centre)
     half_squares = (rows**2).sum(dim=1) / 2.0
     n_candidates = min(len(references), k + _SPARE_CANDIDATES)
@@ -178,7 +178,7 @@ def _search(queries: FloatArray, references: FloatArray, k: int) -> tuple[FloatA
 
 
 def _of_like_size(n_atoms: IntArray) -> Iterator[IntArray]:
-    """Numbers of the structures, in groups of similar sizes that fit into one call."""
+    """Indices of the structures, in groups of similar size that fit into one call."""
     order = np.argsort(n_atoms, kind="stable")[::-1]
     start = 0
     while start < len(order):
@@ -192,8 +192,8 @@ def _require_known_elements(batch: StructureBatch) -> None:
     if unknown.any():
         atom = int(np.flatnonzero(unknown)[0])
         raise ModelError(
-            f"{batch.smiles[batch.system_idx[atom]]} holds atomic number {batch.atomic_numbers[atom]}, which the "
-            f"descriptors of ANI-2x do not know; expected one of {', '.join(map(str, sorted(ELEMENTS)))}"
+            f"{batch.smiles[batch.system_idx[atom]]} contains atomic number {batch.atomic_numbers[atom]}, which the "
+            f"descriptors of ANI-2x do not support; expected one of {', '.join(map(str, sorted(ELEMENTS)))}"
         )
 
 
@@ -206,7 +206,7 @@ def _computer(precision: Precision) -> "torch.nn.Module":
             warnings.filterwarnings("ignore", message="The extensions")  # optional CUDA kernels
             from torchani.aev import AEVComputer
     except ImportError as cause:
-        raise MissingPackageError("torchani", "torchani", "Describing atom environments") from cause
+        raise MissingPackageError("torchani", "torchani", "Describing environments") from cause
     computer: Any = AEVComputer.like_2x(num_species=len(ELEMENTS), strategy="pyaev", neighborlist="all_pairs")
     module: torch.nn.Module = computer.to(getattr(torch, precision)).eval().requires_grad_(False)
     return module

@@ -1,13 +1,13 @@
-"""Remembered frames, and what they say of others by similarity: kernel regression over the nearest ones.
+"""Predictions from memorised frames by similarity: kernel regression over the nearest environments.
 
-The force on an atom is regressed over the k remembered atoms of its element whose environments are nearest, with the
+The force on an atom is regressed over the k memorised atoms of its element whose environments are nearest, with the
 kernel exp(-|d - d'|²/2L²) sum over a of v_a v'_a^T, where d are descriptors and v polar vectors. The second factor, a
-3 x 3 matrix, carries a force over from one environment to the other, however they are turned or mirrored: it is the
-covariant form of writing the force in a local frame, without the jumps of a frame whose axes are nearly undefined. (A
-plain mean of the neighbours' forces, in such frames, errs several times as much: stretching a bond a little changes
-the forces a lot and the descriptors hardly.)
+3 x 3 matrix, transfers a force from one environment to the other under any rotation or reflection: it is the covariant
+equivalent of a local frame, without the discontinuities of a frame whose axes are nearly undefined. (A plain mean of
+the neighbours' forces in such frames has several times the error: stretching a bond a little changes the forces a lot
+and the descriptors hardly.)
 
-The energy of a molecule is regressed over all remembered frames. The forces are not its derivative.
+The energy of a molecule is regressed over all memorised frames. The forces are not its gradient.
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,11 @@ from harness.baselines.polar_vectors import polar_vectors
 from harness.core.batch import StructureBatch
 
 LENGTH_SCALE: Final = 3.0
-"""Of the Gaussian kernels, in units of the descriptors; nearest environments are some 0.25 apart, so that what the
-neighbours say is mostly interpolated between them and not averaged."""
+"""Length scale of the Gaussian kernels, in units of the descriptors; nearest environments are some 0.25 apart, so that
+the regression mostly interpolates between neighbours instead of averaging them."""
 
 FORCE_RIDGE: Final = 1e-3
-"""Added to the diagonal, as a share of its mean."""
+"""Ridge added to the diagonal, as a fraction of its mean."""
 
 ENERGY_RIDGE: Final = 1e-5
 
@@ -39,11 +39,11 @@ _ATOMS_PER_BLOCK: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class LabelledFrames:
-    """Frames to remember.
+    """Frames to memorise.
 
     Attributes:
         batch: The geometries.
-        energy: Less reference energies, shape (n_structures,), eV.
+        energy: Energies minus reference energies, shape (n_structures,), eV.
         forces: Shape (n_atoms_total, 3), eV/Å.
     """
 
@@ -53,14 +53,14 @@ class LabelledFrames:
 
 
 class Memory:
-    """Remembered frames, described once.
+    """Memorised frames, with descriptors computed once.
 
     Args:
-        frames: What is remembered.
+        frames: The frames to memorise.
 
     Raises:
         MissingPackageError: If TorchANI is not installed.
-        ModelError: If a molecule holds an element that the descriptors do not know.
+        ModelError: If a molecule contains an element that the descriptors do not support.
     """
 
     def __init__(self, frames: LabelledFrames) -> None:
@@ -78,17 +78,17 @@ class Memory:
         self._weights = cho_solve(cho_factor(kernel), frames.energy / frames.batch.n_atoms)
 
     def energies_and_forces(self, batch: StructureBatch, n_neighbours: int) -> tuple[FloatArray, FloatArray]:
-        """What the remembered frames say of others.
+        """Predicts energies and forces from the memorised frames.
 
         Args:
-            batch: Molecules of remembered elements.
-            n_neighbours: How many of the nearest environments count; all, of an element with fewer.
+            batch: Molecules of memorised elements.
+            n_neighbours: Number of nearest environments to use; all for an element with fewer.
 
         Returns:
-            Energies less reference energies, shape (n_structures,), eV, and forces, shape (n_atoms_total, 3), eV/Å.
+            Energies minus reference energies, shape (n_structures,), eV, and forces, shape (n_atoms_total, 3), eV/Å.
 
         Raises:
-            ModelError: If an element does not occur in the remembered frames.
+            ModelError: If an element does not occur in the memorised frames.
         """
         descriptors = self._compact(atomic_descriptors(batch, "float64"))
         similarity = _gaussian(_squared_distances(_by_element(batch, descriptors), self._compositions))
@@ -98,7 +98,9 @@ class Memory:
             atoms = np.flatnonzero(batch.atomic_numbers == number)
             known = np.flatnonzero(self._numbers == number)
             if not len(known):
-                raise ModelError(f"no remembered frame holds atomic number {number}; expected an element of training")
+                raise ModelError(
+                    f"no memorised frame contains atomic number {number}; expected an element of the training set"
+                )
             queries = Environments(batch.atomic_numbers[atoms], descriptors[atoms])
             remembered = Environments(self._numbers[known], self._descriptors[known])
             distances, nearest = nearest_environments(queries, remembered, min(n_neighbours, len(known)))
@@ -111,8 +113,8 @@ class Memory:
 
         Args:
             vectors: Their polar vectors, shape (n_atoms, n_vectors, 3).
-            distances: To the nearest remembered environments, shape (n_atoms, k).
-            nearest: Numbers of the remembered atoms, same shape.
+            distances: Distances to the nearest memorised environments, shape (n_atoms, k).
+            nearest: Indices of the memorised atoms, same shape.
         """
         n_atoms, k = nearest.shape
         environments = self._descriptors[nearest]
@@ -128,13 +130,13 @@ class Memory:
         return forces[..., 0]
 
     def _compact(self, descriptors: FloatArray) -> FloatArray:
-        """The features that remembered atoms have, and the length of all others, which keeps every distance."""
+        """The features that memorised atoms have, and the norm of all others, which preserves every distance."""
         others = np.linalg.norm(descriptors[:, ~self._used], axis=1, keepdims=True)
         return np.concatenate([descriptors[:, self._used], others], axis=1)
 
 
 def _by_element(batch: StructureBatch, descriptors: FloatArray) -> FloatArray:
-    """Descriptors of whole molecules: sums over the atoms of each element, divided by the number of all atoms."""
+    """Descriptors of molecules: sums over the atoms of each element, divided by the total number of atoms."""
     sums = [
         np.add.reduceat(descriptors * (batch.atomic_numbers == number)[:, None], batch.offsets[:-1], axis=0)
         for number in ELEMENTS
@@ -144,8 +146,8 @@ def _by_element(batch: StructureBatch, descriptors: FloatArray) -> FloatArray:
 
 
 def _squared_distances(left: FloatArray, right: FloatArray) -> FloatArray:
-    """Between all rows of two matrices, or of two stacks of them; by a product, which is far faster than one by one."""
-    centre = right.mean(axis=-2, keepdims=True)  # small numbers round less
+    """Squared distances between all rows of two matrices, or stacks of them, by a fast matrix product."""
+    centre = right.mean(axis=-2, keepdims=True)  # centred values lose less to rounding
     left, right = left - centre, right - centre
     lengths = (left**2).sum(axis=-1)[..., :, None] + (right**2).sum(axis=-1)[..., None, :]
     squared: FloatArray = np.maximum(lengths - 2.0 * np.matmul(left, np.swapaxes(right, -1, -2)), 0.0)
@@ -158,7 +160,7 @@ def _gaussian(squared_distances: FloatArray) -> FloatArray:
 
 
 def _three_times(kernel: FloatArray) -> FloatArray:
-    """Each entry of matrices of shape (n, k, k) as a block of three by three."""
+    """Expands each entry of matrices of shape (n, k, k) to a 3 x 3 block."""
     return np.repeat(np.repeat(kernel, 3, axis=1), 3, axis=2)
 
 

@@ -1,8 +1,8 @@
-"""Vectors at each atom that turn, and are mirrored, with its molecule: sums of directions to its neighbours.
+"""Vectors at each atom that rotate and reflect with its molecule: weighted sums of directions to its neighbours.
 
-There is one for each element and each of some distances, around which the neighbours are weighted. All that such
-vectors span is covariant, also where they all lie in a plane or on a line: a force that is written in them has then no
-part across it, as the symmetry of the environment demands.
+There is one vector for each element and each radial shell, which weights the neighbours around a distance. The space
+that they span is covariant, also if they all lie in a plane or on a line: a force expanded in them then has no
+component perpendicular to it, as the symmetry of the environment requires.
 """
 
 from typing import Final
@@ -15,25 +15,25 @@ from harness.compute.neighbours import packed_neighbours
 from harness.core.batch import StructureBatch
 
 CUTOFF: Final = 5.0
-"""Å; the weight of a neighbour falls smoothly to zero there."""
+"""Cutoff, Å; the weight of a neighbour falls smoothly to zero there."""
 
 SPACING: Final = 0.4
-"""Å between the distances, and the width of the Gaussian around each."""
+"""Spacing of the shells, and width of the Gaussian around each, Å."""
 
 SHELLS: Final = tuple(float(each) for each in np.arange(0.8, CUTOFF, SPACING))
-"""The distances, Å."""
+"""Distances of the shells, Å."""
 
 N_VECTORS: Final = len(ELEMENTS) * len(SHELLS)
 
 
 def polar_vectors(batch: StructureBatch) -> FloatArray:
-    """The vectors of all atoms of a batch.
+    """The polar vectors of all atoms of a batch.
 
     Args:
         batch: Molecules whose elements are among `ELEMENTS`.
 
     Returns:
-        Shape (n_atoms_total, N_VECTORS, 3), float64, without unit.
+        Shape (n_atoms_total, N_VECTORS, 3), float64, dimensionless.
     """
     centre, neighbour = packed_neighbours(batch, CUTOFF)
     positions = np.asarray(batch.positions, dtype=np.float64)

@@ -1,7 +1,7 @@
-"""Full precision, and a record of what decides on the last digits.
+"""Full precision, and a record of what determines the last digits.
 
-PyTorch and the libraries below it can compute products of float32 numbers in fewer digits (TF32, bfloat16), which
-changes forces by some meV/Å. Their defaults differ between releases, and variables of the environment override them.
+PyTorch and the libraries below it can compute products of float32 numbers in reduced precision (TF32, bfloat16), which
+changes forces by some meV/Å. Their defaults differ between releases, and environment variables override them.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import Any, Final
 from dataset_builders.core.errors import SetupError
 
 FULL: Final = "ieee"
-"""PyTorch's name for products of float32 numbers in all their digits."""
+"""PyTorch's name for products of float32 numbers in full precision."""
 
 LOWERING: Final[Mapping[str, str]] = {
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "0",
@@ -26,7 +26,7 @@ LOWERING: Final[Mapping[str, str]] = {
     "MKL_BLAS_COMPUTE_MODE": "STANDARD",
     "JAX_DEFAULT_MATMUL_PRECISION": "highest",
 }
-"""Variables that can make libraries compute in fewer digits than they were asked for, and the value that does not."""
+"""Variables that can make libraries compute in reduced precision, and the value that prevents it."""
 
 _HARMLESS: Final = ("", "0", "off", "false", "n", "no", "strict", "standard", "highest", "float32")
 _READ_BY_CUDA: Final = ("NVIDIA_TF32_OVERRIDE", "CUBLAS_EMULATE_SINGLE_PRECISION", "CUBLAS_EMULATE_DOUBLE_PRECISION")
@@ -38,21 +38,21 @@ _DECIDING: Final = frozenset(
     | {"ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "GLIBC_TUNABLES", "PYTHONHASHSEED"}
     | {"NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "JAX_ENABLE_X64", "XLA_FLAGS"}
 )
-"""Variables that choose between ways to compute the same, which differ in the last digits."""
+"""Variables that choose between algorithms for the same quantity, which differ in the last digits."""
 _THREADS: Final = frozenset(
     {"OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_SCHEDULE", "MKL_NUM_THREADS", "MKL_DYNAMIC", "OPENBLAS_NUM_THREADS"}
     | {"GOTO_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS"}
 )
-"""Variables of threads, which change the order of sums and so the last digits."""
+"""Variables for the number of threads, which changes the order of sums and so the last digits."""
 _PREFIXES: Final = (
     *("ATEN_", "BLIS_", "CUBLAS_", "CUBLASLT_", "CUDNN_", "DNNL_", "GOMP_", "HIPBLASLT_", "JAX_", "KMP_", "MIOPEN_"),
     *("MKL_", "NPY_", "NUMBA_", "NUMEXPR_", "OMP_", "ONEDNN_", "OPENBLAS_", "ROCBLAS_", "VECLIB_", "XLA_"),
 )
-"""Of variables that numerical libraries read."""
+"""Prefixes of variables that numerical libraries read."""
 
 _NEWER: Final = ("", "cuda.matmul", "cudnn", "cudnn.conv", "cudnn.rnn")
 _NEWER_ON_CPU: Final = ("mkldnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
-"""Parts of `torch.backends` with a setting of their own, from PyTorch 2.9 on."""
+"""Parts of `torch.backends` with a separate setting, from PyTorch 2.9 on."""
 _REDUCTIONS: Final = (
     "allow_fp16_reduced_precision_reduction",
     "allow_bf16_reduced_precision_reduction",
@@ -63,59 +63,59 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 def is_read_by_libraries(name: str) -> bool:
-    """Whether a variable of the environment is one that numerical libraries read."""
+    """Whether numerical libraries read an environment variable."""
     return name in _DECIDING or name in _THREADS or name in LOWERING or name.startswith(_PREFIXES)
 
 
 def deciding_variables(environment: Mapping[str, str], *, threads: bool = True) -> dict[str, str]:
-    """The variables that can change the last digits, as far as they are set.
+    """The variables that are set and can change the last digits.
 
     Args:
-        environment: Of the process that computes.
-        threads: Whether those count that say how many threads there are.
+        environment: Environment of the process that computes.
+        threads: Whether to include variables that set the number of threads.
     """
     names = _DECIDING | _THREADS if threads else _DECIDING
     return {name: environment[name] for name in sorted(names & environment.keys())}
 
 
 def lowering_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that make libraries compute in fewer digits, as far as they are set so."""
+    """The variables that are set so that libraries compute in reduced precision."""
     found = {name: environment.get(name, "") for name in LOWERING}
     return {name: value for name, value in found.items() if value.strip().lower() not in _HARMLESS}
 
 
 def neutralise_variables() -> None:
-    """Takes back, and tells of, what the environment says about computing in fewer digits.
+    """Resets environment variables that request reduced precision, and logs each.
 
-    Libraries read these variables once, so this comes before anything is computed.
+    Libraries read these variables once, so this must run before any computation.
 
     Raises:
-        SetupError: If CUDA has been started with such a variable.
+        SetupError: If CUDA was initialised with such a variable.
     """
     found = lowering_variables(os.environ)
     torch = sys.modules.get("torch")
     late = [name for name in found if name in _READ_BY_CUDA]
     if late and torch is not None and torch.cuda.is_initialized():
         raise SetupError(
-            f"{late[0]} is {found[late[0]]}, and CUDA has read it in this process: it would compute in fewer digits "
-            "than float32 has. Start again without it"
+            f"{late[0]} is {found[late[0]]}, and CUDA has read it in this process: it would compute in less than "
+            "float32 precision. Unset it and start again"
         )
     for name, value in found.items():
         os.environ[name] = LOWERING[name]
-        _LOG.warning("%s=%s does not count: everything is computed in full precision", name, value)
+        _LOG.warning("%s=%s is ignored: everything is computed in full precision", name, value)
 
 
 def full_precision() -> dict[str, str]:
-    """Makes PyTorch, where it is imported, compute in full precision.
+    """Makes PyTorch compute in full precision, if it is imported.
 
     Returns:
-        The settings that were otherwise before, by name; none where PyTorch had not been told anything.
+        Previous values of the settings that had been changed, by name; none on the first call.
 
     Raises:
-        SetupError: If a setting does not stay as it should.
+        SetupError: If a setting cannot be changed to full precision.
     """
     torch = sys.modules.get("torch")
-    if torch is None or not hasattr(torch, "set_float32_matmul_precision"):  # it is being imported in another thread
+    if torch is None or not hasattr(torch, "set_float32_matmul_precision"):  # another thread is importing it
         return {}
     before = _settings(torch)
     if before == _wanted:
@@ -131,7 +131,7 @@ def full_precision() -> dict[str, str]:
 
 
 def precision_in_use() -> dict[str, str]:
-    """What PyTorch computes products and sums in; empty where it is not imported."""
+    """Precision of PyTorch's products and sums; empty if PyTorch is not imported."""
     torch = sys.modules.get("torch")
     if torch is None:
         return {}
@@ -141,11 +141,11 @@ def precision_in_use() -> dict[str, str]:
 
 _FULL_VALUES: Final = (FULL, "highest", "False", "none")
 _wanted: Final[dict[str, str]] = {}
-"""Settings of full precision, as PyTorch reads them back; empty until they were made."""
+"""Settings of full precision, as PyTorch reads them back; empty until they are made."""
 
 
 def _set_all(torch: Any) -> None:
-    # The newer settings first: PyTorch refuses to answer the older questions where the two contradict each other.
+    # The newer settings first: PyTorch refuses to read the older ones while the two contradict each other.
     for place in (*_NEWER, *_NEWER_ON_CPU):
         part = _part(torch, place)
         if hasattr(part, "fp32_precision"):

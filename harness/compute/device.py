@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def resolve_device(name: str) -> "torch.device":
-    """The device that a name stands for, and full precision on it; `auto` is a CUDA device where there is one.
+    """Resolves the name of a device and sets full precision on it; `auto` is a CUDA device if there is one.
 
-    `auto` and `cuda` mean the first one, or, under torchrun, the one of this process (`LOCAL_RANK`).
+    `auto` and `cuda` mean the first device or, under torchrun, the device of this process (`LOCAL_RANK`).
 
     Args:
         name: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        UsageError: If the name is another, or the CUDA device is absent.
+        UsageError: If the name is unknown, or the CUDA device is absent.
     """
     import torch
 
@@ -46,10 +46,10 @@ def resolve_device(name: str) -> "torch.device":
 
 
 def require_cpu_and_float64(model: str, options: LoadOptions) -> None:
-    """Checks that nothing is asked of a method that runs in double precision on the CPU only.
+    """Checks the options for a method that runs only in double precision on the CPU.
 
     Raises:
-        UsageError: If another device or precision was asked for.
+        UsageError: If another device or precision was requested.
     """
     if options.device not in ("auto", "cpu"):
         raise UsageError(f"{model} runs on the CPU only, not on {options.device!r}; use --device cpu or auto")
@@ -62,22 +62,22 @@ _OUT_OF_MEMORY: Final = re.compile(
         [
             r"out[ _]of[ _]((the|device|host)[ _])?memory|OutOfMemory",  # PyTorch on CUDA, ROCm, XPU, MPS; CuPy, Numba
             r"ErrorMemoryAllocation|RESOURCE_EXHAUSTED",  # CUDA's runtime; XLA
-            r"_(STATUS_)?ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE, cuFFT and their kin on ROCm
+            r"_(STATUS_)?ALLOC_FAILED",  # cuBLAS, cuDNN, cuSOLVER, cuSPARSE, cuFFT and their counterparts on ROCm
             r"failed to allocate \S+ bytes",  # Warp
             r"DefaultCPUAllocator: (can't allocate|not enough) memory",
-            # What cuBLAS says where the device is too full for its handle; after other errors it has one already.
+            # Message of cuBLAS if the device is too full for its handle; after other errors it already has one.
             r"BLAS_STATUS_NOT_INITIALIZED when calling .?\w+Create",
         ]
     ),
     flags=re.IGNORECASE,
 )
-"""What libraries write into errors that are no `torch.OutOfMemoryError` where a device is full."""
+"""Messages of errors other than `torch.OutOfMemoryError` that libraries raise when a device is full."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of a library says that a device is full, whatever its type.
 
-    An error of this project is none: it may quote one, and has been judged already.
+    Errors of this project never count: they may quote such an error and were classified before.
     """
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
@@ -89,12 +89,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _text_of(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # its own text is foreign code, too
+    except Exception:  # str() of a foreign error is foreign code, too
         return type(error).__name__
 
 
 def in_pytorchs_words(error: Exception) -> Exception:
-    """PyTorch's own error for any that says that a device is full; another error as it is."""
+    """PyTorch's own out-of-memory error for any error that reports a full device; other errors unchanged."""
     if not is_out_of_memory(error):
         return error
     # Importing torch takes seconds, and not every potential needs it.
@@ -107,10 +107,10 @@ def in_pytorchs_words(error: Exception) -> Exception:
 
 @contextlib.contextmanager
 def out_of_memory_as_itself() -> Iterator[None]:
-    """Turns whatever a library raises where the device is full into PyTorch's own error.
+    """Converts whatever a library raises when the device is full into PyTorch's own error.
 
     TorchScript, in which e3nn runs its tensor products, keeps only the message of an error; cuBLAS, Warp, CuPy, JAX and
-    others have errors of their own. The caller could not tell a full device from a broken model.
+    others have their own errors. The caller could not distinguish a full device from a broken model.
 
     Raises:
         torch.OutOfMemoryError: If the device ran out of memory.
@@ -125,16 +125,16 @@ def out_of_memory_as_itself() -> Iterator[None]:
 
 
 def does_not_fit(model: str, options: LoadOptions, cause: Exception) -> SetupError:
-    """The error for a model whose parameters alone are too much for the device."""
+    """The error for a model whose parameters alone exceed the memory of the device."""
     return SetupError(
         f"{model} does not fit in the memory of the device {options.device} ({type(cause).__name__}: {cause}); free "
-        "some of it, use --dtype float32 or another --device"
+        "some memory, use --dtype float32 or another --device"
     )
 
 
 def release_memory() -> None:
-    """Gives memory that nothing uses any more back to the device, for the next attempt and for other libraries."""
-    # Code of others keeps tensors in cycles of references.
+    """Returns unused memory to the device, for the next attempt and for other libraries."""
+    # Third-party code keeps tensors alive in reference cycles.
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None:

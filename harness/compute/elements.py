@@ -1,4 +1,4 @@
-"""Refuses molecules with elements that a potential has no parameters for."""
+"""Rejects molecules with elements that a potential has no parameters for."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +12,7 @@ from harness.core.batch import StructureBatch
 from harness.core.potential import PotentialTraits
 
 MAX_NAMED: Final = 5
-"""How many molecules a message names."""
+"""Number of molecules that a message names."""
 
 
 def require_elements(
@@ -21,13 +21,13 @@ def require_elements(
     """Checks that a potential has parameters for every atom.
 
     Args:
-        traits: Of the potential.
+        traits: Traits of the potential.
         atomic_numbers: Shape (n_atoms,).
         where: Name of the molecule that each atom belongs to, length n_atoms.
 
     Raises:
-        ModelError: If it has not; the message names the elements, the first molecules that hold them
-            and the elements that the potential knows.
+        ModelError: If it lacks some; the message names the elements, the first molecules that contain
+            them and the elements that the potential supports.
         ShapeError: If there is not one name for each atom.
     """
     if len(where) != len(atomic_numbers):
@@ -44,12 +44,12 @@ def require_elements(
         named += f" and {len(molecules) - MAX_NAMED} more"
     raise ModelError(
         f"{traits.model_id} has no parameters for {' '.join(missing)}, which {named} contain(s); "
-        f"it knows {' '.join(_symbols(traits.elements))}. Choose a task without these elements or another model"
+        f"it supports {' '.join(_symbols(traits.elements))}. Choose a task without these elements or another model"
     )
 
 
 def require_elements_of_batch(traits: PotentialTraits, batch: StructureBatch) -> None:
-    """The same check for a packed batch, whose molecules are named by their SMILES.
+    """As `require_elements`, for a packed batch; the message names molecules by their SMILES.
 
     Raises:
         ModelError: If an element is not among those that the potential has parameters for.

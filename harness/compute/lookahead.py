@@ -1,4 +1,4 @@
-"""Runs an iterator in a thread of its own, some items ahead of who uses it."""
+"""Runs an iterator in a separate thread, some items ahead of its consumer."""
 
 import queue
 import threading
@@ -13,13 +13,13 @@ _PATIENCE_SECONDS: Final = 1.0
 
 
 class Lookahead(Generic[Item]):
-    """The items of an iterator, in their order; an error of its comes in its place.
+    """The items of an iterator, in order; an error of the iterator is raised at its position.
 
-    The thread ends with the block, whether or not all items were taken.
+    The thread ends with the `with` block, whether or not all items were consumed.
 
     Args:
-        items: Advanced in the other thread, and nowhere else.
-        depth: How many items may wait, 1 or more.
+        items: The iterator; only the other thread advances it.
+        depth: Maximum number of waiting items, 1 or more.
     """
 
     def __init__(self, items: Iterator[Item], depth: int) -> None:
@@ -37,11 +37,11 @@ class Lookahead(Generic[Item]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        # One that waits for a pipe cannot be told; it is a daemon and ends with the process.
+        # A thread that waits for a pipe cannot be stopped; it is a daemon and ends with the process.
         self._thread.join(_PATIENCE_SECONDS)
 
     def is_ready(self) -> bool:
-        """Whether the next item, or the end, can be had without waiting."""
+        """Whether the next item, or the end, is available without waiting."""
         return self._is_over or not self._queue.empty()
 
     def __iter__(self) -> "Lookahead[Item]":
@@ -64,7 +64,7 @@ class Lookahead(Generic[Item]):
             for item in self._items:
                 if not self._put((item, None, True)):
                     return
-        # Whatever it is, it is raised again where the items are used.
+        # Any error is raised again in the consumer's thread.
         except BaseException as cause:
             error = cause
         finally:
@@ -74,7 +74,7 @@ class Lookahead(Generic[Item]):
         self._put((None, error, False))
 
     def _put(self, entry: tuple[Item | None, BaseException | None, bool]) -> bool:
-        """Waits for room; false if nobody wants the entry any more."""
+        """Waits for space in the queue; false if the consumer has stopped."""
         while not self._stop.is_set():
             try:
                 self._queue.put(entry, timeout=_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""What a batch takes of the memory of a device, measured by the process that computes it."""
+"""Device memory that a batch needs, measured by the process that computes it."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -12,10 +12,10 @@ class Footprint:
     """Memory of a device, in bytes.
 
     Attributes:
-        available: What batches could have before this one: free, or kept by PyTorch without need.
-        in_use: Most that the tensors of this batch had at one time.
-        taken: Most that was taken from the device meanwhile, which is more: it is given in large blocks, and to other
-            libraries, too.
+        available: Memory available to batches before this one: free, or cached by PyTorch without being used.
+        in_use: Peak memory of the tensors of this batch.
+        taken: Peak memory reserved on the device meanwhile; it exceeds `in_use`, since PyTorch reserves large blocks
+            and other libraries take memory, too.
     """
 
     available: int
@@ -24,20 +24,20 @@ class Footprint:
 
 
 class Meter(Protocol):
-    """Measures what is computed between two calls."""
+    """Measures the memory of what is computed between two calls."""
 
     def begin(self) -> None:
-        """Begins to measure; nothing may be under way."""
+        """Starts the measurement; no computation may be running."""
         ...
 
     def end(self) -> Footprint | None:
-        """What was taken since; `None` where that cannot be told."""
+        """Memory used since `begin`; `None` if it cannot be measured."""
         ...
 
 
 @runtime_checkable
 class Metered(Protocol):
-    """A potential that knows how its memory is measured."""
+    """A potential that provides its own meter."""
 
     def meter(self) -> Meter | None:
         """The meter of its device, if there is one."""
@@ -45,7 +45,7 @@ class Metered(Protocol):
 
 
 def meter_of(potential: Potential) -> Meter | None:
-    """The meter of the device of a potential: its own, or PyTorch's where it computes on a CUDA device."""
+    """The meter for a potential: its own, or PyTorch's if it computes on a CUDA device."""
     if isinstance(potential, Metered):
         return potential.meter()
     device = potential.traits.device
@@ -64,7 +64,7 @@ class CudaMeter:
         self._free = self._allocated = self._reserved = self._available = 0
 
     def begin(self) -> None:
-        """Begins to measure; what PyTorch keeps without need is given back first."""
+        """Starts the measurement, after PyTorch has released its cache."""
         import torch
 
         torch.cuda.synchronize(self._device)
@@ -73,19 +73,19 @@ class CudaMeter:
         self._allocated = torch.cuda.memory_allocated(self._device)
         self._reserved = torch.cuda.memory_reserved(self._device)
         self._available = self._free + self._reserved - self._allocated
-        # A process may be held to a share of the device; older releases of PyTorch do not tell which.
+        # A process may be limited to a fraction of the device; older releases of PyTorch do not report it.
         fraction = getattr(torch.cuda, "get_per_process_memory_fraction", None)
         if fraction is not None:
             self._available = min(self._available, int(fraction(self._device) * total) - self._allocated)
         torch.cuda.reset_peak_memory_stats(self._device)
 
     def end(self) -> Footprint:
-        """What was taken since."""
+        """Memory used since `begin`."""
         import torch
 
         torch.cuda.synchronize(self._device)
         in_use = torch.cuda.max_memory_allocated(self._device) - self._allocated
         reserved = torch.cuda.max_memory_reserved(self._device) - self._reserved
-        # What other libraries take, PyTorch does not count; they keep it for the next batch.
+        # PyTorch does not count what other libraries take; they keep it for the next batch.
         taken = max(reserved, self._free - torch.cuda.mem_get_info(self._device)[0])
         return Footprint(self._available, in_use, taken)

@@ -1,12 +1,12 @@
-"""A potential's work on a batch in three steps, so that steps of successive batches overlap.
+"""Splits the computation of a batch into three steps, so that steps of successive batches overlap.
 
-Where the computing goes on elsewhere, on a GPU or in a worker, `prepare` runs beside it in another thread; `launch`
-starts it, and `collect` waits for it. A potential that computes on the CPU of this process takes its steps one after
-the other: a second thread would wait for Python's lock more than it helped (small MACE, two cores: 8 % slower). One
-batch is at one step at a time, and each step sees the batches in their order.
+If a GPU or a worker computes, `prepare` runs concurrently in another thread; `launch` starts the computation, and
+`collect` waits for it. A potential that computes on the CPU of this process takes its steps one after another: a second
+thread would wait for Python's lock more than it helped (small MACE, two cores: 8 % slower). A batch is in one step at a
+time, and each step receives the batches in order.
 
-Where a batch does not fit on the device, all others that are under way are collected first, and what was prepared is
-given up, so that whoever computes it again has the device for itself and no answer meets the question of another.
+If a batch does not fit on the device, all other running batches are collected first and prepared ones are discarded.
+The retry then has the device to itself, and no prediction is assigned to the wrong batch.
 """
 
 import threading
@@ -21,10 +21,10 @@ from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import Potential
 
 PREPARED_AHEAD: Final = 2
-"""Batches that wait, prepared, for their turn."""
+"""Maximum number of prepared batches that wait."""
 
 LAUNCHED_AHEAD: Final = 2
-"""Batches that are being computed or wait in the queue of a device; more would only take memory."""
+"""Maximum number of batches that run or wait in the queue of a device; more would only take memory."""
 
 Job = TypeVar("Job")
 _Input = TypeVar("_Input")
@@ -33,61 +33,61 @@ _Output = TypeVar("_Output")
 
 @runtime_checkable
 class StagedPotential(Protocol):
-    """A potential that does its work in steps; `compute` is all three in a row."""
+    """A potential that computes in steps; `compute` runs all three in a row."""
 
     @property
     def overlaps(self) -> bool:
-        """Whether it computes elsewhere, so that this process can prepare the next batches meanwhile."""
+        """Whether it computes outside this process, which can then prepare the next batches meanwhile."""
         ...
 
     def prepare(self, batch: StructureBatch) -> Any:
-        """What can be done for a batch before its turn; may be called in another thread than the other steps."""
+        """Prepares a batch ahead of time; may run in another thread than the other steps."""
         ...
 
     def launch(self, prepared: Any) -> Any:
-        """Starts the computing of what `prepare` returned."""
+        """Starts the computation of what `prepare` returned."""
         ...
 
     def collect(self, launched: Any) -> Prediction:
-        """The prediction of what `launch` returned, as soon as it is there."""
+        """Waits for the prediction of what `launch` returned."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _AllAtOnce:
-    """Gives a potential without steps the steps of one that has them."""
+    """Adapts a potential without steps to the `StagedPotential` interface."""
 
     potential: Potential
     overlaps: bool = False
 
     def prepare(self, batch: StructureBatch) -> StructureBatch:
-        """The batch."""
+        """Returns the batch."""
         return batch
 
     def launch(self, prepared: StructureBatch) -> Prediction:
-        """Computes it."""
+        """Computes the batch."""
         return self.potential.compute(prepared)
 
     def collect(self, launched: Prediction) -> Prediction:
-        """What was computed."""
+        """Returns the prediction."""
         return launched
 
 
 def staged(potential: Potential) -> StagedPotential:
-    """The potential itself, if it works in steps, or one that does all its work in the second step."""
+    """The potential itself if it has steps, or a wrapper that does all its work in the second step."""
     return potential if isinstance(potential, StagedPotential) else _AllAtOnce(potential)
 
 
 Caught = Callable[[], tuple[type[Exception], ...]]
-"""The types of errors of a single batch that stand in the place of its prediction; others end the stream. Called when
-there is an error, since a library may be imported only then."""
+"""Error types of a single batch that are returned in place of its prediction; others end the stream. Called when an
+error occurs, since a library may be imported only then."""
 
 Split = Callable[[Job, StructureBatch], Iterable[tuple[Job, StructureBatch]]]
-"""Parts a batch into those that are computed one by one, each with what tells the caller which one it is."""
+"""Splits a batch into parts that are computed one by one, each with a job that identifies it to the caller."""
 
 
 def whole(job: Job, batch: StructureBatch) -> Iterable[tuple[Job, StructureBatch]]:
-    """The batch as it is."""
+    """The batch, not split."""
     return ((job, batch),)
 
 
@@ -96,19 +96,19 @@ def compute_ahead(
 ) -> Iterator[tuple[Job, Prediction | Exception]]:
     """Computes a stream of batches; where that helps, the next ones are read and prepared meanwhile.
 
-    While the caller looks at an error, nothing else is under way: what was launched is collected, and what was
-    prepared is given up and made again later. So the caller may compute the batch in smaller pieces there and then.
+    While the caller handles an error, nothing else is running: launched batches are collected, and prepared ones are
+    discarded and prepared again later. The caller may therefore compute the batch in smaller parts immediately.
 
     Args:
-        potential: What computes.
-        jobs: Batches, each with whatever tells the caller which one it is; they may be read in another thread.
-        caught: The types of errors of a batch that stand in the place of its prediction.
-        split: Parts a batch before it is computed. It is asked again for a batch that was prepared and given up, and so
-            may answer with smaller pieces once the caller knows what fits; called in either thread.
+        potential: The potential.
+        jobs: Batches, each with a job that identifies it to the caller; they may be read in another thread.
+        caught: Error types of a batch that are yielded in place of its prediction.
+        split: Splits a batch before it is computed. It is called again for a batch that was prepared and discarded, and
+            may then return smaller parts, once the caller knows what fits; called in either thread.
 
     Yields:
-        Job and prediction, in the order of the jobs, each as soon as it is there: a job is never held back until
-        the next one comes.
+        Job and prediction, in the order of the jobs, each as soon as it is available: a job never waits for the next
+        one to arrive.
     """
     steps = staged(potential)
     if steps.overlaps:
@@ -129,13 +129,13 @@ def _in_a_row(steps: StagedPotential, batch: StructureBatch, caught: Caught) -> 
 
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Job]):
-    """A batch that waits for its turn.
+    """A waiting batch.
 
     Attributes:
-        job: Which one it is.
+        job: Identifies the batch.
         batch: The structures.
-        prepared: What was made of it, or the error of that, alone in a list, which hands it on so that no frame on the
-            way keeps it alive; empty where it was given up.
+        prepared: Result or error of `prepare`, in a list of one, from which it is popped so that no stack frame keeps
+            it alive; empty if it was discarded.
     """
 
     job: Job
@@ -144,7 +144,7 @@ class _Waiting(Generic[Job]):
 
 
 class _Overlapping(Generic[Job]):
-    """Batches on their way through a potential that computes elsewhere.
+    """Batches on their way through a potential that computes outside this process.
 
     Args:
         steps: The potential.
@@ -157,7 +157,7 @@ class _Overlapping(Generic[Job]):
         self._waiting: set[_Waiting[Job]] = set()
         self._launched: deque[tuple[Job, Any]] = deque()
         self._device = threading.Lock()
-        """Held while a batch is prepared, and while the caller has the device for itself."""
+        """Held while a batch is prepared, and while the caller has the device to itself."""
 
     def outcomes(self, jobs: Iterator[tuple[Job, StructureBatch]]) -> Iterator[tuple[Job, Prediction | Exception]]:
         """Job and prediction or error, in the order of the jobs."""
@@ -168,7 +168,7 @@ class _Overlapping(Generic[Job]):
     def _outcomes_before_the_last(
         self, jobs: Iterator[tuple[Job, StructureBatch]]
     ) -> Iterator[tuple[Job, Prediction | Exception]]:
-        """The outcomes of all jobs but those that are still under way when the last one was launched."""
+        """The outcomes of all jobs except those still running when the last one was launched."""
         with Lookahead(self._prepared(jobs), PREPARED_AHEAD) as ahead:
             for each in ahead:
                 self._waiting.remove(each)
@@ -181,14 +181,14 @@ class _Overlapping(Generic[Job]):
                     yield from self._collected()
 
     def _prepared(self, jobs: Iterator[tuple[Job, StructureBatch]]) -> Iterator[_Waiting[Job]]:
-        """Runs in the thread that looks ahead."""
+        """Runs in the lookahead thread."""
         for job, batch in jobs:
             pieces = iter(self._split(job, batch))
             while (each := self._next_prepared(pieces)) is not None:
                 yield each
 
     def _next_prepared(self, pieces: Iterator[tuple[Job, StructureBatch]]) -> _Waiting[Job] | None:
-        # The batch is parted only when its turn has come: the caller may learn meanwhile what fits.
+        # The batch is split only when its turn comes: the caller may learn meanwhile what fits.
         with self._device:
             for part, piece in pieces:
                 each = _Waiting(part, piece, [_attempt(self._steps.prepare, piece, self._caught)])
@@ -197,18 +197,18 @@ class _Overlapping(Generic[Job]):
         return None
 
     def _launch(self, each: _Waiting[Job]) -> bool:
-        """Whether there was an error."""
+        """Launches a batch; true if that raised an error."""
         running = _attempt(self._steps.launch, each.prepared.pop(), self._caught)
         self._launched.append((each.job, running))
         return isinstance(running, Exception)
 
     def _collected(self) -> Iterator[tuple[Job, Prediction | Exception]]:
-        """The outcome of the first batch that was launched; if that is an error, the outcomes of all."""
+        """The outcome of the batch that was launched first; if it is an error, the outcomes of all."""
         first = self._collect_first()
         if not isinstance(first[1], Exception):
             yield first
             return
-        # Their predictions are kept: what was computed beside the batch that failed is as good as any.
+        # Predictions of the other launched batches are valid, so they are kept.
         outcomes = deque([first, *(self._collect_first() for _ in range(len(self._launched)))])
         with self._device:
             for each in self._waiting:
@@ -223,7 +223,7 @@ class _Overlapping(Generic[Job]):
 
 
 def _attempt(step: Callable[[_Input], _Output], value: _Input | Exception, caught: Caught) -> _Output | Exception:
-    """Result of a step, or its error, which then takes the place of all further steps."""
+    """Result of a step, or its error, which then replaces all further steps."""
     if isinstance(value, Exception):
         return value
     try:
@@ -232,6 +232,6 @@ def _attempt(step: Callable[[_Input], _Output], value: _Input | Exception, caugh
         error = cause if isinstance(cause, caught()) else in_pytorchs_words(cause)
         if not isinstance(error, caught()):
             raise
-        # Frames of its traceback would keep the tensors of the failed attempt alive.
+        # The frames of its traceback would keep the tensors of the failed attempt alive.
         error.__cause__ = error.__context__ = None
         return error.with_traceback(None)

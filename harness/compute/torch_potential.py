@@ -1,8 +1,8 @@
-"""What families in PyTorch share: a packed batch as tensors, and the way to the device and back.
+"""Common code of families in PyTorch: a packed batch as tensors, and transfer to the device and back.
 
-On a GPU the input of the network is made in another thread while earlier batches compute, by a stream of its own, which
-copies the batch from pinned memory and finds the neighbours. The prediction is copied back the same way, and waited for
-only when it is needed.
+On a GPU another thread makes the input of the network on a separate stream while earlier batches compute: it copies the
+batch from pinned memory and finds the neighbours. The prediction is copied back asynchronously, and waited for only
+when it is needed.
 """
 
 from abc import ABC, abstractmethod
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PackedTensors:
-    """Molecules packed one after the other, all on one device; all neutral, closed-shell.
+    """Molecules packed one after another, all on one device; all neutral and closed-shell.
 
     Attributes:
         atomic_numbers: Shape (n_atoms_total,), int64.
         positions: Shape (n_atoms_total, 3), float64, Å; an adapter rounds to the precision of its model.
-        n_atoms: Atoms of each structure, shape (n_structures,), int64.
-        offsets: Where each structure begins, and the end; shape (n_structures + 1,), int64.
-        system_idx: Number of the structure of each atom, shape (n_atoms_total,), int64.
-        most_atoms: Of a structure.
+        n_atoms: Number of atoms of each structure, shape (n_structures,), int64.
+        offsets: First atom of each structure, then the total; shape (n_structures + 1,), int64.
+        system_idx: Index of the structure of each atom, shape (n_atoms_total,), int64.
+        most_atoms: Number of atoms of the largest structure.
     """
 
     atomic_numbers: "torch.Tensor"
@@ -43,18 +43,18 @@ class PackedTensors:
 
     @property
     def n_structures(self) -> int:
-        """How many structures there are."""
+        """Number of structures."""
         return len(self.n_atoms)
 
     @property
     def device(self) -> "torch.device":
-        """Where the tensors are."""
+        """Device of the tensors."""
         return self.positions.device
 
     def sum_by_structure(self, atomic: "torch.Tensor") -> "torch.Tensor":
-        """Sums of a quantity of the atoms over each structure, in double precision and always in the same order.
+        """Sums an atomic quantity over each structure, in double precision and always in the same order.
 
-        In single precision a total energy of 10^4 eV would keep only meV.
+        In single precision a total energy of 10^4 eV is resolved only to about 1 meV.
 
         Args:
             atomic: Shape (n_atoms_total,).
@@ -69,12 +69,12 @@ class PackedTensors:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a network says of a batch, on its device.
+    """Output of a network for a batch, on its device.
 
     Attributes:
-        energy: Shape (n_structures,), float64, eV; anything where the structure failed.
+        energy: Shape (n_structures,), float64, eV; arbitrary where the structure failed.
         forces: Shape (n_atoms_total, 3), eV/Å, in any precision.
-        failures: Cause of each failure, by number of the structure.
+        failures: Cause of each failure, by index of the structure.
     """
 
     energy: "torch.Tensor"
@@ -88,13 +88,13 @@ class _Prepared:
     tensors: PackedTensors
     graph: Any
     made: Any
-    """Event of the stream that made the input; `None` on a CPU."""
+    """Event on the stream that made the input; `None` on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Launched:
     prepared: _Prepared
-    """Kept until the prediction is there: another stream made its tensors, and might reuse their memory before."""
+    """Kept until the prediction is complete: another stream made its tensors, and might reuse their memory earlier."""
     energy: "torch.Tensor"
     forces: "torch.Tensor"
     failures: Mapping[int, str]
@@ -103,10 +103,10 @@ class _Launched:
 
 
 class TorchPotential(ABC):
-    """A potential whose network is PyTorch's; a family gives `graph` and `forward`.
+    """A potential with a PyTorch network; a family implements `graph` and `forward`.
 
     Args:
-        traits: What is known of it; its device is where it computes.
+        traits: Traits of the potential, including the device on which it computes.
     """
 
     def __init__(self, traits: PotentialTraits) -> None:
@@ -115,12 +115,12 @@ class TorchPotential(ABC):
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return self._traits
 
     @property
     def overlaps(self) -> bool:
-        """Whether it computes on a GPU, beside this process."""
+        """Whether it computes on a GPU, concurrently with this process."""
         return self._traits.device != "cpu"
 
     @abstractmethod
@@ -129,7 +129,7 @@ class TorchPotential(ABC):
 
     @abstractmethod
     def forward(self, graph: Any, batch: PackedTensors) -> Output:
-        """What the network says."""
+        """Evaluates the network."""
 
     def compute(self, batch: StructureBatch) -> Prediction:
         """Energies (eV) and forces (eV/Å) of every structure.
@@ -141,7 +141,7 @@ class TorchPotential(ABC):
         return self.collect(self.launch(self.prepare(batch)))
 
     def prepare(self, batch: StructureBatch) -> _Prepared:
-        """Brings a batch to the device and makes the input of the network; see `staging`.
+        """Copies a batch to the device and makes the input of the network; see `staging`.
 
         Raises:
             ModelError: If the model has no parameters for an element.
@@ -155,7 +155,7 @@ class TorchPotential(ABC):
             return self._prepared_on_gpu(batch, tensors)
 
     def launch(self, prepared: _Prepared) -> _Launched:
-        """Starts the computing; on a GPU it goes on while this returns.
+        """Starts the computation; on a GPU it continues after this returns.
 
         Raises:
             torch.OutOfMemoryError: If the batch does not fit on the device.
@@ -196,7 +196,7 @@ class TorchPotential(ABC):
         device = torch.device(self._traits.device)
         if self._stream is None:
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            # What the model was loaded with is there before it is used by the other stream.
+            # The parameters of the model must be on the device before the other stream uses them.
             self._stream.wait_stream(torch.cuda.default_stream(device))
         with torch.cuda.stream(self._stream):
 
@@ -215,7 +215,7 @@ class TorchPotential(ABC):
 
 
 def pack(batch: StructureBatch) -> PackedTensors:
-    """A batch as tensors in the memory of the CPU, none of which shares its memory with the batch."""
+    """A batch as tensors in CPU memory; they share no memory with the batch."""
     import torch
 
     return PackedTensors(

@@ -1,4 +1,4 @@
-"""Tries a checkpoint out with the package that reads it, so that a bad one is told before an evaluation begins."""
+"""Tests a checkpoint with the package that reads it, so that a bad one is reported before an evaluation begins."""
 
 import contextlib
 import importlib.metadata
@@ -25,17 +25,17 @@ _NOT_LOADABLE: Final = (
 
 @contextlib.contextmanager
 def tried_with(package: str, release: str, source: Path) -> Iterator[None]:
-    """Names file, package and versions in whatever goes wrong while a package reads a checkpoint and tries it out.
+    """Names file, package and versions in any error that occurs while a package loads and tests a checkpoint.
 
-    What the package prints, logs and warns of meanwhile is dropped: standard output is the report's.
+    Output, log messages and warnings of the package are dropped: standard output is reserved for the report.
 
     Args:
         package: Distribution that reads the file.
-        release: Of it, the one that the adapter was written against.
+        release: Release of the package that the adapter was written for.
         source: The file.
 
     Raises:
-        ModelError: If something does go wrong.
+        ModelError: If loading or testing fails.
         torch.OutOfMemoryError: If the device is full.
     """
     import torch
@@ -48,14 +48,14 @@ def tried_with(package: str, release: str, source: Path) -> Iterator[None]:
     except _NOT_LOADABLE as cause:
         raise ModelError(
             f"{source} cannot be loaded and run with {package} {_installed(package)}: {type(cause).__name__}: {cause}. "
-            f"This adapter was written against {package} {release}: install that one if yours differs, "
-            "else the file is not of this family or is damaged"
+            f"This adapter was written for {package} {release}: install that release if yours differs; "
+            "otherwise the file belongs to another family or is damaged"
         ) from cause
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Drops what is printed, logged and warned of, and leaves no handler of log messages behind."""
+    """Drops output, log messages and warnings, and leaves no log handler behind."""
     root, disabled = logging.getLogger(), logging.root.manager.disable
     handlers = list(root.handlers)
     logging.disable(logging.WARNING)
@@ -69,7 +69,7 @@ def _quiet() -> Iterator[None]:
 
 
 def bent_trio(traits: PotentialTraits) -> StructureBatch:
-    """Three atoms of the lightest element that a potential knows, in a right angle, to try it out."""
+    """Three atoms of the lightest element that a potential supports, at a right angle, to test it."""
     return StructureBatch(
         atomic_numbers=np.full(3, min(traits.elements or {1}), dtype=np.int64),
         positions=np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),

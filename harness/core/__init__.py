@@ -1,1 +1,1 @@
-"""What every other room stands on: the packed batch, what a potential is, and the code that a number depends on."""
+"""Basis of all other rooms: the packed batch, the interface of a potential, and the code that a number depends on."""

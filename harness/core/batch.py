@@ -11,22 +11,22 @@ from dataset_builders.core.errors import ModelError, ShapeError
 
 STORED_ENERGY: Final = np.float64
 STORED_FORCES: Final = np.float32
-"""Precision in which predictions are stored; that of forces is the one of the labels."""
+"""Precision of stored predictions; forces have the precision of the labels."""
 
 _NOT_FINITE: Final = "energy or forces are not finite"
 _TOO_LARGE: Final = "energy or forces are beyond the range of single precision, 3.4e38 eV or eV/Å"
 _LARGEST_ENERGY: Final = float(np.finfo(np.float32).max)
-"""An energy is stored in double precision. A larger one would make sums over a split overflow there, too."""
+"""Energies are stored in double precision; the limit also keeps sums over a split from overflowing."""
 
 
 @dataclass(frozen=True, slots=True)
 class StructureBatch:
-    """Molecules packed one after the other; all neutral, closed-shell (charge 0, spin multiplicity 1).
+    """Molecules packed one after another; all are neutral and closed-shell (charge 0, spin multiplicity 1).
 
     Attributes:
         atomic_numbers: Shape (n_atoms_total,), integers.
         positions: Shape (n_atoms_total, 3), Å.
-        n_atoms: Atoms of each structure, shape (n_structures,), int64.
+        n_atoms: Number of atoms of each structure, shape (n_structures,), int64.
         smiles: SMILES of each structure, for potentials that need bonds; the atoms are in the order of
             RDKit's `AddHs(MolFromSmiles(smiles))`.
     """
@@ -52,17 +52,17 @@ class StructureBatch:
 
     @property
     def n_structures(self) -> int:
-        """How many structures the batch holds."""
+        """Number of structures in the batch."""
         return len(self.n_atoms)
 
     @property
     def offsets(self) -> IntArray:
-        """Where each structure begins, and the end; shape (n_structures + 1,), int64."""
+        """First atom of each structure, then the total; shape (n_structures + 1,), int64."""
         return np.concatenate([[0], np.cumsum(self.n_atoms, dtype=np.int64)])
 
     @property
     def system_idx(self) -> IntArray:
-        """Number of the structure that each atom belongs to, shape (n_atoms_total,), int64."""
+        """Index of the structure that each atom belongs to, shape (n_atoms_total,), int64."""
         return np.repeat(np.arange(self.n_structures, dtype=np.int64), self.n_atoms)
 
 
@@ -73,7 +73,7 @@ class Prediction:
     Attributes:
         energy: Shape (n_structures,), float64, eV; NaN where the structure failed.
         forces: Shape (n_atoms_total, 3), float64, eV/Å; NaN where the structure failed.
-        failures: Cause of each failure, by number of the structure in the batch.
+        failures: Cause of each failure, by index of the structure in the batch.
     """
 
     energy: FloatArray
@@ -82,43 +82,43 @@ class Prediction:
 
 
 def sound_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
-    """What a potential returned, if it is a prediction for the batch.
+    """Checks that what a potential returned is a prediction for the batch.
 
-    A structure whose numbers are not finite although the potential did not report it becomes a
-    failure of its own, so that it is counted and never averaged over.
+    A structure with non-finite numbers that the potential did not report becomes a failure too,
+    so that it is counted and never enters an average.
 
     Returns:
         The prediction, in float64.
 
     Raises:
-        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
+        ModelError: If an array does not fit the batch or is not numeric, or a failure names a structure outside it.
     """
     energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
     forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
     strange = [number for number in prediction.failures if number not in range(batch.n_structures)]
     if strange:
         raise ModelError(
-            f"{model_id} reports a failure of structure {strange[0]!r} of a batch of {batch.n_structures}; "
-            f"expected numbers from 0 to {batch.n_structures - 1}"
+            f"{model_id} reports a failure of structure {strange[0]!r} in a batch of {batch.n_structures}; "
+            f"expected an index from 0 to {batch.n_structures - 1}"
         )
     failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
-    # Asked of what was returned: a number beyond float64 is too large, and no infinity of the model's.
+    # Tested before the conversion: a number beyond float64 is too large, not an infinity of the model.
     finite = np.isfinite(np.asarray(prediction.energy)) & _all_finite(np.asarray(prediction.forces), batch)
     return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~finite)), _NOT_FINITE) | failures)
 
 
 def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: str) -> Prediction:
-    """Brings a prediction to the precision that it is stored in, and checks it there.
+    """Converts a prediction to the precision in which it is stored, and checks it there.
 
     Returns:
-        The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`; structures whose numbers are not
-        finite, or too large for that, are failures.
+        The prediction, with energies in `STORED_ENERGY` and forces in `STORED_FORCES`; structures with numbers that are
+        not finite, or too large for these types, are failures.
 
     Raises:
-        ModelError: If an array does not fit the batch or holds no real numbers, or a failure is of no structure of it.
+        ModelError: If an array does not fit the batch or is not numeric, or a failure names a structure outside it.
     """
     sound = sound_prediction(prediction, batch, model_id)
-    # What overflows is seen where finite numbers are asked for.
+    # The check for finite numbers below finds any overflow.
     with np.errstate(over="ignore"):
         energy, forces = sound.energy.astype(STORED_ENERGY), sound.forces.astype(STORED_FORCES)
     usable = (np.abs(energy) <= _LARGEST_ENERGY) & _all_finite(forces, batch)
@@ -126,23 +126,23 @@ def check_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
 
 
 def _all_finite(forces: FloatArray, batch: StructureBatch) -> npt.NDArray[np.bool_]:
-    """Whether all forces on a structure are finite, shape (n_structures,)."""
+    """Whether all forces of each structure are finite, shape (n_structures,)."""
     finite: npt.NDArray[np.bool_] = np.logical_and.reduceat(np.isfinite(forces).all(axis=1), batch.offsets[:-1])
     return finite
 
 
 def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
-    """What a model returned, as an array of real numbers.
+    """Converts what a model returned to an array of real numbers.
 
     Raises:
-        ModelError: If it is none, or of another shape.
+        ModelError: If it is not one, or has another shape.
     """
     try:
         array = np.asarray(values)
-    # Whatever a stranger's object raises where it is asked for its numbers.
+    # The conversion of a foreign object can raise anything.
     except Exception as cause:
         raise ModelError(
-            f"{name} is a {type(values).__name__} and no array: {type(cause).__name__}: {cause}"
+            f"{name} is a {type(values).__name__}, not an array: {type(cause).__name__}: {cause}"
         ) from cause
     if array.dtype.kind not in "fiu":
         raise ModelError(f"{name} has dtype {array.dtype} ({type(values).__name__}); expected real numbers")

@@ -1,4 +1,4 @@
-"""The record of a model family: the names and files by which a potential of it is found, and what it needs."""
+"""The record of a model family: the names and files that identify its potentials, and what it needs."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,23 @@ class Family:
     """A family of potentials.
 
     Attributes:
-        name: Of the family; what `family` says in the config.json of a checkpoint of ours.
+        name: Name of the family, as in `family` of the config.json of this project's own checkpoints.
         module: The adapter, which has `load(source, options) -> Potential`; `source` is one of `methods`,
             or the path of a checkpoint.
-        package: What the adapter imports and cannot do without.
+        package: Package that the adapter imports and requires.
         extra: The extra that installs the package, where a plain installation lacks it.
         methods: Names that need no checkpoint.
-        files: Glob patterns of file names; a file that matches one is a checkpoint by itself.
-        folder: Glob patterns of file names; files of one folder that match all of them are a checkpoint, and
-            the adapter is given the folder.
-        in_config: Whether such a folder is of our own format, whose config.json names the family; its files
-            alone do not tell, since other projects name theirs alike.
-        is_open: Whether any path, and any name without one, may stand for a model of it, as where a function of
-            the user's makes it; it is never told by files.
-        is_pickled: Whether its checkpoints are pickles, which run what they hold when they are loaded.
-        library_names: What `library_name` says in the card of a repo that holds such a checkpoint.
-        tags: Tags of such a card.
-        can_compile: Whether its adapter does what `LoadOptions.compile` asks for.
+        files: Glob patterns of file names; a file that matches one is a complete checkpoint.
+        folder: Glob patterns of file names; a folder whose files match all of them is a checkpoint, and
+            the adapter receives the folder.
+        in_config: Whether such a folder has this project's own format, where config.json names the family;
+            file names alone do not suffice, since other projects use the same ones.
+        is_open: Whether any path or name may denote a model of this family, for example when a user's
+            function makes the model; such a family is never detected from files.
+        is_pickled: Whether its checkpoints are pickles, which can run code when they are loaded.
+        library_names: Values of `library_name` in the model card of a repo with such a checkpoint.
+        tags: Tags of such a model card.
+        can_compile: Whether its adapter supports `LoadOptions.compile`.
     """
 
     name: str
@@ -43,5 +43,5 @@ class Family:
 
     @property
     def needs(self) -> str:
-        """What a checkpoint of it consists of, in words; empty where it has none."""
+        """Files that make up a checkpoint of this family, in words; empty if it has no checkpoints."""
         return " or ".join(([" + ".join(self.folder)] if self.folder else []) + list(self.files))

@@ -1,4 +1,4 @@
-"""What the harness asks of a potential."""
+"""The interface of a potential: what it computes, its traits, and the options to load it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,43 +10,43 @@ DtypeName = Literal["float32", "float64"]
 ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
 TrainingProtocol = Literal["from-scratch", "fine-tuned"]
 TrainingEvidence = Literal["stated", "proved"]
-"""What a protocol of training stands on: somebody's word, or a checkpoint of ours, which `harness train` wrote."""
+"""Evidence for a training protocol: the user's statement, or a checkpoint that `harness train` wrote."""
 Isolation = Literal["auto", "always", "never"]
-"""Whether a potential computes in a process of its own. `auto`: where its checkpoint can run code, or where its
-family has an environment of its own."""
+"""Whether a potential computes in a separate process. `auto`: if its checkpoint can run code, or if its family has
+a separate Python environment."""
 
 
 @dataclass(frozen=True, slots=True)
 class PotentialTraits:
-    """What is known of a potential before it computes anything.
+    """What is known about a potential before it computes anything.
 
     Attributes:
-        model_id: What the user asked for: a name, a path, or a Hub id without its revision.
+        model_id: The model as the user named it: a name, a path, or a Hub id without its revision.
         family: Name of the adapter.
-        elements: Atomic numbers that the model has parameters for; `None` where it takes any.
+        elements: Atomic numbers that the model has parameters for; `None` if it accepts any.
         files: sha256 of each file that the model was read from, by file name; empty for a method
             without a checkpoint.
-        packages: Python packages whose versions belong to the result.
+        packages: Python packages whose versions the result records.
         dtype: Precision of the arithmetic.
         device: `cpu`, `cuda:0`, ...
-        protocol: How the model came to know the task's molecules; `control` for methods without a
+        protocol: How the model was trained with respect to the task; `control` for methods without a
             training set.
-        trained_on: Task whose `train` split the model was trained on, where it was.
-        trained_task: Declaration of that task, where it is none of the four.
-        training: Whether that training is proved or stated; `None` where there was none.
-        base: The checkpoint that a stated training began with.
-        unchecked: What data of a stated training were not compared with the data set, and why.
-        level_of_theory: Level of the training labels, where known.
-        level_is_stated: Whether the user named that level, since the model does not.
-        unfinished: How far its training had come, where it was stopped before its end.
-        conservative: Whether the forces are the derivative of the energy; `None` where that is not known.
-        head: Which of several readout heads answered, for a checkpoint that has more than one.
-        revision: Commit on the Hub, where the model came from there.
-        needs_cell: Whether the family takes periodic structures only, so that each molecule stands in a box.
+        trained_on: Task whose `train` split the model was trained on, if any.
+        trained_task: Declaration of that task, if it is not one of the four.
+        training: Whether that training is proved or stated; `None` if there was none.
+        base: The checkpoint that a stated training started from.
+        unchecked: Data of a stated training that were not compared with the data set, and why.
+        level_of_theory: Level of theory of the training labels, if known.
+        level_is_stated: Whether the user stated that level, because the model does not.
+        unfinished: How far its training had advanced, if it was stopped early.
+        conservative: Whether the forces are the negative gradient of the energy; `None` if unknown.
+        head: Readout head in use, for a checkpoint that has more than one.
+        revision: Commit on the Hub, if the model came from there.
+        needs_cell: Whether the family accepts periodic structures only, so that each molecule is put in a box.
         is_compiled: Whether the network was compiled, which changes speed and rounding.
-        versions: Versions of the packages, where they are those of another interpreter than this one.
-        precision: What PyTorch computes products in, where it may be used; see `arithmetic`.
-        variables: Variables of the environment that can change the last digits, as the process that computes has them.
+        versions: Versions of the packages, if another interpreter than this one has them.
+        precision: Precision of PyTorch's products, if it may be used; see `arithmetic`.
+        variables: Environment variables of the computing process that can change the last digits.
     """
 
     model_id: str
@@ -80,11 +80,11 @@ class Potential(Protocol):
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         ...
 
     def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å) of every structure of the batch, which is left untouched.
+        """Energies (eV) and forces (eV/Å) of every structure of the batch, which is not modified.
 
         A structure that cannot be computed (an SCF that does not converge, say) is listed in
         `Prediction.failures`; it does not stop the others.
@@ -97,17 +97,17 @@ class Potential(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """What the user asked of the loader.
+    """Options of the user for loading a model.
 
     Attributes:
         device: `auto`, `cpu`, `cuda`, `cuda:N`.
-        dtype: Precision, or `None` for the one the checkpoint was saved in.
-        trust_checkpoint: Whether a pickled checkpoint may be loaded, which runs what it holds.
-        trusted_files: sha256 of checkpoints that may be loaded without that.
+        dtype: Precision, or `None` for that of the checkpoint.
+        trust_checkpoint: Whether a pickled checkpoint, which can run code, may be loaded.
+        trusted_files: sha256 of checkpoints that may be loaded without `trust_checkpoint`.
         threads: CPU threads for physics methods.
-        head: Readout head of a checkpoint that has several, or `None` for its default one.
-        compile: Whether the network is compiled, where the family can.
-        allow_unfinished: Whether a checkpoint whose training was stopped before its end is taken.
+        head: Readout head of a checkpoint that has several, or `None` for the default.
+        compile: Whether to compile the network, if the family supports it.
+        allow_unfinished: Whether to accept a checkpoint whose training was stopped early.
         calculator: Factory of a calculator for the family `ase`, as `package.module:function`.
     """
 

@@ -1,8 +1,8 @@
-"""What code a number depends on, as a hash that comments and documentation do not change.
+"""A hash of the code that a number depends on; comments and documentation do not change it.
 
-Code is followed from imports, at whatever depth and wherever they stand: inside functions, relative, or by a name in
-quotes that `import_module` or `python -m` is given. Nothing is imported for that. Of other projects only the code of a
-plug-in counts; installed libraries count by their versions, which stand beside the hash.
+The code is found by following imports to any depth, wherever they are: inside functions, relative, or as a quoted name
+passed to `import_module` or `python -m`. Nothing is imported to find them. Of other projects only the code of a plug-in
+counts; installed libraries count by their versions, which are recorded beside the hash.
 """
 
 import ast
@@ -50,24 +50,24 @@ NO_NUMBERS: Final = frozenset(
         "harness.trust.trusted_files",
     }
 )
-"""Modules that ask, tell, find or store; neither they nor what only they import counts.
+"""Modules that parse, print, locate or store; neither they nor what only they import counts.
 
-A test holds them to it: no array goes into one, and no number comes out of one.
+A test enforces this: no array goes into them, and no number comes out.
 """
 
 _MODULE_IN_QUOTES: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", flags=re.ASCII)
-"""A name with a dot in it; other words in quotes are hardly ever modules."""
+"""A dotted name; other quoted words are hardly ever modules."""
 
 
 @functools.cache
 def code_hash(*modules: str, without: frozenset[str] = frozenset()) -> str:
-    """sha256 over the code of some modules and of all that they import, at whatever depth.
+    """sha256 over the code of some modules and of everything that they import, to any depth.
 
-    Comments, documentation and layout do not count, so that they can be bettered without hours of training anew.
+    Comments, documentation and layout do not count, so that improving them does not require training again.
 
     Args:
-        modules: Names of modules, such as `harness.train.command`; a name that ends in `.*` is all of a package.
-        without: Modules at which to stop, beside those of `NO_NUMBERS`.
+        modules: Names of modules, such as `harness.train.command`; a name that ends in `.*` means a whole package.
+        without: Modules at which to stop, in addition to `NO_NUMBERS`.
 
     Raises:
         SetupError: If the source of one of the modules cannot be found.
@@ -82,14 +82,14 @@ def closure(modules: Iterable[str], without: frozenset[str] = frozenset()) -> se
     """The modules that `code_hash` reads.
 
     Args:
-        modules: As there.
-        without: As there.
+        modules: As for `code_hash`.
+        without: As for `code_hash`.
 
     Raises:
         SetupError: If the source of one of the modules cannot be found.
     """
     for cached in (_spec, _is_loose):
-        cached.cache_clear()  # another folder may have come to the path since
+        cached.cache_clear()  # the search path may have changed since
     waiting = [name for each in modules for name in _expanded(each)]
     counted = _PACKAGES | _packages_beside(waiting)
     for name in waiting:
@@ -105,13 +105,13 @@ def closure(modules: Iterable[str], without: frozenset[str] = frozenset()) -> se
 
 
 def working_files(module: str) -> dict[str, Path]:
-    """The files of a module and of all that it imports for which no version of an installed package speaks.
+    """The files of a module and its imports that no version of an installed package identifies.
 
     Args:
         module: Name of a module of another project.
 
     Returns:
-        Files by the names of their modules; none for a module of an installed package.
+        Files by module name; none for a module of an installed package.
 
     Raises:
         SetupError: If its source cannot be found.
@@ -128,7 +128,7 @@ def _expanded(name: str) -> list[str]:
 
 
 def _packages_beside(modules: Iterable[str]) -> frozenset[str]:
-    """The packages of some modules of other projects, and those that were installed with them."""
+    """The packages of some modules of other projects, and the packages installed together with them."""
     others = {_top(name) for name in modules} - _PACKAGES
     if not others:
         return frozenset()
@@ -138,7 +138,7 @@ def _packages_beside(modules: Iterable[str]) -> frozenset[str]:
 
 
 def _counts(name: str, importer: str, counted: frozenset[str]) -> bool:
-    """Whether an imported module is code that no version tells of."""
+    """Whether an imported module counts as code, since no package version identifies it."""
     top = _top(name)
     if top not in counted and (_top(importer) in _PACKAGES or not _is_loose(top)):
         return False
@@ -147,7 +147,7 @@ def _counts(name: str, importer: str, counted: frozenset[str]) -> bool:
 
 @functools.cache
 def _is_loose(top: str) -> bool:
-    """Whether a package lies neither in the standard library nor among installed packages, but in a working folder."""
+    """Whether a package is neither in the standard library nor installed, but lies in a working folder."""
     if top in sys.stdlib_module_names or not _is_module(top):
         return False
     folder = _source(top).parent
@@ -157,7 +157,7 @@ def _is_loose(top: str) -> bool:
 
 @functools.cache
 def _spec(name: str) -> ModuleSpec | None:
-    """Where a module is; `importlib.util.find_spec` would run the packages that hold it."""
+    """Location of a module; `importlib.util.find_spec` would run the packages that contain it."""
     parent = name.rpartition(".")[0]
     path = None
     if parent:
@@ -173,7 +173,7 @@ def _spec(name: str) -> ModuleSpec | None:
 
 
 def _is_module(name: str) -> bool:
-    """Whether there is a file of that module; a package without an `__init__` has none."""
+    """Whether the module has a file; a package without an `__init__` has none."""
     spec = _spec(name)
     return spec is not None and spec.has_location and spec.origin is not None
 
@@ -187,7 +187,7 @@ def _source(name: str) -> Path:
 
 @functools.cache
 def _tree(path: Path) -> ast.Module | None:
-    """The syntax of a module; `None` of one that is no Python text, such as a compiled one."""
+    """The syntax tree of a module; `None` if it is not Python source, such as a compiled one."""
     if path.suffix != ".py":
         return None
     try:
@@ -222,17 +222,17 @@ def _names_imported(name: str, tree: ast.Module | None) -> Iterator[str]:
                 for option, module in pairwise(_texts(node.elts)):
                     yield from (module, f"{module}.__main__") if option == "-m" else ()
             case ast.Constant(value=str() as text) if _top(name) not in _PACKAGES:
-                # A plug-in may keep the name of a module that it imports late wherever it likes.
+                # A plug-in may keep the name of a module that it imports later anywhere.
                 yield from (text, f"{text}.__main__") if _MODULE_IN_QUOTES.fullmatch(text) else ()
 
 
 def _texts(nodes: Iterable[ast.expr]) -> list[str]:
-    """The values of some expressions, empty where one is no text in quotes."""
+    """The values of some expressions, empty where one is not a string literal."""
     return [node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else "" for node in nodes]
 
 
 def _absolute(text: str, importer: str) -> str:
-    """The name of a module that another one imports, with dots in front if it is relative."""
+    """The absolute name of an imported module, given with leading dots if it is relative."""
     relative = text.lstrip(".")
     level = len(text) - len(relative)
     if not level:
@@ -245,7 +245,7 @@ def _absolute(text: str, importer: str) -> str:
 
 
 def _parents(name: str) -> Iterator[str]:
-    """The packages that hold a module, which run before it."""
+    """The packages that contain a module; they run before it."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
@@ -257,7 +257,7 @@ def _top(name: str) -> str:
 
 @functools.cache
 def _essence(path: Path) -> bytes:
-    """The code of a module without comments and documentation; a file that is no Python text as it is."""
+    """The code of a module without comments and docstrings; a file that is not Python source as it is."""
     tree = _tree(path)
     if tree is None:
         return path.read_bytes()

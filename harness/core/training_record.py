@@ -1,7 +1,7 @@
-"""The file `mlip-ood.json`: what the data of an export are, and what a model was trained on.
+"""The file `mlip-ood.json`: which data an export contains, and what a model was trained on.
 
-`export` writes it beside the data. Whoever trains on them copies it beside the checkpoint, where the evaluation finds
-it: into the folder or repo of the model, or beside a single file as `<name of the file>.mlip-ood.json`.
+`export` writes it beside the data. Copy it to the checkpoint trained on them, where the evaluation finds it: into the
+folder or repo of the model, or beside a single file as `<name of the file>.mlip-ood.json`.
 """
 
 from pathlib import Path
@@ -20,13 +20,13 @@ RECORD_NAME: Final = "mlip-ood.json"
 RECORD_SCHEMA: Final = "mlip-ood-training/1"
 
 MAX_BYTES: Final = 8 * 2**20
-"""Longest file that is read. A record of a hundred thousand molecules is a quarter of it."""
+"""Largest file that is read. A record of a hundred thousand molecules takes a quarter of it."""
 
 _EXPECTED: Final = f"the {RECORD_NAME} that `python -m dataset_builders export` wrote"
 
 TrainingProtocol = Literal["from-scratch", "fine-tuned"]
 
-# One line without control characters, since tables and terminals show it.
+# One line without control characters, since it appears in tables and terminals.
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$")]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count = Annotated[int, Field(ge=1)]
@@ -37,14 +37,14 @@ class _Record(BaseModel):
 
 
 class TrainingDataset(_Record):
-    """The data set that frames were taken from.
+    """The data set that the frames come from.
 
     Attributes:
         id: `mini`, a Hub id, or the name of a local folder.
         revision: Commit on the Hub; `None` for local files.
-        edition: Edition that its files say they are.
-        content_hash: sha256 over the files of `train` and `validation` of the task at its level, as
-            `harness.train.task_data.pin_training_files` has it.
+        edition: Edition named in its files.
+        content_hash: sha256 over the files of `train` and `validation` of the task at its level of theory, from
+            `harness.train.task_data.pin_training_files`.
     """
 
     id: _Text
@@ -54,11 +54,11 @@ class TrainingDataset(_Record):
 
 
 class SplitSize(_Record):
-    """How much of a split there is.
+    """Size of a split.
 
     Attributes:
-        n_frames: Frames.
-        n_molecules: Molecules that they are of.
+        n_frames: Number of frames.
+        n_molecules: Number of different molecules among them.
     """
 
     n_frames: _Count
@@ -67,7 +67,7 @@ class SplitSize(_Record):
     @model_validator(mode="after")
     def _has_a_frame_a_molecule(self) -> Self:
         if self.n_molecules > self.n_frames:
-            raise ValueError(f"{self.n_frames} frames cannot be of {self.n_molecules} molecules")
+            raise ValueError(f"{self.n_frames} frames cannot belong to {self.n_molecules} molecules")
         return self
 
 
@@ -75,16 +75,16 @@ class TrainingRecord(_Record):
     """What a model was trained on, or what was exported to train on.
 
     Attributes:
-        schema_version: Of this document; `schema` in the file.
-        protocol: Whether training began with random weights or with those of another model.
-        base: The checkpoint that it began with, such as `org/model`; `None` from scratch.
+        schema_version: Version of this format; `schema` in the file.
+        protocol: Whether training started from random weights or from those of another model.
+        base: The checkpoint that training started from, such as `org/model`; `None` from scratch.
         task: The task whose splits these are.
-        task_declaration: Of a task that is none of the four.
+        task_declaration: Declaration of a task that is not one of the four.
         level_of_theory: Method of the labels, such as GFN2-xTB.
-        suffix: Of the configuration of this level, such as `pbe`; empty for that of `task1`.
-        dataset: Where the frames are from.
-        splits: Size of each split that was exported.
-        molecules: Names of the molecules of these splits, sorted.
+        suffix: Suffix of the configs of this level, such as `pbe`; empty for a config such as `task1`.
+        dataset: Where the frames come from.
+        splits: Size of each exported split.
+        molecules: Names of the molecules in these splits, sorted.
     """
 
     schema_version: Annotated[Literal["mlip-ood-training/1"], Field(alias="schema")] = RECORD_SCHEMA
@@ -103,69 +103,69 @@ class TrainingRecord(_Record):
         if (self.protocol == "fine-tuned") != (self.base is not None):
             raise ValueError(
                 f"protocol {self.protocol} with base {self.base!r}; expected from-scratch with null, or fine-tuned "
-                "with the checkpoint that it began with"
+                "with the checkpoint that training started from"
             )
         declared = None if self.task_declaration is None else self.task_declaration.name
         if declared != (None if self.task in TASKS else self.task):
             raise ValueError(
-                f"task {self.task} with the declaration of {declared or 'no task'}; expected one of {' '.join(TASKS)} "
+                f"task {self.task} with a declaration of {declared or 'no task'}; expected one of {' '.join(TASKS)} "
                 "without a declaration, or a task of your own with its declaration"
             )
         if list(self.molecules) != sorted(set(self.molecules)):
-            raise ValueError("molecules are not sorted, or one is named twice; copy the file as `export` wrote it")
+            raise ValueError("molecules are not sorted, or one occurs twice; copy the file as `export` wrote it")
         most = max(size.n_molecules for size in self.splits.values())
         if most > len(self.molecules):
-            raise ValueError(f"a split holds {most} molecules, but {len(self.molecules)} are named")
+            raise ValueError(f"a split has {most} molecules, but the record names {len(self.molecules)}")
         level = LEVELS_BY_SUFFIX[self.suffix]
         if self.suffix and level.method != self.level_of_theory:
-            raise ValueError(f"suffix {self.suffix} is that of {level.method}, not of {self.level_of_theory}")
+            raise ValueError(f"suffix {self.suffix} belongs to {level.method}, not to {self.level_of_theory}")
         return self
 
     @property
     def config(self) -> str:
-        """Name of the configuration of the data set, such as `task3-pbe`."""
+        """Name of the config of the data set, such as `task3-pbe`."""
         return LEVELS_BY_SUFFIX[self.suffix].config(self.task)
 
     @property
     def test_splits(self) -> tuple[SplitName, ...]:
-        """Splits of the record that tests are made of; a model that saw them cannot be tested on the task."""
+        """Test splits in the record; a model that was trained on them cannot be tested on the task."""
         return tuple(split for split in SPLITS if split in self.splits and split.startswith("test_"))
 
     def declared_task(self) -> Task:
-        """The task.
+        """The task of the record.
 
         Raises:
-            UsageError: If the declaration names a fragment that is none, or two words are one molecule.
+            UsageError: If the declaration names an unknown fragment, or two of its words denote one molecule.
         """
         return TASKS[self.task] if self.task_declaration is None else self.task_declaration.task()
 
     def text(self) -> str:
-        """The document as a file has it."""
+        """Content of the file."""
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
 def record_place(model: Path) -> Path:
-    """Where the record of a checkpoint stands, if it has one: in its folder, or beside a single file."""
+    """Path of the record of a checkpoint, if it has one: in its folder, or beside a single file."""
     return model / RECORD_NAME if model.is_dir() else model.with_name(f"{model.name}.{RECORD_NAME}")
 
 
 def write_training_record(path: Path, record: TrainingRecord) -> None:
-    """Writes a record, all of it or nothing.
+    """Writes a record atomically.
 
     Raises:
-        SetupError: If the folder cannot be written to.
+        SetupError: If the folder is not writable.
     """
     try:
         write_text_whole(path, record.text())
     except OSError as cause:
-        raise SetupError(f"cannot write {path}: {cause}; expected a folder that can be written to") from cause
+        raise SetupError(f"cannot write {path}: {cause}; expected a writable folder") from cause
 
 
 def read_training_record(path: Path) -> TrainingRecord:
     """Reads a record.
 
     Raises:
-        DataError: If the file cannot be read, is too long, or is no record.
+        DataError: If the file cannot be read, is too long, or is not a record.
     """
     try:
         with path.open("rb") as stream:
@@ -176,26 +176,26 @@ def read_training_record(path: Path) -> TrainingRecord:
 
 
 def parse_training_record(content: bytes, place: str) -> TrainingRecord:
-    """Reads a record out of the content of a file.
+    """Reads a record from the content of a file.
 
     Args:
         content: JSON in UTF-8.
         place: The file, for messages.
 
     Raises:
-        DataError: If it is too long, or no record.
+        DataError: If it is too long, or not a record.
     """
-    remedy = f"; expected {_EXPECTED}, in which protocol and base alone are yours to change"
+    remedy = f"; expected {_EXPECTED}, in which you may change only protocol and base"
     if len(content) > MAX_BYTES:
         raise DataError(f"{place} is longer than {MAX_BYTES} bytes{remedy}")
     try:
-        # The parser itself refuses what is nested more than 200 levels deep.
+        # The parser itself refuses documents nested more than 200 levels deep.
         record = TrainingRecord.model_validate_json(content)
         record.declared_task()
     except ValidationError as cause:
-        raise DataError(f"{place} is no record of a training: {first_problem(cause)}{remedy}") from cause
+        raise DataError(f"{place} is not a training record: {first_problem(cause)}{remedy}") from cause
     except UsageError as cause:
-        raise DataError(f"{place} declares no task: {cause}{remedy}") from cause
+        raise DataError(f"{place} declares an invalid task: {cause}{remedy}") from cause
     if "schema_version" not in record.model_fields_set:
-        raise DataError(f"{place} is no record of a training: schema: not given{remedy}")
+        raise DataError(f"{place} is not a training record: schema: not given{remedy}")
     return record

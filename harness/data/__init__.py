@@ -1,1 +1,1 @@
-"""The data set: opened, pinned by a hash, read as arrays, at the level of theory that a model needs."""
+"""The data set: opening, pinning by a hash, reading as arrays, and choosing the level of theory."""

@@ -1,10 +1,10 @@
-"""The data set: found, pinned by a hash of its content, and read into flat arrays.
+"""Finds a data set, pins it by a hash of its content, and opens its files.
 
 A data set is a folder `DIR/<config>/<split>-*.parquet` with the configs `task1` to `task4`, or of tasks that
-its files declare, and the splits `train`, `validation`, `test_id` and `test_ood`: what
-`python -m dataset_builders build` writes and what the Hub holds. The same frames at another level of theory
-are configs of their own, such as `task2-wb97x`; the configs of one level are pinned together, and those of
-others are not looked at.
+its files declare, and the splits `train`, `validation`, `test_id` and `test_ood`, as written by
+`python -m dataset_builders build` and stored on the Hub. The same frames at another level of theory are
+separate configs, such as `task2-wb97x`; the configs of one level are pinned together, and those of other
+levels are ignored.
 """
 
 import hashlib
@@ -37,24 +37,24 @@ DataFile: TypeAlias = Path | HubFile
 
 MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
-"""Edition or level of theory that the files do not name."""
+"""Value for an edition or level of theory that the files do not state."""
 
 _HUB_ID: Final = re.compile(rf"(?P<repo>{REPO_ID})(?:@(?P<revision>\S+))?", flags=re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedDataset(Exportable):
-    """A data set whose content is known, and which hands out its frames (`to_ase`, `to_pyg`, `batches`).
+    """A data set at one level of theory, pinned by a hash of its content; `to_ase` and its kin give its frames.
 
     Attributes:
-        id: What the user asked for: `mini`, a folder, or a Hub id without its revision.
-        directory: Folder of the files, here or on the Hub.
+        id: The data set as the user named it: `mini`, a folder, or a Hub id without its revision.
+        directory: Folder of the files, local or on the Hub.
         revision: Commit on the Hub; `None` for a local folder.
         content_hash: sha256 over the relative path and sha256 of every Parquet file of its configs.
-        edition: Name of the edition that the files say they are.
-        level_of_theory: Level of the labels, such as `GFN2-xTB`.
-        level: Which configs these are: its suffix follows the name of the task.
-        left_out: Splits that the files say hold no frame at this level, and so have no file.
+        edition: Name of the edition stated in the files.
+        level_of_theory: Level of theory of the labels, such as `GFN2-xTB`.
+        level: Level that selects the configs: its suffix follows the name of the task.
+        left_out: Splits that, according to the files, have no frames at this level, and so no file.
     """
 
     id: str
@@ -68,30 +68,30 @@ class PinnedDataset(Exportable):
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
-        """The tasks that the data set holds at its level."""
+        """The tasks that the data set contains at its level."""
         return task_names(self.directory, self.level)
 
     def task(self, name: TaskName) -> Task:
         """One of its tasks.
 
         Raises:
-            DataError: If it is none of the four, and the data set does not declare it.
+            DataError: If it is not one of the four, and the data set does not declare it.
         """
         return task_in(self.directory, name, self.level, _schema_of)
 
     def named_tasks(self, names: Sequence[str]) -> tuple[TaskName, ...]:
-        """The tasks that a user named, in order; as `named_tasks` for one data set."""
+        """As the function `named_tasks`, for this data set."""
         return named_tasks((self,), names)
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a file says of itself.
+    """Provenance stated in the metadata of a file.
 
     Attributes:
-        edition: Name of the edition; `UNKNOWN` where the file does not name it.
-        level_of_theory: Level of its labels, likewise.
-        left_out: Splits of its config that hold no frame at this level.
+        edition: Name of the edition; `UNKNOWN` if the file does not state it.
+        level_of_theory: Level of theory of its labels, likewise.
+        left_out: Splits of its config that have no frames at this level.
     """
 
     edition: str
@@ -101,7 +101,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a data set lies; the fields are those of `PinnedDataset`."""
+    """Location of a data set; the fields are those of `PinnedDataset`."""
 
     id: str
     directory: Folder
@@ -109,10 +109,10 @@ class _Place:
 
 
 def named_tasks(datasets: Sequence[PinnedDataset], names: Sequence[str]) -> tuple[TaskName, ...]:
-    """The tasks that a user named, in order; whether a data set holds one of the four is not asked here.
+    """The tasks that a user named, in order; does not check that a data set contains them.
 
     Raises:
-        UsageError: If a name is neither one of the four nor that of a task of a data set.
+        UsageError: If a name is neither one of the four nor a task declared by a data set.
     """
     known = in_order([*TASKS, *(task for dataset in datasets for task in dataset.tasks)])
     for name in names:
@@ -122,31 +122,31 @@ def named_tasks(datasets: Sequence[PinnedDataset], names: Sequence[str]) -> tupl
 
 
 def levels_agree(of_model: str | None, of_labels: str) -> bool | None:
-    """Whether model and labels are of one level of theory; `None` where one is unknown."""
+    """Whether model and labels have the same level of theory; `None` if one is unknown."""
     return None if of_model is None or UNKNOWN in (of_model, of_labels) else of_model == of_labels
 
 
 def open_dataset(text: str, level: Level = GFN2) -> PinnedDataset:
     """Finds a data set and pins its content at one level of theory.
 
-    From the Hub all tasks of the level are fetched whichever tasks are asked for, so that the content hash
-    names the data set and not the request.
+    From the Hub all tasks of the level are downloaded, whichever are requested, so that the content hash
+    identifies the data set and not the request.
 
     Args:
-        text: `mini` (the edition that is installed with the harness), a folder, a Hub id
-            `org/name[@revision]` to download, or `hf://datasets/org/name[@revision]` to read there.
-        level: Level of the labels.
+        text: `mini` (the edition installed with the harness), a folder, a Hub id `org/name[@revision]`
+            to download, or `hf://datasets/org/name[@revision]` to read remotely.
+        level: Level of theory of the labels.
 
     Raises:
         UsageError: If the text is none of these.
-        DataError: If the folder or repo is absent, holds no task at the level, or its files disagree or are corrupt.
+        DataError: If the folder or repo is absent, has no task at the level, or its files disagree or are corrupt.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     return _pin(_find(text, level), level)
 
 
 def open_levels(text: str) -> tuple[PinnedDataset, ...]:
-    """Finds a data set and pins its content at every level of theory that it holds, each by itself.
+    """Finds a data set and pins its content separately at every level of theory that it contains.
 
     Args:
         text: As for `open_dataset`.
@@ -162,13 +162,13 @@ def open_levels(text: str) -> tuple[PinnedDataset, ...]:
 
 
 def _patterns(level: Level | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Glob patterns of the files that are the data set at a level, or at all, and of those among them that are not."""
+    """Glob patterns of the files of a data set at a level, or at any, and of matching files to exclude."""
     configs = f"*-{level.suffix}" if level is not None and level.suffix else "*"
     return tuple(f"{configs}/{split}-*.parquet" for split in SPLITS), ("*-*/*",) if level == GFN2 else ()
 
 
 def _find(text: str, level: Level | None) -> _Place:
-    """Finds a data set; of one on the Hub, fetches the files of a level, or of all."""
+    """Finds a data set; if it is on the Hub, downloads the files of a level, or of all levels."""
     if text == MINI:
         return _Place(MINI, MINI_DIRECTORY, None)
     if text.startswith(PREFIX):
@@ -184,7 +184,7 @@ def _find(text: str, level: Level | None) -> _Place:
         found = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *wanted], unwanted)
         return _Place(found.repo_id, found.directory, found.commit)
     if Path(text).exists():
-        raise UsageError(f"data set {text!r} is a file; expected the folder that holds task1, task2, ...")
+        raise UsageError(f"data set {text!r} is a file; expected the folder that contains task1, task2, ...")
     raise DataError(
         f"there is no data-set folder {text!r}; expected `{MINI}`, an existing folder, or a Hub id org/name[@revision]"
     )
@@ -199,11 +199,11 @@ def split_files(directory: Folder, task: TaskName, split: SplitName, level: Leve
     config = level.config(task)
     if not (directory / config).is_dir():
         present = " ".join(level.config(name) for name in task_names(directory, level)) or "none"
-        raise DataError(f"{directory} holds no {config}; tasks it holds: {present}")
+        raise DataError(f"{directory} has no {config}; its tasks: {present}")
     files: list[DataFile] = list((directory / config).glob(f"{split}-*.parquet"))
     if not files:
         raise DataError(
-            f"{directory / config} holds no file {split}-*.parquet; splits expected: {' '.join(SPLITS)}. "
+            f"{directory / config} has no file {split}-*.parquet; expected the splits {' '.join(SPLITS)}. "
             "Download or build the data set again"
         )
     problem = parts_problem([file.name for file in files], split)
@@ -216,15 +216,15 @@ def split_files(directory: Folder, task: TaskName, split: SplitName, level: Leve
 
 
 def open_parquet(path: DataFile) -> pq.ParquetFile:
-    """Opens a file and checks that its schema is that of a split.
+    """Opens a file and checks that it has the schema of a split.
 
     Raises:
         DataError: If it cannot be read as Parquet, or its columns differ from the documented ones.
-        SetupError: If it lies on the Hub, which cannot be reached.
+        SetupError: If it is on the Hub, which cannot be reached.
     """
     source = path.open() if isinstance(path, HubFile) else path
     try:
-        # Without pre_buffer, which keeps all that was read of a file in memory until the file is closed.
+        # Without pre_buffer, which keeps everything read from a file in memory until the file is closed.
         file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
     except (OSError, pa.ArrowException) as cause:
         raise corrupt_file(path, cause) from cause
@@ -241,7 +241,7 @@ def corrupt_file(path: DataFile, cause: Exception) -> DataError:
 
 
 def remedy_for(path: DataFile) -> str:
-    """What to do about a file that is damaged."""
+    """Remedy for a damaged file, for messages."""
     if isinstance(path, HubFile):
         return f"tell the owner of {path.folder.repo}, or use another revision of it"
     return "delete it, then download or build it again"
@@ -264,7 +264,7 @@ def _pin(place: _Place, level: Level) -> PinnedDataset:
     files: dict[DataFile, Provenance] = {}
     left_out: set[tuple[TaskName, SplitName]] = set()
     for task in tasks:
-        task_in(directory, task, level, _schema_of)  # a folder without a task is refused before anything is computed
+        task_in(directory, task, level, _schema_of)  # reject an invalid task before anything is computed
         of_config = _config_files(directory, task, level)
         files |= of_config
         left_out |= {(task, split) for each in of_config.values() for split in each.left_out}
@@ -281,10 +281,10 @@ def _pin(place: _Place, level: Level) -> PinnedDataset:
 
 
 def _config_files(directory: Folder, task: TaskName, level: Level) -> dict[DataFile, Provenance]:
-    """The files of a config; a split that its other files say was left out on purpose may be absent.
+    """The files of a config; a split may be absent if its other files state that it was left out on purpose.
 
     Raises:
-        DataError: If another split is absent, or the files disagree on which ones are left out.
+        DataError: If another split is absent, or the files disagree on the splits that are left out.
     """
     folder = directory / level.config(task)
     files: dict[DataFile, Provenance] = {}
@@ -298,17 +298,17 @@ def _config_files(directory: Folder, task: TaskName, level: Level) -> dict[DataF
     left_out = _agreed("splits that are left out", said).split() if said else []
     for split in absent:
         if split not in left_out:
-            split_files(directory, task, split, level)  # which says what is missing
+            split_files(directory, task, split, level)  # raises the error that names what is missing
     return files
 
 
 def _level_of_theory(files: Mapping[DataFile, Provenance], level: Level) -> str:
-    """The level of the labels, which must be the one that the name of a config promises."""
+    """The level of theory of the labels, which must match the name of the config."""
     found = _agreed("level of theory", {path: each.level_of_theory for path, each in files.items()})
     if level.suffix and found != level.method:
         raise DataError(
-            f"{next(iter(files))} says that its labels are {found}; expected {level.method}, as -{level.suffix} in the "
-            "name of its folder says. Build the data set again"
+            f"{next(iter(files))} states that its labels are {found}; expected {level.method}, according to "
+            f"-{level.suffix} in the name of its folder. Build the data set again"
         )
     return found
 
@@ -317,11 +317,11 @@ def _nothing_at(directory: Folder, level: Level) -> DataError:
     held = [each.name for each in _levels_in(directory)]
     if held:
         return DataError(
-            f"{directory} holds no labels of {level.name} ({level.method}); levels it holds: {' '.join(held)}. Use "
+            f"{directory} has no labels of {level.name} ({level.method}); its levels: {' '.join(held)}. Use "
             f"--labels {held[0]}, or make them with `python -m dataset_builders relabel`"
         )
     return DataError(
-        f"{directory} is not a data-set folder: it holds none of {' '.join(TASKS)}, and no task of its own; "
+        f"{directory} is not a data-set folder: it contains none of {' '.join(TASKS)}, and no declared task; "
         "build one with `python -m dataset_builders build`"
     )
 
@@ -338,7 +338,7 @@ def content_hash(directory: Folder, files: Sequence[DataFile]) -> str:
 
 
 def hash_of_hashes(hashes: Mapping[str, str]) -> str:
-    """The content hash of files whose own sha256 are known, by path in the data set."""
+    """The content hash of files with known sha256, by path in the data set."""
     digest = hashlib.sha256()
     for path, file_hash in sorted(hashes.items()):
         digest.update(f"{path}\n{file_hash}\n".encode())
@@ -346,7 +346,7 @@ def hash_of_hashes(hashes: Mapping[str, str]) -> str:
 
 
 def provenance_of(path: DataFile) -> Provenance:
-    """What the metadata of a file say.
+    """Provenance from the metadata of a file.
 
     Raises:
         DataError: If the file is corrupt or breaks the schema.
@@ -365,13 +365,13 @@ def provenance_of(path: DataFile) -> Provenance:
 
 
 def _agreed(what: str, said: Mapping[DataFile, str]) -> str:
-    """What all files say."""
+    """The value that all files state."""
     counts = Counter(said.values())
     common = counts.most_common(1)[0][0]
     odd = next((path for path, value in said.items() if value != common), None)
     if odd is not None:
         raise DataError(
-            f"the files of the data set disagree on the {what}: {odd} says {said[odd]!r}, others say "
+            f"the files of the data set disagree on the {what}: {odd} states {said[odd]!r}, others state "
             f"{common!r}; build the whole data set with one command"
         )
     return common

@@ -1,4 +1,4 @@
-"""Rows of a split as flat arrays: read batch by batch through Arrow, checked, never row by row."""
+"""Rows of a split as flat arrays, read and checked in Arrow batches, never row by row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -64,14 +64,14 @@ class SplitRows:
 
     @property
     def offsets(self) -> IntArray:
-        """Where the atoms of each row begin, and the end; shape (n_rows + 1,), int64."""
+        """First atom of each row, then the total; shape (n_rows + 1,), int64."""
         return np.concatenate([[0], np.cumsum(self.n_atoms, dtype=np.int64)])
 
 
 def stream_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> Iterator[SplitRows]:
-    """Reads a split piece by piece, in the order of its files; what is in memory does not grow with the split.
+    """Reads a split in pieces, in the order of its files; memory does not grow with the size of the split.
 
-    That no frame occurs twice is for the caller to check, who sees all pieces.
+    The caller, who sees all pieces, must check that no frame occurs twice.
 
     Raises:
         DataError: If a file is absent or corrupt, a column is missing, or a row breaks the schema; the
@@ -83,14 +83,14 @@ def stream_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> It
             n_rows += len(rows)
             yield rows
     if not n_rows:
-        raise DataError(f"{split} of {task} in {dataset.directory} holds no rows to use; build the data set again")
+        raise DataError(f"{split} of {task} in {dataset.directory} has no usable rows; build the data set again")
 
 
 def stream_reference_rows(dataset: PinnedDataset, task: TaskName) -> Iterator[SplitRows]:
-    """Reads the rows of `train` that the reference shift is fitted on, piece by piece.
+    """Reads in pieces the rows of `train` to which the reference shift is fitted.
 
     These are the first frame of each of the first five bursts of every training molecule. Frames of a
-    molecule share one composition, so more of them would tell the fit of per-element energies little,
+    molecule share one composition, so more of them would hardly improve the fit of per-element energies,
     and predicting all of `train` would cost more than the test.
 
     Raises:
@@ -102,11 +102,11 @@ def stream_reference_rows(dataset: PinnedDataset, task: TaskName) -> Iterator[Sp
         if len(rows):
             yield rows
     if not n_rows:
-        raise DataError(f"train of {task} in {dataset.directory} holds no rows to use; build the data set again")
+        raise DataError(f"train of {task} in {dataset.directory} has no usable rows; build the data set again")
 
 
 def read_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
-    """Reads a split whole.
+    """Reads a complete split.
 
     Raises:
         DataError: As `stream_split`, or if a frame occurs twice.
@@ -117,7 +117,7 @@ def read_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> Spli
 
 
 def concatenated(parts: Sequence[SplitRows]) -> SplitRows:
-    """Pieces of a split, one or more, as one."""
+    """Joins one or more pieces of a split."""
     return SplitRows(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(SplitRows)))
 
 
@@ -126,7 +126,7 @@ def _read_file(path: DataFile) -> Iterator[SplitRows]:
         first_row = 0
         columns = [name for name, _, _ in COLUMNS]
         try:
-            # Over a network, columns are taken one after the other as they lie in the file, which is read ahead.
+            # Over a network, columns are read in file order, one after another, with read-ahead.
             is_here = isinstance(path, Path)
             for batch in file.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns, use_threads=is_here):
                 rows = _checked(batch, path, first_row)
@@ -174,7 +174,7 @@ def _require_sensible(rows: SplitRows, where: "_Where") -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Where:
-    """Where a batch stands in its file, to say which row broke a rule."""
+    """Position of a batch in its file, to report which row breaks a rule."""
 
     path: DataFile
     first_row: int
@@ -217,9 +217,9 @@ def _require_no_nulls(batch: pa.RecordBatch, path: DataFile, first_row: int) -> 
 
 
 def repeated_frame(what: str, trajectory: str, frame: int, molecule_id: str) -> DataError:
-    """The error for a frame that a split holds twice."""
+    """The error for a frame that occurs twice in a split."""
     return DataError(
-        f"{what} holds {trajectory} frame {frame} of {molecule_id} more than once; build the data set again"
+        f"{what} contains {trajectory} frame {frame} of {molecule_id} more than once; build the data set again"
     )
 
 
@@ -247,7 +247,7 @@ def _numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
 
 
 def _flat(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
-    # flatten() and not .values: the latter ignores where a sliced list array begins.
+    # flatten() and not .values: the latter ignores the offset of a sliced list array.
     return np.asarray(batch.column(name).flatten().to_numpy(zero_copy_only=False))
 
 

@@ -1,7 +1,7 @@
-"""The first pass over a data set: every row checked, and of every frame no more kept than says which one it is.
+"""The first pass over a data set: checks every row, and keeps only what identifies each frame.
 
-What stays in memory is some tens of bytes a frame, so that an evaluation of millions of frames fits beside the
-model. Positions and labels are read again, piece by piece, when they are needed.
+This takes some tens of bytes per frame, so that millions of frames fit in memory beside the model. Positions and
+labels are read again, in pieces, when they are needed.
 """
 
 from array import array
@@ -32,20 +32,20 @@ _FRAME: Final = np.uint64(2**31 - 1)
 _MIX: Final = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], dtype=np.uint64
 )
-"""Odd constants without a pattern, which spread the bits of positions and elements over a checksum."""
+"""Arbitrary odd constants that spread the bits of positions and elements over a checksum."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameScan:
-    """The distinct frames of some splits, in the order in which they are first read.
+    """The distinct frames of some splits, in the order of first occurrence.
 
     Attributes:
         molecules: Names, ascending.
         atomic_numbers: Elements of each molecule, in the order of its atoms.
-        keys: Molecule (its place in `molecules`), trajectory and frame in one number each, shape (n_frames,); see
+        keys: Molecule (its index in `molecules`), trajectory and frame packed into one integer, shape (n_frames,); see
             `FrameNames`.
         n_atoms: Shape (n_frames,), int32.
-        rows: For each split, the number of the frame that each of its rows is; int32.
+        rows: For each split, the frame index of each of its rows; int32.
     """
 
     molecules: tuple[str, ...]
@@ -71,7 +71,7 @@ class FrameNames:
 
     @classmethod
     def of(cls, keys: Keys, molecules: Sequence[str]) -> "FrameNames":
-        """Takes keys apart; `molecules` are those of the scan."""
+        """Unpacks keys; `molecules` are those of the scan."""
         trajectory = (keys >> _TRAJECTORY_BIT).astype(np.int64) & 1
         return cls(
             np.array(molecules, dtype=object)[(keys >> _MOLECULE_BITS).astype(np.int64)],
@@ -81,7 +81,7 @@ class FrameNames:
 
 
 def stream_needed(dataset: PinnedDataset, key: SplitKey) -> Iterator[SplitRows]:
-    """The rows of a split that an evaluation needs; of `train` those that the reference shift is fitted on.
+    """The rows of a split that an evaluation needs; of `train`, those to which the reference shift is fitted.
 
     Raises:
         DataError: If they cannot be read or break the schema.
@@ -91,9 +91,9 @@ def stream_needed(dataset: PinnedDataset, key: SplitKey) -> Iterator[SplitRows]:
 
 
 def scan_dataset(dataset: PinnedDataset, tasks: Sequence[TaskName]) -> FrameScan:
-    """Reads and checks everything that an evaluation of some tasks needs.
+    """Reads and checks all frames that an evaluation of some tasks needs.
 
-    Splits that the data set leaves out on purpose are not there; of those only `train` may be.
+    The only split that a data set may leave out on purpose is `train`; it is then absent from the scan.
 
     Raises:
         DataError: As `scan_splits` and `stream_needed`, or if a test split is left out.
@@ -102,8 +102,8 @@ def scan_dataset(dataset: PinnedDataset, tasks: Sequence[TaskName]) -> FrameScan
     for task, split in keys:
         if (task, split) in dataset.left_out and split in TEST_SPLITS:
             raise DataError(
-                f"{dataset.directory} holds no frames of {split} of {dataset.level.config(task)}, as its files say; an "
-                f"evaluation needs {' and '.join(TEST_SPLITS)}. Label them too, or choose other tasks with --task"
+                f"{dataset.directory} has no frames of {split} of {dataset.level.config(task)}, as its files state; "
+                f"an evaluation needs {' and '.join(TEST_SPLITS)}. Label them too, or choose other tasks with --task"
             )
     keys = [key for key in keys if key not in dataset.left_out]
     return scan_splits({key: stream_needed(dataset, key) for key in keys}, str(dataset.directory))
@@ -117,7 +117,7 @@ def scan_splits(splits: Mapping[SplitKey, Iterable[SplitRows]], place: str = "th
         place: Where they come from, for messages.
 
     Raises:
-        DataError: If a split holds a frame twice, two splits hold different geometries under one name, a molecule
+        DataError: If a frame occurs twice in a split, two splits have different geometries under one name, a molecule
             has two SMILES, or training and OOD test of a task share a molecule.
     """
     seen = _Seen()
@@ -127,7 +127,7 @@ def scan_splits(splits: Mapping[SplitKey, Iterable[SplitRows]], place: str = "th
         code = in_order[(table.keys >> _MOLECULE_BITS).astype(np.int64)].astype(np.uint64)
         table.keys &= np.uint64(2**32 - 1)
         table.keys |= code << _MOLECULE_BITS
-    # What Arrow keeps for its next reading would stay beside the model for the whole run.
+    # Arrow's memory pool would otherwise stay allocated beside the model for the whole run.
     pa.default_memory_pool().release_unused()
     for task in dict.fromkeys(task for task, _ in tables):
         _require_unseen_ood(tables, task, molecules, place)
@@ -136,14 +136,14 @@ def scan_splits(splits: Mapping[SplitKey, Iterable[SplitRows]], place: str = "th
 
 @dataclass(slots=True)
 class _Seen:
-    """The molecules met so far, by name."""
+    """The molecules read so far, by name."""
 
     codes: dict[str, int] = field(default_factory=dict)
     smiles: list[str] = field(default_factory=list)
     atomic_numbers: list[IntArray] = field(default_factory=list)
 
     def codes_of(self, rows: SplitRows) -> IntArray:
-        """Number of the molecule of each row, in the order in which they are met; shape (n_rows,)."""
+        """Code of the molecule of each row, numbered by first occurrence; shape (n_rows,)."""
         codes = np.array([self.codes.get(name, -1) for name in rows.molecule_id], dtype=np.int64)
         for row in np.flatnonzero(codes < 0).tolist():
             code = self.codes.setdefault(rows.molecule_id[row], len(self.codes))
@@ -163,7 +163,7 @@ class _Seen:
         return codes
 
     def sorted_names(self) -> tuple[tuple[str, ...], IntArray]:
-        """The names, ascending, and the place of each code among them."""
+        """The names, ascending, and the index of each code among them."""
         names = sorted(self.codes)
         places = np.empty(len(names), dtype=np.int64)
         places[[self.codes[name] for name in names]] = np.arange(len(names))
@@ -180,7 +180,7 @@ class _Table:
 
 
 def _table(pieces: Iterable[SplitRows], seen: _Seen) -> _Table:
-    # Arrays that grow in place: many small ones would leave the memory of the process in pieces.
+    # Arrays that grow in place: many small ones would fragment the memory of the process.
     keys, n_atoms, checksums = array("Q"), array("i"), array("Q")
     for rows in pieces:
         code = seen.codes_of(rows).astype(np.uint64) << _MOLECULE_BITS
@@ -196,7 +196,7 @@ def _table(pieces: Iterable[SplitRows], seen: _Seen) -> _Table:
 
 
 def _checksums(rows: SplitRows) -> Keys:
-    """A number for the elements and positions of each row, to the bit; shape (n_rows,)."""
+    """Checksum of the elements and positions of each row, bit by bit; shape (n_rows,)."""
     starts = rows.offsets[:-1]
     bits = np.ascontiguousarray(rows.positions, dtype=np.float32).view(np.uint32).astype(np.uint64)
     atoms = bits @ _MIX[:3] + rows.atomic_numbers.astype(np.uint64) * _MIX[3]
@@ -216,7 +216,7 @@ def _require_unseen_ood(
     shared = sorted((names("train") | names("test_id")) & names("test_ood"))
     if shared:
         raise DataError(
-            f"{len(shared)} molecules of {task} in {place} stand in training and in test_ood, first {shared[0]}; "
+            f"{len(shared)} molecules of {task} in {place} occur in training and in test_ood, first {shared[0]}; "
             "expected none. Build the data set again"
         )
 
@@ -230,7 +230,7 @@ def _merged(tables: Mapping[SplitKey, _Table], molecules: tuple[str, ...], seen:
         names = FrameNames.of(keys[different[:1]], molecules)
         tasks = " ".join(dict.fromkeys(task for task, _ in tables))
         raise DataError(
-            f"{names.trajectory[0]} frame {names.frame[0]} of {names.molecule_id[0]} stands in several "
+            f"{names.trajectory[0]} frame {names.frame[0]} of {names.molecule_id[0]} occurs in several "
             f"splits of {tasks} with different geometries; build the data set again with one command"
         )
     ends = np.cumsum([len(table.keys) for table in tables.values()])[:-1]
@@ -243,13 +243,13 @@ def _merged(tables: Mapping[SplitKey, _Table], molecules: tuple[str, ...], seen:
 
 
 def _first_and_numbers(keys: Keys) -> tuple[IntArray, IntArray]:
-    """Distinct keys, numbered as they first occur: where that is, and the number of each key; int32."""
+    """First occurrence of each distinct key, in that order, and the number of each key; int32."""
     order = np.argsort(keys, kind="stable").astype(np.int32)
     begins = np.empty(len(keys), dtype=np.bool_)
     begins[:1] = True
     np.not_equal(keys[order[1:]], keys[order[:-1]], out=begins[1:])
     first = order[begins]
-    # The sort is stable, so the first of equal keys is the one that is read first.
+    # The sort is stable, so the first of equal keys is the one read first.
     in_reading_order = np.argsort(first)
     number = np.empty(len(first), dtype=np.int32)
     number[in_reading_order] = np.arange(len(first), dtype=np.int32)

@@ -1,1 +1,1 @@
-"""Files on the Hub: models fetched at one commit, data sets read where they lie."""
+"""Files on the Hub: models downloaded at one commit, data sets read remotely."""

@@ -1,4 +1,4 @@
-"""Brings the files of a repo from the Hub, at one commit."""
+"""Downloads the files of a repo on the Hub at one commit."""
 
 import glob
 import logging
@@ -26,11 +26,11 @@ class Listing:
     """The files of a repo at a commit.
 
     Attributes:
-        repo: The repo, under the id that the Hub gives it: one that was renamed answers to its earlier ids too.
+        repo: The repo, under its current id on the Hub: a renamed repo is also found by its earlier ids.
         commit: The commit hash.
-        sha256: By path in the repo, what the Hub says that the sha256 of a file is; `None` for a file that
-            does not lie in large-file storage, of which it says none.
-        sizes: Of the files, in bytes, by path, as far as the Hub says them.
+        sha256: The sha256 of each file as the Hub states it, by path in the repo; `None` for a file outside
+            large-file storage, for which the Hub states none.
+        sizes: Sizes of the files in bytes, by path, as far as the Hub states them.
     """
 
     repo: Repo
@@ -41,10 +41,10 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Files of a repo at a commit, on this disk.
+    """Local files of a repo at a commit.
 
     Attributes:
-        repo_id: The id that the Hub gives the repo, whatever was asked for; as asked for where the Hub was not reached.
+        repo_id: Current id of the repo on the Hub; the requested id if the Hub was not reached.
         directory: The local folder.
         commit: The commit hash.
     """
@@ -64,11 +64,11 @@ def fetch_snapshot(
     Args:
         repo_id: `org/name`.
         revision: Branch, tag or commit; `None` for the default branch.
-        patterns: Glob patterns of the files wanted.
-        without: Glob patterns of those among them that are not.
+        patterns: Glob patterns of the files to download.
+        without: Glob patterns of files to exclude.
 
     Raises:
-        UsageError: If the id is not one that the Hub could hold.
+        UsageError: If the id is not a valid Hub id.
         DataError: If there is no such repo (or it is private and not yours), or no such revision.
         SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
     """
@@ -86,7 +86,7 @@ def fetch_snapshot(
 
 
 def _as_the_hub_names_it(repo: Repo) -> Repo:
-    """A repo under its id of today; as asked for where the Hub cannot be asked, since its files may be cached."""
+    """A repo under its current id; under the requested id if the Hub is unreachable, since files may be cached."""
     from huggingface_hub import HfApi, is_offline_mode
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
@@ -94,23 +94,23 @@ def _as_the_hub_names_it(repo: Repo) -> Repo:
         return repo
     try:
         return Repo(HfApi().repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS).id, repo.kind)
-    except HTTPError:  # also of a repo that is not there, which the download then says
-        _LOG.info("the Hub could not be asked whether %s has another name now", repo)
+    except HTTPError:  # also for a missing repo, which the download then reports
+        _LOG.info("the Hub could not be asked whether %s was renamed", repo)
         return repo
 
 
 def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listing:
-    """Lists a model repo, without downloading any file.
+    """Lists the files of a model repo, without downloading any.
 
-    Offline (`HF_HUB_OFFLINE=1`), a full commit hash whose files were downloaded before is listed from the cache.
+    Offline (`HF_HUB_OFFLINE=1`), a full commit hash whose files were downloaded earlier is listed from the cache.
 
     Args:
         repo: The repo.
         revision: Branch, tag or commit; `None` for the default branch.
-        other_ways: What else a user can do if the Hub cannot be had.
+        other_ways: What else a user can do if the Hub is not available.
 
     Raises:
-        UsageError: If the id is not one that the Hub could hold.
+        UsageError: If the id is not a valid Hub id.
         DataError: If there is no such repo (or it is private and not yours), or no such revision.
         SetupError: If the Hub cannot be reached or refuses access, or the commit is not in the cache.
     """
@@ -128,19 +128,19 @@ def list_files(repo: Repo, revision: str | None, other_ways: str = "") -> Listin
 
 
 def fetch_files(listing: Listing, names: Sequence[str], other_ways: str = "") -> Path:
-    """Downloads files of a repo, or finds them in the local cache, and checks that they are whole.
+    """Downloads files of a repo, or finds them in the local cache, and verifies them.
 
     Args:
         listing: The repo at a commit.
         names: Paths in the repo.
-        other_ways: What else a user can do if the Hub cannot be had.
+        other_ways: What else a user can do if the Hub is not available.
 
     Returns:
-        The local folder that holds them.
+        The local folder that contains them.
 
     Raises:
-        ModelError: If a file is not the one that the Hub describes.
-        DataError: If a file is not there.
+        ModelError: If the sha256 of a file differs from that on the Hub.
+        DataError: If a file is missing.
         SetupError: If the Hub cannot be reached, refuses access, or the disk cannot be written.
     """
     with explained(listing.repo, listing.commit, other_ways):
@@ -152,7 +152,7 @@ def fetch_files(listing: Listing, names: Sequence[str], other_ways: str = "") ->
 
 def _named_commit(repo: Repo, commit: str | None) -> str:
     if commit is None:
-        raise SetupError(f"the Hub named no commit for {repo}; pin one: {repo.id}@COMMIT")
+        raise SetupError(f"the Hub returned no commit for {repo}; pin one: {repo.id}@COMMIT")
     return commit
 
 
@@ -173,7 +173,7 @@ def _download(repo: Repo, commit: str, patterns: Sequence[str], without: Sequenc
 
 
 def _list_cached(repo: Repo, commit: str) -> Listing:
-    """The listing that an earlier download of the same commit left in the cache."""
+    """The listing from an earlier download of the same commit in the cache."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -187,7 +187,7 @@ def _list_cached(repo: Repo, commit: str) -> Listing:
 
 
 def _sha256_of_blob(repo: Repo, commit: str, name: str) -> str | None:
-    """What the Hub said that the sha256 of a cached file is, which the cache keeps as the name that it links to."""
+    """The sha256 that the Hub stated for a cached file; the cache stores it as the name of the link target."""
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repo.id, name, repo_type=repo.kind, revision=commit)
@@ -198,12 +198,12 @@ def _sha256_of_blob(repo: Repo, commit: str, name: str) -> str | None:
 
 
 def _require_whole(path: Path, stated: str | None) -> None:
-    """Checks a file against the hash that the Hub states; the client itself compares sizes only."""
+    """Checks a file against the hash stated by the Hub; the client itself compares only sizes."""
     if stated is None:
         return
     found = sha256_of(path)
     if found != stated:
         raise ModelError(
             f"{path.name} is corrupt: its sha256 is {found}, but the Hub states {stated}. "
-            f"Delete {path.resolve()} and run again, which downloads it anew"
+            f"Delete {path.resolve()} and run again to download it again"
         )

@@ -1,7 +1,7 @@
-"""A data set on the Hub at one commit, read where it lies: parts of files, and none of them whole on this disk.
+"""A data set on the Hub at one commit, read remotely in parts, without storing files on the local disk.
 
-The parts of a file are read in its order, with the bytes after them ahead, so that what is in memory does not grow with
-the file. A call that fails is repeated by the client, up to five times; what fails after that is an error that says so.
+The parts of a file are read in order, with read-ahead, so that memory does not grow with the file. The client repeats a
+call that fails up to five times, and then reports the error.
 """
 
 import fnmatch
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 PREFIX: Final = "hf://"
 
 READ_AHEAD: Final = 4 * 2**20
-"""Bytes that are fetched beyond what is asked for: a row group of ours takes a call or two."""
+"""Bytes fetched beyond the request: a row group of this data set takes one or two calls."""
 
 _ADDRESS: Final = re.compile(
     rf"hf://datasets/(?P<repo>{REPO_ID})(?:@(?P<revision>refs/\w+/[^/@]+|[^/@]+))?/?", flags=re.ASCII
 )
-_OTHER_WAYS: Final = "; finished predictions are kept, and the same command goes on from them"
+_OTHER_WAYS: Final = "; finished predictions are kept, and the same command resumes from them"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file as the Hub describes it: its size in bytes, and its sha256 where it lies in large-file storage."""
+    """A file as the Hub describes it: its size in bytes, and its sha256 if it is in large-file storage."""
 
     size: int
     sha256: str | None
@@ -48,9 +48,9 @@ class HubFolder:
     Attributes:
         repo: The repo.
         commit: Its commit.
-        filesystem: The client, which keeps the token that it was made with.
+        filesystem: The client, which keeps the token with which it was created.
         stored: Every file of the repo, by path.
-        path: Of the folder; empty for the repo itself.
+        path: Path of the folder; empty for the repo itself.
     """
 
     repo: Repo
@@ -66,7 +66,7 @@ class HubFolder:
         return f"{PREFIX}datasets/{self.repo.id}@{self.commit}{'/' if self.path else ''}{self.path}"
 
     def is_dir(self) -> bool:
-        """Whether there is a file below."""
+        """Whether it contains a file at any depth."""
         return any(path.startswith(self._inside) for path in self.stored)
 
     @property
@@ -80,7 +80,7 @@ class HubFolder:
         return [self / name for name in dict.fromkeys(name.partition("/")[0] for name in names if "/" in name)]
 
     def glob(self, pattern: str) -> "list[HubFile]":
-        """The files in the folder, not below, whose name fits; ascending."""
+        """The files directly in the folder whose name matches; ascending."""
         names = [path.removeprefix(self._inside) for path in sorted(self.stored) if path.startswith(self._inside)]
         return [HubFile(self, name) for name in names if "/" not in name and fnmatch.fnmatchcase(name, pattern)]
 
@@ -94,8 +94,8 @@ class HubFile:
     """A file of a data-set repo.
 
     Attributes:
-        folder: Where it lies.
-        name: Its name there.
+        folder: Its folder.
+        name: Its name in that folder.
     """
 
     folder: HubFolder
@@ -116,17 +116,17 @@ class HubFile:
         return f"{self.folder.path}/{self.name}" if self.folder.path else self.name
 
     def open(self) -> BinaryIO:
-        """Opens it for reading, from any place.
+        """Opens it for reading at any position.
 
         Raises:
-            SetupError: If the Hub cannot be reached or refuses access, now or when it is read.
+            SetupError: If the Hub cannot be reached or refuses access, now or during reading.
         """
         folder = self.folder
         with explained(folder.repo, folder.commit, _OTHER_WAYS):
             return _file_class()(folder, self.path)
 
     def sha256(self) -> str:
-        """Of its content: as the Hub states it, or, of a file outside of large-file storage, found by reading it."""
+        """sha256 of its content, as the Hub states it, or computed for a file outside large-file storage."""
         stated = self.folder.stored[self.path].sha256
         if stated is not None:
             return stated
@@ -138,15 +138,15 @@ class HubFile:
 
 
 def id_to_download(address: str) -> str:
-    """What names the same data set where it is to be downloaded: `org/name[@revision]`."""
+    """The id `org/name[@revision]` that downloads the same data set."""
     return address.removeprefix(f"{PREFIX}datasets/")
 
 
 def parse_hub_address(address: str) -> tuple[str, str | None]:
-    """Id and revision of the data set that `hf://datasets/org/name[@revision]` names.
+    """Id and revision of the data set in `hf://datasets/org/name[@revision]`.
 
     Raises:
-        UsageError: If the address is not of that form.
+        UsageError: If the address does not have that form.
     """
     found = _ADDRESS.fullmatch(address)
     if found is None:
@@ -155,13 +155,13 @@ def parse_hub_address(address: str) -> tuple[str, str | None]:
 
 
 def open_hub_folder(address: str) -> HubFolder:
-    """Lists a data set on the Hub at its commit.
+    """Lists the files of a data set on the Hub at one commit.
 
     Args:
         address: `hf://datasets/org/name[@revision]`.
 
     Raises:
-        UsageError: If the address is not of that form.
+        UsageError: If the address does not have that form.
         DataError: If there is no such repo or revision.
         SetupError: If the Hub cannot be reached or refuses access.
     """
@@ -169,7 +169,7 @@ def open_hub_folder(address: str) -> HubFolder:
 
     repo_id, revision = parse_hub_address(address)
     repo = Repo(repo_id, "dataset")
-    other_ways = f"; --dataset {repo.id} downloads the data set once, and then needs no network"
+    other_ways = f"; --dataset {repo.id} downloads the data set once and then needs no network"
     if is_offline_mode():
         raise SetupError(f"{address} is read from the Hub, and HF_HUB_OFFLINE is set; unset it{other_ways}")
     with explained(repo, revision, other_ways):
@@ -177,13 +177,13 @@ def open_hub_folder(address: str) -> HubFolder:
             lambda: HfApi().dataset_info(repo.id, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS)
         )
     if info.sha is None:
-        raise SetupError(f"the Hub named no commit for {repo}; pin one: {PREFIX}datasets/{repo.id}@COMMIT")
+        raise SetupError(f"the Hub returned no commit for {repo}; pin one: {PREFIX}datasets/{repo.id}@COMMIT")
     stored = {
         file.rfilename: StoredFile(file.size or 0, file.lfs.sha256 if file.lfs else None)
         for file in info.siblings or ()
     }
-    # A client of its own, with the token: the environment holds none while a model computes.
-    # Under the id that the Hub gives it: a repo that was renamed answers to its earlier ids too.
+    # A separate client with the token: the environment contains none while a model computes.
+    # Under its current id: a renamed repo is also found by its earlier ids.
     return HubFolder(
         Repo(info.id, "dataset"), info.sha, HfFileSystem(token=get_token(), skip_instance_cache=True), stored
     )
@@ -191,7 +191,7 @@ def open_hub_folder(address: str) -> HubFolder:
 
 @functools.cache
 def _file_class() -> Callable[[HubFolder, str], BinaryIO]:
-    """The client's file, with errors that say what to do; made late, since the client takes a while to import."""
+    """The client's file class, with errors that name a remedy; defined late, since the client imports slowly."""
     from huggingface_hub import HfFileSystemFile
 
     class ExplainedFile(HfFileSystemFile):
@@ -211,9 +211,10 @@ def _file_class() -> Callable[[HubFolder, str], BinaryIO]:
                 content = super()._fetch_range(start, end)
             if len(content) != end - start:
                 raise SetupError(
-                    f"{self.path} gave {len(content)} bytes where {end - start} were asked for; try again{_OTHER_WAYS}"
+                    f"{self.path} returned {len(content)} bytes, but {end - start} were requested; "
+                    f"try again{_OTHER_WAYS}"
                 )
             return bytes(content)
 
-    # fsspec has no types.
+    # fsspec is not typed.
     return cast(Callable[[HubFolder, str], BinaryIO], ExplainedFile)

@@ -1,7 +1,7 @@
-"""How many atoms a batch may have, where the user does not say.
+"""The maximum number of atoms in a batch, if the user does not set it.
 
-On a CPU the number is fixed: larger batches gain little there, and results repeat bit for bit from one machine to the
-next. On a GPU it is found by trying: the memory that batches of two sizes take gives the memory of an atom.
+On a CPU the number is fixed: larger batches gain little there, and results are bit-for-bit reproducible between
+machines. On a GPU it is measured: the memory of batches of two sizes gives the memory per atom.
 """
 
 import itertools
@@ -19,27 +19,27 @@ from harness.core.potential import Potential
 from harness.inference.windows import Window
 
 ON_CPU: Final = 512
-"""Most atoms in a batch on a CPU."""
+"""Maximum number of atoms in a batch on a CPU."""
 
 PROBED: Final = (1024, 4096)
-"""Atoms of the two batches that are tried on a GPU."""
+"""Atoms of the two trial batches on a GPU."""
 
 UNMEASURED: Final = PROBED[1]
-"""Most atoms in a batch where nothing tells what an atom takes: a batch of so many did fit."""
+"""Maximum number of atoms if the memory per atom cannot be measured: a trial batch of this size did fit."""
 
 MOST: Final = 2**17
-"""Most atoms in a batch on a GPU; it is busy long before."""
+"""Maximum number of atoms in a batch on a GPU, which smaller batches already saturate."""
 
 SHARE_OF_MEMORY: Final = 0.6
-"""Of what is free before the first batch: two are under way, and molecules of one size differ in their pairs."""
+"""Fraction of the initially free memory: two batches run at a time, and neighbour counts vary between molecules."""
 
 
 def batch_atoms_for(potential: Potential, windows: Iterator[Window]) -> int:
-    """Most atoms in a batch that suit a potential and its device.
+    """Maximum number of atoms in a batch for a potential and its device.
 
     Args:
-        potential: On its device, or in a worker that has it there.
-        windows: The geometries that are to be computed; the first one is tried, whose first structures are its largest.
+        potential: The potential, loaded in this process or in a worker.
+        windows: The geometries to compute; the first window is tried, which begins with its largest structures.
     """
     if not potential.traits.device.startswith("cuda"):
         return ON_CPU
@@ -47,19 +47,19 @@ def batch_atoms_for(potential: Potential, windows: Iterator[Window]) -> int:
 
 
 def probed(potential: Potential, window: Window, meter: Meter | None) -> int:
-    """Finds the number by computing two batches, and divides it by four where they do not fit.
+    """Finds the number by computing two batches, and divides it by four if they do not fit.
 
     Args:
-        potential: What computes.
+        potential: The potential.
         window: Structures to try.
-        meter: Of the process that computes; `None` where there is none.
+        meter: Meter of the process that computes; `None` if there is none.
 
     Returns:
-        A power of two, so that small differences in free memory change nothing. Where even the smaller of the two sizes
+        A power of two, so that small differences in free memory change nothing. If even the smaller of the two sizes
         does not fit, one that does, if there is one.
     """
     smaller, larger = (_batch_of(window, n_atoms) for n_atoms in PROBED)
-    # The first batch also takes what is taken once: kernels, workspaces, code that is compiled.
+    # The first batch also allocates one-time memory: kernels, workspaces, compiled code.
     if not _fits(potential, smaller):
         return _fitting_below(potential, window, PROBED[0])
     footprints = []
@@ -78,15 +78,15 @@ def probed(potential: Potential, window: Window, meter: Meter | None) -> int:
 
 
 def _fitting(sizes: tuple[int, int], smaller: Footprint, larger: Footprint) -> float | None:
-    """Atoms of a batch that fits, rather too few than too many; `None` where memory was not seen to grow.
+    """Conservative number of atoms of a batch that fits; `None` if memory did not grow measurably.
 
-    What is taken once is counted as if it grew with the batch. What grows faster than the number of atoms is taken to
-    grow on as the power of it that it grew with.
+    One-time memory counts as if it grew with the batch. If memory grows faster than linearly, the power law through
+    the two measurements is extrapolated.
 
     Args:
         sizes: Atoms of the two batches.
-        smaller: What the smaller one took.
-        larger: What the larger one took.
+        smaller: Memory of the smaller batch.
+        larger: Memory of the larger batch.
     """
     pairs = (smaller.in_use, larger.in_use), (smaller.taken, larger.taken)
     if sizes[0] >= sizes[1] or all(second <= first for first, second in pairs):
@@ -116,18 +116,18 @@ def _fits(potential: Potential, batch: StructureBatch) -> bool:
 
 
 def _fitting_below(potential: Potential, window: Window, n_atoms: int) -> int:
-    """A quarter of a number of atoms that is too large, or a quarter of that, and so on, until a batch fits."""
+    """Divides a number of atoms that is too large by four until a batch fits."""
     while n_atoms > 1:
         n_atoms //= 4
         batch = _batch_of(window, n_atoms)
-        # One structure that does not fit is told of by name where the run comes to it.
+        # If a single structure does not fit, the run reports it by name later.
         if _fits(potential, batch) or batch.n_structures == 1:
             break
     return n_atoms
 
 
 def _batch_of(window: Window, n_atoms: int) -> StructureBatch:
-    """The largest structures of a window, again and again, as many as make a batch of so many atoms."""
+    """A batch of a given number of atoms from the largest structures of a window, repeated as needed."""
     sizes: IntArray = window.n_atoms
     chosen: list[int] = []
     total = 0

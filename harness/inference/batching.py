@@ -1,9 +1,9 @@
-"""The plan: every frame that is needed, once, in batches of bounded size and shards of batches.
+"""The plan: every required frame once, in batches of bounded size, grouped into shards.
 
-Frames are taken in the order in which the data set is read, in windows of bounded size, so that a data set of any
-size can be read through; inside a window the largest come first, so that molecules of one size share a batch. The
-plan depends on the frames and the size of a batch alone, never on what is done already: a run that was killed goes on
-with the same batches, and so ends with the same bits.
+Frames follow the reading order of the data set in windows of bounded size, so that a data set of any size can be
+streamed; within a window the largest come first, so that molecules of similar size share a batch. The plan depends only
+on the frames and the batch size, never on what is already computed: a run that was killed resumes with the same batches
+and so yields the same bits.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ from dataset_builders.core.errors import UsageError
 from harness.data.scan import FrameNames, FrameScan, Keys, SplitKey
 
 STRUCTURES_PER_BATCH: Final = 1024
-"""Most structures of a batch, however small they are."""
+"""Maximum number of structures in a batch, however small they are."""
 
 STRUCTURES_PER_SHARD: Final = 256
-"""Most structures of a shard, or one batch where that holds more: what a kill can cost."""
+"""Maximum number of structures in a shard, unless one batch has more: what a kill can lose."""
 
 MOST_SHARDS: Final = 1024
-"""Of a plan, more or less: beyond, shards are larger, since so many files would take longer than the computing."""
+"""Approximate maximum per plan: beyond it shards become larger, since so many files would take too long."""
 
 ATOMS_PER_WINDOW: Final = 2**18
-"""Most atoms of a window, or one structure: some 10,000 molecules of this data set, 4 MB of them."""
+"""Maximum number of atoms in a window, or one structure: some 10,000 molecules of this data set, 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Shard:
     """Successive batches whose predictions are written to one file.
 
     Attributes:
-        name: Digest of the shard's frames, in order, and of where its batches begin.
+        name: Digest of the shard's frames, in order, and of its batch boundaries.
         start: Place of its first frame in the plan.
-        stop: Place after the last.
-        bounds: Where each batch begins, and the end; places in the plan.
+        stop: Place after its last frame.
+        bounds: First place of each batch, then the end; places in the plan.
     """
 
     name: str
@@ -53,14 +53,14 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be predicted, and in which batches. A place is a frame's position in the plan.
+    """The frames to predict, and their batches. A place is the index of a frame in the plan.
 
     Attributes:
         molecules: Names, ascending.
         atomic_numbers: Elements of each molecule.
-        keys: Which frame stands at each place, shape (n_frames,).
-        n_atoms: Atoms of each frame, shape (n_frames,), int32.
-        windows: Place at which each window begins, and the end.
+        keys: Key of the frame at each place, shape (n_frames,).
+        n_atoms: Number of atoms of each frame, shape (n_frames,), int32.
+        windows: First place of each window, then the end.
         shards: Consecutive pieces of the plan, each within a window.
         rows: For each split, the place of each of its rows; int32.
     """
@@ -75,16 +75,16 @@ class Plan:
 
     @property
     def n_frames(self) -> int:
-        """How many distinct frames there are."""
+        """Number of distinct frames."""
         return len(self.keys)
 
     @property
     def n_structures(self) -> int:
-        """How many structures its shards hold."""
+        """Number of structures in its shards."""
         return sum(len(shard) for shard in self.shards)
 
     def share(self, rank: int, world_size: int) -> "Plan":
-        """The shards that are for one of several processes; together they have each shard once."""
+        """The shards of one of several processes; all shares together contain each shard once."""
         return Plan(
             self.molecules,
             self.atomic_numbers,
@@ -104,8 +104,8 @@ def make_plan(scan: FrameScan, batch_atoms: int) -> Plan:
     """Plans the prediction of the frames of a data set.
 
     Args:
-        scan: Its frames; one that several splits hold is there once.
-        batch_atoms: Most atoms in a batch; a larger molecule gets a batch of its own.
+        scan: Its frames; a frame that occurs in several splits is listed once.
+        batch_atoms: Maximum number of atoms in a batch; a larger molecule gets its own batch.
 
     Raises:
         UsageError: If `batch_atoms` is not positive.
@@ -140,15 +140,15 @@ def ragged_indices(starts: IntArray, lengths: IntArray) -> IntArray:
 
 
 def filled_bounds(n_atoms: IntArray, most_atoms: int, most_structures: int | None = None) -> list[int]:
-    """Cuts successive structures into pieces, each as long as a limit of atoms and of structures allows.
+    """Splits successive structures into parts, each as large as the limits of atoms and structures allow.
 
     Args:
-        n_atoms: Atoms of each structure, shape (n_structures,).
-        most_atoms: Of a piece; a larger structure is a piece of its own.
-        most_structures: Of a piece; `None` for any number.
+        n_atoms: Number of atoms of each structure, shape (n_structures,).
+        most_atoms: Maximum number of atoms in a part; a larger structure is its own part.
+        most_structures: Maximum number of structures in a part; `None` for no limit.
 
     Returns:
-        Where each piece begins, and the end.
+        First index of each part, then the end.
     """
     ends = np.cumsum(n_atoms, dtype=np.int64)
     most = len(n_atoms) if most_structures is None else most_structures

@@ -1,8 +1,8 @@
-"""What the processes of one command tell each other: each pins notes to a board and reads those of the others.
+"""Communication between the processes of one command: each pins notes to a board and reads those of the others.
 
-A thread does it again and again, so that a process whose share takes hours is still heard of. One that has died is not:
-nobody waits for it longer than `Limits` say. The board is a key-value store of PyTorch, which `torchrun` or the first
-rank serves.
+A thread repeats this regularly, so that a process is known to be alive even if its share takes hours. Nobody waits for
+a dead process longer than `Limits` allow. The board is a key-value store of PyTorch, served by `torchrun` or the first
+rank.
 """
 
 import json
@@ -18,35 +18,35 @@ from dataset_builders.core.hub.explaining import first_line
 from harness.inference.ranks import Ranks
 
 ARRIVAL_VARIABLE: Final = "MLIP_OOD_ARRIVAL_S"
-"""Seconds that the processes may take to come together, where starting takes them longer than `Limits` say."""
+"""Environment variable: seconds that the processes may take to start, if longer than in `Limits`."""
 
 _LOG: Final = logging.getLogger(__name__)
 
-_REMEDY: Final = "finished work is kept: start all processes again with the same command, and they go on from it"
+_REMEDY: Final = "finished work is kept: start all processes again with the same command to resume from it"
 
 
 class Store(Protocol):
-    """What the board needs of a `torch.distributed.Store`."""
+    """The part of a `torch.distributed.Store` that the board needs."""
 
     def set(self, key: str, value: str, /) -> object:
-        """Puts a value in the place of what the key had."""
+        """Sets the value of a key."""
 
     def check(self, keys: list[str], /) -> bool:
         """Whether all keys have a value."""
 
     def multi_get(self, keys: list[str], /) -> list[bytes]:
-        """The values of keys that have one."""
+        """The values of keys that all have one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long the processes wait for each other, in seconds; together less than a minute until one says so.
+    """How long the processes wait for each other, in seconds; a failure is reported in less than a minute.
 
     Attributes:
-        beat: Between two notes of a process.
-        arrival: From the first process until the last one has come.
-        silence: Without a note of a process that has come.
-        farewell: That a process which failed stays, so that the others hear of it from itself.
+        beat: Time between two notes of a process.
+        arrival: Time from the arrival of the first process to that of the last.
+        silence: Time without a note from a process that has arrived.
+        farewell: Time for which a failed process stays, so that the others learn the cause from it.
     """
 
     beat: float = 0.5
@@ -57,16 +57,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What one process tells the others.
+    """State that one process reports to the others.
 
     Attributes:
-        born: Names the process, so that one that was started in its place is not taken for it.
-        beat: Counts the notes of the process.
-        points: What it has come to, in order: points of the command that all come to.
-        said: What it has said at some of these points, by their place.
-        failure: Why it stopped, or why that one did for whose sake it stopped; `None` as long as it has not.
-        root: For whose sake it stopped; `None` where it was for its own.
-        has_left: Whether it is done with the command.
+        born: Unique name of the process, to distinguish it from one restarted in its place.
+        beat: Number of notes of the process so far.
+        points: Synchronisation points of the command that it has reached, in order; the same for all processes.
+        said: Values that it reported at some of these points, by their index.
+        failure: Why it stopped, or why the process in `root` did; `None` unless it stopped.
+        root: Rank whose failure made it stop; `None` for its own failure.
+        has_left: Whether it has finished the command.
         has_heard: Whether it knows that some process failed.
     """
 
@@ -81,37 +81,37 @@ class Note:
 
     @property
     def is_last(self) -> bool:
-        """Whether no other note needs to follow."""
+        """Whether no further note will follow."""
         return self.has_left or self.failure is not None
 
     def text(self) -> str:
-        """For the store."""
+        """Encodes the note for the store."""
         return json.dumps(asdict(self))
 
     @classmethod
     def of(cls, text: bytes) -> Self:
-        """From the store.
+        """Decodes a note from the store.
 
         Raises:
-            ValueError: If it is not what this version writes.
+            ValueError: If this version did not write it.
         """
         try:
             document: dict[str, Any] = json.loads(text)
             said = {int(place): value for place, value in document.pop("said").items()}
             return cls(**document | {"said": said, "points": tuple(document["points"])})
         except (AttributeError, KeyError, TypeError) as cause:
-            raise ValueError("another process has another version of mlip-ood") from cause
+            raise ValueError("another process runs another version of mlip-ood") from cause
 
 
 @dataclass(slots=True)
 class _Peer:
-    """Another process as it is seen from here.
+    """Another process as seen by this one.
 
     Attributes:
-        note: Its newest note; `None` before there is one.
-        has_come: Whether a note changed while this process looked: one that an earlier attempt left does not.
-        unheard: Seconds without a new note, as far as this process looked.
-        replaced: Whether another process has been started in its place.
+        note: Its latest note; `None` before the first.
+        has_come: Whether its note has changed since this process started: notes from an earlier attempt do not.
+        unheard: Seconds without a new note, as observed by this process.
+        replaced: Whether another process was started in its place.
     """
 
     note: Note | None = None
@@ -120,7 +120,7 @@ class _Peer:
     replaced: bool = False
 
     def read(self, note: Note, elapsed: float) -> None:
-        """Takes in what its key holds now, so many seconds after the last look."""
+        """Processes the current note, `elapsed` seconds after the previous reading."""
         before = self.note
         if note == before:
             self.unheard += elapsed
@@ -131,18 +131,18 @@ class _Peer:
 
     @property
     def is_done(self) -> bool:
-        """Whether it needs no answer any more."""
+        """Whether it no longer needs this process."""
         return self.note is not None and (self.note.is_last or self.note.has_heard)
 
 
 class Board:
-    """The board as one process sees it; pins and reads notes in a thread of its own until it is closed.
+    """The board as seen by one process; a separate thread pins and reads notes until it is closed.
 
     Args:
-        store: Where the notes are; only the thread uses it, since a server that hangs would hang whoever asks it.
-        ranks: Which process this one is.
+        store: Store of the notes; only the thread uses it, since a server that hangs blocks its callers.
+        ranks: Rank of this process.
         limits: How long it waits for others.
-        since: When this process began to look for the others, by `time.monotonic`.
+        since: Start of the wait for the others, by `time.monotonic`.
     """
 
     def __init__(self, store: Store, ranks: Ranks, limits: Limits, since: float) -> None:
@@ -160,10 +160,10 @@ class Board:
         self._thread.start()
 
     def pin(self, point: str, said: int | None = None) -> int:
-        """Tells the others that this process has come to a point, and what it says there.
+        """Reports to the others that this process has reached a point, with an optional value.
 
         Returns:
-            The place of the point among those of this process.
+            Index of the point among those of this process.
         """
         with self._changed:
             place = len(self._own.points)
@@ -173,18 +173,18 @@ class Board:
         return place
 
     def wait_for(self, ranks: tuple[int, ...], place: int, point: str) -> dict[int, Note]:
-        """Waits until some processes have come to a point, however long they take, as long as they are heard of.
+        """Waits until some processes have reached a point, however long they take, as long as they are alive.
 
         Args:
-            ranks: Whom to wait for.
-            place: Of the point, the same in all processes.
-            point: What it is.
+            ranks: Processes to wait for.
+            place: Index of the point, the same in all processes.
+            point: Name of the point.
 
         Returns:
             Their notes.
 
         Raises:
-            SetupError: If one never came, failed, fell silent, left, or is at another point than this one.
+            SetupError: If one never arrived, failed, stopped responding, left, or is at a different point.
         """
         since, is_said = time.monotonic(), False
         with self._changed:
@@ -198,32 +198,32 @@ class Board:
                 self._require_well(ranks, since)
                 if not is_said and time.monotonic() - since > self._limits.silence:
                     at_work = [rank for rank in ranks if rank not in notes or len(notes[rank].points) <= place]
-                    _LOG.warning("rank %d waits for %s, still at work", self._ranks.rank, _named(at_work))
+                    _LOG.warning("rank %d waits for %s, still running", self._ranks.rank, _named(at_work))
                     is_said = True
                 self._changed.wait(self._limits.beat)
 
     def require_hope(self) -> None:
-        """Checks that no other process has said that it failed, and that the board is still there.
+        """Checks that no other process has reported a failure, and that the board is still reachable.
 
         Raises:
-            SetupError: If one has, or it is not.
+            SetupError: If a process failed or the board is lost.
         """
         with self._changed:
             self._require_no_failure()
             self._require_board(time.monotonic())
 
     def close(self, failure: str | None) -> None:
-        """Leaves; stays a little where others still have to hear of a failure, or read what this process serves.
+        """Leaves; stays briefly if others still have to learn of a failure, or read what this process serves.
 
         Args:
-            failure: Why this process stops before its end; `None` where it does not.
+            failure: Why this process stops early; `None` if it does not.
         """
         with self._changed:
             root = None if failure is None else self._first_failure()
             stopped = {"failure": failure} if root is None else {"root": root[0], "failure": root[1]}
             self._own = replace(self._own, **stopped, has_left=failure is None)
         self._wake.set()
-        # The store ends with the first process, where that serves it, so it is the last to leave.
+        # If the first process serves the store, it must leave last.
         needs_all = failure is not None or self._ranks.is_first
         end = time.monotonic() + (self._limits.silence if failure is None else self._limits.farewell)
         try:
@@ -270,7 +270,7 @@ class Board:
         now = time.monotonic()
         with self._changed:
             self._pinned = own
-            # A pause of this process, such as a suspended machine, is no silence of the others.
+            # A pause of this process, such as a suspended machine, does not mean that the others are silent.
             elapsed = min(now - self._last_look, self._limits.silence / 4.0)
             for rank, note in zip(keys, notes, strict=True):
                 self._peers[rank].read(note, elapsed)
@@ -290,30 +290,30 @@ class Board:
         absent = [rank for rank in ranks if not self._peers[rank].has_come]
         if absent and now - self._since > limits.arrival:
             raise self._problem(
-                f"waited {limits.arrival:g} s for {_named(absent)}, which never came. See what became of it; expected "
-                f"{self._ranks.world_size} processes with the same MASTER_ADDR and MASTER_PORT. Where starting takes "
+                f"waited {limits.arrival:g} s for {_named(absent)}, which never started. Check its output; expected "
+                f"{self._ranks.world_size} processes with the same MASTER_ADDR and MASTER_PORT. If starting takes "
                 f"longer, set {ARRIVAL_VARIABLE} to more seconds"
             )
         silent = [rank for rank in ranks if self._peers[rank].has_come and self._peers[rank].unheard > limits.silence]
         if silent:
             raise self._problem(
-                f"has heard nothing of {_named(silent)} for {limits.silence:g} s, which has ended or hangs. See what "
-                "it said last"
+                f"has not heard from {_named(silent)} for {limits.silence:g} s, which has ended or hangs. Check its "
+                "last output"
             )
         for rank in ranks:
             peer = self._peers[rank]
             if peer.replaced:
                 raise self._problem(f"found {_named([rank])} started a second time")
             if peer.note is not None and peer.has_come and peer.note.has_left:
-                raise self._problem(f"waits for {_named([rank])}, which was given less to do and has ended")
+                raise self._problem(f"waits for {_named([rank])}, which had less to do and has ended")
 
     def _require_board(self, since: float) -> None:
         silence = self._limits.silence
         if self._lost is not None or time.monotonic() - max(self._last_look, since) > silence:
             why = self._lost or f"no answer for {silence:g} s"
             raise self._problem(
-                f"has lost the others ({why}): what serves them all, rank 0 or torchrun, has ended or cannot be "
-                "reached. See what it said"
+                f"has lost the others ({why}): the server of the processes, rank 0 or torchrun, has ended or cannot be "
+                "reached. Check its output"
             )
 
     def _require_no_failure(self) -> None:
@@ -322,7 +322,7 @@ class Board:
             raise self._problem(f"stops, since {_named([root[0]])} failed: {root[1]}")
 
     def _first_failure(self) -> tuple[int, str] | None:
-        """Which other process failed first, and why."""
+        """The rank of the process that failed first, and the cause."""
         failed = self._first_failed
         note = None if failed is None else self._peers[failed].note
         if failed is None or note is None or note.failure is None:
@@ -332,7 +332,7 @@ class Board:
     def _require_same_point(self, rank: int, note: Note, place: int, point: str) -> None:
         if len(note.points) > place and note.points[place] != point:
             raise self._problem(
-                f"is at '{point}', and rank {rank} at '{note.points[place]}'; expected all processes to have the same "
+                f"is at '{point}', but rank {rank} at '{note.points[place]}'; expected all processes to have the same "
                 "command, data, versions and kind of device"
             )
 

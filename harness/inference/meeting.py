@@ -1,4 +1,4 @@
-"""Several processes that share an evaluation, as `torchrun` and `accelerate launch` start them: a meeting a command."""
+"""Several processes that share an evaluation, started by `torchrun` or `accelerate launch`: one meeting per command."""
 
 import contextlib
 import os
@@ -26,34 +26,34 @@ _PROBE_SECONDS: Final = 5.0
 class Meeting:
     """The processes of a command, from its start to its end.
 
-    All of them come to the same points in the same order. None of it does anything in a process that is alone.
+    All of them reach the same points in the same order. In a single process, the methods do nothing.
 
     Attributes:
-        ranks: Which process this one is.
-        board: What they tell each other; `None` for a process that is alone.
+        ranks: Rank of this process.
+        board: Board for communication; `None` for a single process.
     """
 
     ranks: Ranks = NO_OTHERS
     board: Board | None = None
 
     def gather(self, point: str) -> None:
-        """Waits until all processes have come to a point, however long that takes, as long as they live.
+        """Waits until all processes have reached a point, however long that takes, as long as they are alive.
 
         Args:
-            point: What it is, the same in all processes.
+            point: Name of the point, the same in all processes.
 
         Raises:
-            SetupError: If one never came, failed, died, or is at another point.
+            SetupError: If one never arrived, failed, died, or is at a different point.
         """
         if self.board is not None:
             self.board.wait_for(self.ranks.others, self.board.pin(point), point)
 
     def said_by_first(self, point: str, value: Callable[[], int]) -> int:
-        """A number that the first process finds and all of them use.
+        """A number that the first process determines and all processes use.
 
         Args:
-            point: What it is, the same in all processes.
-            value: Finds the number; called in the first process only.
+            point: Name of the point, the same in all processes.
+            value: Determines the number; called only in the first process.
 
         Raises:
             SetupError: As `gather`, of the first process.
@@ -68,10 +68,10 @@ class Meeting:
         return self.board.wait_for((0,), place, point)[0].said[place]
 
     def watched(self, on_structures: OnStructures) -> OnStructures:
-        """The same, but what it is called in ends once another process has said that it failed.
+        """Wraps a progress callback so that it raises once another process has reported a failure.
 
         Raises:
-            SetupError: When it is called after that.
+            SetupError: When the callback is called after that.
         """
         board = self.board
         if board is None:
@@ -85,20 +85,20 @@ class Meeting:
 
 
 ALONE: Final = Meeting()
-"""Of a process that shares with no other."""
+"""Meeting of a single process."""
 
 
 @contextlib.contextmanager
 def meeting(ranks: Ranks, limits: Limits | None = None) -> Iterator[Meeting]:
-    """Brings the processes of a command together, once; a process that fails inside tells the others.
+    """Connects the processes of a command; a process that fails inside informs the others.
 
     Args:
-        ranks: Which process this one is.
-        limits: How long they wait for each other; the defaults, or what `MLIP_OOD_ARRIVAL_S` says, where `None`.
+        ranks: Rank of this process.
+        limits: How long they wait for each other; if `None`, the defaults or the value of `MLIP_OOD_ARRIVAL_S`.
 
     Raises:
-        UsageError: If a variable that says how to find the others holds something else.
-        SetupError: If the others cannot be found.
+        UsageError: If an environment variable for connecting the processes is invalid.
+        SetupError: If the others cannot be reached.
     """
     if ranks.world_size == 1:
         yield ALONE
@@ -114,7 +114,7 @@ def meeting(ranks: Ranks, limits: Limits | None = None) -> Iterator[Meeting]:
 
 
 def _why(error: BaseException | None) -> str:
-    """What the others are told of the error that ended a process."""
+    """Description of the error that ended a process, for the others."""
     if isinstance(error, MlipOodError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
@@ -132,20 +132,20 @@ def _limits() -> Limits:
 
 
 def _store(ranks: Ranks, limits: Limits) -> Store:
-    """The store that all processes share: the launcher's, or one that the first process serves.
+    """The store that all processes share: that of the launcher, or one served by the first process.
 
-    No process group is made of it: two in one command would need two stores, and one cannot tell a process that
-    computes for hours from one that died.
+    It is not used as a process group: two in one command would need two stores, and a process group cannot distinguish
+    a process that computes for hours from a dead one.
     """
     absent = [name for name in _ADDRESS if not os.environ.get(name)]
     if absent:
         raise SetupError(
-            f"WORLD_SIZE is {ranks.world_size} and {absent[0]} is not set, so the other processes cannot be found; "
+            f"WORLD_SIZE is {ranks.world_size} but {absent[0]} is not set, so the other processes cannot be reached; "
             "start with torchrun or accelerate launch, or unset WORLD_SIZE"
         )
     address, port = (os.environ[name] for name in _ADDRESS)
     if not port.isdecimal() or not 0 < int(port) < 2**16:
-        raise UsageError(f"MASTER_PORT is {port!r}; expected the number of a port, 1 to 65535")
+        raise UsageError(f"MASTER_PORT is {port!r}; expected a port number from 1 to 65535")
     is_server = ranks.is_first and os.environ.get(_SERVED_BY_LAUNCHER) != str(True)
     if not is_server:
         _require_server(ranks, (address, int(port)), limits)
@@ -161,7 +161,7 @@ def _store(ranks: Ranks, limits: Limits) -> Store:
             multi_tenant=True,
         )
     except (RuntimeError, ValueError) as cause:
-        doing = "serve the others" if is_server else "talk to what serves them all"
+        doing = "serve the others" if is_server else "connect to the server"
         raise SetupError(
             f"rank {ranks.rank} of {ranks.world_size} cannot {doing} at {address}:{port} ({first_line(cause)}); "
             "expected MASTER_ADDR to be the machine of rank 0, and MASTER_PORT to be free on it before the start"
@@ -171,7 +171,7 @@ def _store(ranks: Ranks, limits: Limits) -> Store:
 
 
 def _require_server(ranks: Ranks, address: tuple[str, int], limits: Limits) -> None:
-    """Waits until something listens at an address: the store says pages of its own about an address without one."""
+    """Waits until a server listens at an address; without one the store would print pages of its own errors."""
     end = time.monotonic() + limits.arrival
     while True:
         try:
@@ -181,8 +181,8 @@ def _require_server(ranks: Ranks, address: tuple[str, int], limits: Limits) -> N
             if time.monotonic() > end:
                 raise SetupError(
                     f"rank {ranks.rank} of {ranks.world_size} waited {limits.arrival:g} s for rank 0, which never "
-                    f"came: nothing listens at {address[0]}:{address[1]} ({cause}). See what became of it; expected "
+                    f"started: nothing listens at {address[0]}:{address[1]} ({cause}). Check its output; expected "
                     f"{ranks.world_size} processes with the same MASTER_ADDR, the machine of rank 0, and MASTER_PORT. "
-                    f"Where starting takes longer, set {ARRIVAL_VARIABLE} to more seconds"
+                    f"If starting takes longer, set {ARRIVAL_VARIABLE} to more seconds"
                 ) from cause
         time.sleep(limits.beat)

@@ -1,4 +1,4 @@
-"""Runs a potential over a plan and keeps what it says, shard by shard, where a killed run can go on."""
+"""Runs a potential over a plan and stores its predictions shard by shard, so that a killed run can resume."""
 
 import logging
 import sys
@@ -25,11 +25,11 @@ from harness.inference.shards import is_finished, unwritable, write_shard
 from harness.inference.windows import Window
 
 SHARDS_WAITING: Final = 2
-"""Shards that may wait to be written before the computing waits for them."""
+"""Maximum number of shards waiting to be written; beyond it the computation waits."""
 
 MOST_FAILURES_IN_A_ROW: Final = 256
-"""Structures that may fail one after the other before the run is given up; as many as a shard has, so that a run which
-is started again has got further."""
+"""Consecutive structures that may fail before the run is aborted; as many as in a shard, so that a restarted run makes
+progress."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -42,18 +42,18 @@ def compute_shards(
     identity: Mapping[str, str],
     on_structures: OnStructures = no_progress,
 ) -> None:
-    """Computes the shards that are not there yet.
+    """Computes the missing shards.
 
-    Batches are read and prepared in one thread, computed in this one, checked and written in a third.
+    Batches are read and prepared in one thread, computed in this one, and checked and written in a third.
 
     Args:
-        potential: What computes.
-        plan: What is to be computed, in which batches; a share of it, where several processes compute.
+        potential: The potential.
+        plan: Frames and batches to compute; a share of the plan if several processes compute.
         windows: The geometries of the plan; only advanced if there is something to compute.
-        directory: Folder of the shards; made if need be.
+        directory: Folder of the shards; created if needed.
         identity: What the predictions depend on (hashes of model, data set and code, precision);
-            stands in each shard and must agree when one is read again.
-        on_structures: Told of structures computed or found.
+            stored in each shard, and must agree when a shard is read again.
+        on_structures: Called with the number of structures computed or found.
 
     Raises:
         SetupError: If one structure alone does not fit on the device, or the folder cannot be
@@ -86,14 +86,14 @@ def compute_shards(
 
 @dataclass(slots=True)
 class _Failing:
-    """Counts failures, so that a model which computes nothing is not asked for days.
+    """Counts failures, so that a run with a model that always fails does not continue for days.
 
     Attributes:
         model_id: The model.
-        is_all: Whether all structures of the plan are computed now, and none were before.
-        n_computed: Structures that were computed.
-        in_a_row: Failures since the last of them.
-        cause: Of the last failure.
+        is_all: Whether this run computes all structures of the plan, and none were found.
+        n_computed: Number of structures computed successfully.
+        in_a_row: Failures since the last success.
+        cause: Cause of the last failure.
     """
 
     model_id: str
@@ -103,10 +103,10 @@ class _Failing:
     cause: str = "energy or forces are not finite"
 
     def count(self, prediction: Prediction, n_structures: int) -> None:
-        """Takes note of a batch, which is checked in full where it is written.
+        """Counts a batch, which is checked in full when it is written.
 
         Raises:
-            ModelError: If too many structures failed one after the other.
+            ModelError: If too many consecutive structures failed.
         """
         energy = np.asarray(prediction.energy)
         silent = np.flatnonzero(~np.isfinite(energy)) if energy.dtype.kind == "f" else ()
@@ -117,8 +117,9 @@ class _Failing:
         self.cause = next(reversed(prediction.failures.values()), self.cause)
         if self.in_a_row >= MOST_FAILURES_IN_A_ROW:
             raise ModelError(
-                f"{self.model_id} failed on {self.in_a_row} structures in a row, the last for: {self.cause}. What was "
-                "computed before is kept. Correct the model and evaluate it again; the same command goes on after them"
+                f"{self.model_id} failed on {self.in_a_row} consecutive structures, the last with: {self.cause}. "
+                "Earlier results are kept. Correct the model and evaluate it again; the same command continues after "
+                "these structures"
             )
 
     def require_one_success(self) -> None:
@@ -129,7 +130,7 @@ class _Failing:
         """
         if self.is_all and self.in_a_row and not self.n_computed:
             raise ModelError(
-                f"{self.model_id} failed on all {self.in_a_row} structures, the last for: {self.cause}. "
+                f"{self.model_id} failed on all {self.in_a_row} structures, the last with: {self.cause}. "
                 "Correct the model and evaluate it again"
             )
 
@@ -144,16 +145,16 @@ class _Job:
     batch: StructureBatch
 
     def piece(self, start: int, stop: int) -> "_Job":
-        """The structures at some places of the plan."""
+        """The part of the job at some places of the plan."""
         return _Job(self.shard, start, stop, self.batch.slice(start - self.start, stop - self.start))
 
 
 class _Room:
-    """How many atoms the device was found to hold at once.
+    """Number of atoms that were found to fit on the device at once.
 
-    The plan stays what it is: its batches name the shards and stand in the identity of the run, and a run that goes on
-    elsewhere, or after other programs have left the device, must find the shards that are there. A batch that will not
-    fit is parted on its way to the device only, and its predictions are written where the plan wants them.
+    The plan does not change: its batches determine the names of the shards and the identity of the run, and a run that
+    resumes elsewhere, or after other programs have freed memory, must find the existing shards. A batch that does not
+    fit is split only on its way to the device, and its predictions are written as planned.
     """
 
     def __init__(self) -> None:
@@ -165,7 +166,7 @@ class _Room:
         self._most_atoms = half if self._most_atoms is None else min(half, self._most_atoms)
 
     def pieces(self, job: _Job, batch: StructureBatch) -> Iterator[tuple[_Job, StructureBatch]]:
-        """The batch, in pieces that are not known not to fit; what becomes known meanwhile counts for the rest."""
+        """Splits the batch into parts that may fit; a limit found meanwhile applies to the remaining parts."""
         start = job.start
         while start < job.stop:
             n_atoms = batch.n_atoms[start - job.start :]
@@ -189,9 +190,9 @@ def _jobs(shards: Sequence[Shard], windows: Iterator[Window]) -> Iterator[tuple[
 
 
 class _Writer:
-    """Checks predictions and writes them, shard by shard, in a thread of its own.
+    """Checks predictions and writes them, shard by shard, in a separate thread.
 
-    What is finished when the block ends is written, however it ends.
+    Shards that are complete when the `with` block ends are written, even after an error.
     """
 
     def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str], model_id: str) -> None:
@@ -212,7 +213,7 @@ class _Writer:
                 future.result()
 
     def add(self, job: _Job, prediction: Prediction) -> None:
-        """Takes the prediction of a batch.
+        """Accepts the prediction of a batch.
 
         Raises:
             SetupError: If an earlier shard could not be written.
@@ -222,7 +223,7 @@ class _Writer:
         if job.stop == job.shard.stop:
             self._written.append(self._executor.submit(self._write, self._parts))
             self._parts = []
-        # An error comes out at once, and the shards that wait to be written do not pile up.
+        # Raises errors at once, and limits the number of shards that wait to be written.
         while self._written and (self._written[0].done() or len(self._written) > SHARDS_WAITING):
             self._written.popleft().result()
 
@@ -234,14 +235,14 @@ class _Writer:
 def _alone(
     potential: Potential, plan: Plan, job: _Job, cause: Exception, room: _Room
 ) -> Iterator[tuple[_Job, Prediction]]:
-    """Computes a batch that did not fit on the device beside others, in pieces and with nothing else under way.
+    """Computes a batch that did not fit on the device beside others, in parts and with nothing else running.
 
     Raises:
         SetupError: If one structure alone does not fit.
     """
     _LOG.warning(
-        "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved, and so are later ones of "
-        "that size. A smaller --batch-atoms saves the failed attempts",
+        "a batch of %d structures (%d atoms) does not fit in the memory of %s; it is halved, as are later ones of that "
+        "size. A smaller --batch-atoms avoids the failed attempts",
         job.batch.n_structures,
         len(job.batch.atomic_numbers),
         potential.traits.device,
@@ -258,7 +259,7 @@ def _alone(
             molecule = plan.names(piece.start, piece.stop).molecule_id[0]
             raise SetupError(
                 f"{molecule} alone ({len(piece.batch.atomic_numbers)} atoms) does not fit in the memory of "
-                f"{potential.traits.device} ({first_line(outcome)}); free some of it, use --dtype float32 or another "
+                f"{potential.traits.device} ({first_line(outcome)}); free some memory, use --dtype float32 or another "
                 "--device"
             ) from cause
         room.refused(piece.batch)
@@ -270,7 +271,7 @@ def _tried(potential: Potential, batch: StructureBatch) -> Prediction | Exceptio
         with out_of_memory_as_itself():
             return potential.compute(batch)
     except _out_of_memory_errors() as cause:
-        # Frames of its traceback would keep the tensors of the failed attempt alive.
+        # The frames of its traceback would keep the tensors of the failed attempt alive.
         cause.__cause__ = cause.__context__ = None
         error = cause.with_traceback(None)
     release_memory()

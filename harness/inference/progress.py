@@ -17,8 +17,8 @@ def no_progress(_: int, __: Source) -> None:
 def prediction_progress(model_id: str, n_structures: int, *, quiet: bool) -> Iterator[OnStructures]:
     """Shows a bar on standard error; yields the function that counts structures.
 
-    Structures found on disk move the bar and not the rate, so that the time left is right after a
-    resumption. Where standard error is no terminal only the final line is written.
+    Structures found on disk advance the bar but not the rate, so that the time left is correct after a
+    restart. If standard error is not a terminal, only the final line is written.
     """
     if quiet:
         yield no_progress

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as `torchrun` and `accelerate launch` say in the environment."""
+"""The rank of this process, from the environment variables of `torchrun` and `accelerate launch`."""
 
 import os
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from dataset_builders.core.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Which of several processes this one is.
+    """Rank of this process among several.
 
     Attributes:
-        rank: Its number, from 0 on all machines together.
-        world_size: How many processes there are.
+        rank: Its number, counted from 0 over all machines.
+        world_size: Number of processes.
     """
 
     rank: int = 0
@@ -22,30 +22,30 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether it is the one that merges and reports."""
+        """Whether this process merges and reports the results."""
         return self.rank == 0
 
     @property
     def others(self) -> tuple[int, ...]:
-        """The numbers of the other processes."""
+        """The ranks of the other processes."""
         return tuple(rank for rank in range(self.world_size) if rank != self.rank)
 
 
 def current_ranks(environment: Mapping[str, str] | None = None) -> Ranks:
-    """The place of this process, from `RANK` and `WORLD_SIZE`; alone where they are not set.
+    """The rank of this process, from `RANK` and `WORLD_SIZE`; a single process if they are not set.
 
     Raises:
-        UsageError: If they are no such numbers.
+        UsageError: If they are not valid numbers.
     """
     environment = os.environ if environment is None else environment
     texts = environment.get("RANK", "0"), environment.get("WORLD_SIZE", "1")
     if not all(text.isdecimal() for text in texts) or int(texts[0]) >= int(texts[1]):
         raise UsageError(
-            f"RANK is {texts[0]!r} and WORLD_SIZE is {texts[1]!r}; expected a number below the number of processes. "
+            f"RANK is {texts[0]!r} and WORLD_SIZE is {texts[1]!r}; expected a rank below the number of processes. "
             "Start with torchrun or accelerate launch, or unset both"
         )
     return Ranks(int(texts[0]), int(texts[1]))
 
 
 NO_OTHERS: Final = Ranks()
-"""The place of a process that shares with no other."""
+"""The rank of a single process."""

@@ -1,7 +1,7 @@
-"""Shards: the files that hold the predictions of a run.
+"""Shards: the files with the predictions of a run.
 
-A shard is written whole or not at all, and carries a digest of its content: one that is there and
-verifies is never computed again, one that is damaged is.
+A shard is written atomically and contains a digest of its content: a shard that exists and verifies is
+never computed again; a damaged one is.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ SHARD_SCHEMA: Final = pa.schema(
         pa.field("failure", pa.string()),
     ]
 )
-"""Columns of a shard: eV and eV/Å; `failure` is empty where the structure was computed."""
+"""Columns of a shard, in eV and eV/Å; `failure` is empty if the structure was computed."""
 
 _METADATA_KEY: Final = b"mlip_ood_prediction"
 _LOG: Final = logging.getLogger(__name__)
@@ -44,12 +44,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What a potential says about some frames, in their order.
+    """Predictions of a potential for some frames, in their order.
 
     Attributes:
         energy: Shape (n_frames,), float64, eV; NaN where the frame failed.
         forces: Shape (n_atoms_total, 3), float32, eV/Å; NaN where the frame failed.
-        failures: Cause of each failure, by position of the frame.
+        failures: Cause of each failure, by index of the frame.
     """
 
     energy: FloatArray
@@ -62,7 +62,7 @@ def _shard_path(directory: Path, shard: Shard) -> Path:
 
 
 def is_finished(plan: Plan, shard: Shard, directory: Path, identity: Mapping[str, str]) -> bool:
-    """Whether the predictions of a shard are there and verify; a damaged one is told of and is not."""
+    """Whether the predictions of a shard exist and verify; logs a damaged shard and returns false."""
     if not _shard_path(directory, shard).exists():
         return False
     try:
@@ -74,7 +74,7 @@ def is_finished(plan: Plan, shard: Shard, directory: Path, identity: Mapping[str
 
 
 def write_shard(plan: Plan, shard: Shard, prediction: Prediction, directory: Path, identity: Mapping[str, str]) -> None:
-    """Writes the predictions of a shard, all of them or nothing.
+    """Writes the predictions of a shard atomically.
 
     Raises:
         SetupError: If the folder cannot be written.
@@ -118,25 +118,25 @@ def _read_shard(plan: Plan, shard: Shard, directory: Path, identity: Mapping[str
     names = plan.names(shard.start, shard.stop)
     for name in ("molecule_id", "trajectory", "frame"):
         if not np.array_equal(table[name].to_numpy(), getattr(names, name)):
-            raise DataError(f"the predictions in {path} are of other frames than its name says")
+            raise DataError(f"the predictions in {path} belong to other frames than its name says")
     lengths = pc.list_value_length(table["forces"]).to_numpy()
     if table["forces"].null_count or not np.array_equal(lengths, 3 * plan.n_atoms[shard.start : shard.stop]):
-        raise DataError(f"the predictions in {path} have forces of other lengths than 3 x n_atoms")
+        raise DataError(f"the predictions in {path} have forces whose lengths differ from 3 x n_atoms")
     energy = table["energy"].to_numpy()
     forces = pc.list_flatten(table["forces"]).to_numpy().reshape(-1, 3)
     causes = table["failure"].to_pylist()
     if metadata != {**identity, "content": _content_digest(energy, forces, causes)}:
-        raise DataError(f"the predictions in {path} are damaged, or were made by another model, data set or code")
+        raise DataError(f"the predictions in {path} are damaged, or belong to another model, data set or code")
     return Predictions(energy, forces, {number: cause for number, cause in enumerate(causes) if cause})
 
 
 class PredictionReader:
-    """The predictions of a finished run, read shard by shard as they are asked for.
+    """The predictions of a finished run, read shard by shard on demand.
 
     Args:
-        plan: Of the run, whole.
+        plan: Complete plan of the run.
         directory: Folder of the shards.
-        identity: Of the run.
+        identity: Identity of the run.
     """
 
     def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str]) -> None:
@@ -149,7 +149,7 @@ class PredictionReader:
         """The predictions of the frames at some places of the plan, shape (n_frames,), in that order.
 
         Raises:
-            DataError: If a shard is absent, damaged, or of another model, data set or code.
+            DataError: If a shard is absent, damaged, or belongs to another model, data set or code.
         """
         n_atoms = self._plan.n_atoms[places].astype(np.int64)
         energy = np.empty(len(places))
@@ -182,12 +182,12 @@ class PredictionReader:
         if not path.exists():
             raise DataError(
                 f"{self._directory} lacks the predictions of {len(shard)} structures ({path.name}); "
-                "the run was not finished: start it again with the same options and it goes on"
+                "the run is not finished: start it again with the same options to resume it"
             )
         part = _read_shard(self._plan, shard, self._directory, self._identity)
         self._kept[number] = part
         self._n_atoms_kept += len(part.forces)
-        # Rows of a split follow the windows of the plan, so those of the last two are all that is needed again soon.
+        # Rows of a split follow the windows of the plan, so only those of the last two are needed again soon.
         while self._n_atoms_kept > 2 * ATOMS_PER_WINDOW and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._n_atoms_kept -= len(oldest.forces)
@@ -195,10 +195,10 @@ class PredictionReader:
 
 
 def read_predictions(plan: Plan, directory: Path, identity: Mapping[str, str]) -> Predictions:
-    """Reads the predictions of a finished run whole, in the order of its plan.
+    """Reads all predictions of a finished run, in the order of its plan.
 
     Raises:
-        DataError: If a shard is absent, damaged, or of another model, data set or code.
+        DataError: If a shard is absent, damaged, or belongs to another model, data set or code.
     """
     return PredictionReader(plan, directory, identity).at(np.arange(plan.n_frames))
 
@@ -211,7 +211,7 @@ def _content_digest(energy: FloatArray, forces: npt.NDArray[np.float32], causes:
 
 
 def unwritable(directory: Path, cause: OSError) -> SetupError:
-    """The error for a folder that takes no predictions."""
+    """The error for a folder to which predictions cannot be written."""
     return SetupError(
         f"cannot write predictions to {directory}: {cause.strerror or cause}; choose a folder with --output"
     )

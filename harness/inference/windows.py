@@ -1,4 +1,4 @@
-"""The second pass over a data set: geometries in the order of a plan, a window of them at a time."""
+"""The second pass over a data set: geometries in the order of a plan, one window at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -18,12 +18,12 @@ class Window:
     """Successive frames of a plan with their geometries.
 
     Attributes:
-        start: Place of the first one.
+        start: Place of the first frame.
         smiles: Shape (n_frames,), text.
         n_atoms: Shape (n_frames,), int64.
         atomic_numbers: Shape (n_atoms_total,), uint8.
         positions: Shape (n_atoms_total, 3), float32, Å.
-        offsets: Where the atoms of each frame begin, and the end; shape (n_frames + 1,).
+        offsets: First atom of each frame, then the total; shape (n_frames + 1,).
     """
 
     start: int
@@ -39,7 +39,7 @@ class Window:
         return self.start + len(self.n_atoms)
 
     def batch(self, start: int, stop: int) -> StructureBatch:
-        """The frames at some places as one batch; positions in float64, which holds the stored float32 exactly."""
+        """The frames at some places as one batch; positions in float64, which represents the stored float32 exactly."""
         frames = slice(start - self.start, stop - self.start)
         atoms = slice(int(self.offsets[frames.start]), int(self.offsets[frames.stop]))
         return StructureBatch(
@@ -52,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """Frames as they were read, each with its place in the plan."""
+    """Frames in reading order, each with its place in the plan."""
 
     place: IntArray
     smiles: npt.NDArray[np.object_]
@@ -77,17 +77,17 @@ def read_windows(dataset: PinnedDataset, plan: Plan) -> Iterator[Window]:
     """Reads the geometries of a plan, in its order.
 
     Args:
-        dataset: What the plan was made of.
-        plan: Its frames.
+        dataset: The data set of the plan.
+        plan: The plan.
 
     Raises:
-        DataError: If the data set cannot be read any more.
+        DataError: If the data set can no longer be read.
     """
     waiting: list[_Piece] = []
     number = 0
     for piece in _first_occurrences(dataset, plan):
         rest = piece
-        # Windows fill up one after the other, since both follow the order of reading.
+        # Windows fill up one after another, since both follow the reading order.
         while len(rest.place) and number < len(plan.windows) - 1:
             room = plan.windows[number + 1] - plan.windows[number] - sum(len(each.place) for each in waiting)
             taken = min(room, len(rest.place))

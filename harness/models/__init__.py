@@ -1,1 +1,1 @@
-"""From what a user calls a model to a potential: found, its family detected, its training declared, loaded."""
+"""From a model string to a potential: resolving it, detecting its family, declaring its training, loading it."""

@@ -1,4 +1,4 @@
-"""Which family a checkpoint is of, told by names and small files, before anything large is read or downloaded."""
+"""Detects the family of a checkpoint from file names and small files, before anything large is downloaded."""
 
 import json
 from collections.abc import Callable, Collection, Sequence
@@ -15,20 +15,20 @@ CHECKPOINT_FORMAT: Final = "mlip-ood-checkpoint"
 CONFIG_NAME: Final = "config.json"
 CARD_NAME: Final = "README.md"
 WHOLE: Final = "."
-"""The path that stands for all of the files."""
+"""The path that denotes all of the files."""
 
 MAX_LISTED: Final = 10
-"""How many files a message names."""
+"""Number of files that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of a folder or of a repo, among which a checkpoint is looked for.
+    """The files of a folder or repo in which to look for a checkpoint.
 
     Attributes:
-        place: What the user calls the folder or repo.
+        place: The folder or repo as the user named it.
         names: Their paths in it, ascending, with `/` between the parts.
-        bring: Gives the local path of one of them, which it may have to download.
+        bring: Returns the local path of one of them, which it may have to download.
     """
 
     place: str
@@ -42,8 +42,8 @@ class Checkpoint:
 
     Attributes:
         family: The family that reads it.
-        path: What its adapter is given: the path of a file or folder, `WHOLE` for the place itself.
-        names: The files that it consists of.
+        path: Argument of its adapter: the path of a file or folder, `WHOLE` for the place itself.
+        names: The files of the checkpoint.
     """
 
     family: Family
@@ -56,14 +56,14 @@ def find_checkpoint(
 ) -> Checkpoint:
     """Finds the one checkpoint among files.
 
-    Its family is the one that the user named; else the one that a config.json of our own format names; else
-    the one of the card (`library_name`, then tags); else the one whose patterns the files match.
+    Its family is the one that the user named; otherwise that in a config.json of this project's format; otherwise
+    that of the model card (`library_name`, then tags); otherwise the one whose patterns the files match.
 
     Args:
         files: Where to look.
-        families: All there are.
-        family: The one that the user named, if any.
-        path: A file or a folder that the user picked.
+        families: All known families.
+        family: The family that the user named, if any.
+        path: A file or folder that the user chose.
 
     Raises:
         ModelError: If there is no checkpoint of a known family, or more than one.
@@ -82,13 +82,13 @@ def find_checkpoint(
 
 
 def find_record(names: Collection[str], checkpoint: Checkpoint) -> str | None:
-    """The file that says what a checkpoint was trained on: the one beside it, else the one nearest above it.
+    """The training record of a checkpoint: the file beside it, otherwise the nearest one in a parent folder.
 
     Args:
-        names: Paths of all files of the place where the checkpoint was found.
+        names: Paths of all files in the place where the checkpoint was found.
         checkpoint: The checkpoint.
     """
-    from harness.core.training_record import RECORD_NAME  # and not in a worker, whose environment may lack pydantic
+    from harness.core.training_record import RECORD_NAME  # not in a worker, whose environment may lack pydantic
 
     is_file = checkpoint.path in checkpoint.names
     place = PurePosixPath(checkpoint.path)
@@ -99,7 +99,7 @@ def find_record(names: Collection[str], checkpoint: Checkpoint) -> str | None:
 
 
 def _checkpoint_of_file(files: Files, name: str, families: Sequence[Family], family: Family | None) -> Checkpoint:
-    """The checkpoint that a picked file is, or is a part of."""
+    """The checkpoint that a chosen file is, or belongs to."""
     if family is not None and family.files:
         return Checkpoint(family, name, (name,))
     possible = families if family is None else (family,)
@@ -113,13 +113,14 @@ def _checkpoint_of_file(files: Files, name: str, families: Sequence[Family], fam
         return find_checkpoint(files, families, family, PurePosixPath(name).parent.as_posix())
     suffix = PurePosixPath(name).suffix
     raise ModelError(
-        f"{files.place}/{name} {f'ends in {suffix!r}' if suffix else 'has no suffix'}, which is no known checkpoint; "
-        f"expected {_expected(possible)}. Name its family with --family if it is one of these under another name"
+        f"{files.place}/{name} {f'ends in {suffix!r}' if suffix else 'has no suffix'}, which is not a known "
+        f"checkpoint; expected {_expected(possible)}. Name its family with --family if it is one of these under "
+        "another name"
     )
 
 
 def _checkpoint_below(files: Files, folder: str, families: Sequence[Family], family: Family | None) -> Checkpoint:
-    """The checkpoint in a picked folder."""
+    """The checkpoint in a chosen folder."""
     start = f"{folder}/"
     inside = tuple(name.removeprefix(start) for name in files.names if name.startswith(start))
     if not inside:
@@ -131,7 +132,7 @@ def _checkpoint_below(files: Files, folder: str, families: Sequence[Family], fam
 
 
 def _family_of_config(files: Files, families: Sequence[Family]) -> Family | None:
-    """The family that a config.json of our own format names."""
+    """The family named in a config.json of this project's format."""
     config = _config(files)
     if config.get("format") != CHECKPOINT_FORMAT:
         return None
@@ -140,7 +141,7 @@ def _family_of_config(files: Files, families: Sequence[Family]) -> Family | None
     if not isinstance(named, str) or named not in readable:
         raise ModelError(
             f"{files.place}/{CONFIG_NAME} has family {named!r}; expected one of: {' '.join(readable)}. "
-            "A newer version of this package may know it"
+            "A newer version of this package may support it"
         )
     return readable[named]
 
@@ -156,7 +157,7 @@ def _config(files: Files) -> dict[str, Any]:
 
 
 def _family_of_card(files: Files, families: Sequence[Family]) -> Family | None:
-    """The family that `library_name` of the card names, or the only one of its tags whose files are there."""
+    """The family in `library_name` of the model card, or the only one of its tags whose files are present."""
     card = _card(files)
     library = str(card.get("library_name")).lower()
     for family in families:
@@ -169,7 +170,7 @@ def _family_of_card(files: Files, families: Sequence[Family]) -> Family | None:
 
 
 def _card(files: Files) -> dict[str, Any]:
-    """The metadata at the head of the card; empty where there is none."""
+    """The metadata at the head of the model card; empty if there is none."""
     if CARD_NAME not in files.names:
         return {}
     from huggingface_hub import metadata_load
@@ -197,7 +198,7 @@ def _family_of_names(files: Files, families: Sequence[Family]) -> Family:
         else ""
     )
     raise ModelError(
-        f"{files.place} holds no checkpoint of a known family{config}; {_its_files(files)}; expected "
+        f"{files.place} contains no checkpoint of a known family{config}; {_its_files(files)}; expected "
         f"{_expected(families)}. Name the family with --family, or give the path of the checkpoint itself"
     )
 
@@ -212,8 +213,8 @@ def _only_checkpoint(files: Files, family: Family) -> Checkpoint:
             f"{_its_files(files)}. Name another family with --family, or give the path of the checkpoint itself"
         )
     raise ModelError(
-        f"{files.place} holds {len(found)} checkpoints of the family {family.name}: "
-        f"{_listed([checkpoint.path for checkpoint in found])}. Pick one: --model {files.place}/{found[0].path}"
+        f"{files.place} contains {len(found)} checkpoints of the family {family.name}: "
+        f"{_listed([checkpoint.path for checkpoint in found])}. Choose one: --model {files.place}/{found[0].path}"
     )
 
 
@@ -231,7 +232,7 @@ def _checkpoints(files: Files, family: Family) -> list[Checkpoint]:
         for folder, names in by_folder.items()
         if all(any(_matches(name, (pattern,)) for name in names) for pattern in family.folder)
     }
-    # Beside a checkpoint at the top, those in folders below it are its history, such as those of a training.
+    # If there is a checkpoint at the top, those in subfolders are its history, such as intermediate states of training.
     return [whole[WHOLE]] if WHOLE in whole else [*whole.values(), *single]
 
 
@@ -241,7 +242,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _ambiguous(place: str, families: Sequence[Family]) -> ModelError:
     names = [family.name for family in families]
-    return ModelError(f"{place} may be of the families {' and '.join(names)}; say which with --family")
+    return ModelError(f"{place} may belong to the families {' and '.join(names)}; choose one with --family")
 
 
 def _expected(families: Sequence[Family]) -> str:

@@ -1,4 +1,4 @@
-"""A potential of other people's code: it changes nothing for others, and one bad structure costs no other."""
+"""A potential run by third-party code: it leaves no side effects, and a structure that fails affects no other."""
 
 import importlib
 import os
@@ -25,40 +25,40 @@ _OF_ANY_MODEL: Final = (
     "harness.potentials.plugin",
     "harness.potentials.torchsim",
 )
-"""Adapters of this project that run models which nobody here knows."""
+"""Adapters of this project that run arbitrary user code."""
 _known: Final[dict[str, Surroundings]] = {}
-"""Of each adapter: what is imported once is left once, for all models that it loads."""
+"""Settings by adapter: imports leave them once, and they apply to all models that the adapter loads."""
 
 
 def is_unknown(adapter: str) -> bool:
-    """Whether an adapter, by the name of its module, runs code that nobody here knows: a plug-in, any calculator."""
+    """Whether an adapter, by the name of its module, runs unknown code: a plug-in, or any calculator."""
     return not adapter.startswith("harness.") or adapter in _OF_ANY_MODEL
 
 
 def load_foreign(
     adapter: str, model: str, load: Callable[[], Potential], *, contained: bool, alone: bool = False
 ) -> Potential:
-    """Loads a potential, and leaves this process as it was.
+    """Loads a potential without changing the settings of this process.
 
     Args:
         adapter: Name of the module that loads it.
-        model: What the user asked for.
+        model: The model as the user named it.
         load: Loads it.
-        contained: Whether any error of its code is taken for one of the model or of a structure.
-        alone: Whether no other model comes into this process.
+        contained: Whether any error of its code counts as an error of the model or of a structure.
+        alone: Whether this process never loads another model.
 
     Returns:
-        The potential; its traits say what decides on its last digits. One of code that nobody here knows runs in
-        surroundings of its own whenever it computes, too.
+        The potential; its traits record what determines its last digits. Unknown code has its own process settings
+        whenever it computes, too.
 
     Raises:
-        ModelError: If it cannot be loaded, or is no potential.
+        ModelError: If it cannot be loaded, or is not a potential.
     """
     surroundings = _known.setdefault(adapter, Surroundings(model))
     surroundings.name = model
     unknown = is_unknown(adapter)
     if unknown and not alone:
-        importlib.import_module("torch")  # so that what PyTorch was told before the model came is known
+        importlib.import_module("torch")  # records PyTorch's settings before the model changes them
     with inside(surroundings):
         try:
             potential = load()
@@ -69,10 +69,12 @@ def load_foreign(
                 raise
             raise ModelError(f"{model} cannot be loaded: {cause_of(cause)}") from cause
     if not unknown:
-        # An adapter of ours sets what its library reads when it computes, which is not in surroundings of its own.
+        # This project's adapters set variables that their libraries read during computation, outside `inside`.
         os.environ.update(variables)
     if not isinstance(traits, PotentialTraits):
-        raise ModelError(f"{adapter} gives {model} traits of type {type(traits).__name__}; expected PotentialTraits")
+        raise ModelError(
+            f"{adapter} returned traits of type {type(traits).__name__} for {model}; expected PotentialTraits"
+        )
     traits = _of_this_process(traits, always=unknown)
     if contained or unknown:
         return ForeignPotential(potential, traits, surroundings if unknown else None, contained)
@@ -80,15 +82,15 @@ def load_foreign(
 
 
 def _of_this_process(traits: PotentialTraits, *, always: bool) -> PotentialTraits:
-    """Traits that say what this process computes in; of a family of ours that has no PyTorch, nothing of that."""
-    full = {"float32_products": FULL}  # as it will be where PyTorch is imported later
+    """Traits with the precision of this process; unless `always`, only if the family uses PyTorch."""
+    full = {"float32_products": FULL}  # as it will be if PyTorch is imported later
     precision = (precision_in_use() or full) if always or "torch" in traits.packages else {}
     return replace(traits, precision=precision, variables=deciding_variables(os.environ))
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A batch on its way, and what the potential made of it, or the error that it raised."""
+    """A batch between two steps, with the result of the last step, or the error that it raised."""
 
     batch: StructureBatch
     made: Any
@@ -97,15 +99,15 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class ForeignPotential:
-    """A potential whose code is other people's.
+    """A potential run by third-party code.
 
-    Where its errors are contained, a batch that raises anything is computed again structure by structure, and those
-    that raise are failures.
+    If its errors are contained, a batch that raises an error is computed again structure by structure, and the
+    structures that raise one are failures.
 
     Attributes:
         potential: The potential.
-        traits: What is known of it.
-        surroundings: What its code finds and leaves, where that is kept apart.
+        traits: Its traits.
+        surroundings: Its own process settings, if they are isolated.
         contained: Whether its errors are contained.
     """
 
@@ -120,10 +122,10 @@ class ForeignPotential:
         return staged(self.potential).overlaps
 
     def compute(self, batch: StructureBatch) -> Prediction:
-        """What the potential computes.
+        """Computes the batch with the potential.
 
         Raises:
-            ModelError: If what it returns is no prediction for the batch.
+            ModelError: If it returns no valid prediction for the batch.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
         return self._result(self._tried(self.potential.compute, batch, batch))
@@ -133,16 +135,16 @@ class ForeignPotential:
         return self._tried(staged(self.potential).prepare, batch, batch)
 
     def launch(self, prepared: _Step) -> _Step:
-        """Second step."""
+        """Second step of the potential."""
         if prepared.error is not None:
             return prepared
         return self._tried(staged(self.potential).launch, prepared.made, prepared.batch)
 
     def collect(self, launched: _Step) -> Prediction:
-        """Third step.
+        """Third step of the potential.
 
         Raises:
-            ModelError: If what the potential returns is no prediction for the batch.
+            ModelError: If the potential returns no valid prediction for the batch.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
         if launched.error is not None:
@@ -169,7 +171,7 @@ class ForeignPotential:
             except BaseException as cause:
                 if not self.contained or is_for_others(cause):
                     raise
-                # Frames of its traceback would keep the tensors of the failed attempt alive.
+                # The frames of its traceback would keep the tensors of the failed attempt alive.
                 cause.__cause__ = cause.__context__ = None
                 return _Step(batch, None, cause.with_traceback(None))
 

@@ -1,4 +1,4 @@
-"""Which potential a name or a path stands for, and how to load it.
+"""Finds the potential for a name or a path, and loads it.
 
 A family is one adapter file, which exports its record. Nothing heavy is imported before `load_potential` knows which
 family it needs.
@@ -27,29 +27,29 @@ from harness.trust.standard_output import printing_on_standard_error
 from harness.trust.surroundings import Surroundings, inside
 
 PLUGINS: Final = "mlip_ood.families"
-"""Group of entry points by which an installed package adds families; each names a `Family`."""
+"""Group of entry points through which installed packages add families; each names a `Family`."""
 
 REFERENCE: Final = "reference"
 REFERENCE_DIRECTORY: Final = Path(__file__).resolve().parent.parent / "networks" / "reference"
 """The checkpoint that comes with the package."""
 
 MOST_FILES: Final = 10_000
-"""How many files of a folder are looked at."""
+"""Maximum number of files in a folder that is searched."""
 
 _LFS_POINTER: Final = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """What a model string stands for.
+    """The model that a model string denotes.
 
     Attributes:
-        model_id: What results call the model: a name or path as the user wrote it, or a Hub id without its
+        model_id: Name of the model in results: a name or path as the user wrote it, or a Hub id without its
             revision.
         family: The family that reads it.
-        path: The checkpoint on this machine, or `None` for a method without one.
-        revision: Commit on the Hub, where it came from there.
-        record: The file on this machine that says what it was trained on; see `harness.core.training_record`.
+        path: The local checkpoint, or `None` for a method without one.
+        revision: Commit on the Hub, if it came from there.
+        record: The local training record; see `harness.core.training_record`.
     """
 
     model_id: str
@@ -60,7 +60,7 @@ class ModelSource:
 
 
 def families() -> tuple[Family, ...]:
-    """All families: those of this package, and those that installed packages add."""
+    """All families: those of this package, and those added by installed packages."""
     return own_families() + _added_families()
 
 
@@ -69,7 +69,7 @@ def _added_families() -> tuple[Family, ...]:
     added: list[Family] = []
     for entry in entry_points(group=PLUGINS):
         place = f"the entry point {entry.name!r} of {entry.dist.name if entry.dist else entry.value}"
-        # Whatever another package raises when it is imported, the user has to learn which package it was.
+        # Whatever another package raises on import, the error must name that package.
         try:
             with printing_on_standard_error(), inside(Surroundings(place)):
                 family = entry.load()
@@ -85,15 +85,15 @@ def _added_families() -> tuple[Family, ...]:
             family.name == known.name or set(family.methods) & {*known.methods} for known in (*own_families(), *added)
         ):
             raise SetupError(
-                f"{place} adds the family {family.name}, whose name or methods another family has; rename it there, or "
-                "uninstall that package"
+                f"{place} adds the family {family.name}, but another family has the same name or methods; rename it "
+                "there, or uninstall that package"
             )
         added.append(family)
     return tuple(added)
 
 
 def known_names() -> tuple[str, ...]:
-    """The names that stand for a potential without a path."""
+    """The names that denote a potential without a path."""
     return (*(method for family in families() for method in family.methods), REFERENCE)
 
 
@@ -103,10 +103,10 @@ def readers() -> dict[str, Family]:
 
 
 def find_family(name: str) -> Family:
-    """The family of a name that the user gave.
+    """The family with a name given by the user.
 
     Raises:
-        UsageError: If there is none of that name, or it reads no checkpoints.
+        UsageError: If there is no such family, or it reads no checkpoints.
     """
     known = readers()
     if name not in known:
@@ -118,7 +118,7 @@ def is_local(model: str) -> bool:
     """Whether a model string is a known name or an existing path.
 
     Raises:
-        UsageError: If it cannot be looked for, being too long for the system.
+        UsageError: If it is too long for a path.
     """
     if model in known_names():
         return True
@@ -131,15 +131,15 @@ def is_local(model: str) -> bool:
 def identify(model: str, family: str | None = None) -> ModelSource:
     """Finds the family of a known name or a local checkpoint, without importing it.
 
-    A known name comes before a file of that name in the working directory; write `./zero` for the file.
+    A known name takes precedence over a file of that name in the working directory; write `./zero` for the file.
 
     Args:
         model: A known name, or the path of a checkpoint.
-        family: The family of the checkpoint, where its files do not tell it; a known name has its own.
+        family: The family of the checkpoint, if its files do not identify it; a known name has its own.
 
     Raises:
         UsageError: If the string is neither a known name nor an existing path, or there is no such family.
-        ModelError: If the path is no checkpoint of a known family, or more than one.
+        ModelError: If the path contains no checkpoint of a known family, or more than one.
     """
     named = None if family is None else find_family(family)
     if named is not None and named.is_open:
@@ -163,14 +163,14 @@ def load_potential(model: str | ModelSource, options: LoadOptions) -> Potential:
     """Loads a potential.
 
     Args:
-        model: A known name or the path of a checkpoint, or what `harness.models.resolve.resolve_model` found.
+        model: A known name or the path of a checkpoint, or the result of `harness.models.resolve.resolve_model`.
         options: Device, precision, trust and threads.
 
     Returns:
         The potential, whose traits have the model id and the revision of the source.
 
     Raises:
-        UsageError: If the model is unknown, or does not offer what the options ask for.
+        UsageError: If the model is unknown, or does not support the options.
         ModelError: If the checkpoint cannot be loaded.
         SetupError: If it does not fit on the device.
         MissingPackageError: If the package of its family is not installed.
@@ -195,7 +195,7 @@ def named_as(potential: Potential, source: ModelSource) -> Potential:
 
 
 def with_traits(potential: Potential, traits: PotentialTraits) -> Potential:
-    """A potential that says other traits of itself."""
+    """A potential with other traits."""
     return potential if potential.traits == traits else _Renamed(potential, traits)
 
 
@@ -207,7 +207,7 @@ class _Renamed:
     traits: PotentialTraits
 
     def compute(self, batch: StructureBatch) -> Prediction:
-        """What the potential computes."""
+        """Computes the batch with the potential."""
         return self.potential.compute(batch)
 
     @property
@@ -220,11 +220,11 @@ class _Renamed:
         return staged(self.potential).prepare(batch)
 
     def launch(self, prepared: Any) -> Any:
-        """Second step."""
+        """Second step of the potential."""
         return staged(self.potential).launch(prepared)
 
     def collect(self, launched: Any) -> Prediction:
-        """Third step."""
+        """Third step of the potential."""
         return staged(self.potential).collect(launched)
 
     def meter(self) -> Meter | None:
@@ -248,7 +248,7 @@ def _source(
 
 
 def _source_of_any(model: str, family: Family) -> ModelSource:
-    """What a name or a path stands for in a family that takes any."""
+    """The model for a name or path in a family that accepts any."""
     from harness.core.training_record import RECORD_NAME, record_place  # see `find_record`
 
     if model in known_names() or not is_local(model):
@@ -259,14 +259,14 @@ def _source_of_any(model: str, family: Family) -> ModelSource:
 
 
 def _require_content(path: Path) -> None:
-    """Checks that a file is not what Git leaves in its place where Git LFS is not installed."""
+    """Checks that a file is not the pointer that Git leaves if Git LFS is not installed."""
     try:
         with path.open("rb") as stream:
             start = stream.read(len(_LFS_POINTER))
     except OSError as cause:
         raise ModelError(f"cannot read the checkpoint {path}: {cause}") from cause
     if start == _LFS_POINTER:
-        raise ModelError(f"{path} is a Git LFS pointer and not the file itself; run `git lfs pull` in its folder")
+        raise ModelError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder")
 
 
 def _files_below(directory: Path) -> Files:
@@ -274,15 +274,19 @@ def _files_below(directory: Path) -> Files:
     for name in _names_below(directory):
         names.append(name)
         if len(names) > MOST_FILES:
-            raise ModelError(f"{directory} holds more than {MOST_FILES} files; give the path of the checkpoint itself")
+            raise ModelError(
+                f"{directory} contains more than {MOST_FILES} files; give the path of the checkpoint itself"
+            )
     return Files(str(directory), tuple(sorted(names)), directory.joinpath)
 
 
 def _names_below(directory: Path) -> Iterator[str]:
-    """Files in a folder and the folders below it, save for hidden ones such as `.git`."""
+    """Files in a folder and its subfolders, except hidden ones such as `.git`."""
 
     def refuse(cause: OSError) -> None:
-        raise ModelError(f"cannot look into {cause.filename}: {cause.strerror}; give the path of the checkpoint itself")
+        raise ModelError(
+            f"cannot read the folder {cause.filename}: {cause.strerror}; give the path of the checkpoint itself"
+        )
 
     for place, folders, names in os.walk(directory, onerror=refuse):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
@@ -294,7 +298,9 @@ def _files_beside(path: Path) -> Files:
     try:
         names = tuple(sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()))
     except OSError as cause:
-        raise ModelError(f"cannot look into {path.parent}: {cause.strerror}; copy the checkpoint elsewhere") from cause
+        raise ModelError(
+            f"cannot read the folder {path.parent}: {cause.strerror}; copy the checkpoint elsewhere"
+        ) from cause
     return Files(str(path.parent), names, path.parent.joinpath)
 
 

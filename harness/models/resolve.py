@@ -1,4 +1,4 @@
-"""Finds the model that a user asked for: a known name, a local checkpoint, or one on the Hub."""
+"""Finds the model that a user named: a known name, a local checkpoint, or one on the Hub."""
 
 import contextlib
 import re
@@ -25,13 +25,13 @@ _ADDRESS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class HubAddress:
-    """Where a model lies on the Hub.
+    """Location of a model on the Hub.
 
     Attributes:
-        text: As the user wrote it, without a slash at its end.
+        text: The address as the user wrote it, without a trailing slash.
         repo: The repo.
         revision: Branch, tag or commit; `None` for the default branch.
-        path: File or folder in the repo; `WHOLE` where none was picked.
+        path: File or folder in the repo; `WHOLE` if none was chosen.
     """
 
     text: str
@@ -41,14 +41,14 @@ class HubAddress:
 
     @property
     def place(self) -> str:
-        """The text without the path."""
+        """The address without the path."""
         return self.text if self.path == WHOLE else self.text.removesuffix(f"/{self.path}")
 
 
 def parse_address(text: str) -> HubAddress | None:
-    """Reads `org/name[@revision][/path/in/repo]`, as in `hf://` paths; `None` for a text of another form.
+    """Parses `org/name[@revision][/path/in/repo]`, as in `hf://` paths; `None` for text of another form.
 
-    A `/` in the name of a branch is written `%2F`; `refs/pr/3` needs no such care.
+    A `/` in the name of a branch is written `%2F`; `refs/pr/3` is recognised as it is.
     """
     text = text.rstrip("/")
     found = _ADDRESS.fullmatch(text)
@@ -61,16 +61,16 @@ def parse_address(text: str) -> HubAddress | None:
 def resolve_model(text: str, family: str | None = None) -> ModelSource:
     """Finds a model, and downloads the files that its family needs if it is on the Hub.
 
-    A known name comes before a path of that spelling, and an existing path before a Hub id.
+    A known name takes precedence over a path of that spelling, and an existing path over a Hub id.
 
     Args:
         text: A known name; the path of a checkpoint; or a Hub id, `org/name[@revision][/path/in/repo]`.
-        family: The family of the checkpoint, where its files do not tell it; a known name has its own.
+        family: The family of the checkpoint, if its files do not identify it; a known name has its own.
 
     Raises:
         UsageError: If the text is none of these, or there is no such family.
-        ModelError: If the repo, revision or file is not there (or private and not yours), holds no checkpoint
-            of a known family or more than one, or a file is not the one that the Hub describes.
+        ModelError: If the repo, revision or file is missing (or private and not yours), contains no checkpoint
+            of a known family or more than one, or the sha256 of a file differs from that on the Hub.
         SetupError: If the Hub cannot be reached or refuses access, or the disk cannot be written.
     """
     is_open = family is not None and find_family(family).is_open
@@ -106,18 +106,18 @@ def _resolve_on_hub(address: HubAddress, family: str | None) -> ModelSource:
 
 
 def _require_short(listing: Listing, record: str) -> None:
-    """Checks, before it is downloaded, that a file which says what a model was trained on is of a possible length."""
+    """Checks the size of a training record before it is downloaded."""
     size = listing.sizes.get(record)
     if size is not None and size > MAX_BYTES:
         raise ModelError(
-            f"{record} of {listing.repo} has {size:,} bytes; expected {MAX_BYTES:,} at most, as the "
+            f"{record} of {listing.repo} has {size:,} bytes; expected at most {MAX_BYTES:,}, as in the "
             f"{RECORD_NAME} that `python -m dataset_builders export` writes. Ask its owner to correct it"
         )
 
 
 @contextlib.contextmanager
 def _absence_is_of_the_model() -> Iterator[None]:
-    """What is absent here is the model, not the data, and has its exit code."""
+    """Reports an absent repo or file as a model error instead of a data error, with its exit code."""
     try:
         yield
     except DataError as cause:

@@ -1,7 +1,7 @@
-"""What is said of the training of a model that is no checkpoint of ours: in a file beside it, or on the command line.
+"""Training declarations of models not trained with this project: in a file beside the model or on the command line.
 
-Such a statement proves nothing, and a result says that it is one. What can be checked is: that no test molecule is
-among those named, and that the frames of `train` and `validation` are those of the data set.
+Such a declaration proves nothing, and results mark it as stated. It is checked as far as possible: it may name no test
+molecule, and the frames of `train` and `validation` must be those of the data set.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,20 +25,19 @@ from harness.trust.pickles import sha256_of
 
 _COMMAND_LINE: Final = "the command line"
 _SPLITS: Final[tuple[SplitName, ...]] = ("train", "validation")
-"""What a training may read; the content hash of a record is over their files."""
+"""Splits that training may read; the content hash of a record covers their files."""
 _MAX_BASE: Final = 200
 _MAX_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What somebody says of the training of a model; make that of the command line with `statement_of`.
+    """A statement about the training of a model; `statement_of` makes one from the command line.
 
     Attributes:
-        task: Task whose `train` split it was trained on.
-        protocol: Whether training began with random weights or with those of another model; `None` where it is not
-            said.
-        base: The checkpoint that it began with.
+        task: Task whose `train` split the model was trained on.
+        protocol: Whether training started from random weights or from those of another model; `None` if not stated.
+        base: The checkpoint that training started from.
     """
 
     task: TaskName
@@ -47,25 +46,25 @@ class Statement:
 
     @property
     def whole(self) -> "Statement":
-        """The statement with what is not said: training began with random weights unless a base is named."""
+        """The complete statement: training started from random weights unless a base is named."""
         return replace(self, protocol=self.protocol or ("from-scratch" if self.base is None else "fine-tuned"))
 
     def parts(self) -> dict[str, str]:
-        """What is said, by the name of the option that says it."""
+        """The stated values, by command-line option."""
         said = {"--trained-on": self.task, "--protocol": self.protocol, "--base": self.base}
         return {option: value for option, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a model that is to be evaluated is said to have been trained on, as far as that can be checked without it.
+    """The declared training of a model, checked as far as possible without loading the model.
 
     Attributes:
-        statement: What is said, whole.
-        place: Where it is said.
+        statement: The complete statement.
+        place: Where it is made.
         record: The file beside the model; `None` for the command line.
-        files: sha256 of that file, by its name.
-        unchecked: What training data were not compared with the data set, and why; `None` where they are the same.
+        files: sha256 of that file, by name.
+        unchecked: Training data that were not compared with the data set, and why; `None` if they are the same.
     """
 
     statement: Statement
@@ -76,7 +75,7 @@ class Declaration:
 
 
 def statement_of(trained_on: str | None, protocol: TrainingProtocol | None, base: str | None) -> Statement | None:
-    """What the options of the command line say, checked against each other; `None` where they say nothing.
+    """The statement made by the command-line options, checked for consistency; `None` if there is none.
 
     Raises:
         UsageError: If they contradict each other.
@@ -84,46 +83,46 @@ def statement_of(trained_on: str | None, protocol: TrainingProtocol | None, base
     if trained_on is None:
         given = [f"{option} {value}" for option, value in (("--protocol", protocol), ("--base", base)) if value]
         if given:
-            raise UsageError(f"{' '.join(given)} without --trained-on TASK, which says what on")
+            raise UsageError(f"{' '.join(given)} without --trained-on TASK, which names the task")
         return None
     if base is not None and (not base.strip() or not base.isprintable() or len(base) > _MAX_BASE):
         raise UsageError(
-            f"--base {base[:_MAX_BASE]!r}; expected the name of the model whose training went on, such as org/model, "
-            f"in one line of {_MAX_BASE} characters at most"
+            f"--base {base[:_MAX_BASE]!r}; expected the name of the model that training started from, such as "
+            f"org/model, in one line of at most {_MAX_BASE} characters"
         )
     if protocol == "from-scratch" and base is not None:
         raise UsageError(
-            f"--protocol from-scratch and --base {base} contradict each other: from scratch begins with random "
-            "weights. Leave --base out, or say --protocol fine-tuned"
+            f"--protocol from-scratch and --base {base} contradict each other: training from scratch starts from "
+            "random weights. Leave --base out, or use --protocol fine-tuned"
         )
     if protocol == "fine-tuned" and base is None:
-        raise UsageError("--protocol fine-tuned without --base, which says what model the training began with")
+        raise UsageError("--protocol fine-tuned without --base, which names the model that training started from")
     return Statement(trained_on, protocol, base)
 
 
 def declaration_for(
     model: ModelSource, stated: Statement | None, datasets: Sequence[PinnedDataset]
 ) -> Declaration | None:
-    """What a model is said to have been trained on, by a file beside it or by the user.
+    """The training declaration of a model, from a file beside it or from the user.
 
     Args:
-        model: As `harness.models.resolve.resolve_model` found it.
-        stated: What the command line says.
-        datasets: What it is to be evaluated on, at one or more levels of theory.
+        model: Result of `harness.models.resolve.resolve_model`.
+        stated: Statement on the command line.
+        datasets: Data set to evaluate on, at one or more levels of theory.
 
     Returns:
-        The declaration; `None` where nothing is said.
+        The declaration; `None` if there is none.
 
     Raises:
         UsageError: If the file and the command line differ.
-        DataError: If the file is none, or names frames or molecules that the task keeps for tests, or other training
-            frames than those of the data set.
+        DataError: If the file is not a training record, names held-out frames or molecules of the task, or names
+            training frames that differ from those of the data set.
     """
     if model.record is None:
         return None if stated is None else Declaration(stated.whole)
     place = str(model.record)
     if not model.record.is_file():
-        raise DataError(f"{place} is no file; expected one that `python -m dataset_builders export` wrote, or none")
+        raise DataError(f"{place} is not a file; expected one that `python -m dataset_builders export` wrote, or none")
     record = read_training_record(model.record)
     own = Statement(record.task, record.protocol, record.base)
     if stated is not None:
@@ -145,20 +144,20 @@ def declared(
     datasets: Sequence[PinnedDataset],
     level_of_theory: str | None = None,
 ) -> PotentialTraits:
-    """The traits of a model with what is said of its training.
+    """Adds the declared training to the traits of a model.
 
     Args:
-        traits: Of the model, as it was loaded.
+        traits: Traits of the model as loaded.
         family: Its family.
-        declaration: What is said; `None` where nothing is. That of the command line is not of a method without a
+        declaration: The declaration, if any; one from the command line is not allowed for a method without a
             training set.
-        datasets: What it is to be evaluated on; the level of their labels is that of a model whose training the command
+        datasets: Data set to evaluate on; its level of theory is assumed for a model whose training the command
             line states.
-        level_of_theory: Level of the training labels that the user states.
+        level_of_theory: Level of theory of the training labels stated by the user.
 
     Raises:
-        UsageError: If the command line contradicts what the checkpoint says, or what its family is known to be.
-        ModelError: If the file beside it contradicts what the checkpoint says.
+        UsageError: If the command line contradicts the checkpoint or its family.
+        ModelError: If the file beside the model contradicts the checkpoint.
     """
     is_ours = family.in_config and not is_unknown(family.module)
     traits = replace(traits, training=None, base=None, unchecked=None)
@@ -191,7 +190,7 @@ def declared(
 
 
 def named_level(text: str) -> str:
-    """The method of a level of theory that a user names: a level of this benchmark, or any text."""
+    """The method of a level of theory named by the user: a level of this benchmark, or any text."""
     known = level_of_method(text)
     return text if known is None else known.method
 
@@ -199,14 +198,14 @@ def named_level(text: str) -> str:
 def _at_level_of_data(
     traits: PotentialTraits, family: Family, datasets: Sequence[PinnedDataset], level_of_theory: str | None
 ) -> PotentialTraits:
-    """Traits of what the command line states: the level of theory and the task are those of the data."""
+    """Traits for a training stated on the command line: level of theory and task are those of the data."""
     named = traits.level_of_theory
     if named is not None and not is_unknown(family.module):
         if traits.protocol == "from-scratch":
             raise UsageError(
                 f"{traits.model_id} is read as a published model of {named}, so it was not trained from scratch on "
-                f"{traits.trained_on}. If its training was continued there, name what it began with by --base; if it "
-                "is not the published model, put its mlip-ood.json beside it; else evaluate it without --trained-on"
+                f"{traits.trained_on}. If it was fine-tuned there, name the original model with --base; if it is not "
+                "the published model, put its mlip-ood.json beside it; otherwise evaluate it without --trained-on"
             )
         named = None
     level = named_level(level_of_theory) if level_of_theory is not None else named
@@ -223,18 +222,18 @@ def _at_level_of_data(
 
 
 def _require_same(stated: Statement, own: Statement, place: str) -> None:
-    """Checks that the command line says nothing else than the file beside the model."""
+    """Checks that the command line agrees with the file beside the model."""
     there = own.parts()
     for option, value in stated.parts().items():
         if there.get(option) != value:
             raise UsageError(
-                f"{option} {value}, but {place} says {there.get(option, 'that there is none')}; leave the option out, "
-                "or correct the file, which travels with the model"
+                f"{option} {value}, but {place} states {there.get(option, 'that there is none')}; leave the option "
+                "out, or correct the file, which belongs to the model"
             )
 
 
 def _require_agreement(traits: PotentialTraits, declaration: Declaration) -> None:
-    """Checks that nothing else is said than what a checkpoint says itself."""
+    """Checks that the declaration agrees with the checkpoint."""
     statement, record = declaration.statement, declaration.record
     pairs = [("task", statement.task, traits.trained_on), ("protocol", statement.protocol, traits.protocol)]
     if record is not None:
@@ -243,21 +242,21 @@ def _require_agreement(traits: PotentialTraits, declaration: Declaration) -> Non
         if said != proved:
             kind = UsageError if record is None else ModelError
             raise kind(
-                f"{declaration.place} says that the {what} of the training of {traits.model_id} was {said}, but the "
-                f"checkpoint itself says {proved}, which counts; leave the statement out"
+                f"{declaration.place} states that the {what} of the training of {traits.model_id} was {said}, but the "
+                f"checkpoint itself states {proved}, which takes precedence; leave the statement out"
             )
 
 
 def _require_no_test_data(record: TrainingRecord, place: str) -> None:
-    """Checks that a record is one of a training on the training molecules of its task."""
+    """Checks that a record describes training on only the training molecules of its task."""
     if record.test_splits:
         raise DataError(
-            f"{place} lists the split {record.test_splits[0]} of {record.task}, so the model may have trained on what "
-            "it would be tested on; train on an export of train and validation alone, and use the mlip-ood.json of that"
+            f"{place} lists the split {record.test_splits[0]} of {record.task}, so the model may have been trained on "
+            "its test set; train on an export of only train and validation, and use the mlip-ood.json of that export"
         )
     if "train" not in record.splits:
         raise DataError(
-            f"{place} lists no split train of {record.task} but {' '.join(record.splits)}; use the mlip-ood.json of "
+            f"{place} lists only {' '.join(record.splits)} of {record.task}, not train; use the mlip-ood.json of "
             "the export that the model was trained on"
         )
     task = record.declared_task()
@@ -265,22 +264,22 @@ def _require_no_test_data(record: TrainingRecord, place: str) -> None:
     ood = sorted(named & {word.molecule_id for word in task.ood_words()})
     if ood:
         raise DataError(
-            f"{place} names {len(ood)} OOD molecules of {task.name} among those of the training ({_listed(ood)}); a "
-            "model that saw them cannot be tested on them"
+            f"{place} lists {len(ood)} OOD molecules of {task.name} among the training molecules ({_listed(ood)}); a "
+            "model that was trained on them cannot be tested on them"
         )
     others = sorted(named - {word.molecule_id for word in task.train_words()})
     if others:
         raise DataError(
-            f"{place} names {len(others)} molecules that are none of the training molecules of {task.name} "
-            f"({_listed(others)}); a model is tested on the task whose training molecules alone it was trained on"
+            f"{place} lists {len(others)} molecules that are not training molecules of {task.name} "
+            f"({_listed(others)}); a model can be tested only on a task whose training molecules were its only ones"
         )
 
 
 def _unchecked(record: TrainingRecord, place: str, datasets: Sequence[PinnedDataset]) -> str | None:
-    """Why the frames of a training cannot be compared with those of the data set; `None` where they are the same.
+    """Why the training frames cannot be compared with those of the data set; `None` if they are the same.
 
     Raises:
-        DataError: If they are others.
+        DataError: If they differ.
     """
     of, task = record.dataset, record.task
     dataset = next((each for each in datasets if each.level.suffix == record.suffix and task in each.tasks), None)
@@ -289,29 +288,30 @@ def _unchecked(record: TrainingRecord, place: str, datasets: Sequence[PinnedData
     if of.edition != dataset.edition:
         if not (_is_of_the_recipe(of.edition) and _is_of_the_recipe(dataset.edition)):
             raise DataError(
-                f"{place} says that the model was trained on the edition {of.edition} of {task}, and {dataset.id} is "
-                f"{dataset.edition}; only the editions of one recipe (mini, standard, full, or four sizes) are "
-                "known to share no frame of training and test. Evaluate on the data set that it was trained on"
+                f"{place} states that the model was trained on the edition {of.edition} of {task}, but {dataset.id} "
+                f"is {dataset.edition}; only editions of one recipe (mini, standard, full, or four sizes) are known to "
+                "have no frames of one's training set in another's test set. Evaluate on the data set that it was "
+                "trained on"
             )
         return f"trained on edition {of.edition}, not checked here"
     absent = [split for split in _SPLITS if (task, split) in dataset.left_out]
     if absent:
-        return f"trained on frames of {' and '.join(absent)} that {dataset.id} does not hold, not checked here"
+        return f"trained on frames of {' and '.join(absent)} that {dataset.id} does not contain, not checked here"
     files = [file for split in _SPLITS for file in split_files(dataset.directory, task, split, dataset.level)]
     found = content_hash(dataset.directory, files)
     if found != of.content_hash:
         source = f"{of.id}@{of.revision}" if of.revision else of.id
         raise DataError(
-            f"{place} says that the model was trained on {record.config} with content "
-            f"{of.content_hash[:SHORT_HASH]} ({source}), and train and validation of {dataset.id} have "
-            f"{found[:SHORT_HASH]}: other frames or labels, so its test may hold what it trained on. Evaluate with "
-            f"--dataset {source}, or train on an export of {dataset.id}"
+            f"{place} states that the model was trained on {record.config} with content "
+            f"{of.content_hash[:SHORT_HASH]} ({source}), but train and validation of {dataset.id} have "
+            f"{found[:SHORT_HASH]}: frames or labels differ, so its test set may contain training frames. Evaluate "
+            f"with --dataset {source}, or train on an export of {dataset.id}"
         )
     return None
 
 
 def _is_of_the_recipe(edition: str) -> bool:
-    """Whether an edition is one whose frames follow from its name, so that it nests with the others."""
+    """Whether the frames of an edition follow from its name, so that it nests with the other editions."""
     try:
         find_edition(edition)
     except UsageError:

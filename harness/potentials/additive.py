@@ -1,7 +1,7 @@
-"""The additive control: a force field of bonds, angles and torsions, fitted to one task and linear in what it learned.
+"""The additive control: a force field of bonds, angles and torsions, linear in its parameters and fitted to one task.
 
 Its energy is a sum over small groups of bonded atoms, so it is compositional by construction: where its error on unseen
-combinations is close to that on training molecules, the parts do tell the whole.
+combinations is close to that on training molecules, the parts determine the whole.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ class AdditivePotential:
     Args:
         field: The force field.
         config: The config of its checkpoint.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, field: ForceField, config: "ControlConfig", traits: PotentialTraits) -> None:
@@ -46,14 +46,14 @@ class AdditivePotential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return self._traits
 
     def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å); a molecule with terms that training did not show is a failure.
+        """Energies (eV) and forces (eV/Å); a molecule with terms that are absent from training is a failure.
 
         Raises:
-            ModelError: If a structure holds an element that it was not trained on.
+            ModelError: If a structure contains an element that it was not trained on.
             DataError: If the atoms of a structure are not those of its SMILES, in RDKit's order.
         """
         require_elements_of_batch(self._traits, batch)
@@ -65,7 +65,7 @@ class AdditivePotential:
             _require_atoms_of(smiles, chosen, batch)
             atoms = batch.offsets[chosen][:, None] + np.arange(batch.n_atoms[chosen[0]])
             try:
-                # Where atoms coincide, the result is not finite, and the caller counts it as a failure.
+                # If atoms coincide, the result is not finite, and the caller counts it as a failure.
                 with np.errstate(divide="ignore", invalid="ignore"):
                     energy[chosen], forces[atoms] = self._field.energies_and_forces(smiles, batch.positions[atoms])
             except ModelError as cause:
@@ -82,7 +82,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
 
     Raises:
         ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
-        UsageError: If another device than the CPU or another precision than float64 was asked for.
+        UsageError: If a device other than the CPU or a precision other than float64 was requested.
     """
     require_cpu_and_float64(str(path), options)
     from harness.networks.control_checkpoints import read_control
@@ -108,14 +108,14 @@ def _require_atoms_of(smiles: str, chosen: "np.ndarray", batch: StructureBatch) 
 
 
 def _require_coefficients(tensors: "Tensors", path: Path) -> None:
-    """Checks that each tensor is one of a type of term, or the origin of a coordinate."""
+    """Checks that each tensor belongs to a type of term, or is the origin of a coordinate."""
     lengths = {"origin": 2, "atom": 1} | {kind: len(BASES[kind]) for kind in KINDS}
     for name, tensor in tensors.items():
         kind, _, rest = name.partition("/")
         if not rest or kind not in lengths:
             raise ModelError(
-                f"{path / WEIGHTS_FILE} holds the unexpected tensor {name!r}; expected the coefficients of an additive "
-                f"force field, as its {CONFIG_FILE} says. Copy the checkpoint again"
+                f"{path / WEIGHTS_FILE} contains the unexpected tensor {name!r}; expected the coefficients of an "
+                f"additive force field, as declared in its {CONFIG_FILE}. Copy the checkpoint again"
             )
         if tensor.shape != (lengths[kind],) or tensor.dtype != np.float64:
             raise ModelError(
@@ -123,4 +123,6 @@ def _require_coefficients(tensors: "Tensors", path: Path) -> None:
                 f"of shape ({lengths[kind]},). Copy the checkpoint again"
             )
         if kind == "origin" and not tensor[1] > 0.0:
-            raise ModelError(f"tensor {name!r} of {path / WEIGHTS_FILE} has spread {tensor[1]}; expected more than 0")
+            raise ModelError(
+                f"tensor {name!r} of {path / WEIGHTS_FILE} has spread {tensor[1]}; expected a positive number"
+            )

@@ -1,7 +1,7 @@
 """AIMNet2 checkpoints (folders of config.json and safetensors, as on the Hub), evaluated in batches.
 
-Source: Anstine, Zubatyuk and Isayev, Chemical Science 16, 10228 (2025). A batch goes in one piece through the
-calculator of the package, which adds the Coulomb and dispersion energies that belong to a model.
+Source: Anstine, Zubatyuk and Isayev, Chemical Science 16, 10228 (2025). The calculator of the package evaluates a
+whole batch at once and adds the Coulomb and dispersion energies that belong to a model.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ FAMILY: Final = Family(
 
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "ensemble_0.safetensors"
-"""A folder may hold more members of an ensemble; the first is the one that the package's own calculator takes."""
+"""A folder may contain more members of an ensemble; the package's own calculator uses the first."""
 
 LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -46,15 +46,15 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
         "pd": "B97-3c/CPCM(THF)",
     }
 )
-"""Level of theory by the family that a config names, after AIMNet2's guide to models; on `rxn` its sources disagree."""
+"""Level of theory by the family in a config, from AIMNet2's guide to models; its sources disagree on `rxn`."""
 
 
 class Aimnet2Potential(TorchPotential):
     """An AIMNet2 model.
 
     Args:
-        calculator: The package's own, which holds the model on its device.
-        traits: What is known of it.
+        calculator: The package's own calculator, with the model on its device.
+        traits: Its traits.
     """
 
     def __init__(self, calculator: Any, traits: PotentialTraits) -> None:
@@ -62,7 +62,7 @@ class Aimnet2Potential(TorchPotential):
         self._calculator = calculator
 
     def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
-        """What the calculator takes, which looks for the neighbours itself."""
+        """Input of the calculator, which finds the neighbours itself."""
         import torch
 
         return {
@@ -84,16 +84,16 @@ def load(source: Path, options: LoadOptions) -> Potential:
 
     Args:
         source: Folder with `config.json` and `ensemble_0.safetensors`.
-        options: Of which the device counts.
+        options: Only the device is used.
 
     Raises:
-        ModelError: If the folder is incomplete, corrupt or would be completed from elsewhere.
-        UsageError: If the device is absent, or another precision than float32 or a readout head was asked for.
+        ModelError: If the folder is corrupt, or incomplete so that the package would download the rest.
+        UsageError: If the device is absent, or a precision other than float32 or a readout head was requested.
     """
     if options.dtype not in (None, "float32"):
         raise UsageError(f"AIMNet2 computes in float32 only, not in {options.dtype!r}; leave --dtype out")
     if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
     device = resolve_device(options.device)
     files = {name: sha256_of(source / name) for name in (CONFIG, WEIGHTS)}
     config = _config(source / CONFIG)
@@ -112,10 +112,10 @@ def load(source: Path, options: LoadOptions) -> Potential:
 
 @contextlib.contextmanager
 def importing_aimnet() -> Iterator[None]:
-    """Lets aimnet be imported without its side effects on the rest of the process.
+    """Imports aimnet without its side effects on the rest of the process.
 
-    The import prints a greeting on standard output, which is the report's, and makes the root logger show
-    every message of every library.
+    The import prints a greeting on standard output, which is reserved for the report, and makes the root logger
+    show every message of every library.
     """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
@@ -135,7 +135,7 @@ def _calculator(source: Path, device: str) -> Any:
         from aimnet.calculators import AIMNet2Calculator
     try:
         with out_of_memory_as_itself():
-            # An absolute path, since a bare `aimnet2` would be one of the names that the package downloads.
+            # An absolute path, since the package downloads a bare `aimnet2`, which is one of its names.
             return AIMNet2Calculator(str(source.resolve()), device=device)
     except torch.OutOfMemoryError:
         raise
@@ -153,11 +153,11 @@ def _config(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as cause:
         raise ModelError(f"cannot read {path}: {cause}; expected a JSON object") from cause
     if not isinstance(config, dict):
-        raise ModelError(f"{path} holds a {type(config).__name__}; expected a JSON object")
+        raise ModelError(f"{path} contains a {type(config).__name__}; expected a JSON object")
     if not config.get("model_yaml"):
         raise ModelError(
-            f"{path} has no model_yaml, and aimnet would fetch what is missing from a place of its own, to which no "
-            "result can be pinned. Take a revision of the model whose config.json is complete"
+            f"{path} has no model_yaml, and aimnet would download what is missing from a location without revisions, "
+            "so results would not be reproducible. Use a revision of the model whose config.json is complete"
         )
     return config
 

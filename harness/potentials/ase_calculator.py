@@ -1,11 +1,11 @@
-"""Any calculator of ASE, through a function that makes it: the slow way, for models that no family reads.
+"""Any ASE calculator, through a function that makes it: the slow path, for models without an adapter.
 
 `--family ase --calculator package.module:function` names the function. It is called with the path of the checkpoint,
-or `None` where there is none, and with the name of the device:
+or `None` if there is none, and with the name of the device:
 
     def make(path: Path | None, device: str) -> ase.calculators.calculator.Calculator: ...
 
-The module may lie in the working directory. Structures are computed one after the other, each from a cold start.
+The module may be in the working directory. Structures are computed one after another, each from a cold start.
 """
 
 import importlib
@@ -32,21 +32,21 @@ from harness.trust.pickles import sha256_of
 FAMILY: Final = Family("ase", __name__, "ase", is_open=True, is_pickled=True)
 
 NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
-"""What stands in `atoms.info`, where calculators of several families look for charge and spin multiplicity."""
+"""Content of `atoms.info`, where calculators of several families read charge and spin multiplicity."""
 
 _SIGNATURE: Final = "function(path: Path | None, device: str) -> Calculator"
 _EXPECTED: Final = (
-    "expected --calculator package.module:function with the dotted name of a module, which may lie in the working "
+    "expected --calculator package.module:function with the dotted name of a module, which may be in the working "
     f"directory, and a {_SIGNATURE} in it"
 )
 
 
 class AseCalculatorPotential:
-    """A calculator of ASE.
+    """An ASE calculator.
 
     Args:
         calculator: The calculator.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, calculator: Any, traits: PotentialTraits) -> None:
@@ -55,14 +55,14 @@ class AseCalculatorPotential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return self._traits
 
     def compute(self, batch: StructureBatch) -> Prediction:
         """Energies (eV) and forces (eV/Å); a structure that the calculator cannot compute is a failure.
 
         Raises:
-            ModelError: If what the calculator returns is no energy, or no forces of the structure.
+            ModelError: If the calculator does not return an energy and forces that fit the structure.
             torch.OutOfMemoryError: If a structure does not fit on the device.
         """
         from ase import Atoms
@@ -78,7 +78,7 @@ class AseCalculatorPotential:
             try:
                 with out_of_memory_as_itself():
                     energy[index], forces[part] = self._compute_one(atoms)
-            # Whatever other people's code raises, up to the end of the interpreter, costs this structure alone.
+            # Whatever third-party code raises, even SystemExit, fails only this structure.
             except BaseException as cause:
                 if is_for_others(cause):
                     raise
@@ -86,12 +86,12 @@ class AseCalculatorPotential:
         return Prediction(energy, forces, failures)
 
     def _compute_one(self, atoms: Any) -> tuple[float, FloatArray]:
-        # What is left of the structure before (orbitals to start from, say) would make results depend on the order.
+        # State of the previous structure, such as initial orbitals, would make results depend on the order.
         reset = getattr(self._calculator, "reset", None)
         if callable(reset):
             reset()
         atoms.calc = self._calculator
-        # Forces first: a calculator that computes only what it is asked for has the energy then, too.
+        # Forces first: a calculator that computes only on request then has the energy, too.
         model_id = self._traits.model_id
         forces = numbers_of_model(f"forces of {model_id}", atoms.get_forces(), (len(atoms), 3))
         energy = float(numbers_of_model(f"energy of {model_id}", atoms.get_potential_energy(), ()))
@@ -101,37 +101,36 @@ class AseCalculatorPotential:
 
 
 def load(source: Path | str, options: LoadOptions) -> Potential:
-    """Makes the calculator that a function of the user's returns.
+    """Makes a calculator by the user's function.
 
-    Nothing tells of a calculator how it computes. Its precision is stated as float64, in which its numbers are
-    taken, its device is the one that the function was told, and its forces count as the derivative of its energy.
+    A calculator does not state how it computes. Its precision is recorded as float64, the type of its output; its
+    device is the one passed to the function; and its forces are assumed to be the negative gradient of its energy.
 
     Args:
         source: Checkpoint for the function, a file or a folder; or the name of a calculator that needs none.
-        options: Of which the calculator, the device and trust count.
+        options: Only the calculator, the device and trust are used.
 
     Raises:
-        UsageError: If no function is named or it is not there, the device is absent, or a precision or a readout head
-            was asked for, which the function decides on.
+        UsageError: If no function is named or it is missing, the device is absent, or a precision or a readout head
+            was requested, which the function determines.
         SetupError: If a package that the module imports is not installed.
-        ModelError: If the checkpoint is not trusted, or no calculator is made that has energies and forces.
+        ModelError: If the checkpoint is not trusted, or the function makes no calculator with energies and forces.
     """
     name = options.calculator
     if name is None:
         raise UsageError(f"the family ase needs a function that makes the calculator; {_EXPECTED}")
     for option, value in (("--dtype", options.dtype), ("--head", options.head)):
         if value is not None:
-            raise UsageError(f"{name} decides on that itself, so it takes no {option} {value}; leave it out")
+            raise UsageError(f"{name} determines this itself, so it takes no {option} {value}; leave it out")
     path = source if isinstance(source, Path) else None
     if path is not None and not options.trust_checkpoint:
         raise ModelError(
-            f"{source} is handed to {name}, which may run what it holds. "
-            "If you trust where it comes from, add --trust-checkpoint"
+            f"{source} is passed to {name}, which may run code in it. If you trust its source, add --trust-checkpoint"
         )
     device = str(resolve_device(options.device))
     files = {} if path is None else _files(path)
     module = _module_of(name)
-    # By the name of the function, since two functions of a module are two models.
+    # Keyed by the name of the function, since two functions of a module are two models.
     code = {name: sha256_of(Path(str(module.__file__)))} | _files_beside(module.__name__)
     calculator = _made(_function_of(module, name), name, path, device)
     traits = PotentialTraits(
@@ -156,7 +155,7 @@ def _files(path: Path) -> dict[str, str]:
 
 
 def _files_beside(module: str) -> dict[str, str]:
-    """sha256 of the user's other modules that a module imports, by their names; no version tells of their changes."""
+    """sha256 of the user's other modules that a module imports, by name; no package version identifies them."""
     return {name: sha256_of(path) for name, path in working_files(module).items() if name != module}
 
 
@@ -169,7 +168,7 @@ def _module_of(name: str) -> ModuleType:
     except ModuleNotFoundError as cause:
         if f"{module}.".startswith(f"{cause.name}."):
             raise UsageError(f"--calculator {name}: {cause}; {_EXPECTED}") from cause
-        raise SetupError(f"--calculator {name}: its module imports what is not installed: {cause}") from cause
+        raise SetupError(f"--calculator {name}: its module imports a package that is not installed: {cause}") from cause
     except BaseException as cause:
         if is_for_others(cause):
             raise
@@ -177,7 +176,7 @@ def _module_of(name: str) -> ModuleType:
             f"--calculator {name}: its module cannot be imported: {cause_of(cause)}; try `import {module}`"
         ) from cause
     if getattr(found, "__file__", None) is None:
-        raise UsageError(f"--calculator {name}: {module} is no module with a file; {_EXPECTED}")
+        raise UsageError(f"--calculator {name}: {module} is not a module with a file; {_EXPECTED}")
     return found
 
 
@@ -189,17 +188,17 @@ def _function_of(module: ModuleType, name: str) -> Callable[..., Any]:
         raise UsageError(
             f"--calculator {name}: {module.__file__} has no {attribute!r}; it has: {' '.join(there) or 'no function'}"
         )
-    # A class would take the path and the device for its first two arguments, whatever these mean.
+    # A class would receive the path and the device as its first two arguments, whatever these mean.
     if not callable(function) or isinstance(function, type):
         kind = "class" if isinstance(function, type) else type(function).__name__
-        raise UsageError(f"--calculator {name} is a {kind}; expected a {_SIGNATURE} that returns what is wanted of it")
+        raise UsageError(f"--calculator {name} is a {kind}; expected a {_SIGNATURE} that does this")
     return function  # type: ignore[no-any-return]
 
 
 def _made(function: Callable[..., Any], name: str, path: Path | None, device: str) -> Any:
     try:
         inspect.signature(function).bind(path, device)
-    except (TypeError, ValueError) as cause:  # ValueError: it is built in, and nothing tells what it takes
+    except (TypeError, ValueError) as cause:  # ValueError: a builtin without a signature
         raise UsageError(f"--calculator {name} takes other arguments ({cause}); expected a {_SIGNATURE}") from cause
     try:
         calculator = function(path, device)
@@ -210,7 +209,7 @@ def _made(function: Callable[..., Any], name: str, path: Path | None, device: st
         raise ModelError(f"--calculator {name} failed on {where} and device {device!r}: {cause_of(cause)}") from cause
     if not all(callable(getattr(calculator, method, None)) for method in ("get_potential_energy", "get_forces")):
         raise ModelError(
-            f"--calculator {name} returned a {type(calculator).__name__}; expected a Calculator of ASE, which has "
+            f"--calculator {name} returned a {type(calculator).__name__}; expected an ASE Calculator, which has "
             "get_potential_energy and get_forces"
         )
     lacking = {"energy", "forces"} - set(getattr(calculator, "implemented_properties", ("energy", "forces")))
@@ -220,7 +219,7 @@ def _made(function: Callable[..., Any], name: str, path: Path | None, device: st
 
 
 def _packages(module: ModuleType, calculator: Any) -> tuple[str, ...]:
-    """ASE, and the installed packages that the module and the class of the calculator are of."""
+    """ASE, and the installed packages that contain the module and the class of the calculator."""
     known = packages_distributions()
     tops = {name.partition(".")[0] for name in (module.__name__, type(calculator).__module__)}
     return tuple(sorted({"ase"}.union(*(known.get(top, ()) for top in tops))))

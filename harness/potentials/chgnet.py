@@ -1,7 +1,7 @@
-"""CHGNet with the weights that its package holds, evaluated in batches of boxed molecules.
+"""CHGNet with the weights in its package, evaluated in batches of boxed molecules.
 
 Source: Deng et al., Nature Machine Intelligence 5, 1031 (2023). CHGNet was trained on periodic inorganic crystals and
-knows no molecules without a cell, so each molecule is put into a box in which it does not meet its images.
+requires a cell, so each molecule is put into a box in which it does not interact with its images.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ _ELEMENTS: Final = frozenset(range(1, 95)) - frozenset(range(84, 89))
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights that the package holds.
+    """Weights in the package.
 
     Attributes:
         version: CHGNet's name for them.
-        level_of_theory: Level of the training labels.
+        level_of_theory: Level of theory of the training labels.
     """
 
     version: str
@@ -59,8 +59,8 @@ class Graphs:
     """The input of the network for a batch.
 
     Attributes:
-        made: Graph of each molecule that makes one, by its number, in the order of the batch.
-        failures: Why the others make none, by their numbers.
+        made: Graph of each molecule that has one, by index, in the order of the batch.
+        failures: Why the other molecules have no graph, by index.
     """
 
     made: dict[int, Any]
@@ -68,11 +68,11 @@ class Graphs:
 
 
 class ChgnetPotential(TorchPotential):
-    """A CHGNet.
+    """A CHGNet model.
 
     Args:
         network: The network on its device.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, network: Any, traits: PotentialTraits) -> None:
@@ -81,9 +81,9 @@ class ChgnetPotential(TorchPotential):
         self._cutoff = float(network.graph_converter.atom_graph_cutoff)
 
     def graph(self, batch: PackedTensors) -> Graphs:
-        """A graph of each molecule; one that makes none (an isolated atom, say) is a failure.
+        """A graph of each molecule; a molecule without one, such as an isolated atom, is a failure.
 
-        They are made one by one in the memory of the CPU, whatever the device.
+        Graphs are made one by one in CPU memory, whatever the device.
         """
         atomic_numbers, positions = batch.atomic_numbers.cpu().numpy(), batch.positions.cpu().numpy()
         graphs = Graphs({}, {})
@@ -95,19 +95,19 @@ class ChgnetPotential(TorchPotential):
         return graphs
 
     def forward(self, graph: Graphs, batch: PackedTensors) -> Output:
-        """Energies and forces of the molecules that made a graph."""
+        """Energies and forces of the molecules that have a graph."""
         import torch
 
         energy = torch.zeros(batch.n_structures, dtype=torch.float64, device=batch.device)
         forces = torch.zeros_like(batch.positions)
         if graph.made:
             made = list(graph.made.values())
-            # Energies for each atom, since one for each molecule is rounded to single precision after the sum.
+            # Atomic energies, since CHGNet rounds the energy of a molecule to single precision after the sum.
             sites = self._network(made, task="e", return_site_energies=True)["site_energies"]
             total = torch.stack([each.double().sum() for each in sites])
-            # CHGNet's own forces keep what training needs, the gradient of the gradient: twice the time and memory.
+            # CHGNet's own forces keep the graph of second derivatives for training: twice the time and memory.
             gradients = torch.autograd.grad(total.sum(), [each.atom_frac_coord for each in made])
-            # By fractional coordinates in cubic boxes.
+            # The gradients are by fractional coordinates in cubic boxes.
             edges = [each.lattice[0, 0].double() for each in made]
             cartesian = [gradient.double() / edge for gradient, edge in zip(gradients, edges, strict=True)]
             is_made = torch.zeros(batch.n_structures, dtype=torch.bool, device=batch.device)
@@ -118,12 +118,12 @@ class ChgnetPotential(TorchPotential):
 
     def _graph_of(self, atomic_numbers: IntArray, positions: FloatArray) -> Any:
         graph = self._network.graph_converter(boxed(atomic_numbers, positions, self._cutoff))
-        graph.lattice = graph.lattice.detach()  # no stress is asked for, and PyTorch warns of an unused gradient
+        graph.lattice = graph.lattice.detach()  # no stress is needed, and PyTorch warns of an unused gradient
         return graph.to(self._traits.device)
 
 
 def boxed(atomic_numbers: IntArray, positions: FloatArray, cutoff: float) -> Any:
-    """A molecule in a cubic box, in which no atom comes nearer to an image than twice the cutoff.
+    """A molecule in a cubic box in which no atom is closer to an image than twice the cutoff.
 
     Args:
         atomic_numbers: Shape (n_atoms,).
@@ -131,7 +131,7 @@ def boxed(atomic_numbers: IntArray, positions: FloatArray, cutoff: float) -> Any
         cutoff: Å.
 
     Returns:
-        A `Structure` of pymatgen. Its atoms lie around the origin, where single precision is finest.
+        A `Structure` of pymatgen. Its atoms surround the origin, where single precision is finest.
     """
     from pymatgen.core.lattice import Lattice
     from pymatgen.core.structure import Structure
@@ -144,26 +144,26 @@ def boxed(atomic_numbers: IntArray, positions: FloatArray, cutoff: float) -> Any
 
 
 def load(method: str, options: LoadOptions) -> Potential:
-    """CHGNet with some of the weights that its package holds.
+    """CHGNet with one of the sets of weights in its package.
 
     Args:
         method: A key of `METHODS`.
-        options: Of which the device counts.
+        options: Only the device is used.
 
     Raises:
         ModelError: If the installed package lacks the weights.
-        UsageError: If the device is absent, or another precision than float32 or a readout head was asked for.
+        UsageError: If the device is absent, or a precision other than float32 or a readout head was requested.
     """
     import torch
 
     if options.dtype not in (None, "float32"):
         raise UsageError(f"{method} computes in float32 only, not in {options.dtype!r}; leave --dtype out")
     if options.head is not None:
-        raise UsageError(f"{method} has no readout heads, so not {options.head!r} either; leave --head out")
+        raise UsageError(f"{method} has no readout heads, so it takes no --head; leave out --head {options.head}")
     device = resolve_device(options.device)
     weights = METHODS[method]
     path = _weights_file(weights.version)
-    # Standard output is the report's: CHGNet prints its number of parameters there.
+    # Standard output is reserved for the report, and CHGNet prints its number of parameters there.
     with contextlib.redirect_stdout(io.StringIO()):
         from chgnet.model.model import CHGNet
 
@@ -188,7 +188,7 @@ def _weights_file(version: str) -> Path:
     found = sorted(directory.glob("*.pth.tar"))
     if len(found) != 1:
         raise ModelError(
-            f"{directory} holds {len(found)} files *.pth.tar; expected one. This version of chgnet keeps its weights "
-            "elsewhere; install the one that constraints.txt names"
+            f"{directory} contains {len(found)} files *.pth.tar; expected one. This version of chgnet keeps its "
+            "weights elsewhere; install the version in constraints.txt"
         )
     return found[0]

@@ -1,4 +1,4 @@
-"""What the fitted controls share: their traits and their reference energies."""
+"""Common code of the fitted controls: their traits and their reference energies."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def control_traits(
     path: Path, config: "ControlConfig", packages: tuple[str, ...], *, conservative: bool
 ) -> PotentialTraits:
-    """What is known of a fitted control, which computes in float64 on the CPU.
+    """Traits of a fitted control, which computes in float64 on the CPU.
 
     Args:
         path: Checkpoint folder.
         config: Its config.
         packages: Python packages that compute.
-        conservative: Whether its forces are the derivative of its energy.
+        conservative: Whether its forces are the negative gradient of its energy.
 
     Raises:
         ModelError: If a file is absent.

@@ -1,4 +1,4 @@
-"""A network on top of a physics method: it was trained on what the method lacks, and the method is added back."""
+"""Delta learning: a network trained on the difference to a physics method, plus that method."""
 
 from dataclasses import replace
 
@@ -24,11 +24,11 @@ class DeltaPotential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """Those of the network, with the packages of both."""
+        """Traits of the network, with the packages of both."""
         return self._traits
 
     def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å); what either of the two cannot compute is a failure.
+        """Energies (eV) and forces (eV/Å); a structure that either of the two cannot compute is a failure.
 
         Raises:
             ModelError: If the network has no parameters for an element.
@@ -44,11 +44,11 @@ class DeltaPotential:
 
 
 def load_baseline(name: BaselineName, threads: int) -> Potential:
-    """The physics method of a name.
+    """Loads a physics method by name.
 
     Args:
-        name: Which one.
-        threads: How many structures it computes at a time, where it can.
+        name: Name of the method.
+        threads: Number of structures that it computes at a time, if it supports this.
     """
     options = LoadOptions(threads=threads)
     return mmff94.load(name, options) if name == "mmff94" else xtb.load(name, options)
@@ -60,6 +60,6 @@ def on_top_of(name: BaselineName, correction: Potential, options: LoadOptions) -
     Args:
         name: The method.
         correction: The network.
-        options: Of which `threads` counts; the network has its device and precision already.
+        options: Only `threads` is used; the network has its device and precision already.
     """
     return DeltaPotential(load_baseline(name, options.threads), correction)

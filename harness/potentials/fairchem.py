@@ -1,9 +1,9 @@
 """UMA and eSEN models (`.pt` files of fairchem-core), evaluated in batches.
 
-Sources: Wood et al., arXiv 2506.23971 (UMA); Levine et al., arXiv 2505.08762 (OMol25, eSEN). Written against
+Sources: Wood et al., arXiv 2506.23971 (UMA); Levine et al., arXiv 2505.08762 (OMol25, eSEN). Written for
 fairchem-core 2.24.0 and run with it on random weights; the published weights are gated, and we did not run them.
 
-A UMA model holds several levels of theory, one for each of its tasks; `omol`, that of molecules, is the default, and
+A UMA model has several levels of theory, one for each of its tasks; `omol`, the task of molecules, is the default, and
 `--head` chooses another.
 """
 
@@ -36,10 +36,10 @@ FAMILY: Final = Family(
 )
 
 RELEASE: Final = "2.24.0"
-"""Release of fairchem-core that this adapter was written against."""
+"""Release of fairchem-core that this adapter was written for."""
 
 MOLECULES: Final = "omol"
-"""Task of molecules, the only one that was trained on charges and spins."""
+"""Task of molecules, the only one trained on charges and spins."""
 
 LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -50,14 +50,14 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
         "odac": "PBE-D3 (ODAC)",
     }
 )
-"""Level of theory by task, after fairchem's page on UMA (docs/core/uma.md)."""
+"""Level of theory by task, from fairchem's page on UMA (docs/core/uma.md)."""
 
 PUBLISHED: Final = frozenset(
     {"uma-s-1p1.pt", "uma-s-1p2.pt", "uma-s-1p2p1.pt", "uma-m-1p1.pt"}
     | {"esen_sm_conserving_all.pt", "esen_sm_direct_all.pt", "esen_md_direct_all.pt"}
 )
-"""Files on the Hub (facebook/UMA, facebook/OMol25) whose tasks have the levels above; a fine-tuned model keeps the
-name of a task and may have learned another level."""
+"""Files on the Hub (facebook/UMA, facebook/OMol25) whose tasks have the levels of theory above; a fine-tuned model
+keeps the name of a task and may have been trained at another level."""
 
 
 class FairchemPotential(TorchPotential):
@@ -65,8 +65,8 @@ class FairchemPotential(TorchPotential):
 
     Args:
         unit: A prediction unit of fairchem on its device and in its precision.
-        task: Task whose energies and forces are taken.
-        traits: What is known of it.
+        task: Task whose energies and forces are used.
+        traits: Its traits.
     """
 
     def __init__(self, unit: Any, task: str, traits: PotentialTraits) -> None:
@@ -75,7 +75,7 @@ class FairchemPotential(TorchPotential):
         self._task = task
 
     def graph(self, batch: PackedTensors) -> Any:
-        """The `AtomicData` that fairchem takes; it looks for the neighbours itself."""
+        """The `AtomicData` that fairchem takes; fairchem finds the neighbours itself."""
         import torch
         from fairchem.core.datasets.atomic_data import AtomicData
 
@@ -84,7 +84,7 @@ class FairchemPotential(TorchPotential):
         return AtomicData(
             pos=batch.positions.to(dtype),
             atomic_numbers=batch.atomic_numbers,
-            # As in fairchem's own calculator a molecule has unit vectors for a cell, and no periodicity.
+            # As in fairchem's own calculator, the cell of a molecule is the unit matrix, without periodicity.
             cell=torch.eye(3, dtype=dtype, device=device).repeat(n_structures, 1, 1),
             pbc=torch.zeros((n_structures, 3), dtype=torch.bool, device=device),
             natoms=batch.n_atoms,
@@ -92,7 +92,7 @@ class FairchemPotential(TorchPotential):
             cell_offsets=torch.empty((0, 3), dtype=dtype, device=device),
             nedges=torch.zeros(n_structures, dtype=torch.int64, device=device),
             charge=torch.zeros(n_structures, dtype=torch.int64, device=device),
-            # The tasks of crystals and surfaces were trained with 0 in the place of a spin multiplicity.
+            # The tasks of crystals and surfaces were trained with 0 instead of a spin multiplicity.
             spin=torch.full((n_structures,), int(self._task == MOLECULES), dtype=torch.int64, device=device),
             fixed=torch.zeros(n_atoms, dtype=torch.int64, device=device),
             tags=torch.zeros(n_atoms, dtype=torch.int64, device=device),
@@ -143,7 +143,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
 
 
 def _current(device: str) -> contextlib.AbstractContextManager[object]:
-    """Makes a CUDA device the current one, which is where fairchem puts its model and its kernels."""
+    """Makes a CUDA device the current one, where fairchem puts its model and its kernels."""
     import torch
 
     return torch.cuda.device(device) if device.startswith("cuda") else contextlib.nullcontext()
@@ -154,18 +154,18 @@ def _predict_unit(source: Path, device: "torch.device", dtype: DtypeName) -> Any
     from fairchem.core.units.mlip_unit.api.inference import guess_inference_settings
     from hydra.errors import HydraException  # type: ignore[import-not-found]
 
-    # The preset for mixed batches: no TF32, no experts merged for one composition, no compilation.
+    # The preset for mixed batches: no TF32, no merging of experts for one composition, no compilation.
     settings = dataclasses.replace(
         guess_inference_settings("batch"), base_precision_dtype=dtype, auto_add_default_untrained_tasks=False
     )
     try:
         return load_predict_unit(str(source), inference_settings=settings, device=device.type)
     except HydraException as cause:
-        raise ValueError(f"what it is made of is not known here ({cause})") from cause
+        raise ValueError(f"the installed fairchem lacks a class that it needs ({cause})") from cause
 
 
 def _choose_task(available: list[str], wanted: str | None, source: Path) -> str:
-    """The task that was asked for, or that of molecules, or the only one."""
+    """The requested task, or that of molecules, or the only one."""
     if wanted is not None and wanted not in available:
         raise ModelError(f"{source} has no task {wanted!r}; its tasks are: {' '.join(available)}")
     if wanted is not None:
@@ -183,7 +183,7 @@ def _elements(unit: Any, task: str, source: Path) -> frozenset[int]:
     lacking = [name for name in ("energy", "forces") if name not in properties]
     if lacking:
         raise ModelError(
-            f"{source} gives no {' and no '.join(lacking)} for the task {task}; it gives {' '.join(properties)}. "
+            f"{source} predicts no {' and no '.join(lacking)} for the task {task}; it predicts {' '.join(properties)}. "
             "Choose another model, or another task with --head"
         )
     references = properties["energy"].element_references

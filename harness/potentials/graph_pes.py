@@ -1,4 +1,4 @@
-"""Checkpoints that this project trained itself, from scratch or from a foundation model."""
+"""Checkpoints trained with this project, from scratch or from a foundation model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,9 +57,9 @@ def load(path: Path, options: LoadOptions) -> Potential:
         options: Device and precision.
 
     Raises:
-        ModelError: If the checkpoint is incomplete, corrupt or of an unknown version, or its training did not come to
-            its end and that was not allowed.
-        UsageError: If the device is not there.
+        ModelError: If the checkpoint is incomplete, corrupt or of an unknown version, or its training was stopped
+            early and that was not allowed.
+        UsageError: If the device is absent.
         MissingPackageError: If the library of the network, or that of its baseline, is not installed.
     """
     config = read_config(path)
@@ -92,7 +92,7 @@ def load_network(
     network = build_network(config.architecture, config.arguments, config.elements, traceable=options.compile)
     network = network.to(getattr(torch, config.dtype))
     tensors = read_tensors(path, network_tensors(network))
-    network.load_state_dict(tensors, strict=False)  # `read_tensors` compared the names already
+    network.load_state_dict(tensors, strict=False)  # `read_tensors` has checked the names
     dtype = options.dtype or config.dtype
     network = network.to(device=device, dtype=getattr(torch, dtype)).eval().requires_grad_(False)
     traits = PotentialTraits(
@@ -120,7 +120,7 @@ class GraphPesPotential(TorchPotential):
     Args:
         network: The network, on its device and in its precision.
         config: The config that it was built from.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, network: "Module", config: CheckpointConfig, traits: PotentialTraits) -> None:
@@ -141,12 +141,12 @@ class GraphPesPotential(TorchPotential):
         return pack_graph(batch.atomic_numbers, batch.positions.to(self._dtype), batch.n_atoms, pairs, self._cutoff)
 
     def forward(self, graph: MoleculeGraph, batch: PackedTensors) -> Output:
-        """Energies of the network with those of the atoms, and forces."""
+        """Energies of the network plus the reference energies of the atoms, and forces."""
         energy, forces = self._evaluate(self.network, graph)
         return Output(energy + batch.sum_by_structure(self._reference[batch.atomic_numbers]), forces)
 
 
 def _evaluated(network: "Module", graph: MoleculeGraph) -> "tuple[Tensor, Tensor]":
     energy, forces = energies_and_forces(network, graph)
-    # Inside the compiled function, which may not return what still hangs on the positions.
+    # Inside the compiled function, which may not return tensors that still depend on the positions.
     return energy.detach(), forces.detach()

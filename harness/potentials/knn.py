@@ -1,7 +1,7 @@
-"""The memoriser: forces by similarity to the nearest atom environments of training, energies to its molecules.
+"""The memoriser: forces by similarity to the nearest environments in training, energies to training molecules.
 
-It knows nothing of how molecules are put together. Where its error grows on unseen combinations as much as that of a
-network, the network may have done no more than remember.
+It knows nothing about how molecules are composed. If its error grows as much on unseen combinations as that of a
+network, the network may have only memorised.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ FAMILY: Final = Family(
 NAME: Final = "knn"
 PACKAGES: Final = ("numpy", "safetensors", "scipy", "torch", "torchani")
 NEIGHBOURS: Final = "n_neighbours"
-"""The setting that says how many nearest environments count."""
+"""The setting for the number of nearest environments."""
 
 _TENSORS: Final = {
     "atomic_numbers": "uint8",
@@ -46,7 +46,7 @@ class KnnPotential:
     Args:
         memory: The frames.
         config: The config of its checkpoint.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, memory: Memory, config: "ControlConfig", traits: PotentialTraits) -> None:
@@ -56,14 +56,14 @@ class KnnPotential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return self._traits
 
     def compute(self, batch: StructureBatch) -> Prediction:
-        """Energies (eV) and forces (eV/Å), which are not the derivative of the energies.
+        """Energies (eV) and forces (eV/Å); the forces are not the gradient of the energies.
 
         Raises:
-            ModelError: If a structure holds an element that it was not trained on.
+            ModelError: If a structure contains an element that it was not trained on.
         """
         require_elements_of_batch(self._traits, batch)
         energy, forces = self._memory.energies_and_forces(batch, int(self._config.settings[NEIGHBOURS]))
@@ -79,7 +79,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
 
     Raises:
         ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
-        UsageError: If another device than the CPU or another precision than float64 was asked for.
+        UsageError: If a device other than the CPU or a precision other than float64 was requested.
         MissingPackageError: If TorchANI is not installed.
     """
     require_cpu_and_float64(str(path), options)
@@ -96,7 +96,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
 
 
 def tensors_of(frames: LabelledFrames) -> "Tensors":
-    """The frames as they stand in a checkpoint."""
+    """The frames as tensors of a checkpoint."""
     batch = frames.batch
     arrays = (batch.atomic_numbers, batch.positions, frames.forces, batch.n_atoms, frames.energy)
     return {
@@ -109,7 +109,7 @@ def _frames(tensors: "Tensors", config: "ControlConfig", path: Path) -> Labelled
     if {name: str(tensor.dtype) for name, tensor in tensors.items()} != _TENSORS:
         found = ", ".join(f"{name} ({tensor.dtype})" for name, tensor in sorted(tensors.items()))
         expected = ", ".join(f"{name} ({dtype})" for name, dtype in sorted(_TENSORS.items()))
-        raise ModelError(f"{path / WEIGHTS_FILE} holds {found}; expected {expected}. Copy the checkpoint again")
+        raise ModelError(f"{path / WEIGHTS_FILE} contains {found}; expected {expected}. Copy the checkpoint again")
     n_atoms, numbers = tensors["n_atoms"], tensors["atomic_numbers"]
     total, n_frames = numbers.size, n_atoms.size
     shapes = {"atomic_numbers": (total,), "positions": (total, 3), "forces": (total, 3)}
@@ -121,8 +121,9 @@ def _frames(tensors: "Tensors", config: "ControlConfig", path: Path) -> Labelled
             )
     if n_frames == 0 or n_atoms.min() < 1 or n_atoms.sum() != total or set(numbers.tolist()) != set(config.elements):
         raise ModelError(
-            f"{path / WEIGHTS_FILE} holds {n_frames} frames with {n_atoms.sum()} atoms in all, {total} atomic numbers, "
-            f"and the elements {sorted(set(numbers.tolist()))}; expected whole frames of the elements {config.elements}"
+            f"{path / WEIGHTS_FILE} contains {n_frames} frames with {n_atoms.sum()} atoms in total, {total} atomic "
+            f"numbers, and the elements {sorted(set(numbers.tolist()))}; expected complete frames of the elements "
+            f"{config.elements}"
         )
     batch = StructureBatch(numbers, tensors["positions"], n_atoms, ("",) * n_frames)
     return LabelledFrames(batch, tensors["energy"], tensors["forces"])

@@ -1,7 +1,7 @@
 """MACE checkpoints (`.model` files of mace-torch), evaluated in batches.
 
 Source: Batatia et al., Advances in Neural Information Processing Systems 35 (2022). The graph of a whole
-batch is built here in one go; the calculator that comes with MACE takes one structure at a time.
+batch is built here at once; the calculator that comes with MACE takes one structure at a time.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ class MacePotential(TorchPotential):
 
     Args:
         model: A `MACE` or `ScaleShiftMACE` on its device and in its precision.
-        traits: What is known of it.
-        head: Number of the readout head.
+        traits: Its traits.
+        head: Index of the readout head.
     """
 
     def __init__(self, model: Any, traits: PotentialTraits, head: int) -> None:
@@ -83,7 +83,7 @@ class MacePotential(TorchPotential):
     def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
         """Energies of the chosen head, and forces."""
         with _embedding_readout(self._model) as embedding:
-            # MACE marks its positions as differentiable, which must not last beyond this call.
+            # MACE marks its positions as differentiable, which must not persist after this call.
             output = self._model(
                 {**graph, "positions": graph["positions"].detach()}, training=False, compute_force=True
             )
@@ -98,7 +98,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
 
     Raises:
         ModelError: If the file is not trusted, cannot be loaded, is another kind of model, or has
-            several heads of which none is chosen.
+            several heads and none is chosen.
         UsageError: If the device is absent.
     """
     require_trust(path, options)
@@ -133,29 +133,29 @@ def _read(path: Path, device: "torch.device") -> Any:
         raise
     except (pickle.UnpicklingError, ImportError, AttributeError, RuntimeError, EOFError, OSError) as cause:
         raise ModelError(
-            f"cannot load {path}: {type(cause).__name__}: {cause}. Expected a file that mace-torch saved whole; "
-            "one from another version may need that version, or mace's own conversion script"
+            f"cannot load {path}: {type(cause).__name__}: {cause}. Expected a complete model saved by mace-torch; "
+            "a file of another version may need that version, or mace's own conversion script"
         ) from cause
 
 
 def _require_energy_model(model: Any, path: Path) -> None:
     with importing_mace() as modules:
-        # Exact types: a subclass may hold energies that its atoms do not add up to (long-range electrostatics).
+        # Exact types: a subclass may have energies that are not sums over atoms (long-range electrostatics).
         is_known = type(model) in (modules.MACE, modules.ScaleShiftMACE)
     if not is_known:
         raise ModelError(
-            f"{path} holds a {type(model).__name__}; expected a MACE or ScaleShiftMACE, saved whole with torch.save "
+            f"{path} contains a {type(model).__name__}; expected a complete MACE or ScaleShiftMACE of torch.save "
             "(not a state dict, a TorchScript file or a dipole model)"
         )
     lacking = [name for name in ("atomic_numbers", "r_max", "interactions") if not hasattr(model, name)]
     if lacking:
         raise ModelError(
-            f"{path} lacks {', '.join(lacking)}: it was saved by an old mace; save it again with a new one"
+            f"{path} lacks {', '.join(lacking)}: an old version of mace saved it; save it again with a new version"
         )
     unknown = sorted(set(getattr(model, "embedding_specs", None) or ()) - set(NEUTRAL_SINGLET))
     if unknown:
         raise ModelError(
-            f"{path} asks for {', '.join(unknown)} of each molecule; this version knows {', '.join(NEUTRAL_SINGLET)}"
+            f"{path} needs {', '.join(unknown)} of each molecule; the harness provides {', '.join(NEUTRAL_SINGLET)}"
         )
 
 
@@ -172,7 +172,7 @@ def _dtype_of(model: Any, path: Path) -> DtypeName:
 
 
 def _choose_head(model: Any, wanted: str | None, path: Path) -> tuple[int, str | None]:
-    """Number of the head, and its name where there is more than one."""
+    """Index of the head, and its name if there is more than one."""
     heads = [str(name) for name in (getattr(model, "heads", None) or ["Default"])]
     if wanted is not None:
         if wanted not in heads:
@@ -182,7 +182,7 @@ def _choose_head(model: Any, wanted: str | None, path: Path) -> tuple[int, str |
         return 0, None
     defaults = [index for index, name in enumerate(heads) if name.lower() == "default"]
     if len(defaults) != 1:
-        raise ModelError(f"{path} has several heads and no default one; choose with --head: {' '.join(heads)}")
+        raise ModelError(f"{path} has several heads and no default; choose one with --head: {' '.join(heads)}")
     return defaults[0], heads[defaults[0]]
 
 
@@ -214,7 +214,7 @@ def _embedding_readout(model: Any) -> Iterator[list["torch.Tensor"]]:
 
 
 def _try_out(potential: MacePotential, path: Path) -> None:
-    """Runs the model once on two atoms, since a checkpoint of an older MACE may load and yet not run."""
+    """Runs the model once on two atoms, since a checkpoint of an older MACE may load but not run."""
     import torch
 
     atomic_number = min(potential.traits.elements or {1})
@@ -236,5 +236,5 @@ def _try_out(potential: MacePotential, path: Path) -> None:
 
 
 def model_and_head(potential: MacePotential) -> tuple[Any, int]:
-    """The model of a potential and the number of its readout head, to train it further."""
+    """The model of a potential and the index of its readout head, for fine-tuning."""
     return potential._model, potential._head

@@ -1,7 +1,7 @@
 """MatterSim models (`.pth` files of mattersim), evaluated in batches.
 
-Source: Yang et al., arXiv 2405.04967. Written against mattersim 1.2.5, which needs Python 3.12, and run with it on
-random weights; the published weights, which were trained on crystals, were not at hand.
+Source: Yang et al., arXiv 2405.04967. Written for mattersim 1.2.5, which needs Python 3.12, and run with it on
+random weights; the published weights, which were trained on crystals, were not available.
 """
 
 import pickle
@@ -30,13 +30,13 @@ FAMILY: Final = Family(
 )
 
 RELEASE: Final = "1.2.5"
-"""Release of mattersim that this adapter was written against."""
+"""Release of mattersim that this adapter was written for."""
 
 PUBLISHED: Final = frozenset({"mattersim-v1.0.0-1m.pth", "mattersim-v1.0.0-5m.pth"})
-"""Files of the package's repository, in lower case; other files may have been fine-tuned to another level."""
+"""Files of the package's repository, in lower case; other files may be fine-tuned to another level of theory."""
 
 LEVEL: Final = "PBE (MatterSim)"
-"""Level of theory of the published models, after the package's MODEL_CARD.md."""
+"""Level of theory of the published models, from the package's MODEL_CARD.md."""
 
 
 class MattersimPotential(TorchPotential):
@@ -44,7 +44,7 @@ class MattersimPotential(TorchPotential):
 
     Args:
         model: A `Potential` of mattersim on its device and in its precision.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, model: Any, traits: PotentialTraits) -> None:
@@ -58,10 +58,10 @@ class MattersimPotential(TorchPotential):
 
         arguments = self._model.model.model_args
         graph = create_batch_graph_dict(
-            # In double precision: in single, the package takes some atoms for their own neighbours, and gives NaN.
+            # In double precision: in single, the package makes some atoms their own neighbours and returns NaN.
             pos=batch.positions,
-            # The calculator of the package puts a molecule into a box so wide that no atom meets an image, and asks
-            # for images. Without images the cell plays no part, and the graph is the same.
+            # The package's calculator puts a molecule into a periodic box so wide that no atom has an image within
+            # the cutoff. Without periodicity the cell has no effect, and the graph is the same.
             cell=torch.eye(3, dtype=torch.float64, device=batch.device).repeat(batch.n_structures, 1, 1),
             atomic_numbers=batch.atomic_numbers,
             num_atoms=batch.n_atoms,
@@ -82,16 +82,16 @@ def load(source: Path, options: LoadOptions) -> Potential:
     """Loads a `.pth` file.
 
     Args:
-        source: A checkpoint of tensors and plain numbers, as PyTorch reads it without running anything; so no trust is
-            asked for, and a file that holds more is refused.
+        source: A checkpoint of tensors and plain numbers, which PyTorch reads without running code; so no trust is
+            needed, and a file with other content is rejected.
         options: Device and precision (float32 by default, as in the package).
 
     Raises:
         ModelError: If the file cannot be loaded and run, or lacks weights.
-        UsageError: If the device is absent, or a readout head was asked for.
+        UsageError: If the device is absent, or a readout head was requested.
     """
     if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
     device = resolve_device(options.device)
     dtype: DtypeName = options.dtype or "float32"
     stored = _stored(source)
@@ -101,7 +101,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         traits = PotentialTraits(
             model_id=str(source),
             family="mattersim",
-            # Rows of the network; 89 of its 94 elements were trained, and the file does not tell which.
+            # Rows of the network; 89 of its 94 elements were trained, and the file does not state which.
             elements=frozenset(range(1, int(model.model.model_args["max_z"]) + 1)),
             files={source.name: sha256_of(source)},
             packages=("mattersim", "torch", "e3nn"),
@@ -115,7 +115,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
 
 
 def _stored(source: Path) -> Mapping[str, Any]:
-    """The weights in a file, by name, read without running anything."""
+    """The weights in a file, by name, read without running code."""
     import torch
 
     try:
@@ -123,7 +123,7 @@ def _stored(source: Path) -> Mapping[str, Any]:
         return dict(checkpoint["model"])
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, TypeError, ValueError) as cause:
         raise ModelError(
-            f"{source} is no checkpoint of mattersim that can be read without running it ({type(cause).__name__}: "
+            f"{source} is not a mattersim checkpoint that can be read without running code ({type(cause).__name__}: "
             f"{cause}); expected a .pth file with the weights under 'model', as mattersim saves them"
         ) from cause
 
@@ -132,18 +132,18 @@ def _read(source: Path, device: "torch.device", dtype: DtypeName) -> Any:
     import torch
     from mattersim.forcefield.potential import Potential as Mattersim
 
-    # An absolute path: the bare name of a published file makes the package look in a folder of its own, or download it.
+    # An absolute path: for the bare name of a published file, the package searches its own folder, or downloads it.
     model = Mattersim.from_checkpoint(str(source.resolve()), device=str(device), load_training_state=False)
     model.model.to(getattr(torch, dtype))
     return model.requires_grad_(False).eval()
 
 
 def _require_weights(network: Any, stored: Mapping[str, Any], source: Path) -> None:
-    """Checks what the package does not: it leaves a weight random that a file lacks."""
+    """Checks that no weight is missing; the package would leave it random without an error."""
     needed = {name for name, _ in network.named_parameters()} | {"normalizer.scale", "normalizer.shift"}
     lacking = sorted(needed - {name.removeprefix("module.") for name in stored})
     if lacking:
         raise ModelError(
-            f"{source} lacks {len(lacking)} of the {len(needed)} weights of its network, {lacking[0]} among them; "
-            "it is damaged, or was saved by another version of mattersim"
+            f"{source} lacks {len(lacking)} of the {len(needed)} weights of its network, such as {lacking[0]}; "
+            "it is damaged, or another version of mattersim saved it"
         )

@@ -1,11 +1,11 @@
 """PET-MAD and other models of the metatomic format (metatrain `.ckpt`, exported `.pt`), evaluated in batches.
 
 Sources: Mazitov et al., Nature Communications 16, 10653 (2025) (PET-MAD); Bigi et al., arXiv 2601.16195 (UPET).
-Written against metatomic-torch 0.1.19 and metatrain 2026.4.1, on which upet 0.3.1 rests, and run with them on a small
-PET with random weights; the published weights were not at hand.
+Written for metatomic-torch 0.1.19 and metatrain 2026.4.1, which upet 0.3.1 uses, and run with them on a small PET with
+random weights; the published weights were not available.
 
-Forces are the derivative of the energy, as in the package's own calculator by default, also for a model that could
-predict them on their own.
+Forces are the negative gradient of the energy, as in the package's own calculator by default, also for a model that
+can predict them directly.
 """
 
 import re
@@ -37,10 +37,10 @@ FAMILY: Final = Family(
 )
 
 RELEASE: Final = "0.1.19"
-"""Release of metatomic-torch that this adapter was written against."""
+"""Release of metatomic-torch that this adapter was written for."""
 
 CHECKPOINT: Final = ".ckpt"
-"""Ending of a checkpoint of metatrain; others are models exported to TorchScript."""
+"""Extension of a metatrain checkpoint; other files are models exported to TorchScript."""
 
 LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -54,7 +54,7 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
         "pet-mols": "PBE0+MBD",
     }
 )
-"""Level of theory by name of a published model, after the documentation of upet 0.3.1 (docs/src/models.rst)."""
+"""Level of theory by name of a published model, from the documentation of upet 0.3.1 (docs/src/models.rst)."""
 
 PET_MAD_1: Final = "PBEsol (MAD)"
 """Level of theory of PET-MAD before version 1.5."""
@@ -62,7 +62,7 @@ PET_MAD_1: Final = "PBEsol (MAD)"
 _NEUTRAL_SINGLET: Final[Mapping[str, tuple[float, str]]] = MappingProxyType(
     {"charge": (0.0, "e"), "spin_multiplicity": (1.0, "")}
 )
-"""What a model may ask about a molecule, with the unit."""
+"""Inputs of a molecule that a model may request, with the unit."""
 
 _PUBLISHED: Final = re.compile(r"(pet-[a-z]+)-(?:xs|s|m|l|xl)-v?([0-9]+)\.([0-9]+)\.[0-9]+")
 
@@ -72,20 +72,20 @@ class MetatomicPotential(TorchPotential):
 
     Args:
         model: An `AtomisticModel` on its device.
-        energy_name: Which of its outputs is the energy.
-        traits: What is known of it.
+        energy_name: Name of the output that is the energy.
+        traits: Its traits.
     """
 
     def __init__(self, model: Any, energy_name: str, traits: PotentialTraits) -> None:
         super().__init__(traits)
         self._model = model
         self._energy_name = energy_name
-        # Asked for here, since the model is computing while the next batch is prepared.
+        # Requested here, since the model computes while the next batch is prepared.
         self._neighbour_lists = list(model.requested_neighbor_lists())
         self._inputs = list(model.requested_inputs(use_new_names=True))
 
     def graph(self, batch: PackedTensors) -> tuple[list[Any], "torch.Tensor"]:
-        """Systems as the model takes them, and the positions that they are made of."""
+        """Systems as the model takes them, and the positions from which they are made."""
         import torch
         from metatomic.torch import System
 
@@ -114,12 +114,12 @@ class MetatomicPotential(TorchPotential):
         return systems, positions
 
     def forward(self, graph: tuple[list[Any], "torch.Tensor"], batch: PackedTensors) -> Output:
-        """Energies, and forces as their derivatives."""
+        """Energies, and forces as their negative gradients."""
         import torch
         from metatomic.torch import ModelEvaluationOptions, ModelOutput
 
         systems, positions = graph
-        # Atoms are summed in double here where the model tells their energies: a total in single precision keeps meV.
+        # If the model returns atomic energies, sum them here in double: a total in single precision has errors of meV.
         kind = self._model.capabilities().outputs[self._energy_name].sample_kind
         wanted = {self._energy_name: ModelOutput(unit="eV", sample_kind=kind)}
         options = ModelEvaluationOptions(length_unit="angstrom", outputs=wanted)
@@ -133,12 +133,12 @@ def load(source: Path, options: LoadOptions) -> Potential:
 
     Args:
         source: The file.
-        options: Device, trust, the variant of the energy as the head, and the precision, which an exported model has
-            fixed and for which a checkpoint has a default.
+        options: Device, trust, the variant of the energy as the head, and the precision, which is fixed in an exported
+            model; a checkpoint has a default.
 
     Raises:
-        ModelError: If the file is not trusted, cannot be loaded and run, or asks for what is not known of a molecule.
-        UsageError: If the device is absent or not among those of the model, or the precision is not the exported one.
+        ModelError: If the file is not trusted, cannot be loaded and run, or needs an input that is not available.
+        UsageError: If the device is absent or the model does not support it, or the precision is not the exported one.
     """
     require_trust(source, options)
     device = resolve_device(options.device)
@@ -183,14 +183,16 @@ def _read(source: Path, dtype: DtypeName | None) -> Any:
         return load_atomistic_model(str(source))
     from metatrain.utils.io import load_model  # type: ignore[import-not-found]
 
-    # An absolute path, since one that looks like an address would be downloaded.
+    # An absolute path, since metatrain downloads a path that looks like a URL.
     model = load_model(str(source.resolve()))
     return (model if dtype is None else model.to(getattr(torch, dtype))).export()
 
 
 def _dtype(available: str, wanted: DtypeName | None, source: Path) -> DtypeName:
     if wanted is not None and wanted != available:
-        raise UsageError(f"{source} was exported in {available}, so not {wanted}; leave --dtype out, or export it anew")
+        raise UsageError(
+            f"{source} was exported in {available}, not in {wanted}; leave --dtype out, or export it again"
+        )
     match available:
         case "float32" | "float64":
             return available
@@ -205,14 +207,14 @@ def _choose_energy(outputs: list[str], wanted: str | None, source: Path) -> str:
     variants = [output.removeprefix("energy/") for output in outputs if output.startswith("energy/")]
     if variants:
         raise ModelError(f"{source} has no output {name!r}; choose its variant with --head: {' '.join(variants)}")
-    raise ModelError(f"{source} has no output {name!r}; it gives {' '.join(outputs)}. Is it a potential?")
+    raise ModelError(f"{source} has no output {name!r}; its outputs are {' '.join(outputs)}. Is it a potential?")
 
 
 def _require_known_inputs(model: Any, source: Path) -> None:
     for name, wanted in model.requested_inputs(use_new_names=True).items():
         if name not in _NEUTRAL_SINGLET or wanted.sample_kind != "system":
             raise ModelError(
-                f"{source} asks for {name} of each {wanted.sample_kind}; this version knows "
+                f"{source} needs {name} of each {wanted.sample_kind}; the harness provides "
                 f"{' and '.join(_NEUTRAL_SINGLET)} of a molecule"
             )
 
@@ -246,7 +248,7 @@ def _of_molecule(name: str, positions: "torch.Tensor") -> Any:
 def _add_neighbours(
     systems: list[Any], options: Any, batch: PackedTensors, pairs: "torch.Tensor", positions: "torch.Tensor"
 ) -> None:
-    """Gives each system its neighbours, whose vectors are differentiable in the positions."""
+    """Adds the neighbour list of each system; its vectors are differentiable in the positions."""
     import torch
     from metatensor.torch import Labels, TensorBlock
 

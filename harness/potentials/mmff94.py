@@ -1,7 +1,7 @@
-"""MMFF94 as a control: a force field with no training set among these molecules.
+"""MMFF94 as a control: a force field that was not trained on these molecules.
 
-Source: Halgren, J. Comput. Chem. 17, 490 (1996), as RDKit has it. Its energy has no meaning beyond
-differences between geometries of one molecule.
+Source: Halgren, J. Comput. Chem. 17, 490 (1996), as implemented in RDKit. Only energy differences between
+geometries of one molecule are meaningful.
 """
 
 import functools
@@ -32,8 +32,8 @@ _MAX_FORCE_FIELDS: Final = 1024
 class Mmff94Potential:
     """MMFF94 with bonds taken from the SMILES of each structure.
 
-    `elements` is `None` although MMFF94 does not know every element: its parameters are for bonding
-    patterns, so a molecule that it lacks is reported as a failure.
+    `elements` is `None` although MMFF94 does not support every element: its parameters are for bonding
+    patterns, so a molecule without parameters is reported as a failure.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Mmff94Potential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return _TRAITS
 
     def compute(self, batch: StructureBatch) -> Prediction:
@@ -70,10 +70,10 @@ class Mmff94Potential:
 
 
 def load(method: str, options: LoadOptions) -> Potential:
-    """MMFF94.
+    """Loads MMFF94.
 
     Raises:
-        UsageError: If another device than the CPU or another precision than float64 was asked for.
+        UsageError: If a device other than the CPU or a precision other than float64 was requested.
     """
     require_cpu_and_float64(method, options)
     return Mmff94Potential()

@@ -1,7 +1,7 @@
-"""NequIP and Allegro models (files that the package nequip packed or compiled), evaluated in batches.
+"""NequIP and Allegro models (files packaged or compiled by nequip), evaluated in batches.
 
-Source: Batzner et al., Nature Communications 13, 2453 (2022). The files state no units: energies are taken as eV and
-lengths as Å, which is also what the package's own calculator does unless it is told otherwise.
+Source: Batzner et al., Nature Communications 13, 2453 (2022). The files state no units: energies are assumed to be in
+eV and lengths in Å, the default of the package's own calculator.
 """
 
 import contextlib
@@ -46,18 +46,18 @@ TORCHSCRIPT: Final = ".nequip.pth"
 
 FORMS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        PACKAGED: "carries Python code of its own",
-        COMPILED: "is a library of machine code",
+        PACKAGED: "contains Python code",
+        COMPILED: "is a library of compiled code",
         TORCHSCRIPT: "is a TorchScript program",
     }
 )
-"""What runs when a file is loaded, by the ending of its name, which is also how nequip tells the forms apart."""
+"""What runs when a file is loaded, by extension, which nequip also uses to distinguish the formats."""
 
 _GEOMETRY: Final = frozenset({"pos", "edge_index", "atom_types", "batch", "num_atoms", "cell", "edge_cell_shift"})
 _UNUSED: Final = frozenset({"edge_transpose_perm", "edge_vectors", "lmp_mliap_data", "num_local_ghost_atoms"})
-"""What every packaged model may be given and none needs: for other programs, and for kernels on a GPU."""
+"""Optional inputs of every packaged model, which none needs: for other programs, and for kernels on a GPU."""
 _NEUTRAL_SINGLET: Final = {"charge": 0, "spin": 1}
-"""What a model may ask about a molecule: charge and spin multiplicity."""
+"""Inputs of a molecule that a model may request: charge and spin multiplicity."""
 _ENERGIES: Final = "atomic_energy"
 _FORCES: Final = "forces"
 _TOTAL: Final = "total_energy"
@@ -70,14 +70,14 @@ _UNREADABLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """A model with what its file says of it.
+    """A model with the metadata of its file.
 
     Attributes:
-        model: Takes and gives tensors by name.
-        atomic_numbers: Element of each of its types of atoms.
-        cutoffs: Å, by type of the centre and type of the neighbour; shape (n_types, n_types).
-        dtype: Precision of its layers; positions and energies are in double precision whatever it is.
-        inputs: Names of the tensors that it is given.
+        model: Takes and returns tensors by name.
+        atomic_numbers: Element of each of its atom types.
+        cutoffs: Cutoffs in Å, by type of the centre and of the neighbour; shape (n_types, n_types).
+        dtype: Precision of its layers; positions and energies are always in double precision.
+        inputs: Names of its input tensors.
     """
 
     model: Any
@@ -92,7 +92,7 @@ class NequipPotential(TorchPotential):
 
     Args:
         network: The model, on its device.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, network: _Network, traits: PotentialTraits) -> None:
@@ -105,36 +105,36 @@ class NequipPotential(TorchPotential):
             self._type_of_element[number] = index
 
     def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
-        """The tensors that the model asks for, of the batch and one molecule more."""
+        """The input tensors of the model, for the batch and one additional molecule."""
         import torch
 
         batch = _with_pair(batch, self._network)
         device, dtype = batch.device, torch.float64
         types = self._type_of_element[batch.atomic_numbers]
         edges = _edges(batch, types, self._network.cutoffs)
-        # A model compiled for one frame gets all molecules as one: no edge joins them, and energies are of atoms.
+        # A model compiled for one frame gets all molecules as one: no edge joins them, and energies are atomic.
         n_frames = batch.n_structures if "batch" in self._network.inputs else 1
-        # Every precision is told, since the default one is another while an earlier batch computes.
+        # Every dtype is explicit, since PyTorch's default differs while an earlier batch computes.
         graph = {
             "pos": batch.positions,
             "edge_index": edges,
             "atom_types": types,
             "batch": batch.system_idx,
             "num_atoms": batch.n_atoms,
-            # For a stress that nobody reads: no edge crosses the cell.
+            # Only for the stress, which is not used: no edge crosses the cell.
             "cell": torch.eye(3, dtype=dtype, device=device).repeat(n_frames, 1, 1),
             "edge_cell_shift": torch.zeros((edges.shape[1], 3), dtype=dtype, device=device),
         }
         for name, value in _NEUTRAL_SINGLET.items():
             graph[name] = torch.full((n_frames, 1), value, dtype=torch.int64, device=device)
-        # In C order: compiled models go by the strides that they were compiled with, without looking.
+        # In C order: compiled models assume the strides that they were compiled with, without checking.
         return {name: graph[name].contiguous() for name in sorted(self._network.inputs)}
 
     def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
-        """Energies and forces, without those of the molecule more.
+        """Energies and forces, without those of the additional molecule.
 
         Raises:
-            ModelError: If the energy is not the sum of the atoms.
+            ModelError: If the energy is not the sum over the atoms.
         """
         with _double_precision_as_default():
             output = self._network.model(graph)
@@ -143,14 +143,14 @@ class NequipPotential(TorchPotential):
         return Output(batch.sum_by_structure(output[_ENERGIES].detach().ravel()[:n_atoms]), output[_FORCES][:n_atoms])
 
     def _require_sums(self, output: Mapping[str, "torch.Tensor"]) -> None:
-        """Checks that the model gives what is needed, and that it adds nothing to the energies of its atoms."""
+        """Checks that the model returns what is needed, and that its energy is the sum of atomic energies."""
         import torch
 
         lacking = [name for name in (_ENERGIES, _FORCES) if name not in output]
         if lacking:
             raise ModelError(
-                f"{self._traits.model_id} gives no {' and no '.join(lacking)}; expected a model with forces, and if it "
-                "is a compiled one, one of `nequip-compile --target batch`"
+                f"{self._traits.model_id} predicts no {' and no '.join(lacking)}; expected a model with forces, and a "
+                "compiled one must come from `nequip-compile --target batch`"
             )
         if _TOTAL not in output:
             return
@@ -166,16 +166,16 @@ class NequipPotential(TorchPotential):
 def load(source: Path, options: LoadOptions) -> Potential:
     """Loads a packaged or a compiled model.
 
-    A compiled model keeps the device, the precision and the use of TF32 that it was compiled with.
+    Device, precision and use of TF32 of a compiled model were fixed when it was compiled.
 
     Args:
         source: A file `*.nequip.zip`, `*.nequip.pt2` (compiled for any target) or `*.nequip.pth`.
-        options: Device and trust; the head is one of the models of a package that holds several.
+        options: Device and trust; the head is one of the models of a package with several.
 
     Raises:
-        ModelError: If the file is not trusted, cannot be loaded or does not run, has types of atoms that are no
-            elements, or asks for something that is unknown here.
-        UsageError: If the device is absent, or another precision or head was asked for than the file has.
+        ModelError: If the file is not trusted, cannot be loaded or does not run, has atom types that are not
+            elements, or needs an input that is not available.
+        UsageError: If the device is absent, or a precision or head was requested that the file does not have.
     """
     form = _form_of(source)
     _require_trust(source, form, options)
@@ -184,8 +184,8 @@ def load(source: Path, options: LoadOptions) -> Potential:
         network, head = _read(source, form, device, options.head)
     if options.dtype not in (None, network.dtype):
         raise UsageError(
-            f"{source} computes in {network.dtype}, which NequIP fixes when a model is built, not in "
-            f"{options.dtype!r}; leave --dtype out"
+            f"{source} computes in {network.dtype}, not in {options.dtype!r}: NequIP fixes the precision when a model "
+            "is built; leave --dtype out"
         )
     traits = PotentialTraits(
         model_id=str(source),
@@ -207,8 +207,8 @@ def _form_of(path: Path) -> str:
         if path.name.endswith(form):
             return form
     raise ModelError(
-        f"{path} has none of the names that nequip gives: {' '.join(f'*{form}' for form in FORMS)}. "
-        "Make a package of a checkpoint with: nequip-package build CHECKPOINT NAME.nequip.zip"
+        f"{path} has none of the names that nequip uses: {' '.join(f'*{form}' for form in FORMS)}. "
+        "Package a checkpoint with: nequip-package build CHECKPOINT NAME.nequip.zip"
     )
 
 
@@ -217,13 +217,13 @@ def _require_trust(path: Path, form: str, options: LoadOptions) -> None:
     if not options.trusts(sha256):
         raise ModelError(
             f"{path} (sha256 {sha256}) {FORMS[form]}, which runs when it is loaded. "
-            "If you trust where it comes from, add --trust-checkpoint"
+            "If you trust its source, add --trust-checkpoint"
         )
 
 
 @contextlib.contextmanager
 def _double_precision_as_default() -> Iterator[None]:
-    """PyTorch's default precision as NequIP needs it; NequIP itself would set it for the rest of the process."""
+    """Sets PyTorch's default precision as NequIP needs it; NequIP itself would set it for the whole process."""
     import torch
 
     before = torch.get_default_dtype()
@@ -239,7 +239,7 @@ def _read(path: Path, form: str, device: "torch.device", head: str | None) -> tu
 
     try:
         with warnings.catch_warnings(), out_of_memory_as_itself():
-            warnings.simplefilter("ignore")  # TorchScript, in which older files are written, is deprecated
+            warnings.simplefilter("ignore")  # TorchScript, the format of older files, is deprecated
             if form == PACKAGED:
                 return _read_package(path, device, head)
             if head is not None:
@@ -250,7 +250,7 @@ def _read(path: Path, form: str, device: "torch.device", head: str | None) -> tu
     except _UNREADABLE as cause:
         raise ModelError(
             f"cannot load {path}: {type(cause).__name__}: {_beginning(cause)}. Expected a file of nequip-package or "
-            f"nequip-compile, made for {device.type} if it is compiled, and by a version near the installed one"
+            f"nequip-compile, compiled for {device.type} if it is compiled, by a version close to the installed one"
         ) from cause
 
 
@@ -265,15 +265,15 @@ def _read_package(path: Path, device: "torch.device", head: str | None) -> tuple
         raise _needs_no_head(path, head)
     if head not in names and len(names) > 1:
         given = "none was chosen" if head is None else f"{head!r} is not one of them"
-        raise ModelError(f"{path} holds the models {' '.join(names)}, and {given}; choose one with --head")
+        raise ModelError(f"{path} contains the models {' '.join(names)}, and {given}; choose one with --head")
     model = models[head or names[0]].to(device).eval().requires_grad_(False)
-    # Without a cell, since a stress of molecules has no meaning; what else the model takes, it needs.
+    # Without a cell, since the stress of a molecule has no meaning; the model needs all its other inputs.
     inputs = frozenset(model.model_input_fields) - _UNUSED - {"cell", "edge_cell_shift"}
     return _network(path, model, model.metadata, inputs), head
 
 
 def _needs_no_head(path: Path, head: str) -> UsageError:
-    return UsageError(f"{path} holds one model only, so it takes no --head; leave out --head {head}")
+    return UsageError(f"{path} contains only one model, so it takes no --head; leave out --head {head}")
 
 
 def _read_compiled(path: Path, form: str, device: "torch.device") -> _Network:
@@ -284,7 +284,7 @@ def _read_compiled(path: Path, form: str, device: "torch.device") -> _Network:
             f"{path} runs on the first GPU only, not on {str(device)!r}; "
             f"use CUDA_VISIBLE_DEVICES={device.index} with --device cuda"
         )
-    # Compiled code takes arrays of any size for those that it was compiled for, unless it is told to look.
+    # Compiled code does not check the sizes of its inputs by default.
     os.environ.setdefault(_CHECK_INPUTS, "1")
     model, metadata = load_compiled_model(str(path), device.type)
     if form == COMPILED:
@@ -294,7 +294,7 @@ def _read_compiled(path: Path, form: str, device: "torch.device") -> _Network:
 
 
 def _dtype_of_torchscript(path: Path) -> str:
-    """The precision as it stands in the file, where NequIP's loader leaves it."""
+    """The precision stored in the file, which NequIP's loader does not return."""
     with zipfile.ZipFile(path) as archive:
         found = [name for name in archive.namelist() if name.endswith("/extra/model_dtype")]
         return archive.read(found[0]).decode() if found else "unknown"
@@ -308,8 +308,8 @@ def _network(path: Path, model: Any, metadata: Mapping[str, Any], inputs: frozen
     numbers = tuple(atomic_numbers.get(name, 0) for name in names)
     if 0 in numbers or len(set(numbers)) < len(numbers):
         raise ModelError(
-            f"{path} has the types of atoms {' '.join(names)}; expected each to be the symbol of another element. "
-            "Say with a calculator of its own which element is which type: --family ase"
+            f"{path} has the atom types {' '.join(names)}; expected the symbols of distinct elements. "
+            "Map elements to types in your own calculator: --family ase"
         )
     dtype = metadata["model_dtype"]
     if dtype not in ("float32", "float64"):
@@ -317,13 +317,13 @@ def _network(path: Path, model: Any, metadata: Mapping[str, Any], inputs: frozen
     unknown = sorted(inputs - _GEOMETRY - set(_NEUTRAL_SINGLET))
     if unknown:
         raise ModelError(
-            f"{path} asks for {', '.join(unknown)} of each molecule; this version knows {', '.join(_NEUTRAL_SINGLET)}"
+            f"{path} needs {', '.join(unknown)} of each molecule; the harness provides {', '.join(_NEUTRAL_SINGLET)}"
         )
     return _Network(model, numbers, _cutoffs(metadata, names), dtype, inputs)
 
 
 def _cutoffs(metadata: Mapping[str, Any], names: Sequence[str]) -> FloatArray:
-    """Å, by type of the centre and of the neighbour."""
+    """Cutoffs in Å, by type of the centre and of the neighbour."""
     by_pair = metadata.get("per_edge_type_cutoff")
     shape = (len(names), len(names))
     if not by_pair:
@@ -347,10 +347,10 @@ def _edges(batch: PackedTensors, types: "torch.Tensor", cutoffs: FloatArray) -> 
 
 
 def _with_pair(batch: PackedTensors, network: _Network) -> PackedTensors:
-    """The batch and one molecule more, of two atoms.
+    """The batch and one additional molecule of two atoms.
 
-    Models are compiled for two frames and two edges or more, and a batch may have one molecule, or atoms without
-    neighbours.
+    Models are compiled for at least two frames and two edges, but a batch may have only one molecule, or atoms
+    without neighbours.
     """
     import torch
 
@@ -372,7 +372,7 @@ def _with_pair(batch: PackedTensors, network: _Network) -> PackedTensors:
 
 
 def _try_out(potential: NequipPotential, path: Path) -> None:
-    """Runs the model once, since a file of another version may load and yet not run."""
+    """Runs the model once, since a file of another version may load but not run."""
     import torch
 
     first = min(potential.traits.elements or {1})
@@ -383,12 +383,12 @@ def _try_out(potential: NequipPotential, path: Path) -> None:
         raise
     except (AssertionError, AttributeError, KeyError, TypeError, IndexError, RuntimeError) as cause:
         raise ModelError(
-            f"{path} loads but does not run: {type(cause).__name__}: {_beginning(cause)}. It was probably made by "
+            f"{path} loads but does not run: {type(cause).__name__}: {_beginning(cause)}. It was probably written by "
             "another version of nequip; package or compile it again, or install that version"
         ) from cause
 
 
 def _beginning(cause: Exception) -> str:
-    """What fits into a message of an error that shows a trace."""
+    """The beginning of an error text that may contain a trace, for a message."""
     text = " ".join(str(cause).split())
     return text if len(text) <= 300 else text[:300] + "…"

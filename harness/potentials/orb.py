@@ -1,10 +1,10 @@
 """Orb and OrbMol models (`.ckpt` files of weights for orb-models), evaluated in batches.
 
-Sources: Neumann et al., arXiv 2410.22570 (Orb v2); Rhodes et al., arXiv 2504.06231 (Orb v3). Written against orb-models
-0.7.0, which needs Python 3.12, and run with it on random weights; the published weights were not at hand.
+Sources: Neumann et al., arXiv 2410.22570 (Orb v2); Rhodes et al., arXiv 2504.06231 (Orb v3). Written for orb-models
+0.7.0, which needs Python 3.12, and run with it on random weights; the published weights were not available.
 
-A file holds weights and not the form of the network, so its name has to tell which model it is of: it begins with one
-of `LEVELS`, as those of the package do (`orb-v3-conservative-inf-omat-20250404.ckpt`).
+A file contains weights but not the architecture of the network, so its name must identify the model: it begins with one
+of `LEVELS`, as the package's own files do (`orb-v3-conservative-inf-omat-20250404.ckpt`).
 """
 
 import contextlib
@@ -36,7 +36,7 @@ FAMILY: Final = Family(
 )
 
 RELEASE: Final = "0.7.0"
-"""Release of orb-models that this adapter was written against."""
+"""Release of orb-models that this adapter was written for."""
 
 _OMOL: Final = "wB97M-V/def2-TZVPD"
 _OMAT: Final = "PBE/PBE+U (OMat24)"
@@ -64,18 +64,18 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
         "orb-d3-xs-v2": "PBE-D3 (MPtrj, Alexandria)",
     }
 )
-"""Level of theory of the training labels by the package's name of a model, which tells the data set (MODELS.md)."""
+"""Level of theory of the training labels by the package's name of a model, which implies the data set (MODELS.md)."""
 
 _MOLECULAR: Final = frozenset(range(1, 84))
 _CRYSTALLINE: Final = frozenset(range(1, 95)) - frozenset(range(84, 89))
 """The 83 elements of OMol25, and the 89 of OMat24 and MPtrj; a file of weights has a row for every element, and
-does not tell which of them were trained."""
+does not state which of them were trained."""
 
 _ANSWERING: Final = ("heads.energy.", "heads.forces.", "heads.latent_charges.", "heads.latent_spins.")
-"""Parts of a network that energy and forces come from, beside its body."""
+"""Parts of a network that determine energy and forces, besides its backbone."""
 
 _N_TYPES: Final = 118
-"""Width of the one-hot code of an element, whose place is the atomic number."""
+"""Width of the one-hot encoding of an element, indexed by atomic number."""
 
 
 class OrbPotential(TorchPotential):
@@ -83,9 +83,9 @@ class OrbPotential(TorchPotential):
 
     Args:
         model: A `ConservativeForcefieldRegressor` or `DirectForcefieldRegressor` on its device and in its precision.
-        reach: Cutoff (Å) and the most neighbours of an atom.
-        forces_name: What the model calls its forces.
-        traits: What is known of it.
+        reach: Cutoff (Å) and maximum number of neighbours of an atom.
+        forces_name: The model's name for its forces.
+        traits: Its traits.
     """
 
     def __init__(self, model: Any, reach: tuple[float, int], forces_name: str, traits: PotentialTraits) -> None:
@@ -108,7 +108,7 @@ class OrbPotential(TorchPotential):
             n_node=batch.n_atoms,
             n_edge=torch.bincount(batch.system_idx[pairs[0]], minlength=n_structures),
             node_features={
-                # A tensor of its own, since a conservative model marks it as differentiable.
+                # A separate tensor, since a conservative model marks it as differentiable.
                 "positions": exact.detach().to(dtype),
                 "atomic_numbers": numbers,
                 "atomic_numbers_embedding": torch.nn.functional.one_hot(numbers, _N_TYPES).to(dtype),
@@ -118,7 +118,7 @@ class OrbPotential(TorchPotential):
                 "unit_shifts": torch.zeros((pairs.shape[1], 3), dtype=dtype, device=device),
             },
             system_features={
-                # A cell of zeros is how the package tells a molecule, whose net torque it removes.
+                # The package recognises a molecule by a cell of zeros, and removes its net torque.
                 "cell": torch.zeros((n_structures, 3, 3), dtype=dtype, device=device),
                 "pbc": torch.zeros((n_structures, 3), dtype=torch.bool, device=device),
                 "total_charge": torch.zeros(n_structures, dtype=dtype, device=device),
@@ -142,15 +142,15 @@ class OrbPotential(TorchPotential):
 
 
 def nearest_neighbours(batch: PackedTensors, pairs: "torch.Tensor", most: int) -> "torch.Tensor":
-    """The pairs of each atom with its nearest neighbours.
+    """Keeps the pairs of each atom with its nearest neighbours.
 
     Args:
         batch: Molecules.
-        pairs: Centres and neighbours in the order of the centres, shape (2, n_pairs).
-        most: How many neighbours an atom keeps at most.
+        pairs: Centres and neighbours, sorted by centre, shape (2, n_pairs).
+        most: Maximum number of neighbours of an atom.
 
     Returns:
-        Those of the pairs that are kept, in their order.
+        The pairs that are kept, in their order.
     """
     import torch
 
@@ -169,20 +169,20 @@ def load(source: Path, options: LoadOptions) -> Potential:
     """Loads a `.ckpt` file.
 
     Args:
-        source: Weights, as the package's own loader takes them; it reads nothing but tensors, so no trust is asked for.
-        options: Device and precision. Single precision (the default) is what the package calls `float32-highest`: it
-            uses no TF32, so that a result is the same on every device.
+        source: Weights in the format of the package's own loader, which reads only tensors, so no trust is needed.
+        options: Device and precision. Single precision (the default) is the package's `float32-highest`: it uses no
+            TF32, so that a result is the same on every device.
 
     Raises:
-        ModelError: If the name tells no model, or the file cannot be loaded and run.
-        UsageError: If the device is absent, or a readout head was asked for.
+        ModelError: If the file name identifies no model, or the file cannot be loaded and run.
+        UsageError: If the device is absent, or a readout head was requested.
     """
     if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
     name, is_published = model_of(source)
     device = resolve_device(options.device)
     dtype: DtypeName = options.dtype or "float32"
-    # The network is built in single precision whatever is asked for: the package rounds its constants so.
+    # The network is always built in single precision, since the package rounds its constants to it.
     with tried_with("orb-models", RELEASE, source), _torch_settings("float32"):
         model, adapter = _read(name, source, device, dtype)
         _require_heads(model, source)
@@ -205,27 +205,27 @@ def load(source: Path, options: LoadOptions) -> Potential:
 
 
 def model_of(source: Path) -> tuple[str, bool]:
-    """The package's name of a model that the name of a file begins with, and whether nothing but a date follows.
+    """The package's model name at the start of a file name, and whether only a date follows it.
 
-    Something else after it (`-finetuned`) says that these are other weights of the same form.
+    Anything else after it (`-finetuned`) marks other weights of the same architecture.
 
     Raises:
-        ModelError: If it begins with none.
+        ModelError: If the file name begins with no model name.
     """
     begins = [name for name in LEVELS if source.stem == name or source.stem.startswith(f"{name}-")]
     if not begins:
         raise ModelError(
-            f"{source.name} does not tell which Orb model it is of; expected a name that begins with one of "
-            f"{' '.join(LEVELS)}. Rename the file (orb-v3-conservative-inf-omat-mine.ckpt, say)"
+            f"{source.name} does not identify an Orb model; expected a name that begins with one of "
+            f"{' '.join(LEVELS)}. Rename the file, for example to orb-v3-conservative-inf-omat-mine.ckpt"
         )
     name = max(begins, key=len)
-    # The package's files end in a date of release, and that of OrbMol v2 has the name of its training run before it.
+    # The package's files end in a release date; OrbMol v2 has the name of its training run before it.
     return name, re.fullmatch(r"(-teqabfhg)?(-[0-9]{8})?", source.stem.removeprefix(name)) is not None
 
 
 @contextlib.contextmanager
 def _torch_settings(dtype: DtypeName) -> Iterator[None]:
-    """Default precision and that of matrix products, which orb-models sets for the whole process, for a block."""
+    """Limits to a block the default and matrix-product precision that orb-models sets for the whole process."""
     import torch
 
     default, product = torch.get_default_dtype(), torch.get_float32_matmul_precision()
@@ -252,18 +252,18 @@ def _read(name: str, source: Path, device: "torch.device", dtype: DtypeName) -> 
 
 
 def _require_heads(model: Any, source: Path) -> None:
-    """Checks what the package only warns of: it leaves a head random whose weights a file lacks."""
+    """Checks that the file has the weights of all heads; the package only warns and leaves a head random."""
     import torch
 
     stored = torch.load(source, map_location="cpu", weights_only=True)
-    # The names of Orb v2, which the package translates too.
+    # Orb v2 uses other names, which the package translates, too.
     names = {re.sub("^graph_head", "heads.energy", re.sub("^node_head", "heads.forces", name)) for name in stored}
     needed = [name for name in model.state_dict() if name.startswith(_ANSWERING)]
     lacking = [name for name in needed if name not in names]
     if lacking:
         raise ModelError(
             f"{source} lacks {len(lacking)} of the {len(needed)} weights of the heads for energy and forces, "
-            f"{lacking[0]} among them; it is damaged, or its name is that of another model"
+            f"such as {lacking[0]}; it is damaged, or its name belongs to another model"
         )
 
 

@@ -1,4 +1,4 @@
-"""SevenNet models (checkpoints of the package sevenn, and the weights that it ships), evaluated in batches.
+"""SevenNet models (checkpoints of the package sevenn, and the weights shipped with it), evaluated in batches.
 
 Source: Park et al., J. Chem. Theory Comput. 20, 4857 (2024). Its interactions are functions of edge vectors, so a
 molecule needs no box. The shipped weights were trained on inorganic crystals.
@@ -41,7 +41,7 @@ SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
         "7net-mf-0": "PBE/PBE+U and r2SCAN (Materials Project)",
     }
 )
-"""Models whose weights lie in the package, with the level of theory of their training data."""
+"""Models whose weights are in the package, with the level of theory of their training data."""
 
 
 class SevenNetPotential(TorchPotential):
@@ -49,7 +49,7 @@ class SevenNetPotential(TorchPotential):
 
     Args:
         model: An `AtomGraphSequential` for batches, on its device and in its precision.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, model: Any, traits: PotentialTraits) -> None:
@@ -69,7 +69,7 @@ class SevenNetPotential(TorchPotential):
             key.ATOMIC_NUMBERS: batch.atomic_numbers,
             key.POS: batch.positions.to(self._dtype),
             key.EDGE_IDX: edge_index,
-            # Differences before rounding: positions far from the origin would lose digits in single precision.
+            # Subtract before rounding: positions far from the origin would lose digits in single precision.
             key.EDGE_VEC: (batch.positions[edge_index[1]] - batch.positions[edge_index[0]]).to(self._dtype),
             key.CELL_VOLUME: torch.zeros(batch.n_structures, dtype=self._dtype, device=batch.device),
             key.NUM_ATOMS: batch.n_atoms,
@@ -91,8 +91,8 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
     """Loads a model that the package ships, or a checkpoint file (`.pth`).
 
     Raises:
-        ModelError: If a file is not trusted, cannot be loaded, or has several fidelities of which none is chosen.
-        UsageError: If the device is absent, or double precision is asked for, which the package does not have.
+        ModelError: If a file is not trusted, cannot be loaded, or has several fidelities and none is chosen.
+        UsageError: If the device is absent, or double precision is requested, which the package does not support.
     """
     if options.dtype == "float64":
         raise UsageError("SevenNet computes in single precision only; leave out --dtype float64")
@@ -121,16 +121,18 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
 def _shipped_path(name: str) -> Path:
     from sevenn.util import pretrained_name_to_path
 
-    # Names that are not shipped would be downloaded; the list above holds only those that lie in the package.
+    # The package would download other names; the list above contains only weights in the package.
     if name not in SHIPPED:
-        raise UsageError(f"{name!r} is no model that sevenn ships; expected one of {' '.join(SHIPPED)}, or a .pth file")
+        raise UsageError(
+            f"{name!r} is not a model shipped with sevenn; expected one of {' '.join(SHIPPED)}, or a .pth file"
+        )
     return Path(pretrained_name_to_path(name))
 
 
 def _read(path: Path) -> Any:
     from sevenn.util import load_checkpoint
 
-    # The package prints hints about optional kernels to the terminal.
+    # The package prints hints about optional kernels on standard output.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
@@ -149,7 +151,7 @@ def _choose_head(model: Any, wanted: str | None, source: Path | str) -> str | No
     available = list(model.modal_map or {})
     if not available:
         if wanted is not None:
-            raise UsageError(f"{source} has one fidelity only, so it takes no --head; leave out --head {wanted}")
+            raise UsageError(f"{source} has only one fidelity, so it takes no --head; leave out --head {wanted}")
         return None
     if wanted not in available:
         given = "none was chosen" if wanted is None else f"{wanted!r} is not one of them"

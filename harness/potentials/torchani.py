@@ -1,8 +1,8 @@
 """ANI ensembles (state dicts of TorchANI), evaluated in padded batches.
 
 Sources: ANI-1x, Smith et al., J. Chem. Phys. 148, 241733 (2018); ANI-1ccx, Smith et al., Nat. Commun. 10, 2903
-(2019); ANI-2x, Devereux et al., J. Chem. Theory Comput. 16, 4192 (2020). The functions of TorchANI that are named
-after these models fetch their weights from the network, so the networks are assembled here and filled from a file.
+(2019); ANI-2x, Devereux et al., J. Chem. Theory Comput. 16, 4192 (2020). TorchANI's functions for these models
+download their weights, so the networks are built here and filled from a file.
 """
 
 import pickle
@@ -40,16 +40,16 @@ FAMILY: Final = Family(
 
 _SELF_ENERGIES: Final = "energy_shifter.self_energies"
 _DAMAGED: Final = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AssertionError, struct.error)
-"""What torch.load raises for a damaged file, beside an error of unpickling."""
+"""Errors of torch.load for a damaged file, besides an error of unpickling."""
 
 
 class TorchAniPotential(TorchPotential):
     """The mean of an ensemble of ANI networks.
 
     Args:
-        network: TorchANI's network without its self energies, on its device and in its precision.
-        self_energies: Hartree, by atomic number; zero for elements that the network does not know.
-        traits: What is known of it.
+        network: TorchANI's network without its atomic self energies, on its device and in its precision.
+        self_energies: Hartree, by atomic number; zero for unsupported elements.
+        traits: Its traits.
     """
 
     def __init__(self, network: Any, self_energies: FloatArray, traits: PotentialTraits) -> None:
@@ -60,7 +60,7 @@ class TorchAniPotential(TorchPotential):
         self._self_energies = torch.tensor(self_energies, dtype=torch.float64, device=traits.device)
 
     def graph(self, batch: PackedTensors) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Elements and positions, molecules padded to the size of the largest."""
+        """Elements and positions; molecules are padded to the size of the largest."""
         import torch
 
         place = _place(batch)
@@ -85,7 +85,7 @@ class TorchAniPotential(TorchPotential):
 
 
 def _place(batch: PackedTensors) -> tuple["torch.Tensor", "torch.Tensor"]:
-    """Row and column of each atom where molecules are padded."""
+    """Row and column of each atom in the padded arrays."""
     import torch
 
     number = torch.arange(len(batch.atomic_numbers), device=batch.device)
@@ -96,15 +96,15 @@ def load(source: Path, options: LoadOptions) -> Potential:
     """Loads an ensemble from its published state dict.
 
     Args:
-        source: The file, under its published name, or the folder that holds it.
-        options: Device and precision; without one the precision of the file.
+        source: The file, under its published name, or the folder that contains it.
+        options: Device and precision, by default that of the file.
 
     Raises:
-        ModelError: If the file is no state dict of a known ensemble, or the folder holds none or several.
-        UsageError: If the device is absent, or a readout head was asked for.
+        ModelError: If the file is not the state dict of a known ensemble, or the folder contains none or several.
+        UsageError: If the device is absent, or a readout head was requested.
     """
     if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so not {options.head!r} either; leave --head out")
+        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
     path = _find(source)
     ensemble = ENSEMBLES[path.name]
     device = resolve_device(options.device)
@@ -131,17 +131,17 @@ def _find(source: Path) -> Path:
     known = " ".join(ENSEMBLES)
     if not source.is_dir():
         if source.name not in ENSEMBLES:
-            raise ModelError(f"{source} is no ensemble that this version knows; expected a file named one of: {known}")
+            raise ModelError(f"{source} is not a known ensemble; expected a file named one of: {known}")
         return source
     found = [source / name for name in ENSEMBLES if (source / name).is_file()]
     if len(found) != 1:
         held = " ".join(path.name for path in found) or "none"
-        raise ModelError(f"{source} holds {held} of: {known}; expected one. Give the path of the file itself")
+        raise ModelError(f"{source} contains {held} of: {known}; expected one. Give the path of the file itself")
     return found[0]
 
 
 def _read(path: Path) -> "State":
-    """Reads tensors and nothing else, whatever the user trusts: a state dict needs no more."""
+    """Reads only tensors, even from a trusted file: a state dict needs no more."""
     import torch
 
     try:
@@ -150,8 +150,8 @@ def _read(path: Path) -> "State":
         names = imports_of(path)
         shown = ([name for name in names if is_suspicious(name)] or list(names))[:MAX_NAMED]
         raise ModelError(
-            f"{path} (sha256 {sha256_of(path)}) holds more than tensors: loading it would run what it names, such as "
-            f"{', '.join(shown) or 'code'}. Expected the plain state dict as TorchANI publishes it"
+            f"{path} (sha256 {sha256_of(path)}) contains more than tensors: loading it would run what it names, such "
+            f"as {', '.join(shown) or 'code'}. Expected the plain state dict that TorchANI publishes"
         ) from cause
     except _DAMAGED as cause:
         raise ModelError(
@@ -161,14 +161,14 @@ def _read(path: Path) -> "State":
     if not isinstance(state, Mapping) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
-        raise ModelError(f"{path} holds a {type(state).__name__}; expected a state dict, tensors by name")
+        raise ModelError(f"{path} contains a {type(state).__name__}; expected a state dict, tensors by name")
     return state
 
 
 def _require_elements_of(ensemble: Ensemble, state: "State", path: Path) -> None:
     lacking = [name for name in ("atomic_numbers", _SELF_ENERGIES) if name not in state]
     if lacking:
-        raise ModelError(f"{path} lacks {', '.join(lacking)}; expected the state dict of a whole ensemble of TorchANI")
+        raise ModelError(f"{path} lacks {', '.join(lacking)}; expected the state dict of a complete TorchANI ensemble")
     numbers = tuple(state["atomic_numbers"].flatten().tolist())
     if numbers != ensemble.atomic_numbers:
         raise ModelError(
@@ -196,16 +196,16 @@ def _filled(ensemble: Ensemble, state: "State", dtype: DtypeName, path: Path) ->
         network.load_state_dict(state, strict=True)
     except RuntimeError as cause:
         raise ModelError(f"{path} does not fit the networks of {ensemble.architecture}: {_beginning(cause)}") from cause
-    # The self energies are added in double precision, at the end.
+    # The self energies are added in double precision at the end.
     network.set_enabled("energy_shifter", False)
     return network.eval().requires_grad_(False)
 
 
 def _beginning(cause: Exception) -> str:
-    """As much as fits into a message, of an error that may list every tensor."""
+    """The beginning of an error text that may list every tensor, for a message."""
     return " ".join(str(cause).split())[:300]
 
 
 def network_and_self_energies(potential: TorchAniPotential) -> tuple[Any, FloatArray]:
-    """The ensemble of a potential, and its self energies in Hartree by atomic number, to train it further."""
+    """The ensemble of a potential, and its self energies in Hartree by atomic number, for fine-tuning."""
     return potential._network, potential._self_energies.cpu().numpy()

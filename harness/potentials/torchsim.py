@@ -1,17 +1,17 @@
-"""Any model with the interface of TorchSim, told by a small recipe, evaluated in batches.
+"""Any model with the interface of TorchSim, described by a small recipe, evaluated in batches.
 
-Source: Cohen et al., doi 10.1088/3050-287X/ae1799 (2025). Written against torch-sim-atomistic 0.6.2, which needs Python
-3.12, and run with it on TorchSim's Lennard-Jones potential. An earlier form ran with its wrappers of MACE and UMA on
-random weights, on Python 3.11 and with the package's type parameters rewritten for that. A family that has an adapter
-here is better read by that one: a wrapper may round total energies to single precision.
+Source: Cohen et al., doi 10.1088/3050-287X/ae1799 (2025). Written for torch-sim-atomistic 0.6.2, which needs Python
+3.12, and run with it on TorchSim's Lennard-Jones potential. An earlier version ran with its wrappers of MACE and UMA on
+random weights, on Python 3.11 and with the package's type parameters rewritten for it. Prefer the adapter of a family
+if there is one: a wrapper may round total energies to single precision.
 
 A recipe is a file `torchsim.json` beside the weights:
 
     {"factory": "package.module:Class", "arguments": {"some": 1}, "files": {"model": "weights.pt"},
      "elements": [1, 6, 7, 8], "conservative": true, "level_of_theory": "PBE"}
 
-The factory is called with the arguments, the paths of the files and the device, and with a `dtype` if one was asked
-for; it has to return a `torch_sim.models.interface.ModelInterface`.
+The factory is called with the arguments, the paths of the files and the device, and with a `dtype` if one was
+requested; it must return a `torch_sim.models.interface.ModelInterface`.
 """
 
 import importlib
@@ -37,28 +37,28 @@ if TYPE_CHECKING:
 FAMILY: Final = Family("torchsim", __name__, "torch_sim", folder=("torchsim.json",), is_pickled=True)
 
 RELEASE: Final = "0.6.2"
-"""Release of torch-sim-atomistic that this adapter was written against."""
+"""Release of torch-sim-atomistic that this adapter was written for."""
 
 RECIPE: Final = "torchsim.json"
 """Name of a recipe."""
 
 _CHARGE_NAMES: Final = ("charge", "total_charge")
 _SPIN_NAMES: Final = ("spin", "total_spin")
-"""What TorchSim's wrappers call the charge and the spin multiplicity of a molecule; where the latter is absent, some
-take it for 0."""
+"""Names for the charge and spin multiplicity of a molecule in TorchSim's wrappers; some take an absent spin
+multiplicity as 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is made.
+    """How to make a model.
 
     Attributes:
         factory: `package.module:callable`.
-        elements: Atomic numbers that it has parameters for.
-        conservative: Whether its forces are the derivative of its energy.
-        arguments: For the factory, by keyword.
-        files: Names of files beside the recipe, by keyword; the factory is given their paths.
-        level_of_theory: Level of the training labels, where known.
+        elements: Atomic numbers that the model has parameters for.
+        conservative: Whether its forces are the negative gradient of its energy.
+        arguments: Arguments of the factory, by keyword.
+        files: Names of files beside the recipe, by keyword; the factory receives their paths.
+        level_of_theory: Level of theory of the training labels, if known.
     """
 
     factory: str
@@ -74,7 +74,7 @@ class TorchSimPotential(TorchPotential):
 
     Args:
         model: A `ModelInterface`.
-        traits: What is known of it.
+        traits: Its traits.
     """
 
     def __init__(self, model: Any, traits: PotentialTraits) -> None:
@@ -96,7 +96,7 @@ class TorchSimPotential(TorchPotential):
         return SimState(
             positions=batch.positions.to(dtype),
             masses=self._masses[batch.atomic_numbers],
-            # As TorchSim makes it of a molecule of ASE.
+            # As TorchSim converts a molecule of ASE.
             cell=torch.zeros((n_structures, 3, 3), dtype=dtype, device=device),
             pbc=False,
             atomic_numbers=batch.atomic_numbers,
@@ -112,24 +112,24 @@ class TorchSimPotential(TorchPotential):
 
 
 def load(source: Path, options: LoadOptions) -> Potential:
-    """Makes the model of a recipe.
+    """Makes the model that a recipe describes.
 
     Args:
         source: Folder of the recipe, or the recipe itself.
-        options: Device, precision (that of the factory by default) and trust, since a recipe runs what it names.
+        options: Device, precision (by default that of the factory) and trust, since a recipe runs what it names.
 
     Raises:
-        ModelError: If the recipe is not trusted, wrong, or makes no model that runs.
-        UsageError: If the device is absent, or a readout head was asked for.
+        ModelError: If the recipe is not trusted or invalid, or its model does not run.
+        UsageError: If the device is absent, or a readout head was requested.
     """
     path = source / RECIPE if source.is_dir() else source
     if options.head is not None:
-        raise UsageError(f"{path} has no readout heads, so not {options.head!r} either; leave --head out")
+        raise UsageError(f"{path} has no readout heads, so it takes no --head; leave out --head {options.head}")
     recipe = read_recipe(path)
     if not options.trust_checkpoint:
         raise ModelError(
-            f"{path} (sha256 {sha256_of(path)}) runs {recipe.factory} with arguments of its own, on files that may be "
-            "pickles. If you trust where it comes from, add --trust-checkpoint"
+            f"{path} (sha256 {sha256_of(path)}) runs {recipe.factory} with its arguments, on files that may be "
+            "pickles. If you trust its source, add --trust-checkpoint"
         )
     device = resolve_device(options.device)
     files = {keyword: path.parent / name for keyword, name in recipe.files.items()}
@@ -157,7 +157,7 @@ def read_recipe(path: Path) -> Recipe:
     """Reads a recipe, and checks that it is complete and names only files beside it.
 
     Raises:
-        ModelError: If it cannot be read, lacks a key, has an unknown one or a value of another kind.
+        ModelError: If it cannot be read, lacks a key, or has an unknown key or a value of the wrong type.
     """
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -179,7 +179,7 @@ def read_recipe(path: Path) -> Recipe:
         raise ModelError(f"the recipe {path} lacks {lacking} and has the unknown {unknown}; expected {' '.join(kinds)}")
     wrong = [name for name, kind in kinds.items() if not isinstance(fields[name], kind)]
     if wrong:
-        raise ModelError(f"the recipe {path} has {wrong[0]} {fields[wrong[0]]!r}, which is of the wrong kind")
+        raise ModelError(f"the recipe {path} has {wrong[0]} {fields[wrong[0]]!r}, which has the wrong type")
     if not fields["elements"] or any(type(number) is not int or number < 1 for number in fields["elements"]):
         raise ModelError(f"the recipe {path} has elements {fields['elements']!r}; expected a list of atomic numbers")
     outside = [name for name in fields["files"].values() if not isinstance(name, str) or Path(name).name != name]
@@ -197,9 +197,9 @@ def _made(recipe: Recipe, files: Mapping[str, Path], device: "torch.device", dty
     precision = {} if dtype is None else {"dtype": getattr(torch, dtype)}
     model = factory(**recipe.arguments, **files, device=device, **precision)
     if not isinstance(model, ModelInterface):
-        raise TypeError(f"{recipe.factory} made a {type(model).__name__}, which is no ModelInterface of TorchSim")
+        raise TypeError(f"{recipe.factory} made a {type(model).__name__}, which is not a ModelInterface of TorchSim")
     if torch.device(model.device).type != device.type:
-        raise ValueError(f"{recipe.factory} put its model on {model.device}, and {device} was asked for")
+        raise ValueError(f"{recipe.factory} put its model on {model.device}, but {device} was requested")
     return model
 
 
@@ -212,7 +212,7 @@ def _dtype(model: Any, wanted: DtypeName | None, path: Path) -> DtypeName:
 
 
 def _distributions(model: Any) -> tuple[str, ...]:
-    """The distributions that a model's classes are from, whose versions belong to a result."""
+    """The distributions that define a model's classes; their versions belong to a result."""
     known = importlib.metadata.packages_distributions()
     packages = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
     return tuple(sorted({"torch-sim-atomistic", *(name for package in packages for name in known.get(package, ()))}))

@@ -1,7 +1,7 @@
 """GFN2-xTB and GFN1-xTB as controls.
 
-GFN2-xTB is the method of the labels, so it has to give them back; GFN1-xTB is another physics method
-with no training set among these molecules.
+GFN2-xTB is the method of the labels, so it must reproduce them; GFN1-xTB is another physics method
+that was not trained on these molecules.
 """
 
 from collections.abc import Mapping
@@ -24,19 +24,19 @@ FAMILY: Final = Family("xtb", __name__, "tblite", methods=("gfn2-xtb", "gfn1-xtb
 
 METHODS: Final[Mapping[str, XtbMethod]] = MappingProxyType({"gfn2-xtb": "GFN2-xTB", "gfn1-xtb": "GFN1-xTB"})
 _ELEMENTS: Final = frozenset(range(1, 87))
-"""H to Rn, the range that both methods have parameters for."""
+"""H to Rn, for which both methods have parameters."""
 
 
 class XtbPotential:
-    """One of the xTB methods, each structure from a fresh SCF guess as the labels are.
+    """One of the xTB methods; as for the labels, each structure starts from a fresh SCF guess.
 
     Args:
         method: Name of the potential, a key of `METHODS`.
-        threads: How many structures are computed at a time.
+        threads: Number of structures computed at a time.
     """
 
     def __init__(self, method: str, threads: int) -> None:
-        import tblite.interface  # noqa: F401 - loads the OpenMP library, which the controller looks for
+        import tblite.interface  # noqa: F401 - loads the OpenMP library, which the controller must find
         from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
         self._method = METHODS[method]
@@ -53,7 +53,7 @@ class XtbPotential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return self._traits
 
     def compute(self, batch: StructureBatch) -> Prediction:
@@ -75,7 +75,7 @@ class XtbPotential:
             except ConvergenceError as cause:
                 return str(cause)
 
-        # Worker threads even where one would do: the OpenMP limit of the caller's own thread stays as it was.
+        # Worker threads even for one structure: the OpenMP limit of the caller's own thread stays unchanged.
         with ThreadPoolExecutor(self._threads, initializer=self._one_openmp_thread) as executor:
             for index, outcome in enumerate(executor.map(compute_one, range(batch.n_structures))):
                 if isinstance(outcome, str):
@@ -85,20 +85,20 @@ class XtbPotential:
         return Prediction(energy, forces, failures)
 
     def _one_openmp_thread(self) -> None:
-        # OpenMP keeps its number of threads for each calling thread, and more than one changes the last bits.
+        # OpenMP stores its number of threads per calling thread, and more than one changes the last bits.
         self._controller.limit(limits=1, user_api="openmp")
 
 
 def load(method: str, options: LoadOptions) -> Potential:
-    """GFN2-xTB or GFN1-xTB.
+    """Loads GFN2-xTB or GFN1-xTB.
 
     Args:
         method: A key of `METHODS`.
-        options: Of which `threads` counts.
+        options: Only `threads` is used.
 
     Raises:
-        UsageError: If the number of threads is below one, or another device than the CPU or another
-            precision than float64 was asked for.
+        UsageError: If the number of threads is below one, or a device other than the CPU or a
+            precision other than float64 was requested.
     """
     require_cpu_and_float64(method, options)
     if options.threads < 1:

@@ -1,4 +1,4 @@
-"""Zero energy and zero forces: the guess of knowing nothing, which sets the scale of every score."""
+"""Zero energy and zero forces: the guess without any knowledge, which sets the scale of every score."""
 
 from typing import Final
 
@@ -15,11 +15,11 @@ _TRAITS: Final = PotentialTraits(model_id="zero", family="zero", elements=None, 
 
 
 class Zero:
-    """Predicts nothing but zeros."""
+    """Predicts only zeros."""
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return _TRAITS
 
     def compute(self, batch: StructureBatch) -> Prediction:
@@ -31,7 +31,7 @@ def load(method: str, options: LoadOptions) -> Potential:
     """The zero-force baseline.
 
     Raises:
-        UsageError: If another device than the CPU or another precision than float64 was asked for.
+        UsageError: If a device other than the CPU or a precision other than float64 was requested.
     """
     require_cpu_and_float64(method, options)
     return Zero()

@@ -1,1 +1,1 @@
-"""Other people's files and code: what may be loaded, and what it cannot reach."""
+"""Files and code of third parties: what may be loaded, and what it cannot access."""

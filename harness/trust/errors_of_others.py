@@ -1,4 +1,4 @@
-"""Errors that other people's code raises: which are of a structure, and what a result says of them."""
+"""Errors raised by third-party code: which count as failures of a structure, and how a result records them."""
 
 import sys
 from typing import Final
@@ -6,13 +6,13 @@ from typing import Final
 from dataset_builders.core.errors import MlipOodError
 
 MOST_OF_A_CAUSE: Final = 500
-"""Characters of an error's text that stand in a result."""
+"""Maximum length of an error's text in a result, in characters."""
 
 
 def is_for_others(cause: BaseException) -> bool:
-    """Whether an error of foreign code is none of a structure's: an interruption, a full memory, an error of ours.
+    """Whether an error of foreign code does not concern one structure: an interrupt, full memory, an error of ours.
 
-    Nor is an error of CUDA, after which the process cannot use the device any more.
+    Errors of CUDA do not either: after one, the process cannot use the device any more.
     """
     full = getattr(sys.modules.get("torch"), "OutOfMemoryError", ())
     lost = isinstance(cause, RuntimeError) and "CUDA error" in str(cause)
@@ -20,10 +20,10 @@ def is_for_others(cause: BaseException) -> bool:
 
 
 def cause_of(error: BaseException) -> str:
-    """What an error is called and says, in one line."""
+    """Type and text of an error, in one line."""
     try:
         text = " ".join(str(error).split())
-    except Exception as cause:  # its own text is foreign code, too
-        text = f"(its text cannot be had: {type(cause).__name__})"
+    except Exception as cause:  # str() of a foreign error is foreign code, too
+        text = f"(its text is not available: {type(cause).__name__})"
     shown = text if len(text) <= MOST_OF_A_CAUSE else text[:MOST_OF_A_CAUSE] + "…"
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__

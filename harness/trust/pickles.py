@@ -1,7 +1,7 @@
-"""What a pickled checkpoint would import, read without running any of it.
+"""Finds what a pickled checkpoint would import, without running any of it.
 
 Loading a pickle runs whatever it names, so a checkpoint from somebody else is a program. The lists here
-help to decide whether to trust one; they cannot prove that a file is harmless.
+help to decide whether to trust it; they cannot prove that a file is harmless.
 """
 
 import pickletools
@@ -16,7 +16,7 @@ from dataset_builders.core.hashes import file_sha256
 from harness.core.potential import LoadOptions
 
 MAX_NAMED: Final = 8
-"""How many imports a refusal spells out."""
+"""Number of imports that the error message lists."""
 
 UNRESOLVED: Final = "<a name computed while loading>"
 
@@ -27,14 +27,14 @@ _SUSPICIOUS_MODULES: Final = frozenset(
     | {"urllib", "webbrowser"}
 )
 _SUSPICIOUS_NAMES: Final = frozenset({"torch.fx.graph_module.reduce_graph_module", "torch.hub.load"})
-"""Functions of PyTorch that run source code handed to them; MACE itself uses the first."""
+"""Functions of PyTorch that run source code passed to them; MACE itself uses the first."""
 _HARMLESS_BUILTINS: Final = frozenset(
     {"bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set"}
     | {"slice", "str", "tuple", "type"}
 )
 _ZIP_MAGIC: Final = b"PK\x03\x04"
 _PICKLES_PER_FILE: Final = 5
-"""Magic number, protocol, system, object and storage keys: what torch.load reads of the older form."""
+"""Magic number, protocol, system, object and storage keys: what torch.load reads of the older format."""
 _STRINGS: Final = frozenset(
     {"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"}
 )
@@ -60,16 +60,16 @@ def imports_of(path: Path) -> tuple[str, ...]:
     """Functions and classes that a pickled checkpoint would import, as `module.name`, suspicious ones first.
 
     Args:
-        path: A file of `torch.save`, in its zip form or its older form, or any other pickle.
+        path: A file of `torch.save`, in its zip format or its older format, or any other pickle.
 
     Raises:
-        ModelError: If the file cannot be read or holds no pickle.
+        ModelError: If the file cannot be read or contains no pickle.
     """
     found: set[str] = set()
     n_pickles = 0
     try:
         with path.open("rb") as file:
-            # torch.load goes by the first bytes, so a pickle with a harmless zip behind it is a pickle.
+            # torch.load decides by the first bytes, so a pickle followed by a harmless zip is a pickle.
             if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
                 with zipfile.ZipFile(file) as archive:
                     for member in archive.namelist():
@@ -82,12 +82,12 @@ def imports_of(path: Path) -> tuple[str, ...]:
     except (OSError, zipfile.BadZipFile, RuntimeError) as cause:  # zipfile: RuntimeError for an encrypted member
         raise ModelError(f"cannot read the checkpoint {path}: {cause}") from cause
     if n_pickles == 0 and not found:
-        raise ModelError(f"{path} holds no pickle, so it is no file of torch.save; is it the right file?")
+        raise ModelError(f"{path} contains no pickle, so torch.save did not write it; is it the right file?")
     return tuple(sorted(found, key=lambda name: (not is_suspicious(name), name)))
 
 
 def is_suspicious(name: str) -> bool:
-    """Whether an import reaches for the system: a process, a file, the network, the interpreter itself."""
+    """Whether an import gives access to the system: processes, files, the network, the interpreter itself."""
     module, _, attribute = name.rpartition(".")
     if module in ("builtins", "__builtin__"):
         return attribute not in _HARMLESS_BUILTINS
@@ -97,10 +97,10 @@ def is_suspicious(name: str) -> bool:
 
 
 def require_trust(path: Path, options: LoadOptions) -> None:
-    """Lets a pickled checkpoint pass only where the user has said that it is to be trusted.
+    """Accepts a pickled checkpoint only if the user has declared it trusted.
 
     Raises:
-        ModelError: If trust was not given; the message names the file, its sha256 and what it would
+        ModelError: If it is not trusted; the message names the file, its sha256 and what it would
             import.
     """
     sha256 = sha256_of(path)
@@ -109,9 +109,9 @@ def require_trust(path: Path, options: LoadOptions) -> None:
     names = imports_of(path)
     raise ModelError(
         f"{path} (sha256 {sha256}) is a pickle, and loading a pickle runs what it names. "
-        f"It would import {_summary(names)}. If you trust where it comes from, add --trust-checkpoint, or its "
-        "sha256 to the list of those that you trust (mlip-ood/trusted in your configuration folder, or the file that "
-        "MLIP_OOD_TRUSTED names); else ask for the model in a form without pickle, such as safetensors"
+        f"It would import {_summary(names)}. If you trust its source, add --trust-checkpoint, or add its sha256 "
+        "to your list of trusted checkpoints (mlip-ood/trusted in your configuration folder, or the file that "
+        "MLIP_OOD_TRUSTED names); otherwise ask for the model in a format without pickle, such as safetensors"
     )
 
 
@@ -126,22 +126,22 @@ def _summary(names: tuple[str, ...]) -> str:
 
 
 def _scan(file: IO[bytes], found: set[str]) -> int:
-    """Adds the imports of every pickle in the file; returns how many pickles came to their end.
+    """Adds the imports of every pickle in the file; returns the number of complete pickles.
 
-    The older form of torch.save is several pickles, one after the other, and then raw numbers.
+    The older format of torch.save is several pickles, one after another, and then raw numbers.
     """
     for n_pickles in range(_PICKLES_PER_FILE):
         try:
             for name in _imports_of_one(file):
                 found.add(name)
-        # An unknown opcode, a truncated one, or a length beyond any memory: from here on the file is no pickle.
+        # An unknown or truncated opcode, or a length beyond any memory: from here on the file is not a pickle.
         except (ValueError, MemoryError, OverflowError):
             return n_pickles
     return _PICKLES_PER_FILE
 
 
 def _imports_of_one(file: IO[bytes]) -> Iterator[str]:
-    """Follows the strings of one pickle as far as `STACK_GLOBAL`, which takes its two names from the stack."""
+    """Tracks the strings of one pickle as far as `STACK_GLOBAL` needs: it takes its two names from the stack."""
     pushed: list[str | None] = []
     memo: dict[int, str | None] = {}
     for opcode, argument, _ in pickletools.genops(file):

@@ -1,4 +1,4 @@
-"""Keeps what other people's code prints off standard output, which is for tables and JSON."""
+"""Keeps output of third-party code off standard output, which is reserved for tables and JSON."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ _ERRORS: Final = 2
 
 
 class _OntoErrors(io.TextIOBase):
-    """Stands for standard output and writes to standard error; closing it closes nothing."""
+    """Replaces standard output and writes to standard error; closing it closes nothing."""
 
     def __init__(self, errors: Any) -> None:
         self._errors = errors
@@ -47,9 +47,9 @@ class _OntoErrors(io.TextIOBase):
 
 @contextlib.contextmanager
 def printing_on_standard_error() -> Iterator[None]:
-    """Sends to standard error what is printed meanwhile, by Python, by compiled code or by programs that it starts.
+    """Redirects to standard error what Python, compiled code or child processes print meanwhile.
 
-    Both streams are put back afterwards, whatever was done to them. It holds for all threads, and blocks may be nested.
+    Both streams are restored afterwards, whatever was done to them. This applies to all threads; blocks may be nested.
     """
     output, errors = sys.stdout, sys.stderr
     _flush(output)
@@ -69,13 +69,13 @@ def printing_on_standard_error() -> Iterator[None]:
 
 
 def _flush(stream: Any) -> None:
-    # A stream may be absent, closed, or no stream at all after others had it.
+    # Third-party code may have closed, removed or replaced a stream.
     with contextlib.suppress(AttributeError, ValueError, OSError):
         stream.flush()
 
 
 def _flush_compiled_code() -> None:
-    """Writes out what C keeps in its own buffer, which would come out later, on the other stream."""
+    """Flushes C's own buffer, which would otherwise appear later, on the other stream."""
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).fflush(None)
 

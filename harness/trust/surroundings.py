@@ -1,10 +1,10 @@
-"""What other people's code finds and leaves in this process: each model has its own, and none changes that of others.
+"""Isolates the process settings of each model, so that no model changes those of the harness or of another model.
 
-A package that is imported, or a model that computes, may set PyTorch's default precision, NumPy's treatment of errors,
-the working directory or a filter of warnings. What it set is taken back when its code returns, and put in place again
-when its code is called the next time, so that it finds what it made.
+A package that is imported, or a model that computes, may set PyTorch's default precision, NumPy's error handling,
+the working directory or a warning filter. Such changes are reverted when the model's code returns, and applied again
+at its next call, so that it finds them as it left them.
 
-Some of these belong to the process and some to a thread. Those of the process are taken back when the last of several
+Some settings belong to the process and some to a thread. Those of the process are reverted when the last of several
 threads leaves the model's code.
 """
 
@@ -31,19 +31,19 @@ _SIGNALS: Final = tuple(
     if hasattr(signal, name)
 )
 _SMALL: Final = (2.0**-1000, 2.0**-60)
-"""Two numbers whose product is below the normal numbers of double precision."""
+"""Two numbers whose product is subnormal in double precision."""
 _LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """Something that code may change.
+    """A setting of the process or thread that code may change.
 
     Attributes:
-        read: Gives its value, which can be compared.
+        read: Returns its value, which can be compared.
         write: Sets it to such a value.
-        kept: What is kept for the model of a value, given the one before and the one that the model left.
-        put: Puts what was kept in place; `None` for what a model does not find again.
+        kept: What to keep for the model, from the value before and the value that the model left.
+        put: Applies what was kept; `None` for a setting that is not applied again.
     """
 
     read: Callable[[], Any]
@@ -53,19 +53,19 @@ class _Setting:
 
 
 def _restored(read: Callable[[], Any], write: Callable[[Any], None]) -> _Setting:
-    """A setting that a model finds again as it left it."""
+    """A setting that is applied again as the model left it."""
     return _Setting(read, write, put=write)
 
 
 @dataclass(slots=True)
 class Surroundings:
-    """What a model has set and finds set whenever its code runs; nothing at first.
+    """Settings that a model has changed and finds again whenever its code runs; empty at first.
 
     Attributes:
-        name: Of the model, for what the log says.
-        process: What is kept by number of the setting, of those of the process.
-        thread: Likewise, of those of a thread.
-        told: Settings of precision that the log has named.
+        name: Name of the model, for the log.
+        process: Kept settings of the process, by index of the setting.
+        thread: Likewise, settings of a thread.
+        told: Precision settings that the log has reported.
     """
 
     name: str
@@ -76,11 +76,11 @@ class Surroundings:
 
 @dataclass(slots=True)
 class _Visits:
-    """How many threads are in a model's code, and what the settings were before the first came.
+    """Number of threads in a model's code, and the settings before the first of them entered.
 
     Attributes:
-        count: Of threads.
-        before: Values of the settings of the process.
+        count: Number of threads.
+        before: Values of the process settings.
     """
 
     count: int = 0
@@ -93,10 +93,10 @@ _lock: Final = threading.RLock()
 
 @contextlib.contextmanager
 def inside(surroundings: Surroundings) -> Iterator[None]:
-    """Runs a block, which calls a model's code, in the surroundings of that model.
+    """Runs a block that calls a model's code with the settings of that model.
 
-    What the code changes is kept for the model and taken back for everybody else, and products of float32 numbers are
-    computed in full precision afterwards whatever the code said. Blocks may be nested and run in several threads.
+    Changes are kept for the model and reverted for all other code. Afterwards products of float32 numbers are computed
+    in full precision, whatever the model set. Blocks may be nested and run in several threads.
     """
     with _lock:
         if _visits.count == 0:
@@ -114,11 +114,11 @@ def inside(surroundings: Surroundings) -> Iterator[None]:
         for name, value in full_precision().items():
             if name not in surroundings.told:
                 surroundings.told.add(name)
-                _LOG.warning("%s set %s to %s; it is set back to full precision", surroundings.name, name, value)
+                _LOG.warning("%s set %s to %s; it is reset to full precision", surroundings.name, name, value)
 
 
 def _entered(settings: Sequence[_Setting], own: dict[int, Any]) -> list[Any]:
-    """Puts in place what the model left; gives the values before."""
+    """Applies the settings that the model left; returns the previous values."""
     before = [setting.read() for setting in settings]
     for number, value in own.items():
         put = settings[number].put
@@ -128,7 +128,7 @@ def _entered(settings: Sequence[_Setting], own: dict[int, Any]) -> list[Any]:
 
 
 def _left(settings: Sequence[_Setting], before: Sequence[Any], own: dict[int, Any]) -> None:
-    """Takes back what the model changed, and keeps it."""
+    """Reverts what the model changed, and keeps it."""
     for number, (setting, value) in enumerate(zip(settings, before, strict=True)):
         now = setting.read()
         if now == value:
@@ -139,13 +139,13 @@ def _left(settings: Sequence[_Setting], before: Sequence[Any], own: dict[int, An
 
 
 def _torch() -> Any:
-    """PyTorch, or `None` where nothing has imported it yet."""
+    """PyTorch, or `None` if nothing has imported it yet."""
     torch = sys.modules.get("torch")
     return torch if hasattr(torch, "set_autocast_enabled") else None
 
 
 def _of_torch(read: Callable[[Any], Any], write: Callable[[Any, Any], None], default: Any) -> _Setting:
-    """A setting of PyTorch, which is as PyTorch ships it where nothing has imported it yet."""
+    """A setting of PyTorch; it has PyTorch's default as long as nothing has imported PyTorch."""
 
     def read_if_there() -> Any:
         torch = _torch()
@@ -164,7 +164,7 @@ def _default_dtype(torch: Any) -> str:
 
 
 def _set_default_device(torch: Any, device: str) -> None:
-    # A default that is set explicitly, were it to the CPU, would slow every call down.
+    # A default that is set explicitly, even to the CPU, would slow down every call.
     torch.set_default_device(None if device == "cpu" else device)
 
 
@@ -184,13 +184,13 @@ def _set_random_state_of_torch(torch: Any, state: bytes | None) -> None:
 
 def _working_directory() -> str | None:
     try:
-        return os.getcwd()  # noqa: PTH109 (as quick as it can be, for every batch)
+        return os.getcwd()  # noqa: PTH109 (must be fast: it runs for every batch)
     except OSError:
         return None
 
 
 def _go_to(directory: str | None) -> None:
-    # Where the folder is gone there is no going back, and what is opened by a relative name says so.
+    # If the folder is gone, opening a file by a relative path reports it.
     with contextlib.suppress(OSError):
         os.chdir(directory or "/")
 
@@ -200,7 +200,7 @@ def _set_environment(values: dict[str, str]) -> None:
 
 
 def _changed_variables(before: dict[str, str], left: dict[str, str]) -> dict[str, str | None]:
-    """Only what was changed, so that a token which is there at another time is never put back."""
+    """Only the changed variables, so that a token which is present at another time is never restored."""
     return {name: left.get(name) for name in before.keys() | left.keys() if before.get(name) != left.get(name)}
 
 
@@ -219,7 +219,7 @@ def _set_locale(name: str) -> None:
 
 def _set_filters(filters: tuple[Any, ...]) -> None:
     warnings.filters[:] = filters  # type: ignore[index]  # a list, whatever its stub says
-    # Which warnings were shown is remembered beside the filters, until somebody says that they have changed.
+    # Python caches which warnings were shown until the filters are marked as changed; this block marks them.
     with warnings.catch_warnings():
         pass
 
@@ -230,7 +230,7 @@ def _handlers() -> tuple[Any, ...]:
 
 
 def _set_handlers(handlers: tuple[Any, ...]) -> None:
-    # Only the main thread may, and a handler that no Python code has set cannot be set again.
+    # Only the main thread may set handlers, and one that no Python code has set cannot be set again.
     if threading.current_thread() is threading.main_thread():
         for number, handler in zip(_SIGNALS, handlers, strict=False):
             if handler is not None and signal.getsignal(number) != handler:
@@ -260,7 +260,7 @@ def _set_random_state_of_numpy(state: tuple[Any, ...]) -> None:
 
 
 def _tiny_numbers_are_zero() -> bool:
-    # As libraries that were compiled for speed over accuracy set it for a whole thread when they are loaded.
+    # Libraries compiled with fast-math set this for a whole thread when they are loaded.
     return _SMALL[0] * _SMALL[1] == 0.0
 
 
@@ -301,7 +301,7 @@ _OF_THE_PROCESS: Final = (
 
 _OF_A_THREAD: Final = (
     _restored(np.geterr, _set_numpy_errors),
-    # A model that runs is interrupted as the harness is, so handlers of its own are not put in place again.
+    # A running model is interrupted as the harness is, so its own handlers are not applied again.
     _Setting(_handlers, _set_handlers),
     _of_torch(lambda torch: torch.is_grad_enabled(), lambda torch, on: torch._C._set_grad_enabled(on), True),
     _of_torch(lambda torch: str(torch.get_default_device()), _set_default_device, "cpu"),

@@ -1,4 +1,4 @@
-"""The user's list of checkpoints that may be loaded although loading them runs what they hold."""
+"""The user's list of checkpoints that may be loaded although loading them can run code."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from typing import Final
 from dataset_builders.core.errors import SetupError, UsageError
 
 LIST_VARIABLE: Final = "MLIP_OOD_TRUSTED"
-"""Where the list lies, if not in the user's configuration folder."""
+"""Environment variable with the path of the list, if not in the user's configuration folder."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def trusted_list() -> Path:
-    """The file of the list: one sha256 a line, what follows it is a remark."""
+    """Path of the list: one sha256 per line, optionally followed by a remark."""
     named = os.environ.get(LIST_VARIABLE)
     if named:
         return Path(named)
@@ -23,10 +23,10 @@ def trusted_list() -> Path:
 
 
 def trusted_files() -> tuple[str, ...]:
-    """The sha256 of the checkpoints on the list; none where there is no list.
+    """The sha256 of the checkpoints on the list; empty if there is no list.
 
     Raises:
-        UsageError: If a line is no sha256.
+        UsageError: If a line is not a sha256.
         SetupError: If the file cannot be read.
     """
     path = trusted_list()

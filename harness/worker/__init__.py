@@ -1,1 +1,1 @@
-"""Runs a potential in a process of its own, which may be another interpreter."""
+"""Runs a potential in a separate process, possibly with another Python interpreter."""

@@ -1,4 +1,4 @@
-"""The harness's end of a worker: a potential that computes in a process of its own."""
+"""The harness's end of a worker: a potential that computes in a separate process."""
 
 import contextlib
 import dataclasses
@@ -38,31 +38,31 @@ from harness.worker.protocol import (
 
 LOAD_SECONDS: Final = 1800.0
 BATCH_SECONDS: Final = 1800.0
-"""Longest wait for an answer, after which a worker counts as hung; compilation falls into the first batch."""
+"""Longest wait for an answer, after which a worker counts as hung; the first batch includes compilation."""
 MESSAGE_SECONDS: Final = 300.0
 """Longest time from the first byte of an answer to its last; a busy machine needs seconds for the largest."""
 MAX_LOST_BATCHES: Final = 3
-"""Batches in a row that may kill their worker twice before the run is given up."""
+"""Consecutive batches that may kill their worker twice before the run is aborted."""
 
 _IS_PLACE: Final = re.compile("[0-9]{1,9}").fullmatch
 _LOG: Final = logging.getLogger(__name__)
 
 
-class WorkerDied(Exception):  # noqa: N818 (not an error of the user's: the caller decides what becomes of it)
-    """A worker ended, or did not answer in time; the message has its last words."""
+class WorkerDied(Exception):  # noqa: N818 (not a user error: the caller decides how to handle it)
+    """A worker ended, or did not answer in time; the message contains its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker is to load, and where it runs.
+    """What a worker loads, and how it runs.
 
     Attributes:
         module: Adapter, a module with `load(source, options)`.
         source: Checkpoint, or the name of a method without one.
-        options: For the loader.
-        python: Interpreter; that of the harness by default.
-        module_folders: Folders, beside those of the interpreter, where the module may import from.
-        contained: Whether any error of the module's code is taken for one of the model or of a structure.
+        options: Options of the loader.
+        python: Interpreter; by default that of the harness.
+        module_folders: Additional folders from which the module may import.
+        contained: Whether any error of the module's code counts as an error of the model or of a structure.
         load_seconds: Longest wait until the potential is loaded.
         batch_seconds: Longest wait for a batch.
         message_seconds: Longest time from the first byte of an answer to its last.
@@ -80,14 +80,14 @@ class WorkerSpec:
 
 
 class WorkerPotential:
-    """A potential whose computing is done by a worker.
+    """A potential that is computed by a worker.
 
-    A worker that dies, hangs or runs out of memory is started again once for the batch that it died on; if
-    that batch kills it again, its structures are failures, each with the worker's last words, and the rest
-    of the run goes on.
+    A worker that dies, hangs or runs out of memory is restarted once for the batch on which it died; if that
+    batch kills it again, its structures are failures, each with the worker's last output, and the run
+    continues with the other batches.
 
     Args:
-        spec: What to load.
+        spec: What the worker loads.
 
     Raises:
         ModelError: If the potential cannot be loaded, or the worker dies while loading it.
@@ -102,7 +102,7 @@ class WorkerPotential:
 
     @property
     def traits(self) -> PotentialTraits:
-        """What is known of the potential."""
+        """What is known about the potential."""
         return self._traits
 
     def compute(self, batch: StructureBatch) -> Prediction:
@@ -116,11 +116,11 @@ class WorkerPotential:
 
     @property
     def overlaps(self) -> bool:
-        """That it computes in another process."""
+        """Always true, since it computes in another process."""
         return True
 
     def prepare(self, batch: StructureBatch) -> "_Request":
-        """Writes the batch down as a message; see `staging`."""
+        """Encodes the batch as a message; see `staging`."""
         arrays = {
             "atomic_numbers": batch.atomic_numbers,
             "positions": batch.positions,
@@ -131,7 +131,7 @@ class WorkerPotential:
         return _Request(batch, number, content, longest_answer(batch.n_structures, len(batch.atomic_numbers)))
 
     def launch(self, prepared: "_Request") -> "_Sent":
-        """Sends the batch to the worker, which may still be computing the one before."""
+        """Sends the batch to the worker, which may still be computing the previous one."""
         self._worker.ask(prepared.number, prepared.content, prepared.longest_answer)
         return _Sent(prepared, self._worker)
 
@@ -139,12 +139,12 @@ class WorkerPotential:
         """Waits for the prediction.
 
         Raises:
-            ModelError: If the worker died on several batches in a row, or does not keep to the protocol.
+            ModelError: If the worker died on several batches in a row, or violates the protocol.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
         request, worker = launched.request, launched.worker
         for attempt in (1, 2):
-            # A worker that died on the batch before took this one with it, which was not tried then.
+            # A worker that died on the previous batch did not try this one.
             if worker is not self._worker and not worker.has_answered(request.number):
                 worker = self._worker
                 worker.ask(request.number, request.content, request.longest_answer)
@@ -156,7 +156,7 @@ class WorkerPotential:
                     "%s: %s; %s",
                     self._traits.model_id,
                     cause,
-                    "it is started again" if attempt == 1 else f"{request.batch.n_structures} structures are given up",
+                    "restarting it" if attempt == 1 else f"{request.batch.n_structures} structures count as failures",
                 )
                 self._worker.close()
                 self._worker = self._started()
@@ -166,7 +166,7 @@ class WorkerPotential:
         self._lost_batches += 1
         if self._lost_batches >= MAX_LOST_BATCHES:
             raise ModelError(
-                f"{self._traits.model_id} ended its worker twice on each of {self._lost_batches} batches in a row; "
+                f"{self._traits.model_id} ended its worker twice on each of {self._lost_batches} consecutive batches; "
                 f"{last_words}. Try a smaller --batch-atoms or another --device; finished work is kept"
             )
         batch = request.batch
@@ -174,21 +174,21 @@ class WorkerPotential:
         return Prediction(nan[: batch.n_structures, 0], nan, dict.fromkeys(range(batch.n_structures), last_words))
 
     def meter(self) -> "_RemoteMeter":
-        """Measures in the worker, since no other process knows what its batches take."""
+        """Measures in the worker, since no other process can measure its memory."""
         return _RemoteMeter(self)
 
     def told(self, kind: str) -> Message | None:
-        """The worker's answer to a question that is not about a batch; `None` if it died meanwhile.
+        """The worker's answer to a request other than a batch; `None` if it died meanwhile.
 
         Raises:
-            ModelError: If the worker does not keep to the protocol.
+            ModelError: If the worker violates the protocol.
         """
         number, worker = next(self._numbers), self._worker
         worker.ask(number, encoded(Message(kind, number=number)), longest_answer(0, 0))
         try:
             return worker.answer(number, self._spec.batch_seconds)
         except WorkerDied as cause:
-            _LOG.warning("%s: %s; it is started again", self._traits.model_id, cause)
+            _LOG.warning("%s: %s; restarting it", self._traits.model_id, cause)
             self._worker.close()
             self._worker = self._started()
             return None
@@ -211,14 +211,14 @@ class _RemoteMeter:
         self._potential = potential
 
     def begin(self) -> None:
-        """Begins to measure."""
+        """Starts the measurement."""
         self._potential.told("begin measuring")
 
     def end(self) -> Footprint | None:
-        """What was taken since; `None` where the worker cannot tell, or is another one by now.
+        """Memory used since `begin`; `None` if the worker cannot measure it, or was restarted meanwhile.
 
         Raises:
-            ModelError: If the worker tells what is none.
+            ModelError: If the worker's answer is not a footprint.
         """
         answer = self._potential.told("end measuring")
         body = None if answer is None else answer.body.get("footprint")
@@ -232,7 +232,7 @@ class _RemoteMeter:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A batch, and the message that asks for its prediction."""
+    """A batch, and the message that requests its prediction."""
 
     batch: StructureBatch
     number: int
@@ -242,19 +242,19 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request, and the worker that it was sent to."""
+    """A request, and the worker to which it was sent."""
 
     request: _Request
     worker: "_Worker"
 
 
 class _Worker:
-    """One process with its connection and its log, which all end together."""
+    """One process with its connection and its log, which are closed together."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
         self._open: dict[int, int] = {}
-        """Questions without an answer, each with the most bytes that its answer may have."""
+        """Open requests, each with the maximum size of its answer in bytes."""
         self._answers: dict[int, Message] = {}
         self._home = Path(tempfile.mkdtemp(prefix="mlip-ood-worker-"))
         self._log = self._home / "log"
@@ -275,28 +275,28 @@ class _Worker:
             self.close()
             raise
         if not is_cut_off:
-            _LOG.info("the worker of %s can reach the network: this system does not let it be cut off", spec.source)
+            _LOG.info("the worker of %s can reach the network: this system does not allow isolating it", spec.source)
 
     def ask(self, number: int, content: bytes, longest: int) -> None:
-        """Sends a question, in a thread of its own: a worker that hangs does not empty its socket.
+        """Sends a request in a separate thread, since a worker that hangs does not empty its socket.
 
         Args:
-            number: Of the question; its answer carries the same.
+            number: Number of the request; its answer has the same number.
             content: An encoded message.
-            longest: Most bytes that the answer may have.
+            longest: Maximum size of the answer in bytes.
         """
         self._open[number] = longest
         self._sender.submit(self._write, content)
 
     def has_answered(self, number: int) -> bool:
-        """Whether the answer to a question is there."""
+        """Whether the answer to a request has arrived."""
         return number in self._answers
 
     def prediction(self, number: int, seconds: float) -> Prediction:
-        """Waits for the prediction that was asked for with a number.
+        """Waits for the prediction of the request with a number.
 
         Raises:
-            ModelError: If the worker reports an error of the model, or sends what is no prediction.
+            ModelError: If the worker reports an error of the model, or its answer is not a prediction.
             torch.OutOfMemoryError: If the batch does not fit on the worker's device.
             WorkerDied: If it ends, or does not answer in time.
         """
@@ -314,17 +314,17 @@ class _Worker:
         return Prediction(answer.arrays["energy"], answer.arrays["forces"], numbered)
 
     def answer(self, number: int, seconds: float) -> Message:
-        """Waits for the answer to a question; answers to others that come before are kept for who asked.
+        """Waits for the answer to a request; answers to other requests that arrive earlier are kept.
 
         Raises:
-            ModelError: If the worker reports an error, or does not keep to the protocol.
+            ModelError: If the worker reports an error, or violates the protocol.
             WorkerDied: If it ends, or does not answer in time.
         """
         while number not in self._answers:
             answer = self._received(seconds)
             if self._open.pop(answer.number, None) is None:
                 waiting = ", ".join(map(str, self._open))
-                raise self._lied(f"an answer to question {answer.number}, while {waiting} wait for theirs")
+                raise self._lied(f"an answer to request {answer.number}; open requests: {waiting}")
             self._answers[answer.number] = answer
         answer = self._answers.pop(number)
         if answer.kind == "error":
@@ -332,7 +332,7 @@ class _Worker:
         return answer
 
     def _write(self, content: bytes) -> None:
-        # The end of a worker is seen, with its last words, where its answer is waited for.
+        # Whoever waits for the answer detects that the worker ended, and reports its last output.
         with contextlib.suppress(OSError, ValueError):
             self._connection.send_bytes(content)
 
@@ -354,13 +354,13 @@ class _Worker:
 
     def _late(self) -> str:
         seconds = f"{self._spec.message_seconds:g} s"
-        return self._was_ended(f"it began with an answer and did not come to its end within {seconds}")
+        return self._was_ended(f"it did not complete an answer within {seconds}")
 
     def _loaded(self, answer: Message) -> tuple[PotentialTraits, bool]:
         try:
             traits = TypeAdapter(PotentialTraits).validate_python(answer.body.get("traits"))
         except ValidationError as cause:
-            raise self._lied(f"{answer.kind!r:.40} with traits that are none ({first_line(cause)})") from cause
+            raise self._lied(f"{answer.kind!r:.40} with invalid traits ({first_line(cause)})") from cause
         return traits, answer.body.get("is_cut_off") is True
 
     def _lied(self, what: str) -> ModelError:
@@ -372,21 +372,21 @@ class _Worker:
         return f"its worker ended ({cause}; {exit_text(self._process)}), {last_words(self._log)}"
 
     def _was_ended(self, cause: str) -> str:
-        # By the harness: the signal that ended it tells nothing of the worker.
-        return f"its worker was ended ({cause}), {last_words(self._log)}"
+        # The harness ended it, so its exit signal is not informative.
+        return f"the harness ended its worker ({cause}), {last_words(self._log)}"
 
 
 @contextlib.contextmanager
 def _cut_after(
     seconds: float, process: subprocess.Popen[bytes], connection: Connection, is_late: threading.Event
 ) -> Iterator[None]:
-    """Ends a worker that has begun with an answer and does not come to its end, while this thread waits for it.
+    """Ends a worker that has started an answer and does not complete it, while this thread waits for it.
 
     Args:
-        seconds: How long it may take.
+        seconds: Maximum time for the answer.
         process: The worker.
-        connection: To it.
-        is_late: Set where it was ended.
+        connection: Connection to it.
+        is_late: Set if the worker was ended.
     """
 
     def cut() -> None:
@@ -404,8 +404,8 @@ def _cut_after(
 
 def _liar(model: str, what: str) -> ModelError:
     return ModelError(
-        f"the worker of {model} sent {what}; expected the answer to an open question. The code of the model, or a "
-        "program that it started, writes where only the worker itself may; ask who made it, or, if you trust it, try "
+        f"the worker of {model} sent {what}; expected the answer to an open request. The code of the model, or a "
+        "program that it started, writes to the worker's connection; ask its author, or, if you trust it, try "
         "--isolation never"
     )
 

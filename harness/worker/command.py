@@ -1,4 +1,4 @@
-"""`python -m harness env`: environments of their own for families whose packages contradict each other."""
+"""`python -m harness env`: separate environments for families with conflicting packages."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from harness.worker.family_environments import (
 
 
 def main(argv: Sequence[str]) -> int:
-    """Makes, lists or removes environments.
+    """Creates, lists or removes environments.
 
     Raises:
         UsageError: If the family is unknown.
-        SetupError: If the environment cannot be made or removed.
+        SetupError: If the environment cannot be created or removed.
     """
     arguments = _parser().parse_args(argv)
     return int(arguments.run(arguments))
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("family", nargs="+", metavar="FAMILY", help=f"some of {', '.join(ENVIRONMENTS)}")
     create.add_argument("--python", metavar="PYTHON", help="interpreter to make it from (default: that of the harness)")
     create.set_defaults(run=_create)
-    listing = commands.add_parser("list", help="list the environments and what they hold")
+    listing = commands.add_parser("list", help="list the environments and their packages")
     listing.set_defaults(run=_list)
     remove = commands.add_parser("remove", help="remove the environment of a family")
     remove.add_argument("family", nargs="+", metavar="FAMILY")
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 def _create(arguments: argparse.Namespace) -> int:
     for family in arguments.family:
         if find_environment(family) is None:
-            print(f"making the environment of {family}; this takes some minutes", flush=True)
+            print(f"creating the environment of {family}; this takes some minutes", flush=True)
         environment = create_environment(family, arguments.python)
         print(f"{family}: {environment.directory}")
     return 0
@@ -65,12 +65,12 @@ def _create(arguments: argparse.Namespace) -> int:
 def _list(_: argparse.Namespace) -> int:
     for family, spec in ENVIRONMENTS.items():
         found = find_environment(family)
-        state = str(found.directory) if found else f"not there; make it with: python -m harness env create {family}"
+        state = str(found.directory) if found else f"missing; create it with: python -m harness env create {family}"
         print(f"{family}: {' '.join(spec.requirements)}; {state}")
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
     for family in arguments.family:
-        print(f"{family}: {'removed' if remove_environment(family) else 'was not there'}")
+        print(f"{family}: {'removed' if remove_environment(family) else 'did not exist'}")
     return 0

@@ -1,6 +1,6 @@
-"""Environments of their own for families whose packages contradict each other.
+"""Separate environments for families with conflicting packages.
 
-MACE pins an e3nn that SevenNet and NequIP are too new for. Each such family gets a virtual environment with its own
+MACE pins an old e3nn that SevenNet and NequIP do not support. Each such family gets a virtual environment with its own
 packages; this project's code is linked into its workers and is not installed there.
 """
 
@@ -19,22 +19,22 @@ from typing import Final
 from dataset_builders.core.errors import SetupError, UsageError
 
 ENVIRONMENTS_VARIABLE: Final = "MLIP_OOD_ENVIRONMENTS"
-"""Where environments lie, if not in the user's data folder."""
+"""Environment variable with the folder of all environments, if not in the user's data folder."""
 
 STAMP: Final = "mlip-ood.json"
 WORKER_REQUIREMENTS: Final = ("numpy", "pyarrow>=17", "ase>=3.23")
-"""What this project's code imports in a worker, whatever the family."""
+"""Packages that this project's code imports in a worker of any family."""
 
 _OUTPUT_SHOWN: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSpec:
-    """What an environment holds.
+    """Content of an environment.
 
     Attributes:
-        requirements: Pinned packages of the family, as pip takes them.
-        python: Version of Python that they need, as `(major, minor)`, or `None` for any from 3.11 on.
+        requirements: Pinned packages of the family, in pip's format.
+        python: Minimum version of Python as `(major, minor)`, or `None` for 3.11.
     """
 
     requirements: tuple[str, ...]
@@ -53,17 +53,17 @@ ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
         "torchsim": EnvironmentSpec(("torch-sim-atomistic==0.6.2",), (3, 12)),
     }
 )
-"""Environments that can be made, by family; all of them were made, and the contract tests ran in them."""
+"""Environments that can be created, by family; the contract tests ran in all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment that is there.
+    """An existing environment.
 
     Attributes:
-        family: Family that it is for.
+        family: Its family.
         directory: Its folder.
-        packages: Versions that were installed, by package.
+        packages: Installed versions, by package.
     """
 
     family: str
@@ -94,7 +94,7 @@ def interpreter_of(directory: Path) -> Path:
 
 
 def find_environment(family: str) -> Environment | None:
-    """The environment of a family, where one was made whole and for the packages that this version wants."""
+    """The environment of a family, if it is complete and has the packages that this version requires."""
     directory = environments_folder() / family
     spec = ENVIRONMENTS.get(family)
     try:
@@ -107,23 +107,23 @@ def find_environment(family: str) -> Environment | None:
 
 
 def create_environment(family: str, python: str | None = None, run: Run | None = None) -> Environment:
-    """Makes the environment of a family, or finds it.
+    """Creates the environment of a family, or finds it.
 
-    PyTorch is installed first, in the version of the harness, so that it comes from the cache of the installer and
-    results are of one version; with uv, files are linked instead of copied.
+    PyTorch is installed first, in the version of the harness, so that it comes from the installer's cache and all
+    results use one version; with uv, files are linked instead of copied.
 
     Args:
         family: One of `ENVIRONMENTS`.
-        python: Interpreter to make it from; that of the harness by default.
+        python: Base interpreter; by default that of the harness.
         run: Runs a command; for tests.
 
     Raises:
-        UsageError: If the family needs no environment of its own or is unknown.
-        SetupError: If it cannot be made; what was begun is removed.
+        UsageError: If the family needs no separate environment or is unknown.
+        SetupError: If it cannot be created; an incomplete one is removed.
     """
     spec = ENVIRONMENTS.get(family)
     if spec is None:
-        raise UsageError(f"there is no environment for {family!r}; there are: {' '.join(ENVIRONMENTS)}")
+        raise UsageError(f"there is no environment for {family!r}; expected one of {' '.join(ENVIRONMENTS)}")
     found = find_environment(family)
     if found is not None:
         return found
@@ -141,7 +141,9 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
         (directory / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
     except OSError as cause:
         shutil.rmtree(directory, ignore_errors=True)
-        raise SetupError(f"cannot make {directory}: {cause}; set {ENVIRONMENTS_VARIABLE} to another folder") from cause
+        raise SetupError(
+            f"cannot create {directory}: {cause}; set {ENVIRONMENTS_VARIABLE} to another folder"
+        ) from cause
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
@@ -149,9 +151,9 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
 
 
 def remove_environment(family: str) -> bool:
-    """Removes the environment of a family; whether there was one."""
+    """Removes the environment of a family; returns whether there was one."""
     if family not in ENVIRONMENTS:
-        raise UsageError(f"there is no environment for {family!r}; there are: {' '.join(ENVIRONMENTS)}")
+        raise UsageError(f"there is no environment for {family!r}; expected one of {' '.join(ENVIRONMENTS)}")
     directory = environments_folder() / family
     if not directory.exists():
         return False
@@ -182,7 +184,7 @@ def _require_python(base: str, spec: EnvironmentSpec, family: str, run: Run) -> 
     if (major, minor) < spec.python:
         wanted = ".".join(map(str, spec.python))
         raise SetupError(
-            f"{family} needs Python {wanted} or newer, and {base} is {major}.{minor}; "
+            f"{family} needs Python {wanted} or newer, but {base} is {major}.{minor}; "
             f"give another interpreter: python -m harness env create {family} --python python{wanted}"
         )
 
@@ -202,12 +204,12 @@ def _checked(finished: "subprocess.CompletedProcess[str]", command: Sequence[str
         return finished.stdout
     last = "\n".join((finished.stderr or finished.stdout or "").strip().splitlines()[-_OUTPUT_SHOWN:])
     raise SetupError(
-        f"the environment of {family} could not be made: `{' '.join(command)}` ended with {finished.returncode}.\n"
-        f"{last}\nCheck the network and the free space, and run it again"
+        f"cannot create the environment of {family}: `{' '.join(command)}` ended with {finished.returncode}.\n"
+        f"{last}\nCheck the network and the free disk space, and run it again"
     )
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    # The variables of an active environment would lead the installer back to that one.
+    # The variables of an active environment would make the installer use that one.
     kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
     return subprocess.run(list(command), env=kept, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Loads a potential where it belongs: in this process, or in a worker of its own."""
+"""Loads a potential in this process or in a worker, as required."""
 
 import contextlib
 import importlib.util
@@ -19,23 +19,23 @@ from harness.worker.family_environments import ENVIRONMENTS, find_environment
 
 @contextlib.contextmanager
 def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "auto") -> Iterator[Potential]:
-    """Loads a potential for the length of a block; its worker, if it has one, ends with the block.
+    """Loads a potential for a `with` block; its worker, if it has one, ends with the block.
 
     Args:
-        source: As `harness.models.resolve.resolve_model` found it.
+        source: Result of `harness.models.resolve.resolve_model`.
         options: Device, precision, trust and threads.
-        isolation: Whether it computes in a process of its own.
+        isolation: Whether it computes in a separate process.
 
     Raises:
-        UsageError: If the model does not offer what the options ask for.
+        UsageError: If the model does not support the options.
         ModelError: If the checkpoint cannot be loaded.
-        SetupError: If the package of its family is not installed, here or in an environment.
+        SetupError: If the package of its family is installed neither here nor in an environment.
     """
     if options.compile and not source.family.can_compile:
         able = " ".join(family.name for family in families() if family.can_compile)
         raise UsageError(
-            f"--compile does nothing for {source.model_id}, which is of the family {source.family.name}; families that "
-            f"compile: {able}. Leave it out"
+            f"--compile has no effect on {source.model_id} of the family {source.family.name}; families that support "
+            f"it: {able}. Leave it out"
         )
     interpreter = _interpreter(source)
     neutralise_variables()
@@ -48,7 +48,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         return
     spec = WorkerSpec(
         module=source.family.module,
-        # Not resolved: in the cache of the Hub's client, a link has the name of the file and its target has not.
+        # Not resolved: in the cache of the Hub's client, the link has the file's name, but its target does not.
         source=source.model_id if source.path is None else source.path.absolute(),
         options=options,
         python=interpreter or Path(sys.executable),
@@ -60,7 +60,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
 
 
 def _interpreter(source: ModelSource) -> Path | None:
-    """The interpreter of the family's own environment, or `None` where it runs in that of the harness."""
+    """The interpreter of the family's environment, or `None` if it runs in that of the harness."""
     family = source.family
     environment = find_environment(family.name)
     if environment is not None:
@@ -76,8 +76,8 @@ def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isol
     if isolation == "never":
         if interpreter is not None:
             raise UsageError(
-                f"{source.model_id} runs in the environment of the family {source.family.name}, which is a process of "
-                "its own; leave out --isolation never, or install the family beside the harness"
+                f"{source.model_id} runs in the environment of the family {source.family.name}, and so in a separate "
+                "process; leave out --isolation never, or install the family beside the harness"
             )
         return False
     return isolation == "always" or interpreter is not None or _runs_code(source)
@@ -109,7 +109,7 @@ def _folders_of_packages() -> tuple[Path, ...]:
 
 @contextlib.contextmanager
 def _finding_what_the_user_sees(source: ModelSource) -> Iterator[None]:
-    """Lets this process import from the working directory, as a worker can; a command that is installed could not."""
+    """Lets this process import from the working directory, as a worker can; an installed command otherwise cannot."""
     if not source.family.is_open:
         yield
         return
@@ -127,6 +127,6 @@ def _missing(source: ModelSource) -> SetupError:
     purpose = f"loading {source.model_id} (family {family.name})"
     own = f"python -m harness env create {family.name}" if family.name in ENVIRONMENTS else None
     if family.extra is None:
-        return SetupError(f"{purpose} needs an environment of its own, which is not there. Make it with: {own}")
+        return SetupError(f"{purpose} needs a separate environment, which is missing. Create it with: {own}")
     error = MissingPackageError(family.package, family.extra, purpose)
-    return error if own is None else SetupError(f"{error}, or in an environment of its own with: {own}")
+    return error if own is None else SetupError(f"{error}, or in a separate environment with: {own}")

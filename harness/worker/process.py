@@ -1,4 +1,4 @@
-"""The process of a worker: how it is started, ended, and what is left of it to read."""
+"""The process of a worker: starting it, ending it, and reading its last output."""
 
 import contextlib
 import os
@@ -28,13 +28,13 @@ _LOG_BYTES: Final = 2**16
 def start(
     python: Path, module_folders: Sequence[Path], home: Path, log: Path
 ) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Starts a worker, in a session of its own.
+    """Starts a worker in a separate session.
 
     Args:
         python: Its interpreter.
-        module_folders: Folders, beside those of the interpreter, where it may import from.
+        module_folders: Additional folders from which it may import.
         home: Its folder.
-        log: Where what it prints goes.
+        log: File for its output.
 
     Returns:
         The process, and this end of the connection to it.
@@ -45,9 +45,9 @@ def start(
     packages = home / "packages"
     packages.mkdir()
     for package in _PROJECT_PACKAGES:
-        # Links, and not the folder that the packages lie in: other packages there may be of another environment.
+        # Links, not the parent folder of the packages: other packages there may belong to another environment.
         (packages / package.__name__).symlink_to(Path(package.__path__[0]).resolve(), target_is_directory=True)
-    # A pair of sockets, which this side can end for good.
+    # A socket pair, which this side can shut down for both.
     ours, theirs = Pipe()
     try:
         with log.open("wb") as output:
@@ -59,25 +59,25 @@ def start(
                 pass_fds=(theirs.fileno(),),
                 cwd=home,
                 env=scrubbed_environment(os.environ, home, (packages, *module_folders)),
-                # A Ctrl-C in the terminal is for the harness, which ends its workers itself.
+                # Ctrl-C in the terminal must reach only the harness, which ends its workers itself.
                 start_new_session=True,
             )
     except OSError as cause:
         ours.close()
         shutil.rmtree(home, ignore_errors=True)
-        raise ModelError(f"cannot start {python}: {cause}; make the environment again: harness env create") from cause
+        raise ModelError(f"cannot start {python}: {cause}; create the environment again: harness env create") from cause
     finally:
         theirs.close()
     return process, ours
 
 
 def stop(process: subprocess.Popen[bytes], connection: Connection, sender: ThreadPoolExecutor, home: Path) -> None:
-    """Ends a worker, in peace if it does that within two seconds, and removes what is left of it.
+    """Ends a worker, by force if it does not exit within two seconds, and removes its files.
 
     Args:
         process: The worker.
-        connection: To it.
-        sender: Whose thread writes to it.
+        connection: Connection to it.
+        sender: Executor whose thread writes to it.
         home: Its folder.
     """
     _hang_up(connection)
@@ -86,32 +86,32 @@ def stop(process: subprocess.Popen[bytes], connection: Connection, sender: Threa
     except subprocess.TimeoutExpired:
         _kill(process)
         process.wait()
-    # Only now: a thread that still writes would write into whatever file gets the number of this one.
+    # Only now: a thread that is still writing would write to whatever file reuses this descriptor.
     sender.shutdown()
     connection.close()
     shutil.rmtree(home, ignore_errors=True)
 
 
 def cut_off(process: subprocess.Popen[bytes], connection: Connection) -> None:
-    """Ends a worker, and whatever a thread of this process waits for from it."""
+    """Ends a worker, and any wait of a thread of this process for it."""
     _kill(process)
     _hang_up(connection)
 
 
 def _hang_up(connection: Connection) -> None:
-    """Ends a connection for both sides, even where processes that a worker left behind hold its end open."""
+    """Shuts down a connection for both sides, even if orphaned child processes of a worker keep its end open."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
         end.shutdown(socket.SHUT_RDWR)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a worker and what it has started, such as a compiler; it leads a session of its own."""
+    """Ends a worker and its child processes, such as a compiler; the worker leads a separate session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def exit_text(process: subprocess.Popen[bytes]) -> str:
-    """How a worker ended; waits a little for one that is about to."""
+    """How a worker ended; waits briefly for one that is about to end."""
     deadline = time.monotonic() + 2.0
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -121,14 +121,14 @@ def exit_text(process: subprocess.Popen[bytes]) -> str:
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
-    return name + (", most often for lack of memory" if -code == signal.SIGKILL else "")
+    return name + (", usually for lack of memory" if -code == signal.SIGKILL else "")
 
 
 def last_words(log: Path) -> str:
-    """The last lines that a worker wrote, on one; a model may print without end, so no more is read than is shown."""
+    """The last lines of a worker's output, joined into one; reads only what is shown, since a model may print a lot."""
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - _LOG_BYTES))
         lines = stream.read(_LOG_BYTES).decode("utf-8", errors="replace").splitlines()
     printable = ["".join(char for char in line if char.isprintable()) for line in lines if line.strip()][-_LAST_WORDS:]
     shown = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}..." for line in printable]
-    return "last words: " + " | ".join(shown) if shown else "without a word"
+    return "last output: " + " | ".join(shown) if shown else "without output"

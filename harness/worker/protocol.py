@@ -1,7 +1,7 @@
 """Messages between the harness and a worker: JSON with arrays, as Arrow IPC streams.
 
-A connection of `multiprocessing` frames them. The harness reads what a worker sends with suspicion: another program may
-write into its end, and what comes must neither fill the memory nor pass for the answer to another question.
+A connection of `multiprocessing` frames them. The harness does not trust what a worker sends: another program may write
+to its end, and a message must neither exhaust the memory nor be taken for the answer to another request.
 """
 
 import io
@@ -16,25 +16,25 @@ import numpy.typing as npt
 import pyarrow as pa
 
 LONGEST_TEXT: Final = 4000
-"""Characters of a cause or an error that a worker tells; what is longer is cut."""
+"""Maximum length of a cause or error that a worker reports, in characters; longer text is truncated."""
 
 LONGEST_TRAITS: Final = 16 * 2**20
-"""Bytes of the answer that tells what was loaded; a folder of a calculator may hold many files."""
+"""Maximum size in bytes of the answer to loading; the folder of a calculator may contain many files."""
 
 _BYTES_OF_A_CHARACTER: Final = 12
 _BYTES_OF_THE_REST: Final = 2**18
-"""Of the outer form of an answer: names, types, lengths."""
+"""Size of the framing of an answer: names, types, lengths."""
 
 _BODY: Final = b"body"
 _SHAPES: Final = b"shapes"
 
 
 class ProtocolError(Exception):
-    """What came is no message, or not one that was asked for."""
+    """What was received is not a message, or not an expected one."""
 
 
 class UnsendableError(Exception):
-    """A message holds what none can hold, such as an array of complex numbers."""
+    """A message has content that cannot be encoded, such as an array of complex numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Message:
     """One message.
 
     Attributes:
-        kind: What it is.
-        body: Plain values, as JSON holds them.
-        arrays: Arrays by name, of any shape, in their own precision.
-        number: Of the question; its answer has the same.
+        kind: Kind of the message.
+        body: Plain JSON values.
+        arrays: Arrays by name, of any shape and precision.
+        number: Number of the request; its answer has the same.
     """
 
     kind: str
@@ -55,40 +55,40 @@ class Message:
 
 
 def longest_answer(n_structures: int, n_atoms: int) -> int:
-    """Most bytes of the answer for a batch, whatever goes wrong with it: energies, forces and causes of failures."""
+    """Maximum size in bytes of the answer for a batch, with energies, forces and causes of failures."""
     numbers = 8 * n_structures + 24 * n_atoms
     return numbers + (n_structures + 1) * LONGEST_TEXT * _BYTES_OF_A_CHARACTER + _BYTES_OF_THE_REST
 
 
 def send(connection: Connection, message: Message) -> None:
-    """Sends a message whole.
+    """Sends a complete message.
 
     Raises:
-        UnsendableError: If it holds what no message can hold; nothing was sent then.
+        UnsendableError: If its content cannot be encoded; nothing is sent then.
         OSError: If the other side is gone.
     """
     connection.send_bytes(encoded(message))
 
 
 def receive(connection: Connection, longest: int | None = None) -> Message | None:
-    """Waits for a message; `None` if the other side hung up between two messages.
+    """Waits for a message; `None` if the other side closed the connection between two messages.
 
     Args:
-        connection: Where it comes from.
-        longest: Most bytes that it may have; a longer one is not read.
+        connection: Connection to read from.
+        longest: Maximum size in bytes; a longer message is not read.
 
     Raises:
-        ProtocolError: If what comes is no message, or is too long; nothing more can be read then.
-        OSError: If the other side hung up in the middle of one.
+        ProtocolError: If what arrives is not a message, or is too long; nothing more can be read then.
+        OSError: If the other side closed the connection in the middle of one.
     """
     try:
         content = connection.recv_bytes(longest)
     except (EOFError, ConnectionResetError):
         return None
     except OSError as cause:
-        # So it marks a connection on which too long a message stands next.
+        # This is how `multiprocessing` marks a connection whose next message is too long.
         if not connection.readable:
-            raise ProtocolError(f"a message of more than the {longest} bytes that its answer can have") from cause
+            raise ProtocolError(f"a message of more than {longest} bytes, the maximum for its answer") from cause
         raise
     return decoded(content)
 
@@ -97,7 +97,7 @@ def encoded(message: Message) -> bytes:
     """The bytes of a message.
 
     Raises:
-        UnsendableError: If it holds what no message can hold.
+        UnsendableError: If its content cannot be encoded.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in message.arrays.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
@@ -106,7 +106,7 @@ def encoded(message: Message) -> bytes:
     except (pa.ArrowException, TypeError, ValueError) as cause:
         types = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
         raise UnsendableError(f"{types} ({cause})") from cause
-    # Arrays of one message differ in length, so each is the single list of its column.
+    # The arrays of a message differ in length, so each is the only list in its column.
     lists = [pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column) for column in columns]
     header = {"kind": message.kind, "number": message.number, "body": dict(message.body)}
     schema = pa.schema(
@@ -120,10 +120,10 @@ def encoded(message: Message) -> bytes:
 
 
 def decoded(content: bytes) -> Message:
-    """The message of some bytes.
+    """Decodes a message.
 
     Raises:
-        ProtocolError: If they are none.
+        ProtocolError: If the bytes are not a message.
     """
     try:
         with pa.ipc.open_stream(content) as reader:
@@ -131,7 +131,7 @@ def decoded(content: bytes) -> Message:
             header, shapes = json.loads(metadata[_BODY]), json.loads(metadata[_SHAPES])
             batch = next(iter(reader)) if shapes else None
         if batch is not None:
-            # Lengths and offsets that lead out of the message would be followed without this.
+            # Rejects lengths and offsets that point outside the message.
             batch.validate(full=True)
         arrays = {
             name: batch.column(name).flatten().to_numpy(zero_copy_only=False).reshape(shape)
@@ -140,11 +140,11 @@ def decoded(content: bytes) -> Message:
         }
         message = Message(header["kind"], header["body"], arrays, header["number"])
     except (
-        # Arrow has errors of its own, and raises those of Python, an OSError among them.
+        # Arrow raises its own errors and those of Python, including OSError.
         *(pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration),
         *(MemoryError, OverflowError, RecursionError),
     ) as cause:
-        raise ProtocolError(f"{len(content)} bytes that are no message ({type(cause).__name__}: {cause})") from cause
+        raise ProtocolError(f"{len(content)} bytes that are not a message ({type(cause).__name__}: {cause})") from cause
     kinds = (message.kind, str), (message.body, dict), (message.number, int)
     if not all(type(value) is kind for value, kind in kinds):
         raise ProtocolError(f"a message whose kind is {message.kind!r:.40} and whose number is {message.number!r:.40}")

@@ -1,7 +1,7 @@
-"""What a worker is kept from: tokens, the Hub, and, where the system allows it, the network.
+"""Denies a worker access to tokens, the Hub and, where the system allows it, the network.
 
-It is a fence against accidents and against checkpoints that call home. It is no prison: a worker runs with
-the rights of its user, and can read what that user can read.
+This protects against accidents and against checkpoints that contact a server. It is not a full sandbox: a worker
+runs with the rights of its user, and can read what that user can read.
 """
 
 import ctypes
@@ -21,17 +21,17 @@ _KEPT: Final = frozenset(
     | {"LOCAL_RANK"}
 )
 _FULL_PRECISION: Final = {name: LOWERING[name] for name in ("NVIDIA_TF32_OVERRIDE", "JAX_DEFAULT_MATMUL_PRECISION")}
-"""What libraries that choose fewer digits of their own accord are told."""
+"""Variables that force full precision in libraries that reduce it by default."""
 _KEPT_PREFIXES: Final = ("CUDA_", "NVIDIA_", "HIP_", "ROCR_", "TORCHINDUCTOR_", "PYTORCH_")
 
 
 def scrubbed_environment(environment: Mapping[str, str], home: Path, python_path: Sequence[Path]) -> dict[str, str]:
-    """The environment of a worker: what computing needs, all that can change its last digits, and nothing else.
+    """Environment variables of a worker: only those that it needs or that can change its last digits.
 
     Args:
-        environment: That of the harness.
-        home: An empty folder which stands for the user's own, so that no token is found there.
-        python_path: Folders to import from, beside those of the interpreter.
+        environment: Environment variables of the harness.
+        home: An empty folder in place of the user's home, so that no token is found there.
+        python_path: Additional folders to import from.
     """
     kept = {
         name: value
@@ -55,10 +55,10 @@ def scrubbed_environment(environment: Mapping[str, str], home: Path, python_path
 
 
 def cut_off_network() -> bool:
-    """Moves this process, which must have one thread, where there is no network; whether that was possible.
+    """Isolates this process, which must have one thread, from the network; returns whether that was possible.
 
-    On Linux, a network namespace of its own has no interface that leads anywhere. Elsewhere, and where
-    the system forbids it, nothing changes.
+    On Linux, a new network namespace has no interface to the outside. Elsewhere, and where the system forbids
+    it, nothing changes.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -66,7 +66,7 @@ def cut_off_network() -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) != 0:
         return False
-    # Without a map the process would be nobody, whom some libraries cannot find a name for.
+    # Without a mapping the process would run as nobody, whose name some libraries cannot look up.
     try:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")

@@ -1,6 +1,6 @@
-"""The worker's end: loads one potential and computes what it is sent, until the harness hangs up.
+"""The worker's end: loads one potential and computes the batches it receives, until the connection is closed.
 
-On a GPU, the next batch is read and prepared while one computes.
+On a GPU, the next batch is read and prepared while the current one computes.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from harness.worker.protocol import LONGEST_TEXT, Message, UnsendableError, rece
 
 
 def serve(connection: Connection, *, is_cut_off: bool) -> int:
-    """Loads what the first message asks for, then answers each further one.
+    """Loads the potential in the first message, then answers each further one.
 
     Args:
-        connection: Where messages come from and answers go.
-        is_cut_off: Whether this process is without a network, which the first answer tells.
+        connection: Connection to the harness.
+        is_cut_off: Whether this process has no network access, which the first answer reports.
 
     Returns:
         The exit code of the process.
@@ -44,7 +44,7 @@ def serve(connection: Connection, *, is_cut_off: bool) -> int:
 
 
 def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Potential | None:
-    # Whatever goes wrong while a stranger's checkpoint is loaded is told to the user, never lost in a worker.
+    # Any error while loading a foreign checkpoint must reach the user, not only the worker's log.
     options = LoadOptions(**request.body["options"])
     try:
         potential = _loaded(request.body, options)
@@ -82,9 +82,9 @@ def _source(body: Mapping[str, Any]) -> Path | str:
 
 
 def _batches(connection: Connection, potential: Potential) -> Iterator[tuple[int, StructureBatch]]:
-    """The batches that are asked for, each with the number of its question.
+    """The requested batches, each with the number of its request.
 
-    The harness asks for measurements only when it waits for nothing else, so they are answered from here.
+    The harness requests measurements only when no other request is open, so they are answered here.
     """
     meter = meter_of(potential)
     while (request := receive(connection)) is not None:
@@ -128,7 +128,7 @@ def _send_answer(connection: Connection, answer: Message) -> None:
     try:
         send(connection, answer)
     except UnsendableError as cause:
-        text = f"the model returned what is no array of numbers: {cause}"
+        text = f"the model returned something other than an array of numbers: {cause}"
         send(connection, _error("ModelError", text, answer.number))
 
 

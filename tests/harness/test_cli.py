@@ -208,7 +208,7 @@ def use(monkeypatch: pytest.MonkeyPatch, potential: Harmonic) -> None:
         (["--threads", "0"], 2, "error: --threads 0; expected 1 or more\n"),
         (["--device", "tpu"], 2, "error: mmff94 runs on the CPU only, not on 'tpu'"),
         (["--dataset", "nowhere"], 3, "error: there is no data-set folder 'nowhere'; expected `mini`"),
-        (["--task", "task2"], 3, "holds no task2; tasks it holds: task1 task4\n"),
+        (["--task", "task2"], 3, "has no task2; its tasks: task1 task4\n"),
     ],
 )
 def test_bad_options_are_one_clear_error(

@@ -1,8 +1,8 @@
-"""Internal coordinates of many geometries of one molecule, and their derivatives by the positions.
+"""Internal coordinates of many geometries of one molecule, and their derivatives with respect to positions.
 
-A bond is its length in Å, an angle its cosine, a torsion the cosine of its dihedral angle, and a trigonal centre the
-volume that its three unit bond vectors span. Cosines have derivatives where angles have none: a linear group is
-as smooth as any other. In the mirror image of a molecule only the volume changes, by its sign.
+A bond is described by its length in Å, an angle by its cosine, a torsion by the cosine of its dihedral angle, and a
+trigonal centre by the volume that its three unit bond vectors span. Cosines remain differentiable at linear angles.
+Reflection of a molecule changes only the sign of the volume.
 """
 
 import numpy as np
@@ -15,15 +15,15 @@ def internal_coordinates(topology: Topology, positions: FloatArray) -> tuple[Flo
     """Values and derivatives of all internal coordinates.
 
     Args:
-        topology: Of the molecule.
-        positions: Geometries of it, shape (n_frames, n_atoms, 3), Å.
+        topology: Topology of the molecule.
+        positions: Its geometries, shape (n_frames, n_atoms, 3), Å.
 
     Returns:
         Values, shape (n_frames, n_coordinates), and derivatives, shape (n_frames, n_coordinates, n_atoms, 3); both
-        float64, in Å for bonds and without unit for the others.
+        float64, in Å for bonds and dimensionless for the others.
 
     Raises:
-        ShapeError: If the positions are not those of the atoms of the topology.
+        ShapeError: If the number of atoms differs from that of the topology.
     """
     n_atoms = len(topology.labels)
     require_shape("positions", positions, (None, n_atoms, 3))
@@ -46,19 +46,19 @@ def internal_coordinates(topology: Topology, positions: FloatArray) -> tuple[Flo
 
 
 def _lengths(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of bonds whose ends have shape (..., 2, 3)."""
+    """Lengths of bonds between points of shape (..., 2, 3), and derivatives."""
     length, unit = _length_and_unit(points[..., 1, :] - points[..., 0, :])
     return length, np.stack([-unit, unit], axis=-2)
 
 
 def _cosines(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of angles whose atoms have shape (..., 3, 3)."""
+    """Cosines of angles between points of shape (..., 3, 3), and derivatives."""
     cosine, by_first, by_last = _cosine(points[..., 0, :] - points[..., 1, :], points[..., 2, :] - points[..., 1, :])
     return cosine, np.stack([by_first, -by_first - by_last, by_last], axis=-2)
 
 
 def _dihedral_cosines(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of torsions whose atoms have shape (..., 4, 3)."""
+    """Cosines of torsions of points of shape (..., 4, 3), and derivatives."""
     first, middle, last = (points[..., place + 1, :] - points[..., place, :] for place in range(3))
     cosine, by_left, by_right = _cosine(np.cross(first, middle), np.cross(middle, last))
     # d(a x b) . g = da . (b x g) + db . (g x a)
@@ -69,18 +69,18 @@ def _dihedral_cosines(points: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _volumes(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Of trigonal centres whose atoms, centre first, have shape (..., 4, 3)."""
+    """Volumes at trigonal centres of points, centre first, of shape (..., 4, 3), and derivatives."""
     lengths, units = _length_and_unit(points[..., 1:, :] - points[..., :1, :])
     normals = np.cross(np.roll(units, -1, axis=-2), np.roll(units, -2, axis=-2))
     volume = np.einsum("...c,...c->...", units[..., 0, :], normals[..., 0, :])
-    # Only the part of a change that is across the bond turns its unit vector.
+    # Only a displacement perpendicular to the bond rotates its unit vector.
     along = np.einsum("...c,...c->...", units, normals)
     by_end = (normals - along[..., None] * units) / lengths[..., None]
     return volume, np.concatenate([-by_end.sum(axis=-2, keepdims=True), by_end], axis=-2)
 
 
 def _cosine(left: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Cosine of the angle between vectors of shape (..., 3), and its derivatives by both."""
+    """Cosine of the angle between vectors of shape (..., 3), and its derivatives with respect to both."""
     left_length, left_unit = _length_and_unit(left)
     right_length, right_unit = _length_and_unit(right)
     cosine = np.einsum("...c,...c->...", left_unit, right_unit)

@@ -1,12 +1,12 @@
 """Typed terms: products of powers of internal coordinates, and the types that share a coefficient.
 
-Each term has several types, from coarse to fine, and the coefficient of a term is the sum of those of its types. A
-fine type that training did not show adds nothing, so that the term is what its coarser types say: it falls back on
-them by construction. Labels (element, number of neighbours, hybridisation) make the coarse types; labels with those of
-the neighbours make the fine ones. A torsion backs off further, to its middle bond with one end, and to the middle bond
-alone: two fragments that training did not show side by side still have known ends.
+Each term has several types, from coarse to fine, and its coefficient is the sum of those of its types. A fine type that
+is absent from training contributes nothing, so the term falls back on its coarser types by construction. Atom labels
+(element, number of neighbours, hybridisation) define the coarse types; labels together with those of the neighbours
+define the fine ones. A torsion backs off further, to its middle bond with one end, and to the middle bond alone: if
+training never showed two fragments side by side, each end is still known.
 
-No term reaches beyond four atoms in a row, and none acts between atoms that are farther apart along the bonds.
+No term involves more than four consecutive atoms, so none acts between atoms that are farther apart along the bonds.
 """
 
 import functools
@@ -66,7 +66,7 @@ LEVELS: Final[Mapping[Kind, tuple[int, ...]]] = MappingProxyType(
         "centre": (0, 1),
     }
 )
-"""How fine each of the types of a term is, in their order; the two halves of a torsion are as fine as each other."""
+"""Fineness level of each type of a term, in their order; the two halves of a torsion have the same level."""
 
 _Row: TypeAlias = tuple[tuple[int, ...], tuple[str, ...]]
 
@@ -76,9 +76,9 @@ class TermList:
     """The terms of one kind in a molecule.
 
     Attributes:
-        kind: What they are.
-        coordinates: Numbers of the internal coordinates, in the order of the exponents; shape (n_terms, n_places).
-        types: Of each term, coarsest first. One may occur twice, where both ends of a term are alike.
+        kind: Kind of the terms.
+        coordinates: Indices of the internal coordinates, in the order of the exponents; shape (n_terms, n_places).
+        types: Types of each term, coarsest first. A type may occur twice, if both ends of a term are alike.
     """
 
     kind: Kind
@@ -105,7 +105,7 @@ def terms_of(smiles: str) -> tuple[TermList, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def atom_types_of(smiles: str) -> Mapping[str, int]:
-    """How many atoms of each type a molecule has; each atom has a coarse and a fine type.
+    """Number of atoms of each type in a molecule; each atom has a coarse and a fine type.
 
     Raises:
         DataError: If RDKit cannot read the SMILES.
@@ -116,7 +116,7 @@ def atom_types_of(smiles: str) -> Mapping[str, int]:
 
 @functools.lru_cache(maxsize=4096)
 def levels_of(smiles: str) -> Mapping[str, int]:
-    """How fine each type is that occurs in a molecule, 0 for the coarsest.
+    """Fineness level of each type in a molecule, 0 for the coarsest.
 
     Raises:
         DataError: If RDKit cannot read the SMILES.
@@ -132,7 +132,7 @@ def levels_of(smiles: str) -> Mapping[str, int]:
 
 @functools.lru_cache(maxsize=4096)
 def origin_names(smiles: str) -> tuple[str, ...]:
-    """What each bond and each angle of a molecule counts its displacement from: the mean of its coarsest type.
+    """Names of the origins from which bonds and angles are measured: the mean of their coarsest type.
 
     Raises:
         DataError: If RDKit cannot read the SMILES.
@@ -229,7 +229,7 @@ _ROWS: Final[Mapping[Kind, Callable[[Topology], Iterator[_Row]]]] = MappingProxy
 
 
 def _triples(topology: Topology, a: int, b: int, c: int) -> Iterator[tuple[str, str, str]]:
-    """Names of three atoms in a row, coarsest first."""
+    """Names of three consecutive atoms, coarsest first."""
     labels, environments = topology.labels, topology.environments
     yield labels[a], labels[b], labels[c]
     yield labels[a], environments[b], labels[c]
@@ -237,5 +237,5 @@ def _triples(topology: Topology, a: int, b: int, c: int) -> Iterator[tuple[str, 
 
 
 def _either_way(*names: str) -> str:
-    """One text for a row of atoms and its reverse."""
+    """The same text for a sequence of atoms and its reverse."""
     return "-".join(min(names, names[::-1]))

@@ -1,4 +1,4 @@
-"""The terms of a molecule at many of its geometries: their values, and their derivatives by internal coordinates."""
+"""The terms of a molecule at many geometries: values, and derivatives with respect to internal coordinates."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from harness.baselines.force_field.energy_terms import BASES, HIGHEST_POWER, Ter
 from harness.baselines.force_field.topology import topology_of
 
 VOLUME_SCALE: Final = 0.1
-"""What the volume at a trigonal centre is divided by: about its spread at 300 K."""
+"""Divisor of the volume at a trigonal centre: about its spread at 300 K."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Expansion:
     """Powers of all internal coordinates at some geometries.
 
     Attributes:
-        powers: Of displacements in units of their spread for bonds and angles, of the scaled volume for trigonal
-            centres, cos n phi for torsions; shape (n_frames, n_coordinates, HIGHEST_POWER + 1).
-        slopes: Their derivatives by the coordinates; same shape.
-        by_position: Derivatives of the coordinates by the positions, shape (n_frames, n_coordinates, n_atoms, 3).
+        powers: Powers of the displacement in units of its spread for bonds and angles, of the scaled volume for
+            trigonal centres; cos n phi for torsions; shape (n_frames, n_coordinates, HIGHEST_POWER + 1).
+        slopes: Their derivatives with respect to the coordinates; same shape.
+        by_position: Derivatives of the coordinates by position, shape (n_frames, n_coordinates, n_atoms, 3).
     """
 
     powers: FloatArray
@@ -38,8 +38,8 @@ class Function:
 
     Attributes:
         values: Shape (n_frames, n_terms).
-        slopes: By each coordinate that it depends on: numbers of the coordinates, shape (n_terms,), and derivatives,
-            shape (n_frames, n_terms).
+        slopes: For each coordinate that it depends on: indices of the coordinates, shape (n_terms,), and
+            derivatives, shape (n_frames, n_terms).
     """
 
     values: FloatArray
@@ -52,11 +52,11 @@ def expand(smiles: str, positions: FloatArray, origins: Mapping[str, FloatArray]
     Args:
         smiles: SMILES of the molecule.
         positions: Shape (n_frames, n_atoms, 3), Å.
-        origins: Mean and spread of bonds (Å) and angles (cosine) by their name.
+        origins: Mean and spread of bonds (Å) and angles (cosine) by name.
 
     Raises:
-        ModelError: If the molecule has a bond or an angle without origin.
-        ShapeError: If the positions are not those of the molecule.
+        ModelError: If the molecule has a bond or an angle without an origin.
+        ShapeError: If the number of atoms differs from that of the molecule.
     """
     topology = topology_of(smiles)
     values, by_position = internal_coordinates(topology, positions)

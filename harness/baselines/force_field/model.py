@@ -1,4 +1,4 @@
-"""A force field as coefficients by type: energies and forces, and the equations that the coefficients are fitted to."""
+"""A force field with coefficients by type: energies and forces, and the linear equations for fitting."""
 
 import functools
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ from harness.baselines.force_field.expansion import expand, functions
 
 
 class ForceField:
-    """Energies and forces of molecules from coefficients.
+    """Computes energies and forces of molecules from coefficients.
 
     Args:
-        coefficients: Of each type, shape (n_functions of its kind,), eV.
-        origins: Mean and spread of bonds (Å) and angles (cosine) by their name, shape (2,).
+        coefficients: Coefficients of each type, shape (n_functions of its kind,), eV.
+        origins: Mean and spread of bonds (Å) and angles (cosine) by name, shape (2,).
     """
 
     def __init__(self, coefficients: Mapping[str, FloatArray], origins: Mapping[str, FloatArray]) -> None:
@@ -36,8 +36,8 @@ class ForceField:
             Energies, shape (n_frames,), eV, and forces, shape (n_frames, n_atoms, 3), eV/Å.
 
         Raises:
-            ModelError: If training showed not even the coarsest type of a term.
-            ShapeError: If the positions are not those of the molecule.
+            ModelError: If even the coarsest type of a term is absent from training.
+            ShapeError: If the number of atoms differs from that of the molecule.
         """
         expansion = expand(smiles, positions, self._origins)
         atoms = sum(
@@ -54,11 +54,11 @@ class ForceField:
         return energies, -np.einsum("cf,fcad->fad", by_coordinate, expansion.by_position)
 
     def __contains__(self, name: str) -> bool:
-        """Whether there are coefficients of a type."""
+        """Whether the force field has coefficients of a type."""
         return name in self._coefficients
 
     def _summed(self, smiles: str) -> list[FloatArray]:
-        """Coefficients of each term of a molecule, the sum over its types; shape (n_terms, n_functions), by kind."""
+        """Coefficients of each term of a molecule, summed over its types; shape (n_terms, n_functions), by kind."""
         summed: list[FloatArray] = []
         for terms in terms_of(smiles):
             coefficients = np.zeros((len(terms.types), len(BASES[terms.kind])))
@@ -79,11 +79,11 @@ class ForceField:
 class Design:
     """Energies and forces as linear functions of coefficients, for geometries of one molecule.
 
-    A column belongs to one function of all terms that have the same types.
+    A column represents one function of all terms with the same types.
 
     Attributes:
-        types: Types of each column; its coefficient is the sum of theirs.
-        function: Which of the functions of the kind each column is.
+        types: Types of each column; its coefficient is the sum of their coefficients.
+        function: Index of each column's function within its kind.
         energies: Shape (n_frames, n_columns).
         forces: Shape (n_frames, 3 n_atoms, n_columns), 1/Å.
     """
@@ -95,16 +95,16 @@ class Design:
 
 
 def design_of(smiles: str, positions: FloatArray, origins: Mapping[str, FloatArray]) -> Design:
-    """What energies and forces of a molecule are made of.
+    """The design matrix of a molecule.
 
     Args:
         smiles: SMILES of the molecule.
         positions: Shape (n_frames, n_atoms, 3), Å.
-        origins: Mean and spread of bonds and angles by their name.
+        origins: Mean and spread of bonds and angles by name.
 
     Raises:
-        ModelError: If the molecule has a bond or an angle without origin.
-        ShapeError: If the positions are not those of the molecule.
+        ModelError: If the molecule has a bond or an angle without an origin.
+        ShapeError: If the number of atoms differs from that of the molecule.
     """
     expansion = expand(smiles, positions, origins)
     n_frames, n_coordinates = expansion.powers.shape[:2]
@@ -131,7 +131,7 @@ def design_of(smiles: str, positions: FloatArray, origins: Mapping[str, FloatArr
 
 
 def functions_by_type(smiles: str) -> dict[str, int]:
-    """The types that occur in a molecule, and how many functions, hence coefficients, each has."""
+    """The types in a molecule, and the number of functions, hence coefficients, of each."""
     found = dict.fromkeys(atom_types_of(smiles), 1)
     for terms in terms_of(smiles):
         found |= {name: len(BASES[terms.kind]) for types in dict.fromkeys(terms.types) for name in types}

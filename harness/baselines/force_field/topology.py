@@ -1,4 +1,4 @@
-"""Which bonds, angles, torsions and trigonal centres a molecule has, and what its atoms are called.
+"""The bonds, angles, torsions and trigonal centres of a molecule, and the labels of its atoms.
 
 Bonds come from the SMILES, with the atoms in the order of RDKit's `AddHs(MolFromSmiles(smiles))`.
 """
@@ -25,17 +25,17 @@ _TRIGONAL: Final = "sp2"
 class Topology:
     """The internal coordinates of a molecule.
 
-    A coordinate has a number: bonds first, then angles, torsions and trigonal centres.
+    Coordinates are numbered: bonds first, then angles, torsions and trigonal centres.
 
     Attributes:
-        labels: Of each atom: element, number of neighbours and hybridisation, such as `C4sp3`.
-        environments: Of each atom: its label and those of its neighbours, such as `O2sp3(C4sp3,H)`.
-        bonds: Shape (n_bonds, 2): atoms, as in all of these.
-        angles: End, centre, end; shape (n_angles, 3).
-        torsions: Four atoms in a row; none around a bond to an atom whose neighbours lie on a line, where a torsion
-            has no meaning; shape (n_torsions, 4).
+        labels: For each atom: element, number of neighbours and hybridisation, such as `C4sp3`.
+        environments: For each atom: its label and those of its neighbours, such as `O2sp3(C4sp3,H)`.
+        bonds: Indices of the two atoms, shape (n_bonds, 2).
+        angles: Atom indices of end, centre, end; shape (n_angles, 3).
+        torsions: Indices of four consecutive atoms; none around a bond to an atom with a linear environment, where a
+            torsion is undefined; shape (n_torsions, 4).
         centres: Trigonal centre, then its three neighbours; shape (n_centres, 4).
-        bonds_of_angle: Bonds to the first and to the last atom of each angle, as numbers of coordinates; shape
+        bonds_of_angle: Bonds to the first and to the last atom of each angle, as indices of coordinates; shape
             (n_angles, 2).
         parts_of_torsion: First, middle and last bond, first and last angle, likewise; shape (n_torsions, 5).
     """
@@ -51,7 +51,7 @@ class Topology:
 
     @property
     def n_coordinates(self) -> int:
-        """How many coordinates there are."""
+        """Number of coordinates."""
         return len(self.bonds) + len(self.angles) + len(self.torsions) + len(self.centres)
 
 

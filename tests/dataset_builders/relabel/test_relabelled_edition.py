@@ -374,7 +374,7 @@ def test_a_subset_can_be_taken_on_to_a_third_level(computed, tmp_path):
 
 
 def test_an_absent_task_is_named(computed, tmp_path):
-    with pytest.raises(DataError, match=r"task2 holds no file train-\*\.parquet"):
+    with pytest.raises(DataError, match=r"task2 has no file train-\*\.parquet"):
         relabel(settings(tmp_path / "out", source=tmp_path), one_thread)
 
 

@@ -98,7 +98,9 @@ def test_input_is_left_untouched(batch: StructureBatch) -> None:
 
 def test_unknown_element(batch: StructureBatch) -> None:
     strange = packed([(np.array([1, 35]), np.array([[0.0, 0.0, 0.0], [1.4, 0.0, 0.0]]), "Br")])
-    with pytest.raises(ModelError, match="Br holds atomic number 35, which the descriptors of ANI-2x do not know"):
+    with pytest.raises(
+        ModelError, match="Br contains atomic number 35, which the descriptors of ANI-2x do not support"
+    ):
         atomic_descriptors(strange)
 
 

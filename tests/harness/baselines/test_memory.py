@@ -90,5 +90,5 @@ def test_one_neighbour_by_hand() -> None:
 
 def test_unknown_element(memory: Memory) -> None:
     strange = packed([(np.array([1, 17]), np.array([[0.0, 0.0, 0.0], [1.3, 0.0, 0.0]]), "Cl")])
-    with pytest.raises(ModelError, match="no remembered frame holds atomic number 17"):
+    with pytest.raises(ModelError, match="no memorised frame contains atomic number 17"):
         memory.energies_and_forces(strange, 4)

@@ -61,7 +61,7 @@ def test_variables_that_lower_the_precision_do_not_count(
     assert lowering_variables(os.environ) == {}
     assert os.environ[name] == LOWERING[name]
     assert f"{name}=" in caplog.text
-    assert "does not count: everything is computed in full precision" in caplog.text
+    assert "is ignored: everything is computed in full precision" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["", "0", "OFF", "STRICT", "highest"])

@@ -54,7 +54,7 @@ OTHERS = [
     RuntimeError("out of resource: shared memory, Required: 131072, Hardware limit: 101376."),
     ValueError("time out of range"),
     OSError("No space left on device"),
-    ModelError("m ended its worker twice, last words: torch.OutOfMemoryError: CUDA out of memory"),
+    ModelError("m ended its worker twice, last output:  torch.OutOfMemoryError: CUDA out of memory"),
 ]
 
 

@@ -82,7 +82,7 @@ def test_test_splits_are_told() -> None:
         ({"protocol": "fine-tuned", "base": "\u001b[2J"}, "base = "),
         ({"task": "../up"}, "task = '../up'"),
         ({"task": "ends"}, "declaration of no task"),
-        ({"task_declaration": DECLARATION}, "task3 with the declaration of ends"),
+        ({"task_declaration": DECLARATION}, "task3 with a declaration of ends"),
         ({"task": "ends", "task_declaration": {**DECLARATION, "train": []}}, "task_declaration.train"),
         (
             {
@@ -94,16 +94,16 @@ def test_test_splits_are_told() -> None:
         ({"suffix": "b3lyp"}, "suffix = 'b3lyp'"),
         (
             {"suffix": "pbe"},
-            f"suffix pbe is that of {LEVELS['pbe-d3bj'].method}".replace("(", r"\(").replace(")", r"\)"),
+            f"suffix pbe belongs to {LEVELS['pbe-d3bj'].method}".replace("(", r"\(").replace(")", r"\)"),
         ),
         ({"dataset": {**document()["dataset"], "content_hash": "abc"}}, "dataset.content_hash = 'abc'"),
         ({"splits": {}}, "splits"),
         ({"splits": {"holdout": {"n_frames": 1, "n_molecules": 1}}}, "splits.holdout"),
-        ({"splits": {"train": {"n_frames": 1, "n_molecules": 2}}}, "1 frames cannot be of 2 molecules"),
+        ({"splits": {"train": {"n_frames": 1, "n_molecules": 2}}}, "1 frames cannot belong to 2 molecules"),
         ({"splits": {"train": {"n_frames": True, "n_molecules": 1}}}, "splits.train.n_frames = 'True'"),
-        ({"splits": {"train": {"n_frames": 9, "n_molecules": 3}}}, "a split holds 3 molecules, but 2 are named"),
+        ({"splits": {"train": {"n_frames": 9, "n_molecules": 3}}}, "a split has 3 molecules, but the record names 2"),
         ({"molecules": ["OH-2-H", "CHO-2-H"]}, "not sorted"),
-        ({"molecules": ["OH-2-H", "OH-2-H"]}, "named twice"),
+        ({"molecules": ["OH-2-H", "OH-2-H"]}, "occurs twice"),
         ({"note": "hello"}, "note: unknown key"),
     ],
 )
@@ -125,8 +125,8 @@ def test_every_key_must_be_there(key: str) -> None:
     ("content", "message"),
     [
         (b"", "EOF"),
-        (b"\xff\xfe", "here is no record"),
-        (b"[]", "here is no record"),
+        (b"\xff\xfe", "here is not a training record"),
+        (b"[]", "here is not a training record"),
         (b'{"task_declaration":' + b"[" * 100_000, "recursion"),
         (b" " * (MAX_BYTES + 1), f"longer than {MAX_BYTES} bytes"),
     ],

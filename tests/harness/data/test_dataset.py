@@ -64,8 +64,12 @@ def test_reference_rows_are_the_first_frames_of_the_first_five_bursts(tiny_datas
     [
         ("nowhere", DataError, r"no data-set folder 'nowhere'; expected `mini`, an existing folder, or a Hub id"),
         ("./no/where", DataError, "no data-set folder './no/where'"),
-        (__file__, UsageError, "is a file; expected the folder that holds task1"),
-        (str(Path(__file__).parent), DataError, "is not a data-set folder: it holds none of task1 task2 task3 task4"),
+        (__file__, UsageError, "is a file; expected the folder that contains task1"),
+        (
+            str(Path(__file__).parent),
+            DataError,
+            "is not a data-set folder: it contains none of task1 task2 task3 task4",
+        ),
     ],
 )
 def test_what_is_no_data_set_is_refused(text: str, error: type[MlipOodError], message: str) -> None:
@@ -75,12 +79,12 @@ def test_what_is_no_data_set_is_refused(text: str, error: type[MlipOodError], me
 
 def test_an_absent_split_is_named(own_dataset: Path) -> None:
     next((own_dataset / "task1").glob("test_ood-*")).unlink()
-    with pytest.raises(DataError, match=r"task1 holds no file test_ood-\*\.parquet; splits expected: train"):
+    with pytest.raises(DataError, match=r"task1 has no file test_ood-\*\.parquet; expected the splits train"):
         open_dataset(str(own_dataset))
 
 
 def test_an_absent_task_is_named(tiny_dataset: Path) -> None:
-    with pytest.raises(DataError, match="holds no task2; tasks it holds: task1 task4"):
+    with pytest.raises(DataError, match="has no task2; its tasks: task1 task4"):
         read_split(open_dataset(str(tiny_dataset)), "task2", "test_id")
 
 
@@ -113,7 +117,7 @@ def test_a_damaged_page_is_noticed(own_dataset: Path) -> None:
 def test_files_of_two_editions_are_refused(own_dataset: Path) -> None:
     path = own_dataset / "task4" / "train-00000-of-00001.parquet"
     write_split(own_dataset, "task4", "train", pq.read_table(path), METADATA | {"edition": "full"})
-    with pytest.raises(DataError, match=r"disagree on the edition: .*train.* says 'full', others say 'tiny'"):
+    with pytest.raises(DataError, match=r"disagree on the edition: .*train.* states 'full', others state 'tiny'"):
         open_dataset(str(own_dataset))
 
 
@@ -171,7 +175,7 @@ BROKEN_ROW = r"test_id-00000-of-00001\.parquet row 3 \(molecule_id H-2-H, second
         (replaced("subset", at_row_three(lambda _: "middle")), "subset is middle; expected near, far or empty"),
         (replaced("frame", at_row_three(lambda _: -1)), "frame is -1; expected 0 or more"),
         (replaced("frame", at_row_three(lambda frame: frame - 1)), "secondary frame 7 of H-2-H more than once"),
-        (lambda table: table.slice(0, 0), "test_id of task1 in .* holds no rows"),
+        (lambda table: table.slice(0, 0), "test_id of task1 in .* has no usable rows"),
     ],
 )
 def test_a_row_that_breaks_the_schema_is_named(
@@ -203,7 +207,7 @@ def commit(hub: LoopbackHub, tiny_dataset: Path) -> str:
 def test_a_hub_id_is_resolved_to_a_commit(hub: LoopbackHub, commit: str, tiny_dataset: Path) -> None:
     hub.commit("org/name", "dataset", {}, deletions=["task1/train-00000-of-00001.parquet"], message="Spoil it")
     assert hub.history("org/name", "dataset")[0].sha != commit
-    with pytest.raises(DataError, match=r"task1 holds no file train-\*\.parquet"):
+    with pytest.raises(DataError, match=r"task1 has no file train-\*\.parquet"):
         open_dataset("org/name")
     pinned = open_dataset(f"org/name@{commit}")
     assert (pinned.id, pinned.revision) == ("org/name", commit)

@@ -66,30 +66,32 @@ def test_the_mini_edition_keeps_its_content_hash() -> None:
 
 
 def test_a_level_that_is_not_there_is_refused(levels: Path, tiny_dataset: Path, tmp_path: Path) -> None:
-    message = r"holds no labels of wb97m-d3bj \(wB97M-D3\(BJ\)/def2-TZVPPD\); levels it holds: gfn2-xtb pbe-d3bj wb97x"
+    message = r"has no labels of wb97m-d3bj \(wB97M-D3\(BJ\)/def2-TZVPPD\); its levels: gfn2-xtb pbe-d3bj wb97x"
     with pytest.raises(DataError, match=message):
         open_dataset(str(levels), LEVELS["wb97m-d3bj"])
-    with pytest.raises(DataError, match=r"levels it holds: gfn2-xtb\. Use --labels gfn2-xtb, or make them with"):
+    with pytest.raises(DataError, match=r"its levels: gfn2-xtb\. Use --labels gfn2-xtb, or make them with"):
         open_dataset(str(tiny_dataset), WB97X)
-    with pytest.raises(DataError, match="is not a data-set folder: it holds none of task1"):
+    with pytest.raises(DataError, match="is not a data-set folder: it contains none of task1"):
         open_levels(str(tmp_path))
 
 
 def test_a_split_may_be_absent_only_if_the_files_say_so(own_levels: Path) -> None:
     next((own_levels / "task1-wb97x").glob("train-*")).unlink()
-    with pytest.raises(DataError, match=r"task1-wb97x holds no file train-\*\.parquet"):
+    with pytest.raises(DataError, match=r"task1-wb97x has no file train-\*\.parquet"):
         open_dataset(str(own_levels), WB97X)
     path = next((own_levels / "task1-pbe").glob("test_id-*"))
     said = METADATA | {"level_of_theory": {"method": PBE.method}}
     write_split(own_levels, "task1-pbe", "test_id", pq.read_table(path), said)
-    with pytest.raises(DataError, match=r"disagree on the splits that are left out: .* says '[\w ]+', others say"):
+    with pytest.raises(DataError, match=r"disagree on the splits that are left out: .* states '[\w ]+', others state"):
         open_dataset(str(own_levels), PBE)
 
 
 def test_labels_must_be_those_that_the_name_of_the_folder_promises(own_levels: Path) -> None:
     shutil.rmtree(own_levels / "task1-wb97x")
     (own_levels / "task1-pbe").rename(own_levels / "task1-wb97x")
-    message = r"says that its labels are PBE-D3\(BJ\)/def2-TZVP; expected wB97X/6-31G\(d\), as -wb97x in the name"
+    message = (
+        r"states that its labels are PBE-D3\(BJ\)/def2-TZVP; expected wB97X/6-31G\(d\), according to -wb97x in the name"
+    )
     with pytest.raises(DataError, match=message):
         open_dataset(str(own_levels), WB97X)
 
@@ -97,7 +99,7 @@ def test_labels_must_be_those_that_the_name_of_the_folder_promises(own_levels: P
 def test_an_evaluation_needs_both_test_splits(own_levels: Path, tmp_path: Path) -> None:
     write_level(own_levels, LEVELS["wb97m-d3bj"], ["task1"], FOR_TESTS | {"test_ood": 0})
     dataset = open_dataset(str(own_levels), LEVELS["wb97m-d3bj"])
-    with pytest.raises(DataError, match=r"holds no frames of test_ood of task1-wb97m, as its files say; an evaluation"):
+    with pytest.raises(DataError, match=r"has no frames of test_ood of task1-wb97m, as its files state; an evaluation"):
         evaluate_model(resolve_model("zero"), dataset, RunOptions(output=tmp_path, quiet=True))
 
 
@@ -241,8 +243,8 @@ def test_models_on_different_labels_get_tables_of_their_own(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--labels", "wb97m-d3bj"], "holds no labels of wb97m-d3bj"),
-        (["--labels", "wb97x", "--task", "task4"], "holds no task4-wb97x; tasks it holds: task1-wb97x"),
+        (["--labels", "wb97m-d3bj"], "has no labels of wb97m-d3bj"),
+        (["--labels", "wb97x", "--task", "task4"], "has no task4-wb97x; its tasks: task1-wb97x"),
         (["--level-of-theory", " "], "--level-of-theory is empty; expected a level such as gfn2-xtb"),
     ],
 )
@@ -262,7 +264,7 @@ def test_from_the_hub_only_the_files_of_the_level_are_fetched(hub: LoopbackHub, 
     assert [each.content_hash for each in open_levels("org/name")] == [
         each.content_hash for each in open_levels(str(levels))
     ]
-    with pytest.raises(MlipOodError, match="holds no labels of wb97m-d3bj"):
+    with pytest.raises(MlipOodError, match="has no labels of wb97m-d3bj"):
         open_dataset("org/name", LEVELS["wb97m-d3bj"])
 
 

@@ -77,7 +77,7 @@ def test_two_geometries_of_one_name_are_refused(splits: dict[SplitKey, SplitRows
     atom = int(rows.offsets[second_of(rows, "OH-2-H")])
     moved[atom] = moved[atom] + change if change else moved[atom][::-1]  # another place, or x and z exchanged
     spoilt = {**splits, ("task4", "test_id"): replace(rows, positions=moved)}
-    with pytest.raises(DataError, match="secondary frame 6 of OH-2-H stands in several splits of task1 task4 with"):
+    with pytest.raises(DataError, match="secondary frame 6 of OH-2-H occurs in several splits of task1 task4 with"):
         scanned(spoilt)
 
 
@@ -93,7 +93,7 @@ def test_exchanged_atoms_are_another_geometry(splits: dict[SplitKey, SplitRows])
 def test_a_frame_twice_in_a_split_is_refused(splits: dict[SplitKey, SplitRows]) -> None:
     rows = splits["task1", "test_id"]
     pieces = {key: [part] for key, part in splits.items()} | {("task1", "test_id"): [rows, rows]}
-    with pytest.raises(DataError, match=r"test_id of task1 in here holds secondary frame \d+ of .* more than once"):
+    with pytest.raises(DataError, match=r"test_id of task1 in here contains secondary frame \d+ of .* more than once"):
         scan_splits(pieces, "here")
 
 

@@ -152,14 +152,14 @@ def test_a_trained_model_is_not_tested_on_another_task(tiny_dataset: Path) -> No
 
 def test_an_absent_task_is_refused(tiny_dataset: Path, tmp_path: Path) -> None:
     options = RunOptions(tasks=("task2",), output=tmp_path, quiet=True)
-    with pytest.raises(DataError, match="holds no task2; tasks it holds: task1 task4"):
+    with pytest.raises(DataError, match="has no task2; its tasks: task1 task4"):
         evaluate_model(resolve_model("zero"), open_dataset(str(tiny_dataset)), options)
 
 
 def test_a_leak_between_training_and_test_is_refused(own_dataset: Path, tmp_path: Path) -> None:
     leaking = own_dataset / "task1" / "test_ood-00000-of-00001.parquet"
     leaking.write_bytes((own_dataset / "task1" / "test_id-00000-of-00001.parquet").read_bytes())
-    with pytest.raises(DataError, match=r"4 molecules of task1 in .* stand in training and in test_ood, first F-2-H"):
+    with pytest.raises(DataError, match=r"4 molecules of task1 in .* occur in training and in test_ood, first F-2-H"):
         evaluate_model(resolve_model("zero"), open_dataset(str(own_dataset)), RunOptions(output=tmp_path, quiet=True))
 
 

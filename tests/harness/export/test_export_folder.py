@@ -102,7 +102,7 @@ def test_a_task_of_your_own_is_declared_in_the_record(dataset: Path, tmp_path: P
     ("edition", "config", "options", "message"),
     [
         ("to\x1b[2Jy", "task2", (), "cannot be recorded: edition = "),
-        ("toy", "task2-wb97x", ("--labels", "wb97x"), r"suffix wb97x is that of wB97X/6-31G\(d\), not of MMFF94"),
+        ("toy", "task2-wb97x", ("--labels", "wb97x"), r"suffix wb97x belongs to wB97X/6-31G\(d\), not to MMFF94"),
     ],
 )
 def test_what_cannot_be_recorded_is_not_exported(
@@ -241,7 +241,9 @@ def test_corrupt_data_leave_nothing_and_an_earlier_export_as_it_was(dataset: Pat
     twice = pa.concat_tables([table, table.slice(0, 1)])
     pq.write_table(twice, file_of(broken, "validation"))
     for place in (out, tmp_path / "new"):
-        with pytest.raises(DataError, match=r"validation of task2 in toy holds secondary frame 0 of OH-2-H more than"):
+        with pytest.raises(
+            DataError, match=r"validation of task2 in toy contains secondary frame 0 of OH-2-H more than"
+        ):
             export(broken, place, form)
     assert contents(out) == before
     assert {path.name for path in tmp_path.iterdir()} == {"broken", "out"}

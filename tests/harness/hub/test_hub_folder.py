@@ -99,7 +99,7 @@ def test_nothing_is_kept_on_this_disk(hub: LoopbackHub, commit: str, tmp_path: P
 def test_a_revision_is_pinned(hub: LoopbackHub, commit: str) -> None:
     hub.commit("org/name", "dataset", {}, deletions=["task1/train-00000-of-00001.parquet"], message="Spoil it")
     assert open_dataset(f"{ADDRESS}@{commit}").revision == commit
-    with pytest.raises(DataError, match=r"hf://datasets/org/name@[0-9a-f]{40}/task1 holds no file train-\*\.parquet"):
+    with pytest.raises(DataError, match=r"hf://datasets/org/name@[0-9a-f]{40}/task1 has no file train-\*\.parquet"):
         open_dataset(f"{ADDRESS}@main")
 
 
@@ -261,7 +261,7 @@ def test_a_run_that_lost_the_hub_goes_on(
     assert run("lost") == 6
     said = " ".join(capsys.readouterr().err.split())
     assert "data set org/name cannot be fetched from the Hub" in said
-    assert "finished predictions are kept, and the same command goes on from them" in said
+    assert "finished predictions are kept, and the same command resumes from them" in said
     kept = sum(pq.read_metadata(path).num_rows for path in tmp_path.glob("lost/*/*/predictions/*.parquet"))
     assert 0 < kept < n_structures
     computed.clear()

@@ -120,10 +120,10 @@ def with_a_curl(numbers: IntArray, positions: FloatArray) -> Answer:
 
 
 WRONG: dict[str, tuple[Law, str]] = {
-    "gradients": (scaled(1.0, -1.0), "gives forces of the wrong sign"),
-    "energies of the wrong sign": (scaled(-1.0, 1.0), "gives forces of the wrong sign"),
-    "energies per atom": (per_atom(1.0), "gives energies per atom; expected"),
-    "gradients and energies per atom": (per_atom(-1.0), "gives energies per atom, and forces of the wrong sign"),
+    "gradients": (scaled(1.0, -1.0), "returns forces of the wrong sign"),
+    "energies of the wrong sign": (scaled(-1.0, 1.0), "returns forces of the wrong sign"),
+    "energies per atom": (per_atom(1.0), "returns energies per atom; expected"),
+    "gradients and energies per atom": (per_atom(-1.0), "returns energies per atom, and forces of the wrong sign"),
     "Hartree": (scaled(1.0 / HARTREE, 1.0), "0.0367 times .* energies in Hartree and forces in eV/Å"),
     "kcal/mol": (scaled(1.0 / KCAL_PER_MOL, 1.0), "23.1 times .* energies in kcal/mol and forces in eV/Å"),
     "Hartree/Bohr": (scaled(1.0, BOHR / HARTREE), "51.4 times .* energies in eV and forces in Hartree/Bohr"),
@@ -134,15 +134,18 @@ WRONG: dict[str, tuple[Law, str]] = {
     ),
     "forces times 1.5": (scaled(1.0, 1.5), "changes by 0.667 times the work of its forces; expected eV"),
     "forces times 1.1": (scaled(1.0, 1.1), "are not the derivative of its energy"),
-    "no forces": (scaled(1.0, 0.0), "gives no forces, and an energy that changes"),
-    "no energy": (scaled(0.0, 1.0), "gives the same energy when atoms are displaced, and forces that are not"),
-    "light atoms first": (in_order_of(lambda numbers: numbers), "when atoms are put in another order"),
-    "heavy atoms first": (in_order_of(lambda numbers: -numbers), "when atoms are put in another order"),
-    "old answers": (remembering(energy=True, forces=True), "same energy and the same forces .* of another geometry"),
-    "old forces": (remembering(energy=False, forces=True), "same forces .* another energy: they are of another geom"),
-    "old energies": (remembering(energy=True, forces=False), "gives the same energy when atoms are displaced"),
-    "late answers": (late(), "when it is asked again: they depend on what was computed before"),
-    "a curl": (with_a_curl, "gives forces that are not the derivative of its energy: along a displacement"),
+    "no forces": (scaled(1.0, 0.0), "returns zero forces, but an energy that changes"),
+    "no energy": (scaled(0.0, 1.0), "returns the same energy when atoms are displaced, but forces that are not"),
+    "light atoms first": (in_order_of(lambda numbers: numbers), "when atoms are permuted"),
+    "heavy atoms first": (in_order_of(lambda numbers: -numbers), "when atoms are permuted"),
+    "old answers": (remembering(energy=True, forces=True), "same energy and forces .* belong to another geometry"),
+    "old forces": (
+        remembering(energy=False, forces=True),
+        "same forces .* another energy: they belong to another geom",
+    ),
+    "old energies": (remembering(energy=True, forces=False), "returns the same energy when atoms are displaced"),
+    "late answers": (late(), "on a second call: they depend on what was computed before"),
+    "a curl": (with_a_curl, "returns forces that are not the derivative of its energy: along a displacement"),
 }
 
 
@@ -150,13 +153,13 @@ WRONG: dict[str, tuple[Law, str]] = {
 def test_what_is_wrong_is_said_by_name(name: str) -> None:
     law, expected = WRONG[name]
     (said,) = cautions(law)
-    assert said.startswith("odd gives")
+    assert said.startswith("odd returns")
     assert re.search(expected, said), said
 
 
 def test_one_that_reorders_atoms_is_named_where_bonds_come_from_the_smiles_too() -> None:
     (said,) = cautions(in_order_of(lambda numbers: numbers), family="springs")
-    assert "not the derivative of its energy, or are those of other atoms" in said
+    assert "not the derivative of its energy, or belong to other atoms" in said
 
 
 def rounded(numbers: IntArray, positions: FloatArray) -> Answer:
@@ -202,7 +205,7 @@ def test_a_batch_that_is_mixed_up_is_said() -> None:
 
     batch = molecules()
     assert cautions_about(Mixed(pairs), [batch.slice(0, 1), batch.slice(2, 3)]) == (
-        "odd gives other numbers in a batch than alone",
+        "odd returns different numbers in a batch than alone",
     )
 
 

@@ -107,13 +107,15 @@ def test_a_share_that_takes_longer_than_any_limit_is_waited_for(caplog: pytest.L
         return "fast"
 
     assert together(Notes(), fast, slow, limits=limits) == ["fast", "slow"]
-    assert caplog.messages == ["rank 0 waits for rank 1, still at work"]
+    assert caplog.messages == ["rank 0 waits for rank 1, still running"]
     assert together(Notes(), slow, fast, limits=limits) == ["slow", "fast"]
 
 
 def test_one_that_never_comes_is_named() -> None:
     begun = time.monotonic()
-    with pytest.raises(SetupError, match=r"rank 0 of 3 waited 1 s for ranks 1, 2, which never came.*same MASTER_ADDR"):
+    with pytest.raises(
+        SetupError, match=r"rank 0 of 3 waited 1 s for ranks 1, 2, which never started.*same MASTER_ADDR"
+    ):
         come(Notes(), 0, 3).gather("start")
     assert time.monotonic() - begun < 10.0
 
@@ -121,7 +123,7 @@ def test_one_that_never_comes_is_named() -> None:
 def test_a_note_of_an_earlier_attempt_is_no_process() -> None:
     store = Notes()
     store.values["note1"] = Note(points=("start",), failure="it crashed").text()
-    with pytest.raises(SetupError, match="waited 1 s for rank 1, which never came"):
+    with pytest.raises(SetupError, match="waited 1 s for rank 1, which never started"):
         come(store, 0).gather("start")
 
 
@@ -132,7 +134,7 @@ def test_one_that_falls_silent_is_named() -> None:
     other.board.pin("start")  # type: ignore[union-attr]
     one.gather("start")
     other.board._is_closed = True  # type: ignore[union-attr]  # as if it was killed
-    with pytest.raises(SetupError, match=r"has heard nothing of rank 1 for 1 s, .*finished work is kept: start all"):
+    with pytest.raises(SetupError, match=r"has not heard from rank 1 for 1 s, .*finished work is kept: start all"):
         one.gather("end")
 
 
@@ -177,10 +179,10 @@ def test_one_that_computes_stops_when_another_fails() -> None:
 
 def test_processes_with_different_commands_do_not_wait_for_each_other() -> None:
     found = together(Notes(), lambda one: one.gather("start of run a"), lambda one: one.gather("start of run b"))
-    assert any("is at 'start of run a', and rank 1 at 'start of run b'; expected all" in str(each) for each in found)
+    assert any("is at 'start of run a', but rank 1 at 'start of run b'; expected all" in str(each) for each in found)
     assert all(isinstance(each, SetupError) for each in found)
     _, error = together(Notes(), lambda _: None, lambda one: one.gather("one more model"))
-    assert "waits for rank 0, which was given less to do and has ended" in str(error)
+    assert "waits for rank 0, which had less to do and has ended" in str(error)
 
 
 def test_a_process_that_is_started_again_is_not_taken_for_the_one_before() -> None:
@@ -227,7 +229,7 @@ def test_a_pause_of_this_process_is_no_silence_of_the_others() -> None:
     [
         ({"MASTER_PORT": "29500"}, SetupError, "MASTER_ADDR is not set"),
         ({"MASTER_ADDR": "127.0.0.1"}, SetupError, "MASTER_PORT is not set"),
-        ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}, UsageError, "MASTER_PORT is 'x'; expected the number"),
+        ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}, UsageError, "MASTER_PORT is 'x'; expected a port number"),
         ({"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "70000"}, UsageError, "MASTER_PORT is '70000'"),
         ({ARRIVAL_VARIABLE: "0"}, UsageError, "MLIP_OOD_ARRIVAL_S is '0'; expected a number of seconds"),
     ],
@@ -247,7 +249,7 @@ def test_a_first_process_that_never_comes_is_named(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", str(free_port()))
     begun = time.monotonic()
-    said = "rank 1 of 2 waited 1 s for rank 0, which never came: nothing listens at"
+    said = "rank 1 of 2 waited 1 s for rank 0, which never started: nothing listens at"
     with pytest.raises(SetupError, match=said), meeting(Ranks(1, 2), QUICK):
         pass
     assert time.monotonic() - begun < 10.0
@@ -291,7 +293,7 @@ def test_three_models_in_two_processes_meet_once(tiny_dataset: Path, tmp_path: P
     ("what", "codes", "said"),
     [
         ("1:fails", (6, 4), "rank 0 of 2 stops, since rank 1 failed: the second model is broken"),
-        ("1:dies", (6, -9), "rank 0 of 2 has heard nothing of rank 1 for 10 s"),
+        ("1:dies", (6, -9), "rank 0 of 2 has not heard from rank 1 for 10 s"),
         ("0:dies", (-9, 6), "rank 1 of 2 has lost the others"),
     ],
 )

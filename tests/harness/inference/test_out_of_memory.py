@@ -150,7 +150,7 @@ def test_after_a_first_failure_batches_are_smaller(run: Run, limit: int, caplog:
     assert len(queue.refused) <= LAUNCHED_AHEAD * n_halvings
     first = queue.launched.index(queue.refused[0])
     assert max(queue.launched[first + LAUNCHED_AHEAD :]) <= queue.refused[0] // 2
-    assert "does not fit in the memory of cpu; it is halved, and so are later ones" in caplog.text
+    assert "does not fit in the memory of cpu; it is halved, as are later ones" in caplog.text
 
 
 def test_what_fits_is_never_parted(run: Run, plan: Plan) -> None:

@@ -138,7 +138,7 @@ def test_every_flipped_byte_is_noticed_or_harmless(predict: Predict, plan: Plan,
 
 def test_shards_of_another_model_are_not_taken(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     predict(Harmonic(), plan, tmp_path)
-    with pytest.raises(DataError, match="are damaged, or were made by another model, data set or code"):
+    with pytest.raises(DataError, match="are damaged, or belong to another model, data set or code"):
         read_predictions(plan, tmp_path, IDENTITY | {"model_hash": "c"})
 
 
@@ -294,7 +294,7 @@ def test_a_failure_of_no_structure_is_refused(predict: Predict, plan: Plan, tmp_
         def compute(self, batch: StructureBatch) -> Prediction:
             return replace(super().compute(batch), failures={number: "no SCF"})
 
-    with pytest.raises(ModelError, match=f"toy reports a failure of structure {number} of a batch of"):
+    with pytest.raises(ModelError, match=f"toy reports a failure of structure {number} in a batch of"):
         predict(Elsewhere(), plan, tmp_path)
 
 

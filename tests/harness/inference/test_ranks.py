@@ -25,7 +25,7 @@ def test_torchrun_says_which_one_it_is():
 
 @pytest.mark.parametrize("environment", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "x"}, {"WORLD_SIZE": "-1"}])
 def test_numbers_that_are_none_are_refused(environment):
-    with pytest.raises(UsageError, match="expected a number below the number of processes"):
+    with pytest.raises(UsageError, match="expected a rank below the number of processes"):
         current_ranks(environment)
 
 

@@ -101,7 +101,7 @@ def test_the_card_decides_between_families_that_name_files_alike(tmp_path: Path,
 def test_a_card_that_says_nothing_leaves_it_to_the_user(tmp_path: Path, readme: str) -> None:
     files = files_of(tmp_path, {"ani2x_state_dict.pt": "", "README.md": readme})
     for path in (".", "ani2x_state_dict.pt"):
-        with pytest.raises(ModelError, match="may be of the families ani and uma; say which with --family"):
+        with pytest.raises(ModelError, match="may belong to the families ani and uma; choose one with --family"):
             find_checkpoint(files, (*KNOWN, UMA), path=path)
         assert find_checkpoint(files, (*KNOWN, UMA), UMA, path).family.name == "uma"
 
@@ -114,8 +114,8 @@ def test_a_tag_without_its_files_is_a_mere_word(tmp_path: Path) -> None:
 def test_several_checkpoints_are_listed_with_the_way_to_pick_one(tmp_path: Path) -> None:
     files = files_of(tmp_path, empty("large.model", "old/small.model", "small.model"))
     message = (
-        r"org/name holds 3 checkpoints of the family mace: large\.model, old/small\.model, small\.model\. "
-        r"Pick one: --model org/name/large\.model"
+        r"org/name contains 3 checkpoints of the family mace: large\.model, old/small\.model, small\.model\. "
+        r"Choose one: --model org/name/large\.model"
     )
     with pytest.raises(ModelError, match=message):
         find_checkpoint(files, KNOWN)
@@ -128,7 +128,7 @@ def test_a_folder_can_be_picked(tmp_path: Path) -> None:
     found = find_checkpoint(files, KNOWN, path="task2")
     assert (found.path, found.names) == ("task2", ("task2/config.json", "task2/model.safetensors"))
     assert find_checkpoint(files, KNOWN, path="task1/config.json").path == "task1"
-    with pytest.raises(ModelError, match=r"graph-pes: task1, task2\. Pick one: --model org/name/task1"):
+    with pytest.raises(ModelError, match=r"graph-pes: task1, task2\. Choose one: --model org/name/task1"):
         find_checkpoint(files, KNOWN, OWN)
 
 
@@ -139,11 +139,11 @@ def test_a_picked_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_picked_file_of_a_named_family_may_have_any_name(tmp_path: Path) -> None:
     files = files_of(tmp_path, empty("weights.bin"))
-    with pytest.raises(ModelError, match=r"weights\.bin ends in '\.bin', which is no known checkpoint; .* --family"):
+    with pytest.raises(ModelError, match=r"weights\.bin ends in '\.bin', which is not a known checkpoint; .* --family"):
         find_checkpoint(files, KNOWN, path="weights.bin")
     assert find_checkpoint(files, KNOWN, MACE, "weights.bin").names == ("weights.bin",)
     with pytest.raises(
-        ModelError, match=r"no known checkpoint; expected config\.json \+ model\.safetensors \(family gr"
+        ModelError, match=r"not a known checkpoint; expected config\.json \+ model\.safetensors \(family gr"
     ):
         find_checkpoint(files, KNOWN, OWN, "weights.bin")
 
@@ -166,9 +166,9 @@ def test_a_card_whose_files_are_absent_says_what_it_needs(tmp_path: Path) -> Non
 def test_a_repo_without_a_checkpoint_lists_its_files_and_the_families(tmp_path: Path) -> None:
     names = [f"part-{number:02}.bin" for number in range(MAX_LISTED + 4)]
     message = (
-        r"org/name holds no checkpoint of a known family; its files: part-00\.bin, .*part-09\.bin and 4 more; expected "
-        r"\*\.model \(family mace\); config\.json \+ model\.safetensors \(family graph-pes\); .*Name the family with "
-        r"--family, or give the path of the checkpoint itself"
+        r"org/name contains no checkpoint of a known family; its files: part-00\.bin, .*part-09\.bin and 4 more; "
+        r"expected \*\.model \(family mace\); config\.json \+ model\.safetensors \(family graph-pes\); "
+        r".*Name the family with --family, or give the path of the checkpoint itself"
     )
     with pytest.raises(ModelError, match=message):
         find_checkpoint(files_of(tmp_path, empty(*names)), KNOWN)

@@ -52,7 +52,7 @@ def foreign(potential: object, adapter: str = PLUG_IN, *, contained: bool = True
         (TypeError("two\nlines"), "TypeError: two lines"),
         (SystemExit(3), "SystemExit: 3"),
         (Interrupted(), "Interrupted"),
-        (Unprintable(), "Unprintable: (its text cannot be had: RuntimeError)"),
+        (Unprintable(), "Unprintable: (its text is not available: RuntimeError)"),
         (ValueError("x" * 9000), f"ValueError: {'x' * 500}…"),
     ],
 )
@@ -154,12 +154,12 @@ def changed(**changes: Callable[[Prediction], Any]) -> object:
         ({"energy": lambda it: it.energy > 0}, "energy of toy has dtype bool"),
         ({"energy": lambda it: it.energy[:, None]}, r"energy of toy has shape \(3, 1\); expected shape \(3,\)"),
         ({"energy": lambda it: it.energy[0]}, r"energy of toy has shape \(\)"),
-        ({"energy": lambda _: [[1.0], [1.0, 2.0]]}, "energy of toy is a list and no array: ValueError"),
+        ({"energy": lambda _: [[1.0], [1.0, 2.0]]}, "energy of toy is a list, not an array: ValueError"),
         ({"forces": lambda it: it.forces.T}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces.ravel()}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces[:-1]}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces.astype(object)}, "forces of toy has dtype object"),
-        ({"failures": lambda _: {3: "out of range"}}, "toy reports a failure of structure 3 of a batch of 3"),
+        ({"failures": lambda _: {3: "out of range"}}, "toy reports a failure of structure 3 in a batch of 3"),
     ],
 )
 def test_what_is_no_prediction_is_the_models_fault(
@@ -208,7 +208,7 @@ def test_something_else_than_a_potential_is_refused() -> None:
     class Without:
         traits: object = None
 
-    with pytest.raises(ModelError, match="traits of type NoneType; expected PotentialTraits"):
+    with pytest.raises(ModelError, match="traits of type NoneType for mine; expected PotentialTraits"):
         foreign(Without())
 
 

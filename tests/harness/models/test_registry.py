@@ -123,7 +123,7 @@ def test_a_path_that_the_system_does_not_take_is_named() -> None:
 
 
 def test_a_directory_without_a_checkpoint_is_named(tmp_path: Path) -> None:
-    message = r"holds no checkpoint of a known family; its files: none; expected .*\*\.model \(family mace\)"
+    message = r"contains no checkpoint of a known family; its files: none; expected .*\*\.model \(family mace\)"
     with pytest.raises(ModelError, match=message):
         identify(str(tmp_path))
 
@@ -143,7 +143,9 @@ def test_a_directory_is_taken_as_a_repo_of_the_hub_would_be(tmp_path: Path) -> N
     source = identify(str(tmp_path))
     assert (source.family.name, source.path) == ("mace", tmp_path / "weights" / "small.model")
     (tmp_path / "large.model").touch()
-    with pytest.raises(ModelError, match=r"holds 2 checkpoints of the family mace: large\.model, weights/small\.model"):
+    with pytest.raises(
+        ModelError, match=r"contains 2 checkpoints of the family mace: large\.model, weights/small\.model"
+    ):
         identify(str(tmp_path))
 
 
@@ -151,7 +153,7 @@ def test_a_directory_of_very_many_files_is_not_searched(tmp_path: Path, monkeypa
     monkeypatch.setattr(registry, "MOST_FILES", 3)
     for number in range(4):
         (tmp_path / f"{number}.txt").touch()
-    with pytest.raises(ModelError, match="holds more than 3 files; give the path of the checkpoint itself"):
+    with pytest.raises(ModelError, match="contains more than 3 files; give the path of the checkpoint itself"):
         identify(str(tmp_path))
 
 
@@ -159,9 +161,7 @@ def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path) -> None:
     pointer = tmp_path / "small.model"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4\n")
     for model in (tmp_path, pointer):
-        with pytest.raises(
-            ModelError, match=r"small\.model is a Git LFS pointer and not the file itself; run `git lfs"
-        ):
+        with pytest.raises(ModelError, match=r"small\.model is a Git LFS pointer, not the file itself; run `git lfs"):
             identify(str(model))
 
 
@@ -199,7 +199,7 @@ def test_an_unknown_family_is_named(tmp_path: Path, family: object) -> None:
 @pytest.mark.parametrize("name", ["weights.ckpt", "weights"])
 def test_an_unknown_suffix_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
-    with pytest.raises(ModelError, match=r"which is no known checkpoint; expected .*\*\.model \(family mace\)"):
+    with pytest.raises(ModelError, match=r"which is not a known checkpoint; expected .*\*\.model \(family mace\)"):
         identify(str(tmp_path / name))
 
 
@@ -224,7 +224,7 @@ def test_any_text_is_identified_or_refused_politely(model: str) -> None:
 def test_missing_elements_are_named_with_their_molecules() -> None:
     traits = dataclasses.replace(load_potential("zero", LoadOptions()).traits, elements=frozenset({1, 6}))
     require_elements(traits, np.array([1, 6]), ["CH", "CH"])
-    with pytest.raises(ModelError, match=r"no parameters for O Cl, which C=O, CCl contain\(s\); it knows H C\."):
+    with pytest.raises(ModelError, match=r"no parameters for O Cl, which C=O, CCl contain\(s\); it supports H C\."):
         require_elements(traits, np.array([6, 8, 6, 17, 8]), ["C=O", "C=O", "CCl", "CCl", "C=O"])
 
 

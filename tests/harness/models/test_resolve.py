@@ -117,8 +117,8 @@ def test_one_of_several_checkpoints_is_picked(hub: LoopbackHub) -> None:
     contents = {"large.model": b"large", "sub/small.model": b"small", "README.md": b""}
     sha = hub.add_repo(REPO, files=contents)
     message = (
-        r"org/name@main holds 2 checkpoints of the family mace: large\.model, sub/small\.model\. "
-        r"Pick one: --model org/name@main/large\.model"
+        r"org/name@main contains 2 checkpoints of the family mace: large\.model, sub/small\.model\. "
+        r"Choose one: --model org/name@main/large\.model"
     )
     with pytest.raises(ModelError, match=message):
         resolve_model(f"{REPO}@main")
@@ -141,7 +141,7 @@ def test_a_part_of_a_checkpoint_stands_for_the_whole(hub: LoopbackHub, commit: s
 def test_the_family_may_be_named(hub: LoopbackHub) -> None:
     hub.add_repo(REPO, files={"weights.bin": b"weights", "README.md": b"---\nlibrary_name: unheard-of\n---\n"})
     with pytest.raises(
-        ModelError, match=r"org/name holds no checkpoint of a known family; its files: README\.md, weigh"
+        ModelError, match=r"org/name contains no checkpoint of a known family; its files: README\.md, weigh"
     ):
         resolve_model(REPO)
     assert downloads(hub) == ["README.md"]
@@ -189,7 +189,7 @@ def test_offline_the_same_files_are_known_as_online(hub: LoopbackHub, monkeypatc
     source = resolve_model(f"{REPO}/small.model")
     offline(monkeypatch)
     assert resolve_model(f"{REPO}@{sha}/small.model") == source
-    with pytest.raises(ModelError, match=r"holds 2 checkpoints of the family mace: large\.model, small\.model"):
+    with pytest.raises(ModelError, match=r"contains 2 checkpoints of the family mace: large\.model, small\.model"):
         resolve_model(f"{REPO}@{sha}")
     with pytest.raises(SetupError, match="the local cache lacks some of its files"):
         resolve_model(f"{REPO}@{sha}/large.model")

@@ -94,7 +94,7 @@ def test_options_say_how_training_began() -> None:
         (("task3", "fine-tuned", None), "--protocol fine-tuned without --base"),
         (("task3", None, " "), "--base ' '; expected the name of the model"),
         (("task3", None, "a\x1b[2J"), "--base 'a"),
-        (("task3", None, "a" * 300), "in one line of 200 characters at most"),
+        (("task3", None, "a" * 300), "in one line of at most 200 characters"),
     ],
 )
 def test_options_that_contradict_each_other_are_refused(options: tuple[Any, Any, Any], message: str) -> None:
@@ -242,9 +242,9 @@ def test_another_file_is_another_run(
 @pytest.mark.parametrize(
     ("stated", "message"),
     [
-        (Statement("task4"), "--trained-on task4, but {} says task1"),
-        (Statement("task1", "fine-tuned", "a/b"), "--protocol fine-tuned, but {} says from-scratch"),
-        (Statement("task1", base="a/b"), "--base a/b, but {} says that there is none"),
+        (Statement("task4"), "--trained-on task4, but {} states task1"),
+        (Statement("task1", "fine-tuned", "a/b"), "--protocol fine-tuned, but {} states from-scratch"),
+        (Statement("task1", base="a/b"), "--base a/b, but {} states that there is none"),
     ],
 )
 def test_file_and_command_line_must_agree(
@@ -268,12 +268,12 @@ SIZE = {"n_frames": 4, "n_molecules": 1}
     [
         (
             {"splits": {"train": SIZE, "test_ood": SIZE}},
-            "lists the split test_ood of task1, so the model may have train",
+            "lists the split test_ood of task1, so the model may have been trained",
         ),
         ({"splits": {"train": SIZE, "test_id": SIZE}}, "lists the split test_id of task1"),
-        ({"splits": {"validation": SIZE}}, "lists no split train of task1 but validation"),
-        ({"molecules": ["CN-6-H", "F-6-H", "OH-2-H"]}, r"names 2 OOD molecules of task1 among .* \(CN-6-H, F-6-H\)"),
-        ({"molecules": ["Cl-2-Cl", "OH-2-H"]}, r"1 molecules that are none of the training molecules of task1 \(Cl-2"),
+        ({"splits": {"validation": SIZE}}, "lists only validation of task1, not train"),
+        ({"molecules": ["CN-6-H", "F-6-H", "OH-2-H"]}, r"lists 2 OOD molecules of task1 among .* \(CN-6-H, F-6-H\)"),
+        ({"molecules": ["Cl-2-Cl", "OH-2-H"]}, r"1 molecules that are not training molecules of task1 \(Cl-2"),
     ],
 )
 def test_a_training_on_what_is_tested_is_refused(
@@ -291,7 +291,7 @@ def test_other_data_are_refused_with_both_hashes(tiny_dataset: Path, tmp_path: P
     path = write_record(tmp_path / "mlip-ood.json", record | {"dataset": other})
     found = record["dataset"]["content_hash"][:12]
     message = (
-        rf"content abcdef012345 \(org/data@1+\), and train and validation of .* have {found}.*--dataset org/data@1"
+        rf"content abcdef012345 \(org/data@1+\), but train and validation of .* have {found}.*--dataset org/data@1"
     )
     with pytest.raises(DataError, match=message):
         declaration_for(ModelSource("toy", MACE, None, record=path), None, [open_dataset(str(tiny_dataset))])
@@ -309,7 +309,7 @@ def test_editions_of_one_recipe_nest_and_are_not_compared(tmp_path: Path) -> Non
     assert found.unchecked == "trained on edition standard, not checked here"
     molecules = sorted([*document["molecules"], "CHO-2-CN"])
     write_record(path, document | {"molecules": molecules})
-    with pytest.raises(DataError, match=r"names 1 OOD molecules of task3 .* \(CHO-2-CN\)"):
+    with pytest.raises(DataError, match=r"lists 1 OOD molecules of task3 .* \(CHO-2-CN\)"):
         declaration_for(ModelSource("toy", MACE, None, record=path), None, [open_dataset("mini")])
 
 
@@ -326,7 +326,7 @@ def test_the_table_says_what_was_not_compared(
 
 def test_other_editions_are_not_known_to_nest(tiny_dataset: Path, tmp_path: Path, record: dict[str, Any]) -> None:
     path = write_record(tmp_path / "mlip-ood.json", with_edition(record, "standard"))
-    with pytest.raises(DataError, match=r"edition standard of task1, and .* is tiny; only the editions"):
+    with pytest.raises(DataError, match=r"edition standard of task1, but .* is tiny; only editions"):
         declaration_for(ModelSource("toy", MACE, None, record=path), None, [open_dataset(str(tiny_dataset))])
 
 
@@ -415,7 +415,7 @@ def test_what_a_plug_in_says_is_a_statement(
     [
         (
             Statement("task4"),
-            "the command line says that the task of the training of toy was task4, but the checkpoint",
+            "the command line states that the task of the training of toy was task4, but the checkpoint",
         ),
         (
             Statement("task1", base="a/b"),
@@ -435,7 +435,7 @@ def test_a_checkpoint_of_ours_is_not_contradicted_by_the_command_line(
     [
         (
             {"protocol": "fine-tuned", "base": "a/b"},
-            "says that the protocol of the training of toy was fine-tuned, but",
+            "states that the protocol of the training of toy was fine-tuned, but",
         ),
         ({"level_of_theory": "PBE"}, "the level of theory of the training of toy was PBE, but the checkpoint itself"),
     ],
@@ -508,9 +508,9 @@ def test_a_comparison_says_what_is_stated(monkeypatch: pytest.MonkeyPatch, tiny_
 
 
 def hostile(path: Path) -> Iterable[tuple[bytes, str]]:
-    yield b"", "is no record of a training"
-    yield b"\xff\xfe\x00", "is no record of a training"
-    yield b'{"schema": ' + b"[" * 100_000, "is no record of a training"
+    yield b"", "is not a training record"
+    yield b"\xff\xfe\x00", "is not a training record"
+    yield b'{"schema": ' + b"[" * 100_000, "is not a training record"
     yield b" " * (MAX_BYTES + 1), f"longer than {MAX_BYTES} bytes"
     yield b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"
 
@@ -530,7 +530,7 @@ def test_a_hostile_file_is_refused_in_a_sentence(
 
 def test_a_pipe_in_place_of_the_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "mlip-ood.json")
-    with pytest.raises(DataError, match=r"mlip-ood\.json is no file"):
+    with pytest.raises(DataError, match=r"mlip-ood\.json is not a file"):
         declaration_for(ModelSource("toy", MACE, None, record=tmp_path / "mlip-ood.json"), None, [])
 
 

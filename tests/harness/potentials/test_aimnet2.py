@@ -126,7 +126,7 @@ def test_what_is_missing_is_not_fetched_from_elsewhere(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     path = rewritten(small_aimnet2(tmp_path), model_yaml=None, member_names=["aimnet2-wb97m-d3_0"])
-    with pytest.raises(ModelError, match=r"has no model_yaml, .* no result can be pinned"):
+    with pytest.raises(ModelError, match=r"has no model_yaml, .* results would not be reproducible"):
         load(path, CPU)
 
 
@@ -138,7 +138,7 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "match"), [("{", "cannot read .*config.json"), ("[]", "holds a list; expected a JSON")]
+    ("content", "match"), [("{", "cannot read .*config.json"), ("[]", "contains a list; expected a JSON")]
 )
 def test_a_config_that_is_no_object_is_named(tmp_path: Path, content: str, match: str) -> None:
     (small_aimnet2(tmp_path) / "config.json").write_text(content)
@@ -180,7 +180,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path, change: str) -> No
     ("options", "match"),
     [
         ({"dtype": "float64"}, "in float32 only, not in 'float64'"),
-        ({"head": "1"}, "no readout heads, so not '1' either"),
+        ({"head": "1"}, "no readout heads, so it takes no --head; leave out --head 1"),
     ],
 )
 def test_what_it_does_not_offer_is_refused(folder: Path, options: dict[str, Any], match: str) -> None:

@@ -255,7 +255,7 @@ def test_the_files_of_a_folder_are_all_named(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_is_not_trusted_is_not_handed_over(folder: Path) -> None:
-    with pytest.raises(ModelError, match=r"spring\.txt is handed to small_calculators:springs.*--trust-checkpoint"):
+    with pytest.raises(ModelError, match=r"spring\.txt is passed to small_calculators:springs.*--trust-checkpoint"):
         load(folder / "spring.txt", asked("springs"))
 
 
@@ -303,9 +303,13 @@ def test_lack_of_memory_is_for_the_caller_to_see(error: Exception) -> None:
         ("no-module:make", UsageError, "--calculator 'no-module:make' names no function"),
         ("no_module:make", UsageError, "--calculator no_module:make: No module named 'no_module'; expected"),
         ("ase.no_module:make", UsageError, "--calculator ase.no_module:make: No module named 'ase.no_module'"),
-        ("folder_of_calculators:make", UsageError, "folder_of_calculators is no module with a file"),
-        ("sys:exit", UsageError, "sys is no module with a file"),
-        ("needing_calculators:make", SetupError, "imports what is not installed: No module named 'no_such_package'"),
+        ("folder_of_calculators:make", UsageError, "folder_of_calculators is not a module with a file"),
+        ("sys:exit", UsageError, "sys is not a module with a file"),
+        (
+            "needing_calculators:make",
+            SetupError,
+            "imports a package that is not installed: No module named 'no_such_package'",
+        ),
         ("broken_calculators:make", ModelError, "its module cannot be imported: SyntaxError: '(' was never closed"),
         (f"{SMALL}:no", UsageError, f"{SMALL}.py has no 'no'; it has: answer_oddly springs memory told emt tblite"),
         (f"{SMALL}:EMT", UsageError, f"--calculator {SMALL}:EMT is a class; expected a function(path: Path | None, d"),
@@ -313,7 +317,7 @@ def test_lack_of_memory_is_for_the_caller_to_see(error: Exception) -> None:
         (f"{SMALL}:keyword_only", UsageError, f"{SMALL}:keyword_only takes other arguments (too many positional"),
         (f"{SMALL}:failing", ModelError, "failed on no path and device 'cpu': ValueError: no such weights"),
         (f"{SMALL}:importing", ModelError, "failed on no path and device 'cpu': ModuleNotFoundError: No module named"),
-        (f"{SMALL}:odd", ModelError, f"{SMALL}:odd returned a str; expected a Calculator of ASE"),
+        (f"{SMALL}:odd", ModelError, f"{SMALL}:odd returned a str; expected an ASE Calculator"),
         (f"{SMALL}:without_forces", ModelError, f"the calculator of {SMALL}:without_forces has no forces; both are"),
     ],
 )
@@ -324,7 +328,7 @@ def test_what_a_user_gets_wrong_is_said(calculator: str | None, error: type[Mlip
 
 @pytest.mark.parametrize(("option", "value"), [("dtype", "float32"), ("head", "omol")])
 def test_what_the_function_decides_on_is_not_taken(option: str, value: str) -> None:
-    with pytest.raises(UsageError, match=f"springs decides on that itself, so it takes no --{option} {value}"):
+    with pytest.raises(UsageError, match=f"springs determines this itself, so it takes no --{option} {value}"):
         load("springs", asked("springs", **{option: value}))
 
 

@@ -105,7 +105,7 @@ def test_computing_warns_of_nothing(potential: Potential) -> None:
 
 def test_weights_that_the_package_lacks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chgnet, "METHODS", {"chgnet": Weights("9.9.9", "PBE")})
-    with pytest.raises(ModelError, match=r"9\.9\.9 holds 0 files \*\.pth\.tar; expected one"):
+    with pytest.raises(ModelError, match=r"9\.9\.9 contains 0 files \*\.pth\.tar; expected one"):
         load("chgnet", CPU)
 
 
@@ -113,7 +113,7 @@ def test_weights_that_the_package_lacks_are_named(monkeypatch: pytest.MonkeyPatc
     ("options", "match"),
     [
         ({"dtype": "float64"}, "in float32 only, not in 'float64'"),
-        ({"head": "1"}, "no readout heads, so not '1' either"),
+        ({"head": "1"}, "no readout heads, so it takes no --head; leave out --head 1"),
     ],
 )
 def test_what_it_does_not_offer_is_refused(options: dict[str, Any], match: str) -> None:

@@ -95,7 +95,7 @@ def test_an_unknown_head_lists_the_known_ones(two_heads: Path) -> None:
 def test_several_heads_and_no_default_need_a_choice(two_heads: Path, tmp_path: Path) -> None:
     model = torch.load(two_heads, weights_only=False)
     model.heads = ["omol", "spice"]
-    with pytest.raises(ModelError, match="no default one; choose with --head: omol spice"):
+    with pytest.raises(ModelError, match="no default; choose one with --head: omol spice"):
         load(saved(model, tmp_path / "undecided.model"))
 
 
@@ -118,14 +118,18 @@ def test_an_isolated_atom_has_the_energy_of_its_element(mace_checkpoint: Path) -
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, torch.nn.Linear(1, 1)])
 def test_another_kind_of_model_is_named(tmp_path: Path, content: object) -> None:
-    with pytest.raises(ModelError, match=f"holds a {type(content).__name__}; expected a MACE or ScaleShiftMACE"):
+    with pytest.raises(
+        ModelError, match=f"contains a {type(content).__name__}; expected a complete MACE or ScaleShiftMACE"
+    ):
         load(saved(content, tmp_path / "other.model"))
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "broken.model"
     path.write_bytes(b"PK\x03\x04 this is no archive")
-    with pytest.raises(ModelError, match=r"cannot load .*broken\.model: .*Expected a file that mace-torch saved"):
+    with pytest.raises(
+        ModelError, match=r"cannot load .*broken\.model: .*Expected a complete model saved by mace-torch"
+    ):
         load(path)
 
 
@@ -139,7 +143,7 @@ def test_a_class_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_an_old_checkpoint_that_lacks_something_is_named(mace_checkpoint: Path, tmp_path: Path) -> None:
     model = torch.load(mace_checkpoint, weights_only=False)
     del model.r_max
-    with pytest.raises(ModelError, match="lacks r_max: it was saved by an old mace"):
+    with pytest.raises(ModelError, match="lacks r_max: an old version of mace saved it"):
         load(saved(model, tmp_path / "lacking.model"))
 
 
@@ -153,5 +157,5 @@ def test_a_checkpoint_that_loads_but_does_not_run_is_named(mace_checkpoint: Path
 def test_an_unknown_question_about_a_molecule_is_named(tmp_path: Path, two_heads: Path) -> None:
     model = torch.load(two_heads, weights_only=False)
     model.embedding_specs = {"temperature": CHARGE_AND_SPIN["total_charge"]}
-    with pytest.raises(ModelError, match="asks for temperature of each molecule; this version knows total_charge"):
+    with pytest.raises(ModelError, match="needs temperature of each molecule; the harness provides total_charge"):
         load(saved(model, tmp_path / "asking.model"))

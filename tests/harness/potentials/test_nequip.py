@@ -163,14 +163,18 @@ def test_one_model_of_a_package_is_chosen_by_its_name(folder: Path, own: Own, ba
 
 
 REFUSALS = {
-    "another precision": ("double.nequip.zip", {"dtype": "float32"}, r"computes in float64, which NequIP fixes when"),
-    "a needless head": ("double.nequip.zip", {"head": "a"}, r"holds one model only.*leave out --head a"),
-    "a head of TorchScript": ("double.nequip.pth", {"head": "a"}, r"holds one model only.*leave out --head a"),
-    "no head": ("committee.nequip.zip", {}, r"holds the models first second, and none was chosen; choose .*--head"),
-    "an unknown head": ("committee.nequip.zip", {"head": "a"}, r"holds the models first second, and 'a' is not one"),
-    "types": ("renamed.nequip.zip", {}, r"has the types of atoms Hydrogen C N O; expected each to be the symbol"),
+    "another precision": (
+        "double.nequip.zip",
+        {"dtype": "float32"},
+        r"computes in float64, not in 'float32': NequIP fixes",
+    ),
+    "a needless head": ("double.nequip.zip", {"head": "a"}, r"contains only one model.*leave out --head a"),
+    "a head of TorchScript": ("double.nequip.pth", {"head": "a"}, r"contains only one model.*leave out --head a"),
+    "no head": ("committee.nequip.zip", {}, r"contains the models first second, and none was chosen; choose .*--head"),
+    "an unknown head": ("committee.nequip.zip", {"head": "a"}, r"contains the models first second, and 'a' is not one"),
+    "types": ("renamed.nequip.zip", {}, r"has the atom types Hydrogen C N O; expected the symbols of"),
     "no package": ("broken.nequip.zip", {}, r"cannot load .*broken\.nequip\.zip: RuntimeError: .*zip archive"),
-    "no library": ("broken.nequip.pt2", {}, r"cannot load .*broken\.nequip\.pt2: BadZipFile: .*made for cpu if"),
+    "no library": ("broken.nequip.pt2", {}, r"cannot load .*broken\.nequip\.pt2: BadZipFile: .*compiled for cpu if"),
     "no TorchScript": ("broken.nequip.pth", {}, r"cannot load .*broken\.nequip\.pth: RuntimeError: .*zip archive"),
 }
 
@@ -299,8 +303,8 @@ def test_cutoffs_are_read_in_both_forms(by_pair: Any) -> None:
 @pytest.mark.parametrize(
     ("spoilt", "message"),
     [
-        ({"forces": None}, "springs gives no forces; expected a model with forces, .*nequip-compile --target batch"),
-        ({"atomic_energy": None}, "springs gives no atomic_energy; expected"),
+        ({"forces": None}, "springs predicts no forces; expected a model with forces, .*nequip-compile --target batch"),
+        ({"atomic_energy": None}, "springs predicts no atomic_energy; expected"),
         ({"total_energy": torch.tensor([[6.2]])}, r"an energy that differs by 0\.07\d* eV from the sum .*--family ase"),
     ],
 )
@@ -311,7 +315,7 @@ def test_a_model_that_gives_something_else_is_refused(spoilt: dict[str, Any], me
 
 def test_a_model_that_asks_for_something_else_is_refused() -> None:
     metadata = {"type_names": "O H", "r_max": "3.0", "model_dtype": "float32"}
-    with pytest.raises(ModelError, match=r"asks for dataset of each molecule; this version knows charge, spin"):
+    with pytest.raises(ModelError, match=r"needs dataset of each molecule; the harness provides charge, spin"):
         nequip._network(Path("odd.nequip.zip"), None, metadata, frozenset({"pos", "dataset"}))
     with pytest.raises(ModelError, match=r"has model_dtype 'bfloat16'; expected float32 or float64"):
         nequip._network(Path("odd.nequip.zip"), None, metadata | {"model_dtype": "bfloat16"}, frozenset({"pos"}))
@@ -320,8 +324,8 @@ def test_a_model_that_asks_for_something_else_is_refused() -> None:
 @pytest.mark.parametrize(
     ("form", "what"),
     [
-        (".nequip.zip", "carries Python code of its own"),
-        (".nequip.pt2", "is a library of machine code"),
+        (".nequip.zip", "contains Python code"),
+        (".nequip.pt2", "is a library of compiled code"),
         (".nequip.pth", "is a TorchScript program"),
     ],
 )
@@ -334,5 +338,5 @@ def test_a_file_that_is_not_trusted_is_not_opened(tmp_path: Path, form: str, wha
 
 @pytest.mark.parametrize("name", ["trained.ckpt", "model.zip", "model.pth"])
 def test_a_file_of_another_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ModelError, match=r"names that nequip gives: \*\.nequip\.zip .*nequip-package build CHECKPOINT"):
+    with pytest.raises(ModelError, match=r"names that nequip uses: \*\.nequip\.zip .*nequip-package build CHECKPOINT"):
         nequip.load(tmp_path / name, TRUSTED)

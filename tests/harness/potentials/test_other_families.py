@@ -381,7 +381,7 @@ def test_hartree_and_bohr_of_a_metatomic_model_become_ev_and_angstrom(batch: Str
 def test_mattersim_weights_that_are_missing_are_not_left_random(tmp_path: Path) -> None:
     damaged = Made("mattersim", "damaged.pth", make_mattersim, own_mattersim, made_with={"lacks": "normalizer.shift"})
     path = made(tmp_path, damaged)
-    with pytest.raises(ModelError, match=r"lacks 1 of the [0-9]+ weights of its network, normalizer.shift among them"):
+    with pytest.raises(ModelError, match=r"lacks 1 of the [0-9]+ weights of its network, such as normalizer.shift"):
         worker("mattersim", path, LoadOptions(device="cpu"))
 
 
@@ -403,7 +403,7 @@ def test_a_file_of_another_kind_is_refused(family: str, name: str, package: str,
     import torch
 
     torch.save({"weight": torch.zeros(3)}, tmp_path / name)
-    message = rf"{name} cannot be loaded and run with {package} [0-9.]+: .* was written against {package} [0-9.]+: inst"
+    message = rf"{name} cannot be loaded and run with {package} [0-9.]+: .* was written for {package} [0-9.]+: inst"
     with pytest.raises(ModelError, match=message):
         worker(family, tmp_path / name, LoadOptions(device="cpu", trust_checkpoint=True))
 
@@ -540,7 +540,7 @@ def test_an_orb_model_is_told_by_the_name_of_its_file(file: str, name: str, is_p
 
 
 def test_an_orb_file_of_another_name_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"model\.ckpt does not tell which Orb model it is of; expected a name"):
+    with pytest.raises(ModelError, match=r"model\.ckpt does not identify an Orb model; expected a name"):
         orb.load(Path("model.ckpt"), LoadOptions(device="cpu"))
 
 
@@ -561,7 +561,7 @@ def test_the_level_of_a_published_pet_is_told_by_its_version(name: str, level: s
 
 @pytest.mark.parametrize(("module", "name"), [(orb, "orb-v2.ckpt"), (mattersim, "mattersim.pth"), (torchsim, "t.json")])
 def test_a_head_that_a_family_does_not_have_is_refused(module: Any, name: str) -> None:
-    with pytest.raises(UsageError, match=f"{name} has no readout heads, so not 'pbe' either; leave --head out"):
+    with pytest.raises(UsageError, match=f"{name} has no readout heads, so it takes no --head; leave out --head pbe"):
         module.load(Path(name), LoadOptions(device="cpu", head="pbe"))
 
 
@@ -578,7 +578,7 @@ def test_a_mattersim_file_that_would_run_something_is_refused(tmp_path: Path) ->
     import torch
 
     torch.save({"model": {}, "optimizer": tmp_path}, tmp_path / "mattersim-odd.pth")
-    with pytest.raises(ModelError, match="is no checkpoint of mattersim that can be read without running it"):
+    with pytest.raises(ModelError, match="is not a mattersim checkpoint that can be read without running code"):
         mattersim.load(tmp_path / "mattersim-odd.pth", LoadOptions(device="cpu", trust_checkpoint=True))
 
 
@@ -591,7 +591,7 @@ def test_a_failure_names_the_package_and_both_versions() -> None:
     root = logging.getLogger()
     handlers = list(root.handlers)
     message = r"weights.pt cannot be loaded and run with nosuch \(not installed\): AttributeError: no predict. "
-    with pytest.raises(ModelError, match=message + "This adapter was written against nosuch 1.0: install that one"):
+    with pytest.raises(ModelError, match=message + "This adapter was written for nosuch 1.0: install that release"):
         fail()
     assert root.handlers == handlers
     assert logging.root.manager.disable == logging.NOTSET
@@ -613,7 +613,7 @@ def test_a_recipe_is_read(tmp_path: Path) -> None:
 
 def test_a_recipe_needs_trust(tmp_path: Path) -> None:
     written(tmp_path, dict(RECIPE))
-    with pytest.raises(ModelError, match=r"runs a.b:C with arguments of its own, .* add --trust-checkpoint"):
+    with pytest.raises(ModelError, match=r"runs a.b:C with its arguments, .* add --trust-checkpoint"):
         torchsim.load(tmp_path, LoadOptions(device="cpu"))
 
 
@@ -623,7 +623,7 @@ def test_a_recipe_needs_trust(tmp_path: Path) -> None:
         ([], "is a JSON list; expected an object"),
         ({**RECIPE, "weights": "w.pt"}, r"lacks \[\] and has the unknown \['weights'\]; expected factory elements"),
         ({"factory": "a.b:C"}, r"lacks \['conservative', 'elements'\]"),
-        ({**RECIPE, "conservative": "yes"}, "has conservative 'yes', which is of the wrong kind"),
+        ({**RECIPE, "conservative": "yes"}, "has conservative 'yes', which has the wrong type"),
         ({**RECIPE, "elements": ["H"]}, r"has elements \['H'\]; expected a list of atomic numbers"),
         ({**RECIPE, "files": {"model": "../w.pt"}}, "names the file '../w.pt'; expected the name of a file beside it"),
     ],

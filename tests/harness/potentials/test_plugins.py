@@ -83,7 +83,9 @@ def test_a_name_that_is_taken_is_refused(entry):
     entry("harness.models.registry:_TAKEN")
     registry._TAKEN = own_families()[0]
     try:
-        with pytest.raises(SetupError, match="adds the family additive, whose name or methods another family has"):
+        with pytest.raises(
+            SetupError, match="adds the family additive, but another family has the same name or methods"
+        ):
             families()
     finally:
         del registry._TAKEN

@@ -142,10 +142,10 @@ def test_traits(potential: Potential, case: Case) -> None:
             "unknown fidelity",
             "ModelError: 7net-mf-0 has the fidelities R2SCAN PBE, and 'mp' is not one of them; cho",
         ),
-        ("needless fidelity", "UsageError: 7net-0 has one fidelity only, so it takes no --head; leave out --head PBE"),
+        ("needless fidelity", "UsageError: 7net-0 has only one fidelity, so it takes no --head; leave out --head PBE"),
         (
             "not shipped",
-            "UsageError: '7net-omni' is no model that sevenn ships; expected one of 7net-0 7net-l3i5",
+            "UsageError: '7net-omni' is not a model shipped with sevenn; expected one of 7net-0 7net-l3i5",
         ),
         ("broken", "broken.pth cannot be read as a SevenNet checkpoint (RuntimeError: "),
     ],

@@ -127,17 +127,17 @@ def test_single_precision_keeps_the_energy_of_many_atoms(ani2x: Path) -> None:
 @pytest.mark.parametrize("name", ["model.pt", "ani2xr.pt", "charge_nn_state_dict.pt"])
 def test_an_unknown_ensemble_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(
-        ModelError, match=rf"{name} is no ensemble .* expected a file named one of: ani2x_state_dict\.pt"
+        ModelError, match=rf"{name} is not a known ensemble; expected a file named one of: ani2x_state_dict\.pt"
     ):
         load(tmp_path / name, CPU)
 
 
 def test_a_folder_needs_one_ensemble(ani1x: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"holds none of: ani2x_state_dict\.pt"):
+    with pytest.raises(ModelError, match=r"contains none of: ani2x_state_dict\.pt"):
         load(tmp_path, CPU)
     for name in ("ani1x_state_dict.pt", "ani1ccx_state_dict.pt"):
         shutil.copy(ani1x, tmp_path / name)
-    with pytest.raises(ModelError, match=r"holds ani1x_state_dict\.pt ani1ccx_state_dict\.pt of: .* Give the path"):
+    with pytest.raises(ModelError, match=r"contains ani1x_state_dict\.pt ani1ccx_state_dict\.pt of: .* Give the path"):
         load(tmp_path, CPU)
 
 
@@ -165,7 +165,9 @@ def test_an_absent_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [[1, 2], {"weights": 1}, {1: torch.zeros(1)}])
 def test_something_else_than_a_state_dict_is_named(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "ani2x_state_dict.pt")
-    with pytest.raises(ModelError, match=rf"holds a {type(content).__name__}; expected a state dict, tensors by name"):
+    with pytest.raises(
+        ModelError, match=rf"contains a {type(content).__name__}; expected a state dict, tensors by name"
+    ):
         load(tmp_path, CPU)
 
 
@@ -192,7 +194,7 @@ def test_another_ensemble_under_the_name_is_refused(ani1x: Path, tmp_path: Path)
 def test_other_tensors_than_those_of_the_networks_are_refused(ani1x: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"does not fit the networks of ani1x: .*surplus"):
         load(changed(ani1x, tmp_path, surplus=torch.zeros(1)), CPU)
-    with pytest.raises(ModelError, match=r"lacks energy_shifter\.self_energies; expected the state dict of a whole"):
+    with pytest.raises(ModelError, match=r"lacks energy_shifter\.self_energies; expected the state dict of a complete"):
         load(changed(ani1x, tmp_path, energy_shifter__self_energies=None), CPU)
 
 
@@ -206,5 +208,5 @@ def test_half_precision_needs_a_choice(ani1x: Path, tmp_path: Path) -> None:
 
 
 def test_a_readout_head_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no readout heads, so not 'omol' either"):
+    with pytest.raises(UsageError, match="has no readout heads, so it takes no --head; leave out --head omol"):
         load(tmp_path, LoadOptions(device="cpu", head="omol"))

@@ -246,7 +246,7 @@ def test_what_lies_beside_a_model_to_start_from_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="was trained on task4, which holds 1 of the 16 OOD molecules of task4"):
         load_start(str(path), None, CPU, TASKS["task4"])
     place.write_text("{}")
-    with pytest.raises(DataError, match="is no record of a training"):
+    with pytest.raises(DataError, match="is not a training record"):
         load_start(str(path), None, CPU, TASKS["task1"])
 
 

@@ -86,7 +86,7 @@ def test_an_import_before_the_file_breaks_off_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfenothing", b"PK\x03\x04 no zip after all"])
 def test_a_file_without_a_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(ModelError, match=r"holds no pickle|cannot read the checkpoint"):
+    with pytest.raises(ModelError, match=r"contains no pickle|cannot read the checkpoint"):
         imports_of(written(tmp_path / "none.model", content))
 
 

@@ -70,7 +70,7 @@ def test_a_listed_checkpoint_needs_no_option(listed, tmp_path, tiny_dataset, cap
     command = ["--model", str(model), "--dataset", str(tiny_dataset), "--task", "task1", "--quiet"]
     command += ["--output", str(tmp_path / "results")]
     assert main(command) == 4
-    assert "or its sha256 to the list of those that you trust" in capsys.readouterr().err
+    assert "or add its sha256 to your list of trusted checkpoints" in capsys.readouterr().err
     listed.write_text(sha256_of(model))
     assert main(command) == 0
 

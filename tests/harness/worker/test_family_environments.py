@@ -74,7 +74,7 @@ def test_other_pins_make_it_anew(monkeypatch):
 
 def test_a_failed_installation_leaves_nothing(folder):
     with pytest.raises(
-        SetupError, match=r"sevennet could not be made: .*\n.*\nno matching distribution\nCheck the net"
+        SetupError, match=r"cannot create the environment of sevennet: .*\n.*\nno matching distribution\nCheck the net"
     ):
         create_environment("sevennet", run=Installer(fails_at="sevenn=="))
     assert not (folder / "sevennet").exists()
@@ -88,7 +88,7 @@ def test_a_broken_stamp_is_no_environment(folder):
 
 def test_a_python_that_is_too_old_is_said(monkeypatch):
     monkeypatch.setattr(environments, "ENVIRONMENTS", {"sevennet": EnvironmentSpec(("orb==1",), (3, 12))})
-    with pytest.raises(SetupError, match=r"needs Python 3\.12 or newer, and /usr/bin/old is 3\.11; .*--python python3"):
+    with pytest.raises(SetupError, match=r"needs Python 3\.12 or newer, but /usr/bin/old is 3\.11; .*--python python3"):
         create_environment("sevennet", "/usr/bin/old", Installer())
 
 
@@ -107,7 +107,9 @@ def test_removing(folder):
 
 
 def test_unknown_families_are_said():
-    with pytest.raises(UsageError, match=f"there is no environment for 'gemnet'; there are: {' '.join(ENVIRONMENTS)}"):
+    with pytest.raises(
+        UsageError, match=f"there is no environment for 'gemnet'; expected one of {' '.join(ENVIRONMENTS)}"
+    ):
         create_environment("gemnet", run=Installer())
     with pytest.raises(UsageError, match="there is no environment for 'gemnet'"):
         remove_environment("gemnet")
@@ -118,7 +120,7 @@ def test_the_command_lists(capsys):
     assert main(["list"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed] == list(ENVIRONMENTS)
-    assert "make it with: python -m harness env create mace" in printed[0]
+    assert "create it with: python -m harness env create mace" in printed[0]
     assert printed[1].endswith("environments/sevennet")
 
 

@@ -87,11 +87,11 @@ def test_the_environment_of_a_family_is_found(monkeypatch, tmp_path, mace):
 
 def test_a_package_that_is_not_there_has_a_remedy(monkeypatch, mace):
     monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
-    message = r"pip install 'mlip-ood\[mace\]', or in an environment of its own with: python -m harness env create mace"
+    message = r"pip install 'mlip-ood\[mace\]', or in a separate environment with: python -m harness env create mace"
     with pytest.raises(SetupError, match=message), loaded(mace, OPTIONS):
         pass
     with (
-        pytest.raises(SetupError, match="Make it with: python -m harness env create sevennet"),
+        pytest.raises(SetupError, match="Create it with: python -m harness env create sevennet"),
         loaded(identify("7net-0"), OPTIONS),
     ):
         pass

@@ -165,7 +165,7 @@ def test_json_stays_json_and_the_next_model_unharmed(
 def test_forces_of_the_wrong_sign_are_cautioned_in_log_table_and_result(
     folder: Path, tiny_dataset: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caution = "mine gives forces of the wrong sign: its energy rises where they point"
+    caution = "mine returns forces of the wrong sign: its energy rises in their direction"
     assert evaluate(tiny_dataset, "gradients") == 0
     assert f"caution: {caution}" in " ".join(capfd.readouterr().out.split())
     assert caution in caplog.text
@@ -257,7 +257,7 @@ def predict(potential: Potential, dataset: Path, directory: Path, batch_atoms: i
 
 
 def test_a_model_that_computes_nothing_is_given_up(tiny_dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"toy failed on all \d+ structures, the last for: no licence"):
+    with pytest.raises(ModelError, match=r"toy failed on all \d+ structures, the last with: no licence"):
         predict(Hopeless(), tiny_dataset, tmp_path)
 
 
@@ -268,7 +268,9 @@ def test_failures_in_a_row_end_a_run_and_what_was_computed_is_kept(
     monkeypatch.setattr("harness.inference.batching.STRUCTURES_PER_SHARD", 16)
     potential = Hopeless()
     potential.n_good = 30
-    with pytest.raises(ModelError, match=r"toy failed on \d\d structures in a row, the last for: no licence.*is kept"):
+    with pytest.raises(
+        ModelError, match=r"toy failed on \d\d consecutive structures, the last with: no licence.*is kept"
+    ):
         predict(potential, tiny_dataset, tmp_path)
     kept = list(tmp_path.glob("*.parquet"))
     assert kept

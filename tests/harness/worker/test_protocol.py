@@ -71,12 +71,12 @@ def most_memory() -> int:
 @pytest.mark.parametrize(
     ("deed", "said"),
     [
-        ("another_number", "an answer to question 99, while 1 wait for theirs"),
-        ("absurd_length", "a message of more than the .* bytes that its answer can have"),
-        ("long_answer", "a message of more than the .* bytes that its answer can have"),
-        ("text", "a message of more than the .* bytes that its answer can have"),
-        ("negative_length", "0 bytes that are no message"),
-        ("garbage", "64 bytes that are no message"),
+        ("another_number", "an answer to request 99; open requests: 1"),
+        ("absurd_length", "a message of more than .* bytes, the maximum for its answer"),
+        ("long_answer", "a message of more than .* bytes, the maximum for its answer"),
+        ("text", "a message of more than .* bytes, the maximum for its answer"),
+        ("negative_length", "0 bytes that are not a message"),
+        ("garbage", "64 bytes that are not a message"),
         ("no_number", "a message whose kind is 'computed' and whose number is 'one'"),
         ("no_forces", r"'computed' with \['energy'\] for a batch"),
         ("another_kind", r"'loaded' with \[\] for a batch"),
@@ -95,12 +95,12 @@ def test_a_worker_that_lies_is_told_by_its_model(worker: WorkerPotential, deeds:
 def test_an_answer_that_comes_twice_is_not_that_of_the_next_question(worker: WorkerPotential, deeds: Path) -> None:
     deeds.write_text("answer_twice")
     assert worker.compute(BATCH).failures == {}
-    with pytest.raises(ModelError, match="sent an answer to question 1, while 2 wait for theirs"):
+    with pytest.raises(ModelError, match="sent an answer to request 1; open requests: 2"):
         worker.compute(BATCH)
 
 
 def test_a_worker_that_lies_while_it_loads_is_told(deeds: Path) -> None:
-    with pytest.raises(ModelError, match=r"deeds sent 'loaded' with traits that are none"):
+    with pytest.raises(ModelError, match=r"deeds sent 'loaded' with invalid traits"):
         started(deeds, head="liar")
 
 
@@ -113,7 +113,7 @@ def test_a_worker_that_stops_inside_a_message_is_ended_and_started_again(
     started_at = time.monotonic()
     assert worker.compute(BATCH).failures == {}
     assert time.monotonic() - started_at < 40.0
-    assert "it began with an answer and did not come to its end within 0.5 s" in caplog.text
+    assert "it did not complete an answer within 0.5 s" in caplog.text
     # Nobody blames a lack of memory for what the harness did.
     assert "lack of memory" not in caplog.text
     worker.close()
@@ -158,7 +158,7 @@ def test_a_worker_that_takes_no_more_questions_does_not_hold_up_its_end(deeds: P
 
 def test_what_is_no_array_of_numbers_is_the_models_fault(worker: WorkerPotential, deeds: Path) -> None:
     deeds.write_text("complex_energy")
-    with pytest.raises(ModelError, match="the model returned what is no array of numbers"):
+    with pytest.raises(ModelError, match="the model returned something other than an array of numbers"):
         worker.compute(BATCH)
 
 
@@ -233,7 +233,7 @@ def test_damaged_bytes_are_no_message_or_one_of_the_right_form(changes: list[tup
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=200))
 def test_other_bytes_are_no_message(content: bytes) -> None:
-    with pytest.raises(ProtocolError, match="are no message"):
+    with pytest.raises(ProtocolError, match="are not a message"):
         decoded(content)
 
 
@@ -258,7 +258,7 @@ def test_the_end_between_messages_is_told_from_one_inside() -> None:
 def test_too_long_a_message_is_not_read() -> None:
     ours, theirs = Pipe()
     send(theirs, Message("long", {"text": "x" * 1000}))
-    with pytest.raises(ProtocolError, match="a message of more than the 100 bytes"):
+    with pytest.raises(ProtocolError, match="a message of more than 100 bytes"):
         receive(ours, 100)
 
 

@@ -70,9 +70,9 @@ def test_a_worker_that_dies_is_started_again(potential, deeds, caplog):
     prediction = potential.compute(BATCH)
     assert np.array_equal(prediction.forces, BATCH.positions * 2.0)
     assert prediction.failures == {}
-    assert "SIGKILL, most often for lack of memory" in caplog.text
+    assert "SIGKILL, usually for lack of memory" in caplog.text
     assert "a last word" in caplog.text
-    assert "it is started again" in caplog.text
+    assert "restarting it" in caplog.text
 
 
 def test_a_batch_that_kills_twice_fails_and_the_rest_goes_on(potential, deeds):
@@ -90,7 +90,7 @@ def test_a_model_that_always_kills_is_given_up(potential, deeds):
     potential.compute(BATCH)
     potential.compute(BATCH)
     with pytest.raises(
-        ModelError, match=r"ended its worker twice on each of 3 batches in a row.*smaller --batch-atoms"
+        ModelError, match=r"ended its worker twice on each of 3 consecutive batches.*smaller --batch-atoms"
     ):
         potential.compute(BATCH)
 
@@ -138,7 +138,7 @@ def test_a_model_that_does_not_fit_is_a_matter_of_the_device(deeds):
 
 
 def test_an_interpreter_that_is_not_there_is_said(deeds):
-    with pytest.raises(ModelError, match=r"cannot start /nowhere/python: .*make the environment again"):
+    with pytest.raises(ModelError, match=r"cannot start /nowhere/python: .*create the environment again"):
         WorkerPotential(spec(deeds, python=Path("/nowhere/python")))
 
 
