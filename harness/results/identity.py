@@ -21,7 +21,10 @@ _PREDICTS: Final = "harness.evaluation.run"
 
 AFTER_PREDICTIONS: Final = frozenset(
     {
+        "dataset_builders.tasks.drawn",
+        "harness.scoring.clusters",
         "harness.scoring.intervals",
+        "harness.scoring.score_interval",
         "harness.scoring.task_result",
         "harness.scoring.joining",
         "harness.results.manifest",

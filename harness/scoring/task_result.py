@@ -9,10 +9,13 @@ import numpy as np
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.drawn import Drawn, drawn_of_task
+from dataset_builders.tasks.regions import TASKS, TaskName
 from harness.core.potential import TrainingProtocol
 from harness.results.result import (
     Estimate,
     Failure,
+    FragmentResult,
     MoleculeResult,
     PairResult,
     PartName,
@@ -23,18 +26,17 @@ from harness.results.result import (
     TrainErrors,
     no_gap_reason,
 )
+from harness.scoring.clusters import Clusters, clusters_of
 from harness.scoring.intervals import (
-    BootstrapSettings,
     Comparison,
-    Draws,
     Interval,
+    IntervalSettings,
     MoleculeSums,
+    Scale,
     compare_models,
-    draw_molecules,
-    percentile_interval,
     quotient_interval,
+    ratio_effect,
     ratio_interval,
-    ratio_samples,
     spearman_interval,
     sum_by_molecule,
 )
@@ -48,9 +50,10 @@ from harness.scoring.metric_terms import (
     force_mae_terms,
     raw_energy_terms,
 )
-from harness.scoring.metrics import SCORE_FLOOR, UNITS, task_score, task_scores
+from harness.scoring.metrics import SCORE_FLOOR, UNITS
 from harness.scoring.paired_frames import FailedFrame, Molecule, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import ReferenceShift, fit_reference_shift
+from harness.scoring.score_interval import score_interval
 from harness.scoring.totals import SplitTotals, TaskTotals
 
 TestSplit = Literal["test_id", "test_ood"]
@@ -61,21 +64,20 @@ SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
 _FRAMES_AT_ONCE: Final = 2**16
 """Frames whose energy terms are in memory together."""
 
-# Parts with different streams are drawn independently of each other, as the gap needs it.
-_STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
-_STREAM_OF_TRAIN: Final = 4
+_SCALES: Final[dict[str, Scale]] = {"force_cosine": "complement", "force_cosine_left_out": "logit"}
+"""On which scale the interval of a metric is symmetric, where it is not the logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A split or subset, its metrics summed by molecule, and the draws for its intervals."""
+    """A split or subset, its metrics summed by molecule, and the clusters of its molecules."""
 
     name: PartName
     totals: SplitTotals
     sums: dict[str, MoleculeSums]
     centred: CentredEnergies
-    draws: Draws
-    settings: BootstrapSettings
+    clusters: Clusters
+    settings: IntervalSettings
 
     @property
     def molecules(self) -> tuple[Molecule, ...]:
@@ -89,11 +91,15 @@ class _Part:
     def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
         """Force MAE and centred energy MAE of some of the molecules."""
         positions = group.positions
-        draws = draw_molecules(len(positions), self.settings, _STREAMS[self.name])
+        clusters = self.clusters.select(positions)
         n_frames = int(self.totals.n_frames[positions].sum())
         force, energy = (
             _estimate(
-                _of_the_computed(ratio_interval(self.sums[name].select(positions), draws), group.n_failed, n_frames),
+                _of_the_computed(
+                    ratio_interval(self.sums[name].select(positions), clusters, "log", self.settings),
+                    group.n_failed,
+                    n_frames,
+                ),
                 UNITS[name],
             )
             for name in ("force_mae", "centred_energy_mae")
@@ -110,14 +116,18 @@ class _Group:
 
 
 def evaluate_task(
-    task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None, title: str | None = None
+    task: TaskTotals | TaskFrames,
+    settings: IntervalSettings | None = None,
+    title: str | None = None,
+    drawn: Drawn | None = None,
 ) -> TaskResult:
     """Measures one task.
 
     Args:
         task: Its sums, or predictions beside references; failed frames are listed, not among them.
-        settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
+        settings: The confidence of the intervals; the default where `None`.
         title: What the data set calls a task of its own.
+        drawn: What of each molecule is drawn, see `drawn_of_task`; `None` for one of the four tasks.
 
     Returns:
         The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
@@ -127,15 +137,17 @@ def evaluate_task(
 
     Raises:
         ShapeError: If an array has the wrong shape.
-        DataError: If a frame that is not listed as failed holds numbers that are not finite.
+        DataError: If a frame that is not listed as failed holds numbers that are not finite, or a molecule is none of
+            the task.
     """
-    settings = settings or BootstrapSettings()
+    settings = settings or IntervalSettings()
     totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)
+    drawn = drawn or _drawn_of(totals.task)
     train = totals.train
     shift = fit_reference_shift(train) if train.index.n_frames else None
     named: list[tuple[PartName, SplitTotals]] = [("test_id", totals.test_id), ("test_ood", totals.test_ood)]
     named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, totals.test_ood)) is not None]
-    parts = [_part(name, part, _shift_of_molecules(shift, part), settings) for name, part in named]
+    parts = [_part(name, part, _shift_of_molecules(shift, part), (drawn, settings)) for name, part in named]
     test_id, test_ood = parts[:2]
     failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
     return TaskResult(
@@ -150,9 +162,11 @@ def evaluate_task(
         by_spacer=(*_by_spacer("test_id", test_id), *_by_spacer("test_ood", test_ood)),
         by_pair=(*_by_pair("test_id", test_id), *_by_pair("test_ood", test_ood)),
         by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
+        clusters=drawn.kind,
+        by_fragment=tuple(_by_fragment(test_id, test_ood)),
         failures=tuple(map(_failure, failures)),
         n_failed=len(failures),
-        train=_train_errors(totals, settings),
+        train=_train_errors(totals, drawn, settings),
     )
 
 
@@ -160,9 +174,9 @@ def compare_force_mae(
     first: TaskResult,
     second: TaskResult,
     split: TestSplit = "test_ood",
-    settings: BootstrapSettings | None = None,
+    settings: IntervalSettings | None = None,
 ) -> Comparison:
-    """Compares the force MAE of two models on the molecules of a split, paired by molecule.
+    """Compares the force MAE of two models on the molecules of a split, paired within what is drawn.
 
     Results do not say which frames they come from: compare only those of one data set (equal
     `content_hash`).
@@ -171,7 +185,7 @@ def compare_force_mae(
         first: Result of one model.
         second: Result of the other, on the same task.
         split: Which split.
-        settings: Resamples, confidence and seed; the defaults where `None`.
+        settings: The confidence; the default where `None`.
 
     Returns:
         Difference (first less second, eV/Å) and ratio (first by second), with intervals.
@@ -187,8 +201,14 @@ def compare_force_mae(
     rows, others = ([row for row in result.by_molecule if row.split == split] for result in (first, second))
     if [row.molecule_id for row in rows] != [row.molecule_id for row in others]:
         raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
-    draws = draw_molecules(len(rows), settings or BootstrapSettings(), _STREAMS[split])
-    return compare_models(_sums_of(rows), _sums_of(others), draws)
+    clusters = Clusters(split, first.clusters, tuple(row.drawn for row in rows))
+    return compare_models(_sums_of(rows), _sums_of(others), clusters, settings)
+
+
+def _drawn_of(task: TaskName) -> Drawn:
+    if task not in TASKS:
+        raise DataError(f"{task} is none of {' '.join(TASKS)}; expected its declaration, see drawn_of_task")
+    return drawn_of_task(TASKS[task])
 
 
 def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
@@ -199,7 +219,7 @@ def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
     return replace(ood.keep(np.array(positions, dtype=np.int64)), failures=failures)
 
 
-def _train_errors(totals: TaskTotals, settings: BootstrapSettings) -> TrainErrors | None:
+def _train_errors(totals: TaskTotals, drawn: Drawn, settings: IntervalSettings) -> TrainErrors | None:
     """Errors on the frames of `train` that were predicted, of a model that was trained on the task."""
     train, index = totals.train, totals.train.index
     predicted, reference = train.predicted_forces, train.reference_forces
@@ -209,7 +229,8 @@ def _train_errors(totals: TaskTotals, settings: BootstrapSettings) -> TrainError
         return None
     n_molecules = len(index.molecules)
     sums = sum_by_molecule(force_mae_terms(predicted, reference), index.atom_molecule_idx, n_molecules)
-    interval = ratio_interval(sums, draw_molecules(n_molecules, settings, _STREAM_OF_TRAIN))
+    clusters = clusters_of("train", [each.molecule_id for each in index.molecules], drawn)
+    interval = ratio_interval(sums, clusters, "log", settings)
     n_failed = len(train.failures)
     return TrainErrors(
         n_molecules=n_molecules,
@@ -227,7 +248,9 @@ def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Floa
     return shift.apply(np.repeat(numbers, part.composition.ravel()), part.n_atoms)
 
 
-def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, settings: BootstrapSettings) -> _Part:
+def _part(
+    name: PartName, totals: SplitTotals, shift: Float64Array | None, how: tuple[Drawn, IntervalSettings]
+) -> _Part:
     predicted, reference, molecule_idx = totals.predicted_energy, totals.reference_energy, totals.molecule_idx
     n_atoms = totals.n_atoms
     energy_terms: dict[str, Callable[[slice], Ratio]] = {
@@ -240,8 +263,9 @@ def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, setti
     centred = centre_energies(predicted, reference, molecule_idx)
     energy_terms["centred_energy_mae"] = lambda some: centred_energy_terms(centred.slice(some))
     sums = {key: _summed(terms, molecule_idx, len(totals.molecules)) for key, terms in energy_terms.items()}
-    draws = draw_molecules(len(totals.molecules), settings, _STREAMS[name])
-    return _Part(name, totals, {**totals.forces, **sums}, centred, draws, settings)
+    drawn, settings = how
+    clusters = clusters_of(name, [molecule.molecule_id for molecule in totals.molecules], drawn)
+    return _Part(name, totals, {**totals.forces, **sums}, centred, clusters, settings)
 
 
 def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
@@ -273,20 +297,26 @@ def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames)
 def _energy_per_atom(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
     if "energy_mae_per_atom" not in part.sums:
         return Interval(None, reason=_why_no_shift(part, shift, train))
-    interval = ratio_interval(part.sums["energy_mae_per_atom"], part.draws)
+    interval = ratio_interval(part.sums["energy_mae_per_atom"], part.clusters, "log", part.settings)
     if train.failures and interval.value is not None:
         n_failed = len(train.failures)
         return Interval(
             interval.value,
             reason=f"no interval: {n_failed} training frames failed, which the reference shift is fitted on",
+            n_clusters=interval.n_clusters,
         )
     return interval
 
 
 def _split_result(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
     n_frames = int(part.totals.n_frames.sum())
-    found = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
-    found["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
+    found = {
+        name: ratio_interval(sums, part.clusters, _SCALES.get(name, "log"), part.settings)
+        for name, sums in part.sums.items()
+    }
+    found["centred_energy_spearman"] = spearman_interval(
+        part.centred, part.totals.molecule_idx, part.clusters, part.settings
+    )
     found["energy_mae_per_atom"] = _energy_per_atom(part, shift, train)
     intervals = {name: _of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
     return SplitResult(
@@ -308,27 +338,26 @@ def _of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interv
     failed = f"{n_failed} of {n_failed + n_frames} frames failed"
     if interval.value is None:
         return replace(interval, reason=f"{interval.reason}; {failed}")
-    return Interval(interval.value, reason=f"no interval: {failed}, and the value is that of the others")
+    reason = f"no interval: {failed}, and the value is that of the others"
+    return Interval(interval.value, reason=reason, n_clusters=interval.n_clusters)
 
 
 def _gap(test_ood: _Part, test_id: _Part, metric: str) -> Estimate:
     if test_id.n_failed or test_ood.n_failed:
         return _undefined(no_gap_reason(test_id.n_failed, test_ood.n_failed), "1")
-    ood = (test_ood.sums[metric], test_ood.draws)
-    return _estimate(quotient_interval(ood, (test_id.sums[metric], test_id.draws)), "1")
+    above, below = ((part.sums[metric], part.clusters) for part in (test_ood, test_id))
+    return _estimate(quotient_interval(above, below, test_ood.settings), "1")
 
 
 def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
     if failures:
         return _undefined(f"frames that failed: {len(failures)}; a task with failures has no score", "1")
-    error, scale = ood.sums["force_mae"], ood.sums["zero_force_mae"]
-    error_value, scale_value = error.value, scale.value
-    if error_value is None or scale_value is None:
-        return _undefined(error.undefined, "1")
-    if scale_value <= SCORE_FLOOR:
+    error, scale = (ratio_effect(ood.sums[name], ood.clusters) for name in ("force_mae", "zero_force_mae"))
+    if error is None or scale is None:
+        return _undefined(ood.sums["force_mae"].undefined, "1")
+    if scale.value <= SCORE_FLOOR:
         return _undefined(f"the reference forces are no larger than {SCORE_FLOOR} eV/Å", "1")
-    samples = task_scores(ratio_samples(error, ood.draws), ratio_samples(scale, ood.draws))
-    return _estimate(percentile_interval(task_score(error_value, scale_value), samples, ood.draws), "1")
+    return _estimate(score_interval(error, scale, ood.settings), "1")
 
 
 def _by_spacer(split: TestSplit, part: _Part) -> list[SpacerResult]:
@@ -384,6 +413,7 @@ def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
         MoleculeResult(
             split=split,
             molecule_id=molecule.molecule_id,
+            drawn=part.clusters.names[position],
             n_frames=int(n_frames[position]),
             n_atoms=int(n_atoms[position]),
             force_mae=float(force.numerator[position] / force.weight[position]),
@@ -392,6 +422,17 @@ def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
         )
         for position, molecule in enumerate(part.molecules)
     ]
+
+
+def _by_fragment(test_id: _Part, test_ood: _Part) -> list[FragmentResult]:
+    rows = []
+    for name in sorted({*test_id.clusters.distinct, *test_ood.clusters.distinct}):
+        known, unseen = (
+            part.sums["force_mae"].select(part.clusters.members(name)).value for part in (test_id, test_ood)
+        )
+        gap = unseen / known if known and unseen is not None else None
+        rows.append(FragmentResult(fragment=name, id_force_mae=known, ood_force_mae=unseen, gap=gap))
+    return rows
 
 
 def _failure(frame: FailedFrame) -> Failure:
@@ -423,7 +464,14 @@ def _shift_record(shift: ReferenceShift | None) -> ReferenceShiftRecord | None:
 
 
 def _estimate(interval: Interval, unit: str) -> Estimate:
-    return Estimate(value=interval.value, low=interval.low, high=interval.high, unit=unit, reason=interval.reason)
+    return Estimate(
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        unit=unit,
+        reason=interval.reason,
+        n_clusters=interval.n_clusters,
+    )
 
 
 def _undefined(reason: str, unit: str) -> Estimate:
