@@ -46,7 +46,7 @@ Errors come as one block on standard error; MLIP_OOD_TRACEBACK=1 adds the traceb
 
 _COMMANDS: Final = """\
 other commands:
-  python -m harness compare ...          models against each other, paired by molecule
+  python -m harness compare ...          models against each other, on the same molecules
   python -m harness report RUN_DIR ...   metrics, table and result again, without the model
   python -m harness push RUN_DIR ...     send results to the model's repo on the Hub
   python -m harness retract RUN_DIR ...  take results back that were sent
@@ -123,7 +123,7 @@ def _train(arguments: Sequence[str]) -> int:
 def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness compare" if comparing else "python -m harness",
-        description="Compare models with the first one, paired by molecule: models to evaluate, finished runs, or both."
+        description="Compare models with the first one on the same molecules: models to evaluate, finished runs, or both."
         if comparing
         else "Measure potentials on molecules like those of training and on unseen combinations of their parts.",
         epilog=_EXIT_CODES if comparing else _COMMANDS + _EXIT_CODES,

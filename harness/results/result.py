@@ -20,7 +20,7 @@ from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
 
 RESULT_SCHEMA_VERSION: Final = "2.0"
-"""Version 1.0 had intervals by bootstrap over molecules, which took molecules with a fragment in common as independent."""
+"""Version 1.0 had intervals by bootstrap over molecules, as if those with a fragment in common were independent."""
 
 _FORMER: Final = ("1.0",)
 """Versions whose intervals are of another kind; the predictions behind them are still good."""
@@ -471,9 +471,9 @@ class RunResult(_Record):
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version in _FORMER:
             raise DataError(
-                f"{path} has schema version {version}: its intervals are of another kind, by bootstrap over molecules, and "
-                f"are not compared with those of version {RESULT_SCHEMA_VERSION}. `python -m harness report {path.parent}` "
-                "computes it anew from its predictions, without the model"
+                f"{path} has schema version {version}: its intervals are of another kind, by bootstrap over molecules, "
+                f"and are not compared with those of version {RESULT_SCHEMA_VERSION}. "
+                f"`python -m harness report {path.parent}` computes it anew from its predictions, without the model"
             )
         if version != RESULT_SCHEMA_VERSION:
             raise DataError(

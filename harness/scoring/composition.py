@@ -19,7 +19,8 @@ from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.drawn import Drawn
 from harness.scoring.clusters import Clusters, clusters_of
-from harness.scoring.intervals import Effect, Interval, IntervalSettings, interval_of
+from harness.scoring.influences import Effect
+from harness.scoring.intervals import Interval, IntervalSettings, interval_of
 from harness.scoring.metric_terms import BoolArray, Float64Array, force_mae_terms
 from harness.scoring.paired_frames import FrameIndex, SplitFrames
 

@@ -1,40 +1,31 @@
-"""Confidence intervals for other fragments and molecules drawn like those measured, by linearisation.
+"""Confidence intervals for other fragments and molecules drawn like those measured.
 
 Errors of molecules with a fragment in common are alike, so what counts is how many fragments there are and not how many
-molecules. Each number is written with the influence of each molecule on it, its derivative by the molecule's weight
-(Hampel et al., Robust Statistics, 1986; the infinitesimal jackknife). The influences of the molecules of a fragment,
-of ID and OOD alike, are added up, and the spread of these sums between G fragments gives the standard error: a
-cluster-robust one (Cameron and Miller, J. Hum. Resour. 50, 317, 2015). A molecule with two drawn fragments counts in
-both, which is the jackknife of a U-statistic (Arvesen, Ann. Math. Stat. 40, 2076, 1969) and robust for dyads (Aronow,
-Samii and Assenova, Polit. Anal. 23, 564, 2015). The interval is that of Student's t with G - 1 degrees of freedom, for
-errors and their ratios on the log scale. `python -m tests.benchmarks.coverage` measures how often it covers the truth.
+molecules: with G of them an interval is that of Student's t with G - 1 degrees of freedom, for errors and their ratios
+on the log scale, about a cluster-robust standard error. `python -m tests.benchmarks.coverage` measures how often the
+intervals cover the truth; docs/intervals.md has its table.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
 
-from dataset_builders.core.arrays import IntArray, require_shape
-from dataset_builders.core.errors import DataError, ShapeError, UsageError
+from dataset_builders.core.arrays import IntArray
+from dataset_builders.core.errors import DataError, UsageError
+from harness.scoring.cluster_variance import cluster_variance, clusters_needed
 from harness.scoring.clusters import Clusters
+from harness.scoring.influences import Effect, MoleculeSums, difference, quotient, ratio_effect, weighted_effect
 from harness.scoring.metric_terms import (
     CentredEnergies,
     Float64Array,
-    Ratio,
     rank_moments,
     spearman_of_moments,
     weighted_spearman,
 )
-
-MIN_CLUSTERS: Final = 3
-"""Fewest clusters that an interval is given for."""
-
-MIN_CLUSTERS_OF_PAIRS: Final = 5
-"""The same where molecules are pairs of drawn fragments: with fewer, the interval of a gap covers more than it says."""
 
 FEW_CLUSTERS: Final = 6
 """With fewer, the values of the clusters are shown beside the interval, which is wide and leans on their normality."""
@@ -43,9 +34,6 @@ Scale = Literal["log", "complement", "logit", "fisher", "linear"]
 """On which scale an interval is symmetric: that of ln v, ln(1 - v), ln(v / (1 - v)), artanh v, or v itself."""
 
 DIVIDED_BY_ZERO: Final = "the error to divide by is zero"
-
-_STEP: Final = 1e-4
-"""By how much the weight of a molecule is changed to see its influence; the error is of the order of its square."""
 
 _NO_SPREAD: Final = 1e-12
 """Standard error on its scale below which there is none but rounding."""
@@ -92,50 +80,6 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class MoleculeSums:
-    """A `Ratio` summed up by molecule.
-
-    Attributes:
-        numerator: Shape (n_molecules,).
-        weight: Same shape.
-        undefined: Why there is no value when the weights sum to zero.
-        is_root: Whether the metric is the square root of the ratio.
-    """
-
-    numerator: Float64Array
-    weight: Float64Array
-    undefined: str
-    is_root: bool = False
-
-    @property
-    def value(self) -> float | None:
-        """The metric over all molecules; `None` where the weights sum to zero."""
-        return Ratio(self.numerator, self.weight, self.undefined, self.is_root).value
-
-    def added(self, others: "MoleculeSums") -> "MoleculeSums":
-        """The sums of these terms and of others of the same metric and molecules."""
-        return replace(self, numerator=self.numerator + others.numerator, weight=self.weight + others.weight)
-
-    def select(self, positions: IntArray) -> "MoleculeSums":
-        """The sums of some of the molecules, by position."""
-        return MoleculeSums(self.numerator[positions], self.weight[positions], self.undefined, self.is_root)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Effect:
-    """A number, and the influence of each molecule on it.
-
-    Attributes:
-        value: The number.
-        influences: By part (split or subset): the derivative of the number by the weight of each molecule, shape
-            (n_molecules,), in the unit of the number, and the clusters of these molecules.
-    """
-
-    value: float
-    influences: Mapping[str, tuple[Float64Array, Clusters]]
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """Two models on the same molecules.
 
@@ -146,92 +90,6 @@ class Comparison:
 
     difference: Interval
     ratio: Interval
-
-
-def sum_by_molecule(ratio: Ratio, molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
-    """Sums the terms of a metric by molecule.
-
-    Args:
-        ratio: The terms, one an atom or a frame.
-        molecule_idx: Number of the molecule of each term, shape (n_terms,), below `n_molecules`.
-        n_molecules: How many molecules there are.
-
-    Raises:
-        ShapeError: If there is not one number for each term.
-    """
-    if molecule_idx.shape != ratio.numerator.shape:
-        raise ShapeError(f"molecule_idx has shape {molecule_idx.shape}; expected {ratio.numerator.shape}, one a term")
-    return MoleculeSums(
-        np.bincount(molecule_idx, ratio.numerator, n_molecules).astype(np.float64),
-        np.bincount(molecule_idx, ratio.weight, n_molecules).astype(np.float64),
-        ratio.undefined,
-        ratio.is_root,
-    )
-
-
-def ratio_effect(sums: MoleculeSums, clusters: Clusters) -> Effect | None:
-    """A metric and the influence of each molecule on it; `None` where it is undefined.
-
-    Pure in the sums: those of several seeds, averaged, give the interval of their mean.
-
-    Raises:
-        ShapeError: If the clusters are of another number of molecules.
-    """
-    require_shape("sums of molecules", sums.numerator, (clusters.n_molecules,))
-    value = sums.value
-    if value is None:
-        return None
-    ratio = value**2 if sums.is_root else value
-    expected = ratio * sums.weight
-    # What is part of the design has a level of its own, which is not drawn: its molecules vary about that one.
-    fixed = clusters.is_fixed
-    if sums.weight[fixed].sum() > 0.0:
-        expected[fixed] = sums.numerator[fixed].sum() / sums.weight[fixed].sum() * sums.weight[fixed]
-    influence = (sums.numerator - expected) / float(sums.weight.sum())
-    if sums.is_root:
-        influence = influence / (2.0 * value) if value > 0.0 else np.zeros_like(influence)
-    return Effect(value, {clusters.part: (influence, clusters)})
-
-
-def combined(value: float, *terms: tuple[Effect, float]) -> Effect:
-    """A function of other numbers, by the delta method.
-
-    Args:
-        value: The function's.
-        *terms: Each of the numbers, and the derivative of the function by it. What two of them say of one part is of
-            the same molecules, so that it is paired.
-
-    Raises:
-        ShapeError: If it is not of as many molecules.
-    """
-    influences: dict[str, tuple[Float64Array, Clusters]] = {}
-    for effect, derivative in terms:
-        for part, (influence, clusters) in effect.influences.items():
-            before = influences.get(part)
-            if before is not None:
-                require_shape(f"influences of {part}", influence, before[0].shape)
-            scaled = derivative * influence
-            influences[part] = (scaled if before is None else before[0] + scaled, clusters)
-    return Effect(value, influences)
-
-
-def quotient(above: Effect, below: Effect) -> Effect | None:
-    """One number divided by another; `None` where that is zero."""
-    if below.value == 0.0:
-        return None
-    value = above.value / below.value
-    return combined(value, (above, 1.0 / below.value), (below, -value / below.value))
-
-
-def difference(first: Effect, second: Effect) -> Effect:
-    """One number less another."""
-    return combined(first.value - second.value, (first, 1.0), (second, -1.0))
-
-
-def mean_effect(effects: Sequence[Effect]) -> Effect:
-    """The mean of some numbers, such as those of several seeds."""
-    share = 1.0 / len(effects)
-    return combined(sum(effect.value for effect in effects) * share, *((effect, share) for effect in effects))
 
 
 def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings | None = None) -> Interval:
@@ -250,7 +108,7 @@ def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings
         DataError: If a number is not finite.
     """
     value = effect.value
-    variance, n_clusters = _variance(effect)
+    variance, n_clusters = cluster_variance(effect)
     if not math.isfinite(value) or not math.isfinite(variance):
         raise DataError(
             f"a number of {' and '.join(effect.influences)} is {value} with variance {variance}; expected "
@@ -261,7 +119,7 @@ def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings
         return Interval(
             value, reason="no interval: its molecules are part of the design, and none is drawn", n_clusters=0
         )
-    needed = _needed(effect)
+    needed = clusters_needed(effect)
     if n_clusters < needed:
         seen = f"{n_clusters} {kind}" if n_clusters == 1 else f"{n_clusters} {kind}s"
         reason = f"no interval: it stands on {seen}, and an interval needs {needed} or more"
@@ -326,22 +184,6 @@ def spearman_interval(
     return interval_of(effect, "fisher", settings)
 
 
-def weighted_effect(statistic: Callable[[Float64Array], Float64Array], *parts: Clusters) -> Effect:
-    """A number that is a smooth function of the weights of the molecules, by central differences.
-
-    Args:
-        statistic: The number under many sets of weights, shape (n_sets, n_molecules) to (n_sets,); molecules of all
-            parts, one part after the other.
-        *parts: Clusters of the molecules of each part.
-    """
-    n_molecules = sum(part.n_molecules for part in parts)
-    ones, steps = np.ones((1, n_molecules)), _STEP * np.eye(n_molecules)
-    value, *changed = statistic(np.concatenate([ones, ones + steps, ones - steps]))
-    influence = np.subtract(*np.reshape(changed, (2, n_molecules))) / (2.0 * _STEP)
-    pieces = np.split(influence, np.cumsum([part.n_molecules for part in parts])[:-1])
-    return Effect(float(value), {part.part: (piece, part) for part, piece in zip(parts, pieces, strict=True)})
-
-
 def compare_models(
     first: MoleculeSums, second: MoleculeSums, clusters: Clusters, settings: IntervalSettings | None = None
 ) -> Comparison:
@@ -363,13 +205,12 @@ def compare_models(
             "the two models were not measured on the same frames; a paired comparison needs the same data set, "
             "edition and split, and no failed frames"
         )
-    effects = ratio_effect(first, clusters), ratio_effect(second, clusters)
-    if effects[0] is None or effects[1] is None:
+    one, other = ratio_effect(first, clusters), ratio_effect(second, clusters)
+    if one is None or other is None:
         undefined = Interval(None, reason=first.undefined)
         return Comparison(undefined, undefined)
-    return Comparison(
-        interval_of(difference(*effects), "linear", settings), quotient_interval((first, clusters), (second, clusters))
-    )
+    ratio = quotient_interval((first, clusters), (second, clusters), settings)
+    return Comparison(interval_of(difference(one, other), "linear", settings), ratio)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,76 +244,6 @@ _SCALES: Final[Mapping[Scale, _ScaleFunctions]] = MappingProxyType(
         "linear": _ScaleFunctions(lambda v: v, lambda x: x, lambda v: 1.0, lambda v: True),
     }
 )
-
-
-def _variance(effect: Effect) -> tuple[float, int]:
-    """Variance of a number between draws, and how many clusters it stands on: those of the part with the fewest."""
-    names = {name for _, clusters in effect.influences.values() for name in clusters.distinct}
-    place = {name: position for position, name in enumerate(sorted(names))}
-    totals, fixed, of_pairs, least, counts = np.zeros(len(place)), 0.0, 0.0, 0.0, []
-    for influence, clusters in effect.influences.values():
-        pairs = _pairs_of(influence, clusters)
-        for own, of_molecule in zip(influence, clusters.names, strict=True):
-            for name in of_molecule:
-                totals[place[name]] += own if len(of_molecule) == 1 else pairs.share * own
-        # Nothing of the design is drawn, but its molecules have conformers of their own.
-        fixed += _spread_of_sum(influence[clusters.is_fixed])
-        of_pairs, least = of_pairs + pairs.counted_twice, least + pairs.own
-        counts.append(len(clusters.distinct))
-    drawn = max(_spread_of_sum(totals) - of_pairs, least)
-    return fixed + drawn, min((count for count in counts if count), default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """What the molecules of a part with two drawn fragments, G in all, need beyond those with one.
-
-    Attributes:
-        share: Factor to their influences. Each of the other fragments stands in one of the pairs of a fragment, so that
-            the sums over pairs are alike: of an effect u of a fragment they show u (G - 2) / (G - 1). The jackknife
-            divides likewise.
-        own: Variance of the number from what pairs have of their own, beyond both fragments.
-        counted_twice: What is taken off since each pair stands in the sums of two fragments: half of what these overrate
-            `own` by. All of it would be right on average, but its estimate varies: intervals covered 92 % then, 97 to
-            98 % with nothing taken off, and 94 to 97 % with half.
-    """
-
-    share: float = 1.0
-    own: float = 0.0
-    counted_twice: float = 0.0
-
-
-def _needed(effect: Effect) -> int:
-    has_pairs = any(len(names) > 1 for _, clusters in effect.influences.values() for names in clusters.names)
-    return MIN_CLUSTERS_OF_PAIRS if has_pairs else MIN_CLUSTERS
-
-
-def _pairs_of(influence: Float64Array, clusters: Clusters) -> _Pairs:
-    totals: dict[tuple[str, ...], float] = {}
-    for own, names in zip(influence, clusters.names, strict=True):
-        if len(names) > 1:
-            totals[names] = totals.get(names, 0.0) + float(own)
-    fragments = sorted({name for names in totals for name in names})
-    n, n_pairs = len(fragments), len(totals)
-    if n < MIN_CLUSTERS:
-        return _Pairs()
-    share = (n - 1.0) / (n - 2.0)
-    stands_in = np.array([[name in names for name in fragments] for names in totals], dtype=np.float64)
-    values = np.array(list(totals.values()))
-    fitted, _, rank, _ = np.linalg.lstsq(stands_in, values)
-    free = n_pairs - int(rank)
-    if not free:
-        return _Pairs(share)
-    own = n_pairs * float(np.sum((values - stands_in @ fitted) ** 2)) / free
-    return _Pairs(
-        share, own, 0.5 * own * n / (n - 2.0)
-    )  # own n / (n - 2) is what is overrated in a design of all pairs
-
-
-def _spread_of_sum(terms: Float64Array) -> float:
-    """Variance of the sum of n terms that are drawn independently; none is known of a single one."""
-    n = len(terms)
-    return 0.0 if n < 2 else float(n / (n - 1) * np.sum((terms - terms.mean()) ** 2))
 
 
 def _student(settings: IntervalSettings, n_clusters: int) -> float:

@@ -3,7 +3,8 @@
 import math
 from dataclasses import replace
 
-from harness.scoring.intervals import Effect, Interval, IntervalSettings, combined, interval_of
+from harness.scoring.influences import Effect, combined
+from harness.scoring.intervals import Interval, IntervalSettings, interval_of
 from harness.scoring.metrics import SCORE_FLOOR, task_score
 
 _LOWEST, _HIGHEST = 0.0, 100.0

@@ -27,18 +27,16 @@ from harness.results.result import (
     no_gap_reason,
 )
 from harness.scoring.clusters import Clusters, clusters_of
+from harness.scoring.influences import MoleculeSums, ratio_effect, sum_by_molecule
 from harness.scoring.intervals import (
     Comparison,
     Interval,
     IntervalSettings,
-    MoleculeSums,
     Scale,
     compare_models,
     quotient_interval,
-    ratio_effect,
     ratio_interval,
     spearman_interval,
-    sum_by_molecule,
 )
 from harness.scoring.metric_terms import (
     CentredEnergies,

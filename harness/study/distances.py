@@ -24,7 +24,8 @@ from harness.core.batch import StructureBatch
 from harness.data.dataset import PinnedDataset
 from harness.data.rows import SplitRows, read_split
 from harness.scoring.clusters import Clusters, clusters_of
-from harness.scoring.intervals import interval_of, weighted_effect
+from harness.scoring.influences import weighted_effect
+from harness.scoring.intervals import interval_of
 from harness.scoring.metric_terms import Float64Array, force_mae_terms, rank_moments, spearman_of_moments
 from harness.scoring.paired_frames import FrameIndex, SplitFrames
 from harness.study.run_record import DistanceRecord, Number, TestSplitName, rounded

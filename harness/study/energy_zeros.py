@@ -12,7 +12,8 @@ import numpy as np
 
 from dataset_builders.tasks.drawn import Drawn
 from harness.scoring.clusters import clusters_of
-from harness.scoring.intervals import IntervalSettings, ratio_interval, sum_by_molecule
+from harness.scoring.influences import sum_by_molecule
+from harness.scoring.intervals import IntervalSettings, ratio_interval
 from harness.scoring.metric_terms import Float64Array, Ratio
 from harness.scoring.paired_frames import FrameIndex, SplitFrames, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import composition_of, fit_reference_shift

@@ -3,9 +3,9 @@
 python -m tests.benchmarks.coverage
 python -m tests.benchmarks.coverage --data-sets 10000
 
-For each design: the share of simulated data sets whose 95 % interval holds the number of the population, beside that of
-the bootstrap over molecules that results had before, and the median ratio (of a score and a difference: the distance) of
-its ends. `--variance` multiplies every variance, to see how much depends on it.
+For each design: the share of simulated data sets whose 95 % interval holds the number of the population, beside that
+of the bootstrap over molecules that results had before, and the median ratio (of a score and a difference: the
+distance) of its ends. `--variance` multiplies every variance, to see how much depends on it.
 """
 
 import argparse
@@ -20,15 +20,8 @@ from dataset_builders.core.markdown import markdown_table
 from dataset_builders.tasks.regions import TASKS, TaskName
 from harness.scoring.clusters import Clusters, clusters_of
 from harness.scoring.composition import EnvironmentErrors, excess_effect, expectation
-from harness.scoring.intervals import (
-    Effect,
-    Interval,
-    MoleculeSums,
-    compare_models,
-    interval_of,
-    quotient,
-    ratio_effect,
-)
+from harness.scoring.influences import Effect, MoleculeSums, quotient, ratio_effect
+from harness.scoring.intervals import Interval, compare_models, interval_of
 from harness.scoring.metric_terms import Float64Array
 from harness.scoring.metrics import task_score, task_scores
 from harness.scoring.score_interval import score_interval
@@ -191,9 +184,8 @@ def _numbers(design: Design, data: DataSet, rng: np.random.Generator) -> Iterato
         split: clusters_of(split, [word.molecule_id for word in design.words[split]], design.drawn) for split in SPLITS
     }
     counts = {split: _resampled(clusters[split].n_molecules, rng) for split in SPLITS}
-    sums, effects, samples = _summed(data, clusters, counts)
+    sums, effects, draws = _summed(data, clusters, counts)
     known, unseen = (effects["error", split] for split in SPLITS)
-    draws = {key: value for key, value in samples.items()}
     yield "ID MAE", _measured(known, draws["error", "test_id"])
     yield "OOD MAE", _measured(unseen, draws["error", "test_ood"])
     yield "gap", _measured(_defined(quotient(unseen, known)), draws["error", "test_ood"] / draws["error", "test_id"])

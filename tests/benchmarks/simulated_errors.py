@@ -1,15 +1,15 @@
 """Errors of molecules with known population values, drawn as the errors of trained models are.
 
 The logarithm of the error of a molecule is a level of its split and spacer, an effect of each of its fragments, which
-ID and OOD share in part, an effect of the pair, and one of its own. How large these are is estimated from the records of
-the study. Fragments are drawn anew for each data set, with the atoms of one of the real fragments.
+ID and OOD share in part, an effect of the pair, and one of its own. How large these are is estimated from the records
+of the study. Fragments are drawn anew for each data set, with the atoms of one of the real fragments.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from statistics import fmean
 
@@ -144,9 +144,7 @@ def components_of_study(results: Path, task: TaskName) -> tuple[Components, Comp
     rows = [row for row in MODELS if row in by_row]
     return (
         mean_components([components(by_row[row], task) for row in rows]),
-        mean_components(
-            [components(by_row[row], task, by_row[other]) for row, other in zip(rows, rows[1:], strict=False)]
-        ),
+        mean_components([components(by_row[row], task, by_row[other]) for row, other in pairwise(rows)]),
         components(by_row["zero"], task),
     )
 
