@@ -123,7 +123,7 @@ def _train(arguments: Sequence[str]) -> int:
 def _parser(*, comparing: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m harness compare" if comparing else "python -m harness",
-        description="Compare models with the first one on the same molecules: models to evaluate, finished runs, or both."
+        description="Compare models with the first one, on the same molecules: models to evaluate, runs, or both."
         if comparing
         else "Measure potentials on molecules like those of training and on unseen combinations of their parts.",
         epilog=_EXIT_CODES if comparing else _COMMANDS + _EXIT_CODES,

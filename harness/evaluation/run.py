@@ -318,9 +318,9 @@ def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: P
         tasks={
             task: evaluate_task(
                 sum_task(dataset, task, protocol, plan, reader),
+                drawn_of_task(dataset.task(task)),
                 settings,
                 own_title(dataset, task),
-                drawn_of_task(dataset.task(task)),
             )
             for task in manifest.tasks
         },

@@ -1,6 +1,7 @@
 """Models beside each other, paired within fragments: what is hard for all of them cancels."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from dataset_builders.core.errors import DataError, UsageError
@@ -126,13 +127,7 @@ def _shown(result: RunResult) -> str:
 
 
 def _document(interval: Interval) -> dict[str, Any]:
-    return {
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "reason": interval.reason,
-        "n_clusters": interval.n_clusters,
-    }
+    return asdict(interval)
 
 
 def _text(interval: Interval, unit: float, form: str) -> str:

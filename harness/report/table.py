@@ -93,9 +93,9 @@ def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] 
     lines = [
         f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
         f"labels {data.level_of_theory}",
-        f"below each number: {100 * first.settings.confidence:.0f} % interval for other fragments and molecules drawn like "
-        "these, at the same spacers (clustered by fragment, ID and OOD together). Two models on the same molecules are "
-        "told apart more sharply: harness compare. Read a gap with the ID error that it stands on: a model that learned "
+        f"below each number: {100 * first.settings.confidence:.0f} % interval for other fragments and molecules drawn "
+        "like these, at the same spacers (by fragment, ID and OOD together). Two models on the same molecules are told "
+        "apart more sharply: harness compare. Read a gap with the ID error that it stands on: a model that learned "
         "little has a gap near 1",
         *_few_clusters(results),
     ]

@@ -1,4 +1,4 @@
-"""Which molecules go together when fragments are drawn: those that share one."""
+"""Which molecules go together when fragments are drawn: those that have one in common."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -232,7 +232,10 @@ _SCALES: Final[Mapping[Scale, _ScaleFunctions]] = MappingProxyType(
     {
         "log": _ScaleFunctions(math.log, _exp, lambda v: 1.0 / v, lambda v: v > 0.0),
         "complement": _ScaleFunctions(
-            lambda v: math.log(1.0 - v), lambda x: 1.0 - _exp(x), lambda v: 1.0 / (1.0 - v), lambda v: v < 1.0
+            lambda v: math.log(1.0 - v),
+            lambda x: max(-1.0, 1.0 - _exp(x)),
+            lambda v: 1.0 / (1.0 - v),
+            lambda v: v < 1.0,
         ),
         "logit": _ScaleFunctions(
             lambda v: math.log(v / (1.0 - v)),

@@ -9,8 +9,7 @@ import numpy as np
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
-from dataset_builders.tasks.drawn import Drawn, drawn_of_task
-from dataset_builders.tasks.regions import TASKS, TaskName
+from dataset_builders.tasks.drawn import Drawn
 from harness.core.potential import TrainingProtocol
 from harness.results.result import (
     Estimate,
@@ -115,17 +114,17 @@ class _Group:
 
 def evaluate_task(
     task: TaskTotals | TaskFrames,
+    drawn: Drawn,
     settings: IntervalSettings | None = None,
     title: str | None = None,
-    drawn: Drawn | None = None,
 ) -> TaskResult:
     """Measures one task.
 
     Args:
         task: Its sums, or predictions beside references; failed frames are listed, not among them.
+        drawn: What of each molecule is drawn, which the intervals speak for; see `drawn_of_task`.
         settings: The confidence of the intervals; the default where `None`.
         title: What the data set calls a task of its own.
-        drawn: What of each molecule is drawn, see `drawn_of_task`; `None` for one of the four tasks.
 
     Returns:
         The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
@@ -140,7 +139,6 @@ def evaluate_task(
     """
     settings = settings or IntervalSettings()
     totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)
-    drawn = drawn or _drawn_of(totals.task)
     train = totals.train
     shift = fit_reference_shift(train) if train.index.n_frames else None
     named: list[tuple[PartName, SplitTotals]] = [("test_id", totals.test_id), ("test_ood", totals.test_ood)]
@@ -201,12 +199,6 @@ def compare_force_mae(
         raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
     clusters = Clusters(split, first.clusters, tuple(row.drawn for row in rows))
     return compare_models(_sums_of(rows), _sums_of(others), clusters, settings)
-
-
-def _drawn_of(task: TaskName) -> Drawn:
-    if task not in TASKS:
-        raise DataError(f"{task} is none of {' '.join(TASKS)}; expected its declaration, see drawn_of_task")
-    return drawn_of_task(TASKS[task])
 
 
 def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:

@@ -93,7 +93,10 @@ def _drawn(tasks: Mapping[TaskName, Task], name: TaskName) -> Drawn:
 
 def _molecules(document: Mapping[str, Any]) -> dict[str, list[MoleculeError]]:
     """Molecules of a record by split, not yet with what is drawn of them."""
-    return {split: [MoleculeError(*row[:8], ()) for row in rows] for split, rows in document["molecules"].items()}
+    return {
+        split: [MoleculeError._make([*row[:8], (), None]) for row in rows]
+        for split, rows in document["molecules"].items()
+    }
 
 
 def _carried(document: dict[str, Any], beside: _Beside) -> RunRecord:

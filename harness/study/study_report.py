@@ -63,8 +63,8 @@ each heavy atom) and the rest (`far`)."""
 
 _RANKING: Final = """\
 The models by OOD force MAE, the smallest first; controls, which learned nothing, are not ranked. Each is compared with
-the row above it on the same molecules, paired within fragments: above 1 with the whole interval, it is worse beyond what
-other fragments might say."""
+the row above it on the same molecules, paired within fragments: above 1 with the whole interval, it is worse beyond
+what other fragments might say."""
 
 _SEEDS: Final = """\
 Place of each model with each seed, 1 for the smallest number; a model without a seed has the same number with all.
@@ -83,11 +83,11 @@ _SPACERS: Final = "Force MAE in meV/Å, mean over seeds, by the number of CH2 gr
 _DISTANCES: Final = """\
 The distance of an atom is that between its atomic environment vector (AEV of ANI-2x, 1,008 numbers) and the nearest one
 of an atom of the same element in `train`; its error is the mean over its three force components. The tables give
-Spearman correlations of the two, with 95 % intervals for other fragments (of several seeds the ends are averaged). *Within elements* ranks the atoms of each element apart and averages by their numbers, since
-elements differ both in distance and in error. Rows that were not trained here show what correlation there is without
-training on these molecules. The figure has distances in units of the typical one: the median over ID atoms of the same
-element. Its ten bins hold a tenth of the test atoms of the task each; a point is the mean error of those of one
-split."""
+Spearman correlations of the two, with 95 % intervals for other fragments (of several seeds the ends are averaged).
+*Within elements* ranks the atoms of each element apart and averages by their numbers, since elements differ both in
+distance and in error. Rows that were not trained here show what correlation there is without training on these
+molecules. The figure has distances in units of the typical one: the median over ID atoms of the same element. Its ten
+bins hold a tenth of the test atoms of the task each; a point is the mean error of those of one split."""
 
 _ENERGIES: Final = """\
 Mean absolute error of the energy of a molecule, in eV, mean over seeds: as it is (`none`); after adding one number, the

@@ -18,17 +18,16 @@ from harness.results.result import (
     TaskResult,
     overall_score,
 )
-from harness.scoring.intervals import BootstrapSettings
-from harness.scoring.task_result import evaluate_task
-from tests.harness.frame_tables import make_task
+from harness.scoring.intervals import IntervalSettings
+from tests.harness.frame_tables import evaluate_frames, make_task
 
 HASH = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[TaskName, TaskResult]:
-    settings = BootstrapSettings(n_resamples=20)
-    return {name: evaluate_task(make_task(name, seed, frames_each=2), settings) for seed, name in enumerate(TASKS)}
+    settings = IntervalSettings()
+    return {name: evaluate_frames(make_task(name, seed, frames_each=2), settings) for seed, name in enumerate(TASKS)}
 
 
 def result_of(tasks: dict[TaskName, TaskResult], created: datetime = datetime(2026, 8, 1, 12, tzinfo=UTC)) -> RunResult:
@@ -48,7 +47,7 @@ def result_of(tasks: dict[TaskName, TaskResult], created: datetime = datetime(20
         ),
         dataset=DatasetRecord(id="mini", revision=None, content_hash=HASH, edition="mini", level_of_theory="GFN2-xTB"),
         environment=EnvironmentRecord(python="3.11", platform="Linux", packages={"numpy": "2"}, code_hash=HASH),
-        settings=SettingsRecord(batch_atoms=4096, n_resamples=20, confidence=0.95, seed=0),
+        settings=SettingsRecord(batch_atoms=4096, confidence=0.95),
         created=created,
         tasks=tasks,
     )
@@ -113,7 +112,7 @@ def test_no_overall_score_with_a_failure(tasks: dict[TaskName, TaskResult]) -> N
 
 
 def test_a_task_of_ones_own_is_no_part_of_the_overall_score(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
-    own = evaluate_task(make_task("ethers", 9, frames_each=2), BootstrapSettings(n_resamples=20), "ether meets alkene")
+    own = evaluate_frames(make_task("ethers", 9, frames_each=2), IntervalSettings(), "ether meets alkene")
     for each in (own, failed(own)):
         result = result_of({**tasks, "ethers": each})
         assert (result.overall_score, result.complete) == (result_of(tasks).overall_score, True)
