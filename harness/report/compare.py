@@ -9,8 +9,9 @@ from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.networks.finished import UNFINISHED
 from harness.results.result import RunResult
+from harness.scoring.group_rows import TestSplit
 from harness.scoring.intervals import Comparison, Interval
-from harness.scoring.task_result import TestSplit, compare_force_mae
+from harness.scoring.task_result import compare_force_mae
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -24,6 +24,7 @@ AFTER_PREDICTIONS: Final = frozenset(
         "dataset_builders.tasks.drawn",
         "harness.scoring.cluster_variance",
         "harness.scoring.clusters",
+        "harness.scoring.group_rows",
         "harness.scoring.influences",
         "harness.scoring.intervals",
         "harness.scoring.score_interval",

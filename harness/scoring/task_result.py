@@ -1,9 +1,8 @@
 """From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
 
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeVar, get_args
+from dataclasses import replace
+from typing import Final, Literal, get_args
 
 import numpy as np
 
@@ -14,18 +13,25 @@ from harness.core.potential import TrainingProtocol
 from harness.results.result import (
     Estimate,
     Failure,
-    FragmentResult,
     MoleculeResult,
-    PairResult,
     PartName,
     ReferenceShiftRecord,
-    SpacerResult,
     SplitResult,
     TaskResult,
     TrainErrors,
     no_gap_reason,
 )
 from harness.scoring.clusters import Clusters, clusters_of
+from harness.scoring.group_rows import (
+    Part,
+    TestSplit,
+    by_fragment,
+    by_molecule,
+    by_pair,
+    by_spacer,
+    estimate_of,
+    of_the_computed,
+)
 from harness.scoring.influences import MoleculeSums, ratio_effect, sum_by_molecule
 from harness.scoring.intervals import (
     Comparison,
@@ -38,7 +44,6 @@ from harness.scoring.intervals import (
     spearman_interval,
 )
 from harness.scoring.metric_terms import (
-    CentredEnergies,
     Float64Array,
     Ratio,
     centre_energies,
@@ -48,13 +53,10 @@ from harness.scoring.metric_terms import (
     raw_energy_terms,
 )
 from harness.scoring.metrics import SCORE_FLOOR, UNITS
-from harness.scoring.paired_frames import FailedFrame, Molecule, TaskFrames, TrainFrames
+from harness.scoring.paired_frames import FailedFrame, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import ReferenceShift, fit_reference_shift
 from harness.scoring.score_interval import score_interval
 from harness.scoring.totals import SplitTotals, TaskTotals
-
-TestSplit = Literal["test_id", "test_ood"]
-_Key = TypeVar("_Key", int, tuple[str, str])
 
 SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
 
@@ -63,53 +65,6 @@ _FRAMES_AT_ONCE: Final = 2**16
 
 _SCALES: Final[dict[str, Scale]] = {"force_cosine": "complement", "force_cosine_left_out": "logit"}
 """On which scale the interval of a metric is symmetric, where it is not the logarithm."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A split or subset, its metrics summed by molecule, and the clusters of its molecules."""
-
-    name: PartName
-    totals: SplitTotals
-    sums: dict[str, MoleculeSums]
-    centred: CentredEnergies
-    clusters: Clusters
-    settings: IntervalSettings
-
-    @property
-    def molecules(self) -> tuple[Molecule, ...]:
-        return self.totals.molecules
-
-    @property
-    def n_failed(self) -> int:
-        """Frames that could not be computed."""
-        return len(self.totals.failures)
-
-    def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
-        """Force MAE and centred energy MAE of some of the molecules."""
-        positions = group.positions
-        clusters = self.clusters.select(positions)
-        n_frames = int(self.totals.n_frames[positions].sum())
-        force, energy = (
-            _estimate(
-                _of_the_computed(
-                    ratio_interval(self.sums[name].select(positions), clusters, "log", self.settings),
-                    group.n_failed,
-                    n_frames,
-                ),
-                UNITS[name],
-            )
-            for name in ("force_mae", "centred_energy_mae")
-        )
-        return force, energy
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Molecules with something in common: positions of those with a computed frame, and how many frames failed."""
-
-    positions: IntArray
-    n_failed: int
 
 
 def evaluate_task(
@@ -155,11 +110,11 @@ def evaluate_task(
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
         score=_score(test_ood, failures),
         reference_shift=_shift_record(shift),
-        by_spacer=(*_by_spacer("test_id", test_id), *_by_spacer("test_ood", test_ood)),
-        by_pair=(*_by_pair("test_id", test_id), *_by_pair("test_ood", test_ood)),
-        by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
+        by_spacer=(*by_spacer("test_id", test_id), *by_spacer("test_ood", test_ood)),
+        by_pair=(*by_pair("test_id", test_id), *by_pair("test_ood", test_ood)),
+        by_molecule=(*by_molecule("test_id", test_id), *by_molecule("test_ood", test_ood)),
         clusters=drawn.kind,
-        by_fragment=tuple(_by_fragment(test_id, test_ood)),
+        by_fragment=tuple(by_fragment(test_id, test_ood)),
         failures=tuple(map(_failure, failures)),
         n_failed=len(failures),
         train=_train_errors(totals, drawn, settings),
@@ -225,7 +180,7 @@ def _train_errors(totals: TaskTotals, drawn: Drawn, settings: IntervalSettings) 
     return TrainErrors(
         n_molecules=n_molecules,
         n_frames=index.n_frames,
-        force_mae=_estimate(_of_the_computed(interval, n_failed, index.n_frames), UNITS["force_mae"]),
+        force_mae=estimate_of(of_the_computed(interval, n_failed, index.n_frames), UNITS["force_mae"]),
         n_failed=n_failed,
     )
 
@@ -238,9 +193,7 @@ def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Floa
     return shift.apply(np.repeat(numbers, part.composition.ravel()), part.n_atoms)
 
 
-def _part(
-    name: PartName, totals: SplitTotals, shift: Float64Array | None, how: tuple[Drawn, IntervalSettings]
-) -> _Part:
+def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, how: tuple[Drawn, IntervalSettings]) -> Part:
     predicted, reference, molecule_idx = totals.predicted_energy, totals.reference_energy, totals.molecule_idx
     n_atoms = totals.n_atoms
     energy_terms: dict[str, Callable[[slice], Ratio]] = {
@@ -255,7 +208,7 @@ def _part(
     sums = {key: _summed(terms, molecule_idx, len(totals.molecules)) for key, terms in energy_terms.items()}
     drawn, settings = how
     clusters = clusters_of(name, [molecule.molecule_id for molecule in totals.molecules], drawn)
-    return _Part(name, totals, {**totals.forces, **sums}, centred, clusters, settings)
+    return Part(name, totals, {**totals.forces, **sums}, centred, clusters, settings)
 
 
 def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
@@ -269,7 +222,7 @@ def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules
     return whole
 
 
-def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
+def _why_no_shift(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
     """Why a metric that needs the reference shift has none, where it has none."""
     n_failed = len(train.failures)
     if shift is None and not n_failed:
@@ -284,7 +237,7 @@ def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames)
     )
 
 
-def _energy_per_atom(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
+def _energy_per_atom(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
     if "energy_mae_per_atom" not in part.sums:
         return Interval(None, reason=_why_no_shift(part, shift, train))
     interval = ratio_interval(part.sums["energy_mae_per_atom"], part.clusters, "log", part.settings)
@@ -298,7 +251,7 @@ def _energy_per_atom(part: _Part, shift: ReferenceShift | None, train: TrainFram
     return interval
 
 
-def _split_result(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
+def _split_result(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
     n_frames = int(part.totals.n_frames.sum())
     found = {
         name: ratio_interval(sums, part.clusters, _SCALES.get(name, "log"), part.settings)
@@ -308,38 +261,25 @@ def _split_result(part: _Part, shift: ReferenceShift | None, train: TrainFrames)
         part.centred, part.totals.molecule_idx, part.clusters, part.settings
     )
     found["energy_mae_per_atom"] = _energy_per_atom(part, shift, train)
-    intervals = {name: _of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
+    intervals = {name: of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
     return SplitResult(
         n_molecules=len(part.molecules),
         n_frames=n_frames,
         n_atoms=int(part.totals.n_frames @ part.totals.n_atoms),
-        metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
-        zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
+        metrics={name: estimate_of(intervals[name], unit) for name, unit in UNITS.items()},
+        zero_force_mae=estimate_of(intervals["zero_force_mae"], UNITS["force_mae"]),
         n_failed=part.n_failed,
     )
 
 
-def _of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interval:
-    """A number with what its failed frames leave of it: a value of the others alone, without an interval."""
-    if not n_failed:
-        return interval
-    if not n_frames:
-        return Interval(None, reason=f"all {n_failed} frames failed")
-    failed = f"{n_failed} of {n_failed + n_frames} frames failed"
-    if interval.value is None:
-        return replace(interval, reason=f"{interval.reason}; {failed}")
-    reason = f"no interval: {failed}, and the value is that of the others"
-    return Interval(interval.value, reason=reason, n_clusters=interval.n_clusters)
-
-
-def _gap(test_ood: _Part, test_id: _Part, metric: str) -> Estimate:
+def _gap(test_ood: Part, test_id: Part, metric: str) -> Estimate:
     if test_id.n_failed or test_ood.n_failed:
         return _undefined(no_gap_reason(test_id.n_failed, test_ood.n_failed), "1")
     above, below = ((part.sums[metric], part.clusters) for part in (test_ood, test_id))
-    return _estimate(quotient_interval(above, below, test_ood.settings), "1")
+    return estimate_of(quotient_interval(above, below, test_ood.settings), "1")
 
 
-def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
+def _score(ood: Part, failures: tuple[FailedFrame, ...]) -> Estimate:
     if failures:
         return _undefined(f"frames that failed: {len(failures)}; a task with failures has no score", "1")
     error, scale = (ratio_effect(ood.sums[name], ood.clusters) for name in ("force_mae", "zero_force_mae"))
@@ -347,82 +287,7 @@ def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
         return _undefined(ood.sums["force_mae"].undefined, "1")
     if scale.value <= SCORE_FLOOR:
         return _undefined(f"the reference forces are no larger than {SCORE_FLOOR} eV/Å", "1")
-    return _estimate(score_interval(error, scale, ood.settings), "1")
-
-
-def _by_spacer(split: TestSplit, part: _Part) -> list[SpacerResult]:
-    rows = []
-    for spacer, group in _groups(part.totals, lambda molecule: molecule.spacer):
-        force, energy = part.group_intervals(group)
-        rows.append(
-            SpacerResult(
-                split=split,
-                spacer=spacer,
-                n_molecules=len(group.positions),
-                force_mae=force,
-                centred_energy_mae=energy,
-            )
-        )
-    return rows
-
-
-def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
-    rows = []
-    for (left, right), group in _groups(part.totals, lambda molecule: (molecule.left, molecule.right)):
-        force, energy = part.group_intervals(group)
-        rows.append(
-            PairResult(
-                split=split,
-                left=left,
-                right=right,
-                n_molecules=len(group.positions),
-                force_mae=force,
-                centred_energy_mae=energy,
-            )
-        )
-    return rows
-
-
-def _groups(totals: SplitTotals, key: Callable[[Molecule], _Key]) -> list[tuple[_Key, _Group]]:
-    """The groups in order; one whose frames all failed has no positions."""
-    positions: dict[_Key, list[int]] = {}
-    for position, molecule in enumerate(totals.molecules):
-        positions.setdefault(key(molecule), []).append(position)
-    lost = [key(failure.molecule) for failure in totals.failures]
-    for name in lost:
-        positions.setdefault(name, [])
-    return [(name, _Group(np.array(positions[name], dtype=np.int64), lost.count(name))) for name in sorted(positions)]
-
-
-def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
-    n_frames = part.totals.n_frames
-    n_atoms = n_frames * part.totals.n_atoms
-    force, energy = part.sums["force_mae"], part.sums["centred_energy_mae"]
-    lost = Counter(failure.molecule.molecule_id for failure in part.totals.failures)
-    return [
-        MoleculeResult(
-            split=split,
-            molecule_id=molecule.molecule_id,
-            drawn=part.clusters.names[position],
-            n_frames=int(n_frames[position]),
-            n_atoms=int(n_atoms[position]),
-            force_mae=float(force.numerator[position] / force.weight[position]),
-            centred_energy_mae=energy.select(np.array([position])).value,
-            n_failed=lost[molecule.molecule_id],
-        )
-        for position, molecule in enumerate(part.molecules)
-    ]
-
-
-def _by_fragment(test_id: _Part, test_ood: _Part) -> list[FragmentResult]:
-    rows = []
-    for name in sorted({*test_id.clusters.distinct, *test_ood.clusters.distinct}):
-        known, unseen = (
-            part.sums["force_mae"].select(part.clusters.members(name)).value for part in (test_id, test_ood)
-        )
-        gap = unseen / known if known and unseen is not None else None
-        rows.append(FragmentResult(fragment=name, id_force_mae=known, ood_force_mae=unseen, gap=gap))
-    return rows
+    return estimate_of(score_interval(error, scale, ood.settings), "1")
 
 
 def _failure(frame: FailedFrame) -> Failure:
@@ -453,16 +318,5 @@ def _shift_record(shift: ReferenceShift | None) -> ReferenceShiftRecord | None:
     )
 
 
-def _estimate(interval: Interval, unit: str) -> Estimate:
-    return Estimate(
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        unit=unit,
-        reason=interval.reason,
-        n_clusters=interval.n_clusters,
-    )
-
-
 def _undefined(reason: str, unit: str) -> Estimate:
-    return _estimate(Interval(None, reason=reason), unit)
+    return estimate_of(Interval(None, reason=reason), unit)

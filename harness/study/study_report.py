@@ -14,6 +14,17 @@ from harness.networks.finished import follows_the_clock
 from harness.scoring.intervals import FEW_CLUSTERS
 from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
 from harness.study.former_records import CARRIED
+from harness.study.report_texts import (
+    CARRIED_OVER,
+    DISTANCES,
+    ENERGIES,
+    FEW,
+    HOW_TO_READ,
+    RANKING,
+    SEEDS,
+    SPACERS,
+    SUBSETS,
+)
 from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records
 from harness.study.seed_ranking import MODELS, ModelRanking, rank_models
 from harness.study.summary import Line, summarise
@@ -45,56 +56,6 @@ _RANKED_BY: Final[Mapping[str, Callable[[RunRecord], Number]]] = MappingProxyTyp
         "excess": lambda record: record.excess,
     }
 )
-
-_HOW_TO_READ: Final = """\
-ID are new frames of the training molecules, OOD are unseen combinations of their parts. A cell is the mean over seeds,
-± the standard deviation between seeds, and in brackets the 95 % interval of that mean: for other fragments and
-molecules drawn like these, at the same spacers (clustered by fragment, ID and OOD drawn together). *Fragments* is how
-many were drawn. The gap is the mean over seeds of each seed's ratio. *Gap of the make-up* is the gap that would follow
-if each OOD atom had the mean ID error of its environment within one bond, and *excess* is the OOD error divided by the
-one that follows so: above 1, the combination itself is harder for the model. A gap means something only beside the ID
-error: a model that learned little has one near 1. Score: share, in percent, of the decades between zero forces and
-1 meV/Å that are covered on OOD. Two rows were measured on the same molecules, so that their intervals may overlap and
-they still be told apart: see *Ranking*."""
-
-_SUBSETS: Final = """\
-OOD molecules whose two fragments are in one another's sight (`near`: training does not cover them at three bonds from
-each heavy atom) and the rest (`far`)."""
-
-_RANKING: Final = """\
-The models by OOD force MAE, the smallest first; controls, which learned nothing, are not ranked. Each is compared with
-the row above it on the same molecules, paired within fragments: above 1 with the whole interval, it is worse beyond
-what other fragments might say."""
-
-_SEEDS: Final = """\
-Place of each model with each seed, 1 for the smallest number; a model without a seed has the same number with all.
-A row that lacks a seed is left out. Tau is Kendall's, of the two seeds that agree least: 1 if all give one order."""
-
-_FEW: Final = """\
-With fewer than six fragments an interval is wide and leans on their normality; these are the single values, the gap of
-each fragment over its own molecules."""
-
-_CARRIED: Final = """\
-These records were made before intervals drew fragments. What they say of each molecule gives the intervals of errors,
-gaps and rankings; excess and rank correlations keep their number, and have no interval."""
-
-_SPACERS: Final = "Force MAE in meV/Å, mean over seeds, by the number of CH2 groups."
-
-_DISTANCES: Final = """\
-The distance of an atom is that between its atomic environment vector (AEV of ANI-2x, 1,008 numbers) and the nearest one
-of an atom of the same element in `train`; its error is the mean over its three force components. The tables give
-Spearman correlations of the two, with 95 % intervals for other fragments (of several seeds the ends are averaged).
-*Within elements* ranks the atoms of each element apart and averages by their numbers, since elements differ both in
-distance and in error. Rows that were not trained here show what correlation there is without training on these
-molecules. The figure has distances in units of the typical one: the median over ID atoms of the same element. Its ten
-bins hold a tenth of the test atoms of the task each; a point is the mean error of those of one split."""
-
-_ENERGIES: Final = """\
-Mean absolute error of the energy of a molecule, in eV, mean over seeds: as it is (`none`); after adding one number, the
-mean difference over training frames (`mean`); after adding one energy an element, fitted by least squares on training
-frames (`elements`); and relative to the mean of the frames of each molecule, which is free of any zero (`relative`).
-What `mean` has more than `elements` is bookkeeping of reference energies; one column gives its share. The last two have
-the error per atom under `elements`, in meV, which other work reports."""
 
 
 def write_report(results: Path) -> Path:
@@ -148,23 +109,23 @@ def report_text(
         f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
         _opening(records, has_findings),
         "## Forces",
-        _HOW_TO_READ,
-        _CARRIED if any(record.excess.reason == CARRIED for record in records) else "",
+        HOW_TO_READ,
+        CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",
         _other_levels(records),
         *_per_task(tasks, lines, records, main_table, with_command=True),
         _figure("Gap against ID error; bars are 95 % intervals, dashes the gap of the make-up", GAP_FIGURE, figures),
         *_subset_blocks(tasks, lines, records),
         *_ranking_blocks(tasks, lines),
         "## Error against spacer length",
-        _SPACERS,
+        SPACERS,
         *_per_task(tasks, lines, records, spacer_table),
         _figure("Error against spacer length; filled: ID, open: OOD", SPACER_FIGURE, figures),
         "## Error against distance to training",
-        _DISTANCES,
+        DISTANCES,
         *_per_task(tasks, lines, records, distance_table),
         _figure("Error against distance to training; filled: ID, open: OOD", DISTANCE_FIGURE, figures),
         "## Energies and their zero",
-        _ENERGIES,
+        ENERGIES,
         *_per_task(tasks, lines, records, energy_table),
         *_training_blocks(lines),
         *_missing_blocks(records),
@@ -240,7 +201,7 @@ def _single_values(lines: Sequence[Line]) -> list[str]:
     """Gaps by fragment, where there are too few for an interval to speak alone."""
     counts = [line.force_mae["test_ood"].n_clusters for line in lines]
     few = any(count is not None and count < FEW_CLUSTERS for count in counts)
-    return [_FEW, fragment_table(lines)] if few else []
+    return [FEW, fragment_table(lines)] if few else []
 
 
 def _other_levels(records: Sequence[RunRecord]) -> str:
@@ -282,7 +243,7 @@ def _subset_blocks(tasks: Sequence[TaskName], lines: Sequence[Line], records: Se
     ]
     if not with_subsets:
         return []
-    return ["## Near and far", _SUBSETS, *_per_task(with_subsets, lines, records, subset_table)]
+    return ["## Near and far", SUBSETS, *_per_task(with_subsets, lines, records, subset_table)]
 
 
 def _ranking_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
@@ -291,7 +252,7 @@ def _ranking_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[st
         ranked = [line for line in lines if line.task == task and line.records[0].kind in MODELS]
         if len(ranked) > 1:
             blocks += [f"### {task}: {ranked[0].title}", neighbour_table(ranked)]
-    return ["## Ranking", _RANKING, *blocks, *_seed_blocks(tasks, lines)] if blocks else []
+    return ["## Ranking", RANKING, *blocks, *_seed_blocks(tasks, lines)] if blocks else []
 
 
 def _seed_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
@@ -305,7 +266,7 @@ def _seed_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
         }
         if rankings:
             blocks += [f"### {task}: {of_task[0].title}", ranking_table(rankings), _stability(rankings)]
-    return ["## Ranking over seeds", _SEEDS, *blocks] if blocks else []
+    return ["## Ranking over seeds", SEEDS, *blocks] if blocks else []
 
 
 def _stability(rankings: Mapping[str, ModelRanking]) -> str:
