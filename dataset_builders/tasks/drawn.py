@@ -27,6 +27,19 @@ class Drawn:
     kind: ClusterKind
     by_molecule: Mapping[str, tuple[str, ...]]
 
+    def of(self, molecule_id: str) -> tuple[str, ...]:
+        """What of a molecule is drawn.
+
+        Of one that the task does not declare, as a data set that was put together by hand may hold, these are its ends
+        other than H.
+        """
+        if molecule_id in self.by_molecule:
+            return self.by_molecule[molecule_id]
+        parts = molecule_id.split("-")
+        if self.kind == "molecule" or len(parts) != 3:
+            return (molecule_id,)
+        return tuple(sorted({parts[0], parts[2]} - {_PLAIN_END}))
+
 
 def drawn_of_task(task: Task) -> Drawn:
     """What is drawn in a task, from its declaration; single molecules where fewer than two fragments are."""

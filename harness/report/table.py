@@ -116,11 +116,12 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
         of_task = [(result.model.id, result.tasks[name]) for result in results if name in result.tasks]
         first = of_task[0][1]
         if first.clusters == "molecule":
-            lines.append(f"{name} draws no two fragments: its intervals are for other molecules drawn like these")
+            lines.append(f"no fragments are drawn in {name}: its intervals are for other molecules drawn like these")
         elif len(first.by_fragment) < FEW_CLUSTERS:
             gaps = "; ".join(f"{model} {_gaps_by_fragment(task)}" for model, task in of_task)
+            n = len(first.by_fragment)
             lines.append(
-                f"{name} stands on {len(first.by_fragment)} fragments, few for an interval: gaps by fragment: {gaps}"
+                f"few for an interval: {name} draws {n} fragments; gaps of each over its own molecules: {gaps}"
             )
     return lines
 

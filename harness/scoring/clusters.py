@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset_builders.core.arrays import IntArray
-from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.drawn import ClusterKind, Drawn
 from harness.scoring.metric_terms import BoolArray
 
@@ -50,15 +49,5 @@ class Clusters:
 
 
 def clusters_of(part: str, molecule_ids: Sequence[str], drawn: Drawn) -> Clusters:
-    """The clusters of the molecules of a split or subset.
-
-    Raises:
-        DataError: If a molecule is none of the task.
-    """
-    unknown = [molecule_id for molecule_id in molecule_ids if molecule_id not in drawn.by_molecule]
-    if unknown:
-        raise DataError(
-            f"{unknown[0]} of {part} is no molecule of the task, so nobody knows which of its fragments were drawn; "
-            "expected the molecules that the task declares"
-        )
-    return Clusters(part, drawn.kind, tuple(drawn.by_molecule[molecule_id] for molecule_id in molecule_ids))
+    """The clusters of the molecules of a split or subset."""
+    return Clusters(part, drawn.kind, tuple(drawn.of(molecule_id) for molecule_id in molecule_ids))

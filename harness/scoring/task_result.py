@@ -89,8 +89,7 @@ def evaluate_task(
 
     Raises:
         ShapeError: If an array has the wrong shape.
-        DataError: If a frame that is not listed as failed holds numbers that are not finite, or a molecule is none of
-            the task.
+        DataError: If a frame that is not listed as failed holds numbers that are not finite.
     """
     settings = settings or IntervalSettings()
     totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)

@@ -101,7 +101,7 @@ def _molecules(document: Mapping[str, Any]) -> dict[str, list[MoleculeError]]:
 
 def _carried(document: dict[str, Any], beside: _Beside) -> RunRecord:
     molecules = {
-        split: [each._replace(drawn=beside.drawn.by_molecule[each.molecule_id]) for each in rows]
+        split: [each._replace(drawn=beside.drawn.of(each.molecule_id)) for each in rows]
         for split, rows in _molecules(document).items()
     }
     parts: dict[PartName, list[MoleculeError]] = {

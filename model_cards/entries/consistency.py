@@ -47,18 +47,18 @@ def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
 
     An evaluation that states no interval at all, as others may publish one, remains.
     """
-    kept: list[EvalResultEntry] = []
-    faults = []
-    for (_, config, _), group in by_evaluation(entries).items():
-        if any(has_former_interval(parse_notes(entry.notes or "")) for entry in group):
-            faults.append(
-                f"{config}: its intervals are of a former kind, by bootstrap over molecules, and are not compared with "
-                "today's; `python -m harness report RUN_DIR` computes them anew without the model, and `harness push` "
-                "sends them"
-            )
-        else:
-            kept += group
-    return Examined(tuple(kept), tuple(faults))
+    former = {
+        key: group
+        for key, group in by_evaluation(entries).items()
+        if any(has_former_interval(parse_notes(entry.notes or "")) for entry in group)
+    }
+    dropped = {id(entry) for group in former.values() for entry in group}
+    faults = (
+        f"{config}: its intervals are of a former kind, by bootstrap over molecules, and are not compared with today's; "
+        "`python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends them"
+        for _, config, _ in former
+    )
+    return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
 
 
 def _content(entry: "EvalResultEntry") -> tuple[str, float, str | None, str | None]:

@@ -325,7 +325,7 @@ def _notes(
         "unit": number.unit,
         "interval": None if low is None else f"{low:.{DIGITS}f} to {high:.{DIGITS}f}",
         "confidence": None if low is None else f"{100 * result.settings.confidence:g} %",
-        _CLUSTERS: None if low is None else f"{estimate.n_clusters} {task.clusters}s",
+        _CLUSTERS: None if low is None else f"{estimate.n_clusters or ''} {task.clusters}s".strip(),
         "dtype": used.dtype,
         "device": used.device,
         "edition": result.dataset.edition,

@@ -380,11 +380,13 @@ def test_terms_and_molecules_must_match() -> None:
         ratio_interval(sums_of([1.0], [1.0]), clusters(*"AB"))
 
 
-def test_a_molecule_that_no_declaration_has_is_refused() -> None:
+def test_clusters_are_what_is_drawn_of_each_molecule() -> None:
     drawn = Drawn("fragment", {"OH-2-H": ("OH",)})
-    assert clusters_of("test_id", ["OH-2-H"], drawn).names == (("OH",),)
-    with pytest.raises(DataError, match="SH-2-H of test_id is no molecule of the task"):
-        clusters_of("test_id", ["OH-2-H", "SH-2-H"], drawn)
+    own = clusters_of("test_id", ["OH-2-H", "SH-2-H", "Cl-2-SH", "H-2-H", "water"], drawn)
+    # Undeclared molecules are drawn by their ends; a plain chain is part of the design.
+    assert own.names == (("OH",), ("SH",), ("Cl", "SH"), (), ("water",))
+    assert own.members("SH").tolist() == [1, 2]
+    assert clusters_of("test_id", ["OH-2-H", "x"], Drawn("molecule", {})).names == (("OH-2-H",), ("x",))
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5])
