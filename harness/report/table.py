@@ -120,9 +120,7 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
         elif len(first.by_fragment) < FEW_CLUSTERS:
             gaps = "; ".join(f"{model} {_gaps_by_fragment(task)}" for model, task in of_task)
             n = len(first.by_fragment)
-            lines.append(
-                f"few for an interval: {name} draws {n} fragments; gaps of each over its own molecules: {gaps}"
-            )
+            lines.append(f"few for an interval: {name} draws {n} fragments; gap of each over its own molecules: {gaps}")
     return lines
 
 

@@ -54,8 +54,9 @@ def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
     }
     dropped = {id(entry) for group in former.values() for entry in group}
     faults = (
-        f"{config}: its intervals are of a former kind, by bootstrap over molecules, and are not compared with today's; "
-        "`python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends them"
+        f"{config}: its intervals are of a former kind, by bootstrap over molecules, and are not compared with "
+        "today's; `python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends "
+        "them"
         for _, config, _ in former
     )
     return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
