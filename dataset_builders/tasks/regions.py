@@ -10,7 +10,15 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from dataset_builders.core.errors import UsageError
-from dataset_builders.tasks.fragments import BUILT_IN, FRAGMENTS, Fragment, FragmentName, Vocabulary, vocabulary_with
+from dataset_builders.tasks.fragments import (
+    BUILT_IN,
+    FRAGMENTS,
+    RESERVED_NAMES,
+    Fragment,
+    FragmentName,
+    Vocabulary,
+    vocabulary_with,
+)
 from dataset_builders.tasks.words import Word, word
 
 TaskName: TypeAlias = str
@@ -48,11 +56,17 @@ class Region:
             word(left, spacer, right, vocabulary)
             for left in self.left
             for spacer in self.spacers
-            for right in self._right_ends(left)
+            for right in self.right_ends(left)
         )
         return tuple(dict.fromkeys(found))
 
-    def _right_ends(self, left: FragmentName) -> tuple[FragmentName, ...]:
+    @property
+    def right_is_named(self) -> bool:
+        """Whether all words have one right end, by name."""
+        return self.right not in RESERVED_NAMES
+
+    def right_ends(self, left: FragmentName) -> tuple[FragmentName, ...]:
+        """What stands at the right end of the words that begin with a fragment."""
         if self.right == "same":
             return (left,)
         if self.right == "other":

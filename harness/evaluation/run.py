@@ -14,6 +14,7 @@ import numpy as np
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError, SetupError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.tasks.drawn import drawn_of_task
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.compute.elements import require_elements
@@ -43,7 +44,7 @@ from harness.results.result import (
     RunResult,
     SettingsRecord,
 )
-from harness.scoring.intervals import BootstrapSettings
+from harness.scoring.intervals import IntervalSettings
 from harness.scoring.joining import sum_task
 from harness.scoring.task_result import evaluate_task
 from harness.trust.standard_output import printing_on_standard_error
@@ -305,22 +306,22 @@ def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str,
 
 
 def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: Plan) -> FinishedRun:
-    bootstrap = BootstrapSettings()
+    settings = IntervalSettings()
     reader = PredictionReader(plan, directory / SHARDS_NAME, manifest.identity)
     protocol = manifest.model.protocol
     result = RunResult.of(
         model=manifest.model,
         dataset=manifest.dataset,
         environment=manifest.environment,
-        settings=SettingsRecord(
-            batch_atoms=manifest.batch_atoms,
-            n_resamples=bootstrap.n_resamples,
-            confidence=bootstrap.confidence,
-            seed=bootstrap.seed,
-        ),
+        settings=SettingsRecord(batch_atoms=manifest.batch_atoms, confidence=settings.confidence),
         created=datetime.now(UTC),
         tasks={
-            task: evaluate_task(sum_task(dataset, task, protocol, plan, reader), bootstrap, own_title(dataset, task))
+            task: evaluate_task(
+                sum_task(dataset, task, protocol, plan, reader),
+                drawn_of_task(dataset.task(task)),
+                settings,
+                own_title(dataset, task),
+            )
             for task in manifest.tasks
         },
     )

@@ -24,7 +24,7 @@ from harness.results.result import (
     is_complete,
     overall_score,
 )
-from harness.scoring.intervals import BootstrapSettings
+from harness.scoring.intervals import IntervalSettings
 
 _JOINED: Final = " + "
 
@@ -35,10 +35,7 @@ _ALIKE: Final[Mapping[str, Callable[[RunResult], object]]] = {
     "level of theory of the model": lambda result: result.model.level_of_theory or "unknown",
     "protocol": lambda result: result.model.protocol,
     "version of the results": lambda result: result.schema_version,
-    "intervals": lambda result: (
-        f"{result.settings.n_resamples} resamples, confidence {result.settings.confidence:g}, "
-        f"seed {result.settings.seed}"
-    ),
+    "confidence of the intervals": lambda result: f"{result.settings.confidence:g}",
 }
 """What all members of a method have in common; architectures, bases and precisions may differ, and are told."""
 
@@ -94,7 +91,7 @@ def mean_result(
     _require_alike(members)
     _require_distinct(members)
     first = members[0].result
-    settings = BootstrapSettings(first.settings.n_resamples, first.settings.confidence, first.settings.seed)
+    settings = IntervalSettings(first.settings.confidence)
     tasks: dict[TaskName, TaskResult] = {}
     seeds: dict[TaskName, SeedsOfTask] = {}
     for task in in_order(member.task for member in members):

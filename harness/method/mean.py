@@ -1,12 +1,13 @@
 """The mean over seeds of the results of one task, with the spread between the seeds.
 
-Errors and scores are means over the seeds. The gap is the ratio of the two mean errors, as a gap always is that of the
-errors beside it. Intervals come from one bootstrap over molecules, as those of a single result do: the errors of a
-molecule are averaged over the seeds first, since the seeds were measured on the same molecules.
+Errors and scores are means over the seeds. The gap is the ratio of the two mean errors. Intervals are those of a single
+result, for other fragments and molecules drawn like these: the errors of a molecule are averaged over the seeds first,
+since the seeds were measured on the same molecules. The spread between seeds stands beside them.
 """
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from dataset_builders.core.errors import DataError
 from harness.results.result import (
     Estimate,
+    FragmentResult,
     MoleculeResult,
     PairResult,
     PartName,
@@ -22,19 +24,12 @@ from harness.results.result import (
     TaskResult,
     TrainErrors,
 )
-from harness.scoring.intervals import (
-    BootstrapSettings,
-    Draws,
-    Interval,
-    MoleculeSums,
-    draw_molecules,
-    percentile_interval,
-    quotient_interval,
-    ratio_interval,
-    ratio_samples,
-)
-from harness.scoring.metrics import task_scores
-from harness.scoring.task_result import STREAMS, force_sums
+from harness.scoring.clusters import Clusters
+from harness.scoring.group_rows import estimate_of
+from harness.scoring.influences import MoleculeSums, ratio_effect
+from harness.scoring.intervals import Interval, IntervalSettings, quotient_interval, ratio_interval
+from harness.scoring.score_interval import mean_score_interval
+from harness.scoring.task_result import force_sums
 
 _TestSplit = Literal["test_id", "test_ood"]
 _Error = Literal["force_mae", "centred_energy_mae"]
@@ -49,12 +44,12 @@ _ONE_DATA_SET: Final = "a mean over seeds needs one data set"
 _NO_MOLECULES: Final = "no interval: results keep no value of it for each molecule; those of the seeds have theirs"
 
 
-def mean_task(tasks: Sequence[TaskResult], settings: BootstrapSettings) -> TaskResult:
+def mean_task(tasks: Sequence[TaskResult], settings: IntervalSettings) -> TaskResult:
     """The mean over seeds of the results of one task; of a single one, that result itself.
 
     Args:
         tasks: Results of the seeds, all on the same frames.
-        settings: Resamples, confidence and seed of the intervals.
+        settings: The confidence of the intervals.
 
     Returns:
         Means. Where a frame failed for a seed there is no score and no interval. Metrics that a result does not keep
@@ -83,6 +78,8 @@ def mean_task(tasks: Sequence[TaskResult], settings: BootstrapSettings) -> TaskR
         by_spacer=_mean_spacers(tasks),
         by_pair=_mean_pairs(tasks),
         by_molecule=tuple(rows),
+        clusters=first.clusters,
+        by_fragment=_mean_fragments(tasks),
         failures=failures,
         n_failed=len(failures),
         train=_mean_train([task.train for task in tasks]),
@@ -92,9 +89,7 @@ def mean_task(tasks: Sequence[TaskResult], settings: BootstrapSettings) -> TaskR
 class _Seeds:
     """Results of several seeds beside each other, and the mean errors of their molecules."""
 
-    def __init__(
-        self, tasks: Sequence[TaskResult], rows: Sequence[MoleculeResult], settings: BootstrapSettings
-    ) -> None:
+    def __init__(self, tasks: Sequence[TaskResult], rows: Sequence[MoleculeResult], settings: IntervalSettings) -> None:
         self._tasks, self._rows, self._settings = tasks, rows, settings
         self._has_failures = any(task.n_failed for task in tasks)
 
@@ -124,7 +119,7 @@ class _Seeds:
         sums = self._sums(part, error)
         if sums is None or any(each.value is None for each in estimates):
             return _without_interval(estimates, self._why_no_interval())
-        found = ratio_interval(sums, self._draws(part, sums))
+        found = ratio_interval(sums, self._clusters(part), "log", self._settings)
         return _estimate(found, estimates[0].unit, _mean_value(estimates))
 
     def gap(self, error: _Error, estimates: Sequence[Estimate]) -> Estimate:
@@ -141,11 +136,12 @@ class _Seeds:
             reason = self._why_no_interval()
             value = above / below if above is not None and below else None
             return Estimate(value=value, low=None, high=None, unit="1", reason=reason)
-        found = quotient_interval((ood, self._draws("test_ood", ood)), (known, self._draws("test_id", known)))
+        parts = (ood, self._clusters("test_ood")), (known, self._clusters("test_id"))
+        found = quotient_interval(*parts, self._settings)
         return _estimate(found, "1", found.value)
 
     def score(self) -> Estimate:
-        """The mean of the scores of the seeds; its interval draws the same molecules for all of them."""
+        """The mean of the scores of the seeds, which were measured on the same molecules."""
         estimates = [task.score for task in self._tasks]
         undefined = next((each for each in estimates if each.value is None), None)
         if undefined is not None:
@@ -155,16 +151,20 @@ class _Seeds:
         if scale is None:
             missing = "no interval: the results are of an earlier version, without errors of zero forces by molecule"
             return _without_interval(estimates, missing)
-        draws = self._draws("test_ood", scale)
-        zero = ratio_samples(scale, draws)
-        samples = [task_scores(ratio_samples(force_sums(rows), draws), zero) for rows in each_seed]
-        value = _mean_value(estimates)
-        assert value is not None
-        found = percentile_interval(value, np.mean(samples, axis=0), draws)
-        return _estimate(found, "1", value)
+        clusters = self._clusters("test_ood")
+        zero = ratio_effect(scale, clusters)
+        errors = [ratio_effect(force_sums(rows), clusters) for rows in each_seed]
+        known = [error for error in errors if error is not None]
+        if zero is None or len(known) < len(errors):
+            return _without_interval(estimates, scale.undefined)
+        return _estimate(mean_score_interval(known, zero, self._settings), "1", _mean_value(estimates))
 
-    def _draws(self, part: PartName, sums: MoleculeSums) -> Draws:
-        return draw_molecules(len(sums.weight), self._settings, STREAMS[part])
+    def _clusters(self, part: PartName) -> Clusters:
+        return Clusters(part, self._tasks[0].clusters, tuple(row.drawn for row in self._rows_of(part)))
+
+    def _rows_of(self, part: PartName) -> list[MoleculeResult]:
+        rows = [row for row in self._rows if row.split == _SPLIT_OF_PART[part]]
+        return [row for row in rows if row.subset == part] if part in ("near", "far") else rows
 
     def _why_no_interval(self) -> str:
         if self._has_failures:
@@ -173,13 +173,9 @@ class _Seeds:
 
     def _sums(self, part: PartName, error: _Error) -> MoleculeSums | None:
         """The mean errors of the molecules of a part; `None` where they are not known or frames failed."""
-        rows = [row for row in self._rows if row.split == _SPLIT_OF_PART[part]]
-        if self._has_failures:
+        if self._has_failures or any(row.subset is None for row in self._rows):
             return None
-        if part in ("near", "far"):
-            if any(row.subset is None for row in rows):
-                return None
-            rows = [row for row in rows if row.subset == part]
+        rows = self._rows_of(part)
         if error == "force_mae":
             return force_sums(rows)
         # A single frame has no relative energy, and no weight.
@@ -253,7 +249,24 @@ def _without_interval(estimates: Sequence[Estimate], reason: str) -> Estimate:
 
 
 def _estimate(interval: Interval, unit: str, value: float | None) -> Estimate:
-    return Estimate(value=value, low=interval.low, high=interval.high, unit=unit, reason=interval.reason)
+    return estimate_of(replace(interval, value=value), unit)
+
+
+def _mean_fragments(tasks: Sequence[TaskResult]) -> tuple[FragmentResult, ...]:
+    """The single values of each drawn fragment; the gap is the ratio of the mean errors."""
+    found = [{row.fragment: row for row in task.by_fragment} for task in tasks]
+    rows = []
+    for name in (name for name in found[0] if all(name in rows for rows in found)):
+        known, unseen = (
+            None if None in values else statistics.fmean(value for value in values if value is not None)
+            for values in (
+                [rows[name].id_force_mae for rows in found],
+                [rows[name].ood_force_mae for rows in found],
+            )
+        )
+        gap = unseen / known if known and unseen is not None else None
+        rows.append(FragmentResult(fragment=name, id_force_mae=known, ood_force_mae=unseen, gap=gap))
+    return tuple(rows)
 
 
 def _mean_spacers(tasks: Sequence[TaskResult]) -> tuple[SpacerResult, ...]:

@@ -1,6 +1,7 @@
-"""Models beside each other, paired by molecule: what is hard for all of them cancels."""
+"""Models beside each other, paired within fragments: what is hard for all of them cancels."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from dataset_builders.core.errors import DataError, UsageError
@@ -8,8 +9,9 @@ from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.networks.finished import UNFINISHED
 from harness.results.result import RunResult
+from harness.scoring.group_rows import TestSplit
 from harness.scoring.intervals import Comparison, Interval
-from harness.scoring.task_result import TestSplit, compare_force_mae
+from harness.scoring.task_result import compare_force_mae
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,9 +20,9 @@ SPLIT_NAMES: Final = {"test_id": "ID", "test_ood": "OOD"}
 UNDEFINED: Final = "–"
 _NEEDED: Final = "a comparison needs all frames of both models"
 _LEGEND: Final = (
-    "force MAE of the model less, and divided by, that of the model it is compared with; 95 % intervals by bootstrap "
-    "over molecules, the same ones for both models. A ratio below 1 is the smaller error; where its interval holds 1, "
-    "the two cannot be told apart on these molecules"
+    "force MAE of the model less, and divided by, that of the model it is compared with; 95 % intervals for other "
+    "fragments and molecules drawn like these, paired: the same ones for both models. A ratio below 1 is the smaller "
+    "error; where its interval holds 1, other fragments might reverse the order"
 )
 
 
@@ -88,6 +90,9 @@ def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
     for task, model, other, split, comparison in comparisons(results):
         if comparison.difference.value is None:
             reasons[f"{UNDEFINED} {task}, {model.model.id} and {other.model.id}: {comparison.difference.reason}"] = None
+        elif comparison.ratio.reason is not None:
+            names = f"{task} {SPLIT_NAMES[split]}, {model.model.id} and {other.model.id}"
+            reasons[f"{names}: {comparison.ratio.reason}"] = None
         cells = (task, _shown(model), _shown(other), SPLIT_NAMES[split])
         numbers = _text(comparison.difference, MILLI, "+.1f"), _text(comparison.ratio, 1.0, ".2f")
         table.add_row(*(Text(cell) for cell in (*cells, *numbers)))
@@ -123,7 +128,7 @@ def _shown(result: RunResult) -> str:
 
 
 def _document(interval: Interval) -> dict[str, Any]:
-    return {"value": interval.value, "low": interval.low, "high": interval.high, "reason": interval.reason}
+    return asdict(interval)
 
 
 def _text(interval: Interval, unit: float, form: str) -> str:

@@ -12,6 +12,7 @@ from harness.networks.finished import UNFINISHED
 from harness.report.control_gaps import CONTROL
 from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
 from harness.results.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
+from harness.scoring.intervals import FEW_CLUSTERS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -86,7 +87,7 @@ def report(
 
 def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
     """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
-    lines = data_lines(results[0])
+    lines = [*data_lines(results[0]), *_few_clusters(results)]
     controls = gaps_of_controls(results, control_gaps or {})
     for result in results:
         lines.append(_model_line(result))
@@ -97,6 +98,28 @@ def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] 
     return lines
 
 
+def _few_clusters(results: Sequence[RunResult]) -> list[str]:
+    """Tasks that draw no fragments, or so few that the single values are to be seen: gaps of each, by model."""
+    lines = []
+    for name in in_order(task for result in results for task in result.tasks):
+        of_task = [(result.model.id, result.tasks[name]) for result in results if name in result.tasks]
+        first = of_task[0][1]
+        if first.clusters == "molecule":
+            lines.append(f"no fragments are drawn in {name}: its intervals are for other molecules drawn like these")
+        elif len(first.by_fragment) < FEW_CLUSTERS:
+            gaps = "; ".join(f"{model} {_gaps_by_fragment(task)}" for model, task in of_task)
+            n = len(first.by_fragment)
+            lines.append(f"few for an interval: {name} draws {n} fragments; gap of each over its own molecules: {gaps}")
+    return lines
+
+
+def _gaps_by_fragment(task: TaskResult) -> str:
+    if task.comparable_gap.value is None:
+        return UNDEFINED
+    cells = (f"{each.fragment} {UNDEFINED if each.gap is None else f'{each.gap:.2f}'}" for each in task.by_fragment)
+    return " ".join(cells)
+
+
 def data_lines(result: RunResult) -> list[str]:
     """What data a table stands on, and what its intervals are."""
     data = result.dataset
@@ -104,9 +127,10 @@ def data_lines(result: RunResult) -> list[str]:
     return [
         f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
         f"labels {data.level_of_theory}",
-        f"below each number: {100 * result.settings.confidence:.0f} % interval, bootstrap over molecules "
-        f"({result.settings.n_resamples} resamples). Read a gap with the ID error that it stands on: a model that "
-        "learned little has a gap near 1",
+        f"below each number: {100 * result.settings.confidence:.0f} % interval for other fragments and molecules drawn "
+        "like these, at the same spacers (by fragment, ID and OOD together). Two models on the same molecules are told "
+        "apart more sharply: harness compare. Read a gap with the ID error that it stands on: a model that learned "
+        "little has a gap near 1",
     ]
 
 

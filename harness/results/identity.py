@@ -21,7 +21,13 @@ _PREDICTS: Final = "harness.evaluation.run"
 
 AFTER_PREDICTIONS: Final = frozenset(
     {
+        "dataset_builders.tasks.drawn",
+        "harness.scoring.cluster_variance",
+        "harness.scoring.clusters",
+        "harness.scoring.group_rows",
+        "harness.scoring.influences",
         "harness.scoring.intervals",
+        "harness.scoring.score_interval",
         "harness.scoring.task_result",
         "harness.scoring.joining",
         "harness.results.manifest",

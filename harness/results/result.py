@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, V
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level
 from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS
 from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
@@ -19,7 +20,12 @@ from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
 from harness.networks.architecture import PLUGIN_FAMILY
 
-RESULT_SCHEMA_VERSION: Final = "1.0"
+RESULT_SCHEMA_VERSION: Final = "2.0"
+"""Version 1.0 had intervals by bootstrap over molecules, as if those with a fragment in common were independent."""
+
+_FORMER: Final = ("1.0",)
+"""Versions whose intervals are of another kind; the predictions behind them are still good."""
+
 RESULT_NAME: Final = "result.json"
 
 PartName = Literal["test_id", "test_ood", "near", "far"]
@@ -55,6 +61,8 @@ class Estimate(_Record):
         high: Upper end, likewise.
         unit: `1` for a number without one.
         reason: Why the number or its interval is missing; `None` where neither is.
+        n_clusters: On how many drawn fragments (or molecules, see `TaskResult.clusters`) the number stands; `None`
+            where it is undefined.
     """
 
     value: FiniteFloat | None
@@ -62,6 +70,7 @@ class Estimate(_Record):
     high: FiniteFloat | None
     unit: str
     reason: str | None
+    n_clusters: Count | None = None
 
     @model_validator(mode="after")
     def _explains_what_is_missing(self) -> Self:
@@ -180,15 +189,11 @@ class SettingsRecord(_Record):
 
     Attributes:
         batch_atoms: Most atoms in a batch; `None` where the predictions were not made in batches.
-        n_resamples: Bootstrap resamples.
-        confidence: Share of the resamples inside an interval.
-        seed: Seed of the bootstrap.
+        confidence: How often an interval is to cover the number of the population.
     """
 
     batch_atoms: Annotated[int, Field(ge=1)] | None
-    n_resamples: Annotated[int, Field(ge=1)]
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
-    seed: Count
 
 
 class SplitResult(_Record):
@@ -266,12 +271,29 @@ class PairResult(_Record):
     centred_energy_mae: Estimate
 
 
+class FragmentResult(_Record):
+    """Errors of the molecules of one drawn fragment, and their ratio: the single values behind an interval.
+
+    Attributes:
+        fragment: Name of the fragment; of the molecule where these are drawn.
+        id_force_mae: Over its molecules in `test_id`, eV/Å; `None` where it has none.
+        ood_force_mae: The same of `test_ood`; a pair counts for both of its fragments.
+        gap: OOD divided by ID; `None` where one of them is missing or ID is zero.
+    """
+
+    fragment: str
+    id_force_mae: FiniteFloat | None
+    ood_force_mae: FiniteFloat | None
+    gap: FiniteFloat | None
+
+
 class MoleculeResult(_Record):
-    """Errors of one molecule, which a comparison paired by molecule starts from.
+    """Errors of one molecule, which a paired comparison starts from.
 
     Attributes:
         split: Split that the frames are of.
         molecule_id: Name of the molecule.
+        drawn: What of it is drawn: its clusters; none where it is part of the design.
         n_frames: Frames that were computed.
         n_atoms: Atoms of those frames.
         force_mae: eV/Å.
@@ -283,6 +305,7 @@ class MoleculeResult(_Record):
 
     split: Literal["test_id", "test_ood"]
     molecule_id: str
+    drawn: tuple[str, ...]
     n_frames: Count
     n_atoms: Count
     force_mae: FiniteFloat
@@ -317,6 +340,8 @@ class TaskResult(_Record):
         by_spacer: Errors against spacer length.
         by_pair: Errors for each pair of fragments.
         by_molecule: Errors of each molecule.
+        clusters: What the intervals take to be drawn: fragments, or molecules where a task draws no two fragments.
+        by_fragment: Errors of each drawn fragment.
         failures: Frames that could not be computed.
         n_failed: How many those are.
         train: Errors on training frames, of a model that was trained on the task; `None` for others, and in results of
@@ -334,6 +359,8 @@ class TaskResult(_Record):
     by_spacer: tuple[SpacerResult, ...]
     by_pair: tuple[PairResult, ...]
     by_molecule: tuple[MoleculeResult, ...]
+    clusters: ClusterKind
+    by_fragment: tuple[FragmentResult, ...]
     failures: tuple[Failure, ...]
     n_failed: Count
     train: TrainErrors | None = None
@@ -368,7 +395,7 @@ class RunResult(_Record):
     are not, the distance between the two levels is part of every error.
     """
 
-    schema_version: Literal["1.0"] = RESULT_SCHEMA_VERSION
+    schema_version: Literal["2.0"] = RESULT_SCHEMA_VERSION
     model: ModelRecord
     dataset: DatasetRecord
     levels_agree: bool | None = None
@@ -452,6 +479,12 @@ class RunResult(_Record):
                 f"cannot read the result {path}: {error}; expected a JSON file that `save` wrote"
             ) from error
         version = document.get("schema_version") if isinstance(document, dict) else None
+        if version in _FORMER:
+            raise DataError(
+                f"{path} has schema version {version}: its intervals are of another kind, by bootstrap over molecules, "
+                f"and are not compared with those of version {RESULT_SCHEMA_VERSION}. "
+                f"`python -m harness report {path.parent}` computes it anew from its predictions, without the model"
+            )
         if version != RESULT_SCHEMA_VERSION:
             raise DataError(
                 f"{path} has schema version {version!r}; this version of the harness reads "

@@ -17,17 +17,47 @@ from dataset_builders.chemistry.environments import environment_of_atom
 from dataset_builders.chemistry.mmff94 import molecule
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
-from harness.scoring.intervals import BootstrapSettings, Interval, MoleculeSums, draw_molecules, ratio_interval
-from harness.scoring.metric_terms import Float64Array, force_mae_terms
+from dataset_builders.tasks.drawn import Drawn
+from harness.scoring.clusters import Clusters, clusters_of
+from harness.scoring.influences import Effect
+from harness.scoring.intervals import Interval, IntervalSettings, interval_of
+from harness.scoring.metric_terms import BoolArray, Float64Array, force_mae_terms
 from harness.scoring.paired_frames import FrameIndex, SplitFrames
 
 RADIUS: Final = 1
 """Bonds from the heavy atom; training covers every OOD molecule at this radius, in all tasks."""
 
-_STREAM: Final = 1
+ZERO_ID_ERRORS: Final = "the ID errors are zero"
 
 AtomEnvironment = tuple[bool, str]
 """Whether the atom is heavy, and the environment of it or of the heavy atom that it sits on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentErrors:
+    """Atoms and errors of the molecules of a split, by environment.
+
+    Attributes:
+        atoms: Atoms in all frames of a molecule, shape (n_molecules, n_environments).
+        error: Their summed mean absolute force components, same shape, eV/Å.
+    """
+
+    atoms: Float64Array
+    error: Float64Array
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the ID errors of environments say of OOD molecules.
+
+    Attributes:
+        total: Expected error of the atoms of each OOD molecule, summed, shape (n_ood,), eV/Å.
+        id_influence: Influence of each ID molecule on the logarithm of the sum of that, shape (n_id,); `None` where
+            the sum is zero.
+    """
+
+    total: Float64Array
+    id_influence: Float64Array | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +68,10 @@ class CompositionGap:
         id_force_mae: Force MAE on `test_id`, eV/Å.
         ood_force_mae: Force MAE on `test_ood`, eV/Å.
         expected_force_mae: What it would be if each atom had the mean ID error of its environment, eV/Å.
-        excess: Measured divided by expected, with its interval: OOD molecules are drawn, ID errors held fixed.
+        excess: Measured divided by expected, with its interval; ID and OOD molecules are drawn together.
         expected_by_molecule: The expected error of each OOD molecule, in the order of the index, shape
             (n_molecules,), eV/Å.
+        id_influence: Influence of each ID molecule on the logarithm of the expected error; see `Expectation`.
     """
 
     id_force_mae: float
@@ -48,13 +79,15 @@ class CompositionGap:
     expected_force_mae: float
     excess: Interval
     expected_by_molecule: Float64Array
+    id_influence: Float64Array | None
 
 
 def composition_gap(
     test_id: SplitFrames,
     test_ood: SplitFrames,
     smiles: Mapping[str, str],
-    settings: BootstrapSettings | None = None,
+    drawn: Drawn,
+    settings: IntervalSettings | None = None,
 ) -> CompositionGap:
     """Compares the OOD error with the one that ID errors of the same environments add up to.
 
@@ -62,7 +95,8 @@ def composition_gap(
         test_id: Frames of the training molecules, with predictions; one or more.
         test_ood: Frames of the unseen combinations, with predictions; one or more.
         smiles: SMILES of every molecule, by its id.
-        settings: Resamples, confidence and seed; the defaults where `None`.
+        drawn: What is drawn in the task.
+        settings: The confidence of the interval; the default where `None`.
 
     Raises:
         DataError: If an OOD molecule has an environment that no ID molecule has, or a SMILES describes another
@@ -77,22 +111,67 @@ def composition_gap(
             f"the environment {text} of {'an atom' if is_heavy else 'a hydrogen'} in test_ood does not occur in "
             f"test_id of this data set; expected every environment of radius {RADIUS} there. Certify the data set"
         )
-    errors_id, errors_ood = (
-        force_mae_terms(frames.predicted.forces, frames.reference.forces).numerator / 3.0
+    seen, unseen = _by_environment(test_id, codes_id, n_known), _by_environment(test_ood, codes_ood, n_known)
+    clusters = [
+        clusters_of(frames.index.split, [each.molecule_id for each in frames.index.molecules], drawn)
         for frames in (test_id, test_ood)
-    )
-    expected = (np.bincount(codes_id, errors_id) / np.bincount(codes_id))[codes_ood]
-    n_molecules, atom_idx = len(test_ood.index.molecules), test_ood.index.atom_molecule_idx
-    measured_sum, expected_sum, n_atoms = (
-        np.bincount(atom_idx, weights, n_molecules).astype(np.float64) for weights in (errors_ood, expected, None)
-    )
-    draws = draw_molecules(n_molecules, settings or BootstrapSettings(), _STREAM)
+    ]
+    expected = expectation(seen, unseen.atoms, clusters[0].is_fixed)
+    measured, n_atoms = unseen.error.sum(axis=1), unseen.atoms.sum(axis=1)
+    effect = excess_effect(measured, expected, clusters[0], clusters[1])
     return CompositionGap(
-        id_force_mae=float(errors_id.mean()),
-        ood_force_mae=float(errors_ood.mean()),
-        expected_force_mae=float(expected.mean()),
-        excess=ratio_interval(MoleculeSums(measured_sum, expected_sum, "the ID errors are zero"), draws),
-        expected_by_molecule=expected_sum / n_atoms,
+        id_force_mae=float(seen.error.sum() / seen.atoms.sum()),
+        ood_force_mae=float(measured.sum() / n_atoms.sum()),
+        expected_force_mae=float(expected.total.sum() / n_atoms.sum()),
+        excess=Interval(None, reason=ZERO_ID_ERRORS) if effect is None else interval_of(effect, "log", settings),
+        expected_by_molecule=expected.total / n_atoms,
+        id_influence=expected.id_influence,
+    )
+
+
+def expectation(test_id: EnvironmentErrors, ood_atoms: Float64Array, is_fixed: BoolArray) -> Expectation:
+    """The OOD errors that follow if each atom has the mean ID error of its environment.
+
+    Args:
+        test_id: Of the ID molecules, every environment in one or more.
+        ood_atoms: Atoms of the OOD molecules by environment, shape (n_ood, n_environments).
+        is_fixed: Which ID molecules have no drawn fragment, shape (n_id,); they vary about means of their own.
+    """
+    atoms = test_id.atoms.sum(axis=0)
+    mean = test_id.error.sum(axis=0) / atoms
+    total = ood_atoms @ mean
+    whole = float(total.sum())
+    if whole == 0.0:
+        return Expectation(total, None)
+    weight = ood_atoms.sum(axis=0) / (atoms * whole)
+    of_fixed = test_id.atoms[is_fixed].sum(axis=0)
+    own_mean = np.divide(test_id.error[is_fixed].sum(axis=0), of_fixed, out=np.zeros_like(mean), where=of_fixed > 0.0)
+    means = np.where(is_fixed[:, None], own_mean, mean)
+    return Expectation(total, (test_id.error - means * test_id.atoms) @ weight)
+
+
+def excess_effect(
+    measured: Float64Array, expected: Expectation, id_clusters: Clusters, ood_clusters: Clusters
+) -> Effect | None:
+    """Measured error over the expected one, and the influence of every molecule on it; `None` where that is zero.
+
+    Args:
+        measured: Summed errors of the atoms of each OOD molecule, shape (n_ood,), eV/Å.
+        expected: What they were expected to be.
+        id_clusters: Of the ID molecules.
+        ood_clusters: Of the OOD molecules.
+    """
+    if expected.id_influence is None:
+        return None
+    whole = float(expected.total.sum())
+    value = float(measured.sum()) / whole
+    influence = (measured - value * expected.total) / whole
+    return Effect(
+        value,
+        {
+            id_clusters.part: (-value * expected.id_influence, id_clusters),
+            ood_clusters.part: (influence, ood_clusters),
+        },
     )
 
 
@@ -105,6 +184,17 @@ def environments_of_atoms(smiles: str) -> tuple[AtomEnvironment, ...]:
         centre = atom.GetIdx() if is_heavy else atom.GetNeighbors()[0].GetIdx()
         found.append((is_heavy, environment_of_atom(smiles, centre, RADIUS)))
     return tuple(found)
+
+
+def _by_environment(frames: SplitFrames, codes: IntArray, n_environments: int) -> EnvironmentErrors:
+    """Atoms and errors of each molecule, by the number of their environment."""
+    error = force_mae_terms(frames.predicted.forces, frames.reference.forces).numerator / 3.0
+    shape = len(frames.index.molecules), n_environments
+    cell = frames.index.atom_molecule_idx * n_environments + codes
+    atoms, errors = (
+        np.bincount(cell, weights, shape[0] * shape[1]).astype(np.float64).reshape(shape) for weights in (None, error)
+    )
+    return EnvironmentErrors(atoms, errors)
 
 
 def _environments(

@@ -1,57 +1,63 @@
-"""Confidence intervals by bootstrap over molecules.
+"""Confidence intervals for other fragments and molecules drawn like those measured.
 
-Frames of one molecule are correlated, so molecules are drawn with replacement and all frames of a
-molecule go together (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 8 and
-13). A draw is only a count of copies for each molecule: a ratio then needs the sums of each
-molecule, and a rank correlation weights, so nothing is ever copied. With few molecules a percentile
-interval is somewhat too narrow, as any bootstrap is.
+Errors of molecules with a fragment in common are alike, so what counts is how many fragments there are and not how many
+molecules: with G of them an interval is that of Student's t with G - 1 degrees of freedom, for errors and their ratios
+on the log scale, about a cluster-robust standard error. `python -m tests.benchmarks.coverage` measures how often the
+intervals cover the truth; docs/intervals.md has its table.
 """
 
-from dataclasses import dataclass, replace
-from typing import Final
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, Literal
 
 import numpy as np
 
 from dataset_builders.core.arrays import IntArray
-from dataset_builders.core.errors import DataError, ShapeError, UsageError
+from dataset_builders.core.errors import DataError, UsageError
+from harness.scoring.cluster_variance import cluster_variance, clusters_needed
+from harness.scoring.clusters import Clusters
+from harness.scoring.influences import Effect, MoleculeSums, difference, quotient, ratio_effect, weighted_effect
 from harness.scoring.metric_terms import (
     CentredEnergies,
     Float64Array,
-    Ratio,
     rank_moments,
     spearman_of_moments,
     weighted_spearman,
 )
 
+FEW_CLUSTERS: Final = 6
+"""With fewer, the values of the clusters are shown beside the interval, which is wide and leans on their normality."""
+
+Scale = Literal["log", "complement", "logit", "fisher", "linear"]
+"""On which scale an interval is symmetric: that of ln v, ln(1 - v), ln(v / (1 - v)), artanh v, or v itself."""
+
+DIVIDED_BY_ZERO: Final = "the error to divide by is zero"
+
+_NO_SPREAD: Final = 1e-12
+"""Standard error on its scale below which there is none but rounding."""
+
 _CELLS_AT_ONCE: Final = 2**19
-"""Resamples times frames that the rank correlation holds in memory: about 4 MB an array."""
+"""Sets of weights times frames that the rank correlation holds in memory: about 4 MB an array."""
 
 _MOMENTS_OF_MOLECULES: Final = 128
-"""Most molecules whose rank correlation is resampled by its moments (3 x 16 MB); beyond, frame by frame."""
+"""Most molecules whose rank correlation is weighted by its moments (3 x 16 MB); beyond, frame by frame."""
 
 
 @dataclass(frozen=True, slots=True)
-class BootstrapSettings:
+class IntervalSettings:
     """How intervals are made.
 
     Attributes:
-        n_resamples: Resamples; 2,000 put the ends of a 95 % interval within about 6 % of a standard
-            error of where endless resampling would, which more digits would not show.
-        confidence: Share of the resamples inside an interval.
-        seed: Seed of the draws.
+        confidence: How often an interval is to cover the number of the population.
     """
 
-    n_resamples: int = 2000
     confidence: float = 0.95
-    seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_resamples < 1:
-            raise UsageError(f"{self.n_resamples} bootstrap resamples; expected 1 or more")
         if not 0.0 < self.confidence < 1.0:
             raise UsageError(f"confidence {self.confidence}; expected a number between 0 and 1, such as 0.95")
-        if self.seed < 0:
-            raise UsageError(f"bootstrap seed {self.seed}; expected 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,60 +69,14 @@ class Interval:
         low: Lower end; `None` where there is no interval.
         high: Upper end; `None` where there is no interval.
         reason: Why the number or its interval is missing; `None` where both are there.
+        n_clusters: How many clusters the interval stands on; `None` where the number is undefined.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class MoleculeSums:
-    """A `Ratio` summed up by molecule.
-
-    Attributes:
-        numerator: Shape (n_molecules,).
-        weight: Same shape.
-        undefined: Why there is no value when the weights sum to zero.
-        is_root: Whether the metric is the square root of the ratio.
-    """
-
-    numerator: Float64Array
-    weight: Float64Array
-    undefined: str
-    is_root: bool = False
-
-    @property
-    def value(self) -> float | None:
-        """The metric over all molecules; `None` where the weights sum to zero."""
-        return Ratio(self.numerator, self.weight, self.undefined, self.is_root).value
-
-    def added(self, others: "MoleculeSums") -> "MoleculeSums":
-        """The sums of these terms and of others of the same metric and molecules."""
-        return replace(self, numerator=self.numerator + others.numerator, weight=self.weight + others.weight)
-
-    def select(self, positions: IntArray) -> "MoleculeSums":
-        """The sums of some of the molecules, by position."""
-        return MoleculeSums(self.numerator[positions], self.weight[positions], self.undefined, self.is_root)
-
-
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """Molecules drawn with replacement, as the number of copies of each.
-
-    Attributes:
-        counts: Shape (n_resamples, n_molecules); each row sums to n_molecules.
-        confidence: Share of the resamples inside an interval.
-    """
-
-    counts: Float64Array
-    confidence: float
-
-    @property
-    def n_molecules(self) -> int:
-        """How many molecules are drawn from."""
-        return int(self.counts.shape[1])
+    n_clusters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,157 +92,110 @@ class Comparison:
     ratio: Interval
 
 
-def draw_molecules(n_molecules: int, settings: BootstrapSettings, stream: int = 0) -> Draws:
-    """Draws molecules with replacement, as many as there are, `settings.n_resamples` times.
+def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings | None = None) -> Interval:
+    """The number with its interval.
 
     Args:
-        n_molecules: How many molecules there are.
-        settings: Number of resamples, confidence and seed.
-        stream: Sets that must be drawn independently of each other, such as ID and OOD molecules,
-            take different numbers; equal arguments always give equal draws.
-    """
-    if n_molecules == 0:
-        return Draws(np.zeros((settings.n_resamples, 0)), settings.confidence)
-    rng = np.random.default_rng([settings.seed, stream])
-    counts = rng.multinomial(n_molecules, np.full(n_molecules, 1.0 / n_molecules), size=settings.n_resamples)
-    return Draws(counts.astype(np.float64), settings.confidence)
+        effect: The number and its influences.
+        scale: On which scale the interval is symmetric.
+        settings: The confidence; the default where `None`.
 
-
-def sum_by_molecule(ratio: Ratio, molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
-    """Sums the terms of a metric by molecule.
-
-    Args:
-        ratio: The terms, one an atom or a frame.
-        molecule_idx: Number of the molecule of each term, shape (n_terms,), below `n_molecules`.
-        n_molecules: How many molecules there are.
+    Returns:
+        The value with its interval; without one, and with the reason, where there are fewer than `MIN_CLUSTERS`
+        clusters, where the value lies at the end of its scale, or where no two clusters differ.
 
     Raises:
-        ShapeError: If there is not one number for each term.
+        DataError: If a number is not finite.
     """
-    if molecule_idx.shape != ratio.numerator.shape:
-        raise ShapeError(f"molecule_idx has shape {molecule_idx.shape}; expected {ratio.numerator.shape}, one a term")
-    return MoleculeSums(
-        np.bincount(molecule_idx, ratio.numerator, n_molecules).astype(np.float64),
-        np.bincount(molecule_idx, ratio.weight, n_molecules).astype(np.float64),
-        ratio.undefined,
-        ratio.is_root,
-    )
+    value = effect.value
+    variance, n_clusters = cluster_variance(effect)
+    if not math.isfinite(value) or not math.isfinite(variance):
+        raise DataError(
+            f"a number of {' and '.join(effect.influences)} is {value} with variance {variance}; expected "
+            "finite errors of every molecule"
+        )
+    kind = next(clusters.kind for _, clusters in effect.influences.values())
+    if not n_clusters:
+        return Interval(
+            value, reason="no interval: its molecules are part of the design, and none is drawn", n_clusters=0
+        )
+    needed = clusters_needed(effect)
+    if n_clusters < needed:
+        seen = f"{n_clusters} {kind}" if n_clusters == 1 else f"{n_clusters} {kind}s"
+        reason = f"no interval: it stands on {seen}, and an interval needs {needed} or more"
+        return Interval(value, reason=reason, n_clusters=n_clusters)
+    on_scale = _SCALES[scale]
+    if not on_scale.holds(value):
+        return Interval(
+            value, reason=f"no interval: the value is {value:g}, where its scale ends", n_clusters=n_clusters
+        )
+    error = math.sqrt(variance) * on_scale.derivative(value)
+    if error < _NO_SPREAD:
+        return Interval(value, reason=f"no interval: the {n_clusters} {kind}s do not differ", n_clusters=n_clusters)
+    reach = _student(settings or IntervalSettings(), n_clusters) * error
+    ends = sorted((on_scale.back(on_scale.to(value) - reach), on_scale.back(on_scale.to(value) + reach)))
+    return Interval(value, ends[0], ends[1], n_clusters=n_clusters)
 
 
-def ratio_samples(sums: MoleculeSums, draws: Draws) -> Float64Array:
-    """The metric in each resample, shape (n_resamples,); NaN where its weights sum to zero."""
-    weight = draws.counts @ sums.weight
-    samples = np.full(len(weight), np.nan)
-    np.divide(draws.counts @ sums.numerator, weight, out=samples, where=weight > 0.0)
-    return np.sqrt(samples) if sums.is_root else samples
-
-
-def spearman_samples(centred: CentredEnergies, molecule_idx: IntArray, draws: Draws) -> Float64Array:
-    """The rank correlation of relative energies in each resample; NaN where it is undefined.
-
-    A molecule drawn twice contributes its frames twice, and they share their ranks.
-
-    Args:
-        centred: Energies relative to their molecule's mean, n_frames of them, some of which informative.
-        molecule_idx: Number of the molecule of each frame, shape (n_frames,).
-        draws: The draws.
-
-    Returns:
-        Correlations, shape (n_resamples,).
-    """
-    return _spearman(centred, molecule_idx, draws.counts)
-
-
-def _spearman(centred: CentredEnergies, molecule_idx: IntArray, counts: Float64Array) -> Float64Array:
-    """The rank correlation with so many copies of each molecule, for each row of counts."""
-    kept = centred.informative
-    columns, n_molecules = molecule_idx[kept], counts.shape[1]
-    if n_molecules <= _MOMENTS_OF_MOLECULES:
-        whole = bool(kept.all())  # without copies then
-        predicted, reference = (each if whole else each[kept] for each in (centred.predicted, centred.reference))
-        moments = rank_moments(predicted, reference, columns, n_molecules)
-        return spearman_of_moments(moments, counts)
-    rankings = centred.rankings()
-    rows = max(1, _CELLS_AT_ONCE // len(columns))
-    starts = range(0, len(counts), rows)
-    return np.concatenate([weighted_spearman(*rankings, counts[start : start + rows, columns]) for start in starts])
-
-
-def percentile_interval(value: float, samples: Float64Array, draws: Draws) -> Interval:
-    """The interval between the outer percentiles of the resamples.
-
-    Args:
-        value: The number over all molecules.
-        samples: The number in each resample, shape (n_resamples,); NaN where undefined.
-        draws: The draws that the samples come from.
-
-    Returns:
-        The value with its interval; without one, and with the reason, where there is a single
-        molecule or where the number is undefined in some of the resamples.
-    """
-    if draws.n_molecules < 2:
-        return Interval(value, reason="no interval: there is one molecule, and resampling needs two or more")
-    n_undefined = int(np.isnan(samples).sum())
-    if n_undefined:
-        return Interval(value, reason=f"no interval: undefined in {n_undefined} of {len(samples)} resamples")
-    outside = (1.0 - draws.confidence) / 2.0
-    low, high = np.quantile(samples, [outside, 1.0 - outside])
-    return Interval(value, float(low), float(high))
-
-
-def ratio_interval(sums: MoleculeSums, draws: Draws) -> Interval:
+def ratio_interval(
+    sums: MoleculeSums, clusters: Clusters, scale: Scale = "log", settings: IntervalSettings | None = None
+) -> Interval:
     """A metric that is a ratio, with its interval."""
-    value = sums.value
-    if value is None:
-        return Interval(None, reason=sums.undefined)
-    return percentile_interval(value, ratio_samples(sums, draws), draws)
-
-
-def spearman_interval(centred: CentredEnergies, molecule_idx: IntArray, draws: Draws) -> Interval:
-    """The rank correlation of relative energies, with its interval; arguments as for `spearman_samples`."""
-    if centred.no_order is not None:
-        return Interval(None, reason=centred.no_order)
-    everything = np.ones((1, draws.n_molecules))
-    value, *samples = _spearman(centred, molecule_idx, np.concatenate([everything, draws.counts]))
-    return percentile_interval(float(value), np.array(samples), draws)
+    effect = ratio_effect(sums, clusters)
+    return Interval(None, reason=sums.undefined) if effect is None else interval_of(effect, scale, settings)
 
 
 def quotient_interval(
-    above: tuple[MoleculeSums, Draws],
-    below: tuple[MoleculeSums, Draws],
+    above: tuple[MoleculeSums, Clusters], below: tuple[MoleculeSums, Clusters], settings: IntervalSettings | None = None
 ) -> Interval:
-    """One metric divided by another, each with its own draws, such as the generalisation gap.
+    """One metric divided by another, such as the generalisation gap.
 
-    Independent draws make the two sets of molecules independent; the same draws make them paired.
+    Fragments that both have are drawn together: one whose molecules are hard in both hardly moves the quotient.
 
     Args:
-        above: Sums and draws of the metric that is divided.
-        below: Sums and draws of the metric that it is divided by.
+        above: Sums and clusters of the metric that is divided.
+        below: Sums and clusters of the metric that it is divided by.
+        settings: The confidence; the default where `None`.
     """
-    (above_sums, above_draws), (below_sums, below_draws) = above, below
-    above_value, below_value = above_sums.value, below_sums.value
-    if above_value is None:
-        return Interval(None, reason=above_sums.undefined)
-    if below_value is None:
-        return Interval(None, reason=below_sums.undefined)
-    if below_value == 0.0:
-        return Interval(None, reason="the error to divide by is zero")
-    denominator = ratio_samples(below_sums, below_draws)
-    samples = np.full(len(denominator), np.nan)
-    np.divide(ratio_samples(above_sums, above_draws), denominator, out=samples, where=denominator > 0.0)
-    fewer = min(above_draws, below_draws, key=lambda draws: draws.n_molecules)
-    return percentile_interval(above_value / below_value, samples, fewer)
+    effects = []
+    for sums, clusters in (above, below):
+        effect = ratio_effect(sums, clusters)
+        if effect is None:
+            return Interval(None, reason=sums.undefined)
+        effects.append(effect)
+    found = quotient(*effects)
+    return Interval(None, reason=DIVIDED_BY_ZERO) if found is None else interval_of(found, "log", settings)
 
 
-def compare_models(first: MoleculeSums, second: MoleculeSums, draws: Draws) -> Comparison:
-    """Compares two models by the same metric on the same frames, paired by molecule.
+def spearman_interval(
+    centred: CentredEnergies, molecule_idx: IntArray, clusters: Clusters, settings: IntervalSettings | None = None
+) -> Interval:
+    """The rank correlation of relative energies, with its interval.
 
-    Every resample holds the same molecules for both, so what is hard for both cancels.
+    Args:
+        centred: Energies relative to their molecule's mean, n_frames of them.
+        molecule_idx: Number of the molecule of each frame, shape (n_frames,).
+        clusters: Of the molecules.
+        settings: The confidence; the default where `None`.
+    """
+    if centred.no_order is not None:
+        return Interval(None, reason=centred.no_order)
+    effect = weighted_effect(lambda weights: _spearman(centred, molecule_idx, weights), clusters)
+    return interval_of(effect, "fisher", settings)
+
+
+def compare_models(
+    first: MoleculeSums, second: MoleculeSums, clusters: Clusters, settings: IntervalSettings | None = None
+) -> Comparison:
+    """Compares two models by the same metric on the same frames, paired within clusters.
+
+    What is hard for both cancels: the interval is about what other fragments would say of the two.
 
     Args:
         first: Sums of the first model.
         second: Sums of the second, molecules in the same order.
-        draws: The draws.
+        clusters: Of the molecules.
+        settings: The confidence; the default where `None`.
 
     Raises:
         DataError: If the weights differ, which they do where the frames are not the same ones.
@@ -292,10 +205,65 @@ def compare_models(first: MoleculeSums, second: MoleculeSums, draws: Draws) -> C
             "the two models were not measured on the same frames; a paired comparison needs the same data set, "
             "edition and split, and no failed frames"
         )
-    first_value, second_value = first.value, second.value
-    if first_value is None or second_value is None:
+    one, other = ratio_effect(first, clusters), ratio_effect(second, clusters)
+    if one is None or other is None:
         undefined = Interval(None, reason=first.undefined)
         return Comparison(undefined, undefined)
-    samples = ratio_samples(first, draws) - ratio_samples(second, draws)
-    difference = percentile_interval(first_value - second_value, samples, draws)
-    return Comparison(difference, quotient_interval((first, draws), (second, draws)))
+    ratio = quotient_interval((first, clusters), (second, clusters), settings)
+    return Comparison(interval_of(difference(one, other), "linear", settings), ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class _ScaleFunctions:
+    """To a scale and back, the absolute derivative of it, and which values lie inside it."""
+
+    to: Callable[[float], float]
+    back: Callable[[float], float]
+    derivative: Callable[[float], float]
+    holds: Callable[[float], bool]
+
+
+def _exp(x: float) -> float:
+    """The exponential, as large as a number can be where it would be larger."""
+    return math.exp(min(x, 700.0))
+
+
+_SCALES: Final[Mapping[Scale, _ScaleFunctions]] = MappingProxyType(
+    {
+        "log": _ScaleFunctions(math.log, _exp, lambda v: 1.0 / v, lambda v: v > 0.0),
+        "complement": _ScaleFunctions(
+            lambda v: math.log(1.0 - v),
+            lambda x: max(-1.0, 1.0 - _exp(x)),
+            lambda v: 1.0 / (1.0 - v),
+            lambda v: v < 1.0,
+        ),
+        "logit": _ScaleFunctions(
+            lambda v: math.log(v / (1.0 - v)),
+            lambda x: (1.0 + math.tanh(x / 2.0)) / 2.0,
+            lambda v: 1.0 / (v * (1.0 - v)),
+            lambda v: 0.0 < v < 1.0,
+        ),
+        "fisher": _ScaleFunctions(math.atanh, math.tanh, lambda v: 1.0 / (1.0 - v * v), lambda v: abs(v) < 1.0),
+        "linear": _ScaleFunctions(lambda v: v, lambda x: x, lambda v: 1.0, lambda v: True),
+    }
+)
+
+
+def _student(settings: IntervalSettings, n_clusters: int) -> float:
+    from scipy.stats import t  # takes a second to import
+
+    return float(t.ppf((1.0 + settings.confidence) / 2.0, n_clusters - 1))
+
+
+def _spearman(centred: CentredEnergies, molecule_idx: IntArray, weights: Float64Array) -> Float64Array:
+    """The rank correlation under sets of weights of the molecules, shape (n_sets, n_molecules)."""
+    kept = centred.informative
+    columns, n_molecules = molecule_idx[kept], weights.shape[1]
+    if n_molecules <= _MOMENTS_OF_MOLECULES:
+        whole = bool(kept.all())  # without copies then
+        predicted, reference = (each if whole else each[kept] for each in (centred.predicted, centred.reference))
+        return spearman_of_moments(rank_moments(predicted, reference, columns, n_molecules), weights)
+    rankings = centred.rankings()
+    rows = max(1, _CELLS_AT_ONCE // len(columns))
+    starts = range(0, len(weights), rows)
+    return np.concatenate([weighted_spearman(*rankings, weights[start : start + rows, columns]) for start in starts])

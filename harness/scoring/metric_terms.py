@@ -1,7 +1,7 @@
-"""What the metrics are made of, term by term, so that they can be resampled by molecule.
+"""What the metrics are made of, term by term, so that they can be summed and weighted by molecule.
 
 Most metrics are a sum over atoms or frames divided by a sum of weights, a `Ratio`. The rank
-correlation needs a `Ranking` of each side. `metrics` turns both into numbers and `bootstrap` into
+correlation needs a `Ranking` of each side. `metrics` turns both into numbers and `intervals` into
 confidence intervals, by the same arithmetic.
 """
 
@@ -227,13 +227,13 @@ def rank(values: Float64Array) -> Ranking:
 def weighted_spearman(first: Ranking, second: Ranking, weights: Float64Array) -> Float64Array:
     """Spearman correlation under many sets of weights.
 
-    A weight is a number of copies: the result equals that of the sample in which each value is
-    written out as often as its weight says, ties sharing their mean rank.
+    A whole weight is a number of copies: the result equals that of the sample in which each value is
+    written out as often as its weight says, ties sharing their mean rank. It is smooth between whole ones.
 
     Args:
         first: Ranking of one variable, n values.
         second: Ranking of the other, n values in the same order.
-        weights: Whole numbers, not negative, shape (n_sets, n).
+        weights: Not negative, shape (n_sets, n).
 
     Returns:
         Correlations, shape (n_sets,); NaN where one side is constant among the values of weight > 0.
@@ -297,7 +297,7 @@ def spearman_of_moments(moments: RankMoments, weights: Float64Array) -> Float64A
 
     Args:
         moments: Of the two variables.
-        weights: Whole numbers, not negative, shape (n_sets, n_molecules).
+        weights: Not negative, shape (n_sets, n_molecules).
 
     Returns:
         Correlations, shape (n_sets,); NaN where one side is constant among the values of weight > 0.

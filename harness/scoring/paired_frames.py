@@ -120,7 +120,7 @@ class FrameIndex:
         return remain, tuple(records)
 
     def _check_molecules(self) -> None:
-        # The bootstrap draws molecules by position: a fixed order makes it independent of the frames' order.
+        # A fixed order of the molecules makes sums, and so results, independent of the order of the frames.
         for before, after in pairwise(molecule.molecule_id for molecule in self.molecules):
             if before >= after:
                 raise DataError(f"molecules of {self.split}: {after!r} follows {before!r}; expected ascending names")

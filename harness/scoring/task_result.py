@@ -1,45 +1,49 @@
 """From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeVar, get_args
+from dataclasses import replace
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.drawn import Drawn
 from harness.core.potential import TrainingProtocol
 from harness.results.result import (
     Estimate,
     Failure,
     MoleculeResult,
-    PairResult,
     PartName,
     ReferenceShiftRecord,
-    SpacerResult,
     SplitResult,
     TaskResult,
     TrainErrors,
     no_gap_reason,
 )
+from harness.scoring.clusters import Clusters, clusters_of
+from harness.scoring.group_rows import (
+    Part,
+    TestSplit,
+    by_fragment,
+    by_molecule,
+    by_pair,
+    by_spacer,
+    estimate_of,
+    of_the_computed,
+)
+from harness.scoring.influences import MoleculeSums, ratio_effect, sum_by_molecule
 from harness.scoring.intervals import (
-    BootstrapSettings,
     Comparison,
-    Draws,
     Interval,
-    MoleculeSums,
+    IntervalSettings,
+    Scale,
     compare_models,
-    draw_molecules,
-    percentile_interval,
     quotient_interval,
     ratio_interval,
-    ratio_samples,
     spearman_interval,
-    sum_by_molecule,
 )
 from harness.scoring.metric_terms import (
-    CentredEnergies,
     Float64Array,
     Ratio,
     centre_energies,
@@ -48,75 +52,33 @@ from harness.scoring.metric_terms import (
     force_mae_terms,
     raw_energy_terms,
 )
-from harness.scoring.metrics import SCORE_FLOOR, UNITS, task_score, task_scores
-from harness.scoring.paired_frames import FailedFrame, Molecule, TaskFrames, TrainFrames
+from harness.scoring.metrics import SCORE_FLOOR, UNITS
+from harness.scoring.paired_frames import FailedFrame, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import ReferenceShift, fit_reference_shift
+from harness.scoring.score_interval import score_interval
 from harness.scoring.totals import SplitTotals, TaskTotals
-
-TestSplit = Literal["test_id", "test_ood"]
-_Key = TypeVar("_Key", int, tuple[str, str])
 
 SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
 
 _FRAMES_AT_ONCE: Final = 2**16
 """Frames whose energy terms are in memory together."""
 
-# Parts with different streams are drawn independently of each other, as the gap needs it.
-STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
-_STREAM_OF_TRAIN: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A split or subset, its metrics summed by molecule, and the draws for its intervals."""
-
-    name: PartName
-    totals: SplitTotals
-    sums: dict[str, MoleculeSums]
-    centred: CentredEnergies
-    draws: Draws
-    settings: BootstrapSettings
-
-    @property
-    def molecules(self) -> tuple[Molecule, ...]:
-        return self.totals.molecules
-
-    @property
-    def n_failed(self) -> int:
-        """Frames that could not be computed."""
-        return len(self.totals.failures)
-
-    def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
-        """Force MAE and centred energy MAE of some of the molecules."""
-        positions = group.positions
-        draws = draw_molecules(len(positions), self.settings, STREAMS[self.name])
-        n_frames = int(self.totals.n_frames[positions].sum())
-        force, energy = (
-            _estimate(
-                _of_the_computed(ratio_interval(self.sums[name].select(positions), draws), group.n_failed, n_frames),
-                UNITS[name],
-            )
-            for name in ("force_mae", "centred_energy_mae")
-        )
-        return force, energy
-
-
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """Molecules with something in common: positions of those with a computed frame, and how many frames failed."""
-
-    positions: IntArray
-    n_failed: int
+_SCALES: Final[dict[str, Scale]] = {"force_cosine": "complement", "force_cosine_left_out": "logit"}
+"""On which scale the interval of a metric is symmetric, where it is not the logarithm."""
 
 
 def evaluate_task(
-    task: TaskTotals | TaskFrames, settings: BootstrapSettings | None = None, title: str | None = None
+    task: TaskTotals | TaskFrames,
+    drawn: Drawn,
+    settings: IntervalSettings | None = None,
+    title: str | None = None,
 ) -> TaskResult:
     """Measures one task.
 
     Args:
         task: Its sums, or predictions beside references; failed frames are listed, not among them.
-        settings: Resamples, confidence and seed of the intervals; the defaults where `None`.
+        drawn: What of each molecule is drawn, which the intervals speak for; see `drawn_of_task`.
+        settings: The confidence of the intervals; the default where `None`.
         title: What the data set calls a task of its own.
 
     Returns:
@@ -129,13 +91,13 @@ def evaluate_task(
         ShapeError: If an array has the wrong shape.
         DataError: If a frame that is not listed as failed holds numbers that are not finite.
     """
-    settings = settings or BootstrapSettings()
+    settings = settings or IntervalSettings()
     totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)
     train = totals.train
     shift = fit_reference_shift(train) if train.index.n_frames else None
     named: list[tuple[PartName, SplitTotals]] = [("test_id", totals.test_id), ("test_ood", totals.test_ood)]
     named += [(name, subset) for name in SUBSET_NAMES if (subset := _subset(name, totals.test_ood)) is not None]
-    parts = [_part(name, part, _shift_of_molecules(shift, part), settings) for name, part in named]
+    parts = [_part(name, part, _shift_of_molecules(shift, part), (drawn, settings)) for name, part in named]
     test_id, test_ood = parts[:2]
     failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
     return TaskResult(
@@ -147,12 +109,14 @@ def evaluate_task(
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
         score=_score(test_ood, failures),
         reference_shift=_shift_record(shift),
-        by_spacer=(*_by_spacer("test_id", test_id), *_by_spacer("test_ood", test_ood)),
-        by_pair=(*_by_pair("test_id", test_id), *_by_pair("test_ood", test_ood)),
-        by_molecule=(*_by_molecule("test_id", test_id), *_by_molecule("test_ood", test_ood)),
+        by_spacer=(*by_spacer("test_id", test_id), *by_spacer("test_ood", test_ood)),
+        by_pair=(*by_pair("test_id", test_id), *by_pair("test_ood", test_ood)),
+        by_molecule=(*by_molecule("test_id", test_id), *by_molecule("test_ood", test_ood)),
+        clusters=drawn.kind,
+        by_fragment=tuple(by_fragment(test_id, test_ood)),
         failures=tuple(map(_failure, failures)),
         n_failed=len(failures),
-        train=_train_errors(totals, settings),
+        train=_train_errors(totals, drawn, settings),
     )
 
 
@@ -160,9 +124,9 @@ def compare_force_mae(
     first: TaskResult,
     second: TaskResult,
     split: TestSplit = "test_ood",
-    settings: BootstrapSettings | None = None,
+    settings: IntervalSettings | None = None,
 ) -> Comparison:
-    """Compares the force MAE of two models on the molecules of a split, paired by molecule.
+    """Compares the force MAE of two models on the molecules of a split, paired within what is drawn.
 
     Results do not say which frames they come from: compare only those of one data set (equal
     `content_hash`).
@@ -171,7 +135,7 @@ def compare_force_mae(
         first: Result of one model.
         second: Result of the other, on the same task.
         split: Which split.
-        settings: Resamples, confidence and seed; the defaults where `None`.
+        settings: The confidence; the default where `None`.
 
     Returns:
         Difference (first less second, eV/Å) and ratio (first by second), with intervals.
@@ -187,8 +151,8 @@ def compare_force_mae(
     rows, others = ([row for row in result.by_molecule if row.split == split] for result in (first, second))
     if [row.molecule_id for row in rows] != [row.molecule_id for row in others]:
         raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
-    draws = draw_molecules(len(rows), settings or BootstrapSettings(), STREAMS[split])
-    return compare_models(force_sums(rows), force_sums(others), draws)
+    clusters = Clusters(split, first.clusters, tuple(row.drawn for row in rows))
+    return compare_models(force_sums(rows), force_sums(others), clusters, settings)
 
 
 def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
@@ -199,7 +163,7 @@ def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
     return replace(ood.keep(np.array(positions, dtype=np.int64)), failures=failures)
 
 
-def _train_errors(totals: TaskTotals, settings: BootstrapSettings) -> TrainErrors | None:
+def _train_errors(totals: TaskTotals, drawn: Drawn, settings: IntervalSettings) -> TrainErrors | None:
     """Errors on the frames of `train` that were predicted, of a model that was trained on the task."""
     train, index = totals.train, totals.train.index
     predicted, reference = train.predicted_forces, train.reference_forces
@@ -209,12 +173,13 @@ def _train_errors(totals: TaskTotals, settings: BootstrapSettings) -> TrainError
         return None
     n_molecules = len(index.molecules)
     sums = sum_by_molecule(force_mae_terms(predicted, reference), index.atom_molecule_idx, n_molecules)
-    interval = ratio_interval(sums, draw_molecules(n_molecules, settings, _STREAM_OF_TRAIN))
+    clusters = clusters_of("train", [each.molecule_id for each in index.molecules], drawn)
+    interval = ratio_interval(sums, clusters, "log", settings)
     n_failed = len(train.failures)
     return TrainErrors(
         n_molecules=n_molecules,
         n_frames=index.n_frames,
-        force_mae=_estimate(_of_the_computed(interval, n_failed, index.n_frames), UNITS["force_mae"]),
+        force_mae=estimate_of(of_the_computed(interval, n_failed, index.n_frames), UNITS["force_mae"]),
         n_failed=n_failed,
     )
 
@@ -227,7 +192,7 @@ def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Floa
     return shift.apply(np.repeat(numbers, part.composition.ravel()), part.n_atoms)
 
 
-def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, settings: BootstrapSettings) -> _Part:
+def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, how: tuple[Drawn, IntervalSettings]) -> Part:
     predicted, reference, molecule_idx = totals.predicted_energy, totals.reference_energy, totals.molecule_idx
     n_atoms = totals.n_atoms
     energy_terms: dict[str, Callable[[slice], Ratio]] = {
@@ -240,8 +205,9 @@ def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, setti
     centred = centre_energies(predicted, reference, molecule_idx)
     energy_terms["centred_energy_mae"] = lambda some: centred_energy_terms(centred.slice(some))
     sums = {key: _summed(terms, molecule_idx, len(totals.molecules)) for key, terms in energy_terms.items()}
-    draws = draw_molecules(len(totals.molecules), settings, STREAMS[name])
-    return _Part(name, totals, {**totals.forces, **sums}, centred, draws, settings)
+    drawn, settings = how
+    clusters = clusters_of(name, [molecule.molecule_id for molecule in totals.molecules], drawn)
+    return Part(name, totals, {**totals.forces, **sums}, centred, clusters, settings)
 
 
 def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
@@ -255,7 +221,7 @@ def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules
     return whole
 
 
-def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
+def _why_no_shift(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
     """Why a metric that needs the reference shift has none, where it has none."""
     n_failed = len(train.failures)
     if shift is None and not n_failed:
@@ -270,130 +236,57 @@ def _why_no_shift(part: _Part, shift: ReferenceShift | None, train: TrainFrames)
     )
 
 
-def _energy_per_atom(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
+def _energy_per_atom(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> Interval:
     if "energy_mae_per_atom" not in part.sums:
         return Interval(None, reason=_why_no_shift(part, shift, train))
-    interval = ratio_interval(part.sums["energy_mae_per_atom"], part.draws)
+    interval = ratio_interval(part.sums["energy_mae_per_atom"], part.clusters, "log", part.settings)
     if train.failures and interval.value is not None:
         n_failed = len(train.failures)
         return Interval(
             interval.value,
             reason=f"no interval: {n_failed} training frames failed, which the reference shift is fitted on",
+            n_clusters=interval.n_clusters,
         )
     return interval
 
 
-def _split_result(part: _Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
+def _split_result(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> SplitResult:
     n_frames = int(part.totals.n_frames.sum())
-    found = {name: ratio_interval(sums, part.draws) for name, sums in part.sums.items()}
-    found["centred_energy_spearman"] = spearman_interval(part.centred, part.totals.molecule_idx, part.draws)
+    found = {
+        name: ratio_interval(sums, part.clusters, _SCALES.get(name, "log"), part.settings)
+        for name, sums in part.sums.items()
+    }
+    found["centred_energy_spearman"] = spearman_interval(
+        part.centred, part.totals.molecule_idx, part.clusters, part.settings
+    )
     found["energy_mae_per_atom"] = _energy_per_atom(part, shift, train)
-    intervals = {name: _of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
+    intervals = {name: of_the_computed(each, part.n_failed, n_frames) for name, each in found.items()}
     return SplitResult(
         n_molecules=len(part.molecules),
         n_frames=n_frames,
         n_atoms=int(part.totals.n_frames @ part.totals.n_atoms),
-        metrics={name: _estimate(intervals[name], unit) for name, unit in UNITS.items()},
-        zero_force_mae=_estimate(intervals["zero_force_mae"], UNITS["force_mae"]),
+        metrics={name: estimate_of(intervals[name], unit) for name, unit in UNITS.items()},
+        zero_force_mae=estimate_of(intervals["zero_force_mae"], UNITS["force_mae"]),
         n_failed=part.n_failed,
     )
 
 
-def _of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interval:
-    """A number with what its failed frames leave of it: a value of the others alone, without an interval."""
-    if not n_failed:
-        return interval
-    if not n_frames:
-        return Interval(None, reason=f"all {n_failed} frames failed")
-    failed = f"{n_failed} of {n_failed + n_frames} frames failed"
-    if interval.value is None:
-        return replace(interval, reason=f"{interval.reason}; {failed}")
-    return Interval(interval.value, reason=f"no interval: {failed}, and the value is that of the others")
-
-
-def _gap(test_ood: _Part, test_id: _Part, metric: str) -> Estimate:
+def _gap(test_ood: Part, test_id: Part, metric: str) -> Estimate:
     if test_id.n_failed or test_ood.n_failed:
         return _undefined(no_gap_reason(test_id.n_failed, test_ood.n_failed), "1")
-    ood = (test_ood.sums[metric], test_ood.draws)
-    return _estimate(quotient_interval(ood, (test_id.sums[metric], test_id.draws)), "1")
+    above, below = ((part.sums[metric], part.clusters) for part in (test_ood, test_id))
+    return estimate_of(quotient_interval(above, below, test_ood.settings), "1")
 
 
-def _score(ood: _Part, failures: tuple[FailedFrame, ...]) -> Estimate:
+def _score(ood: Part, failures: tuple[FailedFrame, ...]) -> Estimate:
     if failures:
         return _undefined(f"frames that failed: {len(failures)}; a task with failures has no score", "1")
-    error, scale = ood.sums["force_mae"], ood.sums["zero_force_mae"]
-    error_value, scale_value = error.value, scale.value
-    if error_value is None or scale_value is None:
-        return _undefined(error.undefined, "1")
-    if scale_value <= SCORE_FLOOR:
+    error, scale = (ratio_effect(ood.sums[name], ood.clusters) for name in ("force_mae", "zero_force_mae"))
+    if error is None or scale is None:
+        return _undefined(ood.sums["force_mae"].undefined, "1")
+    if scale.value <= SCORE_FLOOR:
         return _undefined(f"the reference forces are no larger than {SCORE_FLOOR} eV/Å", "1")
-    samples = task_scores(ratio_samples(error, ood.draws), ratio_samples(scale, ood.draws))
-    return _estimate(percentile_interval(task_score(error_value, scale_value), samples, ood.draws), "1")
-
-
-def _by_spacer(split: TestSplit, part: _Part) -> list[SpacerResult]:
-    rows = []
-    for spacer, group in _groups(part.totals, lambda molecule: molecule.spacer):
-        force, energy = part.group_intervals(group)
-        rows.append(
-            SpacerResult(
-                split=split,
-                spacer=spacer,
-                n_molecules=len(group.positions),
-                force_mae=force,
-                centred_energy_mae=energy,
-            )
-        )
-    return rows
-
-
-def _by_pair(split: TestSplit, part: _Part) -> list[PairResult]:
-    rows = []
-    for (left, right), group in _groups(part.totals, lambda molecule: (molecule.left, molecule.right)):
-        force, energy = part.group_intervals(group)
-        rows.append(
-            PairResult(
-                split=split,
-                left=left,
-                right=right,
-                n_molecules=len(group.positions),
-                force_mae=force,
-                centred_energy_mae=energy,
-            )
-        )
-    return rows
-
-
-def _groups(totals: SplitTotals, key: Callable[[Molecule], _Key]) -> list[tuple[_Key, _Group]]:
-    """The groups in order; one whose frames all failed has no positions."""
-    positions: dict[_Key, list[int]] = {}
-    for position, molecule in enumerate(totals.molecules):
-        positions.setdefault(key(molecule), []).append(position)
-    lost = [key(failure.molecule) for failure in totals.failures]
-    for name in lost:
-        positions.setdefault(name, [])
-    return [(name, _Group(np.array(positions[name], dtype=np.int64), lost.count(name))) for name in sorted(positions)]
-
-
-def _by_molecule(split: TestSplit, part: _Part) -> list[MoleculeResult]:
-    n_frames = part.totals.n_frames
-    n_atoms = n_frames * part.totals.n_atoms
-    force, energy, zero = (part.sums[name] for name in ("force_mae", "centred_energy_mae", "zero_force_mae"))
-    lost = Counter(failure.molecule.molecule_id for failure in part.totals.failures)
-    return [
-        MoleculeResult(
-            split=split,
-            molecule_id=molecule.molecule_id,
-            n_frames=int(n_frames[position]),
-            n_atoms=int(n_atoms[position]),
-            force_mae=float(force.numerator[position] / force.weight[position]),
-            centred_energy_mae=energy.select(np.array([position])).value,
-            n_failed=lost[molecule.molecule_id],
-            subset=next((name for name in SUBSET_NAMES if name == molecule.subset), ""),
-            zero_force_mae=float(zero.numerator[position] / zero.weight[position]),
-        )
-        for position, molecule in enumerate(part.molecules)
-    ]
+    return estimate_of(score_interval(error, scale, ood.settings), "1")
 
 
 def _failure(frame: FailedFrame) -> Failure:
@@ -425,9 +318,5 @@ def _shift_record(shift: ReferenceShift | None) -> ReferenceShiftRecord | None:
     )
 
 
-def _estimate(interval: Interval, unit: str) -> Estimate:
-    return Estimate(value=interval.value, low=interval.low, high=interval.high, unit=unit, reason=interval.reason)
-
-
 def _undefined(reason: str, unit: str) -> Estimate:
-    return _estimate(Interval(None, reason=reason), unit)
+    return estimate_of(Interval(None, reason=reason), unit)

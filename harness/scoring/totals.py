@@ -14,7 +14,7 @@ from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TaskName
 from harness.core.potential import ProtocolName
-from harness.scoring.intervals import MoleculeSums, sum_by_molecule
+from harness.scoring.influences import MoleculeSums, sum_by_molecule
 from harness.scoring.metric_terms import Float64Array, force_terms
 from harness.scoring.paired_frames import FailedFrame, FrameIndex, Molecule, SplitFrames, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import N_ELEMENTS, composition_of

@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.jobs < 1:
         raise UsageError(f"--jobs {arguments.jobs}; expected 1 or more")
+    if arguments.carry_over:
+        return _carry_over(arguments.out, arguments.task_file)
     if arguments.report_only:
         from harness.study.session import report_all
 
@@ -45,6 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"report: {path}")
         return 0
     return _run(arguments)
+
+
+def _carry_over(out: Path, task_files: Sequence[Path]) -> int:
+    from dataset_builders.tasks.task_document import read_task_file
+    from harness.study.former_records import carry_over
+    from harness.study.run_record import RECORDS_NAME
+    from harness.study.table_rows import row_order
+
+    own_tasks = [read_task_file(path) for path in task_files]
+    for path in sorted(out.glob(f"*/{RECORDS_NAME}")):
+        print(f"{path}: {carry_over(path.parent, row_order(), own_tasks)} records carried over")
+    return 0
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -155,6 +169,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--work", type=Path, default=DEFAULT_WORK, metavar="DIR", help=f"checkpoints, logs (default: {DEFAULT_WORK})")
     add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"records and reports (default: {DEFAULT_OUT})")
     add("--report-only", action="store_true", help="write the reports again from the records in --out")
+    add(
+        "--carry-over",
+        action="store_true",
+        help="rewrite records of version 1.0 in --out: numbers stay, intervals are computed anew where records allow",
+    )
+    add(
+        "--task-file",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="for --carry-over: declarations of tasks that are none of the four",
+    )
     return parser
 
 

@@ -17,19 +17,21 @@ import numpy.typing as npt
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.whole_file import whole_file
+from dataset_builders.tasks.drawn import Drawn
 from dataset_builders.tasks.regions import TaskName
 from harness.baselines.descriptors import Environments, atomic_descriptors, nearest_distances
 from harness.core.batch import StructureBatch
 from harness.data.dataset import PinnedDataset
 from harness.data.rows import SplitRows, read_split
-from harness.scoring.intervals import BootstrapSettings, Draws, draw_molecules, percentile_interval
+from harness.scoring.clusters import Clusters, clusters_of
+from harness.scoring.influences import weighted_effect
+from harness.scoring.intervals import interval_of
 from harness.scoring.metric_terms import Float64Array, force_mae_terms, rank_moments, spearman_of_moments
 from harness.scoring.paired_frames import FrameIndex, SplitFrames
 from harness.study.run_record import DistanceRecord, Number, TestSplitName, rounded
 
 N_BINS: Final = 10
 _TEST_SPLITS: Final[tuple[TestSplitName, ...]] = ("test_id", "test_ood")
-_STREAMS: Final[Mapping[TestSplitName, int]] = {"test_id": 0, "test_ood": 1}
 
 Which = Literal["test_id", "test_ood", "both"]
 
@@ -49,13 +51,17 @@ class AtomDistances:
 
 @dataclass(frozen=True, slots=True)
 class _Atoms:
-    """Atoms of one split or of both: distance, error, element and molecule of each, and draws of the molecules."""
+    """Atoms of one split or of both: distance, error, element and molecule of each, and the clusters of each split."""
 
     distance: Float64Array
     error: Float64Array
     element: IntArray
     molecule: IntArray
-    draws: Draws
+    clusters: tuple[Clusters, ...]
+
+    @property
+    def n_molecules(self) -> int:
+        return sum(part.n_molecules for part in self.clusters)
 
 
 def task_distances(dataset: PinnedDataset, task: TaskName, folder: Path) -> dict[TestSplitName, AtomDistances]:
@@ -98,19 +104,19 @@ def task_distances(dataset: PinnedDataset, task: TaskName, folder: Path) -> dict
 def error_against_distance(
     frames: Mapping[TestSplitName, SplitFrames],
     distances: Mapping[TestSplitName, AtomDistances],
-    seed: int = 0,
+    drawn: Drawn,
 ) -> DistanceRecord:
     """Bins the force errors of atoms by their distance to training, and correlates the two.
 
     Args:
         frames: Predictions beside labels of both test splits.
         distances: Of `task_distances`, for the same frames.
-        seed: Of the bootstrap over molecules.
+        drawn: What of each molecule is drawn.
 
     Raises:
         DataError: If the distances are those of other frames.
     """
-    parts = {split: _atoms(frames[split], distances[split], seed, _STREAMS[split]) for split in _TEST_SPLITS}
+    parts = {split: _atoms(frames[split], distances[split], drawn) for split in _TEST_SPLITS}
     together: dict[Which, _Atoms] = {
         "test_id": parts["test_id"],
         "test_ood": parts["test_ood"],
@@ -175,7 +181,7 @@ def _environments(rows: SplitRows) -> Environments:
     return Environments(numbers, atomic_descriptors(batch))
 
 
-def _atoms(frames: SplitFrames, distances: AtomDistances, seed: int, stream: int) -> _Atoms:
+def _atoms(frames: SplitFrames, distances: AtomDistances, drawn: Drawn) -> _Atoms:
     index = frames.index
     if distances.frames != frames_digest(index):
         raise DataError(
@@ -187,7 +193,7 @@ def _atoms(frames: SplitFrames, distances: AtomDistances, seed: int, stream: int
         error=force_mae_terms(frames.predicted.forces, frames.reference.forces).numerator / 3.0,
         element=np.asarray(index.atomic_numbers, dtype=np.int64),
         molecule=index.atom_molecule_idx,
-        draws=draw_molecules(len(index.molecules), BootstrapSettings(seed=seed), stream),
+        clusters=(clusters_of(index.split, [each.molecule_id for each in index.molecules], drawn),),
     )
 
 
@@ -196,8 +202,8 @@ def _joined(first: _Atoms, second: _Atoms) -> _Atoms:
         np.concatenate([first.distance, second.distance]),
         np.concatenate([first.error, second.error]),
         np.concatenate([first.element, second.element]),
-        np.concatenate([first.molecule, first.draws.n_molecules + second.molecule]),
-        Draws(np.concatenate([first.draws.counts, second.draws.counts], axis=1), first.draws.confidence),
+        np.concatenate([first.molecule, first.n_molecules + second.molecule]),
+        (*first.clusters, *second.clusters),
     )
 
 
@@ -227,26 +233,25 @@ def _by_element(atoms: _Atoms) -> Iterator[IntArray]:
 
 def _correlation(atoms: _Atoms, groups: list[IntArray]) -> Number:
     """Spearman correlation in each group, averaged by the weights of the groups' atoms, with its interval."""
-    whole = _mean_correlation(atoms, groups, np.ones((1, atoms.draws.n_molecules)))[0]
-    if np.isnan(whole):
+    effect = weighted_effect(lambda weights: _mean_correlation(atoms, groups, weights), *atoms.clusters)
+    if np.isnan(effect.value):
         return Number(reason="the errors or the distances are all equal")
-    samples = _mean_correlation(atoms, groups, atoms.draws.counts)
-    return Number.of(percentile_interval(float(whole), samples, atoms.draws))
+    return Number.of(interval_of(effect, "fisher"))
 
 
-def _mean_correlation(atoms: _Atoms, groups: list[IntArray], copies: Float64Array) -> Float64Array:
-    """As `_correlation`, for several numbers of copies of each molecule, shape (n_sets, n_molecules)."""
-    total, weight = np.zeros(len(copies)), np.zeros(len(copies))
+def _mean_correlation(atoms: _Atoms, groups: list[IntArray], weights: Float64Array) -> Float64Array:
+    """As `_correlation`, for several sets of weights of the molecules, shape (n_sets, n_molecules)."""
+    total, weight = np.zeros(len(weights)), np.zeros(len(weights))
     for group in groups:
         # Of the molecules that have such atoms only, since the moments grow with the cube of their number.
         having, molecule = np.unique(atoms.molecule[group], return_inverse=True)
         moments = rank_moments(atoms.error[group], atoms.distance[group], molecule, len(having))
-        correlation = spearman_of_moments(moments, copies[:, having])
-        # An element that a resample lacks, or has in one atom only, says nothing in it.
+        correlation = spearman_of_moments(moments, weights[:, having])
+        # An element with one atom, or with equal errors or distances, says nothing.
         defined = ~np.isnan(correlation)
-        size = np.where(defined, copies[:, having] @ np.bincount(molecule), 0.0)
+        size = np.where(defined, weights[:, having] @ np.bincount(molecule), 0.0)
         total += np.where(defined, correlation, 0.0) * size
         weight += size
-    mean = np.full(len(copies), np.nan)
+    mean = np.full(len(weights), np.nan)
     np.divide(total, weight, out=mean, where=weight > 0.0)
     return mean

@@ -10,25 +10,28 @@ from typing import Final
 
 import numpy as np
 
-from harness.scoring.intervals import BootstrapSettings, draw_molecules, ratio_interval, sum_by_molecule
+from dataset_builders.tasks.drawn import Drawn
+from harness.scoring.clusters import clusters_of
+from harness.scoring.influences import sum_by_molecule
+from harness.scoring.intervals import IntervalSettings, ratio_interval
 from harness.scoring.metric_terms import Float64Array, Ratio
 from harness.scoring.paired_frames import FrameIndex, SplitFrames, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import composition_of, fit_reference_shift
 from harness.study.run_record import EnergyError, Number, ReferenceName, TestSplitName
 
-_STREAMS: Final[Mapping[TestSplitName, int]] = {"test_id": 0, "test_ood": 1}
 _NO_FRAMES: Final = "there are no frames"
 _OPEN: Final = "the training compositions leave the energies of elements open for a molecule of this split"
 
 
 def energy_errors(
-    frames: TaskFrames, settings: BootstrapSettings | None = None
+    frames: TaskFrames, drawn: Drawn, settings: IntervalSettings | None = None
 ) -> dict[TestSplitName, dict[ReferenceName, EnergyError]]:
     """Energy errors of both test splits under each way to match the zeros.
 
     Args:
         frames: Predictions beside labels; one training frame or more.
-        settings: Resamples, confidence and seed; the defaults where `None`. Intervals hold the shifts fixed.
+        drawn: What of each molecule is drawn.
+        settings: The confidence; the default where `None`. Intervals hold the shifts fixed.
 
     Returns:
         By split and way; one energy an element gives no error where training leaves a test molecule's sum of them open.
@@ -36,11 +39,10 @@ def energy_errors(
     Raises:
         DataError: If there are no training frames.
     """
-    settings = settings or BootstrapSettings()
     shifts = _shifts(frames.train)
     parts: Mapping[TestSplitName, SplitFrames] = {"test_id": frames.test_id, "test_ood": frames.test_ood}
     return {
-        split: {name: _error(part, shift(part.index), _STREAMS[split], settings) for name, shift in shifts.items()}
+        split: {name: _error(part, shift(part.index), drawn, settings) for name, shift in shifts.items()}
         for split, part in parts.items()
     }
 
@@ -66,15 +68,20 @@ def _shifts(train: TrainFrames) -> dict[ReferenceName, Callable[[FrameIndex], Fl
     }
 
 
-def _error(frames: SplitFrames, shift: Float64Array | None, stream: int, settings: BootstrapSettings) -> EnergyError:
+def _error(
+    frames: SplitFrames, shift: Float64Array | None, drawn: Drawn, settings: IntervalSettings | None
+) -> EnergyError:
     if shift is None:
         return EnergyError(total=Number(reason=_OPEN), per_atom=Number(reason=_OPEN))
     index, n_molecules = frames.index, len(frames.index.molecules)
     error = np.abs(frames.predicted.energy + shift - frames.reference.energy)
-    draws = draw_molecules(n_molecules, settings, stream)
+    clusters = clusters_of(index.split, [each.molecule_id for each in index.molecules], drawn)
     total, per_atom = (
         ratio_interval(
-            sum_by_molecule(Ratio(terms, np.ones(len(terms)), _NO_FRAMES), index.molecule_idx, n_molecules), draws
+            sum_by_molecule(Ratio(terms, np.ones(len(terms)), _NO_FRAMES), index.molecule_idx, n_molecules),
+            clusters,
+            "log",
+            settings,
         )
         for terms in (error, error / index.n_atoms)
     )

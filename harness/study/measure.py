@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.tasks.drawn import ClusterKind, Drawn
 from dataset_builders.tasks.regions import TaskName
 from harness.results.result import MoleculeResult, PartName, RunResult, TaskResult
 from harness.scoring.composition import CompositionGap, composition_gap
-from harness.scoring.intervals import BootstrapSettings
+from harness.scoring.intervals import IntervalSettings
 from harness.study.distances import AtomDistances, error_against_distance
 from harness.study.energy_zeros import energy_errors
 from harness.study.predicted import PredictedTask
@@ -39,6 +40,7 @@ class Measured:
     excess: Number
     distances: DistanceRecord
     molecules: dict[TestSplitName, tuple[MoleculeError, ...]]
+    clusters: ClusterKind
 
 
 def measure(
@@ -61,8 +63,9 @@ def measure(
             f"{found.n_failed} frames of {task} failed, first {found.failures[0].molecule_id}: "
             f"{found.failures[0].cause}; a row of the study needs all of them"
         )
-    settings = BootstrapSettings(result.settings.n_resamples, result.settings.confidence, result.settings.seed)
-    composition = composition_gap(frames.test_id, frames.test_ood, predicted.smiles, settings)
+    settings = IntervalSettings(result.settings.confidence)
+    drawn = Drawn(found.clusters, {row.molecule_id: row.drawn for row in found.by_molecule})
+    composition = composition_gap(frames.test_id, frames.test_ood, predicted.smiles, drawn, settings)
     parts = {name: found.splits[name] for name in _PARTS if name in found.splits}
     return Measured(
         force_mae={name: Number.of(part.metrics["force_mae"]) for name, part in parts.items()},
@@ -70,13 +73,12 @@ def measure(
         gap=Number.of(found.gap),
         score=Number.of(found.score),
         relative_energy_mae={name: Number.of(part.metrics["centred_energy_mae"]) for name, part in parts.items()},
-        energies=energy_errors(frames, settings),
+        energies=energy_errors(frames, drawn, settings),
         expected_force_mae=rounded(composition.expected_force_mae),
         excess=Number.of(composition.excess),
-        distances=error_against_distance(
-            {"test_id": frames.test_id, "test_ood": frames.test_ood}, distances, settings.seed
-        ),
+        distances=error_against_distance({"test_id": frames.test_id, "test_ood": frames.test_ood}, distances, drawn),
         molecules=_molecules(found, predicted, composition),
+        clusters=found.clusters,
     )
 
 
@@ -99,6 +101,15 @@ def _molecules(
         )
     )
 
+    influence = (
+        {}
+        if composition.id_influence is None
+        else {
+            each.molecule_id: rounded(float(own))
+            for each, own in zip(frames.test_id.index.molecules, composition.id_influence, strict=True)
+        }
+    )
+
     def of(row: MoleculeResult) -> MoleculeError:
         molecule = molecules[row.molecule_id]
         return MoleculeError(
@@ -110,6 +121,8 @@ def _molecules(
             force_mae=rounded(row.force_mae),
             expected_force_mae=rounded(expected[row.molecule_id]) if row.split == "test_ood" else None,
             relative_energy_mae=None if row.centred_energy_mae is None else rounded(row.centred_energy_mae),
+            drawn=row.drawn,
+            expected_influence=influence.get(row.molecule_id) if row.split == "test_id" else None,
         )
 
     splits: tuple[TestSplitName, ...] = ("test_id", "test_ood")

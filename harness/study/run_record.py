@@ -13,11 +13,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat, Validati
 from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.sole_user import in_turn
 from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.regions import in_order
 from harness.core.potential import DtypeName, ProtocolName
 from harness.results.result import DatasetRecord, PartName, Sha256, TaskName
 
-RECORD_VERSION: Final = "1.0"
+RECORD_VERSION: Final = "2.0"
+FORMER_VERSION: Final = "1.0"
+"""Its intervals are of another kind, by bootstrap over molecules; see `harness.study.former_records`."""
+
 RECORDS_NAME: Final = "runs.jsonl"
 DIGITS: Final = 6
 
@@ -65,6 +69,9 @@ class MoleculeError(NamedTuple):
         force_mae: eV/Å.
         expected_force_mae: Of an OOD molecule, what the ID errors of its atom environments add up to, eV/Å.
         relative_energy_mae: Of energies relative to the molecule's mean, eV; `None` for a single frame.
+        drawn: What of it is drawn: its clusters; none where it is part of the design.
+        expected_influence: Of an ID molecule, its influence on the logarithm of the error that is expected of OOD, see
+            `harness.scoring.composition.Expectation`; `None` where that is zero, or the record was carried over.
     """
 
     molecule_id: str
@@ -75,6 +82,8 @@ class MoleculeError(NamedTuple):
     force_mae: float
     expected_force_mae: float | None
     relative_energy_mae: float | None
+    drawn: tuple[str, ...]
+    expected_influence: float | None = None
 
 
 class EnergyError(_Record):
@@ -177,9 +186,10 @@ class RunRecord(_Record):
         excess: OOD error divided by that.
         distances: Force error against distance to training.
         molecules: Errors of each molecule, by split.
+        clusters: What the intervals take to be drawn.
     """
 
-    version: Literal["1.0"] = RECORD_VERSION
+    version: Literal["2.0"] = RECORD_VERSION
     row: str
     kind: str
     task: TaskName
@@ -204,6 +214,7 @@ class RunRecord(_Record):
     excess: Number
     distances: DistanceRecord
     molecules: dict[TestSplitName, tuple[MoleculeError, ...]]
+    clusters: ClusterKind = "fragment"
 
     @property
     def place(self) -> tuple[str, TaskName, int | None]:
@@ -236,6 +247,12 @@ def read_records(directory: Path) -> list[RunRecord]:
         raise DataError(f"cannot read the records in {path} ({cause}); restore the file") from cause
     records = []
     for number, line in enumerate(lines, start=1):
+        if _is_former(line):
+            raise DataError(
+                f"{path}:{number} is a record of version {FORMER_VERSION}: its intervals are of another kind, by "
+                f"bootstrap over molecules. `python -m harness study --carry-over --out {directory.parent}` keeps its "
+                "numbers and computes the intervals anew, as far as the records hold what they need"
+            )
         try:
             records.append(RunRecord.model_validate_json(line))
         except ValidationError as cause:
@@ -246,6 +263,10 @@ def read_records(directory: Path) -> list[RunRecord]:
                 "line, and the study makes it anew"
             ) from cause
     return records
+
+
+def _is_former(line: str) -> bool:
+    return line.startswith(f'{{"version":"{FORMER_VERSION}",')
 
 
 def keep_record(directory: Path, record: RunRecord, row_order: Mapping[str, int]) -> None:

@@ -14,7 +14,8 @@ from harness.scoring.metric_terms import Float64Array
 from harness.study.run_record import Number, RunRecord
 from harness.study.summary import Line
 
-_MODELS: Final = ("trained", "zero-shot", "fine-tuned")
+MODELS: Final = ("trained", "zero-shot", "fine-tuned")
+"""Kinds of rows that are ranked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +68,7 @@ def rank_models(lines: Sequence[Line], number: Callable[[RunRecord], Number]) ->
     Returns:
         `None` where there are no two seeds or no two models to compare, or the number is undefined for one.
     """
-    models = [line for line in lines if line.records[0].kind in _MODELS]
+    models = [line for line in lines if line.records[0].kind in MODELS]
     seeds = max((line.seeds for line in models), key=len, default=())
     ranked = [line for line in models if not line.seeds or set(seeds) <= set(line.seeds)]
     if len(seeds) < 2 or len(ranked) < 2:

@@ -11,17 +11,32 @@ from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.networks.finished import follows_the_clock
+from harness.scoring.intervals import FEW_CLUSTERS
 from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
+from harness.study.former_records import CARRIED
+from harness.study.report_texts import (
+    CARRIED_OVER,
+    DISTANCES,
+    ENERGIES,
+    FEW,
+    HOW_TO_READ,
+    RANKING,
+    SEEDS,
+    SPACERS,
+    SUBSETS,
+)
 from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records
-from harness.study.seed_ranking import ModelRanking, rank_models
+from harness.study.seed_ranking import MODELS, ModelRanking, rank_models
 from harness.study.summary import Line, summarise
 from harness.study.table_rows import ROWS, Row
 from harness.study.tables import (
     UNDEFINED,
     distance_table,
     energy_table,
+    fragment_table,
     main_table,
     model_table,
+    neighbour_table,
     ranking_table,
     spacer_table,
     subset_table,
@@ -41,44 +56,6 @@ _RANKED_BY: Final[Mapping[str, Callable[[RunRecord], Number]]] = MappingProxyTyp
         "excess": lambda record: record.excess,
     }
 )
-
-_HOW_TO_READ: Final = """\
-ID are new frames of the training molecules, OOD are unseen combinations of their parts. A cell is the mean over seeds,
-± the standard deviation between seeds, and in brackets the 95 % interval of that mean by bootstrap over molecules
-(2,000 resamples; each holds the same molecules for all seeds). The gap is the mean over seeds of each seed's ratio.
-*Gap of the make-up* is the gap that would follow if each OOD atom had the mean ID error of its environment within one
-bond, and *excess* is the OOD error divided by the one that follows so: above 1, the combination itself is harder for
-the model (its interval holds the ID errors fixed). A gap means something only beside the ID error: a model that learned
-little has one near 1. Score: share, in percent, of the decades between zero forces and 1 meV/Å that are covered on
-OOD."""
-
-_SUBSETS: Final = """\
-OOD molecules whose two fragments are in one another's sight (`near`: training does not cover them at three bonds from
-each heavy atom) and the rest (`far`)."""
-
-_RANKING: Final = """\
-Place of each model with each seed, 1 for the smallest number; a model without a seed has the same number with all.
-Controls, which learned nothing, are not ranked, nor is a row that lacks a seed. Tau is Kendall's, of the two seeds that
-agree least: 1 if all give one order."""
-
-_SPACERS: Final = "Force MAE in meV/Å, mean over seeds, by the number of CH2 groups."
-
-_DISTANCES: Final = """\
-The distance of an atom is that between its atomic environment vector (AEV of ANI-2x, 1,008 numbers) and the nearest one
-of an atom of the same element in `train`; its error is the mean over its three force components. The tables give
-Spearman correlations of the two, with 95 % intervals by bootstrap over molecules (of several seeds the ends are
-averaged). *Within elements* ranks the atoms of each element apart and averages by their numbers, since
-elements differ both in distance and in error. Rows that were not trained here show what correlation there is without
-training on these molecules. The figure has distances in units of the typical one: the median over ID atoms of the same
-element. Its ten bins hold a tenth of the test atoms of the task each; a point is the mean error of those of one
-split."""
-
-_ENERGIES: Final = """\
-Mean absolute error of the energy of a molecule, in eV, mean over seeds: as it is (`none`); after adding one number, the
-mean difference over training frames (`mean`); after adding one energy an element, fitted by least squares on training
-frames (`elements`); and relative to the mean of the frames of each molecule, which is free of any zero (`relative`).
-What `mean` has more than `elements` is bookkeeping of reference energies; one column gives its share. The last two have
-the error per atom under `elements`, in meV, which other work reports."""
 
 
 def write_report(results: Path) -> Path:
@@ -132,22 +109,23 @@ def report_text(
         f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
         _opening(records, has_findings),
         "## Forces",
-        _HOW_TO_READ,
+        HOW_TO_READ,
+        CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",
         _other_levels(records),
         *_per_task(tasks, lines, records, main_table, with_command=True),
         _figure("Gap against ID error; bars are 95 % intervals, dashes the gap of the make-up", GAP_FIGURE, figures),
         *_subset_blocks(tasks, lines, records),
         *_ranking_blocks(tasks, lines),
         "## Error against spacer length",
-        _SPACERS,
+        SPACERS,
         *_per_task(tasks, lines, records, spacer_table),
         _figure("Error against spacer length; filled: ID, open: OOD", SPACER_FIGURE, figures),
         "## Error against distance to training",
-        _DISTANCES,
+        DISTANCES,
         *_per_task(tasks, lines, records, distance_table),
         _figure("Error against distance to training; filled: ID, open: OOD", DISTANCE_FIGURE, figures),
         "## Energies and their zero",
-        _ENERGIES,
+        ENERGIES,
         *_per_task(tasks, lines, records, energy_table),
         *_training_blocks(lines),
         *_missing_blocks(records),
@@ -215,8 +193,15 @@ def _per_task(
         blocks += [f"### {task}: {of_task[0].title}", table(of_task)]
         if with_command:
             command = study_command([record for record in records if record.task == task])
-            blocks += [_stands_out(of_task), f"```console\n{command}\n```"]
+            blocks += [*_single_values(of_task), _stands_out(of_task), f"```console\n{command}\n```"]
     return blocks
+
+
+def _single_values(lines: Sequence[Line]) -> list[str]:
+    """Gaps by fragment, where there are too few for an interval to speak alone."""
+    counts = [line.force_mae["test_ood"].n_clusters for line in lines]
+    few = any(count is not None and count < FEW_CLUSTERS for count in counts)
+    return [FEW, fragment_table(lines)] if few else []
 
 
 def _other_levels(records: Sequence[RunRecord]) -> str:
@@ -258,10 +243,19 @@ def _subset_blocks(tasks: Sequence[TaskName], lines: Sequence[Line], records: Se
     ]
     if not with_subsets:
         return []
-    return ["## Near and far", _SUBSETS, *_per_task(with_subsets, lines, records, subset_table)]
+    return ["## Near and far", SUBSETS, *_per_task(with_subsets, lines, records, subset_table)]
 
 
 def _ranking_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
+    blocks = []
+    for task in tasks:
+        ranked = [line for line in lines if line.task == task and line.records[0].kind in MODELS]
+        if len(ranked) > 1:
+            blocks += [f"### {task}: {ranked[0].title}", neighbour_table(ranked)]
+    return ["## Ranking", RANKING, *blocks, *_seed_blocks(tasks, lines)] if blocks else []
+
+
+def _seed_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
     blocks = []
     for task in tasks:
         of_task = [line for line in lines if line.task == task]
@@ -272,7 +266,7 @@ def _ranking_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[st
         }
         if rankings:
             blocks += [f"### {task}: {of_task[0].title}", ranking_table(rankings), _stability(rankings)]
-    return ["## Ranking over seeds", _RANKING, *blocks] if blocks else []
+    return ["## Ranking over seeds", SEEDS, *blocks] if blocks else []
 
 
 def _stability(rankings: Mapping[str, ModelRanking]) -> str:

@@ -1,12 +1,12 @@
 """From the records of a row on a task, one a seed, to one line of the table.
 
 A number is the mean over the seeds. Two things are said of its uncertainty: the standard deviation between seeds, which
-is that of the training, and an interval by bootstrap over molecules of that same mean, which is that of the molecules
-it was measured on. Each resample holds the same molecules for all seeds.
+is that of the training, and the interval of that same mean, which is that of the fragments and molecules it was
+measured on: the influences of all seeds are averaged.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Final
 
@@ -15,19 +15,14 @@ import numpy as np
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.regions import TaskName, title_of
 from harness.results.result import PartName
-from harness.scoring.intervals import (
-    BootstrapSettings,
-    Draws,
-    Interval,
-    MoleculeSums,
-    draw_molecules,
-    percentile_interval,
-    ratio_samples,
-)
+from harness.scoring.clusters import Clusters
+from harness.scoring.composition import Expectation, excess_effect
+from harness.scoring.influences import Effect, MoleculeSums, mean_effect, quotient, ratio_effect
+from harness.scoring.intervals import interval_of
 from harness.scoring.metric_terms import Float64Array
 from harness.study.run_record import MoleculeError, Number, RunRecord, TestSplitName
 
-_STREAMS: Final[dict[PartName, int]] = {"test_id": 0, "test_ood": 1, "near": 2, "far": 3}
+SPLITS: Final[tuple[TestSplitName, ...]] = ("test_id", "test_ood")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +34,14 @@ class Spread:
         low: Lower end of its interval; `None` where there is none.
         high: Upper end.
         deviation: Standard deviation between seeds, n - 1; `None` for a single seed.
+        n_clusters: On how many drawn fragments or molecules it stands, where that is known.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
     deviation: float | None = None
+    n_clusters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,8 @@ class Line:
         expected_gap: What the make-up of the molecules alone predicts.
         excess: OOD error divided by the one that is expected from it.
         by_spacer: Force MAE by split and spacer.
+        by_fragment: Gap of each drawn fragment that has one, over its own molecules.
+        effects: Force MAE of both splits, mean over seeds, with the influence of each molecule.
     """
 
     row: str
@@ -70,6 +69,8 @@ class Line:
     expected_gap: Spread
     excess: Spread
     by_spacer: dict[tuple[TestSplitName, int], Spread]
+    by_fragment: dict[str, float]
+    effects: dict[TestSplitName, Effect]
 
     @property
     def title(self) -> str:
@@ -92,19 +93,17 @@ class _Molecules:
 
     errors: Float64Array
     weights: Float64Array
-    draws: Draws
+    clusters: Clusters
 
-    def sums(self, seed: int) -> MoleculeSums:
-        """Of one seed, by its place."""
-        return MoleculeSums(self.errors[seed] * self.weights, self.weights, "there are no molecules")
-
-    def samples(self) -> Float64Array:
-        """The MAE in each resample, shape (n_seeds, n_resamples)."""
-        return np.stack([ratio_samples(self.sums(seed), self.draws) for seed in range(len(self.errors))])
-
-    def values(self) -> list[float]:
+    def effects(self) -> list[Effect]:
         """The MAE of each seed."""
-        return [float(np.average(errors, weights=self.weights)) for errors in self.errors]
+        sums = (MoleculeSums(errors * self.weights, self.weights, "no molecules") for errors in self.errors)
+        return [effect for each in sums if (effect := ratio_effect(each, self.clusters)) is not None]
+
+    def of_cluster(self, name: str) -> float | None:
+        """Mean over seeds of the MAE of a cluster; `None` where it has no molecule."""
+        own = self.clusters.members(name)
+        return float(np.average(self.errors.mean(axis=0)[own], weights=self.weights[own])) if len(own) else None
 
 
 def summarise(records: Iterable[RunRecord]) -> list[Line]:
@@ -135,29 +134,45 @@ def over_seeds(numbers: Sequence[Number]) -> Spread:
     )
 
 
+def ratio_of_rows(above: Line, below: Line, split: TestSplitName = "test_ood") -> Spread:
+    """Force MAE of one row divided by that of another on the same task, paired within what is drawn."""
+    effect = quotient(above.effects[split], below.effects[split])
+    return Spread(None) if effect is None else _spread([effect])
+
+
 def _line(row: str, task: TaskName, records: list[RunRecord]) -> Line:
     parts = {name: _molecules(records, name) for name in records[0].force_mae}
     test_id, test_ood = parts["test_id"], parts["test_ood"]
     expected = _errors(records, "test_ood", lambda molecule: True, lambda molecule: molecule.expected_force_mae)
-    from_makeup = _Molecules(expected, test_ood.weights, test_ood.draws)
+    from_makeup = _Molecules(expected, test_ood.weights, test_ood.clusters)
     return Line(
         row=row,
         task=task,
         records=tuple(records),
-        force_mae={name: _mean(part) for name, part in parts.items()},
+        force_mae={name: _spread(part.effects()) for name, part in parts.items()},
         gap=_quotient(test_ood, test_id),
-        expected_gap=_quotient(from_makeup, test_id),
-        excess=_quotient(test_ood, from_makeup),
+        expected_gap=_values_alone(_quotient(from_makeup, test_id)),
+        excess=_excess(records, test_ood, from_makeup, test_id.clusters),
         by_spacer=_by_spacer(records),
+        by_fragment=_by_fragment(test_id, test_ood),
+        effects={split: mean_effect(parts[split].effects()) for split in SPLITS},
     )
 
 
 def _by_spacer(records: list[RunRecord]) -> dict[tuple[TestSplitName, int], Spread]:
     found: dict[tuple[TestSplitName, int], Spread] = {}
-    splits: tuple[TestSplitName, ...] = ("test_id", "test_ood")
-    for split in splits:
+    for split in SPLITS:
         for spacer in sorted({molecule.spacer for molecule in records[0].molecules[split]}):
-            found[split, spacer] = _mean(_molecules(records, split, spacer))
+            found[split, spacer] = _spread(_molecules(records, split, spacer).effects())
+    return found
+
+
+def _by_fragment(test_id: _Molecules, test_ood: _Molecules) -> dict[str, float]:
+    found = {}
+    for name in test_ood.clusters.distinct:
+        known, unseen = test_id.of_cluster(name), test_ood.of_cluster(name)
+        if known and unseen is not None:
+            found[name] = unseen / known
     return found
 
 
@@ -167,10 +182,12 @@ def _molecules(records: list[RunRecord], part: PartName, spacer: int | None = No
     def belongs(molecule: MoleculeError) -> bool:
         return part in (split, molecule.subset) and spacer in (None, molecule.spacer)
 
-    weights = [molecule.n_atoms for molecule in records[0].molecules[split] if belongs(molecule)]
+    molecules = [molecule for molecule in records[0].molecules[split] if belongs(molecule)]
     errors = _errors(records, split, belongs, lambda molecule: molecule.force_mae)
-    draws = draw_molecules(len(weights), BootstrapSettings(), _STREAMS[part])
-    return _Molecules(errors, np.array(weights, dtype=np.float64), draws)
+    weights = np.array([molecule.n_atoms for molecule in molecules], dtype=np.float64)
+    return _Molecules(
+        errors, weights, Clusters(part, records[0].clusters, tuple(molecule.drawn for molecule in molecules))
+    )
 
 
 def _errors(
@@ -190,26 +207,40 @@ def _errors(
     return np.array([[error(molecule) for molecule in row] for row in rows], dtype=np.float64)
 
 
-def _mean(part: _Molecules) -> Spread:
-    values = part.values()
-    return _spread(values, part.samples().mean(axis=0), part.draws)
-
-
 def _quotient(above: _Molecules, below: _Molecules) -> Spread:
-    """The mean over seeds of the quotient of each seed; drawn together where both have the same draws."""
-    above_values, below_values = above.values(), below.values()
-    if 0.0 in below_values:
-        return Spread(None)
-    values = [first / second for first, second in zip(above_values, below_values, strict=True)]
-    numerator, denominator = above.samples(), below.samples()
-    samples = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=samples, where=denominator > 0.0)
-    return _spread(values, samples.mean(axis=0), min(above.draws, below.draws, key=lambda draws: draws.n_molecules))
+    """The mean over seeds of the quotient of each seed."""
+    found = [quotient(*pair) for pair in zip(above.effects(), below.effects(), strict=True)]
+    effects = [effect for effect in found if effect is not None]
+    return _spread(effects) if len(effects) == len(found) else Spread(None)
 
 
-def _spread(values: Sequence[float], samples: Float64Array, draws: Draws) -> Spread:
-    interval: Interval = percentile_interval(fmean(values), samples, draws)
-    return Spread(interval.value, interval.low, interval.high, _deviation(values))
+def _excess(records: list[RunRecord], measured: _Molecules, expected: _Molecules, known: Clusters) -> Spread:
+    """The mean over seeds; without an interval where the records do not say what the ID molecules contribute."""
+    effects = []
+    for seed, record in enumerate(records):
+        influence = [molecule.expected_influence for molecule in record.molecules["test_id"]]
+        if None in influence:
+            return _values_alone(_quotient(measured, expected))
+        total = expected.errors[seed] * expected.weights
+        found = excess_effect(
+            measured.errors[seed] * measured.weights,
+            Expectation(total, np.array(influence, dtype=np.float64)),
+            known,
+            measured.clusters,
+        )
+        effects += [] if found is None else [found]
+    return _spread(effects)
+
+
+def _values_alone(spread: Spread) -> Spread:
+    """A number without its interval, which would leave out a part of its uncertainty."""
+    return replace(spread, low=None, high=None)
+
+
+def _spread(effects: Sequence[Effect]) -> Spread:
+    found = interval_of(mean_effect(effects))
+    deviation = _deviation([effect.value for effect in effects])
+    return Spread(found.value, found.low, found.high, deviation, found.n_clusters)
 
 
 def _deviation(values: Sequence[float]) -> float | None:

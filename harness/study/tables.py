@@ -1,6 +1,8 @@
 """The tables of a report, in Markdown, each from its lines alone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
@@ -9,7 +11,7 @@ from dataset_builders.core.markdown import markdown_table
 from dataset_builders.core.units import MILLI
 from harness.study.run_record import Number, ReferenceName, RunRecord, TestSplitName
 from harness.study.seed_ranking import ModelRanking
-from harness.study.summary import Line, Spread
+from harness.study.summary import Line, Spread, ratio_of_rows
 from harness.study.table_rows import ROWS
 
 UNDEFINED: Final = "–"
@@ -22,6 +24,7 @@ def main_table(lines: Sequence[Line]) -> str:
     header = (
         "row",
         "seeds",
+        "fragments",
         "ID force MAE, meV/Å",
         "OOD force MAE, meV/Å",
         "gap, OOD / ID",
@@ -31,6 +34,32 @@ def main_table(lines: Sequence[Line]) -> str:
         "relative energy MAE ID / OOD, meV",
     )
     return _table(header, (_main_row(line) for line in lines))
+
+
+def fragment_table(lines: Sequence[Line]) -> str:
+    """Gap of each drawn fragment, for each row."""
+    fragments = sorted({name for line in lines for name in line.by_fragment})
+    cells = ((line.row, *(_plain(line.by_fragment.get(name)) for name in fragments)) for line in lines)
+    return _table(("row", *fragments), cells)
+
+
+def neighbour_table(lines: Sequence[Line]) -> str:
+    """Rows by OOD error, each beside the one above it.
+
+    Args:
+        lines: Of one task.
+    """
+    ordered = sorted(lines, key=lambda line: line.effects["test_ood"].value)
+    rows = [(ordered[0].row, force_text(ordered[0].force_mae["test_ood"]), UNDEFINED)]
+    rows += [
+        (
+            line.row,
+            force_text(line.force_mae["test_ood"]),
+            number_text(replace(ratio_of_rows(line, above), deviation=None), 1.0, 2),
+        )
+        for above, line in pairwise(ordered)
+    ]
+    return _table(("row", "OOD force MAE, meV/Å", "divided by that of the row above"), rows)
 
 
 def subset_table(lines: Sequence[Line]) -> str:
@@ -131,6 +160,7 @@ def _main_row(line: Line) -> tuple[str, ...]:
     return (
         line.row,
         ", ".join(map(str, line.seeds)) or UNDEFINED,
+        _n_drawn(line),
         force_text(line.force_mae["test_id"]),
         force_text(line.force_mae["test_ood"]),
         number_text(line.gap, 1.0, 2),
@@ -139,6 +169,18 @@ def _main_row(line: Line) -> tuple[str, ...]:
         _value(score, 1.0, 1),
         " / ".join(_value(energy, MILLI, 1) for energy in energies),
     )
+
+
+def _n_drawn(line: Line) -> str:
+    """How many fragments, or molecules, the OOD error stands on."""
+    count = line.force_mae["test_ood"].n_clusters
+    if count is None:
+        return UNDEFINED
+    return str(count) if line.records[0].clusters == "fragment" else f"{count} molecules"
+
+
+def _plain(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.2f}"
 
 
 def _energy_row(line: Line) -> tuple[str, ...]:

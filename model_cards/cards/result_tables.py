@@ -47,7 +47,7 @@ def results_table(results: Sequence[RunResult]) -> str:
         results: Evaluations on one data set.
 
     Returns:
-        A Markdown table; intervals are 95 % by bootstrap over molecules.
+        A Markdown table; intervals are for other fragments and molecules drawn like these.
     """
     names = in_order(name for result in results for name in result.tasks)
     return rows_table(_row(result, result.tasks[task]) for task in names for result in results if task in result.tasks)

@@ -16,7 +16,7 @@ from dataset_builders.tasks.regions import TASKS, in_order
 from harness.models.registry import readers
 from harness.results.result import USER
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
-from model_cards.entries.entries import DIGITS, METHOD, config_and_number, parse_notes
+from model_cards.entries.entries import DIGITS, METHOD, config_and_number, has_former_interval, parse_notes
 from model_cards.text.front_matter import CARD_PATH, Card
 from model_cards.text.yaml_text import newline_of
 
@@ -40,7 +40,7 @@ _URL: Final = ":/@%"
 _STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
 """Options that state a training, by the note that has their value."""
 _EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
-_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", "standard deviation"})
+_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", "clusters", "standard deviation"})
 _OF_ONE_TASK: Final = frozenset({"trained on", "seeds"})
 """What the notes of a method say of each task apart."""
 _METHOD_LAW: Final = (
@@ -87,12 +87,22 @@ def section_text(entries: Sequence["EvalResultEntry"]) -> str:
     for entry in entries:
         runs.setdefault(_run_of(entry), []).append(entry)
     blocks = [block for run, of_run in runs.items() for block in _run_blocks(run, of_run)]
-    shares = sorted({notes["confidence"] for entry in entries if "confidence" in (notes := _notes_of(entry))})
-    intervals = (
-        f"Brackets hold {' and '.join(map(plain, shares))} intervals, by bootstrap over molecules." if shares else ""
-    )
     means = _METHOD_LAW if any(METHOD in _notes_of(entry) for entry in entries) else ""
-    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + means + intervals).rstrip()]) + "\n"
+    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + means + _intervals(entries)).rstrip()]) + "\n"
+
+
+def _intervals(entries: Sequence["EvalResultEntry"]) -> str:
+    """What the brackets hold: intervals of today, of the former kind, or of both."""
+    of_both = [(notes["confidence"], notes) for entry in entries if "confidence" in (notes := _notes_of(entry))]
+    parts = [
+        (sorted({share for share, notes in of_both if has_former_interval(notes) is is_former}), words)
+        for is_former, words in (
+            (False, "intervals for other fragments and molecules drawn like these, at the same spacers"),
+            (True, "intervals of a former kind, by bootstrap over molecules, which are too narrow"),
+        )
+    ]
+    said = [f"{' and '.join(map(plain, shares))} {words}" for shares, words in parts if shares]
+    return f"Brackets hold {', and '.join(said)}." if said else ""
 
 
 def with_section(card: Card, section: str) -> Card:

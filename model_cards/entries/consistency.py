@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from model_cards.entries.entries import DIGITS, Examined, config_and_number, parse_notes
+from model_cards.entries.entries import DIGITS, Examined, config_and_number, has_former_interval, parse_notes
 from model_cards.entries.entry_check import shown
 
 if TYPE_CHECKING:
@@ -39,6 +39,26 @@ def without_contradictions(entries: Sequence["EvalResultEntry"]) -> Examined:
         causes = [*_twice(alone), *_mixed(alone), *_wrong_gap(alone)]
         dropped |= {id(entry) for entry in group if causes or first[_content(entry)] is not entry}
         faults += [f"{config}: {cause}; none of its numbers counts" for cause in causes]
+    return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
+
+
+def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
+    """Entries of evaluations whose intervals are of today's kind; those of the former kind are not compared with them.
+
+    An evaluation that states no interval at all, as others may publish one, remains.
+    """
+    former = {
+        key: group
+        for key, group in by_evaluation(entries).items()
+        if any(has_former_interval(parse_notes(entry.notes or "")) for entry in group)
+    }
+    dropped = {id(entry) for group in former.values() for entry in group}
+    faults = (
+        f"{config}: its intervals are of a former kind, by bootstrap over molecules, and are not compared with "
+        "today's; `python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends "
+        "them"
+        for _, config, _ in former
+    )
     return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
 
 

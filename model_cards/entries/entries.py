@@ -32,6 +32,9 @@ PULL_REQUEST_TITLE: Final = "Add mlip-ood evaluation results"
 DIGITS: Final = 2
 """Digits after the point of every published number and of its interval, in its published unit."""
 
+_CLUSTERS: Final = "clusters"
+"""Note of what an interval draws; one without it is of the former kind, by bootstrap over molecules."""
+
 TASK_TYPE: Final = "graph-ml"
 _HARNESS: Final = "mlip-ood"
 """Name of this package among those that a result lists."""
@@ -266,6 +269,11 @@ def parse_notes(text: str) -> dict[str, str]:
     return {key.strip(): unquote(value.strip()) for key, colon, value in parts if colon}
 
 
+def has_former_interval(notes: Mapping[str, str]) -> bool:
+    """Whether a number was published with an interval of the kind that results of version 1.0 have."""
+    return "interval" in notes and _CLUSTERS not in notes
+
+
 def pinned_commit(dataset: DatasetRecord) -> str:
     """The commit of a data set on the Hub.
 
@@ -335,6 +343,7 @@ def _notes(
         "interval": None if low is None else f"{low:.{DIGITS}f} to {high:.{DIGITS}f}",
         **_notes_of_seeds(result, task, number),
         "confidence": None if low is None else f"{100 * result.settings.confidence:g} %",
+        _CLUSTERS: None if low is None else f"{estimate.n_clusters or ''} {task.clusters}s".strip(),
         "dtype": used.dtype,
         "device": used.device,
         "edition": result.dataset.edition,

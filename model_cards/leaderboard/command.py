@@ -24,7 +24,8 @@ _MARKS: Final = (
     "verified: the Hub vouches for the score; merged: the model's owner has it on the main branch; community: it "
     "stands in an open pull request, which anybody may write, so it is ranked apart. Score 0-100, higher is better; "
     "errors in meV/Å, lower is better; a gap (OOD / ID) means something only beside its ID error. Compare only models "
-    "of one protocol; stated: whoever published it says what the model was trained on, and no checkpoint proves it. "
+    "of one protocol, and two that are close with `harness compare`, which pairs them on the same molecules; stated: "
+    "whoever published it says what the model was trained on, and no checkpoint proves it. "
     "Seeds: how many trainings of a task a number is the mean of."
 )
 _COMMUNITY: Final = "; open pull requests, which the owners of the models have not merged"

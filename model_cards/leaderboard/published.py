@@ -12,7 +12,7 @@ from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.pull_requests import open_pull_requests
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.hub.retrying import retried
-from model_cards.entries.consistency import by_evaluation, without_contradictions
+from model_cards.entries.consistency import by_evaluation, without_contradictions, without_former_intervals
 from model_cards.entries.entries import (
     ENTRIES_PATH,
     PULL_REQUEST_TITLE,
@@ -237,8 +237,9 @@ def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
         entries += examined.entries
         faults += [revision.fault(file.path, fault) for fault in examined.faults]
     consistent = without_contradictions(entries)
-    faults += [revision.fault("", fault) for fault in (*consistent.faults, *revision.names.faults)]
-    return Found(tuple(_results_of(revision, consistent.entries)), tuple(faults))
+    today = without_former_intervals(consistent.entries)
+    faults += [revision.fault("", fault) for fault in (*consistent.faults, *today.faults, *revision.names.faults)]
+    return Found(tuple(_results_of(revision, today.entries)), tuple(faults))
 
 
 def _text_of(revision: _Revision, file: "RepoFile") -> str:

@@ -37,6 +37,8 @@ def cells(line: Line) -> tuple[str, ...]:
 def ratio(spread: Spread) -> str:
     if spread.value is None:
         return "–"
+    if spread.low is None or spread.high is None:
+        return f"{spread.value:.2f}"
     return f"{spread.value:.2f} ({spread.low:.2f}–{spread.high:.2f})"
 
 

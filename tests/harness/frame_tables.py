@@ -4,9 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dataset_builders.tasks.drawn import Drawn
 from dataset_builders.tasks.editions import SPLIT_TRAJECTORY, SplitName
 from dataset_builders.tasks.regions import TaskName
+from harness.results.result import TaskResult
+from harness.scoring.intervals import IntervalSettings
 from harness.scoring.paired_frames import FrameIndex, Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
+from harness.scoring.task_result import evaluate_task
 
 Word = tuple[str, int, str, str]
 """Left fragment, spacer, right fragment, subset."""
@@ -66,6 +70,22 @@ def make_task(task: TaskName = "task3", seed: int = 0, frames_each: int = 5, ood
         test_id=make_split("test_id", TRAIN_WORDS, frames_each, 0.05, rng),
         test_ood=make_split("test_ood", OOD_WORDS, frames_each, ood_error, rng),
     )
+
+
+def molecules_drawn(frames: TaskFrames) -> Drawn:
+    """Every molecule drawn by itself: what these tables can stand for, whose words are of no declared task."""
+    parts = (frames.train.index, frames.test_id.index, frames.test_ood.index)
+    failed = (*frames.test_id.failures, *frames.test_ood.failures)
+    names = {molecule.molecule_id for index in parts for molecule in index.molecules}
+    names |= {failure.molecule.molecule_id for failure in failed}
+    return Drawn("molecule", {name: (name,) for name in names})
+
+
+def evaluate_frames(
+    frames: TaskFrames, settings: IntervalSettings | None = None, title: str | None = None
+) -> TaskResult:
+    """Measures a task whose molecules are drawn one by one."""
+    return evaluate_task(frames, molecules_drawn(frames), settings, title)
 
 
 def permute(frames: SplitFrames, order: np.ndarray) -> SplitFrames:

@@ -8,20 +8,18 @@ import numpy as np
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
-from harness.scoring.intervals import (
-    BootstrapSettings,
-    draw_molecules,
-    ratio_interval,
-    spearman_interval,
-    sum_by_molecule,
-)
+from dataset_builders.tasks.drawn import Drawn
+from harness.scoring.clusters import clusters_of
+from harness.scoring.influences import sum_by_molecule
+from harness.scoring.intervals import IntervalSettings, ratio_interval, spearman_interval
 from harness.scoring.metric_terms import Float64Array, centre_energies, centred_energy_terms, force_terms
 
 _DESCRIPTION = """
 Errors of the energies and forces that a machine-learning interatomic potential predicts, with 95 %
-confidence intervals by bootstrap over molecules: frames of one molecule are correlated, so they are
-drawn together. Energies are compared within each molecule only, after centring, which frees them of
-the zero that a model counts its energies from.
+confidence intervals for other molecules drawn like these; where fragments are given, for other
+fragments: what molecules have in common makes their errors alike, so it is drawn as one. Energies are
+compared within each molecule only, after centring, which frees them of the zero that a model counts
+its energies from.
 """
 
 _INPUTS = """
@@ -29,13 +27,13 @@ Args:
     predictions: For each structure `{"energy": eV, "forces": [eV/Å, flat: x, y, z of each atom]}`.
     references: The same of the labels.
     molecule_id: For each structure the name of its molecule.
-    n_resamples: Bootstrap resamples, 2000 by default.
-    confidence: Share of the resamples inside an interval, 0.95 by default.
-    seed: Seed of the bootstrap, 0 by default.
+    fragments: For each molecule, by name, the list of its fragments that could have been others; molecules are
+        drawn one by one where it is not given.
+    confidence: How often an interval is to cover the number of the population, 0.95 by default.
 
 Returns:
     For each metric `NAME`, `NAME_low` and `NAME_high`; `None` where it is undefined or, for the ends,
-    where there is a single molecule: force_mae, force_rmse, force_magnitude_mae (eV/Å), force_cosine
+    where there are too few of what is drawn: force_mae, force_rmse, force_magnitude_mae (eV/Å), force_cosine
     (mean over atoms whose forces are both 1 meV/Å or more), centred_energy_mae (eV) and
     centred_energy_spearman. Then n_structures and n_molecules.
 """
@@ -69,27 +67,35 @@ class MlipOod(evaluate.Metric):  # type: ignore[misc]  # `evaluate` has no types
         predictions: list[Structure],
         references: list[Structure],
         molecule_id: list[str],
-        n_resamples: int = 2000,
+        fragments: dict[str, list[str]] | None = None,
         confidence: float = 0.95,
-        seed: int = 0,
     ) -> dict[str, float | int | None]:
-        settings = BootstrapSettings(n_resamples, confidence, seed)
+        settings = IntervalSettings(confidence)
         predicted_energy, predicted_forces, n_atoms = _unpack(predictions, "predictions")
         reference_energy, reference_forces, reference_n_atoms = _unpack(references, "references")
         _require_equal_sizes(n_atoms, reference_n_atoms)
         molecules, molecule_idx = np.unique(np.asarray(molecule_id, dtype=np.str_), return_inverse=True)
-        draws = draw_molecules(len(molecules), settings)
+        clusters = clusters_of("structures", molecules.tolist(), _drawn(molecules.tolist(), fragments))
         centred = centre_energies(predicted_energy, reference_energy, molecule_idx)
         forces = force_terms(predicted_forces, reference_forces)
         atom_idx = np.repeat(molecule_idx, n_atoms)
         sums = {name: sum_by_molecule(forces[name], atom_idx, len(molecules)) for name in _FORCE_METRICS}
         sums["centred_energy_mae"] = sum_by_molecule(centred_energy_terms(centred), molecule_idx, len(molecules))
-        intervals = {name: ratio_interval(metric, draws) for name, metric in sums.items()}
-        intervals["centred_energy_spearman"] = spearman_interval(centred, molecule_idx, draws)
+        intervals = {
+            name: ratio_interval(metric, clusters, "complement" if name == "force_cosine" else "log", settings)
+            for name, metric in sums.items()
+        }
+        intervals["centred_energy_spearman"] = spearman_interval(centred, molecule_idx, clusters, settings)
         result: dict[str, float | int | None] = {}
         for name, interval in intervals.items():
             result |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
         return result | {"n_structures": len(n_atoms), "n_molecules": len(molecules)}
+
+
+def _drawn(molecules: list[str], fragments: dict[str, list[str]] | None) -> Drawn:
+    if fragments is None:
+        return Drawn("molecule", {name: (name,) for name in molecules})
+    return Drawn("fragment", {name: tuple(sorted(set(own))) for name, own in fragments.items()})
 
 
 def _unpack(structures: list[Structure], name: str) -> tuple[Float64Array, Float64Array, IntArray]:

@@ -14,14 +14,13 @@ from harness.models.training_declaration import Statement
 from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
 from harness.report.table import footer
 from harness.results.result import Estimate, RunResult, TaskResult
-from harness.scoring.intervals import BootstrapSettings
+from harness.scoring.intervals import IntervalSettings
 from harness.scoring.paired_frames import TaskFrames
-from harness.scoring.task_result import evaluate_task
-from tests.harness.frame_tables import make_task
+from tests.harness.frame_tables import evaluate_frames, make_task
 from tests.harness.results.test_result import result_of
 from tests.harness.toy_potential import TRAITS, Harmonic
 
-FEW = BootstrapSettings(n_resamples=50)
+FEW = IntervalSettings()
 
 
 def trained(frames: TaskFrames, error: float) -> TaskFrames:
@@ -33,7 +32,7 @@ def trained(frames: TaskFrames, error: float) -> TaskFrames:
 
 
 def measured(error: float, ood_error: float = 0.2) -> TaskResult:
-    return evaluate_task(trained(make_task(ood_error=ood_error), error), FEW)
+    return evaluate_frames(trained(make_task(ood_error=ood_error), error), FEW)
 
 
 def with_gap(task: TaskResult, gap: float) -> TaskResult:
@@ -60,7 +59,7 @@ def test_the_errors_on_training_frames_are_those_of_the_arrays() -> None:
 
 def test_a_model_that_was_not_trained_on_the_task_has_none() -> None:
     frames = trained(make_task(), 0.03)
-    task = evaluate_task(replace(frames, protocol="zero-shot"), FEW)
+    task = evaluate_frames(replace(frames, protocol="zero-shot"), FEW)
     assert task.train is None
     assert errors_on_train(of_model(task)) is None
 
@@ -68,7 +67,7 @@ def test_a_model_that_was_not_trained_on_the_task_has_none() -> None:
 def test_failed_training_frames_leave_the_error_of_the_others_without_an_interval() -> None:
     frames = trained(make_task(), 0.03)
     spoilt = replace(frames, train=frames.train.without_failures({0: "no SCF"}))
-    train = evaluate_task(spoilt, FEW).train
+    train = evaluate_frames(spoilt, FEW).train
     assert train is not None
     assert (train.n_failed, train.force_mae.low) == (1, None)
     assert train.force_mae.value == pytest.approx(0.03)

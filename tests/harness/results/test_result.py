@@ -18,17 +18,16 @@ from harness.results.result import (
     TaskResult,
     overall_score,
 )
-from harness.scoring.intervals import BootstrapSettings
-from harness.scoring.task_result import evaluate_task
-from tests.harness.frame_tables import make_task
+from harness.scoring.intervals import IntervalSettings
+from tests.harness.frame_tables import evaluate_frames, make_task
 
 HASH = "0123456789abcdef" * 4
 
 
 @pytest.fixture(scope="module")
 def tasks() -> dict[TaskName, TaskResult]:
-    settings = BootstrapSettings(n_resamples=20)
-    return {name: evaluate_task(make_task(name, seed, frames_each=2), settings) for seed, name in enumerate(TASKS)}
+    settings = IntervalSettings()
+    return {name: evaluate_frames(make_task(name, seed, frames_each=2), settings) for seed, name in enumerate(TASKS)}
 
 
 def result_of(tasks: dict[TaskName, TaskResult], created: datetime = datetime(2026, 8, 1, 12, tzinfo=UTC)) -> RunResult:
@@ -48,7 +47,7 @@ def result_of(tasks: dict[TaskName, TaskResult], created: datetime = datetime(20
         ),
         dataset=DatasetRecord(id="mini", revision=None, content_hash=HASH, edition="mini", level_of_theory="GFN2-xTB"),
         environment=EnvironmentRecord(python="3.11", platform="Linux", packages={"numpy": "2"}, code_hash=HASH),
-        settings=SettingsRecord(batch_atoms=4096, n_resamples=20, confidence=0.95, seed=0),
+        settings=SettingsRecord(batch_atoms=4096, confidence=0.95),
         created=created,
         tasks=tasks,
     )
@@ -80,7 +79,7 @@ def test_file_is_plain_json_in_a_stable_order(tasks: dict[TaskName, TaskResult],
     document = json.loads(text)
     assert list(document) == sorted(document)
     assert document["created"] == "2026-08-01T12:00:00Z"
-    assert document["schema_version"] == "1.0"
+    assert document["schema_version"] == "2.0"
 
 
 def test_failed_save_leaves_the_old_file(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_no_overall_score_with_a_failure(tasks: dict[TaskName, TaskResult]) -> N
 
 
 def test_a_task_of_ones_own_is_no_part_of_the_overall_score(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
-    own = evaluate_task(make_task("ethers", 9, frames_each=2), BootstrapSettings(n_resamples=20), "ether meets alkene")
+    own = evaluate_frames(make_task("ethers", 9, frames_each=2), IntervalSettings(), "ether meets alkene")
     for each in (own, failed(own)):
         result = result_of({**tasks, "ethers": each})
         assert (result.overall_score, result.complete) == (result_of(tasks).overall_score, True)
@@ -206,11 +205,14 @@ def test_unusable_files_are_refused(tasks: dict[TaskName, TaskResult], tmp_path:
     path.write_text("[1, 2]")
     with pytest.raises(DataError, match="schema version None"):
         RunResult.load(path)
-    with pytest.raises(DataError, match=r"schema version '2\.0'; this version of the harness reads '1\.0'"):
-        RunResult.load(spoil(path, tasks, schema_version="2.0"))
-    with pytest.raises(DataError, match="not a result of schema 1"):
+    with pytest.raises(DataError, match=r"schema version '3\.0'; this version of the harness reads '2\.0'"):
+        RunResult.load(spoil(path, tasks, schema_version="3.0"))
+    former = r"1\.0: its intervals are of another kind, .* `python -m harness report .*` computes it anew"
+    with pytest.raises(DataError, match=former):
+        RunResult.load(spoil(path, tasks, schema_version="1.0"))
+    with pytest.raises(DataError, match="not a result of schema 2"):
         RunResult.load(spoil(path, tasks, surprise=1))
-    with pytest.raises(DataError, match="not a result of schema 1"):
+    with pytest.raises(DataError, match="not a result of schema 2"):
         RunResult.load(spoil(path, tasks, overall_score=float("nan")))
 
 

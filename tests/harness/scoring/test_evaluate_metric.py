@@ -8,9 +8,8 @@ import pytest
 
 from dataset_builders.core.errors import DataError
 from harness.scoring import metrics
-from harness.scoring.intervals import BootstrapSettings
-from harness.scoring.task_result import evaluate_task
-from tests.harness.frame_tables import make_task
+from harness.scoring.intervals import IntervalSettings
+from tests.harness.frame_tables import evaluate_frames, make_task
 
 FOLDER = Path(__file__).parents[3] / "harness" / "metric" / "mlip_ood"
 
@@ -45,8 +44,8 @@ def inputs() -> dict[str, Any]:
 
 
 def test_metric_gives_the_numbers_of_the_harness(metric: evaluate.Metric, inputs: dict[str, Any]) -> None:
-    found = metric.compute(**inputs, n_resamples=100)
-    expected = evaluate_task(make_task(), BootstrapSettings(n_resamples=100)).splits["test_ood"]
+    found = metric.compute(**inputs)
+    expected = evaluate_frames(make_task(), IntervalSettings()).splits["test_ood"]
     for name in set(found) & set(metrics.UNITS):
         assert found[name] == pytest.approx(expected.metrics[name].value), name
         assert found[f"{name}_low"] < found[name] < found[f"{name}_high"]
@@ -58,16 +57,16 @@ def test_metric_gives_the_numbers_of_the_harness(metric: evaluate.Metric, inputs
 def test_metric_takes_structures_batch_by_batch(
     metric: evaluate.Metric, inputs: dict[str, Any], tmp_path: Path
 ) -> None:
-    at_once = evaluate.load(str(FOLDER), cache_dir=str(tmp_path / "other")).compute(**inputs, n_resamples=50)
+    at_once = evaluate.load(str(FOLDER), cache_dir=str(tmp_path / "other")).compute(**inputs)
     for start in range(0, 20, 8):
         metric.add_batch(**{name: values[start : start + 8] for name, values in inputs.items()})
-    assert metric.compute(n_resamples=50) == at_once
+    assert metric.compute() == at_once
 
 
 def test_metric_runs_in_process(inputs: dict[str, Any], tmp_path: Path) -> None:
     from harness.metric.mlip_ood.mlip_ood import MlipOod
 
-    found = MlipOod(cache_dir=str(tmp_path)).compute(**inputs, n_resamples=50)
+    found = MlipOod(cache_dir=str(tmp_path)).compute(**inputs)
     assert found["force_mae"] == pytest.approx(0.16, rel=0.1)
 
 

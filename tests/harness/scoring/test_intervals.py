@@ -1,226 +1,395 @@
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 
 from dataset_builders.core.errors import DataError, ShapeError, UsageError
-from harness.scoring.intervals import (
-    BootstrapSettings,
-    Draws,
+from dataset_builders.tasks.drawn import ClusterKind, Drawn
+from harness.scoring.clusters import Clusters, clusters_of
+from harness.scoring.influences import (
+    Effect,
     MoleculeSums,
-    compare_models,
-    draw_molecules,
-    percentile_interval,
-    quotient_interval,
-    ratio_interval,
-    ratio_samples,
-    spearman_interval,
-    spearman_samples,
+    combined,
+    mean_effect,
+    quotient,
+    ratio_effect,
     sum_by_molecule,
 )
+from harness.scoring.intervals import (
+    Interval,
+    IntervalSettings,
+    compare_models,
+    interval_of,
+    quotient_interval,
+    ratio_interval,
+    spearman_interval,
+)
 from harness.scoring.metric_terms import Ratio, centre_energies, force_mae_terms, force_rmse_terms
-from harness.scoring.metrics import centred_energy_spearman
-
-SETTINGS = BootstrapSettings(n_resamples=200)
-
-
-def slow_samples(draws: Draws, statistic: Callable[[list[int]], float]) -> list[float]:
-    """Writes every resample out as a list of molecules and measures it from scratch."""
-    return [
-        statistic([molecule for molecule, copies in enumerate(row) for _ in range(int(copies))]) for row in draws.counts
-    ]
+from harness.scoring.metrics import centred_energy_spearman, task_score
+from harness.scoring.score_interval import score_interval
 
 
-def sums_of(numerator: list[float], weight: list[float]) -> MoleculeSums:
-    return MoleculeSums(np.array(numerator), np.array(weight), "no data")
+def clusters(*names: str | Sequence[str], part: str = "test_ood", kind: ClusterKind = "fragment") -> Clusters:
+    """One entry a molecule: the name of its fragment, or those of both."""
+    return Clusters(part, kind, tuple((each,) if isinstance(each, str) else tuple(each) for each in names))
+
+
+def sums_of(numerator: Sequence[float], weight: Sequence[float]) -> MoleculeSums:
+    return MoleculeSums(np.array(numerator, dtype=float), np.array(weight, dtype=float), "no data")
+
+
+def defined(effect: Effect | None) -> Effect:
+    assert effect is not None
+    return effect
+
+
+def ends(interval: Interval) -> tuple[float, float]:
+    assert interval.low is not None, interval.reason
+    assert interval.high is not None
+    return interval.low, interval.high
+
+
+def jackknifed(statistic: Callable[[list[str]], float], names: Sequence[str], value: float) -> tuple[float, float]:
+    """Interval by leaving out one cluster at a time, on the log scale: near the linearised one."""
+    without = np.log([statistic([other for other in names if other != name]) for name in names])
+    n = len(names)
+    error = math.sqrt((n - 1) / n * np.sum((without - without.mean()) ** 2))
+    reach = t.ppf(0.975, n - 1) * error
+    return value * math.exp(-reach), value * math.exp(reach)
+
+
+def test_an_interval_by_hand() -> None:
+    # Fragments A, B, C with two molecules each; the mean is 12 / 6 = 2.
+    sums = sums_of([1.0, 1.0, 1.5, 2.5, 2.0, 4.0], [1.0] * 6)
+    found = ratio_interval(sums, clusters("A", "A", "B", "B", "C", "C"))
+    # Influences on the log: (2 - 4, 4 - 4, 6 - 4) / 12; variance 3 / 2 (1/36 + 1/36) = 1 / 12; t of 2 degrees 4.3027.
+    reach = 4.30265273 / math.sqrt(12.0)
+    assert found.value == 2.0
+    assert ends(found) == pytest.approx((2.0 * math.exp(-reach), 2.0 * math.exp(reach)), rel=1e-9)
+    assert found.n_clusters == 3
+
+
+def test_it_is_the_sandwich_of_a_regression() -> None:
+    # The mean of y weighted by w is the coefficient of a weighted regression on a constant; its cluster-robust
+    # variance (bread, meat, bread; small-sample factor G / (G - 1)) is written out here.
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(7), 4)
+    w, y = rng.uniform(5.0, 40.0, 28), rng.gamma(4.0, 0.25, 28) * rng.gamma(6.0, 0.2, 7)[group]
+    x = np.ones((28, 1))
+    bread = np.linalg.inv(x.T @ (w[:, None] * x))
+    beta = float((bread @ x.T @ (w * y))[0])
+    scores = np.array([np.sum((w * (y - beta))[group == g]) for g in range(7)])
+    variance = float(bread[0, 0] ** 2 * np.sum(scores**2) * 7 / 6)
+    found = ratio_interval(sums_of(w * y, w), clusters(*map(str, group)))
+    reach = t.ppf(0.975, 6) * math.sqrt(variance) / beta
+    assert found.value == pytest.approx(beta)
+    assert ends(found) == pytest.approx((beta * math.exp(-reach), beta * math.exp(reach)), rel=1e-12)
 
 
 @pytest.mark.parametrize(("terms", "power"), [(force_mae_terms, 1), (force_rmse_terms, 2)])
-def test_ratio_agrees_with_resampled_frames(terms: Callable[..., Ratio], power: int) -> None:
+def test_it_agrees_with_the_jackknife_of_the_frames(terms: Callable[..., Ratio], power: int) -> None:
     rng = np.random.default_rng(3)
-    owner = rng.integers(0, 6, 40)
-    owner[:6] = np.arange(6)
-    reference, predicted = rng.normal(size=(2, 40, 3))
-    draws = draw_molecules(6, SETTINGS)
+    owner = np.repeat(np.arange(20), 6)
+    names = [f"F{molecule % 10}" for molecule in range(20)]
+    reference, noise = rng.normal(size=(2, 120, 3))
+    predicted = reference + noise * rng.uniform(0.5, 1.5, 10)[owner % 10][:, None]
 
-    def statistic(molecules: list[int]) -> float:
-        rows = np.concatenate([np.flatnonzero(owner == molecule) for molecule in molecules])
+    def statistic(kept: list[str]) -> float:
+        rows = np.array([names[molecule] in kept for molecule in owner])
         return float(np.mean(np.abs(predicted[rows] - reference[rows]) ** power) ** (1.0 / power))
 
-    expected = slow_samples(draws, statistic)
-    sums = sum_by_molecule(terms(predicted, reference), owner, 6)
-    np.testing.assert_allclose(ratio_samples(sums, draws), expected, rtol=1e-12)
-    found = ratio_interval(sums, draws)
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(expected, [2.5, 97.5])))
-    assert found.value == pytest.approx(statistic(list(range(6))))
-    assert found.reason is None
+    found = ratio_interval(sum_by_molecule(terms(predicted, reference), owner, 20), clusters(*names))
+    distinct = sorted(set(names))
+    assert found.value == pytest.approx(statistic(distinct))
+    assert ends(found) == pytest.approx(jackknifed(statistic, distinct, statistic(distinct)), rel=0.03)
 
 
-def test_spearman_agrees_with_resampled_frames() -> None:
+def test_a_gap_draws_a_fragment_in_both_splits() -> None:
+    # What is hard in ID is hard in OOD, by the same factor: the gap is the same for every fragment.
+    hardness, names = np.array([1.0, 2.0, 4.0, 8.0]), ("A", "B", "C", "D")
+    known, unseen = sums_of(hardness, np.ones(4)), sums_of(3.0 * hardness, np.ones(4))
+    together = quotient_interval((unseen, clusters(*names)), (known, clusters(*names, part="test_id")))
+    assert together.value == pytest.approx(3.0)
+    assert together.reason == "no interval: the 4 fragments do not differ"
+    apart = quotient_interval((unseen, clusters(*names)), (known, clusters("E", "F", "G", "H", part="test_id")))
+    assert ends(apart)[0] < 1.0
+
+
+def test_a_gap_agrees_with_the_jackknife() -> None:
+    rng = np.random.default_rng(5)
+    names = [f"F{i}" for i in range(10)]
+    known, unseen = rng.gamma(8.0, 0.1, 10), rng.gamma(8.0, 0.3, 10)
+
+    def statistic(kept: list[str]) -> float:
+        rows = [names.index(name) for name in kept]
+        return float(unseen[rows].mean() / known[rows].mean())
+
+    found = quotient_interval(
+        (sums_of(unseen, np.ones(10)), clusters(*names)),
+        (sums_of(known, np.ones(10)), clusters(*names, part="test_id")),
+    )
+    assert ends(found) == pytest.approx(jackknifed(statistic, names, statistic(names)), rel=0.03)
+
+
+def test_pairs_agree_with_the_jackknife_over_fragments() -> None:
+    rng = np.random.default_rng(6)
+    names = [f"F{i}" for i in range(12)]
+    effect = dict(zip(names, rng.normal(0.0, 0.3, 12), strict=True))
+    pairs = list(combinations(names, 2))
+    errors = np.array([math.exp(effect[a] + effect[b]) for a, b in pairs])
+
+    def statistic(kept: list[str]) -> float:
+        return float(np.mean([error for pair, error in zip(pairs, errors, strict=True) if set(pair) <= {*kept}]))
+
+    found = ratio_interval(sums_of(errors, np.ones(len(pairs))), clusters(*pairs))
+    assert found.n_clusters == 12
+    assert ends(found) == pytest.approx(jackknifed(statistic, names, statistic(names)), rel=0.05)
+
+
+def test_pairs_with_nothing_of_their_own_by_hand() -> None:
+    # Error of a pair = a + b with a = 1 .. 5: fragment sums less their mean, times (G - 1) / (G - 2), are
+    # 4 (a - 3) / (10 x 6) on the log scale: influences of the mean 6 of 10 pairs.
+    values = {name: float(place + 1) for place, name in enumerate("ABCDE")}
+    pairs = list(combinations(values, 2))
+    found = ratio_interval(sums_of([values[a] + values[b] for a, b in pairs], [1.0] * 10), clusters(*pairs))
+    variance = 5 / 4 * sum((4.0 * (value - 3.0) / 60.0) ** 2 for value in values.values())
+    assert math.log(ends(found)[1] / 6.0) == pytest.approx(t.ppf(0.975, 4) * math.sqrt(variance))
+
+
+def test_four_fragments_in_pairs_are_too_few() -> None:
+    pairs = list(combinations("ABCD", 2))
+    found = ratio_interval(sums_of(range(1, 7), [1.0] * 6), clusters(*pairs))
+    assert (found.low, found.n_clusters) == (None, 4)
+    assert found.reason == "no interval: it stands on 4 fragments, and an interval needs 5 or more"
+
+
+def test_what_is_part_of_the_design_is_not_drawn() -> None:
+    # Plain chains with an error of their own, far from that of the fragments, add only what they differ by.
+    fragments, names = [2.0, 3.0, 4.0], ("A", "B", "C")
+    alone = ratio_interval(sums_of([0.1, 0.1, *fragments], [1.0] * 5), clusters((), (), *names))
+    reach = t.ppf(0.975, 2) * math.sqrt(3 / 2 * 2.0) / 9.2
+    assert ends(alone) == pytest.approx((1.84 * math.exp(-reach), 1.84 * math.exp(reach)))
+    varied = ratio_interval(sums_of([0.0, 0.2, *fragments], [1.0] * 5), clusters((), (), *names))
+    assert ends(varied)[1] > ends(alone)[1]
+    design = ratio_interval(sums_of([1.0, 2.0], [1.0] * 2), clusters((), ()))
+    assert design.reason == "no interval: its molecules are part of the design, and none is drawn"
+
+
+def test_the_mean_of_several_seeds_is_one_number() -> None:
+    rng = np.random.default_rng(7)
+    own, weight = clusters("A", "A", "B", "B", "C", "D"), np.full(6, 2.0)
+    seeds = [sums_of(rng.gamma(4.0, 0.5, 6), weight) for _ in range(3)]
+    averaged = sums_of(np.mean([each.numerator for each in seeds], axis=0), weight)
+    found = interval_of(mean_effect([defined(ratio_effect(each, own)) for each in seeds]))
+    assert ends(found) == pytest.approx(ends(ratio_interval(averaged, own)))
+
+
+def test_a_score_by_the_delta_method() -> None:
+    own = clusters(*"ABCDEF")
+    error, scale = (
+        defined(ratio_effect(sums_of(values, [1.0] * 6), own))
+        for values in ([0.02, 0.03, 0.04, 0.05, 0.03, 0.03], [0.5, 0.6, 0.7, 0.6, 0.5, 0.7])
+    )
+    found = score_interval(error, scale)
+    # The influence of a fragment on the score, by a small change of its weight.
+    changed = []
+    for place in range(6):
+        weights = np.ones(6)
+        weights[place] += 1e-6
+        f, f0 = (
+            float(np.average(values, weights=weights))
+            for values in ([0.02, 0.03, 0.04, 0.05, 0.03, 0.03], [0.5, 0.6, 0.7, 0.6, 0.5, 0.7])
+        )
+        changed.append((task_score(f, f0) - task_score(error.value, scale.value)) / 1e-6)
+    reach = t.ppf(0.975, 5) * math.sqrt(6 / 5 * np.sum(np.square(changed)))
+    value = task_score(error.value, scale.value)
+    assert found.value == pytest.approx(value)
+    assert ends(found) == pytest.approx((value - reach, value + reach), rel=1e-4)
+
+
+def test_a_score_is_cut_off_with_its_interval() -> None:
+    own = clusters(*"ABCD")
+    scale = defined(ratio_effect(sums_of([0.5, 0.6, 0.6, 0.5], [1.0] * 4), own))
+    perfect = defined(ratio_effect(sums_of([1e-6, 2e-6, 2e-6, 1e-6], [1.0] * 4), own))
+    assert ends(score_interval(perfect, scale)) == (100.0, 100.0)
+    guess = defined(ratio_effect(sums_of([0.6, 0.7, 0.5, 0.6], [1.0] * 4), own))
+    assert score_interval(guess, scale).value == 0.0
+    assert ends(score_interval(guess, scale))[0] == 0.0
+    exact = defined(ratio_effect(sums_of([0.0] * 4, [1.0] * 4), own))
+    assert score_interval(exact, scale).reason == "no interval: every error is zero"
+
+
+def test_spearman_agrees_with_the_jackknife() -> None:
     rng = np.random.default_rng(4)
-    owner = np.sort(rng.integers(0, 5, 30))
-    reference = rng.integers(0, 6, 30).astype(float)
-    predicted = reference + rng.integers(0, 4, 30).astype(float)
+    owner = np.repeat(np.arange(12), 20)
+    reference = rng.normal(size=240)
+    predicted = reference + rng.normal(size=240) * rng.uniform(0.3, 1.0, 12)[owner]
     centred = centre_energies(predicted, reference, owner)
-    draws = draw_molecules(5, SETTINGS)
+    names = [f"F{i}" for i in range(12)]
+    found = spearman_interval(centred, owner, clusters(*names))
 
-    def statistic(molecules: list[int]) -> float:
-        rows = np.concatenate([np.flatnonzero(owner == molecule) for molecule in molecules])
+    def statistic(kept: list[str]) -> float:
+        rows = np.isin(owner, [names.index(name) for name in kept])
         return float(spearmanr(centred.predicted[rows], centred.reference[rows]).statistic)
 
-    np.testing.assert_allclose(spearman_samples(centred, owner, draws), slow_samples(draws, statistic), atol=1e-12)
-    found = spearman_interval(centred, owner, draws)
     assert found.value == pytest.approx(centred_energy_spearman(predicted, reference, owner))
-
-
-def test_spearman_in_pieces_is_spearman_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(5)
-    owner = np.repeat(np.arange(4), 5)
-    centred = centre_energies(rng.normal(size=20), rng.normal(size=20), owner)
-    draws = draw_molecules(4, SETTINGS)
-    monkeypatch.setattr("harness.scoring.intervals._MOMENTS_OF_MOLECULES", 0)
-    at_once = spearman_samples(centred, owner, draws)
-    monkeypatch.setattr("harness.scoring.intervals._CELLS_AT_ONCE", 60)
-    np.testing.assert_array_equal(spearman_samples(centred, owner, draws), at_once)
+    without = np.arctanh([statistic([other for other in names if other != name]) for name in names])
+    error = math.sqrt(11 / 12 * np.sum((without - without.mean()) ** 2))
+    centre = math.atanh(statistic(names))
+    reach = t.ppf(0.975, 11) * error
+    assert ends(found) == pytest.approx((math.tanh(centre - reach), math.tanh(centre + reach)), abs=0.01)
 
 
 def test_spearman_of_moments_is_that_of_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(7)
+    rng = np.random.default_rng(5)
     owner = rng.integers(0, 6, 60)
     reference = rng.integers(0, 9, 60).astype(float)  # with ties
     centred = centre_energies(reference + rng.integers(0, 4, 60), reference, owner)
-    draws = draw_molecules(6, SETTINGS)
-    of_moments = spearman_samples(centred, owner, draws)
+    of_moments = spearman_interval(centred, owner, clusters(*"ABCDEF"))
     monkeypatch.setattr("harness.scoring.intervals._MOMENTS_OF_MOLECULES", 0)
-    np.testing.assert_allclose(of_moments, spearman_samples(centred, owner, draws), rtol=0, atol=1e-12)
+    at_once = spearman_interval(centred, owner, clusters(*"ABCDEF"))
+    assert ends(at_once) == pytest.approx(ends(of_moments), abs=1e-9)
+    monkeypatch.setattr("harness.scoring.intervals._CELLS_AT_ONCE", 60)
+    assert ends(spearman_interval(centred, owner, clusters(*"ABCDEF"))) == pytest.approx(ends(at_once), abs=1e-9)
 
 
-def test_spearman_of_moments_is_undefined_where_a_side_is_constant() -> None:
-    # Molecule 0 has one predicted energy for all its frames: a resample of nothing else has no order.
-    predicted, reference = np.array([1.0, 1.0, 1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0, 1.0, 5.0])
-    centred = centre_energies(predicted, reference, np.array([0, 0, 0, 1, 1]))
-    found = spearman_samples(centred, np.array([0, 0, 0, 1, 1]), Draws(np.array([[2.0, 0.0], [1.0, 1.0]]), 0.95))
-    assert np.isnan(found).tolist() == [True, False]
+def test_a_perfect_order_has_no_interval() -> None:
+    energies = np.array([1.0, 2.0, 1.0, 3.0, 1.0, 4.0])
+    owner = np.array([0, 0, 1, 1, 2, 2])
+    found = spearman_interval(centre_energies(energies, energies, owner), owner, clusters(*"ABC"))
+    assert (found.value, found.low) == (1.0, None)
+    assert "where its scale ends" in (found.reason or "")
 
 
 def test_spearman_is_fast() -> None:
     rng = np.random.default_rng(6)
     owner = np.repeat(np.arange(40), 10)
     centred = centre_energies(rng.normal(size=400), rng.normal(size=400), owner)
-    draws = draw_molecules(40, BootstrapSettings(n_resamples=1000))
     begin = time.process_time()
-    spearman_samples(centred, owner, draws)
+    spearman_interval(centred, owner, clusters(*map(str, owner[::10])))
     assert time.process_time() - begin < 2.0
 
 
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(7)
-    settings = BootstrapSettings(n_resamples=400)
-    draws = draw_molecules(40, settings)
-    hits = 0
-    for _ in range(300):
-        # Frames share their molecule's error: an interval over frames would cover far less often.
-        errors = rng.gamma(4.0, 0.25, 40)
-        found = ratio_interval(MoleculeSums(10.0 * errors, np.full(40, 10.0), ""), draws)
-        assert found.low is not None
-        assert found.high is not None
-        hits += found.low <= 1.0 <= found.high
-    assert 0.88 <= hits / 300 <= 0.99
+@pytest.mark.parametrize(
+    ("n", "reason"),
+    [
+        (1, "no interval: it stands on 1 fragment, and an interval needs 3 or more"),
+        (2, "no interval: it stands on 2 fragments, and an interval needs 3 or more"),
+    ],
+)
+def test_few_fragments_have_no_interval(n: int, reason: str) -> None:
+    found = ratio_interval(sums_of([2.0, 3.0], [4.0, 4.0]), clusters(*("AB" if n == 2 else "AA")))
+    assert (found.value, found.low, found.reason, found.n_clusters) == (0.625, None, reason, n)
 
 
-def test_draws_are_reproducible_and_streams_differ() -> None:
-    first, again = draw_molecules(8, SETTINGS), draw_molecules(8, SETTINGS)
-    np.testing.assert_array_equal(first.counts, again.counts)
-    assert (first.counts.sum(axis=1) == 8).all()
-    assert not np.array_equal(first.counts, draw_molecules(8, SETTINGS, stream=1).counts)
-    assert not np.array_equal(first.counts, draw_molecules(8, BootstrapSettings(n_resamples=200, seed=1)).counts)
-
-
-def test_one_molecule_has_no_interval() -> None:
-    found = ratio_interval(sums_of([2.0], [4.0]), draw_molecules(1, SETTINGS))
-    assert (found.value, found.low, found.high) == (0.5, None, None)
-    assert found.reason is not None
-    assert "one molecule" in found.reason
+def test_molecules_are_named_where_they_are_drawn() -> None:
+    found = ratio_interval(sums_of([2.0, 3.0], [4.0, 4.0]), clusters("A", "B", kind="molecule"))
+    assert found.reason == "no interval: it stands on 2 molecules, and an interval needs 3 or more"
 
 
 def test_no_molecule_has_no_value() -> None:
-    found = ratio_interval(sums_of([], []), draw_molecules(0, SETTINGS))
+    found = ratio_interval(sums_of([], []), clusters())
     assert (found.value, found.reason) == (None, "no data")
 
 
-def test_number_undefined_in_some_resamples_has_no_interval() -> None:
-    found = ratio_interval(sums_of([1.0, 0.0], [2.0, 0.0]), draw_molecules(2, SETTINGS))
-    assert (found.value, found.low) == (0.5, None)
-    assert found.reason is not None
-    assert "of 200 resamples" in found.reason
+def test_a_perfect_model_has_no_interval() -> None:
+    found = ratio_interval(sums_of([0.0] * 3, [1.0] * 3), clusters(*"ABC"))
+    assert (found.value, found.low) == (0.0, None)
+    assert found.reason == "no interval: the value is 0, where its scale ends"
 
 
-def test_confidence_sets_the_width() -> None:
-    samples = np.linspace(0.0, 1.0, 101)
-    found = percentile_interval(0.5, samples, Draws(np.ones((101, 2)), 0.5))
-    assert (found.low, found.high) == pytest.approx((0.25, 0.75))
+def test_equal_errors_have_no_interval() -> None:
+    # Their spread is zero in these molecules, which says nothing of others.
+    found = ratio_interval(sums_of([0.3, 0.6, 0.9], [1.0, 2.0, 3.0]), clusters(*"ABC"))
+    assert (found.value, found.low) == (pytest.approx(0.3), None)
+    assert found.reason == "no interval: the 3 fragments do not differ"
 
 
-def test_gap_resamples_both_sides_independently() -> None:
-    rng = np.random.default_rng(8)
-    ood, known = (sums_of(list(rng.uniform(1.0, 2.0, 10)), [1.0] * 10) for _ in range(2))
-    many = BootstrapSettings(n_resamples=4000)
-    ood_draws, id_draws = draw_molecules(10, many, 1), draw_molecules(10, many, 0)
-    expected = ratio_samples(ood, ood_draws) / ratio_samples(known, id_draws)
-    found = quotient_interval((ood, ood_draws), (known, id_draws))
-    assert found.value == pytest.approx(ood.numerator.sum() / known.numerator.sum())
-    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(expected, [2.5, 97.5])))
-    correlation = np.corrcoef(ood_draws.counts @ ood.numerator, id_draws.counts @ ood.numerator)[0, 1]
-    assert abs(correlation) < 0.1
+def test_a_number_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(DataError, match="is nan with variance nan; expected finite errors"):
+        ratio_interval(sums_of([1.0, math.nan, 2.0], [1.0] * 3), clusters(*"ABC"))
 
 
 def test_gap_over_nothing_is_undefined() -> None:
-    draws = draw_molecules(2, SETTINGS)
-    some, zero = sums_of([1.0, 1.0], [1.0, 1.0]), sums_of([0.0, 0.0], [1.0, 1.0])
-    found = quotient_interval((some, draws), (zero, draws))
+    own = clusters(*"AB")
+    some, zero, empty = sums_of([1.0, 1.0], [1.0, 1.0]), sums_of([0.0, 0.0], [1.0, 1.0]), sums_of([], [])
+    found = quotient_interval((some, own), (zero, own))
     assert (found.value, found.reason) == (None, "the error to divide by is zero")
-    empty = (sums_of([], []), draw_molecules(0, SETTINGS))
-    assert quotient_interval(empty, (some, draws)).reason == "no data"
-    assert quotient_interval((some, draws), empty).reason == "no data"
+    assert quotient_interval((empty, clusters()), (some, own)).reason == "no data"
+    assert quotient_interval((some, own), (empty, clusters())).reason == "no data"
 
 
-def test_gap_needs_two_molecules_on_both_sides() -> None:
-    two = (sums_of([1.0, 3.0], [1.0, 1.0]), draw_molecules(2, SETTINGS))
-    one = (sums_of([1.0], [1.0]), draw_molecules(1, SETTINGS))
-    for found in (quotient_interval(two, one), quotient_interval(one, two)):
-        assert found.low is None
-        assert found.reason is not None
-        assert "one molecule" in found.reason
+def test_a_gap_has_the_degrees_of_freedom_of_the_side_with_fewer_fragments() -> None:
+    many, few = sums_of(range(1, 9), [1.0] * 8), sums_of([1.0, 2.0, 4.0], [1.0] * 3)
+    found = quotient_interval((few, clusters(*"ABC")), (many, clusters(*"ABCDEFGH", part="test_id")))
+    assert found.n_clusters == 3
 
 
 def test_paired_comparison_cancels_what_is_hard_for_both() -> None:
-    hardness = np.random.default_rng(9).uniform(0.1, 10.0, 20)
-    weight = np.full(20, 30.0)
-    first, second = (MoleculeSums(factor * hardness * weight, weight, "") for factor in (0.9, 1.0))
-    found = compare_models(first, second, draw_molecules(20, SETTINGS))
-    assert found.difference.value == pytest.approx(-0.1 * hardness.mean())
-    assert found.difference.high is not None
-    assert found.difference.high < 0.0
-    assert (found.ratio.low, found.ratio.high) == pytest.approx((0.9, 0.9))
+    rng = np.random.default_rng(9)
+    hardness, weight = rng.uniform(0.1, 10.0, 20), np.full(20, 30.0)
+    own = clusters(*[f"F{i % 10}" for i in range(20)])
+    first, second = (
+        MoleculeSums(factor * hardness * weight, weight, "")
+        for factor in (0.9 + rng.normal(0.0, 0.01, 20), np.ones(20))
+    )
+    found = compare_models(first, second, own)
+    assert ends(found.difference)[1] < 0.0
+    assert 0.88 < ends(found.ratio)[0] < 0.9 < ends(found.ratio)[1] < 0.92
+    assert ends(ratio_interval(first, own))[1] / ends(ratio_interval(first, own))[0] > 1.3
 
 
 def test_comparison_needs_the_same_frames() -> None:
-    draws = draw_molecules(2, SETTINGS)
     with pytest.raises(DataError, match="not measured on the same frames"):
-        compare_models(sums_of([1.0, 1.0], [3.0, 3.0]), sums_of([1.0, 1.0], [3.0, 6.0]), draws)
+        compare_models(sums_of([1.0, 1.0], [3.0, 3.0]), sums_of([1.0, 1.0], [3.0, 6.0]), clusters(*"AB"))
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "low", "high"),
+    [("complement", 0.99, -1.0, 1.0), ("logit", 0.01, 0.0, 1.0), ("fisher", 0.99, -1.0, 1.0), ("log", 0.01, 0.0, 99.0)],
+)
+def test_an_interval_stays_on_its_scale(scale: str, value: float, low: float, high: float) -> None:
+    effect = Effect(value, {"test_ood": (np.array([-0.01, 0.0, 0.01]), clusters(*"ABC"))})
+    found = ends(interval_of(effect, scale))  # type: ignore[arg-type]
+    assert low <= found[0] < value < found[1] <= high
+
+
+def test_confidence_sets_the_width() -> None:
+    sums, own = sums_of([1.0, 2.0, 3.0], [1.0] * 3), clusters(*"ABC")
+    found = math.log(ends(ratio_interval(sums, own, "log", IntervalSettings(0.5)))[1] / 2.0)
+    assert found / math.log(ends(ratio_interval(sums, own))[1] / 2.0) == pytest.approx(t.ppf(0.75, 2) / t.ppf(0.975, 2))
+
+
+def test_parts_of_one_name_are_of_the_same_molecules() -> None:
+    first, second = (
+        defined(ratio_effect(sums_of(range(1, n), [1.0] * (n - 1)), clusters(*"ABCD"[: n - 1]))) for n in (4, 5)
+    )
+    with pytest.raises(ShapeError, match="influences of test_ood"):
+        quotient(first, second)
+    assert combined(2.0, (first, 1.0), (first, -1.0)).influences["test_ood"][0].tolist() == [0.0, 0.0, 0.0]
 
 
 def test_terms_and_molecules_must_match() -> None:
     with pytest.raises(ShapeError, match=r"shape \(2,\); expected \(3,\)"):
         sum_by_molecule(Ratio(np.ones(3), np.ones(3), ""), np.array([0, 1]), 2)
+    with pytest.raises(ShapeError, match="sums of molecules"):
+        ratio_interval(sums_of([1.0], [1.0]), clusters(*"AB"))
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [((0, 0.95, 0), "0 bootstrap resamples"), ((10, 1.0, 0), "confidence 1.0"), ((10, 0.95, -1), "seed -1")],
-)
-def test_impossible_settings_are_refused(values: tuple[int, float, int], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        BootstrapSettings(*values)
+def test_clusters_are_what_is_drawn_of_each_molecule() -> None:
+    drawn = Drawn("fragment", {"OH-2-H": ("OH",)})
+    own = clusters_of("test_id", ["OH-2-H", "SH-2-H", "Cl-2-SH", "H-2-H", "water"], drawn)
+    # Undeclared molecules are drawn by their ends; a plain chain is part of the design.
+    assert own.names == (("OH",), ("SH",), ("Cl", "SH"), (), ("water",))
+    assert own.members("SH").tolist() == [1, 2]
+    assert clusters_of("test_id", ["OH-2-H", "x"], Drawn("molecule", {})).names == (("OH-2-H",), ("x",))
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5])
+def test_impossible_settings_are_refused(confidence: float) -> None:
+    with pytest.raises(UsageError, match="expected a number between 0 and 1"):
+        IntervalSettings(confidence)

@@ -25,10 +25,23 @@ def number(value: float) -> Number:
     return Number(value=value, low=0.9 * value, high=1.1 * value)
 
 
-def molecules(errors: Sequence[float], subset: str = "", expected: float | None = None) -> tuple[MoleculeError, ...]:
-    """One molecule for each error, with spacers 2, 3, ... and 10, 20, ... atoms."""
+def molecules(
+    errors: Sequence[float], subset: str = "", expected: float | None = None, influence: float | None = None
+) -> tuple[MoleculeError, ...]:
+    """One molecule for each error, of the drawn fragments F0, F1, ...; spacers 2, 3, ... and 10, 20, ... atoms."""
     return tuple(
-        MoleculeError(f"OH-{place + 2}-H{subset}", subset, place + 2, 2, 10 * (place + 1), error, expected, 0.01)
+        MoleculeError(
+            molecule_id=f"OH-{place + 2}-H{subset}",
+            subset=subset,
+            spacer=place + 2,
+            n_frames=2,
+            n_atoms=10 * (place + 1),
+            force_mae=error,
+            expected_force_mae=expected,
+            relative_energy_mae=0.01,
+            drawn=(f"F{place}{subset}",),
+            expected_influence=influence,
+        )
         for place, error in enumerate(errors)
     )
 
@@ -93,6 +106,6 @@ def record(
             rank_correlation=numbers,
             within_elements=numbers,
         ),
-        "molecules": {"test_id": molecules(known), "test_ood": molecules(unseen, expected=0.025)},
+        "molecules": {"test_id": molecules(known, influence=0.0), "test_ood": molecules(unseen, expected=0.025)},
     }
     return RunRecord(**{**values, **others})

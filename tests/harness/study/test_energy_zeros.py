@@ -7,7 +7,7 @@ import pytest
 
 from harness.scoring.paired_frames import FrameIndex, Labels, SplitFrames, TaskFrames
 from harness.study.energy_zeros import energy_errors, mean_shift
-from tests.harness.frame_tables import make_task
+from tests.harness.frame_tables import make_task, molecules_drawn
 
 ATOM = {1: -0.5, 6: -38.0, 7: -54.0, 8: -75.0, 17: -460.0}
 
@@ -34,7 +34,7 @@ def task_with(each: dict[int, float]) -> TaskFrames:
 
 
 def test_one_energy_an_element_takes_all_of_it_out() -> None:
-    errors = energy_errors(task_with(ATOM))
+    errors = energy_errors(task_with(ATOM), molecules_drawn(make_task()))
     for split in ("test_id", "test_ood"):
         assert errors[split]["elements"].total.value == pytest.approx(0.0, abs=1e-9)
         assert errors[split]["mean"].total.value > 50.0
@@ -45,7 +45,7 @@ def test_one_number_leaves_what_the_sizes_differ_by() -> None:
     frames = task_with(dict.fromkeys(ATOM, -1.0))  # an energy of -1 eV for each atom
     # Training molecules have 8, 14 (H), 9, 15 (OH), 8, 14 (Cl), 9, 15 (CN) atoms: 11.5 in the mean.
     assert mean_shift(frames.train) == pytest.approx(-11.5)
-    errors = energy_errors(frames)
+    errors = energy_errors(frames, molecules_drawn(frames))
     # ID: (3.5 + 2.5 + 2.5 + 3.5) / 4. OOD molecules have 9, 21, 10, 22 atoms: (2.5 + 9.5 + 1.5 + 10.5) / 4.
     assert errors["test_id"]["mean"].total.value == pytest.approx(3.0)
     assert errors["test_ood"]["mean"].total.value == pytest.approx(6.0)
@@ -69,7 +69,7 @@ def test_one_energy_an_element_has_no_error_where_training_leaves_it_open() -> N
         reference_energy=frames.train.reference_energy[one],
         predicted_energy=frames.train.predicted_energy[one],
     )
-    errors = energy_errors(replace(frames, train=train))
+    errors = energy_errors(replace(frames, train=train), molecules_drawn(frames))
     for split in ("test_id", "test_ood"):
         for number in (errors[split]["elements"].total, errors[split]["elements"].per_atom):
             assert number.value is None

@@ -45,8 +45,16 @@ def test_no_records_yet(tmp_path: Path) -> None:
 def test_a_spoilt_line_is_named(tmp_path: Path) -> None:
     write_records(tmp_path, [record("zero"), record("painn", seed=0)], ORDER)
     path = tmp_path / RECORDS_NAME
-    path.write_text(path.read_text().replace('"version":"1.0","row":"painn"', '"version":"0.9","row":"painn"'))
-    with pytest.raises(DataError, match=r"runs\.jsonl:2 is not a record of version 1\.0 \(version: .*delete that line"):
+    path.write_text(path.read_text().replace('"version":"2.0","row":"painn"', '"version":"0.9","row":"painn"'))
+    with pytest.raises(DataError, match=r"runs\.jsonl:2 is not a record of version 2\.0 \(version: .*delete that line"):
+        read_records(tmp_path)
+
+
+def test_a_record_with_intervals_of_the_former_kind_is_named(tmp_path: Path) -> None:
+    write_records(tmp_path, [record("zero")], ORDER)
+    path = tmp_path / RECORDS_NAME
+    path.write_text(path.read_text().replace('"version":"2.0"', '"version":"1.0"'))
+    with pytest.raises(DataError, match=r"runs\.jsonl:1 is a record of version 1\.0: its intervals"):
         read_records(tmp_path)
 
 

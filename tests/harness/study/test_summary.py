@@ -1,10 +1,13 @@
+import math
 import statistics
 
+import numpy as np
 import pytest
+from scipy.stats import t
 
 from dataset_builders.core.errors import DataError
 from harness.study.run_record import Number
-from harness.study.summary import over_seeds, summarise
+from harness.study.summary import over_seeds, ratio_of_rows, summarise
 from tests.harness.study.records import mean_error, molecules, record
 
 
@@ -17,9 +20,9 @@ def test_one_seed_by_hand() -> None:
     assert line.gap.value == pytest.approx(3.0)
     assert line.excess.value == pytest.approx(0.05 / 0.025)
     assert line.expected_gap.value == pytest.approx(0.025 / (0.05 / 3))
-    # With two molecules the extremes of the resamples are the molecules themselves.
-    assert (known.low, known.high) == pytest.approx((0.01, 0.02))
-    assert (line.gap.low, line.gap.high) == pytest.approx((1.5, 6.0))
+    # Two fragments are too few for an interval.
+    assert (known.low, known.n_clusters, line.gap.low) == (None, 2, None)
+    assert line.by_fragment == pytest.approx({"F0": 3.0, "F1": 3.0})
     assert known.deviation is None
     assert line.seeds == (0,)
 
@@ -42,9 +45,54 @@ def test_three_seeds_by_hand() -> None:
     assert line.force_mae["test_ood"].deviation == 0.0
     assert line.gap.value == pytest.approx(statistics.fmean(gaps))
     assert line.gap.deviation == pytest.approx(statistics.stdev(gaps))
-    # The first molecule alone, and the second alone, averaged over the seeds.
-    assert (line.force_mae["test_id"].low, line.force_mae["test_id"].high) == pytest.approx((0.02, 0.07 / 3))
     assert line.seeds == (0, 1, 2)
+
+
+def test_intervals_of_the_mean_over_seeds_by_hand() -> None:
+    # Three fragments with 10, 20 and 30 atoms; mean errors over the seeds 0.02, 0.03 and 0.04.
+    known = [(0.01, 0.02, 0.03), (0.03, 0.04, 0.05)]
+    unseen = (0.06, 0.09, 0.12)  # three times the mean of each
+    records = [record("painn", seed=seed, known=errors, unseen=unseen) for seed, errors in enumerate(known)]
+    (line,) = summarise(records)
+    mean = (0.2 + 0.6 + 1.2) / 60
+    influences = np.array([10 * (0.02 - mean), 20 * (0.03 - mean), 30 * (0.04 - mean)]) / (60 * mean)
+    reach = t.ppf(0.975, 2) * math.sqrt(1.5 * np.sum(influences**2))
+    found = line.force_mae["test_id"]
+    assert (found.low, found.high) == pytest.approx((mean * math.exp(-reach), mean * math.exp(reach)))
+    # Each seed's ratio has its own influences; the interval is that of their mean.
+    each = [sum(w * e for w, e in zip((10, 20, 30), errors, strict=True)) for errors in known]
+    total = sum(w * e for w, e in zip((10, 20, 30), unseen, strict=True))
+    on_gap = np.zeros(3)
+    for errors, whole in zip(known, each, strict=True):
+        share = [w * u / total - w * e / whole for w, u, e in zip((10, 20, 30), unseen, errors, strict=True)]
+        on_gap += total / whole * np.array(share) / 2
+    gap = (total / each[0] + total / each[1]) / 2
+    reach = t.ppf(0.975, 2) * math.sqrt(1.5 * np.sum((on_gap - on_gap.mean()) ** 2)) / gap
+    assert (line.gap.low, line.gap.high) == pytest.approx((gap * math.exp(-reach), gap * math.exp(reach)))
+    assert line.excess.low is not None
+
+
+def test_two_rows_are_compared_within_fragments() -> None:
+    first, second = summarise(
+        [record("one", known=errors, unseen=errors) for errors in ((0.02, 0.04, 0.09),)]
+        + [record("two", known=errors, unseen=errors) for errors in ((0.01, 0.02, 0.04),)]
+    )
+    ratio, alone = ratio_of_rows(first, second), first.force_mae["test_ood"]
+    assert ratio.value == pytest.approx((0.2 + 0.8 + 2.7) / (0.1 + 0.4 + 1.2))
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert alone.low is not None
+    assert alone.high is not None
+    assert ratio.high / ratio.low < 1.5 < alone.high / alone.low
+
+
+def test_a_record_that_was_carried_over_has_an_excess_without_interval() -> None:
+    errors = (0.02, 0.04, 0.09)
+    parts = {"test_id": molecules(errors), "test_ood": molecules(errors, expected=0.03)}
+    (line,) = summarise([record("painn", seed=0, known=errors, unseen=errors, molecules=parts)])
+    assert line.excess.value == pytest.approx((0.2 + 0.8 + 2.7) / (60 * 0.03))
+    assert line.excess.low is None
+    assert line.gap.value == pytest.approx(1.0)
 
 
 def test_subsets() -> None:

@@ -33,7 +33,7 @@ def test_the_section_says_what_the_numbers_stand_on(make_result):
         "code `0123456789ab…`, Python 3.11, numpy 2",
         "measured 2026-08-01T12:00:00Z",
         "the level of theory of the model is that of the labels, GFN2-xTB",
-        "Brackets hold 95 % intervals, by bootstrap over molecules.",
+        "Brackets hold 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
         "ID are molecules of the training distribution",
     ):
         assert part in text
@@ -103,6 +103,17 @@ def test_a_newer_result_of_a_task_replaces_its_row(make_result):
     assert text.count("| task2 (") == 1
     assert re.search(r"--task task2 --family graph-pes --dtype float32", text)
     assert re.search(r"--task task3 --family graph-pes --dtype float64", text)
+
+
+def test_intervals_of_the_former_kind_are_told_from_todays(make_result):
+    entries = entries_of(make_result(), PINNED)
+    former = [
+        replace(entry, notes=format_notes({k: v for k, v in parse_notes(entry.notes).items() if k != "clusters"}))
+        for entry in entries
+    ]
+    assert "hold 95 % intervals of a former kind, by bootstrap over molecules" in section_text(former)
+    both = section_text([*entries[:1], *former[1:]])
+    assert "at the same spacers, and 95 % intervals of a former kind" in both
 
 
 def test_numbers_without_interval_share_the_table(make_result):

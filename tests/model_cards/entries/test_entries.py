@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import yaml
 from huggingface_hub import parse_eval_result_entries
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from dataset_builders.card.numbers import NUMBERS, leaderboard_ids
 from dataset_builders.core.errors import DataError, UsageError
 from harness.results.result import Estimate
+from model_cards.entries.consistency import without_former_intervals
 from model_cards.entries.entries import (
     DIGITS,
     entries_of,
@@ -98,6 +101,7 @@ def test_an_entry_says_where_when_and_how(make_result):
     assert entry.source_name == "mlip-ood"
     notes = parse_notes(entry.notes)
     assert notes.pop("interval")
+    assert notes.pop("clusters") == "4 molecules"
     assert notes == {
         "protocol": "from-scratch",
         "trained on": "task2",
@@ -143,6 +147,25 @@ def test_a_number_without_interval_says_none(make_result):
     gap = Estimate(value=2.5, low=None, high=None, unit="1", reason="one molecule")
     notes = {entry.task_id: parse_notes(entry.notes) for entry in entries_of(with_task(make_result(), gap=gap), PINNED)}
     assert {"interval", "confidence"} & set(notes["task2_gap"]) == set()
+
+
+def test_evaluations_with_intervals_of_the_former_kind_are_not_compared(make_result):
+    entries = entries_of(make_result("task2", "task3"), PINNED)
+
+    def without(entry, *keys):
+        notes = {key: value for key, value in parse_notes(entry.notes).items() if key not in keys}
+        return replace(entry, notes=format_notes(notes))
+
+    mixed = [without(entry, "clusters") if entry.task_id.startswith("task2") else entry for entry in entries]
+    found = without_former_intervals(mixed)
+    assert {entry.task_id.partition("_")[0] for entry in found.entries} == {"task3"}
+    assert found.faults == (
+        "task2: its intervals are of a former kind, by bootstrap over molecules, and are not compared with today's; "
+        "`python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends them",
+    )
+    # What somebody publishes without intervals stays.
+    bare = [without(entry, "clusters", "interval", "confidence") for entry in entries]
+    assert without_former_intervals(bare).entries == tuple(bare)
 
 
 def test_a_file_is_what_the_client_reads(make_result):
