@@ -173,7 +173,7 @@ class _Seeds:
 
     def _sums(self, part: PartName, error: _Error) -> MoleculeSums | None:
         """The mean errors of the molecules of a part; `None` where they are not known or frames failed."""
-        if self._has_failures or any(row.subset is None for row in self._rows):
+        if self._has_failures or (part in ("near", "far") and any(row.subset is None for row in self._rows)):
             return None
         rows = self._rows_of(part)
         if error == "force_mae":

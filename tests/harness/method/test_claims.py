@@ -94,12 +94,12 @@ def test_one_file_is_one_model(foreign):
 
 def test_two_checkpoints_in_a_folder_are_named(foreign):
     (foreign / "task2/other.model").write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"task2 holds 2 checkpoints of the family mace: my.model, other.model"):
+    with pytest.raises(ModelError, match=r"task2 contains 2 checkpoints of the family mace: my.model, other.model"):
         method_in(foreign)
     (foreign / "task2/other.model").unlink()
     (foreign / "task2/my.model").unlink()
     (foreign / "task2/notes.txt").write_bytes(b"x")
-    with pytest.raises(ModelError, match=r"task2 holds no checkpoint of a known family; its files: notes.txt"):
+    with pytest.raises(ModelError, match=r"task2 contains no checkpoint of a known family; its files: notes.txt"):
         method_in(foreign)
 
 

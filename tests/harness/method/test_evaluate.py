@@ -90,7 +90,7 @@ def test_the_same_again_goes_on_from_the_runs_and_writes_the_same(run, copied, t
 
 def test_a_report_makes_it_again_from_the_runs(copied, capsys):
     content, before = (copied / METHOD_NAME).read_text(), MethodResult.load(copied)
-    score = before.result.tasks["task2"].splits["test_ood"].metrics["force_mae"].low
+    score = before.result.tasks["task2"].splits["test_ood"].metrics["force_mae"].value
     assert str(score) in content
     (copied / METHOD_NAME).write_text(content.replace(str(score), str(score / 2.0)))
     with pytest.raises(DataError, match="is not the mean of the results that it names: it was edited"):
@@ -215,7 +215,7 @@ def test_two_checkpoints_in_a_folder_are_named(run, trained, tmp_path):
     (tmp_path / "two/task1/seed0").rename(tmp_path / "two/task1/a")
     shutil.copytree(trained / "task1/seed1", tmp_path / "two/task1/b")
     refused = run("--method", tmp_path / "two", code=4)
-    assert "task1 holds" in refused.err
+    assert "task1 contains" in refused.err
     (tmp_path / "two/task1/a/model.safetensors").unlink()
 
 
