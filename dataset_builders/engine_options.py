@@ -6,13 +6,16 @@ from pathlib import Path
 from dataset_builders.errors import UsageError
 
 
-def add_engine_options(parser: argparse.ArgumentParser, pieces: str, probe: str) -> None:
+def add_engine_options(parser: argparse.ArgumentParser, pieces: str, probe: str) -> argparse._MutuallyExclusiveGroup:
     """Adds `--executor`, `--workers`, `--plan`, `--shard` and `--merge`.
 
     Args:
         parser: Of the command.
         pieces: What the workers make, in the plural.
         probe: What `--plan` times, and how long that takes.
+
+    Returns:
+        The group of the stages, of which a command takes one at most.
     """
     how = parser.add_argument_group("how (docs/scaling.md)")
     how.add_argument(
@@ -32,6 +35,7 @@ def add_engine_options(parser: argparse.ArgumentParser, pieces: str, probe: str)
     stage.add_argument(
         "--merge", action="store_true", help=f"write the data-set folder from finished {pieces}, make none"
     )
+    return stage
 
 
 def local_folder(option: str, text: str) -> Path:

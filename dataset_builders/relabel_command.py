@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.engine_options import add_engine_options, local_folder
 from dataset_builders.levels import GFN2, LEVELS, find_level
@@ -10,6 +10,8 @@ from dataset_builders.sole_user import sole_user
 
 if TYPE_CHECKING:
     from dataset_builders.relabel_source import RelabelSettings
+
+PROGRAMS: Final = ("auto", "gpu4pyscf")
 
 
 def add_relabel_options(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +37,30 @@ def add_relabel_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", metavar="WORK", help="folder of finished labels; all workers must see it (default: OUT.work)"
     )
-    add_engine_options(parser, "labels", "a few labels, which are kept")
+    parser.add_argument(
+        "--labels-from",
+        action="extend",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="KEPT",
+        help="folders that --keep-labels wrote: labels of these are not computed again",
+    )
+    parser.add_argument(
+        "--program",
+        choices=PROGRAMS,
+        default="auto",
+        help="for a density functional: gpu4pyscf asks for a GPU and is refused without one; auto takes a GPU where "
+        "there is one (default: %(default)s)",
+    )
+    stage = add_engine_options(parser, "labels", "a few labels, which are kept")
+    stage.add_argument(
+        "--keep-labels",
+        type=Path,
+        metavar="KEPT",
+        help="write the labels that are finished to a small file in a folder, for version control, and stop; also "
+        "while another command computes more",
+    )
 
 
 def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
@@ -46,12 +71,20 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
         source: Folder of the data set that the command names.
     """
     from dataset_builders.build import merge_labels, relabel_edition
+    from dataset_builders.dft import require_gpu
     from dataset_builders.executors import choose_executor
     from dataset_builders.relabel import label_folder, make_labels
     from dataset_builders.shards import parse_shard
 
     open_pool = choose_executor(arguments.executor, arguments.workers)
     settings = _settings(arguments, source)
+    if arguments.program == "gpu4pyscf":
+        require_gpu(settings.level)
+    if arguments.keep_labels:
+        from dataset_builders.relabel_keep import keep_labels
+
+        print(keep_labels(settings, arguments.keep_labels).text())
+        return 0
     if arguments.plan:
         from dataset_builders.relabel_plan import plan_relabel
 
@@ -89,4 +122,5 @@ def _settings(arguments: argparse.Namespace, source: Path) -> "RelabelSettings":
         frame_counts=parse_frame_counts(arguments.subset or ()),
         out=out,
         work_dir=work_dir,
+        labels_from=tuple(arguments.labels_from),
     )

@@ -49,6 +49,7 @@ class RelabelSettings:
         frame_counts: Frames of each molecule to take, by split; a split that it does not name is taken whole.
         out: Data-set folder that gets the new configurations; may be `source`.
         work_dir: Where finished labels are kept.
+        labels_from: Folders of kept labels (`kept_labels`), which are not computed again.
     """
 
     source: Path
@@ -58,6 +59,7 @@ class RelabelSettings:
     frame_counts: Mapping[SplitName, int]
     out: Path
     work_dir: Path
+    labels_from: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
