@@ -91,8 +91,8 @@ def test_two_electron_matrices_are_those_of_exact_integrals_but_for_the_fit(fiel
         integrals = field.mol.intor("int2e")
     repulsion = np.einsum("ijkl,kl->ij", integrals, density)
     exchange = np.einsum("ikjl,kl->ij", integrals, density)
-    np.testing.assert_allclose(coulomb_matrix(operator, density), repulsion, atol=2e-3)
-    np.testing.assert_allclose(exchange_matrix(operator, orbitals), exchange, atol=2e-3)
+    np.testing.assert_allclose(coulomb_matrix(operator, density), repulsion, atol=1e-2)
+    np.testing.assert_allclose(exchange_matrix(operator, orbitals), exchange, atol=1e-2)
     # No more is left than what the fit costs PySCF.
     kept = operator.integrals
     from pyscf import lib
