@@ -47,6 +47,12 @@ def add_relabel_options(parser: argparse.ArgumentParser) -> None:
         help="folders that --keep-labels wrote: labels of these are not computed again",
     )
     parser.add_argument(
+        "--cheapest-first",
+        action="store_true",
+        help="label small molecules first, so that a run that is cut short leaves more labels (default: the dearest "
+        "first, so that no worker waits for another at the end)",
+    )
+    parser.add_argument(
         "--program",
         choices=PROGRAMS,
         default="auto",
@@ -123,4 +129,5 @@ def _settings(arguments: argparse.Namespace, source: Path) -> "RelabelSettings":
         out=out,
         work_dir=work_dir,
         labels_from=tuple(arguments.labels_from),
+        cheapest_first=arguments.cheapest_first,
     )

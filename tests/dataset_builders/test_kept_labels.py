@@ -8,7 +8,7 @@ import pytest
 
 from dataset_builders import relabel as module
 from dataset_builders.cli import MINI_DIRECTORY, main
-from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, UsageError
+from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.kept_labels import KEPT_SCHEMA, digest_of, kept_tables, read_kept, write_kept
 from dataset_builders.relabel import label_folder, missing_of, recipe_of, relabel
 from dataset_builders.relabel_keep import keep_labels
@@ -173,7 +173,10 @@ def test_a_file_that_is_not_as_it_was_written_is_named(kept):
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"level_of_theory": {"method": "toy", "program": {"pyscf": "2.0"}}}, "its labels are of another recipe than wb"),
+        (
+            {"level_of_theory": {"method": "toy", "program": {"pyscf": "2.0"}}},
+            "its labels are of another recipe",
+        ),
         ({"format": "kept labels 9"}, "its format is 'kept labels 9'; expected 'kept labels 1'"),
     ],
 )
@@ -205,6 +208,13 @@ def test_the_name_of_a_file_is_that_of_its_content(kept):
     assert kept.stem == digest_of(table)[:16]
     assert table.schema.equals(KEPT_SCHEMA)
     assert digest_of(table.slice(0, 4)) != digest_of(table)
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_computed(toy, capsys, tmp_path):
+    command = ["relabel", "mini", "--labels", "wb97x", "--task", "task2", "--out", str(tmp_path / "out")]
+    assert main([*command, "--program", "gpu4pyscf"]) == SetupError.exit_code
+    assert "--program gpu4pyscf: " in capsys.readouterr().err
+    assert toy["asked"] == 0
 
 
 def test_nothing_to_keep_is_said(toy, tmp_path):
