@@ -52,6 +52,10 @@ def main() -> None:
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--without-before", action="store_true")
     parser.add_argument("--sgx", action="store_true")
+    parser.add_argument(
+        "--same-fit", action="store_true", help="keep the fit in the reference, for errors of grids alone"
+    )
+    parser.add_argument("--basis", default="def2-tzvppd", help="a smaller one shows the errors of grids sooner")
     parser.add_argument("--only", nargs="*", help="names of settings (default: all)")
     arguments = parser.parse_args()
     for molecule in arguments.molecules:
@@ -60,12 +64,14 @@ def main() -> None:
 
 def print_table(molecule: str, arguments: argparse.Namespace) -> None:
     numbers, positions = frame_of(molecule)
-    settings = LEVELS["wb97m-d3bj"].dft
+    settings = replace(LEVELS["wb97m-d3bj"].dft, basis=arguments.basis)
     tight = replace(settings, **REFERENCE)
+    if arguments.same_fit:
+        tight = replace(tight, auxiliary_basis=settings.auxiliary_basis)
     by_pyscf = partial(pyscf_alone, numbers=numbers, positions=positions)
     ours = partial(fast, numbers=numbers, positions=positions)
     reference = by_pyscf(replace(tight, auxiliary_basis=None)) if arguments.exact else ours(tight)
-    table = Table(title=f"wB97M-D3(BJ)/def2-TZVPPD, {molecule}, {len(numbers)} atoms")
+    table = Table(title=f"wB97M-D3(BJ)/{arguments.basis}, {molecule}, {len(numbers)} atoms")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "settings" else "right")
     before = None
@@ -88,6 +94,9 @@ def rows(
         "grid (75, 590), H (50, 302)": replace(settings, grid=((50, 302), (75, 590))),
         "grid (75, 434), H (50, 302)": replace(settings, grid=((50, 302), (75, 434))),
         "grid (75, 302), H (50, 302)": replace(settings, grid=((50, 302), (75, 302))),
+        "grid (75, 590), H (50, 194)": replace(settings, grid=((50, 194), (75, 590))),
+        "grid (75, 590), H (30, 194)": replace(settings, grid=((30, 194), (75, 590))),
+        "grid (50, 590), H (40, 302)": replace(settings, grid=((40, 302), (50, 590))),
         "grid (50, 434), H (30, 194)": replace(settings, grid=((30, 194), (50, 434))),
         "grid of the reference": replace(settings, grid=REFERENCE["grid"]),
         "fit by def2-universal-jkfit": replace(settings, auxiliary_basis="def2-universal-jkfit"),

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 
@@ -9,7 +10,8 @@ import pytest
 from dataset_builders import relabel as module
 from dataset_builders.cli import MINI_DIRECTORY, main
 from dataset_builders.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
-from dataset_builders.kept_labels import KEPT_SCHEMA, digest_of, kept_tables, read_kept, write_kept
+from dataset_builders.kept_labels import KEPT_SCHEMA, Recipe, digest_of, kept_tables, read_kept, write_kept
+from dataset_builders.levels import LEVELS
 from dataset_builders.relabel import label_folder, missing_of, recipe_of, relabel
 from dataset_builders.relabel_keep import keep_labels
 from dataset_builders.relabel_source import frames_to_label
@@ -235,3 +237,31 @@ def test_the_command_keeps_and_takes_up_again(toy, monkeypatch, capsys, tmp_path
     second = [*command, "--out", str(tmp_path / "second"), "--labels-from", str(tmp_path / "kept")]
     assert main([*second, "--shard", "1/1"]) == 0
     assert toy["asked"] == 60
+
+
+EMBEDDED = sorted((MINI_DIRECTORY.parent / "labels").glob("*/*.parquet"))
+
+
+@pytest.mark.parametrize("path", EMBEDDED, ids=lambda path: path.stem)
+def test_labels_in_the_repository_are_those_of_frames_of_mini(path):
+    document = json.loads(pq.read_schema(path).metadata[METADATA_KEY])
+    text = json.dumps(document["level_of_theory"], sort_keys=True)
+    level = next(level for level in LEVELS.values() if path.parent.name.startswith(level.name))
+    assert path.parent.name == f"{level.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    assert document["source_level_of_theory"]["method"] == "GFN2-xTB"
+    rows = read_kept(path, Recipe(path.parent.name, document["level_of_theory"], level.net_force)).to_pylist()
+    mini = {
+        (row["molecule_id"], row["trajectory"], row["frame"]): row
+        for split in ("train", "test_id", "test_ood")
+        for task in ("task1", "task2", "task3", "task4")
+        for row in pq.read_table(MINI_DIRECTORY / task / f"{split}-00000-of-00001.parquet").to_pylist()
+    }
+    shared = [
+        (row, mini[name]) for row in rows if (name := (row["molecule_id"], row["trajectory"], row["frame"])) in mini
+    ]
+    assert shared
+    for row, before in shared:
+        assert row["positions"] == before["positions"]
+        assert (row["source_energy"], row["source_forces"]) == (before["energy"], before["forces"])
+        apart = np.array(row["forces"]) - np.array(before["forces"])
+        assert 0.02 < np.abs(apart).mean() < 0.4, "the distance between two levels, and no other frame's forces"
