@@ -1,35 +1,32 @@
 """Energies and forces of density functional theory, through PySCF, and through gpu4pyscf where a GPU is there.
 
-Two-electron integrals are fitted (RI-J for PBE, RI-JK with a range-separated exchange for the hybrids). Forces
-contain the response of the integration grid to the motion of the atoms, so that they sum to nothing; without
-it the same grid is off by up to 3 meV/Å. docs/labels.md has the measured errors.
+Two-electron integrals are fitted (RI-J for PBE, RI-JK with a range-separated exchange for the hybrids): on the
+processor by `fitted_kohn_sham`, on a GPU by gpu4pyscf, which fits in the same way. Forces contain the response of the
+integration grid to the motion of the atoms, so that they sum to nothing; without it the same grid is off by up to
+3 meV/Å. docs/labels.md has the measured errors.
 
 Sources: PySCF, Sun et al., J. Chem. Phys. 153, 024109 (2020); D3(BJ) from the package dftd3, Grimme et al.,
 J. Comput. Chem. 32, 1456 (2011), without its three-body term.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
-from dataset_builders.chemistry.levels import DftSettings
+from dataset_builders.chemistry import scf_solvers
+from dataset_builders.chemistry.fitted_kohn_sham import gradient_of, solve
+from dataset_builders.chemistry.levels import DftSettings, Level
 from dataset_builders.core.arrays import FloatArray, IntArray
-from dataset_builders.core.errors import ConvergenceError, MissingPackageError
+from dataset_builders.core.errors import ConvergenceError, MissingPackageError, SetupError, UsageError
 from dataset_builders.core.units import BOHR, HARTREE, HARTREE_PER_BOHR
-
-MAX_CYCLES: Final = 100
-COARSE_GRID: Final = (30, 110)
-"""Radial and angular points on each atom of the SCF that gives the first density."""
-
-COARSE_CONVERGENCE: Final = 1e-5
-"""Hartree, of the energy of that SCF."""
-
-LEVEL_SHIFT: Final = 0.3
-"""Hartree, added to the virtual orbitals where the plain SCF does not converge."""
 
 ATOM_SPINS: Final[Mapping[int, int]] = MappingProxyType({1: 1, 6: 2, 7: 3, 8: 2, 9: 1, 16: 2, 17: 1})
 """Unpaired electrons of the ground state of an isolated atom, by atomic number."""
@@ -54,11 +51,11 @@ def dft_singlepoint(settings: DftSettings, atomic_numbers: IntArray, positions: 
     """
     numbers = np.asarray(atomic_numbers, dtype=np.int64)
     positions_in_bohr = np.asarray(positions, dtype=np.float64) / BOHR
-    field = _converged(lambda: _mean_field(settings, _molecule(settings, numbers, positions_in_bohr)), settings)
-    gradients = field.nuc_grad_method()
-    gradients.grid_response = settings.grid_response
-    energy = float(field.e_tot)
-    gradient = _on_host(gradients.kernel())
+    if settings.auxiliary_basis is None or uses_gpu():
+        energy, gradient = _by_pyscf(settings, numbers, positions_in_bohr)
+    else:
+        solution = solve(settings, partial(_molecule, settings, numbers, positions_in_bohr))
+        energy, gradient = solution.energy, gradient_of(solution, grid_response=settings.grid_response)
     if settings.dispersion is not None:
         more_energy, more_gradient = _dispersion(settings.dispersion, numbers, positions_in_bohr)
         energy, gradient = energy + more_energy, gradient + more_gradient
@@ -80,16 +77,26 @@ def isolated_atom_energy(settings: DftSettings, atomic_number: int) -> float:
     """
     numbers, origin = np.array([atomic_number]), np.zeros((1, 3))
     spin = ATOM_SPINS[atomic_number]
-    field = _converged(lambda: _mean_field(settings, _molecule(settings, numbers, origin, spin)), settings)
-    return float(field.e_tot) * HARTREE
+    molecule = _molecule(settings, numbers, origin, settings.basis, spin)
+    return float(_converged(settings, molecule).e_tot) * HARTREE
 
 
-def _molecule(settings: DftSettings, numbers: IntArray, positions_in_bohr: FloatArray, spin: int = 0) -> Any:
+def _by_pyscf(settings: DftSettings, numbers: IntArray, positions_in_bohr: FloatArray) -> tuple[float, FloatArray]:
+    """Energy in Hartree and gradient in Hartree/Bohr, without dispersion, by PySCF or gpu4pyscf alone."""
+    field = _converged(settings, _molecule(settings, numbers, positions_in_bohr, settings.basis))
+    gradients = field.nuc_grad_method()
+    gradients.grid_response = settings.grid_response
+    return float(field.e_tot), _on_host(gradients.kernel())
+
+
+def _molecule(
+    settings: DftSettings, numbers: IntArray, positions_in_bohr: FloatArray, basis: str, spin: int = 0
+) -> Any:
     # One constant for the Bohr radius: PySCF would convert from Å with its own.
     return _pyscf().gto.M(
         atom=[(int(number), tuple(place)) for number, place in zip(numbers, positions_in_bohr, strict=True)],
         unit="Bohr",
-        basis=settings.basis,
+        basis=basis,
         cart=settings.cartesian,
         charge=0,
         spin=spin,
@@ -97,7 +104,7 @@ def _molecule(settings: DftSettings, numbers: IntArray, positions_in_bohr: Float
     )
 
 
-def _mean_field(settings: DftSettings, molecule: Any) -> Any:
+def _mean_field(settings: DftSettings, molecule: Any, fit: Any = None) -> Any:
     dft = _pyscf().dft
     kind = dft.UKS if molecule.spin else dft.RKS
     field = kind(molecule, xc=settings.functional)
@@ -108,45 +115,26 @@ def _mean_field(settings: DftSettings, molecule: Any) -> Any:
     field.grids.atom_grid = {symbol: light if symbol == "H" else heavy for symbol in molecule.elements}
     field.conv_tol = settings.energy_convergence
     field.conv_tol_grad = settings.gradient_convergence
-    field.max_cycle = MAX_CYCLES
+    field.max_cycle = scf_solvers.MAX_CYCLES
     if uses_gpu():
-        return field.to_gpu()
-    if settings.auxiliary_basis is not None:
+        field = field.to_gpu()
+    if fit is not None:
+        field.with_df = fit
+    elif settings.auxiliary_basis is not None and not uses_gpu():
         field.with_df.build()  # kept: without exchange, PySCF would compute these integrals in every cycle
     return field
 
 
-def _converged(make: Callable[[], Any], settings: DftSettings) -> Any:
-    for solver in (_plain, _shifted, _second_order):
-        field = solver(make())
-        field.kernel(dm0=_first_density(make()))
+def _converged(settings: DftSettings, molecule: Any) -> Any:
+    for solver in (scf_solvers.plain, scf_solvers.shifted, scf_solvers.second_order):
+        coarse = _mean_field(replace(settings, grid=scf_solvers.COARSE_GRID), molecule)
+        coarse.conv_tol, coarse.conv_tol_grad = scf_solvers.COARSE_CONVERGENCE
+        coarse.kernel()
+        field = solver(_mean_field(settings, molecule, getattr(coarse, "with_df", None)))
+        field.kernel(dm0=coarse.make_rdm1())
         if field.converged:
             return field
-    raise ConvergenceError(
-        f"the SCF of {settings.functional}/{settings.basis} did not converge in {MAX_CYCLES} cycles: neither plainly, "
-        f"nor with a level shift of {LEVEL_SHIFT:g} Hartree, nor with a second-order solver"
-    )
-
-
-def _first_density(field: Any) -> Any:
-    """Density of an SCF on a coarse grid, which takes most cycles at a fraction of the cost."""
-    field.grids.atom_grid = COARSE_GRID
-    field.conv_tol, field.conv_tol_grad = COARSE_CONVERGENCE, None
-    field.kernel()
-    return field.make_rdm1()
-
-
-def _plain(field: Any) -> Any:
-    return field
-
-
-def _shifted(field: Any) -> Any:
-    field.level_shift = LEVEL_SHIFT
-    return field
-
-
-def _second_order(field: Any) -> Any:
-    return field.newton()
+    raise scf_solvers.not_converged(settings)
 
 
 def _dispersion(functional: str, numbers: IntArray, positions_in_bohr: FloatArray) -> tuple[float, FloatArray]:
@@ -156,6 +144,10 @@ def _dispersion(functional: str, numbers: IntArray, positions_in_bohr: FloatArra
         RationalDampingParam(method=functional, atm=False), grad=True
     )
     return float(found["energy"]), np.asarray(found["gradient"])
+
+
+OLDEST_GPU4PYSCF: Final = (1, 9, 0)
+"""Whose source was read for what is asked of it here."""
 
 
 @functools.cache
@@ -171,17 +163,61 @@ def uses_gpu() -> bool:
         return False
 
 
+def require_gpu(level: Level) -> None:
+    """Checks that labels of a level would be computed by gpu4pyscf.
+
+    Raises:
+        UsageError: If the level is none of density functional theory.
+        SetupError: If a package is not installed or too old, or CuPy sees no CUDA device.
+    """
+    if level.dft is None:
+        raise UsageError(f"--program gpu4pyscf: {level.method} is computed with tblite; expected a density functional")
+    lacking = [name for name in ("gpu4pyscf", "cupy") if find_spec(name) is None]
+    if lacking:
+        raise SetupError(
+            f"--program gpu4pyscf: {' and '.join(lacking)} is not installed. On a machine with an NVIDIA GPU: "
+            f"pip install 'gpu4pyscf-cuda12x>={_text_of(OLDEST_GPU4PYSCF)}' (or -cuda13x, by its driver); without a "
+            "GPU leave --program out"
+        )
+    if not uses_gpu():
+        raise SetupError(
+            "--program gpu4pyscf: CuPy sees no CUDA device; expected one. See `nvidia-smi`, or leave --program out to "
+            "compute on the processor"
+        )
+    programs()
+
+
 def programs() -> tuple[str, ...]:
     """Names of the packages that a label depends on.
 
     Raises:
         MissingPackageError: If PySCF or dftd3 is not installed.
+        SetupError: If a GPU would compute with a gpu4pyscf that is too old.
     """
     names = ("pyscf", "dftd3")
     for name in names:
         if find_spec(name) is None:
             raise MissingPackageError(name, "dft", "a label of density functional theory")
-    return (*names, "gpu4pyscf") if uses_gpu() else names
+    if not uses_gpu():
+        return names
+    found = _gpu4pyscf()
+    if tuple(int(part) for part in re.findall(r"\d+", version(found))[:3]) < OLDEST_GPU4PYSCF:
+        oldest = _text_of(OLDEST_GPU4PYSCF)
+        raise SetupError(
+            f"{found} {version(found)} would compute labels; expected {oldest} or later, since earlier ones leave the "
+            f"response of the grid out of forces without a word: pip install '{found}>={oldest}'"
+        )
+    return (*names, found)
+
+
+def _text_of(release: tuple[int, ...]) -> str:
+    return ".".join(map(str, release))
+
+
+def _gpu4pyscf() -> str:
+    """Name of the distribution, of which there is one for each version of CUDA."""
+    names = packages_distributions().get("gpu4pyscf", [])
+    return names[0] if names else "gpu4pyscf"
 
 
 def _on_host(array: Any) -> FloatArray:

@@ -50,12 +50,12 @@ ISOLATED_ATOMS: Final[Mapping[LevelName, Mapping[str, float]]] = MappingProxyTyp
         "wb97m-d3bj": MappingProxyType(
             {
                 "H": -13.56876,
-                "C": -1030.56713,
-                "N": -1486.37523,
-                "O": -2043.93379,
+                "C": -1030.56711,
+                "N": -1486.37524,
+                "O": -2043.93380,
                 "F": -2715.31862,
-                "S": -10834.49153,
-                "Cl": -12522.65405,
+                "S": -10834.49142,
+                "Cl": -12522.65403,
             }
         ),
     }

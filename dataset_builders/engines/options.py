@@ -6,13 +6,16 @@ from pathlib import Path
 from dataset_builders.core.errors import UsageError
 
 
-def add_engine_options(parser: argparse.ArgumentParser, pieces: str, probe: str) -> None:
+def add_engine_options(parser: argparse.ArgumentParser, pieces: str, probe: str) -> argparse._MutuallyExclusiveGroup:
     """Adds `--executor`, `--workers`, `--plan`, `--shard` and `--merge`.
 
     Args:
         parser: Parser of the command.
         pieces: Plural noun for what the workers compute.
         probe: What `--plan` times, and its duration.
+
+    Returns:
+        The group of the stages, of which a command takes one at most.
     """
     how = parser.add_argument_group("running (docs/scaling.md)")
     how.add_argument(
@@ -32,6 +35,7 @@ def add_engine_options(parser: argparse.ArgumentParser, pieces: str, probe: str)
     stage.add_argument(
         "--merge", action="store_true", help=f"write the data-set folder from finished {pieces}, compute none"
     )
+    return stage
 
 
 def local_folder(option: str, text: str) -> Path:

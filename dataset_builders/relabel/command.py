@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.sole_user import sole_user
@@ -10,6 +10,8 @@ from dataset_builders.engines.options import add_engine_options, local_folder
 
 if TYPE_CHECKING:
     from dataset_builders.relabel.frames_to_label import RelabelSettings
+
+PROGRAMS: Final = ("auto", "gpu4pyscf")
 
 
 def add_relabel_options(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +37,36 @@ def add_relabel_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--work", metavar="WORK", help="folder of finished labels; all workers must see it (default: OUT.work)"
     )
-    add_engine_options(parser, "labels", "a few labels, which are kept")
+    parser.add_argument(
+        "--labels-from",
+        action="extend",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="KEPT",
+        help="folders that --keep-labels wrote: labels of these are not computed again",
+    )
+    parser.add_argument(
+        "--cheapest-first",
+        action="store_true",
+        help="label small molecules first, so that a run that is cut short leaves more labels (default: the dearest "
+        "first, so that no worker waits for another at the end)",
+    )
+    parser.add_argument(
+        "--program",
+        choices=PROGRAMS,
+        default="auto",
+        help="for a density functional: gpu4pyscf asks for a GPU and is refused without one; auto takes a GPU where "
+        "there is one (default: %(default)s)",
+    )
+    stage = add_engine_options(parser, "labels", "a few labels, which are kept")
+    stage.add_argument(
+        "--keep-labels",
+        type=Path,
+        metavar="KEPT",
+        help="write the labels that are finished to a small file in a folder, for version control, and stop; also "
+        "while another command computes more",
+    )
 
 
 def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
@@ -45,6 +76,7 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
         arguments: As parsed.
         source: Folder of the data set that the command names.
     """
+    from dataset_builders.chemistry.dft import require_gpu
     from dataset_builders.engines.choice import choose_executor
     from dataset_builders.engines.shares import parse_shard
     from dataset_builders.relabel.certified_labels import merge_labels, relabel_edition
@@ -52,6 +84,13 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
 
     open_pool = choose_executor(arguments.executor, arguments.workers)
     settings = _settings(arguments, source)
+    if arguments.program == "gpu4pyscf":
+        require_gpu(settings.level)
+    if arguments.keep_labels:
+        from dataset_builders.relabel.relabel_keep import keep_labels
+
+        print(keep_labels(settings, arguments.keep_labels).text())
+        return 0
     if arguments.plan:
         from dataset_builders.relabel.relabel_plan import plan_relabel
 
@@ -89,4 +128,6 @@ def _settings(arguments: argparse.Namespace, source: Path) -> "RelabelSettings":
         frame_counts=parse_frame_counts(arguments.subset or ()),
         out=out,
         work_dir=work_dir,
+        labels_from=tuple(arguments.labels_from),
+        cheapest_first=arguments.cheapest_first,
     )

@@ -49,6 +49,8 @@ class RelabelSettings:
         frame_counts: Frames of each molecule to take, by split; a split that it does not name is taken whole.
         out: Data-set folder that gets the new configurations; may be `source`.
         work_dir: Where finished labels are kept.
+        labels_from: Folders of kept labels (`kept_labels`), which are not computed again.
+        cheapest_first: Whether small molecules come first, for a run that may be cut short.
     """
 
     source: Path
@@ -58,6 +60,8 @@ class RelabelSettings:
     frame_counts: Mapping[SplitName, int]
     out: Path
     work_dir: Path
+    labels_from: tuple[Path, ...] = ()
+    cheapest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +152,7 @@ def parse_frame_counts(texts: Sequence[str]) -> dict[SplitName, int]:
 
 
 def frames_to_label(settings: RelabelSettings) -> FrameList:
-    """Every frame that the new configurations need, each once, the dearest first.
+    """Every frame that the new configurations need, each once, the dearest first unless the settings say otherwise.
 
     So no worker waits long for another at the end, and a machine that is short of memory shows it soon.
 
@@ -160,7 +164,7 @@ def frames_to_label(settings: RelabelSettings) -> FrameList:
     every = _frames_of(settings, settings.tasks)
     _, first = np.unique(every.keys, return_index=True)
     once = every.take(np.sort(first))
-    return once.take(np.argsort(-once.costs, kind="stable"))
+    return once.take(np.argsort(once.costs if settings.cheapest_first else -once.costs, kind="stable"))
 
 
 def frames_of_task(settings: RelabelSettings, task: Task) -> FrameList:

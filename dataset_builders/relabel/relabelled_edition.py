@@ -1,8 +1,8 @@
 """Takes the geometries of an edition to another level of theory.
 
 `DIR/task2` becomes `OUT/task2-wb97x`: the same frames, or some of each molecule, with other energies and forces. A
-label is kept as soon as it is there, so that hours of work can be interrupted at any point, and labels that `OUT` has
-already are not computed again.
+label is kept as soon as it is there, so that hours of work can be interrupted at any point, and labels that `OUT` or a
+folder of kept labels has already are not computed again.
 """
 
 import contextlib
@@ -42,6 +42,7 @@ from dataset_builders.relabel.frames_to_label import (
     readable,
     spooled_frames,
 )
+from dataset_builders.relabel.kept_labels import Recipe, kept_tables
 from dataset_builders.relabel.label_progress import label_progress
 from dataset_builders.relabel.label_store import Add, KeyArray, LabelStore, label_file, open_store, record_of
 from dataset_builders.tasks.editions import SPLITS
@@ -132,7 +133,7 @@ def write_configs(settings: RelabelSettings) -> None:
 
 
 def _write_configs(settings: RelabelSettings, frames: FrameList) -> None:
-    with _all_labels(settings, frames.keys) as labels:
+    with all_labels(settings, frames.keys) as labels:
         missing = np.flatnonzero(~labels.has(frames.keys))
         if len(missing):
             raise IncompleteError(
@@ -147,14 +148,17 @@ def _write_configs(settings: RelabelSettings, frames: FrameList) -> None:
 def missing_of(frames: FrameList, settings: RelabelSettings) -> FrameList:
     """Those of some frames whose labels are not there yet."""
     known = open_store(label_folder(settings)).has(frames.keys)
-    published = [keys_of(table) for table in _published(settings, ("atomic_numbers", "positions"))]
-    if published:
-        known |= np.isin(frames.keys, np.concatenate(published))
+    elsewhere = [keys_of(table) for table in _elsewhere(settings, ("atomic_numbers", "positions"))]
+    if elsewhere:
+        known |= np.isin(frames.keys, np.concatenate(elsewhere))
     return frames.take(~known)
 
 
-def _published(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows with labels of the same settings in `out`, some at a time."""
+def _elsewhere(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Rows with labels of the same settings in folders of kept labels and in `out`, some at a time."""
+    if settings.labels_from:
+        for table in kept_tables(settings.labels_from, recipe_of(settings.level)):
+            yield table.select(list(columns))
     for path in sorted(settings.out.glob(settings.level.config("*") + "/*.parquet")):
         with readable(path), pq.ParquetFile(path) as file:
             if usable_metadata(file.schema_arrow).get("level_of_theory") == label_metadata(settings.level):
@@ -163,8 +167,8 @@ def _published(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa
 
 
 @contextlib.contextmanager
-def _all_labels(settings: RelabelSettings, wanted: KeyArray) -> Iterator[LabelStore]:
-    """The labels that are there: those in the work folder, and of the others that are wanted those in `out`.
+def all_labels(settings: RelabelSettings, wanted: KeyArray) -> Iterator[LabelStore]:
+    """The labels that are there: those in the work folder, and of the others that are wanted those `_elsewhere`.
 
     The latter are copied, since the files that hold them are replaced; the copy is gone at the end.
     """
@@ -175,7 +179,7 @@ def _all_labels(settings: RelabelSettings, wanted: KeyArray) -> Iterator[LabelSt
         return
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=settings.work_dir) as copy:
-        for table in _published(settings, ("atomic_numbers", "positions", "energy", "forces")):
+        for table in _elsewhere(settings, ("atomic_numbers", "positions", "energy", "forces")):
             keys = keys_of(table)
             for row in np.flatnonzero(np.isin(keys, wanted)):
                 forces = np.array(table["forces"][int(row)].as_py()).reshape(-1, 3)
@@ -295,6 +299,11 @@ def _versions(level: Level) -> str:
 def label_folder(settings: RelabelSettings) -> Path:
     """Where the finished labels of a level are kept; another version of its programs has another folder."""
     return settings.work_dir / _folder_name(settings.level)
+
+
+def recipe_of(level: Level) -> Recipe:
+    """What labels of a level are computed with, by these settings and programs."""
+    return Recipe(_folder_name(level), label_metadata(level), level.net_force)
 
 
 def _folder_name(level: Level) -> str:

@@ -3,14 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dataset_builders.chemistry import dft
+from dataset_builders.chemistry import dft, scf_solvers
 from dataset_builders.chemistry.dft import dft_singlepoint, isolated_atom_energy
 from dataset_builders.chemistry.isolated_atoms import ISOLATED_ATOMS
 from dataset_builders.chemistry.labels import compute_label, label_metadata
 from dataset_builders.chemistry.levels import GFN2, LEVELS, DftSettings
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
 from dataset_builders.chemistry.xtb import cold_singlepoint
-from dataset_builders.core.errors import ConvergenceError, MissingPackageError
+from dataset_builders.core.errors import ConvergenceError, MissingPackageError, SetupError, UsageError
 from dataset_builders.core.units import BOHR, HARTREE, HARTREE_PER_BOHR
 from dataset_builders.tasks.words import word
 
@@ -89,7 +89,7 @@ def test_dispersion_is_added():
 
 
 def test_an_scf_that_does_not_converge_says_what_was_tried(monkeypatch):
-    monkeypatch.setattr(dft, "MAX_CYCLES", 1)
+    monkeypatch.setattr(scf_solvers, "MAX_CYCLES", 1)
     with pytest.raises(ConvergenceError, match=r"pbe/sto-3g did not converge in 1 cycles: neither plainly, nor with a"):
         dft_singlepoint(SMALL, *WATER)
 
@@ -99,12 +99,13 @@ def test_a_second_solver_takes_over(monkeypatch):
         field.max_cycle = 0
         return field
 
-    expected, _ = dft_singlepoint(SMALL, *WATER)
-    for broken in (["_plain"], ["_plain", "_shifted"]):
+    exact = replace(SMALL, auxiliary_basis=None)
+    expected, _ = dft_singlepoint(exact, *WATER)
+    for broken in (["plain"], ["plain", "shifted"]):
         with monkeypatch.context() as patch:
             for name in broken:
-                patch.setattr(dft, name, stopped)
-            energy, _ = dft_singlepoint(SMALL, *WATER)
+                patch.setattr(scf_solvers, name, stopped)
+            energy, _ = dft_singlepoint(exact, *WATER)
         assert energy == pytest.approx(expected, abs=1e-6)
 
 
@@ -123,6 +124,30 @@ def test_a_level_that_is_no_functional_is_computed_by_tblite():
 
 def test_without_a_gpu_labels_come_from_pyscf_alone():
     assert dft.programs()[:2] == ("pyscf", "dftd3")
+
+
+def test_a_gpu_that_is_asked_for_and_is_not_there_is_told(monkeypatch):
+    level = LEVELS["wb97m-d3bj"]
+    with pytest.raises(UsageError, match="GFN2-xTB is computed with tblite; expected a density functional"):
+        dft.require_gpu(GFN2)
+    monkeypatch.setattr(dft, "find_spec", lambda name: None)
+    with pytest.raises(SetupError, match=r"gpu4pyscf and cupy is not installed.*install 'gpu4pyscf-cuda12x>=1\.9\.0'"):
+        dft.require_gpu(level)
+    monkeypatch.setattr(dft, "find_spec", lambda name: object())
+    monkeypatch.setattr(dft, "uses_gpu", lambda: False)
+    with pytest.raises(SetupError, match=r"CuPy sees no CUDA device; expected one\. See `nvidia-smi`"):
+        dft.require_gpu(level)
+
+
+def test_a_gpu4pyscf_whose_forces_lack_the_response_of_the_grid_is_refused(monkeypatch):
+    versions = {"gpu4pyscf-cuda12x": "1.8.2"}
+    monkeypatch.setattr(dft, "uses_gpu", lambda: True)
+    monkeypatch.setattr(dft, "packages_distributions", lambda: {"gpu4pyscf": ["gpu4pyscf-cuda12x"]})
+    monkeypatch.setattr(dft, "version", versions.__getitem__)
+    with pytest.raises(SetupError, match=r"gpu4pyscf-cuda12x 1\.8\.2 would compute labels; expected 1\.9\.0 or later"):
+        dft.programs()
+    versions["gpu4pyscf-cuda12x"] = "1.10.0"
+    assert dft.programs() == ("pyscf", "dftd3", "gpu4pyscf-cuda12x")
 
 
 @pytest.mark.slow

@@ -194,6 +194,14 @@ def test_nothing_is_computed_twice(computed, tmp_path):
     assert len(computed) == 36 + 36 + 24, "those that the second work folder lacked"
 
 
+def test_small_molecules_come_first_where_that_is_asked_for(computed, tmp_path):
+    once = settings(tmp_path / "out", cheapest_first=True)
+    assert (np.diff(frames_to_label(once).n_atoms) >= 0).all()
+    assert (np.diff(frames_to_label(settings(tmp_path / "out")).n_atoms) <= 0).all()
+    relabel(once, one_thread)
+    assert computed == sorted(computed)
+
+
 def test_a_frame_that_fails_is_named_and_the_others_are_kept(computed, monkeypatch, tmp_path):
     def failing(level, numbers, positions):
         if len(numbers) == 30:

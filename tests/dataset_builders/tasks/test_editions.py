@@ -67,3 +67,10 @@ def test_sizes_are_whole_bursts(text):
 def test_no_split_holds_secondary_frames_of_unseen_molecules():
     with pytest.raises(UsageError, match="secondary frame 3 of an OOD molecule"):
         split_of_frame("secondary", 3, is_ood=True)
+
+
+def test_few_frames_of_a_molecule_come_from_different_bursts():
+    edition = find_edition("25/20/5/10")
+    assert edition.frames("train", 1) == (0,)
+    assert edition.frames("test_ood", 4) == (0, 5, 10, 15)
+    assert edition.frames("test_id", 2) == (5, 10)
