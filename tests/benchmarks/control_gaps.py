@@ -1,4 +1,4 @@
-"""How much of a gap comes from the make-up of the OOD molecules alone: `harness.scoring.composition`, of finished runs.
+"""How much of a gap comes from the composition of the OOD molecules alone: `harness.scoring.composition`, of finished runs.
 
 python -m tests.benchmarks.control_gaps results/gfn1-xtb/<key> results/mmff94/<key>
 """
@@ -6,7 +6,8 @@ python -m tests.benchmarks.control_gaps results/gfn1-xtb/<key> results/mmff94/<k
 import argparse
 from pathlib import Path
 
-from harness.results.manifest import Manifest
+from dataset_builders.tasks.drawn import Drawn
+from harness.results.result import RESULT_NAME, RunResult
 from harness.scoring.composition import composition_gap
 from harness.study.predicted import predicted_task
 
@@ -16,10 +17,13 @@ def main() -> None:
     parser.add_argument("run", nargs="+", type=Path, help="folder of a finished run")
     for run in parser.parse_args().run:
         print(f"{run.parent.name:<12} gap measured / expected from ID errors of the same environments")
-        for task in Manifest.load(run).tasks:
+        result = RunResult.load(run / RESULT_NAME)
+        for task in result.tasks:
             predicted = predicted_task(run, task)
             frames = predicted.frames
-            gap = composition_gap(frames.test_id, frames.test_ood, predicted.smiles)
+            found = result.tasks[task]
+            drawn = Drawn(found.clusters, {row.molecule_id: row.drawn for row in found.by_molecule})
+            gap = composition_gap(frames.test_id, frames.test_ood, predicted.smiles, drawn)
             measured, expected = (mae / gap.id_force_mae for mae in (gap.ood_force_mae, gap.expected_force_mae))
             print(f"{task:<12} {measured:.2f} / {expected:.2f}")
 
