@@ -1,4 +1,4 @@
-"""How much of a gap comes from the composition of the OOD molecules alone: `harness.scoring.composition`, of finished runs.
+"""How much of a gap comes from the composition of the OOD molecules alone, of finished runs.
 
 python -m tests.benchmarks.control_gaps results/gfn1-xtb/<key> results/mmff94/<key>
 """
