@@ -1,4 +1,4 @@
-"""How much of a gap follows from the make-up of the OOD molecules alone.
+"""The composition-matched gap: what follows from the composition of the OOD molecules alone.
 
 An OOD molecule may have a larger share of the atoms that a method describes badly: a duplicated fragment has twice the
 polar atoms, a longer chain has more CH2. If each of its atoms had the mean ID force error of its environment (the
@@ -62,7 +62,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class CompositionGap:
-    """An OOD error beside the one that the make-up of the molecules predicts.
+    """An OOD error beside the one that the composition of the molecules predicts.
 
     Attributes:
         id_force_mae: Force MAE on `test_id`, eV/Å.

@@ -74,7 +74,7 @@ def _gap_figure(lines: Sequence[Line]) -> "Figure":
         if line.expected_gap.value is not None:
             axes.plot(error.value / MILLI, line.expected_gap.value, color=colour, marker="_", markersize=11)
 
-    figure, panels = _panels(lines, draw, [_key("gap of the make-up", color="0.3", marker="_", markersize=11)])
+    figure, panels = _panels(lines, draw, [_key("composition-matched gap", color="0.3", marker="_", markersize=11)])
     for axes in panels:
         axes.axhline(1.0, color="0.8", linewidth=0.8, zorder=0)
         axes.set(xscale="log", yscale="log", xlabel="ID force MAE, meV/Å", ylabel="gap, OOD / ID")

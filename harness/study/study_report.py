@@ -113,7 +113,7 @@ def report_text(
         CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",
         _other_levels(records),
         *_per_task(tasks, lines, records, main_table, with_command=True),
-        _figure("Gap against ID error; bars are 95 % intervals, dashes the gap of the make-up", GAP_FIGURE, figures),
+        _figure("Gap against ID error; bars are 95 % intervals, dashes the composition-matched gap", GAP_FIGURE, figures),
         *_subset_blocks(tasks, lines, records),
         *_ranking_blocks(tasks, lines),
         "## Error against spacer length",
@@ -176,7 +176,7 @@ def _opening(records: Sequence[RunRecord], has_findings: bool) -> str:
         "Below each table of forces stands the command that makes its runs anew, in a folder of its own; with the "
         "default folder the study makes what is missing there."
     )
-    return text + (f" What we make of it: [{FINDINGS_NAME}]({FINDINGS_NAME})." if has_findings else "")
+    return text + (f" An interpretation: [{FINDINGS_NAME}]({FINDINGS_NAME})." if has_findings else "")
 
 
 def _per_task(

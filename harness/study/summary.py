@@ -54,7 +54,7 @@ class Line:
         records: One a seed, ascending.
         force_mae: By split and subset, eV/Å.
         gap: OOD divided by ID.
-        expected_gap: What the make-up of the molecules alone predicts.
+        expected_gap: What the composition of the molecules alone predicts.
         excess: OOD error divided by the one that is expected from it.
         by_spacer: Force MAE by split and spacer.
         by_fragment: Gap of each drawn fragment that has one, over its own molecules.

@@ -28,7 +28,7 @@ def main_table(lines: Sequence[Line]) -> str:
         "ID force MAE, meV/Å",
         "OOD force MAE, meV/Å",
         "gap, OOD / ID",
-        "gap of the make-up",
+        "composition-matched gap",
         "excess",
         "score",
         "relative energy MAE ID / OOD, meV",

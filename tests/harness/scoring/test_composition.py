@@ -1,4 +1,4 @@
-"""The gap that follows from the make-up of molecules, with errors that are known for each environment."""
+"""The gap that follows from the composition of molecules, with errors that are known for each environment."""
 
 from collections.abc import Callable
 

@@ -149,7 +149,7 @@ def test_the_same_records_give_the_same_bytes(results: Path) -> None:
 
 def test_findings_are_linked_and_left_alone(results: Path) -> None:
     (results / FINDINGS_NAME).write_text("ours")
-    assert f"What we make of it: [{FINDINGS_NAME}]({FINDINGS_NAME})." in write_report(results).read_text()
+    assert f"An interpretation: [{FINDINGS_NAME}]({FINDINGS_NAME})." in write_report(results).read_text()
     assert (results / FINDINGS_NAME).read_text() == "ours"
 
 
