@@ -113,7 +113,9 @@ def report_text(
         CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",
         _other_levels(records),
         *_per_task(tasks, lines, records, main_table, with_command=True),
-        _figure("Gap against ID error; bars are 95 % intervals, dashes the composition-matched gap", GAP_FIGURE, figures),
+        _figure(
+            "Gap against ID error; bars are 95 % intervals, dashes the composition-matched gap", GAP_FIGURE, figures
+        ),
         *_subset_blocks(tasks, lines, records),
         *_ranking_blocks(tasks, lines),
         "## Error against spacer length",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.errors import DataError, MlipOodError, SetupError, UsageError
+from dataset_builders.core.hub.names import REPO_ID
 from harness.cli import main
 from harness.data.dataset import PinnedDataset, open_dataset, open_levels
 from harness.data.rows import read_split
@@ -151,7 +152,7 @@ def test_what_cannot_be_read_is_explained(
         open_dataset(address)
 
 
-@given(st.text("abcXYZ019-_.", min_size=1), st.text(min_size=1))
+@given(st.from_regex(REPO_ID, fullmatch=True).map(lambda repo: repo.partition("/")[2]), st.text(min_size=1))
 def test_an_address_holds_id_and_revision(name: str, revision: str) -> None:
     address = f"hf://datasets/org/{name}"
     assert hub_folder.parse_hub_address(address) == (f"org/{name}", None)
