@@ -6,10 +6,10 @@ from typing import Final
 DATASET_ID: Final = "compgen/mlip-ood"
 """Id of the published data set; defined only here."""
 
-_PART: Final = r"(?![A-Za-z0-9_.-]*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+_PART: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 REPO_ID: Final = rf"{_PART}/{_PART}"
 """Pattern of `owner/name`, as the Hub allows it: 1 to 96 letters, digits, `-`, `_` and `.` each, neither `-` nor `.`
-at an end, and neither twice in a row."""
+at an end. That neither stands twice in a row is left to the Hub's client, whose message says so."""
 
 _REPO_ID: Final = re.compile(REPO_ID, flags=re.ASCII)
 
