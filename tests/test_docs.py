@@ -77,7 +77,12 @@ def commands(page: Path) -> Iterator[str]:
 
 COMMANDS = sorted({(command, page.relative_to(ROOT).as_posix()) for page in PAGES for command in commands(page)})
 UNIQUE = sorted({command.removeprefix(".venv/bin/") for command, _ in COMMANDS})
-PYTHON = sorted({block for page in PAGES for block in blocks(page, "python")})
+IN_PIECES = {
+    "python.md": "tests/test_docs_of_interfaces.py runs its blocks one after the other",
+    "architectures.md": "tests/harness/networks/test_architecture_package.py runs the package that they are taken from",
+}
+"""Pages whose blocks of Python are parts of one program."""
+PYTHON = sorted({block for page in PAGES if page.name not in IN_PIECES for block in blocks(page, "python")})
 
 
 def run(command: str, folder: Path) -> "subprocess.CompletedProcess[str]":

@@ -286,7 +286,7 @@ def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> Chos
     if count == 0:
         return ChosenRows((), SCHEMA, None)
     if not paths:
-        raise DataError(f"{folder} holds no file {split}-*.parquet; build the edition, or name the tasks that it holds")
+        raise DataError(f"{folder} has no file {split}-*.parquet; build the edition, or name the tasks that it has")
     problem = parts_problem([path.name for path in paths], split)
     if problem is not None:
         raise DataError(f"{split} in {folder} is incomplete: {problem}; build or download it again")

@@ -307,6 +307,9 @@ def test_the_files_are_those_that_one_table_of_labels_gives(toy, tmp_path):
             row_group_size=2_000,
             use_dictionary=[name for name in schema.names if name not in reals],
             column_encoding=dict.fromkeys(reals.values(), "BYTE_STREAM_SPLIT"),
+            use_content_defined_chunking=True,
+            write_page_index=True,
+            write_page_checksum=True,
         )
         assert pq.read_table(path).equals(pq.read_table(expected)), split
         assert path.read_bytes() == expected.read_bytes(), split

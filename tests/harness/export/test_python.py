@@ -80,7 +80,7 @@ def test_an_opened_data_set_refuses_what_it_does_not_hold(method: str) -> None:
         call("task2", "test")
     with pytest.raises(UsageError, match="unknown task 'task9'; known tasks: task1"):
         call("task9")
-    with pytest.raises(DataError, match="holds no task1-pbe; tasks it holds: task2-pbe"):
+    with pytest.raises(DataError, match="has no task1-pbe; its tasks: task2-pbe"):
         getattr(open_dataset("mini", find_level("pbe-d3bj")), method)("task1")
 
 

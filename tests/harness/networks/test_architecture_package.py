@@ -85,7 +85,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_the_training_command_lists_it(site: Path, tmp_path: Path) -> None:
     listed = " ".join(run(tmp_path, site, "train", "--help").stdout.split())
-    assert "dimenet++, visnet; of installed plug-ins: gaussnet; with -local" in listed
+    assert "dimenet++, visnet, gaussnet (plug-in)" in listed
     assert "gaussnet" not in run(tmp_path, None, "train", "--help").stdout
 
 

@@ -96,7 +96,7 @@ def test_every_value_of_a_result_that_is_changed_alone_is_found(
 
 
 @pytest.mark.parametrize(
-    "keys", [("splits", "test_ood", "metrics", "force_mae", "high"), ("gap", "low"), ("train", "n_frames")]
+    "keys", [("splits", "test_ood", "metrics", "force_mae", "value"), ("gap", "value"), ("train", "n_frames")]
 )
 def test_a_changed_number_is_named_beside_what_the_predictions_give(
     entry: Path, checked: Callable[[Path], EntryReport], keys: tuple[str, ...]
@@ -104,9 +104,7 @@ def test_a_changed_number_is_named_beside_what_the_predictions_give(
     path = run_of(entry) / "result.json"
     edit(
         path,
-        lambda document: put(
-            document, ("tasks", "task1", *keys), 7 if keys[-1] == "n_frames" else 1e-3 if keys[-1] == "low" else 9.0
-        ),
+        lambda document: put(document, ("tasks", "task1", *keys), 7 if keys[-1] == "n_frames" else 9.0),
     )
     reseal(entry)
     refused(checked(entry), rf"tasks\.task1\.{'.'.join(keys)} is [\d.]+; its predictions give [\d.]+")
@@ -184,7 +182,7 @@ def test_an_identity_that_is_changed_with_its_records_is_not_that_of_the_predict
     reseal(entry)
     report = checked(entry)
     refused(report, "the folder is called .*; by its identity it is")
-    refused(report, "are damaged, or were made by another model, data set or code")
+    refused(report, "are damaged, or belong to another model, data set or code")
 
 
 def test_a_time_to_come_is_refused(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
@@ -214,7 +212,7 @@ def test_predictions_of_another_run_are_refused(
     for path in (another.directory / "predictions").iterdir():
         shutil.copy(path, run_of(entry) / "predictions" / path.name)
     reseal(entry)
-    refused(checked(entry), "are damaged, or were made by another model, data set or code")
+    refused(checked(entry), "are damaged, or belong to another model, data set or code")
 
 
 @pytest.mark.parametrize("column", ["energy", "forces"])
@@ -229,7 +227,7 @@ def test_predictions_that_are_changed_are_refused(
     changed = table.set_column(number, table.schema.field(number), pa.array(values, table.schema.field(number).type))
     pq.write_table(changed, path)
     reseal(entry)
-    refused(checked(entry), "are damaged, or were made by another")
+    refused(checked(entry), "are damaged, or belong to another")
 
 
 def test_a_shard_cut_or_with_a_bit_flipped_is_refused_whether_or_not_it_is_sealed_again(

@@ -280,7 +280,7 @@ def test_a_run_ends_where_validation_no_longer_improves(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = itertools.chain([0.5, 0.4, 0.41, 0.42, 0.43], itertools.repeat(0.1))
-    monkeypatch.setattr("harness.train.steps.validate", lambda *_arguments: (next(errors), 0.1))
+    monkeypatch.setattr("harness.train.loop.validate", lambda *_arguments: (next(errors), 0.1))
     options = ("--epochs", "10", "--validations", "10", "--patience", "3")
     train(dataset, tmp_path / "model", *options)
     training = read_config(tmp_path / "model").training

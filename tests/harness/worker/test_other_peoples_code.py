@@ -269,7 +269,7 @@ def test_failures_in_a_row_end_a_run_and_what_was_computed_is_kept(
     potential = Hopeless()
     potential.n_good = 30
     with pytest.raises(
-        ModelError, match=r"toy failed on \d\d consecutive structures, the last with: no licence.*is kept"
+        ModelError, match=r"toy failed on \d\d consecutive structures, the last with: no licence.*are kept"
     ):
         predict(potential, tiny_dataset, tmp_path)
     kept = list(tmp_path.glob("*.parquet"))

@@ -61,7 +61,9 @@ def test_the_file_of_a_repo_is_fetched_with_its_checkpoint(hub):
 
 def test_a_huge_file_is_refused_before_it_is_downloaded(hub):
     hub.add_repo(REPO, files={"m.model": b"weights", "mlip-ood.json": b" " * (MAX_BYTES + 1)})
-    with pytest.raises(ModelError, match=r"mlip-ood\.json of model org/mace has 8,388,609 bytes; expected 8,388,608"):
+    with pytest.raises(
+        ModelError, match=r"mlip-ood\.json of model org/mace has 8,388,609 bytes; expected at most 8,388,608"
+    ):
         resolve_model(REPO)
     assert not any("/resolve/" in request.path for request in hub.log)
 
