@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 DEFAULT_DATASET: Final = "mini"
 DEFAULT_OUTPUT: Final = Path("results")
 OF_CALCULATORS: Final = "ase"
-"""Family of the models that a function of the user makes."""
+"""Family of models that a user's function creates."""
 
 
 class LoadingOptions(TypedDict, total=False):
-    """How a model is loaded. Each key is the option of the command line of that name, with `_` for `-`.
+    """How a model is loaded. Each key is the command-line option of that name, with `_` for `-`.
 
     Attributes:
-        family: Family that reads the checkpoint, where its files do not tell which one does.
-        calculator: Function that makes an ASE calculator, as `package.module:function`, for models of no family.
+        family: Family that reads the checkpoint, where its files do not identify one.
+        calculator: Function that returns an ASE calculator, as `package.module:function`, for models of no family.
         device: `auto` (default), `cpu`, `cuda` or `cuda:N`.
         dtype: `float32` or `float64`; `None` (default) for the precision of the checkpoint.
         head: Readout head of a checkpoint that has several.
         threads: CPU threads of physics methods (default: all cores).
-        compile: Whether the network is compiled, where its family can.
-        trust_checkpoint: Whether a checkpoint may be loaded that runs code when it is loaded, such as a pickle.
-        allow_unfinished: Whether a checkpoint may be loaded whose training was stopped before its end.
-        isolation: Whether the model computes in a process of its own: `auto` (default), `always` or `never`.
+        compile: Whether the network is compiled, if its family supports that.
+        trust_checkpoint: Whether to load a checkpoint that can execute code on loading, such as a pickle.
+        allow_unfinished: Whether to load a checkpoint whose training was stopped before its end.
+        isolation: Whether the model computes in a separate process: `auto` (default), `always` or `never`.
     """
 
     family: str | None
@@ -54,13 +54,13 @@ class EvaluationOptions(LoadingOptions, total=False):
 
     Attributes:
         labels: Level of theory of the labels (default: `gfn2-xtb`), or `auto` for that of each model.
-        level_of_theory: Level that the models were trained at, for those whose files do not name it.
-        trained_on: Task whose training set alone the models were trained on, for those whose files do not say so.
-        protocol: How that training began, `from-scratch` or `fine-tuned`.
-        base: Checkpoint that a fine-tuning began with.
-        batch_atoms: Most atoms in a batch; `None` (default) for what suits the device.
+        level_of_theory: Level of the models' training labels, for models whose files do not name it.
+        trained_on: Task whose training set is the models' only one, for models whose files do not state it.
+        protocol: Protocol of that training, `from-scratch` or `fine-tuned`.
+        base: Checkpoint that a fine-tuning started from.
+        batch_atoms: Maximum number of atoms in a batch; `None` (default) for a limit that suits the device.
         output: Folder of results (default: `results`).
-        quiet: Whether the progress bar is left out.
+        quiet: Whether to hide the progress bar.
     """
 
     labels: str
@@ -75,12 +75,12 @@ class EvaluationOptions(LoadingOptions, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How a model is loaded, checked.
+    """How a model is loaded, after validation.
 
     Attributes:
-        family: Family that reads it; `None` where its files tell.
-        options: For its loader.
-        isolation: Whether it computes in a process of its own.
+        family: Family that reads it; `None` to identify it from the files.
+        options: Options for its loader.
+        isolation: Whether it computes in a separate process.
     """
 
     family: str | None
@@ -134,11 +134,11 @@ def require_options(options: Mapping[str, Any], known: type) -> None:
     """Checks the names and values of options.
 
     Args:
-        options: As the caller gave them.
+        options: From the caller.
         known: The typed dictionary that declares them.
 
     Raises:
-        UsageError: If a name is unknown or a value is not possible; the message names the option of the command line.
+        UsageError: If a name is unknown or a value is invalid; the message names the command-line option.
     """
     names = tuple(known.__annotations__)
     for name, value in options.items():
@@ -152,10 +152,10 @@ def require_options(options: Mapping[str, Any], known: type) -> None:
 
 
 def loading_of(options: Mapping[str, Any]) -> Loading:
-    """How a model is to be loaded.
+    """Extracts how to load a model.
 
     Args:
-        options: Checked by `require_options`; what is no option of loading is left aside.
+        options: Checked by `require_options`; options unrelated to loading are ignored.
 
     Raises:
         UsageError: If the user's list of trusted checkpoints is malformed.
@@ -170,14 +170,14 @@ def loading_of(options: Mapping[str, Any]) -> Loading:
 
 
 def datasets_of(dataset: "str | Path | PinnedDataset", options: EvaluationOptions) -> "tuple[PinnedDataset, ...]":
-    """The data set at the level of theory that the options name, or at each that it holds for `auto`.
+    """Opens the data set at the level of theory in the options; for `auto`, at every level that it has.
 
     Args:
-        dataset: What names it, or one that is open already.
+        dataset: Its name, or an open data set.
         options: Checked by `require_options`.
 
     Raises:
-        UsageError: If an open data set has labels of another level.
+        UsageError: If an open data set has labels at another level.
         MlipOodError: If it cannot be opened.
     """
     from harness.data.dataset import PinnedDataset
@@ -195,11 +195,11 @@ def datasets_of(dataset: "str | Path | PinnedDataset", options: EvaluationOption
 
 
 def run_options(datasets: "Sequence[PinnedDataset]", tasks: Sequence[str], options: EvaluationOptions) -> "RunOptions":
-    """What an evaluation is asked for.
+    """Translates keyword options into the options of an evaluation.
 
     Args:
         datasets: The data set at one or more levels.
-        tasks: Tasks by name; none for those of the model or the data set.
+        tasks: Tasks by name; if empty, those of the model or the data set.
         options: Checked by `require_options`.
 
     Raises:

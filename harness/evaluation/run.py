@@ -58,18 +58,18 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the user asked of an evaluation.
+    """The user's options for an evaluation.
 
     Attributes:
-        tasks: Tasks by name; empty for the model's own, or for all that the data set holds.
-        output: Folder that holds the folders of runs.
-        batch_atoms: Most atoms in a batch; `None` for what suits the device.
+        tasks: Tasks by name; if empty, the model's own, or all tasks of the data set.
+        output: Folder that contains the run folders.
+        batch_atoms: Maximum number of atoms in a batch; `None` for a limit that suits the device.
         load: Options of the loader.
-        isolation: Whether the model computes in a process of its own.
-        level_of_theory: Level that a model was trained at, for one that does not name it: a level of this benchmark, or
+        isolation: Whether the model computes in a separate process.
+        level_of_theory: Level of the training labels, for a model that does not name it: a level of this benchmark, or
             any text.
-        statement: What the user says that the models were trained on, of those that do not say it.
-        quiet: Whether the progress bar is left out.
+        statement: The user's statement about the training set, for models that do not state it themselves.
+        quiet: Whether to hide the progress bar.
     """
 
     tasks: tuple[TaskName, ...] = ()
@@ -84,7 +84,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A result and the folder it lies in."""
+    """A result and its folder."""
 
     result: RunResult
     directory: Path
@@ -93,30 +93,30 @@ class FinishedRun:
 def evaluate_model(
     model: ModelSource, dataset: PinnedDataset | Sequence[PinnedDataset], options: RunOptions, meeting: Meeting = ALONE
 ) -> FinishedRun | None:
-    """Evaluates a model and writes its result; goes on from predictions that are there.
+    """Evaluates a model and writes its result; resumes from existing predictions.
 
-    No token is in the environment meanwhile, since a checkpoint may run what it holds. Several processes, which
-    must see the same output folder, share the predictions; the batches and so the result are those of one process.
+    Tokens are removed from the environment meanwhile, since a checkpoint may execute code. Several processes, which
+    must share the output folder, divide the predictions; the batches, and so the result, are those of one process.
 
     Args:
-        model: As `resolve_model` found it.
-        dataset: What to evaluate on; of one data set at several levels of theory, that of the model is taken.
-        options: What the user asked for.
-        meeting: The processes that share it.
+        model: From `resolve_model`.
+        dataset: Data set to evaluate on; if given at several levels of theory, the model's own is used.
+        options: The user's options.
+        meeting: The processes that share the run.
 
     Returns:
-        The result, in the first process; `None` in others.
+        The result in the first process; `None` in the others.
 
     Raises:
-        UsageError: If the model was trained on another task than one asked for, does not offer what was asked of it,
-            or is said to be trained otherwise than it says itself.
-        DataError: If the data set breaks its schema, or what lies beside the model says that it was trained on other
+        UsageError: If the model was trained on a task other than the one requested, lacks a requested feature, or the
+            user's statement about its training contradicts its own record.
+        DataError: If the data set breaks its schema, or the training record beside the model names other
             data.
         ModelError: If the model cannot be loaded or lacks parameters for an element.
-        SetupError: If the output folder cannot be written, or another process failed.
+        SetupError: If the output folder cannot be written to, or another process failed.
     """
     datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
-    # Before it is loaded, since what is refused here is refused whatever the model computes.
+    # Checked before loading: these errors do not depend on what the model computes.
     declaration = declaration_for(model, options.statement, datasets)
     with (
         without_tokens(),
@@ -145,13 +145,13 @@ def _evaluate(
         if not is_known:
             manifest = _with_cautions(manifest, directory, potential, dataset, plan)
         _save(manifest, directory)
-    # Before hours of computing: processes that differ in what the predictions depend on make two halves of two runs.
+    # Checked before hours of computing: processes that differ in the run identity would leave two half-finished runs.
     meeting.gather(f"start of run {directory.name}")
     share = plan.share(ranks.rank, ranks.world_size)
     quiet = options.quiet or not ranks.is_first
     with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
         windows, told = read_windows(dataset, plan), meeting.watched(on_structures)
-        # Absolute, since the code of a model may go to another folder while other threads write.
+        # An absolute path, since the code of a model may change the working directory while other threads write.
         compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, told)
     meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
@@ -162,7 +162,7 @@ def _evaluate(
 def _planned(
     potential: Potential, dataset: PinnedDataset, tasks: tuple[TaskName, ...], options: RunOptions, meeting: Meeting
 ) -> tuple[int, Plan]:
-    """Most atoms in a batch, and the plan; the scan of the data set ends here, since it takes 16 bytes a frame."""
+    """The batch limit and the plan; the scan of the data set is freed here, since it takes 16 bytes a frame."""
     scan = scan_dataset(dataset, tasks)
     require_known_elements(potential.traits, scan.atomic_numbers)
     batch_atoms = options.batch_atoms or meeting.said_by_first(
@@ -174,7 +174,7 @@ def _planned(
 def _batch_atoms(
     potential: Potential, dataset: PinnedDataset, scan: FrameScan, tasks: tuple[TaskName, ...], output: Path
 ) -> int:
-    """What an earlier run of the same kind found, so that it goes on, or what suits the device."""
+    """The limit of an earlier run of the same kind, so that it can be resumed, or one that suits the device."""
     traits = potential.traits
     if traits.device == "cpu":
         return ON_CPU
@@ -199,7 +199,7 @@ def _manifest(
 def _with_cautions(
     manifest: Manifest, directory: Path, potential: Potential, dataset: PinnedDataset, plan: Plan
 ) -> Manifest:
-    """A manifest that says what is odd about the model; an earlier run that is gone on with has seen that already."""
+    """A manifest with cautions about the model; a resumed run has its cautions already."""
     try:
         earlier = Manifest.load(directory)
     except DataError:
@@ -215,16 +215,16 @@ def _with_cautions(
 
 
 def evaluate_again(directory: Path, dataset_text: str | None = None) -> FinishedRun:
-    """Computes metrics and result again from the predictions of a finished run, without its model.
+    """Recomputes metrics and result from the predictions of a finished run, without its model.
 
     Args:
         directory: Folder of the run.
-        dataset_text: Where the data set is now; `None` for where it was.
+        dataset_text: Present location of the data set; `None` if it did not move.
 
     Raises:
-        DataError: If the folder is not that of a finished run, or the data set is not the one that it
+        DataError: If the folder is not that of a finished run, or the data set differs from the one that it
             was run on.
-        SetupError: If the folder cannot be written.
+        SetupError: If the folder cannot be written to.
     """
     manifest = Manifest.load(directory)
     dataset = open_dataset(dataset_text or _remembered_dataset(manifest), manifest.dataset.level)
@@ -241,13 +241,13 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
 def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequence[TaskName]) -> tuple[TaskName, ...]:
     """The tasks to evaluate on, in their own order.
 
-    A model that was trained on one task is tested on that task: elsewhere it may have trained on the
-    very molecules that are to be unseen.
+    A model that was trained on one task is tested on that task only: the training set may contain OOD
+    molecules of other tasks.
 
     Raises:
-        UsageError: If the user named a task that the model was not trained on, or the data set calls another task by
-            the name of the one that it was trained on.
-        ModelError: If the model does not say what task it was trained on.
+        UsageError: If the user named a task that the model was not trained on, or the data set declares another task
+            under the name of the one that it was trained on.
+        ModelError: If the model does not state which task it was trained on.
     """
     if traits.trained_on is None:
         return in_order(named) or dataset.tasks
@@ -270,7 +270,7 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
 
 
 def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialTraits:
-    """The traits of a model with the level of theory that the user states, where the model names none itself."""
+    """The traits of a model, with the user's level of theory where the model names none."""
     if stated is None or traits.protocol == "control":
         return traits
     level = named_level(stated)
@@ -287,19 +287,19 @@ def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialT
 
 
 def own_title(dataset: PinnedDataset, task: TaskName) -> str | None:
-    """What a data set calls a task of its own; `None` for one of the four."""
+    """The title of a task that the data set declares; `None` for one of the four."""
     return None if task in TASKS else dataset.task(task).title
 
 
 def require_known_elements(traits: PotentialTraits, atomic_numbers: Mapping[str, IntArray]) -> None:
-    """Checks that the model has parameters for every molecule, before anything is computed.
+    """Checks that the model has parameters for every molecule before anything is computed.
 
     Args:
         traits: Of the model.
         atomic_numbers: Elements of each molecule, by its name.
 
     Raises:
-        ModelError: If it has not.
+        ModelError: If an element is missing.
     """
     names = np.repeat(np.array(list(atomic_numbers)), [len(numbers) for numbers in atomic_numbers.values()])
     require_elements(traits, np.concatenate(list(atomic_numbers.values())), names)
@@ -335,7 +335,7 @@ def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: P
 
 
 def _with_first_date(result: RunResult, path: Path) -> RunResult:
-    """A result that says what the one on disk says keeps its date, so that sending it again changes nothing."""
+    """Keeps the date of the saved result if the content is unchanged, so that publishing it again changes nothing."""
     if not path.is_file():
         return result
     try:

@@ -1,4 +1,4 @@
-"""Frames for the training code of others: files as their trainers take them, and iterators for Python."""
+"""Exports frames for other training code: files in the formats of their trainers, and Python iterators."""
 
 from harness.export.atoms import to_ase
 from harness.export.graphs import to_pyg

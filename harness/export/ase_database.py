@@ -1,4 +1,4 @@
-"""ASE's data base in a file of SQLite, one a split."""
+"""ASE databases as SQLite files, one a split."""
 
 import itertools
 import sqlite3
@@ -15,11 +15,11 @@ def write_ase_database(place: Path, pieces: Iterable[SplitRows]) -> None:
     """Writes a split.
 
     Args:
-        place: The file, whose name ends in `.db`.
+        place: The file; its name ends in `.db`.
         pieces: The rows of the split.
 
     Raises:
-        SetupError: If the disk is full or cannot be written to.
+        SetupError: If the disk is full or not writable.
     """
     from ase.db import connect
     from ase.db.row import AtomsRow
@@ -29,7 +29,7 @@ def write_ase_database(place: Path, pieces: Iterable[SplitRows]) -> None:
             for row in itertools.chain.from_iterable(database_rows(pieces)):
                 database.write(AtomsRow(row.fields), key_value_pairs=row.names, data=ROW_DATA)
         with closing(sqlite3.connect(place, isolation_level=None)) as connection:
-            # ASE writes down when a row was changed, and SQLite keeps what a page held before, until it is rebuilt.
+            # ASE stores when a row was changed, and SQLite keeps old page contents, until the file is rebuilt.
             connection.execute("UPDATE systems SET mtime = ?", (NO_TIME,))
             connection.execute("VACUUM")
     except sqlite3.OperationalError as cause:

@@ -1,7 +1,7 @@
-"""ASE's data base in LMDB, a folder a split: what fairchem trains on, and MACE's reader of LMDB.
+"""ASE databases in LMDB, one folder a split, for fairchem's trainer and MACE's LMDB reader.
 
-The rows are written here and not through `ase_db_backends`, which writes down when, goes through the list of all ids
-for each row (hours for a million frames), and leaves in the file what the memory held before.
+`ase_db_backends` is not used for writing: it stores the time, scans the list of all ids for each row
+(hours for a million frames), and leaves old memory contents in the file.
 """
 
 import zlib
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 DATA_NAME: Final = "data.aselmdb"
 METADATA_NAME: Final = "metadata.npz"
 _FIRST_SIZE: Final = 2**26
-"""Bytes of the map that LMDB starts with; it is doubled as the data grow."""
+"""Initial size of the LMDB map in bytes; it is doubled as the data grow."""
 
 
 def require_lmdb() -> None:
-    """Checks that what writes and reads these files is there.
+    """Checks that the packages that write and read these files are installed.
 
     Raises:
-        MissingPackageError: If it is not.
+        MissingPackageError: If one is missing.
     """
     try:
         import ase_db_backends.aselmdb  # noqa: F401
@@ -43,11 +43,11 @@ def write_lmdb(folder: Path, pieces: Iterable[SplitRows]) -> None:
     """Writes a split.
 
     Args:
-        folder: Made; holds the data, and the number of atoms of each frame, by which trainers fill their batches.
+        folder: Created; contains the data, and the number of atoms of each frame, which trainers use to fill batches.
         pieces: The rows of the split.
 
     Raises:
-        SetupError: If the disk is full or cannot be written to.
+        SetupError: If the disk is full or not writable.
     """
     import lmdb
 
@@ -62,7 +62,7 @@ def write_lmdb(folder: Path, pieces: Iterable[SplitRows]) -> None:
                 next_id += len(records)
                 _put(environment, {**records, "nextid": _packed(next_id)})
                 n_atoms += [len(row.fields["numbers"]) for row in rows]
-            # Packs the pages, so that the file holds the rows and nothing that was there before.
+            # Packs the pages, so that the file contains only the rows.
             environment.copy(str(folder / DATA_NAME), compact=True)
     except lmdb.Error as cause:
         raise SetupError(f"{folder / DATA_NAME} cannot be written ({cause}); is the disk full?") from cause
@@ -84,14 +84,14 @@ def _record(row: DatabaseRow) -> bytes:
 
 
 def _packed(document: Any) -> bytes:
-    """A record as ASE's LMDB keeps it: JSON of ASE's kind, compressed."""
+    """Encodes a record as in ASE's LMDB: compressed JSON in ASE's dialect."""
     from ase.io.jsonio import encode
 
     return zlib.compress(encode(document).encode())
 
 
 def _put(environment: "Environment", records: dict[str, bytes]) -> None:
-    """Writes records in one transaction, with a larger map where they do not fit."""
+    """Writes records in one transaction, enlarging the map if they do not fit."""
     import lmdb
 
     while True:

@@ -1,4 +1,4 @@
-"""Frames as the rows of ASE's data bases, with nothing in them that depends on time, place or user."""
+"""Frames as rows of ASE databases, independent of time, place and user."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from harness.data.rows import SplitRows
 from harness.export.dataset_reading import CHARGE, SPIN_MULTIPLICITY
 
 NO_TIME: Final = 0.0
-"""When a row was made and changed, for ASE years since 2000: exports of one data set are to be the same bytes."""
+"""Creation and modification time of a row, in years since 2000: exports of one data set must be identical bytes."""
 
 CALCULATOR: Final = "unknown"
-"""What ASE calls a calculator that holds results and computes nothing."""
+"""ASE's name for a calculator that stores results and computes nothing."""
 
 ROW_DATA: Final = {"charge": CHARGE, "spin": SPIN_MULTIPLICITY}
-"""Where fairchem looks for them. As a key of a row, `charge` is the sum of the initial charges for ASE."""
+"""Where fairchem looks for them. As a key of a row, `charge` means the sum of the initial charges to ASE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class DatabaseRow:
     """A frame.
 
     Attributes:
-        fields: What ASE calls the attributes of a row.
+        fields: Attributes of a row, by ASE's names.
         names: Its key-value pairs.
     """
 
@@ -34,7 +34,7 @@ class DatabaseRow:
 
 
 def database_rows(pieces: Iterable[SplitRows]) -> Iterator[list[DatabaseRow]]:
-    """Rows of a split as those of a data base, piece by piece."""
+    """Converts the rows of a split to database rows, piece by piece."""
     first = 0
     for rows in pieces:
         yield list(_rows(rows, first))
@@ -43,7 +43,7 @@ def database_rows(pieces: Iterable[SplitRows]) -> Iterator[list[DatabaseRow]]:
 
 def _rows(rows: SplitRows, first: int) -> Iterator[DatabaseRow]:
     offsets = rows.offsets
-    # float64, as which ASE reads what it finds.
+    # float64, the type in which ASE reads the arrays back.
     positions, forces = rows.positions.astype(np.float64), rows.forces.astype(np.float64)
     numbers = rows.atomic_numbers.astype(np.int64)
     for row in range(len(rows)):

@@ -1,4 +1,4 @@
-"""Frames as ASE's `Atoms`, with energy and forces as the results of a calculator."""
+"""Frames as ASE `Atoms`, with energy and forces as calculator results."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 def to_ase(
     dataset: PinnedDataset | str, task: TaskName, split: SplitName = "train", level: Level = GFN2
 ) -> "Iterator[Atoms]":
-    """The frames of a split as `Atoms`, one after the other; memory does not grow with the split.
+    """Iterates over the frames of a split as `Atoms`; memory does not grow with the split.
 
-    `info` holds `molecule_id`, `smiles`, `trajectory`, `frame`, `charge` and `spin` (multiplicity). A calculator holds
+    `info` contains `molecule_id`, `smiles`, `trajectory`, `frame`, `charge` and `spin` (multiplicity). A calculator has
     `energy` (total, eV) and `forces` (eV/Å).
 
     Args:
-        dataset: What `open_dataset` gave, or `mini`, a folder or a Hub id.
+        dataset: An open data set, or `mini`, a folder or a Hub id.
         task: One of its tasks.
-        split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
-        level: Level of theory of the labels, where `dataset` is a text.
+        split: `train` or `validation`; a model that was trained on a test split cannot be tested on the task.
+        level: Level of theory of the labels, if `dataset` is not open yet.
 
     Raises:
         UsageError: If there is no such task or split.
@@ -39,12 +39,12 @@ def to_ase(
 
 
 def atoms_of(rows: SplitRows) -> "Iterator[Atoms]":
-    """Rows of a split as `Atoms`."""
+    """The rows of a split as `Atoms`."""
     from ase import Atoms
     from ase.calculators.singlepoint import SinglePointCalculator
 
     offsets = rows.offsets
-    # float64, in which ASE computes; every float32 is one exactly.
+    # float64, the precision of ASE; the conversion from float32 is exact.
     positions, forces = rows.positions.astype(np.float64), rows.forces.astype(np.float64)
     for row in range(len(rows)):
         atoms_here = slice(int(offsets[row]), int(offsets[row + 1]))

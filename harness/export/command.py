@@ -1,4 +1,4 @@
-"""`python -m dataset_builders export`: frames of a task for the training code of others."""
+"""`python -m dataset_builders export`: exports the frames of a task for other training code."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If the request, the data or the environment does not allow it.
+        MlipOodError: If the request, the data or the environment is invalid.
     """
     options = parser().parse_args(argv)
     form = FORMATS[options.format]

@@ -1,4 +1,4 @@
-"""The frames that are exported: `train` and `validation` through the reader of training, others by name only."""
+"""Reads the frames to export: `train` and `validation` as in training, test splits only on explicit request."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ DEFAULT_SPLITS: Final[tuple[SplitName, ...]] = TRAINING_SPLITS
 
 CHARGE: Final = 0
 SPIN_MULTIPLICITY: Final = 1
-"""All molecules of the benchmark are neutral, with closed shells."""
+"""All molecules of the benchmark are neutral and closed-shell."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportSource:
-    """A task of a data set, to export.
+    """A task of a data set to export.
 
     Attributes:
-        id: `mini`, a Hub id, or the name of a local folder, without the folders above it.
-        dataset: The data set; its hash is that of the files of `train` and `validation` of the task.
+        id: `mini`, a Hub id, or the name of a local folder, without its parent folders.
+        dataset: The data set; its hash covers the files of `train` and `validation` of the task.
         revision: Commit on the Hub; `None` for local files.
         task: The task.
-        splits: What to export, in the order of `SPLITS`.
+        splits: Splits to export, in the order of `SPLITS`.
     """
 
     id: str
@@ -45,18 +45,18 @@ class ExportSource:
 def open_source(
     text: str, task: TaskName, splits: Sequence[SplitName] = DEFAULT_SPLITS, level: Level = GFN2
 ) -> ExportSource:
-    """Finds the data set that a user asked for; of one on the Hub, fetches what is needed.
+    """Finds the requested data set; downloads the required files of one on the Hub.
 
-    Unless a test split is asked for, no file of one is opened or fetched.
+    Files of test splits are neither opened nor downloaded unless requested.
 
     Args:
         text: `mini`, a folder, or a Hub id `org/name[@revision]`.
-        task: One of the four, or of the data set's own.
-        splits: What will be exported.
+        task: One of the four, or a task that the data set declares.
+        splits: Splits to export.
         level: Level of theory of the labels.
 
     Raises:
-        UsageError: If the data set is to be read on the Hub, the task is not known, or a split is none.
+        UsageError: If the id asks to read the data set in place on the Hub, or the task or a split does not exist.
         DataError: If the data set is absent or corrupt, or lacks a split.
         SetupError: If the Hub cannot be reached or refuses access.
     """
@@ -85,12 +85,12 @@ def open_source(
 
 
 def is_training(splits: Sequence[SplitName]) -> bool:
-    """Whether these are splits that a model may be trained on."""
+    """Whether a model may be trained on all of these splits."""
     return set(splits) <= set(TRAINING_SPLITS)
 
 
 def stream(dataset: PinnedDataset, task: TaskName, split: SplitName) -> Iterator[SplitRows]:
-    """The rows of a split, piece by piece, in the order of its files.
+    """Yields the rows of a split, piece by piece, in file order.
 
     Raises:
         UsageError: If there is no such split.
@@ -103,7 +103,7 @@ def stream(dataset: PinnedDataset, task: TaskName, split: SplitName) -> Iterator
 
 
 def read(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
-    """The rows of a split, all at once.
+    """Reads all rows of a split at once.
 
     Raises:
         UsageError: If there is no such split.
@@ -114,17 +114,17 @@ def read(dataset: PinnedDataset, task: TaskName, split: SplitName) -> SplitRows:
 
 
 def opened(dataset: PinnedDataset | str, task: TaskName, split: SplitName, level: Level) -> PinnedDataset:
-    """The data set itself, or the one that a text names; see `open_source`.
+    """Returns an open data set, or opens the one of a given name; see `open_source`.
 
     Raises:
         UsageError: If there is no such task or split.
-        DataError: If the data set is absent or corrupt, or does not hold the split.
+        DataError: If the data set is absent or corrupt, or lacks the split.
     """
     if isinstance(dataset, str):
         return open_source(dataset, task, (split,), level).dataset
     _require_split(split)
     dataset.named_tasks([task])
-    split_files(dataset.directory, task, split, dataset.level)  # before a generator waits for its first frame
+    split_files(dataset.directory, task, split, dataset.level)  # checked before a generator waits for its first frame
     return dataset
 
 

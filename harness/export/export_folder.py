@@ -1,4 +1,4 @@
-"""The folder of an export: data, reference energies, the record of a training and how to train on it."""
+"""The folder of an export: data, reference energies, the training record and instructions for training."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,10 +37,10 @@ _MOLECULE_BIT: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was exported.
+    """The outcome of an export.
 
     Attributes:
-        record: The record of a training on it.
+        record: The training record for models trained on it.
         energies: Fitted on `train`.
     """
 
@@ -50,12 +50,12 @@ class Export:
 
 @dataclass(slots=True)
 class _Tally:
-    """What was seen of a split.
+    """Counts of a split, collected while its rows are written.
 
     Attributes:
         what: The split, for messages.
-        molecules: A number for each molecule, by name.
-        keys: Molecule, trajectory and frame of each frame in one number, in pieces.
+        molecules: An index for each molecule, by name.
+        keys: Molecule, trajectory and frame of each frame, encoded in one number, in pieces.
     """
 
     what: str
@@ -63,7 +63,7 @@ class _Tally:
     keys: list[npt.NDArray[np.int64]] = field(default_factory=list)
 
     def counting(self, pieces: Iterable[SplitRows]) -> Iterator[SplitRows]:
-        """Hands rows on, and counts them.
+        """Yields the rows unchanged and counts them.
 
         Raises:
             DataError: After the last piece, if a frame occurs twice.
@@ -82,25 +82,25 @@ class _Tally:
             raise repeated_frame(self.what, trajectory, key & (2**_TRAJECTORY_BIT - 1), molecule_id)
 
     def size(self) -> SplitSize:
-        """How much it was."""
+        """The size of the split."""
         return SplitSize(n_frames=sum(map(len, self.keys)), n_molecules=len(self.molecules))
 
 
 def write_export(source: ExportSource, form: Format, keys: LabelKeys, out: Path) -> Export:
-    """Exports splits of a task into a folder, all of it or nothing; an earlier export of the task makes room.
+    """Exports splits of a task into a folder, atomically; an earlier export of the task is replaced.
 
     Args:
-        source: What to export.
+        source: Data to export.
         form: The format.
         keys: Names of the labels.
         out: The folder.
 
     Raises:
-        UsageError: If the folder holds anything but an earlier export of the task.
+        UsageError: If the folder contains anything but an earlier export of the task.
         DataError: If the data set is corrupt.
-        SetupError: If the folder cannot be written to, or another export writes it.
+        SetupError: If the folder is not writable, or another export is writing to it.
     """
-    out = out.resolve()  # of `.` too, which has no name
+    out = out.resolve()  # also gives `.` a name
     require_free(out, source, form)
     lock = f".{out.name}.export{LOCK_NAME}"
     with sole_user(out.parent, "export", "choose another --out", lock), whole_folder(out) as fresh:
@@ -121,10 +121,10 @@ def write_export(source: ExportSource, form: Format, keys: LabelKeys, out: Path)
 
 
 def require_free(out: Path, source: ExportSource, form: Format) -> None:
-    """Checks that a folder may be replaced: that it is not there, is empty, or is an earlier export of the task.
+    """Checks that a folder may be replaced: that it is absent, empty, or an earlier export of the task.
 
     Raises:
-        UsageError: If it is anything else.
+        UsageError: If it is none of these.
     """
     if not out.exists():
         return
@@ -153,7 +153,7 @@ def require_free(out: Path, source: ExportSource, form: Format) -> None:
 
 
 def _names(form: Format) -> set[str]:
-    """What an export writes, and what readers leave beside it."""
+    """Names of the files that an export writes, and of those that readers add."""
     names = {RECORD_NAME, ENERGIES_NAME, RECIPES_NAME, *map(form.place, SPLITS)}
     return names | {f"{split}/{name}{end}" for split in SPLITS for name in form.files for end in ("", "-lock")}
 

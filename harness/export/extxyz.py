@@ -1,8 +1,8 @@
-"""Extended XYZ, one file a split, that reads back to the last bit.
+"""Extended XYZ, one file a split, which reproduces every value exactly when read.
 
-ASE's own writer rounds positions and forces to eight decimals, which is coarser than a float32 below 0.1. Here they
-have nine significant digits, from which every float32 comes back as it was, and energies as many as a float64 has. The
-comment line is ASE's, with its rules of quoting.
+ASE's own writer rounds positions and forces to eight decimals, which is coarser than float32 below 0.1. Here they
+have nine significant digits, enough to restore every float32, and energies have the full digits of a float64. The
+comment line follows ASE's format and quoting rules.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ def write_extxyz(place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> N
     Args:
         place: The file.
         pieces: The rows of the split.
-        keys: Under which energy and forces stand; `energy` and `forces` are what ASE takes for a calculator's results.
+        keys: Names of energy and forces; ASE reads `energy` and `forces` as calculator results.
     """
     with place.open("w", encoding="utf-8", newline="\n") as stream:
         for rows in pieces:
@@ -36,7 +36,7 @@ def _frames(rows: SplitRows, keys: LabelKeys) -> Iterator[str]:
     from ase.io.extxyz import key_val_dict_to_str
 
     symbols = [chemical_symbols[number] for number in rows.atomic_numbers.tolist()]
-    # float64 before printing, so that nine digits are those of the float32 and not of a rounded one.
+    # float64 before printing, so that nine digits represent the float32 and not a rounded value.
     values = np.concatenate([rows.positions, rows.forces], axis=1).astype(np.float64).tolist()
     offsets = rows.offsets.tolist()
     for row in range(len(rows)):

@@ -1,4 +1,4 @@
-"""The formats of an export: which files a split becomes, and what writes them."""
+"""The formats of an export: the files of a split, and the functions that write them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,20 +22,20 @@ class Writer(Protocol):
     """Writes a split."""
 
     def __call__(self, place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> None:
-        """Writes pieces of a split to a place, under names of the labels."""
+        """Writes pieces of a split to a place, with the given names of the labels."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format.
+    """An export format.
 
     Attributes:
-        name: On the command line.
-        suffix: Of the place of a split, after its name; empty for a folder.
-        files: What a folder of a split holds; none for a file.
+        name: Name on the command line.
+        suffix: Suffix of the file of a split; empty for a folder.
+        files: Files in the folder of a split; none for a single file.
         write: Writes a split.
-        keys: Names of the labels, unless others are asked for; `None` where they are the results of a calculator.
+        keys: Default names of the labels; `None` if they are calculator results.
     """
 
     name: FormatName
@@ -45,11 +45,11 @@ class Format:
     files: tuple[str, ...] = ()
 
     def place(self, split: SplitName) -> str:
-        """Where a split lies in the folder of an export."""
+        """File or folder of a split in the folder of an export."""
         return f"{split}{self.suffix}"
 
     def data(self, split: SplitName) -> str:
-        """The file that holds the frames of a split."""
+        """The file that contains the frames of a split."""
         return f"{split}/{self.files[0]}" if self.files else self.place(split)
 
 
@@ -77,15 +77,15 @@ FORMATS: Final[Mapping[FormatName, Format]] = MappingProxyType(
 
 
 def keys_of(form: Format, energy: str | None, forces: str | None) -> LabelKeys:
-    """Under which names a format is to hold the labels.
+    """The label names to use for a format.
 
     Args:
         form: The format.
-        energy: What was asked for; `None` for the format's own.
+        energy: Requested name; `None` for the format's default.
         forces: Likewise.
 
     Raises:
-        UsageError: If the format has names of its own, or readers could not find labels under these.
+        UsageError: If the format has fixed names, or readers could not find labels under these.
     """
     if form.keys is None:
         if energy is not None or forces is not None:
@@ -100,10 +100,10 @@ def keys_of(form: Format, energy: str | None, forces: str | None) -> LabelKeys:
 
 
 def require_packages(form: Format) -> None:
-    """Checks that what a format needs is installed.
+    """Checks that the packages that a format needs are installed.
 
     Raises:
-        MissingPackageError: If it is not.
+        MissingPackageError: If one is missing.
     """
     if form.name == "lmdb":
         require_lmdb()

@@ -1,4 +1,4 @@
-"""Frames as the `Data` of PyTorch Geometric."""
+"""Frames as PyTorch Geometric `Data`."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 def to_pyg(
     dataset: PinnedDataset | str, task: TaskName, split: SplitName = "train", level: Level = GFN2
 ) -> "Iterator[Data]":
-    """The frames of a split as `Data`, one after the other; memory does not grow with the split.
+    """Iterates over the frames of a split as `Data`; memory does not grow with the split.
 
     `z` and `pos` (float32, Å) are the atoms, `energy` (total, eV, float64, shape (1,)) and `force` (eV/Å) the labels,
-    as in the MD17 data set of that library; `charge`, `spin` (multiplicity), `molecule_id`, `trajectory` and `frame`
-    stand beside them. Edges are not there: a model takes those of its own cutoff.
+    as in PyTorch Geometric's MD17 data set. `charge`, `spin` (multiplicity), `molecule_id`, `trajectory` and `frame`
+    are further attributes. There are no edges: a model builds them with its own cutoff.
 
     Args:
-        dataset: What `open_dataset` gave, or `mini`, a folder or a Hub id.
+        dataset: An open data set, or `mini`, a folder or a Hub id.
         task: One of its tasks.
-        split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
-        level: Level of theory of the labels, where `dataset` is a text.
+        split: `train` or `validation`; a model that was trained on a test split cannot be tested on the task.
+        level: Level of theory of the labels, if `dataset` is not open yet.
 
     Raises:
         MissingPackageError: If PyTorch Geometric is not installed.
@@ -58,7 +58,7 @@ def _graphs(rows: SplitRows, data: Any) -> "Iterator[Data]":
     offsets = rows.offsets
     for row in range(len(rows)):
         atoms = slice(int(offsets[row]), int(offsets[row + 1]))
-        # Copies, since a slice that is saved or sent to another process takes the whole piece along.
+        # Copies: a slice that is saved or sent to another process would carry the whole piece with it.
         yield data(
             z=torch.from_numpy(rows.atomic_numbers[atoms].astype(np.int64)),
             pos=torch.from_numpy(rows.positions[atoms].copy()),

@@ -1,4 +1,4 @@
-"""Names under which a file holds energies and forces."""
+"""Names of energies and forces in a file."""
 
 import re
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _TAKEN: Final = frozenset(
         "z",
     }
 )
-"""What the files hold beside the labels, or what readers take for something else."""
+"""Names of other columns in the files, or names to which readers give another meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class LabelKeys:
     """Names of the labels.
 
     Attributes:
-        energy: Of the total energy.
-        forces: Of the forces.
+        energy: Name of the total energy.
+        forces: Name of the forces.
     """
 
     energy: str
@@ -49,17 +49,17 @@ class LabelKeys:
 
 
 REFERENCE_KEYS: Final = LabelKeys("REF_energy", "REF_forces")
-"""What MACE asks for; ASE reads them as they are, and keeps them out of the results of a calculator."""
+"""MACE's default names; ASE reads them unchanged and does not treat them as calculator results."""
 
 RESULT_KEYS: Final = LabelKeys("energy", "forces")
-"""What ASE takes for the results of a calculator."""
+"""Names that ASE reads as calculator results."""
 
 
 def require_usable(keys: LabelKeys) -> None:
-    """Checks that readers find labels under these names, and nothing else.
+    """Checks that readers will find the labels under these names, without confusion.
 
     Raises:
-        UsageError: If a name is none, both are one, or one means something else.
+        UsageError: If a name is invalid, both are the same, or one has another meaning.
     """
     for option, name in (("--energy-key", keys.energy), ("--forces-key", keys.forces)):
         if not _NAME.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Batches of frames as flat tensors, for a `DataLoader` of PyTorch or a loop of your own."""
+"""Batches of frames as flat tensors, for a PyTorch `DataLoader` or your own loop."""
 
 import math
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FrameBatches:
-    """Batches of a split, in the order of an epoch.
+    """Batches of a split, in the order of one epoch.
 
-    `DataLoader(these, batch_size=None)` hands them out one by one, with workers if it has any. A loader must not batch
-    by itself: it would collate frame by frame in Python.
+    `DataLoader(these, batch_size=None)` yields them one by one, with or without workers. A loader must not batch
+    them again: it would collate frame by frame in Python.
 
     Attributes:
         rows: The frames.
-        batch_size: Frames of a batch; the last one may be smaller.
-        seed: Shuffles the frames, anew in each epoch; `None` keeps the order of the files.
-        epoch: Number of the epoch; see `set_epoch`.
+        batch_size: Frames per batch; the last batch may be smaller.
+        seed: Shuffles the frames, differently in each epoch; `None` keeps the file order.
+        epoch: Index of the epoch; see `set_epoch`.
     """
 
     rows: SplitRows
@@ -45,20 +45,20 @@ class FrameBatches:
         return math.ceil(len(self.rows) / self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Takes the order of another epoch; call it before each, as with the samplers of PyTorch.
+        """Sets the epoch, which determines the order; call it before each epoch, as with PyTorch samplers.
 
-        It does not reach workers that live longer than an epoch (`persistent_workers`).
+        It has no effect on workers that outlive an epoch (`persistent_workers`).
         """
         self.epoch, self._order = epoch, None
 
     def __getitem__(self, number: int) -> "dict[str, Tensor]":
-        """A batch.
+        """Returns one batch.
 
         Returns:
             `atomic_numbers` (n_atoms_total,), int64; `positions` (n_atoms_total, 3), float32, Å; `forces`, likewise,
             eV/Å; `energy` (n_frames,), float64, total, eV; `n_atoms` (n_frames,), int64; `system_idx`
-            (n_atoms_total,), int64: the frame of each atom, as PyTorch Geometric's `batch`; and `row` (n_frames,),
-            int64: where the frames stand in the split.
+            (n_atoms_total,), int64: the frame of each atom, like PyTorch Geometric's `batch`; and `row` (n_frames,),
+            int64: indices of the frames in the split.
 
         Raises:
             IndexError: If there is no such batch.
@@ -98,15 +98,15 @@ def batches(
     seed: int | None = None,
     level: Level = GFN2,
 ) -> FrameBatches:
-    """Reads a split and gives its batches.
+    """Reads a split and returns its batches.
 
     Args:
-        dataset: What `open_dataset` gave, or `mini`, a folder or a Hub id.
+        dataset: An open data set, or `mini`, a folder or a Hub id.
         task: One of its tasks.
-        split: `train` or `validation`; a model that saw a test split cannot be tested on the task.
-        batch_size: Frames of a batch.
-        seed: Shuffles the frames; `None` keeps the order of the files.
-        level: Level of theory of the labels, where `dataset` is a text.
+        split: `train` or `validation`; a model that was trained on a test split cannot be tested on the task.
+        batch_size: Frames per batch.
+        seed: Shuffles the frames; `None` keeps the file order.
+        level: Level of theory of the labels, if `dataset` is not open yet.
 
     Raises:
         UsageError: If there is no such task or split, or the batches would be empty.

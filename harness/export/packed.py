@@ -1,4 +1,4 @@
-"""Flat packed arrays of NumPy, one `.npz` a split, written piece by piece."""
+"""Flat packed NumPy arrays, one `.npz` a split, written piece by piece."""
 
 import shutil
 import zipfile
@@ -57,7 +57,7 @@ def write_packed(place: Path, pieces: Iterable[SplitRows], keys: LabelKeys) -> N
 
 
 class _Growing:
-    """An array that grows along its first axis, in a file.
+    """An array on disk that grows along its first axis.
 
     Args:
         path: The file.
@@ -69,21 +69,21 @@ class _Growing:
         self._like: npt.NDArray[Any] | None = None
 
     def append(self, array: npt.NDArray[Any]) -> None:
-        """Adds what is alike in type and in all axes but the first."""
+        """Appends an array with the same type and the same shape beyond the first axis."""
         with self._path.open("ab") as stream:
             stream.write(np.ascontiguousarray(array).tobytes())
         self._length += len(array)
         self._like = array[:0]
 
     def store(self, archive: zipfile.ZipFile, name: str) -> None:
-        """Puts the array into an archive, as `numpy.savez` does."""
+        """Adds the array to an archive, in the format of `numpy.savez`."""
         like = np.empty(0) if self._like is None else self._like
         header = {
             "descr": np.lib.format.dtype_to_descr(like.dtype),
             "fortran_order": False,
             "shape": (self._length, *like.shape[1:]),
         }
-        # An entry that is opened by its name has no date, so that exports of one data set are the same bytes.
+        # An entry opened by name has no date, so that exports of one data set are identical bytes.
         with archive.open(f"{name}.npy", "w", force_zip64=True) as stream, self._path.open("rb") as source:
             np.lib.format.write_array_header_2_0(stream, header)
             shutil.copyfileobj(source, stream, 2**20)

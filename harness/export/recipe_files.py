@@ -1,4 +1,4 @@
-"""What the recipes of `TRAINING.md` fill in."""
+"""The values that fill in the recipes of `TRAINING.md`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ NOT_RUN: Final = "Written after its documentation, not run."
 
 @dataclass(frozen=True, slots=True)
 class RecipeFiles:
-    """What a recipe fills in.
+    """The values that fill in a recipe.
 
     Attributes:
         train: File of the training frames.
@@ -29,10 +29,10 @@ class RecipeFiles:
 
     @property
     def symbols(self) -> str:
-        """The elements, as YAML and TOML write a list."""
+        """The elements as a YAML and TOML list."""
         return f"[{', '.join(self.energies)}]"
 
     @property
     def by_symbol(self) -> str:
-        """The reference energies as YAML writes them."""
+        """The reference energies in YAML."""
         return "{" + ", ".join(f"{symbol}: {energy!r}" for symbol, energy in self.energies.items()) + "}"

@@ -1,4 +1,4 @@
-"""Reference energies of elements beside an export, in the forms that trainers read."""
+"""Reference energies of elements, exported in the forms that trainers read."""
 
 import json
 import math
@@ -16,21 +16,21 @@ from harness.scoring.reference_shift import count_elements
 
 ENERGIES_NAME: Final = "reference_energies.json"
 _FAIRCHEM_ELEMENTS: Final = 100
-"""Length of fairchem's list of `elem_refs`, which the atomic number counts through."""
+"""Length of fairchem's list of `elem_refs`, which is indexed by atomic number."""
 
 
 @dataclass(slots=True)
 class TrainStatistics:
-    """Mean energies of the compositions of `train`, from which the energies of elements are fitted; size of its forces.
+    """Mean energy of each composition in `train`, to fit reference energies of elements; mean square of the forces.
 
-    A least-squares fit to the means, each weighted with its frames, is the one to all frames; and there are no more of
-    them than molecules, however many frames there are.
+    A least-squares fit to these means, weighted by the number of frames, equals the fit to all frames. There are never
+    more means than molecules, regardless of the number of frames.
 
     Attributes:
-        seen: Frames, energy of the first one and sum of the differences to it, eV, by composition: the atoms of each
-            element from 1 to `HEAVIEST_ELEMENT`, as bytes.
-        squares: Sum of the squares of the components of the forces, (eV/Å)^2.
-        n_components: How many they are.
+        seen: Number of frames, energy of the first one and sum of the differences from it, eV, by composition: atoms of
+            each element from 1 to `HEAVIEST_ELEMENT`, as bytes.
+        squares: Sum of the squared force components, (eV/Å)^2.
+        n_components: Number of force components.
     """
 
     seen: dict[bytes, tuple[int, float, float]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class TrainStatistics:
     n_components: int = 0
 
     def counting(self, pieces: Iterable[SplitRows]) -> Iterator[SplitRows]:
-        """Hands rows on, and counts them."""
+        """Yields the rows unchanged and counts them."""
         elements = tuple(range(1, HEAVIEST_ELEMENT + 1))
         for rows in pieces:
             counts = count_elements(rows.atomic_numbers, rows.n_atoms, elements).astype(np.int32)
@@ -51,7 +51,7 @@ class TrainStatistics:
             yield rows
 
     def fit(self) -> "FittedEnergies":
-        """One energy an element, by least squares; where the frames leave a choice, those of least norm."""
+        """One energy per element, by least squares; if the fit is not unique, the solution of least norm."""
         compositions = np.array([np.frombuffer(key, dtype=np.int32) for key in self.seen], dtype=np.float64)
         n_frames, first, rest = np.array(list(self.seen.values()), dtype=np.float64).T
         elements = np.flatnonzero(compositions.any(axis=0))
@@ -63,13 +63,13 @@ class TrainStatistics:
 
 @dataclass(frozen=True, slots=True)
 class FittedEnergies:
-    """Energies of elements that were fitted to total energies.
+    """Energies of elements, fitted to total energies.
 
     Attributes:
         elements: Atomic numbers, ascending, shape (n_elements,).
         energies: Shape (n_elements,), eV.
-        rank: Of the matrix of compositions.
-        force_rms: Root mean square of the components of the forces of the same frames, eV/Å.
+        rank: Rank of the composition matrix.
+        force_rms: Root mean square of the force components of the same frames, eV/Å.
     """
 
     elements: IntArray
@@ -87,7 +87,7 @@ class FittedEnergies:
 
     @property
     def caution(self) -> str | None:
-        """What is to be known of energies that the frames do not determine; `None` where they do."""
+        """A caution if the frames do not determine the energies uniquely; else `None`."""
         if self.rank == len(self.elements):
             return None
         return (
@@ -98,10 +98,10 @@ class FittedEnergies:
 
 
 def isolated_energies(level_of_theory: str, symbols: Iterable[str]) -> tuple[dict[str, float] | None, str | None]:
-    """Energies of isolated atoms at a level of theory.
+    """Energies of isolated atoms at a level of theory, if known.
 
     Returns:
-        Energies in eV by symbol, and why there are none.
+        Energies in eV by symbol, and the reason if there are none.
     """
     level = level_of_method(level_of_theory)
     if level is None or level.name not in ISOLATED_ATOMS:
@@ -136,15 +136,15 @@ def energies_text(level_of_theory: str, fitted: FittedEnergies) -> str:
 
 
 def forms(energies: Mapping[str, float]) -> dict[str, Any]:
-    """Energies of elements as trainers read them.
+    """Energies of elements in the formats of trainers.
 
     Args:
         energies: eV, by symbol.
 
     Returns:
         By trainer: `mace`, the text of `--E0s`, by atomic number; `nequip`, `per_type_energy_shifts`, by symbol;
-        `sevennet`, `shift`, a list in the alphabetical order of the symbols, which SevenNet sorts its species by;
-        `fairchem`, `elem_refs`, a list through which the atomic number counts; `graph-pes`, the arguments of
+        `sevennet`, `shift`, a list in the alphabetical order of the symbols, the order of species in SevenNet;
+        `fairchem`, `elem_refs`, a list indexed by atomic number; `graph-pes`, the arguments of
         `FixedOffset` or `LearnableOffset`.
     """
     from ase.data import atomic_numbers

@@ -1,4 +1,4 @@
-"""`TRAINING.md`: the shortest command or config of each trainer, with the files of the export filled in."""
+"""`TRAINING.md`: the shortest command or config for each trainer, with the exported files filled in."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -12,10 +12,10 @@ from harness.export.tuning import tune_graph_pes, tune_mace, tune_nequip, tune_o
 
 
 def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: FittedEnergies) -> str:
-    """The document.
+    """The text of `TRAINING.md`.
 
     Args:
-        record: What was exported.
+        record: The training record of the export.
         form: The format.
         keys: Names of the labels.
         fitted: Reference energies of `train`.
@@ -35,7 +35,7 @@ def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: 
 
 
 def test_split_warning(record: TrainingRecord) -> str:
-    """What an export of test splits means."""
+    """A warning for exports of test splits."""
     return (
         f"This export holds {' and '.join(record.test_splits)} of {record.task}. A model that is trained on it, or "
         f"chosen by it, can never be evaluated on {record.task}: {RECORD_NAME} lists the split, and the evaluation "
@@ -286,7 +286,7 @@ _TRAINERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
     ("fairchem", ("lmdb", "ase-db"), _fairchem),
     ("Your own code", ("npz",), _own),
 )
-"""Name, the formats that it reads, and its recipe."""
+"""Name, supported formats, and recipe."""
 
 _TUNERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
     ("MACE, fine-tuned", ("extxyz",), tune_mace),
@@ -295,7 +295,7 @@ _TUNERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
     ("SevenNet, fine-tuned", _ASE, tune_sevennet),
     ("Others, fine-tuned", (*_ASE, "lmdb", "npz"), tune_others),
 )
-"""The same for a published checkpoint that is trained further."""
+"""The same for published checkpoints that are trained further."""
 
 _FINE_TUNING: Final = """## Fine-tuning a published checkpoint
 

@@ -1,4 +1,4 @@
-"""The part of `TRAINING.md` on published checkpoints that the tools of their own projects train further."""
+"""The part of `TRAINING.md` on further training of published checkpoints with the tools of their own projects."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ the heads of the result, name the one of these labels to the evaluation by `--he
 
 
 def tune_graph_pes(files: RecipeFiles) -> str:
-    """graph-pes, which takes the network out of a model and leaves its energies of elements."""
+    """graph-pes, which extracts the network from a model and drops its energies of elements."""
     mapping = f"{{{files.keys.energy}: energy, {files.keys.forces}: forces}}"
     return f"""{_TESTED} graph-pes 1.0.2. Copy the checkpoint here as `base.pt`, and save this as
 `graph-pes-tuned.yaml`, with the cutoff of the checkpoint. The model is `runs/graph-pes-tuned/model.pt`.
@@ -174,7 +174,7 @@ sevenn train sevennet-tuned.yaml -w runs/sevennet-tuned
 
 
 def tune_others(_files: RecipeFiles) -> str:
-    """Projects whose trainers were not run here."""
+    """Projects whose trainers were not tested here."""
     return f"""{NOT_RUN}
 
 - fairchem (UMA, eSEN): its recipe above is one of fine-tuning.

@@ -1,1 +1,1 @@
-"""The checkpoints that this project trains: their files and the networks they describe."""
+"""The checkpoints that this project trains: their files and the networks that these describe."""

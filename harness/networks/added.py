@@ -1,7 +1,7 @@
-"""Architectures by name: those of this project, and those that installed packages add as plug-ins.
+"""Finds architectures by name: those of this project, and those that installed packages add as plug-ins.
 
-A plug-in is imported when its architecture is asked for, and not before: the name of its entry point is the name of the
-architecture. So one that is broken stops nobody who does not use it.
+A plug-in is imported only when its architecture is requested, since the name of its entry point is the name of the
+architecture. A broken plug-in therefore affects only those who use it.
 """
 
 import re
@@ -23,21 +23,21 @@ PLUGINS: Final = "mlip_ood.architectures"
 """Group of entry points by which an installed package adds architectures; each names an `Architecture`."""
 
 RESERVED: Final = ("knn", "additive")
-"""What `--arch` takes beside networks: the controls that are fitted to a task."""
+"""Values of `--arch` other than networks: the controls that are fitted to a task."""
 
 LOCAL: Final = "-local"
-"""End of the name of a strictly local network, such as `painn-local`."""
+"""Suffix that marks a strictly local network, such as `painn-local`."""
 
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+_.-]{0,39}")
 _REMEDY: Final = "correct that package, or uninstall it"
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of a name, in any case.
+    """Finds an architecture by its name, ignoring case.
 
     Raises:
-        UsageError: If there is none.
-        SetupError: If it comes from a plug-in that cannot be used, or two have the name.
+        UsageError: If there is no such architecture.
+        SetupError: If its plug-in cannot be used, or two architectures share the name.
     """
     for own in BUILT_IN:
         if own.name.lower() == name.lower():
@@ -53,10 +53,10 @@ def find_architecture(name: str) -> Architecture:
 
 
 def known_names() -> tuple[str, ...]:
-    """The names of all architectures that can be trained from scratch; no plug-in is imported for that.
+    """The names of all architectures that can be trained from scratch; no plug-in is imported.
 
     Raises:
-        SetupError: If two architectures have one name.
+        SetupError: If two architectures share a name.
     """
     return (*(own.name for own in BUILT_IN if own.arguments is not None), *added_names())
 
@@ -65,7 +65,7 @@ def added_names() -> tuple[str, ...]:
     """The names of the architectures that installed packages add.
 
     Raises:
-        SetupError: If one is the name of an architecture of this project, or of another package.
+        SetupError: If a name is already that of an architecture of this project or of another package.
     """
     entries = _entries()
     for entry in entries:
@@ -74,15 +74,15 @@ def added_names() -> tuple[str, ...]:
 
 
 def installed_plugin(name: str, package: str, place: str) -> Architecture:
-    """The architecture of a plug-in, for a checkpoint that was trained with it.
+    """The plug-in architecture that a checkpoint was trained with.
 
     Args:
-        name: Of the architecture.
-        package: That it came from.
-        place: What the user calls the checkpoint.
+        name: Name of the architecture.
+        package: Package that added it at training.
+        place: The checkpoint, as the user named it.
 
     Raises:
-        ModelError: If the package does not add it here.
+        ModelError: If the installed package does not add it.
         SetupError: If the plug-in cannot be used.
     """
     found = [entry for entry in _entries() if entry.name.lower() == name.lower()]
@@ -98,7 +98,7 @@ def installed_plugin(name: str, package: str, place: str) -> Architecture:
 
 
 def _entries() -> Sequence[EntryPoint]:
-    # A package that is found twice along the path, as in a folder and installed from it, adds its architectures once.
+    # A package found twice on the path, as in a folder and installed from it, adds its architectures once.
     entries = entry_points(group=PLUGINS)
     return tuple({(entry.name, entry.value, _package_of(entry)): entry for entry in entries}.values())
 
@@ -112,7 +112,7 @@ def _place_of(entry: EntryPoint) -> str:
 
 
 def _require_single(name: str, entries: Sequence[EntryPoint]) -> None:
-    """Checks that no architecture is of the name of another one."""
+    """Checks that no two architectures share a name."""
     places = Counter(entry.name.lower() for entry in entries)
     own = {own.name.lower() for own in BUILT_IN} | set(RESERVED)
     key = name.lower()
@@ -130,7 +130,7 @@ def _require_single(name: str, entries: Sequence[EntryPoint]) -> None:
 
 def _loaded(entry: EntryPoint) -> Architecture:
     place = _place_of(entry)
-    # Whatever another package raises when it is imported, the user has to learn which package it was.
+    # Whatever exception a plug-in raises on import, the error must name the package.
     try:
         with printing_on_standard_error(), inside(Surroundings(place)):
             found = entry.load()
@@ -150,7 +150,7 @@ def _loaded(entry: EntryPoint) -> Architecture:
 
 
 def _problem(found: Architecture, entry: EntryPoint) -> str | None:
-    """What is wrong with the record of a plug-in."""
+    """The first error in the record of a plug-in; `None` if it is valid."""
     problems = (_problem_of_name(found, entry), _problem_of_settings(found), _missing_package(found))
     return next((problem for problem in problems if problem is not None), None)
 

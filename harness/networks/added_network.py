@@ -1,4 +1,4 @@
-"""A network of a plug-in, whose output is looked at before it is used."""
+"""A plug-in's network whose output is checked before use."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +19,7 @@ class AddedNetwork(torch.nn.Module):
 
     Args:
         network: The module.
-        title: What messages call its architecture.
+        title: Name of its architecture in messages.
     """
 
     def __init__(self, network: torch.nn.Module, title: str) -> None:
@@ -31,7 +31,7 @@ class AddedNetwork(torch.nn.Module):
         """The energy of each atom, eV, shape (n_atoms_total,), as `local_energies`.
 
         Raises:
-            ModelError: If the module returns something else.
+            ModelError: If the module returns anything else.
         """
         output = self.network(graph)
         problem = _problem(output, graph)
@@ -41,7 +41,7 @@ class AddedNetwork(torch.nn.Module):
 
 
 def _problem(output: Any, graph: MoleculeGraph) -> str | None:
-    """What is wrong with what a module returned."""
+    """What is wrong with the output of a module; `None` if it is valid."""
     if not isinstance(output, Mapping):
         return f"a {type(output).__name__}; {_EXPECTED}"
     if "local_energies" not in output:

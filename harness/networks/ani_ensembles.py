@@ -1,4 +1,4 @@
-"""The ensembles that TorchANI publishes, and how it puts their networks together."""
+"""The ensembles that TorchANI publishes, and how TorchANI assembles their networks."""
 
 import warnings
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 PADDING: Final = -1
-"""What TorchANI takes for the atomic number of no atom."""
+"""The atomic number that TorchANI uses for padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ ENSEMBLES: Final[Mapping[str, Ensemble]] = MappingProxyType(
         "ani1ccx_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "CCSD(T)*/CBS"),
     }
 )
-"""By the file name under which TorchANI publishes the weights: nothing inside tells ANI-1x from ANI-1ccx."""
+"""Keyed by the file name that TorchANI publishes: nothing inside the file tells ANI-1x from ANI-1ccx."""
 
 
 def assembled(ensemble: Ensemble) -> Any:
-    """The networks with random weights, put together as TorchANI's own functions do it."""
+    """The networks with random weights, assembled as in TorchANI's own functions."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The extensions")  # optional CUDA kernels, which nothing here uses
+        warnings.filterwarnings("ignore", message="The extensions")  # optional CUDA kernels, which are unused here
         from torchani.arch import Assembler
     from ase.data import chemical_symbols
 

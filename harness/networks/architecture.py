@@ -1,4 +1,4 @@
-"""What is known of a network: how it is built, and what it is trained with where the user does not say."""
+"""The record of an architecture: how its network is built, and the default training settings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 PLUGIN_FAMILY: Final = "plugin"
-"""Family of potentials that reads the networks of installed plug-ins."""
+"""Family of potentials that reads the networks of plug-ins."""
 
 Build: TypeAlias = "Callable[[Any, tuple[int, ...], bool], Module]"
-"""Builds a network with random weights from its arguments, the atomic numbers that it will see, and whether it is to be
-compiled. It imports what it needs when it is called."""
+"""Builds a network with random weights from its arguments, the atomic numbers of the task, and whether it will be
+compiled. Imports are made when it is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkArguments:
-    """What determines the shape of a network.
+    """The shape of a network.
 
     Attributes:
-        channels: Features of an atom.
-        radial_features: Functions that a distance is expanded in.
+        channels: Features per atom.
+        radial_features: Radial basis functions of a distance.
         layers: Rounds of message passing.
         cutoff: Distance within which atoms are neighbours, Å.
     """
@@ -34,10 +34,10 @@ class NetworkArguments:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """The installed package that an architecture comes from.
+    """The installed package that adds an architecture.
 
     Attributes:
-        package: Its name, as pip knows it.
+        package: Its name in pip.
         version: Its version.
     """
 
@@ -49,25 +49,25 @@ class Plugin:
 class Architecture:
     """A network that `harness train` trains.
 
-    The network takes a `MoleculeGraph` and gives the energy of each atom, eV, as `local_energies`; energies of
-    elements and forces are added outside of it.
+    The network takes a `MoleculeGraph` and returns the energy of each atom, eV, as `local_energies`; reference energies
+    of elements and forces are added outside the network.
 
     Attributes:
-        name: What `--arch` takes, in any case.
-        build: Builds it with random weights, drawn from torch's global generator.
-        arguments: What `build` is given by default: a frozen dataclass with numbers, texts and booleans, among them
-            `cutoff`, Å, within which neighbours are sought, and `layers` if there are rounds of message passing.
-            `None` where the network is only trained further, and a checkpoint says what it is made of.
-        batch_size: Frames of a step.
+        name: Value of `--arch`, in any case.
+        build: Builds the network with random weights, drawn from torch's global generator.
+        arguments: Default arguments of `build`: a frozen dataclass of numbers, strings and booleans, including
+            `cutoff`, the neighbour cutoff in Å, and `layers` if there are rounds of message passing.
+            `None` if the network is only trained further, from the description in a checkpoint.
+        batch_size: Frames per step.
         learning_rate: Peak of the schedule.
         family: Family of potentials that reads its checkpoints.
-        packages: Python packages that compute it, beside PyTorch and the plug-in.
-        extra: Of this project, which installs the first of them.
-        hops_of_embedding: Cutoffs that the first embedding of an atom reaches, before any round of message passing.
-        sees_all: Whether the energy of an atom may depend on every other, however far.
-        can_compile: Whether PyTorch's compiler takes it whole.
-        elements: Atomic numbers that it can be built for; `None` for any.
-        plugin: The package that adds it; set when it is found, and `None` for those of this project.
+        packages: Python packages that compute it, apart from PyTorch and the plug-in.
+        extra: Extra of this project that installs the first of them.
+        hops_of_embedding: Cutoffs that the initial embedding of an atom reaches, before any round of message passing.
+        sees_all: Whether the energy of an atom may depend on all other atoms, however distant.
+        can_compile: Whether PyTorch's compiler supports the whole network.
+        elements: Atomic numbers that it supports; `None` for all.
+        plugin: The package that adds it, filled in on discovery; `None` for architectures of this project.
     """
 
     name: str
@@ -86,17 +86,17 @@ class Architecture:
 
     @property
     def computes_with(self) -> tuple[str, ...]:
-        """Python packages whose versions belong to what it computes."""
+        """Python packages whose versions can change its results."""
         own = () if self.plugin is None else (self.plugin.package,)
         return (*own, *self.packages, "torch", "safetensors")
 
     @property
     def title(self) -> str:
-        """What messages call it: its name, and the package that it comes from."""
+        """Name for messages, with the package that adds it."""
         if self.plugin is None:
             return self.name
         return f"the architecture {self.name} of the plug-in {self.plugin.package} {self.plugin.version}"
 
     def receptive_field(self, cutoff: float, layers: int) -> float | None:
-        """Distance beyond which the energy of an atom depends on no other atom, Å; `None` where there is none."""
+        """Distance beyond which the energy of an atom depends on no other atom, Å; `None` if there is no such limit."""
         return None if self.sees_all else (self.hops_of_embedding + layers) * cutoff

@@ -1,4 +1,4 @@
-"""The networks that come with this project; a plug-in declares its own with the same record."""
+"""The networks of this project; a plug-in declares its own with the same record."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -21,7 +21,7 @@ BUILT_IN: Final[tuple[Architecture, ...]] = (
     _pyg(
         "DimeNet++", builders.dimenet, NetworkArguments(64, 6, 2, 5.0), 4, 1e-3, hops_of_embedding=1, can_compile=True
     ),
-    # The compiler does not take ViSNet, which branches on the values of its distances.
+    # The compiler does not support ViSNet, which branches on the values of its distances.
     _pyg("ViSNet", builders.visnet, NetworkArguments(64, 32, 2, 5.0), 4, 1e-3, hops_of_embedding=1),
     Architecture("ANI", builders.ani, None, 8, 3e-4, family="torchani-tuned", packages=("torchani",), extra="torchani"),
     Architecture(
@@ -41,12 +41,12 @@ ARCHITECTURES: Final = tuple(each.name for each in BUILT_IN if each.arguments is
 """Networks of this project that are trained from scratch."""
 
 FOUNDATIONS: Final = tuple(each.name for each in BUILT_IN if each.arguments is None)
-"""Networks of other projects, which are trained further here."""
+"""Networks of other projects that are trained further here."""
 
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType({each.name: each.family for each in BUILT_IN})
-"""Which family of potentials reads a network of this project, by architecture; it is named after the library."""
+"""The family of potentials that reads a network of this project, by architecture; it is named after the library."""
 
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {each.family: each.computes_with for each in BUILT_IN}
 )
-"""Python packages that compute a network of this project, by family."""
+"""Python packages that compute networks of this project, by family."""

@@ -1,4 +1,4 @@
-"""The arguments of a network, from options, a file or a checkpoint: no unknown name, and values of the right kind."""
+"""Validates the arguments of a network from options, a file or a checkpoint: known names, values of the right type."""
 
 import math
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ _TRUTHS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
 class ArgumentsError(ValueError):
-    """Arguments that a network does not take; the caller says where they stand."""
+    """Invalid arguments of a network; the caller adds where they come from."""
 
 
 def plain(arguments: Any) -> dict[str, Any]:
-    """Arguments as a mapping, for files."""
+    """Arguments as a mapping, for writing to files."""
     return dict(arguments) if isinstance(arguments, Mapping) else asdict(arguments)
 
 
@@ -30,10 +30,10 @@ def names_of(defaults: Any) -> tuple[str, ...]:
 
 
 def require_arguments(defaults: Any) -> None:
-    """Checks that the default arguments of an architecture are what arguments can be.
+    """Checks that the default arguments of an architecture are of a supported kind.
 
     Raises:
-        ArgumentsError: If they are no frozen dataclass of plain values with a cutoff above 0.
+        ArgumentsError: If they are not a frozen dataclass of plain values with a cutoff above 0.
     """
     if not is_dataclass(defaults) or isinstance(defaults, type) or not type(defaults).__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise ArgumentsError(f"arguments are {defaults!r:.60}; expected an instance of a frozen dataclass")
@@ -49,15 +49,15 @@ def require_arguments(defaults: Any) -> None:
 
 
 def with_values(defaults: Any, given: Mapping[str, Any], *, whole: bool = False) -> Any:
-    """Arguments with some values in place of the defaults.
+    """Replaces some default arguments.
 
     Args:
-        defaults: Of an architecture.
+        defaults: Of the architecture.
         given: Values by name.
-        whole: Whether all have to be given, as in a checkpoint.
+        whole: Whether every argument must be given, as in a checkpoint.
 
     Raises:
-        ArgumentsError: If a name is unknown or missing, or a value is of another kind than the default or out of the
+        ArgumentsError: If a name is unknown or missing, or a value has another type than the default or is outside the
             range that the architecture allows.
     """
     names = names_of(defaults)
@@ -69,14 +69,14 @@ def with_values(defaults: Any, given: Mapping[str, Any], *, whole: bool = False)
     values = {name: _of_kind(name, value, type(getattr(defaults, name))) for name, value in given.items()}
     try:
         changed = replace(defaults, **values)
-    except Exception as cause:  # whatever a plug-in's own checks raise
+    except Exception as cause:  # a plug-in's own checks may raise anything
         raise ArgumentsError(f"{cause}, with {_shown(values)}") from cause
     _require_lengths(changed)
     return changed
 
 
 def parsed(defaults: Any, name: str, text: str) -> Any:
-    """The value of an argument that was written on the command line; a text that is no number stays one."""
+    """Converts a command-line argument to its value; text that is not a number remains text."""
     kind: Any = type(getattr(defaults, name, ""))
     if kind is bool:
         return _TRUTHS.get(text.lower(), text)

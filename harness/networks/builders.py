@@ -1,4 +1,4 @@
-"""How the networks of this project are built; each library is imported when one of its networks is."""
+"""Builds the networks of this project; each library is imported only when one of its networks is built."""
 
 import importlib
 import sys
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 ANGULAR_ORDER: Final = 2
-"""Highest spherical harmonic of the edges in NequIP and MACE; the other networks have no such choice."""
+"""Maximum spherical harmonic degree of the edges in NequIP and MACE; the other networks have no such parameter."""
 
 
 def painn(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
@@ -40,7 +40,7 @@ def tensornet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceabl
 
 
 def nequip(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool) -> "Module":
-    """NequIP of graph-pes; it holds TorchScript unless it is to be compiled."""
+    """NequIP of graph-pes; it contains TorchScript unless it will be compiled."""
     models = _graph_pes_models()
     from harness.networks.equivariant import build_equivariant
 
@@ -53,7 +53,7 @@ def nequip(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bo
 
 
 def mace(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool) -> "Module":
-    """MACE of graph-pes; it holds TorchScript unless it is to be compiled."""
+    """MACE of graph-pes; it contains TorchScript unless it will be compiled."""
     models = _graph_pes_models()
     from harness.networks.equivariant import build_equivariant
 
@@ -77,14 +77,14 @@ def visnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: 
 
 
 def ani(arguments: Mapping[str, Any], _elements: tuple[int, ...], _traceable: bool) -> "Module":
-    """The first network of an ensemble of TorchANI."""
+    """The first network of a TorchANI ensemble."""
     from harness.networks.trainable_ani import build_ani
 
     return build_ani(arguments)
 
 
 def mace_torch(arguments: Mapping[str, Any], _elements: tuple[int, ...], _traceable: bool) -> "Module":
-    """A MACE of mace-torch."""
+    """A MACE model of mace-torch."""
     from harness.networks.trainable_mace import build_mace
 
     return build_mace(arguments)
@@ -101,10 +101,10 @@ def _symbols(elements: tuple[int, ...]) -> list[str]:
 
 
 def _graph_pes_models() -> Any:
-    """`graph_pes.models`, where mpi4py counts as absent if it finds no MPI library.
+    """`graph_pes.models`; mpi4py counts as absent if it finds no MPI library.
 
-    Lightning, which graph-pes 1.0 starts when it is imported, is prepared for an ImportError from it only; mpi4py 4.1
-    raises RuntimeError. ASE takes an imported mpi4py for one that works, so it does not stay imported.
+    graph-pes 1.0 imports Lightning, which handles only an ImportError from mpi4py; mpi4py 4.1 raises RuntimeError.
+    ASE treats an imported mpi4py as usable, so the import is undone.
     """
     before = set(sys.modules)
     if "graph_pes" not in before:
@@ -113,7 +113,7 @@ def _graph_pes_models() -> Any:
         except ImportError:
             pass
         except RuntimeError:
-            sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # importing it is an ImportError then
+            sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # makes importing it an ImportError
     try:
         from graph_pes import models
 

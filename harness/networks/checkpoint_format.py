@@ -1,6 +1,6 @@
 """The checkpoint format of this project: a folder with `config.json` and `model.safetensors`.
 
-Neither file can run code: one is JSON, the other holds nothing but named tensors.
+Neither file can execute code: one is JSON, the other contains only named tensors.
 """
 
 import hashlib
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 FORMAT: Final = "mlip-ood-checkpoint"
 FORMAT_VERSION: Final = 2
 READABLE_VERSIONS: Final = (1, 2)
-"""Version 1 had neither a baseline nor networks that start from a foundation model."""
+"""Version 1 had neither baselines nor networks trained from a foundation model."""
 CONFIG_FILE: Final = "config.json"
 WEIGHTS_FILE: Final = "model.safetensors"
 
 BaselineName = Literal["gfn1-xtb", "mmff94"]
-"""Physics methods that a network may be trained on top of."""
+"""Physics methods that can serve as the baseline of a network."""
 
 BASELINES: Final[tuple[BaselineName, ...]] = get_args(BaselineName)
 
 _HEADER: Final = "mlip-ood"
-"""Key in the header of the weights of a plug-in's network, which says what network they are of."""
+"""Key in the header of a plug-in's weights, which identifies their network."""
 
 _PACKAGE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?", flags=re.ASCII)
 _VERSION: Final = re.compile(r"[A-Za-z0-9.+!_-]{1,100}", flags=re.ASCII)
@@ -46,12 +46,12 @@ _Choice = TypeVar("_Choice", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class PluginRecord:
-    """What a checkpoint says of the plug-in that its architecture comes from.
+    """A checkpoint's record of the plug-in that provides its architecture.
 
     Attributes:
         package: Name of the package.
-        version: Its version when the network was trained.
-        receptive_field: Distance beyond which the energy of an atom depends on no other, Å; `None` for none.
+        version: Its version at training.
+        receptive_field: Distance beyond which the energy of an atom depends on no other, Å; `None` without a limit.
     """
 
     package: str
@@ -61,22 +61,22 @@ class PluginRecord:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointConfig:
-    """What `config.json` says.
+    """The contents of `config.json`.
 
     Attributes:
         architecture: Kind of network.
-        arguments: Its shape; what a foundation model is put together from, and what a plug-in takes, is a JSON object.
+        arguments: Its shape; for a foundation model or a plug-in, a JSON object.
         elements: Atomic numbers that it was trained on, ascending.
-        reference_energies: Energy that an atom adds to that of the network, eV, by element symbol.
-        dtype: Precision that the tensors are stored in.
+        reference_energies: Energy added for each atom, eV, by element symbol.
+        dtype: Precision of the stored tensors.
         trained_on: Data-set configuration it was trained on, such as `task2`.
-        protocol: How it came to know the molecules of that task.
-        level_of_theory: Level of its labels.
-        training: How it was trained, for people and for the record: seed, data, settings, metrics, versions.
+        protocol: How the model was trained on the molecules of that task.
+        level_of_theory: Level of theory of the training labels.
+        training: Details of the training, for information: seed, data, settings, metrics, versions.
         baseline: Physics method whose energies and forces are added to those of the network.
-        started_from: The model whose weights the training began with: id, revision, sha256 of its files, family,
-            protocol, level of theory and the task that it was trained on.
-        plugin: The package that the architecture comes from, where it is none of this project.
+        started_from: The model whose weights were the initial weights: id, revision, sha256 of its files, family,
+            protocol, level of theory and training task.
+        plugin: The package that provides the architecture; `None` for architectures of this project.
     """
 
     architecture: str
@@ -94,26 +94,26 @@ class CheckpointConfig:
 
     @property
     def family(self) -> str:
-        """The family of potentials that reads it."""
+        """The family of potentials that reads this checkpoint."""
         return FAMILIES[self.architecture] if self.plugin is None else PLUGIN_FAMILY
 
     @property
     def cutoff(self) -> float:
-        """Distance within which the network looks for neighbours, Å."""
+        """The neighbour cutoff of the network, Å."""
         arguments = self.arguments
         return float(arguments.cutoff if isinstance(arguments, NetworkArguments) else arguments["cutoff"])
 
     @property
     def receptive_field(self) -> float | None:
-        """Distance beyond which the energy that the network gives an atom depends on no other, Å; `None` for none."""
+        """Distance beyond which the network energy of an atom depends on no other, Å; `None` without a limit."""
         if self.plugin is not None:
             return self.plugin.receptive_field
         return receptive_field(self.architecture, self.arguments)
 
     def as_document(self) -> dict[str, Any]:
-        """The config as it stands in the file."""
+        """The config as the JSON object of the file."""
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "family": self.family}
-        # `asdict` puts nested records into plain dictionaries and keeps the order of the fields.
+        # `asdict` converts nested records to plain dictionaries and keeps the order of the fields.
         document = {**head, **asdict(self), "receptive_field": self.receptive_field}
         if self.plugin is None:
             del document["plugin"]
@@ -123,7 +123,7 @@ class CheckpointConfig:
 
 
 def receptive_field(architecture: str, arguments: NetworkArguments | Mapping[str, Any]) -> float | None:
-    """Distance beyond which the energy that a network gives an atom depends on no other, Å; `None` for none."""
+    """Distance beyond which the network energy of an atom depends on no other, Å; `None` without a limit."""
     values = plain(arguments)
     return find_architecture(architecture).receptive_field(float(values["cutoff"]), int(values.get("layers", 0)))
 
@@ -136,17 +136,17 @@ def symbol_of(atomic_number: int) -> str:
 
 
 def write_checkpoint(directory: Path, config: CheckpointConfig, tensors: "Mapping[str, Tensor]") -> None:
-    """Writes a checkpoint folder, replacing one that is there.
+    """Writes a checkpoint folder, replacing an existing one.
 
     Args:
-        directory: Folder; made if absent.
-        config: What the network is and how it was trained.
-        tensors: Tensors of the network by name, as `network_tensors` gives them.
+        directory: Folder; created if absent.
+        config: Description of the network and its training.
+        tensors: Tensors of the network by name, from `network_tensors`.
     """
     from safetensors.torch import save_file
 
     with whole_file(directory / WEIGHTS_FILE) as partial:
-        # Copies, since the format refuses tensors that share memory, as tied weights of a plug-in may.
+        # Copies, since the format rejects tensors that share memory, such as tied weights of a plug-in.
         save_file(
             {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
             partial,
@@ -156,15 +156,15 @@ def write_checkpoint(directory: Path, config: CheckpointConfig, tensors: "Mappin
 
 
 def write_config(directory: Path, config: CheckpointConfig) -> None:
-    """Writes `config.json` alone, replacing one that is there."""
+    """Writes `config.json` alone, replacing an existing one."""
     write_text_whole(directory / CONFIG_FILE, json.dumps(config.as_document(), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_config(directory: Path) -> CheckpointConfig:
-    """Reads and checks `config.json`.
+    """Reads and validates `config.json`.
 
     Raises:
-        ModelError: If the file is absent, is not JSON, or holds a value that this version does not know.
+        ModelError: If the file is absent, is not JSON, or contains a value that this version does not support.
     """
     path = directory / CONFIG_FILE
     if not path.is_file():
@@ -181,10 +181,10 @@ def read_config(directory: Path) -> CheckpointConfig:
 
 
 def require_own_weights(directory: Path, config: CheckpointConfig) -> None:
-    """Checks that the weights of a plug-in's network say that they are of the network that `config.json` describes.
+    """Checks that the weights of a plug-in's network belong to the network that `config.json` describes.
 
     Raises:
-        ModelError: If the file is absent or corrupt, or says otherwise.
+        ModelError: If the file is absent or corrupt, or belongs to another network.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -205,7 +205,7 @@ def require_own_weights(directory: Path, config: CheckpointConfig) -> None:
 
 
 def _header(config: CheckpointConfig) -> dict[str, str] | None:
-    """What the weights of a plug-in's network say of themselves; those of this project stay as they always were."""
+    """The header that identifies the weights of a plug-in's network; weights of this project's networks have none."""
     if config.plugin is None:
         return None
     network = {
@@ -218,15 +218,15 @@ def _header(config: CheckpointConfig) -> dict[str, str] | None:
 
 
 def read_tensors(directory: Path, expected: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Reads `model.safetensors`, which must hold exactly the expected tensors.
+    """Reads `model.safetensors`, which must contain exactly the expected tensors.
 
     Args:
         directory: Checkpoint folder.
-        expected: Tensors of the network by name; their names, shapes and types are compared.
+        expected: Tensors of the network by name; names, shapes and types are compared.
 
     Raises:
-        ModelError: If the file is absent or corrupt, or a tensor is missing, unexpected, of another
-            shape or type, or not finite.
+        ModelError: If the file is absent or corrupt, or a tensor is missing, unexpected, not finite, or has another
+            shape or type.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -243,7 +243,7 @@ def read_tensors(directory: Path, expected: "Mapping[str, Tensor]") -> "dict[str
 
 
 def file_hashes(directory: Path) -> dict[str, str]:
-    """sha256 of the two files of a checkpoint, by file name.
+    """sha256 of the two checkpoint files, by file name.
 
     Raises:
         ModelError: If a file is absent.
@@ -280,13 +280,13 @@ def _require_same_tensors(path: Path, found: "Mapping[str, Tensor]", expected: "
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Takes checked values out of the JSON object of a config."""
+    """Extracts validated values from the JSON object of a config."""
 
     path: Path
     document: Mapping[str, Any]
 
     def config(self) -> CheckpointConfig:
-        """The whole config."""
+        """The complete config."""
         architecture = self._architecture()
         elements = self._elements()
         plugin = self._plugin()
@@ -367,7 +367,7 @@ class _Reader:
         return NetworkArguments(**{**found, "cutoff": float(found["cutoff"])})
 
     def _other_arguments(self, plugin: PluginRecord | None) -> dict[str, Any]:
-        """What a foundation model is made of, or what a plug-in takes, which looks at it when it builds the network."""
+        """The arguments of a foundation model, or of a plug-in, which validates them when it builds the network."""
         found = self._object("arguments")
         self._require_sizes({"layers": None, "cutoff": None, **found}, *(() if plugin else ("layers",)))
         return found

@@ -1,4 +1,4 @@
-"""Compiles what a network says of a batch, derivatives included, into fused loops."""
+"""Compiles what a network computes for a batch, derivatives included, into fused loops."""
 
 import os
 import shutil
@@ -12,13 +12,13 @@ from harness.networks.added import find_architecture
 from harness.networks.architectures import BUILT_IN
 
 COMPILABLE: Final = tuple(each.name for each in BUILT_IN if each.can_compile)
-"""Networks of this project that the compiler takes whole."""
+"""Networks of this project that the compiler supports."""
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def can_compile() -> bool:
-    """Whether this PyTorch can compile a function that takes derivatives, and finds what it needs on a CPU."""
+    """Whether this PyTorch can compile a function that takes derivatives, and finds the tools that a CPU needs."""
     import torch
 
     has_compiler = shutil.which(os.environ.get("CXX", "g++")) is not None
@@ -31,16 +31,16 @@ def compiled(
     architecture: str,
     backend: Literal["inductor", "aot_eager"] = "inductor",
 ) -> _Function:
-    """Compiles a whole function, the derivatives that it takes included.
+    """Compiles a whole function, including the derivatives that it takes.
 
-    A step of a small network on a CPU is bound by memory traffic between many small operations: compiled, one of
-    training takes a half to a fifth of the time (`tests.benchmarks.compiled_training`). Compiling takes minutes, once
-    for a run.
+    Memory traffic between many small operations limits a step of a small network on a CPU. A compiled training step
+    takes a half to a fifth of the time (`tests.benchmarks.compiled_training`). Compiling takes minutes, once
+    per run.
 
     Args:
-        function: Of packed batches; it may take derivatives of the network, and derivatives of these.
-        architecture: Network that it evaluates.
-        backend: `aot_eager` traces the derivatives but runs the operations one by one, to check the tracing.
+        function: Takes packed batches; it may take first and second derivatives of the network.
+        architecture: Network that the function evaluates.
+        backend: `aot_eager` traces the derivatives but runs the operations one by one, to test the tracing.
 
     Raises:
         UsageError: If the network cannot be compiled.
@@ -53,5 +53,5 @@ def compiled(
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         raise SetupError(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")
     torch._dynamo.config.trace_autograd_ops = True
-    # The sizes of batches differ, and one function must serve them all; a part that cannot be compiled is an error.
+    # Batch sizes differ, and one compiled function must handle all; a part that cannot be compiled is an error.
     return cast("_Function", torch.compile(function, dynamic=True, fullgraph=True, backend=backend))

@@ -1,4 +1,4 @@
-"""Checkpoints of the controls that are fitted to training frames: the same two files as those of networks."""
+"""Checkpoints of controls that are fitted to training frames: the same two files as for networks."""
 
 import json
 from pathlib import Path
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     Tensors = dict[str, npt.NDArray[Any]]
 
 ControlArchitecture = Literal["knn", "additive"]
-"""The controls that are trained on a task; each is a family of potentials of the same name."""
+"""Controls that are trained on a task; each is a family of potentials of the same name."""
 
 CONTROL_ARCHITECTURES: Final[tuple[ControlArchitecture, ...]] = get_args(ControlArchitecture)
 
 
 class ControlConfig(BaseModel):
-    """What `config.json` says.
+    """The contents of `config.json`.
 
     Attributes:
-        format: That this is a checkpoint of this project.
-        format_version: Of the format.
-        family: Which control it is.
-        settings: What was chosen on `validation`, such as the number of neighbours.
+        format: Identifies a checkpoint of this project.
+        format_version: Version of the format.
+        family: The control.
+        settings: Values chosen on `validation`, such as the number of neighbours.
         elements: Atomic numbers that it was trained on, ascending.
-        reference_energies: Energy of an atom, eV, by element symbol.
-        trained_on: Data-set configuration that it was trained on, such as `task2`.
-        protocol: How it came to know the molecules of that task.
-        level_of_theory: Level of its labels.
-        training: How it was trained, for people and for the record.
+        reference_energies: Energy of each atom, eV, by element symbol.
+        trained_on: Data-set configuration of the training set, such as `task2`.
+        protocol: How the control was trained on the molecules of that task.
+        level_of_theory: Level of theory of the training labels.
+        training: Details of the training, for information.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -52,11 +52,11 @@ class ControlConfig(BaseModel):
 
 
 def write_control(directory: Path, config: ControlConfig, tensors: "Tensors") -> None:
-    """Writes a checkpoint folder; the config last, so that a folder with one is whole.
+    """Writes a checkpoint folder; the config comes last, so that a folder with a config is complete.
 
     Args:
-        directory: Folder; made if absent.
-        config: What the control is and how it was trained.
+        directory: Folder; created if absent.
+        config: Description of the control and its training.
         tensors: Arrays by name.
     """
     from safetensors.numpy import save_file
@@ -72,14 +72,14 @@ def read_control(directory: Path, family: ControlArchitecture) -> "tuple[Control
 
     Args:
         directory: Checkpoint folder.
-        family: The control that it must be.
+        family: The expected control.
 
     Returns:
         The config, and all arrays by name.
 
     Raises:
-        ModelError: If a file is absent or corrupt, the config says what this version does not know, or an array
-            holds numbers that are not finite.
+        ModelError: If a file is absent or corrupt, the config is not supported by this version, or an array
+            contains numbers that are not finite.
     """
     config = _read_config(directory / CONFIG_FILE)
     if config.family != family:
@@ -88,7 +88,7 @@ def read_control(directory: Path, family: ControlArchitecture) -> "tuple[Control
 
 
 def control_of(directory: Path) -> ControlArchitecture | None:
-    """Which control a checkpoint folder holds; `None` for one of another family, or where no config can be read."""
+    """The control in a checkpoint folder; `None` for other families, or if no config can be read."""
     try:
         family = json.loads((directory / CONFIG_FILE).read_bytes()).get("family")
     except (OSError, ValueError, AttributeError):

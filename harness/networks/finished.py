@@ -1,4 +1,4 @@
-"""Whether the training of a checkpoint came to its end, or was stopped on the way."""
+"""Whether the training of a checkpoint was completed or stopped early."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,32 +7,32 @@ from typing import Any, Final
 from dataset_builders.core.errors import ModelError
 
 STATE_FILE: Final = "training_state.safetensors"
-"""What a training that was stopped goes on from; it lies beside its checkpoint until its end."""
+"""The state from which a stopped training resumes; it lies beside the checkpoint until training is complete."""
 
 FINISHED: Final = "finished"
-"""Key of `training` in a config; checkpoints of earlier releases do not have it."""
+"""Key of `training` in a config; checkpoints of earlier releases lack it."""
 
 UNFINISHED: Final = "unfinished"
-"""What stands in tables beside a model whose training was stopped before its end."""
+"""Marks, in tables, a model whose training was stopped early."""
 
 _MINUTE: Final = 60.0
 _ROUNDING: Final = 0.1
-"""Seconds by which a wall-clock time in a config may fall short of the true one."""
+"""Seconds by which rounding may shorten a wall-clock time in a config."""
 
 
 def require_finished(directory: Path, training: Mapping[str, Any], *, allow_unfinished: bool = False) -> str | None:
-    """Checks that a training came to its end, so that nothing half trained passes for a model.
+    """Checks that a training was completed, so that a partly trained model is not mistaken for a finished one.
 
     Args:
         directory: Checkpoint folder.
-        training: What its config says of the training.
-        allow_unfinished: Whether another one is taken as it is.
+        training: Training record of its config.
+        allow_unfinished: Whether to accept a stopped training.
 
     Returns:
-        How far the training had come, where it was stopped and that is allowed; else `None`.
+        The progress of a stopped training, if that is allowed; else `None`.
 
     Raises:
-        ModelError: If it was stopped, or still runs, and that is not allowed.
+        ModelError: If the training was stopped, or is still running, and that is not allowed.
     """
     found = how_far(directory, training)
     if found is None or allow_unfinished:
@@ -45,10 +45,10 @@ def require_finished(directory: Path, training: Mapping[str, Any], *, allow_unfi
 
 
 def how_far(directory: Path, training: Mapping[str, Any]) -> str | None:
-    """How far a training had come that was stopped; `None` for one that came to its end.
+    """The progress of a training that was stopped; `None` for a completed one.
 
-    A checkpoint of an earlier release counts as finished if nothing of a training lies beside it and it has the steps
-    or, where its learning rate followed the clock, the time that its settings ask for.
+    A checkpoint of an earlier release counts as complete if no training state lies beside it and it has reached the
+    number of steps or, if its learning rate followed the clock, the time in its settings.
     """
     finished = training.get(FINISHED)
     if finished is True:
@@ -62,10 +62,10 @@ def how_far(directory: Path, training: Mapping[str, Any]) -> str | None:
 
 
 def follows_the_clock(training: Mapping[str, Any]) -> bool:
-    """Whether the learning rate of a training followed the clock, as in earlier releases where a time was asked for.
+    """Whether the learning rate followed the clock, as in earlier releases with a time budget.
 
     Args:
-        training: What a config, or the record of a study, says of the training.
+        training: Training record of a config, or of a study.
     """
     return _number(_settings(training), "budget_minutes") is not None and _number(training, "planned_steps") is None
 

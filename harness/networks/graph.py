@@ -1,4 +1,4 @@
-"""Molecules packed one after the other, as networks take them."""
+"""Molecules packed into one batch, the input of networks."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class MoleculeGraph(NamedTuple):
     """A packed batch of molecules without periodic boundaries.
 
-    The fields are those of the `AtomicGraph` of graph-pes, so that its networks take one, and networks of other
+    The fields are those of graph-pes' `AtomicGraph`, so that its networks accept a batch, and networks of other
     libraries do not need that package.
 
     Attributes:
@@ -21,10 +21,10 @@ class MoleculeGraph(NamedTuple):
         neighbour_list: Central atom and neighbour of each edge, shape (2, n_edges), int64.
         neighbour_cell_offsets: Zeros, shape (n_edges, 3).
         properties: Empty.
-        cutoff: Distance within which the edges were sought, Å.
+        cutoff: Distance used to find the edges, Å.
         other: Empty.
-        batch: Number of the structure that each atom belongs to, shape (n_atoms_total,), int64.
-        ptr: Where each structure begins, and the end, shape (n_structures + 1,), int64.
+        batch: Index of the structure of each atom, shape (n_atoms_total,), int64.
+        ptr: Start of each structure, and the end, shape (n_structures + 1,), int64.
     """
 
     Z: "Tensor"
@@ -42,14 +42,14 @@ class MoleculeGraph(NamedTuple):
 def pack_graph(
     atomic_numbers: "Tensor", positions: "Tensor", n_atoms: "Tensor", edge_index: "Tensor", cutoff: float
 ) -> MoleculeGraph:
-    """Puts tensors together as networks take them.
+    """Combines tensors into the input of a network.
 
     Args:
         atomic_numbers: Shape (n_atoms_total,), int64.
         positions: Shape (n_atoms_total, 3), Å.
         n_atoms: Atoms of each molecule, shape (n_structures,), int64.
         edge_index: Central atom and neighbour of each edge, shape (2, n_edges), int64.
-        cutoff: Distance within which the edges were sought, Å.
+        cutoff: Distance used to find the edges, Å.
     """
     import torch
 
@@ -72,12 +72,12 @@ def pack_graph(
 def energies_and_forces(
     network: "Module", graph: MoleculeGraph, *, create_graph: bool = False
 ) -> "tuple[Tensor, Tensor]":
-    """What a network says of a packed batch, without reference energies.
+    """Predictions of a network for a packed batch, without reference energies.
 
     Args:
-        network: Network of local energies.
-        graph: Packed batch of `pack_graph`.
-        create_graph: Whether the forces are to be differentiated again, as training does.
+        network: Network that returns local energies.
+        graph: Packed batch from `pack_graph`.
+        create_graph: Whether the forces will be differentiated again, as in training.
 
     Returns:
         Energies, shape (n_structures,), float64, eV, and forces, shape (n_atoms_total, 3), eV/Å.
@@ -87,6 +87,6 @@ def energies_and_forces(
     positions = graph.R.detach().requires_grad_(True)
     local_energies = network(graph._replace(R=positions))["local_energies"].view(-1)
     (gradient,) = torch.autograd.grad(local_energies.sum(), positions, create_graph=create_graph)
-    # Summed in float64, so that the energy of a large molecule does not lose digits of its small changes.
+    # Summed in float64: the energy of a large molecule must not lose digits of its small changes.
     energies = torch.zeros(len(graph.cell), dtype=torch.float64, device=positions.device)
     return energies.index_add(0, graph.batch, local_energies.double()), -gradient

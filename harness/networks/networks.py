@@ -1,4 +1,4 @@
-"""The networks that a checkpoint may hold: built from a description, with random weights."""
+"""Builds the network of a checkpoint from its description, with random weights."""
 
 import logging
 from collections.abc import Mapping
@@ -29,17 +29,17 @@ def build_network(
 ) -> "Module":
     """Builds a network with random weights, drawn from torch's global generator.
 
-    It takes a `MoleculeGraph` and gives the energies of its atoms as `local_energies`.
+    It takes a `MoleculeGraph` and returns the energies of its atoms as `local_energies`.
 
     Args:
-        architecture: Its name, of one of this project or of an installed plug-in; no other code is ever looked up.
+        architecture: Name of an architecture of this project or of a plug-in; no other code is loaded.
         arguments: Its shape.
-        elements: Atomic numbers it will see; most networks do not need to know them beforehand.
-        traceable: Whether it is to be compiled. NequIP and MACE hold TorchScript otherwise; their tensors and what
-            they compute are the same.
+        elements: Atomic numbers of the task; most networks do not need them.
+        traceable: Whether the network will be compiled. Otherwise NequIP and MACE contain TorchScript; tensors and
+            results are the same.
 
     Raises:
-        ModelError: If there is no such architecture, its arguments do not fit it, or a plug-in cannot build it.
+        ModelError: If the architecture is unknown, its arguments are invalid, or a plug-in cannot build it.
         SetupError: If a plug-in cannot be used, or the library of the network is not installed.
     """
     try:
@@ -58,15 +58,15 @@ def build_network(
 def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | None:
     """Finds the plug-in that a checkpoint was trained with; `None` for a network of this project.
 
-    Another version of it is taken, with a warning: whether the network is the same is known to its authors alone.
+    Another version of the plug-in is accepted with a warning: only its authors know whether the network is the same.
 
     Args:
         directory: Checkpoint folder.
-        config: Of the checkpoint.
+        config: Config of the checkpoint.
 
     Raises:
-        ModelError: If the plug-in is not installed, or the weights are those of another network.
-        SetupError: If it cannot be used.
+        ModelError: If the plug-in is not installed, or the weights belong to another network.
+        SetupError: If the plug-in cannot be used.
     """
     if config.plugin is None:
         return None
@@ -87,7 +87,7 @@ def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | 
 def _built_by_plugin(
     architecture: Architecture, arguments: Any, elements: tuple[int, ...], traceable: bool
 ) -> "Module":
-    """What a plug-in builds, in single precision; nothing that it sets while it does so is left behind."""
+    """The network that a plug-in builds, in single precision; global settings that it changes are restored."""
     from torch.nn import Module
 
     from harness.networks.added_network import AddedNetwork

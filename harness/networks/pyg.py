@@ -1,8 +1,8 @@
-"""DimeNet++ and ViSNet: the blocks of PyTorch Geometric, on neighbours that are found here.
+"""DimeNet++ and ViSNet: the blocks of PyTorch Geometric, with the neighbours of the packed batch.
 
 Sources: DimeNet++, Gasteiger et al., arXiv 2011.14115; ViSNet, an equivariant transformer, Wang et al., Nat. Commun.
-15, 313 (2024). The `forward` of PyG's own models looks for neighbours with compiled extensions that have no wheels
-for every PyTorch, so it is put together here from their blocks.
+15, 313 (2024). PyG's own `forward` finds neighbours with compiled extensions that lack wheels for
+some versions of PyTorch, so it is assembled here from the same blocks.
 """
 
 import math
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from harness.networks.architecture import NetworkArguments
 
 SPHERICAL_FUNCTIONS: Final = 5
-"""Angular functions of DimeNet++; the paper has 7, whose second derivatives cost half as much again."""
+"""Angular functions of DimeNet++; the paper uses 7, whose second derivatives cost 50 % more."""
 HEADS: Final = 8
-"""Attention heads of ViSNet, as in its paper; fewer where the channels do not divide by them."""
+"""Attention heads of ViSNet, as in its paper; fewer if the number of channels is not divisible by them."""
 ANGULAR_ORDER: Final = 2
-"""Highest spherical harmonic of ViSNet, as in its paper for molecular dynamics."""
+"""Maximum spherical harmonic degree of ViSNet, as in its paper for molecular dynamics."""
 _COLLINEAR: Final = 1e-8
-"""Å^4, added to a squared cross product, so that the angle of a straight line has a derivative."""
+"""Å^4, added to a squared cross product, so that the derivative exists for a straight angle."""
 
 
 class DimeNet(torch.nn.Module):
-    """DimeNet++ with energies of atoms.
+    """DimeNet++ that returns the energies of atoms.
 
     Args:
-        arguments: Its shape; channels are those of an edge.
+        arguments: Its shape; channels are the features of an edge.
     """
 
     def __init__(self, arguments: "NetworkArguments") -> None:
@@ -72,7 +72,7 @@ class DimeNet(torch.nn.Module):
 
 
 class ViSNet(torch.nn.Module):
-    """ViSNet with energies of atoms.
+    """ViSNet that returns the energies of atoms.
 
     Args:
         arguments: Its shape.
@@ -93,13 +93,13 @@ class ViSNet(torch.nn.Module):
 
     def forward(self, graph: MoleculeGraph) -> "dict[str, Tensor]":
         """The energy of each atom, eV, shape (n_atoms_total,), as `local_energies`."""
-        # PyG hands its second argument on to the search for neighbours, which takes them from the graph here.
+        # PyG passes its second argument to the neighbour search, which is replaced here by the edges of the graph.
         scalars, vectors = self.blocks.representation_model(graph.Z, graph.R, graph.neighbour_list)
         return {"local_energies": self.blocks.output_model.pre_reduce(scalars, vectors).view(-1)}
 
 
 class _GivenNeighbours(torch.nn.Module):
-    """Stands where ViSNet looks for neighbours, which include each atom itself."""
+    """Replaces ViSNet's neighbour search; its neighbours include each atom itself."""
 
     def forward(self, positions: "Tensor", neighbour_list: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
         centre, neighbour = neighbour_list
@@ -119,10 +119,10 @@ def edge_pairs(neighbour_list: "Tensor", n_atoms: int) -> "tuple[Tensor, Tensor]
 
     Args:
         neighbour_list: Central atom i and neighbour j of each edge, in the order of i, shape (2, n_edges).
-        n_atoms: How many atoms there are.
+        n_atoms: Number of atoms.
 
     Returns:
-        Numbers of the edges k -> j and of the edges j -> i, each of shape (n_pairs,).
+        Indices of the edges k -> j and of the edges j -> i, each of shape (n_pairs,).
     """
     centre, neighbour = neighbour_list
     count = torch.bincount(centre, minlength=n_atoms)

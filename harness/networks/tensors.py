@@ -1,4 +1,4 @@
-"""The tensors of a network: what a checkpoint stores of it."""
+"""The tensors of a network, as a checkpoint stores them."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def network_tensors(network: "Module") -> "dict[str, Tensor]":
-    """Parameters and buffers of a network by name: all that a checkpoint stores of it."""
+    """Parameters and buffers of a network by name: all that a checkpoint stores."""
     import torch
 
-    # graph-pes adds a dictionary of its version to the state, which is no tensor.
+    # graph-pes adds a dictionary with its version to the state, which is not a tensor.
     return {name: value for name, value in network.state_dict().items() if isinstance(value, torch.Tensor)}
 
 
 def load_tensors(network: "Module", tensors: "Mapping[str, Tensor]") -> None:
-    """Fills a network with tensors, which must be exactly its own.
+    """Loads tensors into a network; they must match it exactly.
 
     Raises:
-        ModelError: If a tensor is missing, unexpected or of another shape.
+        ModelError: If a tensor is missing, unexpected or has another shape.
     """
     own = network_tensors(network)
     odd = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]

@@ -1,8 +1,8 @@
-"""Networks of ANI ensembles of TorchANI, which can be trained further.
+"""Networks of TorchANI ensembles, prepared for further training.
 
-Only the first network of an ensemble is trained: a step of all eight takes six times as long (210 against 37 ms of one
-CPU core for 8 molecules), and before any training the first alone has the error of their mean on the mini edition
-(170.9 against 170.6 meV/Å on `validation` of task2).
+Only the first network of an ensemble is trained: a step of all eight takes six times as long (210 instead of 37 ms on
+one CPU core for 8 molecules). Before any training, the first network alone has nearly the error of the ensemble on
+the mini edition (170.9 and 170.6 meV/Å on `validation` of task2).
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AniNetwork(torch.nn.Module):
-    """The first network of an ensemble, without self energies.
+    """The first network of an ensemble, without self-energies.
 
     Args:
         ensemble: TorchANI's ensemble.
@@ -46,7 +46,7 @@ def build_ani(arguments: Mapping[str, Any]) -> AniNetwork:
     """The first network of an ensemble, with random weights.
 
     Args:
-        arguments: `ensemble`, the file name under which TorchANI publishes it, beside its cutoff and layers.
+        arguments: `ensemble`, the file name that TorchANI publishes, beside its cutoff and layers.
 
     Raises:
         ModelError: If there is no ensemble of that name.
@@ -58,10 +58,10 @@ def build_ani(arguments: Mapping[str, Any]) -> AniNetwork:
 
 
 def ani_arguments(ensemble: Any, name: str) -> dict[str, Any]:
-    """What `build_ani` needs to build such a network again.
+    """The arguments with which `build_ani` rebuilds such a network.
 
     Args:
         ensemble: TorchANI's ensemble.
-        name: File name under which TorchANI publishes it.
+        name: File name that TorchANI publishes.
     """
     return {"ensemble": name, "layers": 1, "cutoff": float(ensemble.cutoff)}

@@ -1,4 +1,4 @@
-"""MACE models of mace-torch as networks that can be trained further, rebuilt from plain values instead of a pickle."""
+"""MACE models of mace-torch, prepared for further training and rebuilt from plain values instead of a pickle."""
 
 import copy
 from collections.abc import Mapping
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _CLASSES: Final = ("interaction_cls", "interaction_cls_first")
 _IRREPS: Final = ("hidden_irreps", "MLP_irreps", "edge_irreps")
 _ROUNDING: Final = 1e-6
-"""eV; some constants of a model are kept in single precision."""
+"""eV; some constants of a model are stored in single precision."""
 _SIZES: Final = ("num_bessel", "num_polynomial_cutoff", "max_ell", "num_interactions", "num_elements")
 
 
 class MaceNetwork(torch.nn.Module):
-    """A MACE without the energies of isolated atoms.
+    """A MACE model without the energies of isolated atoms.
 
     Args:
         model: A `ScaleShiftMACE`; its energies of isolated atoms are set to zero.
-        head: Number of the readout head.
+        head: Index of the readout head.
     """
 
     def __init__(self, model: Any, head: int) -> None:
@@ -37,7 +37,7 @@ class MaceNetwork(torch.nn.Module):
         self._from_charge_and_spin: list[Tensor] = []
         readout = getattr(model, "embedding_readout", None)
         if readout is not None:
-            # MACE adds what it reads from charge and spin to the energy of the molecule but not to `node_energy`.
+            # MACE adds the readout of charge and spin to the energy of the molecule but not to `node_energy`.
             readout.register_forward_hook(lambda _module, _inputs, output: self._from_charge_and_spin.append(output))
         numbers = [int(number) for number in model.atomic_numbers]
         index = torch.zeros(max(numbers) + 1, dtype=torch.int64)
@@ -76,10 +76,10 @@ def build_mace(arguments: Mapping[str, Any]) -> MaceNetwork:
     """A model with random weights.
 
     Args:
-        arguments: As `mace_arguments` gives them.
+        arguments: From `mace_arguments`.
 
     Raises:
-        ModelError: If this mace-torch cannot build it.
+        ModelError: If the installed mace-torch cannot build it.
     """
     with importing_mace() as modules:
         from e3nn import o3
@@ -102,14 +102,14 @@ def build_mace(arguments: Mapping[str, Any]) -> MaceNetwork:
 
 
 def mace_arguments(model: Any, head: int) -> dict[str, Any]:
-    """What `build_mace` needs to build such a model again, as plain values.
+    """The arguments with which `build_mace` rebuilds a model, as plain values.
 
     Args:
-        model: A model as it was loaded.
-        head: Number of the readout head.
+        model: The loaded model.
+        head: Index of the readout head.
 
     Raises:
-        ModelError: If mace-torch does not tell what the model is made of.
+        ModelError: If mace-torch does not expose the arguments of the model.
     """
     with importing_mace() as modules:
         from mace.tools.scripts_utils import extract_config_mace_model
@@ -130,20 +130,20 @@ def mace_arguments(model: Any, head: int) -> dict[str, Any]:
 
 
 def require_same_model(model: Any, head: int, arguments: Mapping[str, Any]) -> None:
-    """Checks that what `build_mace` builds gives the energies of the model, with its tensors.
+    """Checks that the network from `build_mace` reproduces the energies of the model, given its tensors.
 
     Args:
-        model: A model as it was loaded, in double precision.
-        head: Number of the readout head.
-        arguments: As `mace_arguments` gives them.
+        model: The loaded model, in double precision.
+        head: Index of the readout head.
+        arguments: From `mace_arguments`.
 
     Raises:
-        ModelError: If it does not.
+        ModelError: If the energies differ.
     """
     original, rebuilt = MaceNetwork(copy.deepcopy(model), head).eval(), build_mace(arguments).double().eval()
     load_tensors(rebuilt, network_tensors(original))
     cutoff, numbers = float(model.r_max), torch.tensor([int(number) for number in model.atomic_numbers])
-    # One atom of each element on a line that winds, each within reach of the next.
+    # One atom of each element on a winding line, each within the cutoff of the next.
     turn = torch.arange(len(numbers), dtype=torch.float64)
     positions = 0.4 * cutoff * torch.stack([turn, torch.sin(turn), torch.cos(2.0 * turn)], dim=1)
     near = torch.cdist(positions, positions).fill_diagonal_(torch.inf) < cutoff

@@ -1,1 +1,1 @@
-"""What people read: the table, models compared, gaps of controls, and cautions."""
+"""What people read: the result table, model comparisons, gaps of controls, and cautions."""

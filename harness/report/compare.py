@@ -1,4 +1,4 @@
-"""Models beside each other, paired within fragments: what is hard for all of them cancels."""
+"""Compares models, paired within fragments: difficulty that all of them share cancels."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,18 +27,18 @@ _LEGEND: Final = (
 
 
 def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult, RunResult, TestSplit, Comparison]]:
-    """Each result against the first one of its task, on ID and on OOD.
+    """Compares each result with the first one of its task, on ID and on OOD frames.
 
     Args:
-        results: Two or more, of one data set.
+        results: Two or more, on the same data set.
 
     Returns:
-        Task, the result, the one that it is compared with, split, and the comparison; undefined where frames of one
-        of the two failed.
+        Task, the result, the result it is compared with, split, and the comparison; undefined where frames of either
+        failed.
 
     Raises:
         UsageError: If no task has two results.
-        DataError: If the results are of different data.
+        DataError: If the results are on different data.
     """
     hashes = {result.dataset.content_hash for result in results}
     if len(hashes) > 1:
@@ -70,16 +70,16 @@ def _comparison(task: TaskName, model: RunResult, other: RunResult, split: TestS
 
 
 def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
-    """The comparisons as a table that rich prints, and below it why some are undefined.
+    """The comparisons as a table that rich prints, followed by the reasons why some are undefined.
 
     Raises:
         UsageError: If no task has two results.
-        DataError: If the results are of different data.
+        DataError: If the results are on different data.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Group
     from rich.table import Table
-    from rich.text import Text  # and not str, which a console may read as markup
+    from rich.text import Text  # not str, which a console may read as markup
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, highlight=False)
     for header in ("task", "model", "compared with", "split"):
@@ -104,7 +104,7 @@ def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
 
     Raises:
         UsageError: If no task has two results.
-        DataError: If the results are of different data.
+        DataError: If the results are on different data.
     """
     return [
         {

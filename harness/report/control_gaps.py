@@ -1,7 +1,7 @@
-"""The gap of GFN1-xTB, which stands beside every model's.
+"""The gap of GFN1-xTB, which is shown beside the gap of every model.
 
-GFN1-xTB has no training set among these molecules, so its gap says how much harder the unseen
-combinations are in themselves. It is known from this run, from an earlier one in the same output
+GFN1-xTB was not trained on these molecules, so its gap shows how much harder the unseen
+combinations are in themselves. It is taken from this run, from an earlier run in the same output
 folder, or from the results that are installed with the harness.
 """
 
@@ -26,10 +26,10 @@ def control_gaps(
     """The gap of GFN1-xTB on each task of a data set, where it is known.
 
     Args:
-        content_hash: Of the data set; results on another one do not count.
+        content_hash: Of the data set; results on other data sets are ignored.
         results: Of this run.
-        output: Folder with the folders of runs, or `None`.
-        installed: Folder of the results that come with the harness.
+        output: Folder that contains the run folders, or `None`.
+        installed: Folder of the results that are installed with the harness.
     """
     gaps: dict[TaskName, float] = {}
     for result in (*results, *_earlier(output, installed)):

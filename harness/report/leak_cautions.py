@@ -1,7 +1,7 @@
-"""What the errors of a model say about how honest a test it was: cautions, which judge nobody.
+"""Cautions about possible leakage, drawn from the errors of a model. They are no verdict.
 
-A model is better on what it trained on than on what it did not. Where it is not, it may have seen the test; or it
-learned so little that the difference between molecules is larger than what training brought.
+A model usually has smaller errors on its training set than on unseen frames. If not, it may have seen the test set,
+or it learned so little that molecules differ from each other by more than training improved any of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from dataset_builders.tasks.regions import TaskName
 from harness.results.result import RunResult, TaskResult
 
 _GUESS: Final = "zero"
-"""Family of the control that predicts no forces, whose gap is that of the forces themselves."""
+"""Family of the control that predicts zero forces; its gap is that of the mean force size."""
 
 
 def gaps_of_controls(
     results: Sequence[RunResult], known: Mapping[TaskName, float]
 ) -> dict[TaskName, tuple[float, ...]]:
-    """Gaps of methods without a training set, by task: how much harder the OOD molecules are for those.
+    """Gaps of methods without a training set, by task: how much harder the OOD molecules are for them.
 
     Args:
-        results: What stands in one table; of controls, those that compute, at another level than that of the labels.
-        known: Gap of GFN1-xTB by task, from wherever it is known.
+        results: Results of one table. Only controls that compute, at a level other than that of the labels, count.
+        known: Gap of GFN1-xTB by task, from any source.
     """
     found: dict[TaskName, list[float]] = {task: [gap] for task, gap in known.items()}
     for result in results:
@@ -48,10 +48,10 @@ def errors_on_train(result: RunResult) -> str | None:
 
 
 def cautions_of_evidence(result: RunResult, controls: Mapping[TaskName, Sequence[float]]) -> list[str]:
-    """What is odd about the errors of a model.
+    """Suspicious patterns in the errors of a model.
 
     Args:
-        result: Of the model; of a control nothing is odd.
+        result: Of the model; a control never gets a caution.
         controls: Gaps of controls by task; see `gaps_of_controls`.
     """
     if result.model.protocol == "control":

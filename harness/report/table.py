@@ -1,4 +1,4 @@
-"""The table that a person reads: errors and gaps beside what they must be judged by."""
+"""The result table: errors and gaps beside the values that put them into context."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 UNDEFINED: Final = "–"
 MARK: Final = "*"
-"""Stands at a number of a split with failed frames, whose count stands below it."""
+"""Marks a number of a split with failed frames; their count is printed below the table."""
 _UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
 MAX_MODEL_WIDTH: Final = 14
 MIN_TASK_WIDTH: Final = 6
 MAX_TASK_WIDTH: Final = 20
-"""Columns of the longest title of the four tasks; those of others go over several lines."""
+"""Columns of the longest title of the four tasks; longer titles of other tasks are wrapped."""
 _SUBSETS: Final[tuple[PartName, ...]] = ("near", "far")
 _SPLITS: Final[Mapping[PartName, str]] = {"test_id": "ID", "test_ood": "OOD"}
 
 FULL_WIDTH: Final = 100
-"""Columns that the whole table may take."""
+"""Maximum width of the table in columns."""
 _LEFT_OUT: Final = f"relative energies: in a terminal of {FULL_WIDTH} columns, and in result.json"
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Whether the table holds several models, and whether it must do with a narrow terminal."""
+    """Whether the table shows several models, and whether it must fit a narrow terminal."""
 
     several: bool
     compact: bool
@@ -44,14 +44,14 @@ class _Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One line of the table: a task of a model."""
+    """One row of the table: one task of one model."""
 
     result: RunResult
     task: TaskResult
 
 
 def console() -> "Console":
-    """The terminal as it is, or as wide as the whole table where there is none."""
+    """The terminal at its own width, or at the width of the full table if there is no terminal."""
     from rich.console import Console
 
     found = Console(highlight=False)
@@ -61,19 +61,19 @@ def console() -> "Console":
 def report(
     results: Sequence[RunResult], control_gaps: Mapping[TaskName, float], width: int = FULL_WIDTH
 ) -> "RenderableType":
-    """One table of all results, a row for each model and task, sorted by task, and what they stand on.
+    """One table of all results, a row for each model and task, sorted by task, with notes on data and intervals.
 
     Args:
         results: One or more results on one data set.
         control_gaps: Gap of GFN1-xTB by task, where it is known.
-        width: Columns of the terminal. Below `FULL_WIDTH` the models stand under the tasks and relative energies
-            are left out, so that the rest fits into 80 columns.
+        width: Columns of the terminal. Below `FULL_WIDTH`, models are printed under the tasks and relative energies
+            are left out, so that the table fits into 80 columns.
 
     Returns:
-        Something that rich prints.
+        A renderable for rich.
     """
     from rich.console import Group
-    from rich.text import Text  # and not str, which a console may read as markup
+    from rich.text import Text  # not str, which a console may read as markup
 
     names = in_order(name for result in results for name in result.tasks)
     rows = [_Row(result, result.tasks[name]) for name in names for result in results if name in result.tasks]
@@ -86,7 +86,7 @@ def report(
 
 
 def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
-    """What the numbers stand on: data set, models, levels of theory, intervals, failures, and what is odd."""
+    """Notes on the numbers: data set, models, levels of theory, intervals, failures, and cautions."""
     lines = [*data_lines(results[0]), *_few_clusters(results)]
     controls = gaps_of_controls(results, control_gaps or {})
     for result in results:
@@ -99,7 +99,7 @@ def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] 
 
 
 def _few_clusters(results: Sequence[RunResult]) -> list[str]:
-    """Tasks that draw no fragments, or so few that the single values are to be seen: gaps of each, by model."""
+    """For tasks with no drawn fragments, or too few for an interval to suffice: the gap of each fragment, by model."""
     lines = []
     for name in in_order(task for result in results for task in result.tasks):
         of_task = [(result.model.id, result.tasks[name]) for result in results if name in result.tasks]
@@ -121,7 +121,7 @@ def _gaps_by_fragment(task: TaskResult) -> str:
 
 
 def data_lines(result: RunResult) -> list[str]:
-    """What data a table stands on, and what its intervals are."""
+    """The data set of a table, and the meaning of its intervals."""
     data = result.dataset
     revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
     return [
@@ -176,7 +176,7 @@ def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float],
 
 
 def _names(row: _Row, layout: _Layout) -> list[str]:
-    """The cells left of the numbers."""
+    """The cells to the left of the numbers."""
     task, model = row.task.task, row.result.model.id + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")
     if not layout.several:
         title = title_of(task, row.task.title)
@@ -185,20 +185,20 @@ def _names(row: _Row, layout: _Layout) -> list[str]:
 
 
 def _add_row(table: "Table", layout: _Layout, names: Sequence[str], numbers: Sequence[str]) -> None:
-    """Adds a line; the last but one of the numbers is the relative energy."""
-    from rich.text import Text  # and not str, which a console may read as markup
+    """Adds a row; the last number but one is the relative energy error."""
+    from rich.text import Text  # not str, which a console may read as markup
 
     shown = [*numbers[:-2], numbers[-1]] if layout.compact else numbers
     table.add_row(*(Text(cell) for cell in (*names, *shown)))
 
 
 def _of_split(estimate: Estimate, n_failed: int) -> str:
-    """A force error in meV/Å, and below it its interval, or how many frames of its split failed."""
+    """A force error in meV/Å, and below it its interval or the number of failed frames of its split."""
     return f"{_marked(estimate, n_failed)}\n{n_failed} failed" if n_failed else with_interval(estimate, MILLI, 1)
 
 
 def _marked(estimate: Estimate, n_failed: int) -> str:
-    """An error in thousandths, marked where it leaves failed frames out."""
+    """An error in thousandths, marked if failed frames are left out."""
     return _number(estimate, MILLI, 1) + (MARK if n_failed and estimate.value is not None else "")
 
 
@@ -215,7 +215,7 @@ def _number(estimate: Estimate, unit: float, digits: int) -> str:
 
 
 def _failures_by_split(result: RunResult) -> list[str]:
-    """How many frames the marked numbers leave out of how many."""
+    """For each marked number, how many of the frames are left out."""
     return [
         f"{MARK} {name} {_SPLITS[split]} of {result.model.id}: {n_failed} of {n_failed + task.splits[split].n_frames} "
         "frames failed, and the number is that of the others; it has no interval, gap or rank"
@@ -226,7 +226,7 @@ def _failures_by_split(result: RunResult) -> list[str]:
 
 
 def _open_shifts(result: RunResult) -> list[str]:
-    """Why a task with training frames has no energy per atom: its training fixes no zero of energy for a molecule."""
+    """Why a task with training frames has no energy per atom: they do not fix the zero of energy of a molecule."""
     found = [
         (name, task.splits["test_ood"].metrics["energy_mae_per_atom"])
         for name, task in result.tasks.items()
@@ -257,7 +257,7 @@ def _model_line(result: RunResult) -> str:
 
 
 def protocol_of(model: ModelRecord) -> str:
-    """The protocol, and what it stands on."""
+    """The protocol, and the evidence for it."""
     said = f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else "")
     said += f" of {model.base}" if model.base else ""
     if model.training == "proved":
@@ -267,11 +267,11 @@ def protocol_of(model: ModelRecord) -> str:
 
 
 def cautions(result: RunResult) -> list[str]:
-    """What a reader of this model's numbers has to know."""
+    """What a reader of this model's numbers needs to know."""
     model, labels = result.model, result.dataset.level_of_theory
     lines = []
     if model.protocol == "control":
-        pass  # that its level differs from that of the labels is what a control is for
+        pass  # a control has another level than the labels on purpose
     elif model.level_of_theory is None:
         lines.append(
             f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, the distance between "

@@ -1,1 +1,1 @@
-"""The files that an evaluation leaves: manifest and result, and the identity of its run."""
+"""The files that an evaluation writes: manifest and result, and the identity of its run."""

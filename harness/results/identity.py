@@ -1,4 +1,4 @@
-"""What predictions depend on, and the folder of a run that is named after it."""
+"""What predictions depend on, and the run folder named after it."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ from harness.data.dataset import PinnedDataset
 from harness.models.registry import families
 
 _PREDICTS: Final = "harness.evaluation.run"
-"""What makes predictions, with all that it imports."""
+"""Packages that make predictions, with everything they import."""
 
 AFTER_PREDICTIONS: Final = frozenset(
     {
@@ -34,18 +34,18 @@ AFTER_PREDICTIONS: Final = frozenset(
         "harness.results.result",
     }
 )
-"""Modules that start from predictions which are there, or write down what was done; only the evaluation uses them."""
+"""Modules that process existing predictions or record what was done; only the evaluation uses them."""
 
 
 @functools.cache
 def code_hash(family: str) -> str:
-    """sha256 over the code that can change a prediction of a family: what makes predictions, and the family's adapter.
+    """sha256 over the code that can change a prediction of a family: shared prediction code and the family's adapter.
 
-    All that these import counts, at whatever depth, the modules of a plug-in too. Code of other families does not, so
-    that a new one leaves every finished run valid.
+    Everything that this code imports counts, at any depth, including the modules of a plug-in. Code of other families
+    does not count, so that adding a family does not invalidate finished runs.
 
     Args:
-        family: Name of a family; of one that is not registered only what all families share counts.
+        family: Name of a family; if it is not registered, only the code shared by all families counts.
 
     Raises:
         SetupError: If the source of its adapter cannot be found.
@@ -57,24 +57,24 @@ def code_hash(family: str) -> str:
 
 
 def model_hash(traits: PotentialTraits) -> str:
-    """sha256 over family, files and readout head; the name stands for a method that has no files."""
+    """sha256 over family, files and readout head; the name replaces the files for a method that has none."""
     return document_sha256(
         {"family": traits.family, "files": dict(traits.files) or traits.model_id, "head": traits.head}
     )
 
 
 def package_versions(traits: PotentialTraits) -> dict[str, str]:
-    """Versions of the packages that compute."""
+    """Versions of the packages that compute predictions."""
     return {name: traits.versions.get(name) or version(name) for name in sorted(traits.packages)}
 
 
 def run_identity(
     traits: PotentialTraits, dataset: PinnedDataset, tasks: Sequence[TaskName], batch_atoms: int
 ) -> dict[str, str]:
-    """Everything that the predictions of a run depend on, down to their last bits.
+    """Everything that the predictions of a run depend on, to the last bit.
 
-    The tasks count, since they decide which frames share a batch; so do the versions of the packages
-    that compute, since a run that goes on after an upgrade would mix two of them.
+    The tasks count, since they decide which frames share a batch. So do the versions of the packages
+    that compute, since a run resumed after an upgrade would mix two versions.
     """
     identity = {
         "model_hash": model_hash(traits),
@@ -86,12 +86,12 @@ def run_identity(
         "tasks": " ".join(tasks),
         "batch_atoms": str(batch_atoms),
     }
-    # The number of threads is left out: it stands in the result, and a run may go on with another.
+    # The number of threads is left out: the result records it, and a run may be resumed with another.
     arithmetic = {**traits.precision, **deciding_variables(traits.variables, threads=False)}
     if arithmetic:
         identity["arithmetic"] = json.dumps(arithmetic, sort_keys=True)
     if traits.training == "stated":
-        # No prediction depends on it, but the result does, and one that is stated otherwise is another one.
+        # Predictions do not depend on this statement, but the result does; another statement makes another result.
         identity["stated"] = " ".join(filter(None, (traits.protocol, traits.trained_on, traits.base)))
     return identity | {"compiled": "yes"} if traits.is_compiled else identity
 
@@ -102,7 +102,7 @@ def run_directory(output: Path, model_id: str, identity: Mapping[str, str]) -> P
 
 
 def model_slug(model_id: str) -> str:
-    """A folder name for a model: of a path its last two parts, with `-` for what is not a word character."""
+    """A folder name for a model: the last two parts of a path, with `-` in place of other than word characters."""
     parts = [part for part in re.split(r"[/\\]+", model_id) if part not in ("", ".", "..")]
     slug = re.sub(r"[^\w.@+-]+", "-", "-".join(parts[-2:])).strip("-.")
     return slug or "model"

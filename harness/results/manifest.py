@@ -1,7 +1,7 @@
-"""What a run was told and what it runs on, kept beside its predictions.
+"""The settings and the environment of a run, saved beside its predictions.
 
-Together with the predictions it is all that metrics, tables and the result need, so that they can be
-made again without the model.
+Together with the predictions, the manifest is all that metrics, tables and the result need. They can be
+recomputed without the model.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ _VERSION: Final = "1.0"
 
 
 class Manifest(BaseModel):
-    """What a run was told and what it runs on.
+    """The settings and the environment of a run.
 
     Attributes:
         version: Of this file's schema.
         identity: What the predictions depend on; see `harness.results.identity`.
         model: The model.
         dataset: The data set.
-        dataset_directory: Where its files lay.
-        environment: What computes.
+        dataset_directory: Folder that contained its files.
+        environment: Software and hardware of the run.
         tasks: Tasks of the run, in order.
-        batch_atoms: Most atoms in a batch.
+        batch_atoms: Maximum number of atoms in a batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -46,7 +46,7 @@ class Manifest(BaseModel):
     batch_atoms: Annotated[int, Field(ge=1)]
 
     def save(self, directory: Path) -> None:
-        """Writes the manifest into the folder of a run, all of it or nothing.
+        """Writes the manifest into a run folder, atomically.
 
         Raises:
             OSError: If the folder cannot be written to.
@@ -58,7 +58,7 @@ class Manifest(BaseModel):
         """Reads the manifest of a run.
 
         Raises:
-            DataError: If the folder is not that of a run.
+            DataError: If this is not a run folder.
         """
         path = directory / MANIFEST_NAME
         try:
@@ -77,12 +77,12 @@ class Manifest(BaseModel):
 
 
 def earlier_batch_atoms(output: Path, model_id: str, identity: Mapping[str, str]) -> int | None:
-    """The most atoms in a batch of an earlier run that differs in nothing else; of several the last by name.
+    """The batch limit of an earlier run that is otherwise identical; of several, the last by name.
 
     Args:
-        output: Folder that holds the folders of runs.
+        output: Folder that contains the run folders.
         model_id: The model.
-        identity: Of the run that is to be; its size of a batch does not count.
+        identity: Of the new run; its batch limit is ignored.
     """
     found = None
     for path in sorted((output / model_slug(model_id)).glob(f"*/{MANIFEST_NAME}")):

@@ -1,4 +1,4 @@
-"""The file that one evaluation leaves behind: schema-versioned JSON, checked when written and when read."""
+"""The result file of an evaluation: JSON with a schema version, validated when written and when read."""
 
 import json
 import math
@@ -21,15 +21,15 @@ from harness.data.dataset import levels_agree
 from harness.networks.architecture import PLUGIN_FAMILY
 
 RESULT_SCHEMA_VERSION: Final = "2.0"
-"""Version 1.0 had intervals by bootstrap over molecules, as if those with a fragment in common were independent."""
+"""Version 1.0 had bootstrap intervals over molecules, as if molecules with a common fragment were independent."""
 
 _FORMER: Final = ("1.0",)
-"""Versions whose intervals are of another kind; the predictions behind them are still good."""
+"""Versions whose intervals were computed otherwise; their predictions remain valid."""
 
 RESULT_NAME: Final = "result.json"
 
 PartName = Literal["test_id", "test_ood", "near", "far"]
-"""What metrics are given for: the two test splits, and the two subsets of `test_ood` where it has them."""
+"""Parts with metrics: the two test splits, and the two subsets of `test_ood` where it has them."""
 
 _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
 
@@ -39,13 +39,13 @@ TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 
 USER: Final = "the user"
-"""Who states, on the command line, what a model was trained on, where no file beside it does."""
+"""Marks a training record that was stated on the command line, where no file beside the model gives one."""
 
 CHECKPOINT: Final = "its checkpoint"
-"""What states it of a network of a plug-in, which `harness train` trained but whose code is not known."""
+"""Marks a training record of a plug-in's network, which `harness train` trained but whose code is not verified."""
 
 _OF_ANY_MODEL: Final = ("ase", "torchsim")
-"""Families whose models say themselves what level they are of, whoever made them."""
+"""Families whose models always state their own level of theory, whoever made them."""
 
 
 class _Record(BaseModel):
@@ -57,11 +57,11 @@ class Estimate(_Record):
 
     Attributes:
         value: `None` where the number is undefined.
-        low: Lower end of the interval, `None` where there is none.
-        high: Upper end, likewise.
-        unit: `1` for a number without one.
-        reason: Why the number or its interval is missing; `None` where neither is.
-        n_clusters: On how many drawn fragments (or molecules, see `TaskResult.clusters`) the number stands; `None`
+        low: Lower end of the interval; `None` where there is none.
+        high: Upper end; `None` where there is none.
+        unit: `1` for a dimensionless number.
+        reason: Why the number or its interval is missing; `None` where neither is missing.
+        n_clusters: Number of drawn fragments (or molecules, see `TaskResult.clusters`) behind the number; `None`
             where it is undefined.
     """
 
@@ -86,11 +86,11 @@ class Estimate(_Record):
 
 
 class ModelRecord(_Record):
-    """The model that was measured; the fields are those of `PotentialTraits`, and the Hub revision.
+    """The evaluated model; the fields are those of `PotentialTraits`, and the Hub revision.
 
-    `dtype` is `mixed` only where the models of a method differ. `cautions` is what was odd about the model on two
-    molecules before the run; see `harness.inference.force_consistency`. Results of earlier versions have no
-    `training`: all that these knew to be trained on a task were checkpoints that prove it.
+    `dtype` is `mixed` only where the models of a method differ. `cautions` are the problems found on two molecules
+    before the run; see `harness.inference.force_consistency`. Results of earlier versions have no `training`: the only
+    trained models they recognised were checkpoints that prove their training set.
     """
 
     id: str
@@ -116,7 +116,7 @@ class ModelRecord(_Record):
 
     @property
     def stated_by(self) -> str | None:
-        """Who or what states what the model was trained on; `None` where that is proved, or it was not trained."""
+        """The source of an unproved statement about the training set; `None` if it is proved or nothing was trained."""
         if self.training != "stated":
             return None
         if any(name.endswith(RECORD_NAME) for name in self.files):
@@ -125,7 +125,7 @@ class ModelRecord(_Record):
 
     @property
     def question(self) -> str | None:
-        """What is asked about a model that says nothing of its training, and is none that is known here."""
+        """The question to ask about an unknown model that does not state its training set."""
         is_named = self.level_of_theory is not None and not self.level_is_stated and self.family not in _OF_ANY_MODEL
         if self.protocol != "zero-shot" or is_named:
             return None
@@ -136,15 +136,15 @@ class ModelRecord(_Record):
 
 
 class DatasetRecord(_Record):
-    """The data set that it was measured on.
+    """The data set of the evaluation.
 
     Attributes:
-        id: As asked for: a Hub id, a path, or the name of the embedded edition.
-        revision: Commit on the Hub, where it came from there.
-        content_hash: sha256 over the content, the same wherever it came from.
+        id: As the user gave it: a Hub id, a path, or the name of the embedded edition.
+        revision: Commit on the Hub; `None` for local files.
+        content_hash: sha256 over the content, independent of its location.
         edition: Name of the edition.
         level_of_theory: Level of the labels.
-        suffix: What follows the name of a task in the names of its configs; empty for those named after the task.
+        suffix: Suffix of the config names at this level; empty where configs have the names of their tasks.
     """
 
     id: str
@@ -156,7 +156,7 @@ class DatasetRecord(_Record):
 
     @property
     def level(self) -> Level:
-        """Which configs these are."""
+        """The level of theory of these configs."""
         return LEVELS_BY_SUFFIX[self.suffix]
 
     def config(self, task: TaskName) -> str:
@@ -165,15 +165,15 @@ class DatasetRecord(_Record):
 
 
 class EnvironmentRecord(_Record):
-    """What the numbers were computed with.
+    """The software and hardware that computed the numbers.
 
     Attributes:
         python: Version of Python.
         platform: Operating system and machine.
-        packages: Version of each package that matters, by name.
+        packages: Version of each relevant package, by name.
         code_hash: Hash of this project's own code.
-        precision: What products of float32 numbers were computed in, where PyTorch may have been used.
-        variables: Variables of the environment of the process that computed which can change the last digits.
+        precision: Precision of float32 matrix products, where PyTorch may have been used.
+        variables: Environment variables of the computing process that can change the last digits.
     """
 
     python: str
@@ -185,11 +185,11 @@ class EnvironmentRecord(_Record):
 
 
 class SettingsRecord(_Record):
-    """Choices that may move the last digits or the intervals.
+    """Settings that may change the last digits or the intervals.
 
     Attributes:
-        batch_atoms: Most atoms in a batch; `None` where the predictions were not made in batches.
-        confidence: How often an interval is to cover the number of the population.
+        batch_atoms: Maximum number of atoms in a batch; `None` where predictions were not made in batches.
+        confidence: Nominal coverage of the intervals.
     """
 
     batch_atoms: Annotated[int, Field(ge=1)] | None
@@ -200,12 +200,12 @@ class SplitResult(_Record):
     """Metrics of one split or subset.
 
     Attributes:
-        n_molecules: Molecules with a frame that was computed.
+        n_molecules: Molecules with at least one computed frame.
         n_frames: Frames that were computed.
         n_atoms: Atoms of those frames.
         metrics: By name; names and units are those of `harness.scoring.metrics.UNITS`.
         zero_force_mae: F0, force MAE of the model that predicts no force, eV/Å.
-        n_failed: Frames that could not be computed, and are in none of the above; metrics have no interval then.
+        n_failed: Frames that could not be computed. They count in none of the above; metrics then have no interval.
     """
 
     n_molecules: Count
@@ -221,8 +221,8 @@ class ReferenceShiftRecord(_Record):
 
     Attributes:
         elements: Atomic numbers, ascending.
-        energies: What an atom of each adds to the predicted energy, eV.
-        rank: Rank of the design matrix; below the number of elements the fit is not unique.
+        energies: Energy added to the prediction for each atom of an element, eV.
+        rank: Rank of the design matrix; if it is below the number of elements, the fit is not unique.
         n_molecules: Training molecules in the fit.
         n_frames: Training frames in the fit.
     """
@@ -235,11 +235,11 @@ class ReferenceShiftRecord(_Record):
 
 
 class TrainErrors(_Record):
-    """Errors on a sample of the frames that a model was trained on, beside which those of the test are to be read.
+    """Errors on a sample of the model's training frames, for comparison with the test errors.
 
     Attributes:
         n_molecules: Training molecules in the sample.
-        n_frames: Frames of it that were computed.
+        n_frames: Computed frames of the sample.
         force_mae: eV/Å.
         n_failed: Frames that could not be computed.
     """
@@ -272,13 +272,13 @@ class PairResult(_Record):
 
 
 class FragmentResult(_Record):
-    """Errors of the molecules of one drawn fragment, and their ratio: the single values behind an interval.
+    """Errors of the molecules with one drawn fragment, and their ratio: the individual values behind an interval.
 
     Attributes:
-        fragment: Name of the fragment; of the molecule where these are drawn.
+        fragment: Name of the fragment; of the molecule where molecules are drawn.
         id_force_mae: Over its molecules in `test_id`, eV/Å; `None` where it has none.
-        ood_force_mae: The same of `test_ood`; a pair counts for both of its fragments.
-        gap: OOD divided by ID; `None` where one of them is missing or ID is zero.
+        ood_force_mae: The same for `test_ood`; a pair counts for both of its fragments.
+        gap: OOD divided by ID error; `None` where either is missing or the ID error is zero.
     """
 
     fragment: str
@@ -288,18 +288,18 @@ class FragmentResult(_Record):
 
 
 class MoleculeResult(_Record):
-    """Errors of one molecule, which a paired comparison starts from.
+    """Errors of one molecule, the input of a paired comparison.
 
     Attributes:
         split: Split that the frames are of.
         molecule_id: Name of the molecule.
-        drawn: What of it is drawn: its clusters; none where it is part of the design.
+        drawn: The clusters of the molecule: its drawn fragments; empty where it is a fixed part of the design.
         n_frames: Frames that were computed.
         n_atoms: Atoms of those frames.
         force_mae: eV/Å.
         centred_energy_mae: eV; `None` for a single frame, which has no relative energy.
-        n_failed: Frames that could not be computed; the errors are those of the others.
-        subset: `near` or `far`, or empty where the task has no subsets; `None` in results of earlier versions.
+        n_failed: Frames that could not be computed; the errors exclude them.
+        subset: `near` or `far`; empty where the task has no subsets; `None` in results of earlier versions.
         zero_force_mae: Force MAE of the model that predicts no force, eV/Å; `None` in results of earlier versions.
     """
 
@@ -330,21 +330,21 @@ class TaskResult(_Record):
 
     Attributes:
         task: Name of the task.
-        title: What the data set calls a task of its own; `None` for one of the four.
-        protocol: How the model came to know the task's molecules.
+        title: Title of a task that the data set declares; `None` for one of the four.
+        protocol: How the model was trained on the task's molecules.
         splits: By name: `test_id`, `test_ood`, and `near` and `far` where the task has them.
-        gap: Force MAE on `test_ood` divided by that on `test_id`; undefined where a frame of either failed.
-        energy_gap: The same of the centred energy MAE.
-        score: From 0 to 100, higher is better; undefined where a frame failed.
-        reference_shift: `None` where no training frame was computed, or the data set holds none at its level.
+        gap: Force MAE on `test_ood` divided by that on `test_id`; undefined if a frame of either failed.
+        energy_gap: The same for the centred energy MAE.
+        score: From 0 to 100, higher is better; undefined if a frame failed.
+        reference_shift: `None` if no training frame was computed, or the data set has none at its level of theory.
         by_spacer: Errors against spacer length.
         by_pair: Errors for each pair of fragments.
         by_molecule: Errors of each molecule.
-        clusters: What the intervals take to be drawn: fragments, or molecules where a task draws no two fragments.
+        clusters: Sampling unit of the intervals: fragments, or molecules where a task draws fewer than two fragments.
         by_fragment: Errors of each drawn fragment.
         failures: Frames that could not be computed.
-        n_failed: How many those are.
-        train: Errors on training frames, of a model that was trained on the task; `None` for others, and in results of
+        n_failed: Number of failures.
+        train: Errors on training frames of a model that was trained on the task; `None` for others, and in results of
             earlier versions.
     """
 
@@ -366,14 +366,14 @@ class TaskResult(_Record):
     train: TrainErrors | None = None
 
     def n_failed_in(self, part: PartName) -> int:
-        """Frames of a split or subset that failed; of a subset in an older result, all of its split that did."""
+        """Failed frames of a split or subset; for a subset in an older result, all failures of its split."""
         split = part if part == "test_id" else "test_ood"
         of_split = sum(failure.split == split for failure in self.failures)
         return self.splits[part].n_failed if self.splits[split].n_failed == of_split else of_split
 
     @property
     def comparable_gap(self) -> Estimate:
-        """The gap, undefined where frames failed, also in a result of an earlier version, which gave one."""
+        """The gap; undefined if frames failed, even in a result of an earlier version that states one."""
         n_failed = [self.n_failed_in(part) for part in _TEST_PARTS]
         if self.gap.value is None or not any(n_failed):
             return self.gap
@@ -389,10 +389,10 @@ class TaskResult(_Record):
 
 
 class RunResult(_Record):
-    """One evaluation of one model on one data set; make it with `RunResult.of`.
+    """One evaluation of one model on one data set; create it with `RunResult.of`.
 
-    `levels_agree` says whether labels and model are of one level of theory, `None` where one is unknown: where they
-    are not, the distance between the two levels is part of every error.
+    `levels_agree` says whether labels and model share one level of theory; `None` if one is unknown. Where they
+    differ, the distance between the two levels contributes to every error.
     """
 
     schema_version: Literal["2.0"] = RESULT_SCHEMA_VERSION
@@ -417,7 +417,7 @@ class RunResult(_Record):
         created: datetime,
         tasks: Mapping[TaskName, TaskResult],
     ) -> "RunResult":
-        """Puts a result together; the overall score and the complete flag follow from the tasks."""
+        """Assembles a result; the overall score and the completeness flag follow from the tasks."""
         return cls(
             model=model,
             dataset=dataset,
@@ -442,7 +442,7 @@ class RunResult(_Record):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
         if expected is not None and not math.isclose(self.overall_score or 0.0, expected, abs_tol=1e-9):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
-        # Results of an earlier version do not say it.
+        # Results of earlier versions lack this field.
         if self.levels_agree not in (None, levels_agree(self.model.level_of_theory, self.dataset.level_of_theory)):
             raise ValueError(f"levels_agree is {self.levels_agree}, which the levels of theory contradict")
         if self.created.utcoffset() != timedelta(0):
@@ -450,7 +450,7 @@ class RunResult(_Record):
         return self
 
     def save(self, path: Path) -> None:
-        """Writes the result as JSON, all of it or nothing.
+        """Writes the result as JSON, atomically.
 
         Raises:
             SetupError: If the folder cannot be written to.
@@ -469,7 +469,7 @@ class RunResult(_Record):
         """Reads a result.
 
         Raises:
-            DataError: If the file is unreadable, of another schema version, or not a result.
+            DataError: If the file is unreadable, has another schema version, or is not a result.
         """
         try:
             text = path.read_text(encoding="utf-8")
@@ -503,13 +503,13 @@ def load_results(runs: Iterable[Path]) -> list[RunResult]:
         runs: Run folders, or result files.
 
     Raises:
-        DataError: If a result is absent, unreadable, of another schema version, or not a result.
+        DataError: If a result is absent or unreadable, has another schema version, or is not a result.
     """
     return [RunResult.load(run / RESULT_NAME if run.is_dir() else run) for run in runs]
 
 
 def no_gap_reason(n_failed_id: int, n_failed_ood: int) -> str:
-    """Why a task with so many failed frames has no gap."""
+    """Why a task with this many failed frames has no gap."""
     return (
         f"frames that failed: {n_failed_id} of test_id, {n_failed_ood} of test_ood; errors over what is left of two "
         "splits have no ratio that means something"
@@ -517,12 +517,12 @@ def no_gap_reason(n_failed_id: int, n_failed_ood: int) -> str:
 
 
 def is_complete(tasks: Mapping[TaskName, TaskResult]) -> bool:
-    """Whether the four tasks of version 1.0 are there, none with a failure; others do not count."""
+    """Whether the four tasks of version 1.0 are present without failures; other tasks are ignored."""
     return set(TASKS) <= set(tasks) and not any(tasks[name].failures for name in TASKS)
 
 
 def overall_score(tasks: Mapping[TaskName, TaskResult]) -> float | None:
-    """The mean of the four scores; `None` unless all four tasks are complete and scored."""
+    """The mean of the four scores; `None` unless all four tasks are complete and have a score."""
     if not is_complete(tasks):
         return None
     scores = [tasks[name].score.value for name in TASKS]

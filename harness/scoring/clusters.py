@@ -1,4 +1,4 @@
-"""Which molecules go together when fragments are drawn: those that have one in common."""
+"""Clusters of molecules: those that share a drawn fragment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Clusters:
     """The clusters of the molecules of a split or subset.
 
     Attributes:
-        part: Name of the split or subset; what is said of two parts of one name is of the same molecules.
-        kind: What is drawn.
-        names: Clusters of each molecule, n_molecules of them.
+        part: Name of the split or subset; equal names mean the same molecules.
+        kind: Sampling unit.
+        names: Clusters of each molecule, length n_molecules.
     """
 
     part: str
@@ -26,12 +26,12 @@ class Clusters:
 
     @property
     def n_molecules(self) -> int:
-        """How many molecules there are."""
+        """Number of molecules."""
         return len(self.names)
 
     @property
     def distinct(self) -> tuple[str, ...]:
-        """The clusters that there are, in alphabetical order."""
+        """The distinct clusters, in alphabetical order."""
         return tuple(sorted({name for names in self.names for name in names}))
 
     @property
@@ -40,14 +40,14 @@ class Clusters:
         return np.array([not names for names in self.names], dtype=np.bool_)
 
     def select(self, positions: IntArray) -> "Clusters":
-        """The clusters of some of the molecules, by position."""
+        """The clusters of selected molecules, by position."""
         return Clusters(self.part, self.kind, tuple(self.names[position] for position in positions))
 
     def members(self, name: str) -> IntArray:
-        """Positions of the molecules of a cluster."""
+        """Positions of the molecules in a cluster."""
         return np.array([place for place, names in enumerate(self.names) if name in names], dtype=np.int64)
 
 
 def clusters_of(part: str, molecule_ids: Sequence[str], drawn: Drawn) -> Clusters:
-    """The clusters of the molecules of a split or subset."""
+    """The clusters of the molecules in a split or subset."""
     return Clusters(part, drawn.kind, tuple(drawn.of(molecule_id) for molecule_id in molecule_ids))

@@ -1,9 +1,9 @@
-"""The composition-matched gap: what follows from the composition of the OOD molecules alone.
+"""The composition-matched gap: the OOD error that is expected from the composition of the OOD molecules alone.
 
-An OOD molecule may have a larger share of the atoms that a method describes badly: a duplicated fragment has twice the
-polar atoms, a longer chain has more CH2. If each of its atoms had the mean ID force error of its environment (the
-heavy atom it is or sits on, and all within one bond of that), a certain OOD error would follow. Where it is the error
-that was measured, the OOD molecules are not harder in themselves.
+OOD molecules may have a larger share of the atoms that a method describes badly: a duplicated fragment doubles the
+polar atoms, a longer chain adds CH2. If each atom had the mean ID force error of its environment (the heavy atom that
+it is or is bonded to, and all atoms within one bond of that), this would give an expected OOD error. If the measured
+error equals it, the OOD molecules are not harder in themselves.
 """
 
 import functools
@@ -25,21 +25,21 @@ from harness.scoring.metric_terms import BoolArray, Float64Array, force_mae_term
 from harness.scoring.paired_frames import FrameIndex, SplitFrames
 
 RADIUS: Final = 1
-"""Bonds from the heavy atom; training covers every OOD molecule at this radius, in all tasks."""
+"""Bonds from the heavy atom; at this radius, training covers every OOD molecule in all tasks."""
 
 ZERO_ID_ERRORS: Final = "the ID errors are zero"
 
 AtomEnvironment = tuple[bool, str]
-"""Whether the atom is heavy, and the environment of it or of the heavy atom that it sits on."""
+"""Whether the atom is heavy, and the environment of the atom or, for a hydrogen, of its heavy neighbour."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentErrors:
-    """Atoms and errors of the molecules of a split, by environment.
+    """Atoms and errors of the molecules in a split, by environment.
 
     Attributes:
         atoms: Atoms in all frames of a molecule, shape (n_molecules, n_environments).
-        error: Their summed mean absolute force components, same shape, eV/Å.
+        error: Sum over these atoms of the mean absolute error of the force components, same shape, eV/Å.
     """
 
     atoms: Float64Array
@@ -48,12 +48,12 @@ class EnvironmentErrors:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the ID errors of environments say of OOD molecules.
+    """The errors of OOD molecules that ID errors of environments predict.
 
     Attributes:
-        total: Expected error of the atoms of each OOD molecule, summed, shape (n_ood,), eV/Å.
-        id_influence: Influence of each ID molecule on the logarithm of the sum of that, shape (n_id,); `None` where
-            the sum is zero.
+        total: Expected error of each OOD molecule, summed over atoms, shape (n_ood,), eV/Å.
+        id_influence: Influence of each ID molecule on the logarithm of the sum of `total`, shape (n_id,); `None` if
+            that sum is zero.
     """
 
     total: Float64Array
@@ -62,13 +62,13 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class CompositionGap:
-    """An OOD error beside the one that the composition of the molecules predicts.
+    """An OOD error beside the error that the composition of the molecules predicts.
 
     Attributes:
         id_force_mae: Force MAE on `test_id`, eV/Å.
         ood_force_mae: Force MAE on `test_ood`, eV/Å.
-        expected_force_mae: What it would be if each atom had the mean ID error of its environment, eV/Å.
-        excess: Measured divided by expected, with its interval; ID and OOD molecules are drawn together.
+        expected_force_mae: OOD force MAE if each atom had the mean ID error of its environment, eV/Å.
+        excess: Measured divided by expected error, with its interval; ID and OOD molecules are drawn together.
         expected_by_molecule: The expected error of each OOD molecule, in the order of the index, shape
             (n_molecules,), eV/Å.
         id_influence: Influence of each ID molecule on the logarithm of the expected error; see `Expectation`.
@@ -89,18 +89,18 @@ def composition_gap(
     drawn: Drawn,
     settings: IntervalSettings | None = None,
 ) -> CompositionGap:
-    """Compares the OOD error with the one that ID errors of the same environments add up to.
+    """Compares the OOD error with the error expected from the ID errors of the same environments.
 
     Args:
-        test_id: Frames of the training molecules, with predictions; one or more.
-        test_ood: Frames of the unseen combinations, with predictions; one or more.
-        smiles: SMILES of every molecule, by its id.
-        drawn: What is drawn in the task.
-        settings: The confidence of the interval; the default where `None`.
+        test_id: Frames of the training molecules, with predictions; at least one.
+        test_ood: Frames of the OOD molecules, with predictions; at least one.
+        smiles: SMILES of every molecule, by id.
+        drawn: Sampling unit of the task.
+        settings: Settings of the interval; the default if `None`.
 
     Raises:
-        DataError: If an OOD molecule has an environment that no ID molecule has, or a SMILES describes another
-            number of atoms than its frames have.
+        DataError: If an OOD molecule has an environment that no ID molecule has, or a SMILES has another
+            number of atoms than the frames.
     """
     known, codes_id = _environments(test_id.index, smiles, {})
     n_known = len(known)
@@ -130,12 +130,12 @@ def composition_gap(
 
 
 def expectation(test_id: EnvironmentErrors, ood_atoms: Float64Array, is_fixed: BoolArray) -> Expectation:
-    """The OOD errors that follow if each atom has the mean ID error of its environment.
+    """The OOD errors to expect if each atom has the mean ID error of its environment.
 
     Args:
-        test_id: Of the ID molecules, every environment in one or more.
+        test_id: Errors of the ID molecules; every environment occurs at least once.
         ood_atoms: Atoms of the OOD molecules by environment, shape (n_ood, n_environments).
-        is_fixed: Which ID molecules have no drawn fragment, shape (n_id,); they vary about means of their own.
+        is_fixed: Which ID molecules have no drawn fragment, shape (n_id,); they vary around their own means.
     """
     atoms = test_id.atoms.sum(axis=0)
     mean = test_id.error.sum(axis=0) / atoms
@@ -153,13 +153,13 @@ def expectation(test_id: EnvironmentErrors, ood_atoms: Float64Array, is_fixed: B
 def excess_effect(
     measured: Float64Array, expected: Expectation, id_clusters: Clusters, ood_clusters: Clusters
 ) -> Effect | None:
-    """Measured error over the expected one, and the influence of every molecule on it; `None` where that is zero.
+    """Measured divided by expected error, with the influence of every molecule; `None` if the expected error is zero.
 
     Args:
-        measured: Summed errors of the atoms of each OOD molecule, shape (n_ood,), eV/Å.
-        expected: What they were expected to be.
-        id_clusters: Of the ID molecules.
-        ood_clusters: Of the OOD molecules.
+        measured: Error of each OOD molecule, summed over its atoms, shape (n_ood,), eV/Å.
+        expected: The expected errors.
+        id_clusters: Clusters of the ID molecules.
+        ood_clusters: Clusters of the OOD molecules.
     """
     if expected.id_influence is None:
         return None
@@ -177,7 +177,7 @@ def excess_effect(
 
 @functools.cache
 def environments_of_atoms(smiles: str) -> tuple[AtomEnvironment, ...]:
-    """The environment of each atom of a molecule; a hydrogen has that of its heavy neighbour, marked as one."""
+    """The environment of each atom of a molecule; a hydrogen has that of its heavy neighbour, marked as hydrogen."""
     found = []
     for atom in molecule(smiles).GetAtoms():
         is_heavy = atom.GetAtomicNum() > 1
@@ -187,7 +187,7 @@ def environments_of_atoms(smiles: str) -> tuple[AtomEnvironment, ...]:
 
 
 def _by_environment(frames: SplitFrames, codes: IntArray, n_environments: int) -> EnvironmentErrors:
-    """Atoms and errors of each molecule, by the number of their environment."""
+    """Atoms and errors of each molecule, by index of the environment."""
     error = force_mae_terms(frames.predicted.forces, frames.reference.forces).numerator / 3.0
     shape = len(frames.index.molecules), n_environments
     cell = frames.index.atom_molecule_idx * n_environments + codes
@@ -200,7 +200,7 @@ def _by_environment(frames: SplitFrames, codes: IntArray, n_environments: int) -
 def _environments(
     index: FrameIndex, smiles: Mapping[str, str], known: Mapping[AtomEnvironment, int]
 ) -> tuple[dict[AtomEnvironment, int], IntArray]:
-    """The number of the environment of each atom, shape (n_atoms_total,), and all environments with their numbers."""
+    """The index of the environment of each atom, shape (n_atoms_total,), and all environments with their indices."""
     numbers = dict(known)
     of_molecule = []
     for each in index.molecules:

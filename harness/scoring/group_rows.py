@@ -1,4 +1,4 @@
-"""Rows of a result beside its splits: errors by spacer, by pair of fragments, by fragment and by molecule."""
+"""Rows of a result besides its splits: errors by spacer length, fragment pair, fragment and molecule."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Part:
 
     @property
     def molecules(self) -> tuple[Molecule, ...]:
-        """Those with a computed frame."""
+        """Molecules with at least one computed frame."""
         return self.totals.molecules
 
     @property
@@ -51,7 +51,7 @@ class Part:
         return len(self.totals.failures)
 
     def group_intervals(self, group: "_Group") -> tuple[Estimate, Estimate]:
-        """Force MAE and centred energy MAE of some of the molecules."""
+        """Force MAE and centred energy MAE of a group of molecules."""
         positions = group.positions
         clusters = self.clusters.select(positions)
         n_frames = int(self.totals.n_frames[positions].sum())
@@ -71,14 +71,14 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Molecules with something in common: positions of those with a computed frame, and how many frames failed."""
+    """Molecules with a common property: positions of those with a computed frame, and the number of failed frames."""
 
     positions: IntArray
     n_failed: int
 
 
 def by_spacer(split: TestSplit, part: Part) -> list[SpacerResult]:
-    """Errors against spacer length."""
+    """Errors by spacer length."""
     rows = []
     for spacer, group in _groups(part.totals, lambda molecule: molecule.spacer):
         force, energy = part.group_intervals(group)
@@ -95,7 +95,7 @@ def by_spacer(split: TestSplit, part: Part) -> list[SpacerResult]:
 
 
 def by_pair(split: TestSplit, part: Part) -> list[PairResult]:
-    """Errors of each pair of fragments."""
+    """Errors by fragment pair."""
     rows = []
     for (left, right), group in _groups(part.totals, lambda molecule: (molecule.left, molecule.right)):
         force, energy = part.group_intervals(group)
@@ -113,7 +113,7 @@ def by_pair(split: TestSplit, part: Part) -> list[PairResult]:
 
 
 def _groups(totals: SplitTotals, key: Callable[[Molecule], _Key]) -> list[tuple[_Key, _Group]]:
-    """The groups in order; one whose frames all failed has no positions."""
+    """The groups in order; a group whose frames all failed has no positions."""
     positions: dict[_Key, list[int]] = {}
     for position, molecule in enumerate(totals.molecules):
         positions.setdefault(key(molecule), []).append(position)
@@ -147,7 +147,7 @@ def by_molecule(split: TestSplit, part: Part) -> list[MoleculeResult]:
 
 
 def by_fragment(test_id: Part, test_ood: Part) -> list[FragmentResult]:
-    """Errors of each drawn fragment, over its own molecules."""
+    """Errors of each drawn fragment, over the molecules that contain it."""
     rows = []
     for name in sorted({*test_id.clusters.distinct, *test_ood.clusters.distinct}):
         known, unseen = (
@@ -159,7 +159,7 @@ def by_fragment(test_id: Part, test_ood: Part) -> list[FragmentResult]:
 
 
 def of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interval:
-    """A number with what its failed frames leave of it: a value of the others alone, without an interval."""
+    """Accounts for failed frames: the value covers only the computed frames and has no interval."""
     if not n_failed:
         return interval
     if not n_frames:
@@ -172,7 +172,7 @@ def of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interva
 
 
 def estimate_of(interval: Interval, unit: str) -> Estimate:
-    """A number with its interval, as a result has it."""
+    """Converts a number with its interval to the form of a result."""
     return Estimate(
         value=interval.value,
         low=interval.low,

@@ -1,8 +1,8 @@
-"""Numbers with the influence of each molecule on them: its derivative by the weight of the molecule.
+"""Numbers with the influence of each molecule: the derivative with respect to the weight of the molecule.
 
-It is the empirical influence function (Hampel et al., Robust Statistics, 1986), which the infinitesimal jackknife adds
-up. Functions of such numbers follow by the delta method, so that a gap, an excess, a score or the mean over several
-seeds is made of the same parts as an error.
+This is the empirical influence function (Hampel et al., Robust Statistics, 1986), which the infinitesimal jackknife
+sums. The delta method extends it to functions of such numbers, so that a gap, an excess, a score or the mean over
+seeds has the same components as an error.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,17 +17,17 @@ from harness.scoring.clusters import Clusters
 from harness.scoring.metric_terms import Float64Array, Ratio
 
 _STEP: Final = 1e-4
-"""By how much the weight of a molecule is changed to see its influence; the error is of the order of its square."""
+"""Change of a molecule's weight in the finite difference; the error of the influence is of the order of its square."""
 
 
 @dataclass(frozen=True, slots=True)
 class MoleculeSums:
-    """A `Ratio` summed up by molecule.
+    """The terms of a `Ratio`, summed by molecule.
 
     Attributes:
         numerator: Shape (n_molecules,).
         weight: Same shape.
-        undefined: Why there is no value when the weights sum to zero.
+        undefined: Why there is no value if the weights sum to zero.
         is_root: Whether the metric is the square root of the ratio.
     """
 
@@ -38,15 +38,15 @@ class MoleculeSums:
 
     @property
     def value(self) -> float | None:
-        """The metric over all molecules; `None` where the weights sum to zero."""
+        """The metric over all molecules; `None` if the weights sum to zero."""
         return Ratio(self.numerator, self.weight, self.undefined, self.is_root).value
 
     def added(self, others: "MoleculeSums") -> "MoleculeSums":
-        """The sums of these terms and of others of the same metric and molecules."""
+        """The sums of these terms and those of others, for the same metric and molecules."""
         return replace(self, numerator=self.numerator + others.numerator, weight=self.weight + others.weight)
 
     def select(self, positions: IntArray) -> "MoleculeSums":
-        """The sums of some of the molecules, by position."""
+        """The sums of selected molecules, by position."""
         return MoleculeSums(self.numerator[positions], self.weight[positions], self.undefined, self.is_root)
 
 
@@ -56,8 +56,8 @@ class Effect:
 
     Attributes:
         value: The number.
-        influences: By part (split or subset): the derivative of the number by the weight of each molecule, shape
-            (n_molecules,), in the unit of the number, and the clusters of these molecules.
+        influences: By part (split or subset): the derivative of the number with respect to the weight of each molecule,
+            shape (n_molecules,), in the unit of the number, and the clusters of these molecules.
     """
 
     value: float
@@ -68,12 +68,12 @@ def sum_by_molecule(ratio: Ratio, molecule_idx: IntArray, n_molecules: int) -> M
     """Sums the terms of a metric by molecule.
 
     Args:
-        ratio: The terms, one an atom or a frame.
-        molecule_idx: Number of the molecule of each term, shape (n_terms,), below `n_molecules`.
-        n_molecules: How many molecules there are.
+        ratio: The terms, one per atom or frame.
+        molecule_idx: Index of the molecule of each term, shape (n_terms,), below `n_molecules`.
+        n_molecules: Number of molecules.
 
     Raises:
-        ShapeError: If there is not one number for each term.
+        ShapeError: If the number of indices differs from the number of terms.
     """
     if molecule_idx.shape != ratio.numerator.shape:
         raise ShapeError(f"molecule_idx has shape {molecule_idx.shape}; expected {ratio.numerator.shape}, one a term")
@@ -86,12 +86,12 @@ def sum_by_molecule(ratio: Ratio, molecule_idx: IntArray, n_molecules: int) -> M
 
 
 def ratio_effect(sums: MoleculeSums, clusters: Clusters) -> Effect | None:
-    """A metric and the influence of each molecule on it; `None` where it is undefined.
+    """A metric with the influence of each molecule; `None` if the metric is undefined.
 
-    Pure in the sums: those of several seeds, averaged, give the interval of their mean.
+    The result depends only on the sums: averaged sums of several seeds give the interval of their mean.
 
     Raises:
-        ShapeError: If the clusters are of another number of molecules.
+        ShapeError: If the clusters have another number of molecules.
     """
     require_shape("sums of molecules", sums.numerator, (clusters.n_molecules,))
     value = sums.value
@@ -99,7 +99,7 @@ def ratio_effect(sums: MoleculeSums, clusters: Clusters) -> Effect | None:
         return None
     ratio = value**2 if sums.is_root else value
     expected = ratio * sums.weight
-    # What is part of the design has a level of its own, which is not drawn: its molecules vary about that one.
+    # Fixed molecules of the design are not drawn and have their own mean: they vary around that mean.
     fixed = clusters.is_fixed
     if sums.weight[fixed].sum() > 0.0:
         expected[fixed] = sums.numerator[fixed].sum() / sums.weight[fixed].sum() * sums.weight[fixed]
@@ -113,12 +113,12 @@ def combined(value: float, *terms: tuple[Effect, float]) -> Effect:
     """A function of other numbers, by the delta method.
 
     Args:
-        value: The function's.
-        *terms: Each of the numbers, and the derivative of the function by it. What two of them say of one part is of
-            the same molecules, so that it is paired.
+        value: Value of the function.
+        *terms: Each number, and the derivative of the function with respect to it. Influences on the same part are
+            those of the same molecules, and are therefore paired.
 
     Raises:
-        ShapeError: If it is not of as many molecules.
+        ShapeError: If their numbers of molecules differ.
     """
     influences: dict[str, tuple[Float64Array, Clusters]] = {}
     for effect, derivative in terms:
@@ -132,7 +132,7 @@ def combined(value: float, *terms: tuple[Effect, float]) -> Effect:
 
 
 def quotient(above: Effect, below: Effect) -> Effect | None:
-    """One number divided by another; `None` where that is zero."""
+    """One number divided by another; `None` if the divisor is zero."""
     if below.value == 0.0:
         return None
     value = above.value / below.value
@@ -140,12 +140,12 @@ def quotient(above: Effect, below: Effect) -> Effect | None:
 
 
 def difference(first: Effect, second: Effect) -> Effect:
-    """One number less another."""
+    """One number minus another."""
     return combined(first.value - second.value, (first, 1.0), (second, -1.0))
 
 
 def mean_effect(effects: Sequence[Effect]) -> Effect:
-    """The mean of some numbers, such as those of several seeds."""
+    """The mean of several numbers, such as those of several seeds."""
     share = 1.0 / len(effects)
     return combined(sum(effect.value for effect in effects) * share, *((effect, share) for effect in effects))
 
@@ -154,9 +154,9 @@ def weighted_effect(statistic: Callable[[Float64Array], Float64Array], *parts: C
     """A number that is a smooth function of the weights of the molecules, by central differences.
 
     Args:
-        statistic: The number under many sets of weights, shape (n_sets, n_molecules) to (n_sets,); molecules of all
-            parts, one part after the other.
-        *parts: Clusters of the molecules of each part.
+        statistic: The number for many sets of weights, shape (n_sets, n_molecules) to (n_sets,); molecules of all
+            parts, concatenated.
+        *parts: Clusters of the molecules in each part.
     """
     n_molecules = sum(part.n_molecules for part in parts)
     ones, steps = np.ones((1, n_molecules)), _STEP * np.eye(n_molecules)

@@ -1,9 +1,9 @@
-"""Confidence intervals for other fragments and molecules drawn like those measured.
+"""Confidence intervals for other fragments and molecules, drawn like those measured.
 
-Errors of molecules with a fragment in common are alike, so what counts is how many fragments there are and not how many
-molecules: with G of them an interval is that of Student's t with G - 1 degrees of freedom, for errors and their ratios
-on the log scale, about a cluster-robust standard error. `python -m tests.benchmarks.coverage` measures how often the
-intervals cover the truth; docs/intervals.md has its table.
+Molecules that share a fragment have similar errors, so the number of fragments matters and not the number of
+molecules. For G fragments, an interval uses Student's t with G - 1 degrees of freedom and a cluster-robust standard
+error, on the log scale for errors and their ratios. `python -m tests.benchmarks.coverage` measures the coverage
+of the intervals; docs/intervals.md has its table.
 """
 
 import math
@@ -28,29 +28,29 @@ from harness.scoring.metric_terms import (
 )
 
 FEW_CLUSTERS: Final = 6
-"""With fewer, the values of the clusters are shown beside the interval, which is wide and leans on their normality."""
+"""With fewer clusters, their values are shown beside the interval, which is wide and relies on normality."""
 
 Scale = Literal["log", "complement", "logit", "fisher", "linear"]
-"""On which scale an interval is symmetric: that of ln v, ln(1 - v), ln(v / (1 - v)), artanh v, or v itself."""
+"""Scale on which an interval is symmetric: that of ln v, ln(1 - v), ln(v / (1 - v)), artanh v, or v itself."""
 
 DIVIDED_BY_ZERO: Final = "the error to divide by is zero"
 
 _NO_SPREAD: Final = 1e-12
-"""Standard error on its scale below which there is none but rounding."""
+"""Standard error, on its scale, below which only rounding remains."""
 
 _CELLS_AT_ONCE: Final = 2**19
-"""Sets of weights times frames that the rank correlation holds in memory: about 4 MB an array."""
+"""Maximum number of weight sets times frames for the rank correlation in memory: about 4 MB per array."""
 
 _MOMENTS_OF_MOLECULES: Final = 128
-"""Most molecules whose rank correlation is weighted by its moments (3 x 16 MB); beyond, frame by frame."""
+"""Maximum number of molecules for rank correlations from moments (3 x 16 MB); above it, they use every frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class IntervalSettings:
-    """How intervals are made.
+    """Settings of confidence intervals.
 
     Attributes:
-        confidence: How often an interval is to cover the number of the population.
+        confidence: Nominal coverage.
     """
 
     confidence: float = 0.95
@@ -66,10 +66,10 @@ class Interval:
 
     Attributes:
         value: The number over all molecules; `None` where it is undefined.
-        low: Lower end; `None` where there is no interval.
-        high: Upper end; `None` where there is no interval.
-        reason: Why the number or its interval is missing; `None` where both are there.
-        n_clusters: How many clusters the interval stands on; `None` where the number is undefined.
+        low: Lower end; `None` if there is no interval.
+        high: Upper end; `None` if there is no interval.
+        reason: Why the number or its interval is missing; `None` if neither is missing.
+        n_clusters: Number of clusters behind the interval; `None` if the number is undefined.
     """
 
     value: float | None
@@ -81,10 +81,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two models on the same molecules.
+    """Comparison of two models on the same molecules.
 
     Attributes:
-        difference: Error of the first less that of the second, in the metric's unit.
+        difference: Error of the first minus that of the second, in the metric's unit.
         ratio: Error of the first divided by that of the second.
     """
 
@@ -93,16 +93,16 @@ class Comparison:
 
 
 def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings | None = None) -> Interval:
-    """The number with its interval.
+    """Computes the interval of a number.
 
     Args:
         effect: The number and its influences.
-        scale: On which scale the interval is symmetric.
-        settings: The confidence; the default where `None`.
+        scale: Scale on which the interval is symmetric.
+        settings: Settings of the interval; the default if `None`.
 
     Returns:
-        The value with its interval; without one, and with the reason, where there are fewer than `MIN_CLUSTERS`
-        clusters, where the value lies at the end of its scale, or where no two clusters differ.
+        The value with its interval. The interval is replaced by a reason if there are fewer than `MIN_CLUSTERS`
+        clusters, if the value lies at the end of its scale, or if all clusters agree.
 
     Raises:
         DataError: If a number is not finite.
@@ -140,7 +140,7 @@ def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings
 def ratio_interval(
     sums: MoleculeSums, clusters: Clusters, scale: Scale = "log", settings: IntervalSettings | None = None
 ) -> Interval:
-    """A metric that is a ratio, with its interval."""
+    """A metric in the form of a ratio, with its interval."""
     effect = ratio_effect(sums, clusters)
     return Interval(None, reason=sums.undefined) if effect is None else interval_of(effect, scale, settings)
 
@@ -148,14 +148,14 @@ def ratio_interval(
 def quotient_interval(
     above: tuple[MoleculeSums, Clusters], below: tuple[MoleculeSums, Clusters], settings: IntervalSettings | None = None
 ) -> Interval:
-    """One metric divided by another, such as the generalisation gap.
+    """One metric divided by another, such as the generalisation gap, with its interval.
 
-    Fragments that both have are drawn together: one whose molecules are hard in both hardly moves the quotient.
+    Fragments in both metrics are drawn together: one whose molecules are hard in both hardly changes the quotient.
 
     Args:
-        above: Sums and clusters of the metric that is divided.
-        below: Sums and clusters of the metric that it is divided by.
-        settings: The confidence; the default where `None`.
+        above: Sums and clusters of the numerator.
+        below: Sums and clusters of the denominator.
+        settings: Settings of the interval; the default if `None`.
     """
     effects = []
     for sums, clusters in (above, below):
@@ -173,10 +173,10 @@ def spearman_interval(
     """The rank correlation of relative energies, with its interval.
 
     Args:
-        centred: Energies relative to their molecule's mean, n_frames of them.
-        molecule_idx: Number of the molecule of each frame, shape (n_frames,).
-        clusters: Of the molecules.
-        settings: The confidence; the default where `None`.
+        centred: Energies relative to their molecule's mean, length n_frames.
+        molecule_idx: Index of the molecule of each frame, shape (n_frames,).
+        clusters: Clusters of the molecules.
+        settings: Settings of the interval; the default if `None`.
     """
     if centred.no_order is not None:
         return Interval(None, reason=centred.no_order)
@@ -189,16 +189,16 @@ def compare_models(
 ) -> Comparison:
     """Compares two models by the same metric on the same frames, paired within clusters.
 
-    What is hard for both cancels: the interval is about what other fragments would say of the two.
+    Difficulty that both share cancels: the interval describes how the comparison would vary for other fragments.
 
     Args:
-        first: Sums of the first model.
-        second: Sums of the second, molecules in the same order.
-        clusters: Of the molecules.
-        settings: The confidence; the default where `None`.
+        first: Sums for the first model.
+        second: Sums for the second model, molecules in the same order.
+        clusters: Clusters of the molecules.
+        settings: Settings of the interval; the default if `None`.
 
     Raises:
-        DataError: If the weights differ, which they do where the frames are not the same ones.
+        DataError: If the weights differ, as they do for different frames.
     """
     if first.weight.shape != second.weight.shape or not np.array_equal(first.weight, second.weight):
         raise DataError(
@@ -215,7 +215,7 @@ def compare_models(
 
 @dataclass(frozen=True, slots=True)
 class _ScaleFunctions:
-    """To a scale and back, the absolute derivative of it, and which values lie inside it."""
+    """Transformation to a scale, its inverse, its absolute derivative, and a test for values inside the scale."""
 
     to: Callable[[float], float]
     back: Callable[[float], float]
@@ -224,7 +224,7 @@ class _ScaleFunctions:
 
 
 def _exp(x: float) -> float:
-    """The exponential, as large as a number can be where it would be larger."""
+    """The exponential, limited to the largest finite number."""
     return math.exp(min(x, 700.0))
 
 
@@ -260,7 +260,7 @@ def _spearman(centred: CentredEnergies, molecule_idx: IntArray, weights: Float64
     kept = centred.informative
     columns, n_molecules = molecule_idx[kept], weights.shape[1]
     if n_molecules <= _MOMENTS_OF_MOLECULES:
-        whole = bool(kept.all())  # without copies then
+        whole = bool(kept.all())  # then no copies are needed
         predicted, reference = (each if whole else each[kept] for each in (centred.predicted, centred.reference))
         return spearman_of_moments(rank_moments(predicted, reference, columns, n_molecules), weights)
     rankings = centred.rankings()

@@ -1,4 +1,4 @@
-"""Puts predictions beside the labels of the data set: what the evaluation of a task starts from."""
+"""Joins predictions with the labels of the data set, the input of a task's evaluation."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -23,17 +23,17 @@ TestSplit = Literal["test_id", "test_ood"]
 def sum_task(
     dataset: PinnedDataset, task: TaskName, protocol: ProtocolName, plan: Plan, reader: PredictionReader
 ) -> TaskTotals:
-    """Everything that the metrics of a task are made of; labels and predictions are read piece by piece.
+    """Sums everything that the metrics of a task need; labels and predictions are read piece by piece.
 
     Args:
-        dataset: What the plan was made of.
-        task: Which task.
-        protocol: How the model came to know its molecules.
-        plan: Of the run, whole.
-        reader: The predictions of the run.
+        dataset: Data set of the plan.
+        task: Task to evaluate.
+        protocol: How the model was trained on the task's molecules.
+        plan: Complete plan of the run.
+        reader: Predictions of the run.
 
     Raises:
-        DataError: If labels or predictions cannot be read or contradict each other.
+        DataError: If labels or predictions cannot be read or are inconsistent.
     """
     return TaskTotals(
         task=task,
@@ -47,9 +47,9 @@ def sum_task(
 def join_task(
     dataset: PinnedDataset, task: TaskName, protocol: ProtocolName, plan: Plan, reader: PredictionReader
 ) -> TaskFrames:
-    """The frames of a task with their labels and predictions, all in memory; arguments as for `sum_task`.
+    """Loads the frames of a task with labels and predictions into memory; arguments as for `sum_task`.
 
-    Failed frames are recorded apart.
+    Failed frames are recorded separately.
     """
 
     def whole(split: TestSplit) -> SplitFrames:
@@ -63,9 +63,9 @@ def join_task(
 def join_pieces(
     dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
 ) -> Iterator[tuple[SplitRows, SplitFrames]]:
-    """The frames of a split with their labels and predictions, piece by piece, beside the rows they come from.
+    """Yields the frames of a split with labels and predictions, piece by piece, beside the rows that they come from.
 
-    Failed frames are recorded apart, so a piece may have fewer frames than rows.
+    Failed frames are recorded separately, so a piece may have fewer frames than rows.
     """
     read = 0
     for rows in stream_needed(dataset, (task, split)):

@@ -1,7 +1,7 @@
-"""What the metrics are made of, term by term, so that they can be summed and weighted by molecule.
+"""The terms of the metrics, so that they can be summed and weighted by molecule.
 
 Most metrics are a sum over atoms or frames divided by a sum of weights, a `Ratio`. The rank
-correlation needs a `Ranking` of each side. `metrics` turns both into numbers and `intervals` into
+correlation needs a `Ranking` of each variable. `metrics` turns both into numbers and `intervals` into
 confidence intervals, by the same arithmetic.
 """
 
@@ -19,10 +19,10 @@ Float64Array: TypeAlias = npt.NDArray[np.float64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 MIN_FORCE_LENGTH: Final = 1.0e-3
-"""eV/Å; a shorter force has no direction worth comparing (the labels are good to about 3e-5 eV/Å)."""
+"""eV/Å; shorter forces have no meaningful direction (labels are accurate to about 3e-5 eV/Å)."""
 
 _VALUES_AT_ONCE: Final = 4096
-"""Values whose ranks are in memory together: at most 4 MB of them."""
+"""Maximum number of values whose ranks are in memory at once: at most 4 MB."""
 
 _NO_ATOMS: Final = "there are no atoms"
 _NO_FRAMES: Final = "there are no frames"
@@ -31,12 +31,12 @@ _NO_PAIRS: Final = "no molecule has two frames, so there are no relative energie
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A metric written as sum(numerator) / sum(weight), or the square root of it.
+    """A metric of the form sum(numerator) / sum(weight), or the square root of it.
 
     Attributes:
-        numerator: One term an atom or a frame, shape (n_terms,).
-        weight: Its weight, same shape, not negative.
-        undefined: Why there is no value when the weights sum to zero.
+        numerator: One term per atom or frame, shape (n_terms,).
+        weight: Weight of each term, same shape, not negative.
+        undefined: Why there is no value if the weights sum to zero.
         is_root: Whether the metric is the square root of the ratio.
     """
 
@@ -47,7 +47,7 @@ class Ratio:
 
     @property
     def value(self) -> float | None:
-        """The metric over all terms; `None` where the weights sum to zero."""
+        """The metric over all terms; `None` if the weights sum to zero."""
         total = float(self.weight.sum())
         if total == 0.0:
             return None
@@ -57,12 +57,12 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class CentredEnergies:
-    """Energies relative to the mean of their molecule, in prediction and in reference.
+    """Predicted and reference energies, each relative to the mean of its molecule.
 
     Attributes:
         predicted: Shape (n_frames,), eV.
         reference: Same shape and unit.
-        informative: False for the only frame of a molecule, whose relative energy is zero by
+        informative: False for the single frame of a molecule, whose relative energy is zero by
             construction; shape (n_frames,).
     """
 
@@ -71,12 +71,12 @@ class CentredEnergies:
     informative: BoolArray
 
     def slice(self, frames: slice) -> "CentredEnergies":
-        """Some of the frames."""
+        """A range of the frames."""
         return CentredEnergies(self.predicted[frames], self.reference[frames], self.informative[frames])
 
     @property
     def no_order(self) -> str | None:
-        """Why a rank correlation is undefined; `None` where it is not."""
+        """Why a rank correlation is undefined; `None` if it is defined."""
         if not self.informative.any():
             return _NO_PAIRS
         for name, energy in (("predicted", self.predicted), ("reference", self.reference)):
@@ -91,12 +91,12 @@ class CentredEnergies:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """An order of values with ties, ready to be ranked under many sets of weights.
+    """An order of values with ties, prepared for ranking under many sets of weights.
 
     Attributes:
         order: Indices of the values in ascending order, shape (n,).
-        bounds: Where each group of equal values begins in that order, and the end, shape (n_groups + 1,).
-        group: Group of each value, in the order of the input, shape (n,).
+        bounds: Start of each group of equal values in that order, and the end, shape (n_groups + 1,).
+        group: Group of each value, in input order, shape (n,).
     """
 
     order: IntArray
@@ -105,19 +105,19 @@ class Ranking:
 
 
 def force_mae_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of the force MAE, one an atom: the sum of its three absolute errors, weight 3."""
+    """Terms of the force MAE, one per atom: the sum of its three absolute errors, weight 3."""
     error = _force_difference(predicted, reference)
     return Ratio(np.abs(error).sum(axis=1), np.full(len(error), 3.0), _NO_ATOMS)
 
 
 def force_rmse_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of the force RMSE, one an atom: the sum of its three squared errors, weight 3."""
+    """Terms of the force RMSE, one per atom: the sum of its three squared errors, weight 3."""
     error = _force_difference(predicted, reference)
     return Ratio((error**2).sum(axis=1), np.full(len(error), 3.0), _NO_ATOMS, is_root=True)
 
 
 def force_cosine_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of the cosine similarity, one an atom; weight 0 where a force is too short to have a direction."""
+    """Terms of the cosine similarity, one per atom; weight 0 if a force is too short to have a direction."""
     _force_difference(predicted, reference)
     predicted, reference = _float64(predicted), _float64(reference)
     lengths = np.linalg.norm(predicted, axis=1) * np.linalg.norm(reference, axis=1)
@@ -130,32 +130,32 @@ def force_cosine_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
 
 
 def force_cosine_left_out_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of the fraction of atoms that the cosine similarity leaves out, one an atom, weight 1."""
+    """Terms of the fraction of atoms that the cosine similarity leaves out, one per atom, weight 1."""
     _force_difference(predicted, reference)
     left_out = _too_short(_float64(predicted), _float64(reference))
     return Ratio(left_out.astype(np.float64), np.ones(len(left_out)), _NO_ATOMS)
 
 
 def force_magnitude_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of the magnitude MAE, one an atom: the absolute error of the force's length, weight 1."""
+    """Terms of the magnitude MAE, one per atom: the absolute error of the force's length, weight 1."""
     _force_difference(predicted, reference)
     error = np.linalg.norm(_float64(predicted), axis=1) - np.linalg.norm(_float64(reference), axis=1)
     return Ratio(np.abs(error), np.ones(len(error)), _NO_ATOMS)
 
 
 def zero_force_terms(reference: FloatArray) -> Ratio:
-    """Terms of the zero-force baseline's MAE: those of a prediction of no force at all."""
+    """Terms of the MAE of the zero-force baseline."""
     return force_mae_terms(np.zeros(np.shape(reference)), reference)
 
 
 def force_fraction_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of force MAE over zero-force MAE: both have the same weights, so the numerators remain."""
+    """Terms of force MAE divided by zero-force MAE: the weights are equal, so the numerators remain."""
     error, scale = force_mae_terms(predicted, reference), zero_force_terms(reference)
     return Ratio(error.numerator, scale.numerator, "every reference force is zero")
 
 
 def force_terms(predicted: FloatArray, reference: FloatArray) -> dict[str, Ratio]:
-    """Terms of every force metric, and of the zero-force baseline, by name; one term an atom."""
+    """Terms of every force metric and of the zero-force baseline, by name; one term per atom."""
     return {
         "force_mae": force_mae_terms(predicted, reference),
         "force_rmse": force_rmse_terms(predicted, reference),
@@ -168,13 +168,13 @@ def force_terms(predicted: FloatArray, reference: FloatArray) -> dict[str, Ratio
 
 
 def raw_energy_terms(predicted: FloatArray, reference: FloatArray) -> Ratio:
-    """Terms of the raw energy MAE, one a frame, weight 1."""
+    """Terms of the raw energy MAE, one per frame, weight 1."""
     error = np.abs(_energy_difference(predicted, reference))
     return Ratio(error, np.ones(len(error)), _NO_FRAMES)
 
 
 def energy_per_atom_terms(shifted: FloatArray, reference: FloatArray, n_atoms: IntArray) -> Ratio:
-    """Terms of the energy MAE per atom, one a frame, weight 1; `shifted` has the reference shift added."""
+    """Terms of the energy MAE per atom, one per frame, weight 1; `shifted` includes the reference shift."""
     error = np.abs(_energy_difference(shifted, reference))
     require_shape("n_atoms", n_atoms, (len(error),))
     if np.any(n_atoms < 1):
@@ -183,21 +183,21 @@ def energy_per_atom_terms(shifted: FloatArray, reference: FloatArray, n_atoms: I
 
 
 def centred_energy_terms(centred: CentredEnergies) -> Ratio:
-    """Terms of the centred energy MAE, one a frame; weight 0 for the only frame of a molecule."""
+    """Terms of the centred energy MAE, one per frame; weight 0 for the single frame of a molecule."""
     error = np.abs(centred.predicted - centred.reference)
     return Ratio(error * centred.informative, centred.informative.astype(np.float64), _NO_PAIRS)
 
 
 def centre_energies(predicted: FloatArray, reference: FloatArray, molecule_idx: IntArray) -> CentredEnergies:
-    """Centres both sides by their own mean over the frames of each molecule.
+    """Centres predictions and labels by their own means over the frames of each molecule.
 
     Args:
         predicted: Total energies, shape (n_frames,), eV.
         reference: Same shape and unit.
-        molecule_idx: Number of the molecule of each frame, same shape, integers from 0.
+        molecule_idx: Index of the molecule of each frame, same shape, integers from 0.
 
     Raises:
-        ShapeError: If a shape differs.
+        ShapeError: If the shapes differ.
         DataError: If an energy is not finite, or an index is negative or not an integer.
     """
     _require_energies(predicted, reference)
@@ -227,8 +227,8 @@ def rank(values: Float64Array) -> Ranking:
 def weighted_spearman(first: Ranking, second: Ranking, weights: Float64Array) -> Float64Array:
     """Spearman correlation under many sets of weights.
 
-    A whole weight is a number of copies: the result equals that of the sample in which each value is
-    written out as often as its weight says, ties sharing their mean rank. It is smooth between whole ones.
+    An integer weight is a number of copies: the result equals that of the sample in which each value is
+    repeated as often as its weight, and ties share their mean rank. It is smooth between integers.
 
     Args:
         first: Ranking of one variable, n values.
@@ -236,13 +236,13 @@ def weighted_spearman(first: Ranking, second: Ranking, weights: Float64Array) ->
         weights: Not negative, shape (n_sets, n).
 
     Returns:
-        Correlations, shape (n_sets,); NaN where one side is constant among the values of weight > 0.
+        Correlations, shape (n_sets,); NaN if one variable is constant among the values of weight > 0.
     """
     mean_rank = (weights.sum(axis=1, keepdims=True) + 1.0) / 2.0
     first_rank = _weighted_ranks(first, weights) - mean_rank
     second_rank = _weighted_ranks(second, weights) - mean_rank
     covariance = np.einsum("sn,sn,sn->s", weights, first_rank, second_rank)
-    # Ranks are multiples of one half, so a constant side gives a variance of exactly zero.
+    # Ranks are multiples of one half, so the variance of a constant variable is exactly zero.
     variances = np.einsum("sn,sn,sn->s", weights, first_rank, first_rank) * np.einsum(
         "sn,sn,sn->s", weights, second_rank, second_rank
     )
@@ -262,16 +262,16 @@ def _weighted_ranks(ranking: Ranking, weights: Float64Array) -> Float64Array:
 
 @dataclass(frozen=True, slots=True)
 class RankMoments:
-    """Products of the ranks of two variables, summed by molecule: any weighted rank correlation follows from them.
+    """Products of the ranks of two variables, summed by molecule; they determine every weighted rank correlation.
 
-    If molecule p is there w_p times, the rank of a value less the mean rank is sum_p w_p a_p, where a_p is the number
-    of values of p below it, plus half of those equal to it, less half of all values of p. So the covariance is
-    sum_mpq w_m w_p w_q M_mpq with M_mpq the sum of a_p b_q over the values of m, whatever the number of values is.
+    If molecule p has weight w_p, the rank of a value minus the mean rank is sum_p w_p a_p, where a_p is the number
+    of values of p below it, plus half of those equal to it, minus half of all values of p. The covariance is then
+    sum_mpq w_m w_p w_q M_mpq, with M_mpq the sum of a_p b_q over the values of m, for any number of values.
 
     Attributes:
         covariance: M, shape (n_molecules, n_molecules, n_molecules).
-        first: The same with both from the first variable.
-        second: The same with both from the second variable.
+        first: The same, with both ranks from the first variable.
+        second: The same, with both ranks from the second variable.
     """
 
     covariance: Float64Array
@@ -280,7 +280,7 @@ class RankMoments:
 
 
 def rank_moments(first: Float64Array, second: Float64Array, molecule_idx: IntArray, n_molecules: int) -> RankMoments:
-    """Sums the moments of two variables, shape (n_values,); memory grows with the cube of the number of molecules."""
+    """Sums the moments of two variables, shape (n_values,); memory grows with the cube of `n_molecules`."""
     own = [np.flatnonzero(molecule_idx == molecule).astype(np.int32) for molecule in range(n_molecules)]
     in_order = [[np.sort(values[rows]) for rows in own] for values in (first, second)]
     moments = np.zeros((3, n_molecules, n_molecules, n_molecules))
@@ -293,19 +293,19 @@ def rank_moments(first: Float64Array, second: Float64Array, molecule_idx: IntArr
 
 
 def spearman_of_moments(moments: RankMoments, weights: Float64Array) -> Float64Array:
-    """Spearman correlation under many sets of weights of molecules; as `weighted_spearman`.
+    """Spearman correlation under many sets of weights of molecules, as in `weighted_spearman`.
 
     Args:
-        moments: Of the two variables.
+        moments: Moments of the two variables.
         weights: Not negative, shape (n_sets, n_molecules).
 
     Returns:
-        Correlations, shape (n_sets,); NaN where one side is constant among the values of weight > 0.
+        Correlations, shape (n_sets,); NaN if one variable is constant among the values of weight > 0.
     """
     covariance, first, second = (
         _cubic_form(moment, weights) for moment in (moments.covariance, moments.first, moments.second)
     )
-    # Multiples of 1/4, so a constant side gives zero exactly, or, beyond some 10^5 values, what rounding leaves of it.
+    # Multiples of 1/4, so a constant variable gives exactly zero, or a rounding error beyond some 10^5 values.
     negligible = 1e-13 * np.maximum(first, second)
     correlation = np.full(len(weights), np.nan)
     varied = np.minimum(first, second) > negligible
@@ -315,7 +315,7 @@ def spearman_of_moments(moments: RankMoments, weights: Float64Array) -> Float64A
 
 
 def _centred_ranks(values: Float64Array, sorted_by_molecule: Sequence[Float64Array]) -> Float64Array:
-    """Values of each molecule below each value, plus half of those equal, less half of all; (n_values, n_molecules)."""
+    """Values of each molecule below each value, plus half of ties, minus half of all; shape (n_values, n_molecules)."""
     columns = [
         (np.searchsorted(part, values, "left") + np.searchsorted(part, values, "right") - len(part)) / 2.0
         for part in sorted_by_molecule
@@ -324,7 +324,7 @@ def _centred_ranks(values: Float64Array, sorted_by_molecule: Sequence[Float64Arr
 
 
 def _cubic_form(moment: Float64Array, weights: Float64Array) -> Float64Array:
-    """sum_mpq w_m w_p w_q M_mpq for each set of weights, some sets at a time."""
+    """sum_mpq w_m w_p w_q M_mpq for each set of weights, in blocks of sets."""
     n = weights.shape[1]
     flat = moment.reshape(n, n * n)
     rows = max(1, 2**20 // (n * n))
@@ -337,8 +337,8 @@ def _cubic_form(moment: Float64Array, weights: Float64Array) -> Float64Array:
 
 
 def _centre(energy: Float64Array, molecule_idx: IntArray, n_frames: IntArray) -> Float64Array:
-    # Above the lowest first, then about the mean: equal energies give exact zeros, so that a constant
-    # prediction is seen as constant instead of being ranked by its rounding errors.
+    # First relative to the lowest energy, then to the mean: equal energies give exact zeros, so that a constant
+    # prediction is recognised as constant instead of being ranked by its rounding errors.
     lowest = np.full(len(n_frames), np.inf)
     np.minimum.at(lowest, molecule_idx, energy)
     centred: Float64Array = energy - lowest[molecule_idx]

@@ -26,7 +26,7 @@ from harness.scoring.metric_terms import (
 )
 
 SCORE_FLOOR: Final = 1.0e-3
-"""eV/Å; the OOD force MAE at which the score of a task reaches 100."""
+"""eV/Å; the OOD force MAE for which the score of a task reaches 100."""
 
 UNITS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -42,7 +42,7 @@ UNITS: Final[Mapping[str, str]] = MappingProxyType(
         "raw_energy_mae": "eV",
     }
 )
-"""Every metric of a split and its unit; `1` where it has none."""
+"""Every metric of a split and its unit; `1` for dimensionless metrics."""
 
 
 def force_mae(predicted: FloatArray, reference: FloatArray) -> float:
@@ -82,7 +82,7 @@ def force_rmse(predicted: FloatArray, reference: FloatArray) -> float:
 def force_cosine(predicted: FloatArray, reference: FloatArray) -> float | None:
     """Mean cosine similarity of the force on each atom.
 
-    An atom where either force is shorter than `MIN_FORCE_LENGTH` has no direction to compare and is
+    An atom with a predicted or reference force shorter than `MIN_FORCE_LENGTH` has no direction to compare and is
     left out; `force_cosine_left_out` gives the fraction of such atoms.
 
     Args:
@@ -90,7 +90,7 @@ def force_cosine(predicted: FloatArray, reference: FloatArray) -> float | None:
         reference: Same shape and unit.
 
     Returns:
-        Between -1 and 1; `None` where every atom is left out, as for a model that predicts no force.
+        Between -1 and 1; `None` if every atom is left out, as for a model that predicts zero forces.
 
     Raises:
         ShapeError: If a shape differs.
@@ -100,7 +100,7 @@ def force_cosine(predicted: FloatArray, reference: FloatArray) -> float | None:
 
 
 def force_cosine_left_out(predicted: FloatArray, reference: FloatArray) -> float:
-    """Fraction of the atoms that `force_cosine` leaves out.
+    """Fraction of atoms that `force_cosine` leaves out.
 
     Args:
         predicted: Forces, shape (n_atoms, 3), eV/Å.
@@ -134,7 +134,7 @@ def force_magnitude_mae(predicted: FloatArray, reference: FloatArray) -> float:
 
 
 def zero_force_mae(reference: FloatArray) -> float:
-    """Force MAE of the model that predicts no force: the mean absolute force component.
+    """Force MAE of a model that predicts zero forces: the mean absolute force component.
 
     Args:
         reference: Forces, shape (n_atoms, 3), eV/Å.
@@ -157,7 +157,7 @@ def force_error_fraction(predicted: FloatArray, reference: FloatArray) -> float 
         reference: Same shape and unit.
 
     Returns:
-        0 for a perfect model, 1 for the baseline; `None` where every reference force is zero.
+        0 for a perfect model, 1 for the baseline; `None` if every reference force is zero.
 
     Raises:
         ShapeError: If a shape differs.
@@ -167,9 +167,9 @@ def force_error_fraction(predicted: FloatArray, reference: FloatArray) -> float 
 
 
 def raw_energy_mae(predicted: FloatArray, reference: FloatArray) -> float:
-    """Mean absolute error of the total energy as predicted, without any shift.
+    """Mean absolute error of the total energy, without any shift.
 
-    It measures the zero of energy more than the model: report it, never rank by it.
+    It mainly measures the zero of energy, not the model: report it, but never rank by it.
 
     Args:
         predicted: Total energies, shape (n_frames,), eV.
@@ -186,10 +186,10 @@ def raw_energy_mae(predicted: FloatArray, reference: FloatArray) -> float:
 
 
 def energy_mae_per_atom(shifted: FloatArray, reference: FloatArray, n_atoms: IntArray) -> float:
-    """Mean over frames of the absolute error of the total energy divided by the number of atoms.
+    """Mean over frames of the absolute error of the total energy per atom.
 
     Args:
-        shifted: Predicted total energies with the reference shift added, shape (n_frames,), eV.
+        shifted: Predicted total energies including the reference shift, shape (n_frames,), eV.
         reference: Reference total energies, same shape and unit.
         n_atoms: Atoms of each frame, same shape.
 
@@ -206,17 +206,17 @@ def energy_mae_per_atom(shifted: FloatArray, reference: FloatArray, n_atoms: Int
 def centred_energy_mae(predicted: FloatArray, reference: FloatArray, molecule_idx: IntArray) -> float | None:
     """Mean absolute error of the energies relative to the mean of their molecule.
 
-    Both sides are centred by their own mean over the frames of each molecule, so that no shift that
-    depends on the molecule alone matters. A molecule with a single frame would have an error of zero
-    whatever the model says; it is left out.
+    Predictions and labels are centred by their own means over the frames of each molecule, so that no shift that
+    depends only on the molecule matters. A molecule with a single frame would have an error of zero
+    for any prediction; it is left out.
 
     Args:
         predicted: Total energies, shape (n_frames,), eV.
         reference: Same shape and unit.
-        molecule_idx: Number of the molecule of each frame, same shape, from 0.
+        molecule_idx: Index of the molecule of each frame, same shape, from 0.
 
     Returns:
-        Error in eV (of a molecule, not an atom); `None` where no molecule has two frames.
+        Error in eV (per molecule, not per atom); `None` if no molecule has two frames.
 
     Raises:
         ShapeError: If a shape differs.
@@ -228,16 +228,16 @@ def centred_energy_mae(predicted: FloatArray, reference: FloatArray, molecule_id
 def centred_energy_spearman(predicted: FloatArray, reference: FloatArray, molecule_idx: IntArray) -> float | None:
     """Spearman correlation of the energies relative to their molecule's mean, pooled over all frames.
 
-    Centred as for `centred_energy_mae`; equal energies share their mean rank.
+    Centred as in `centred_energy_mae`; equal energies share their mean rank.
 
     Args:
         predicted: Total energies, shape (n_frames,), eV.
         reference: Same shape and unit.
-        molecule_idx: Number of the molecule of each frame, same shape, from 0.
+        molecule_idx: Index of the molecule of each frame, same shape, from 0.
 
     Returns:
-        Between -1 and 1; `None` where there is no order to compare: no molecule has two frames, or
-        one side is constant within every molecule (as for a model that sums energies of elements).
+        Between -1 and 1; `None` if there is no order to compare: no molecule has two frames, or
+        one variable is constant within every molecule (as for a model that sums energies of elements).
 
     Raises:
         ShapeError: If a shape differs.
@@ -252,14 +252,14 @@ def centred_energy_spearman(predicted: FloatArray, reference: FloatArray, molecu
 
 
 def task_score(ood_force_mae: float, ood_zero_force_mae: float) -> float:
-    """Share of the decades between a zero-force guess and 1 meV/Å that a model covers, from 0 to 100.
+    """Share of the decades between the zero-force baseline and 1 meV/Å that a model covers, from 0 to 100.
 
-    `100 * clip(ln(F0/F) / ln(F0/0.001), 0, 1)`: 100 at or below `SCORE_FLOOR`, also for F = 0; 0 at
+    `100 * clip(ln(F0/F) / ln(F0/0.001), 0, 1)`: 100 at or below `SCORE_FLOOR`, including F = 0; 0 at
     or above the zero-force baseline.
 
     Args:
         ood_force_mae: F, force MAE on OOD frames, eV/Å.
-        ood_zero_force_mae: F0, that of the zero-force baseline on the same frames, eV/Å.
+        ood_zero_force_mae: F0, force MAE of the zero-force baseline on the same frames, eV/Å.
 
     Returns:
         The score; higher is better.
@@ -277,7 +277,7 @@ def task_score(ood_force_mae: float, ood_zero_force_mae: float) -> float:
 
 
 def task_scores(ood_force_mae: Float64Array, ood_zero_force_mae: Float64Array) -> Float64Array:
-    """`task_score` of many pairs at once; NaN where F0 is not above `SCORE_FLOOR`.
+    """`task_score` for many pairs at once; NaN if F0 is not above `SCORE_FLOOR`.
 
     Args:
         ood_force_mae: F, not negative, shape (n,), eV/Å.
@@ -288,21 +288,21 @@ def task_scores(ood_force_mae: Float64Array, ood_zero_force_mae: Float64Array) -
     """
     usable = ood_zero_force_mae > SCORE_FLOOR
     scale = np.where(usable, ood_zero_force_mae, np.nan)
-    # An error below the floor scores 100 in any case; raising it to the floor keeps log(0) out.
+    # An error below the floor scores 100 in any case; raising it to the floor avoids log(0).
     error = np.maximum(ood_force_mae, SCORE_FLOOR)
     scores: Float64Array = 100.0 * np.clip(np.log(scale / error) / np.log(scale / SCORE_FLOOR), 0.0, 1.0)
     return scores
 
 
 def generalisation_gap(ood_error: float, id_error: float) -> float | None:
-    """Error on unseen combinations divided by the error on known molecules.
+    """Error on OOD molecules divided by the error on training molecules.
 
     Args:
         ood_error: Error on OOD molecules, any unit, not negative.
         id_error: Error on training molecules, same unit.
 
     Returns:
-        The ratio; `None` where the ID error is zero.
+        The ratio; `None` if the ID error is zero.
 
     Raises:
         DataError: If an error is negative or not finite.

@@ -1,4 +1,4 @@
-"""Predictions of one task beside their references, as arrays: what the evaluation starts from."""
+"""Predictions and references of one task as arrays, the input of its evaluation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from harness.core.potential import ProtocolName
 from harness.scoring.metric_terms import BoolArray
 
 SUBSETS: Final = ("", "far", "near")
-"""Values of the column `subset`; only OOD molecules of task2 and task3 have one that is not empty."""
+"""Values of the column `subset`; it is non-empty only for OOD molecules of task2 and task3."""
 
 
 @dataclass(frozen=True, slots=True)
 class Molecule:
-    """A molecule of a split: its name, its word and its subset."""
+    """A molecule of a split: its name, word and subset."""
 
     molecule_id: str
     left: str
@@ -32,7 +32,7 @@ class Molecule:
 
 @dataclass(frozen=True, slots=True)
 class FailedFrame:
-    """A frame that the potential could not compute, and why."""
+    """A frame that the potential could not compute, with the cause."""
 
     split: SplitName
     molecule: Molecule
@@ -43,16 +43,16 @@ class FailedFrame:
 
 @dataclass(frozen=True, slots=True)
 class FrameIndex:
-    """Which frames a table holds: molecule, trajectory and atoms of each.
+    """The frames of a table: molecule, trajectory and atoms of each.
 
     Attributes:
-        split: Split that the frames are of.
-        molecules: Molecules with one frame or more, ascending by `molecule_id`; see `index_molecules`.
+        split: Split of the frames.
+        molecules: Molecules with at least one frame, ascending by `molecule_id`; see `index_molecules`.
         molecule_idx: Position in `molecules` of each frame, shape (n_frames,), integers.
         trajectory: `primary` or `secondary`, shape (n_frames,), strings.
         frame: Index in the trajectory, shape (n_frames,), integers.
         n_atoms: Atoms of each frame, shape (n_frames,), integers.
-        atomic_numbers: Packed one frame after the other, shape (n_atoms_total,), integers.
+        atomic_numbers: Packed, shape (n_atoms_total,), integers.
     """
 
     split: SplitName
@@ -74,7 +74,7 @@ class FrameIndex:
 
     @property
     def n_frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return len(self.n_atoms)
 
     @property
@@ -87,7 +87,7 @@ class FrameIndex:
         return np.repeat(keep, self.n_atoms)
 
     def keep(self, keep: BoolArray) -> "FrameIndex":
-        """The frames marked True, shape (n_frames,), with their molecules numbered anew."""
+        """The frames marked True, shape (n_frames,), with their molecules renumbered."""
         used, molecule_idx = np.unique(self.molecule_idx[keep], return_inverse=True)
         return FrameIndex(
             split=self.split,
@@ -100,13 +100,13 @@ class FrameIndex:
         )
 
     def failed(self, causes: Mapping[int, str]) -> tuple[BoolArray, tuple[FailedFrame, ...]]:
-        """Which frames remain, shape (n_frames,), and a record of each frame that does not.
+        """Which frames remain, shape (n_frames,), and a record of each failed frame.
 
         Args:
             causes: Cause of each failure, by position of the frame.
 
         Raises:
-            DataError: If a position is not that of a frame.
+            DataError: If a position is not one of a frame.
         """
         remain = np.ones(self.n_frames, dtype=np.bool_)
         records = []
@@ -120,7 +120,7 @@ class FrameIndex:
         return remain, tuple(records)
 
     def _check_molecules(self) -> None:
-        # A fixed order of the molecules makes sums, and so results, independent of the order of the frames.
+        # A fixed order of the molecules makes sums, and so results, independent of the frame order.
         for before, after in pairwise(molecule.molecule_id for molecule in self.molecules):
             if before >= after:
                 raise DataError(f"molecules of {self.split}: {after!r} follows {before!r}; expected ascending names")
@@ -147,7 +147,7 @@ class FrameIndex:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Energies and forces of the frames of an index.
+    """Energies and forces for the frames of an index.
 
     Attributes:
         energy: Total energies, shape (n_frames,), float64, eV.
@@ -160,12 +160,12 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class SplitFrames:
-    """A test split: what was predicted beside the reference.
+    """A test split: predictions and reference labels.
 
     Attributes:
-        index: The frames, none of which failed.
+        index: The frames, excluding failures.
         reference: Their labels in the data set.
-        predicted: What the potential says.
+        predicted: Predictions of the potential.
         failures: Frames of the split that the potential could not compute; see `without_failures`.
     """
 
@@ -179,13 +179,13 @@ class SplitFrames:
             _require_label_shapes(f"{name} {{}} of {self.index.split}", labels, self.index)
 
     def without_failures(self, causes: Mapping[int, str]) -> "SplitFrames":
-        """Takes failed frames out of the arrays and records them instead.
+        """Removes failed frames from the arrays and records them.
 
         Args:
-            causes: Cause of each failure, by position of the frame; a failed frame may hold NaN.
+            causes: Cause of each failure, by position of the frame; a failed frame may contain NaN.
 
         Raises:
-            DataError: If a position is not that of a frame.
+            DataError: If a position is not one of a frame.
         """
         remain, failed = self.index.failed(causes)
         return replace(self.keep(remain), failures=self.failures + failed)
@@ -202,17 +202,17 @@ class SplitFrames:
 
 @dataclass(frozen=True, slots=True)
 class TrainFrames:
-    """A sample of training frames: the reference shift is fitted on their energies, and no metric is of them.
+    """A sample of training frames; the reference shift is fitted on their energies. They enter no test metric.
 
-    Their forces show how well a model that was trained on the task knows what it was trained on.
+    Their forces show how accurately a model reproduces its own training set.
 
     Attributes:
-        index: The frames, none of which failed.
+        index: The frames, excluding failures.
         reference_energy: Total energies in the data set, shape (n_frames,), eV.
-        predicted_energy: What the potential says, same shape and unit.
+        predicted_energy: Predictions of the potential, same shape and unit.
         failures: Frames that the potential could not compute; see `without_failures`.
-        reference_forces: Forces in the data set, shape (n_atoms_total, 3), eV/Å; `None` where they are not wanted.
-        predicted_forces: What the potential says, likewise.
+        reference_forces: Forces in the data set, shape (n_atoms_total, 3), eV/Å; `None` if they are not needed.
+        predicted_forces: Predictions of the potential, likewise.
     """
 
     index: FrameIndex
@@ -231,13 +231,13 @@ class TrainFrames:
 
     @classmethod
     def none(cls) -> "TrainFrames":
-        """Those of a data set without a training split."""
+        """An empty sample, for a data set without a training split."""
         empty = np.empty(0, dtype=np.int64)
         index = FrameIndex("train", (), empty, np.empty(0, dtype=np.str_), empty, empty, empty)
         return cls(index, np.empty(0), np.empty(0))
 
     def without_failures(self, causes: Mapping[int, str]) -> "TrainFrames":
-        """Takes failed frames out of the arrays and records them; as `SplitFrames.without_failures`."""
+        """Removes failed frames from the arrays and records them; as in `SplitFrames.without_failures`."""
         remain, failed = self.index.failed(causes)
         atoms = self.index.atoms_of(remain)
         return TrainFrames(
@@ -252,11 +252,11 @@ class TrainFrames:
 
 @dataclass(frozen=True, slots=True)
 class TaskFrames:
-    """Everything that the evaluation of one task needs.
+    """All inputs for the evaluation of one task.
 
     Attributes:
         task: Name of the task.
-        protocol: How the model came to know the task's molecules.
+        protocol: How the model was trained on the task's molecules.
         train: Energies of training frames.
         test_id: Unseen frames of the training molecules.
         test_ood: Frames of the unseen combinations.
@@ -280,7 +280,7 @@ def index_molecules(columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> 
 
     Args:
         columns: The columns `molecule_id`, `left`, `spacer`, `right` and `subset` of the data set, one
-            value a frame; further columns do no harm.
+            value per frame; other columns are ignored.
 
     Returns:
         The molecules, ascending by `molecule_id`, and the position of each frame's molecule among them,

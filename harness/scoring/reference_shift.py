@@ -1,9 +1,9 @@
 """The shift between two zeros of total energy, fitted on training molecules only.
 
-A model and the labels may count energies from different zeros. The difference is modelled as one
-energy per element, which is what isolated-atom references amount to. It is never fitted on test
-molecules: in a homologous series the counts of C and H are tied, so that a fit on longer chains would
-hide exactly the error that chain extension is there to show.
+A model and the labels may have different zeros of energy. The difference is modelled as one
+energy per element, equivalent to isolated-atom references. It is never fitted on test
+molecules: in a homologous series the counts of C and H are coupled, so that a fit on longer chains would
+hide exactly the error that chain extension is meant to show.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from harness.scoring.metric_terms import BoolArray, Float64Array
 from harness.scoring.paired_frames import TrainFrames
 
 N_ELEMENTS: Final = 119
-"""Atomic numbers that a composition has a place for, from 0."""
+"""Number of atomic numbers in a composition, counted from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceShift:
-    """Energies per element that turn predicted into reference total energies.
+    """Energies per element that convert predicted to reference total energies.
 
     Attributes:
         elements: Atomic numbers seen in training, ascending.
-        energies: What each atom of an element adds to the prediction, shape (n_elements,), eV.
-        rank: Rank of the matrix of compositions that the fit used. Below the number of elements, the
-            training compositions leave some combination of elements open; it was set by least norm.
-        n_molecules: Distinct molecules in the fit.
-        n_frames: Frames in the fit.
-        compositions: Distinct compositions of these frames, atoms of each element, shape (n_distinct, n_elements).
+        energies: Energy added to the prediction for each atom of an element, shape (n_elements,), eV.
+        rank: Rank of the composition matrix of the fit. Below the number of elements, the
+            training compositions leave some combination of elements undetermined; it is set by least norm.
+        n_molecules: Number of distinct molecules in the fit.
+        n_frames: Number of frames in the fit.
+        compositions: Distinct compositions of these frames, atoms per element, shape (n_distinct, n_elements).
     """
 
     elements: tuple[int, ...]
@@ -43,10 +43,10 @@ class ReferenceShift:
     compositions: Float64Array
 
     def leaves_open(self, composition: IntArray) -> BoolArray:
-        """For which compositions the shift is a matter of choice, since training does not fix it.
+        """The compositions whose shift the training set does not determine.
 
-        It does where a composition is a linear combination of those of training: then all energies of elements that
-        fit training equally well give one sum. Elsewhere the least norm decides, which says nothing about energies.
+        A shift is determined if the composition is a linear combination of training compositions: all element energies
+        that fit training equally well then have the same sum. Otherwise least norm decides, which is not physical.
 
         Args:
             composition: Atoms of each element, by atomic number, shape (n, 119).
@@ -59,17 +59,17 @@ class ReferenceShift:
         return outside_span(known.T, composition.T.astype(np.float64))
 
     def apply(self, atomic_numbers: IntArray, n_atoms: IntArray) -> Float64Array:
-        """The shift of each frame: add it to the predicted total energy.
+        """The shift of each frame, to be added to the predicted total energy.
 
         Args:
-            atomic_numbers: Packed one frame after the other, shape (n_atoms_total,).
+            atomic_numbers: Packed, shape (n_atoms_total,).
             n_atoms: Atoms of each frame, shape (n_frames,).
 
         Returns:
             Shifts, shape (n_frames,), eV.
 
         Raises:
-            DataError: If an element does not occur in training.
+            DataError: If an element is not in the training set.
         """
         shifts: Float64Array = count_elements(atomic_numbers, n_atoms, self.elements) @ self.energies
         return shifts
@@ -78,13 +78,13 @@ class ReferenceShift:
 def fit_reference_shift(train: TrainFrames) -> ReferenceShift:
     """Fits E_reference - E_predicted = sum over elements of count x energy, by least squares.
 
-    Every frame has the same weight; of several solutions the one of least norm is taken.
+    Every frame has the same weight; if the solution is not unique, that of least norm is taken.
 
     Args:
         train: Energies of training frames.
 
     Returns:
-        The shift, with the rank of the design matrix.
+        The shift, with the rank of the composition matrix.
 
     Raises:
         DataError: If there are no frames, or an energy is not finite.
@@ -112,7 +112,7 @@ def composition_of(atomic_numbers: IntArray, n_atoms: IntArray) -> IntArray:
     """Atoms of each element in each frame, by atomic number.
 
     Args:
-        atomic_numbers: Packed one frame after the other, shape (n_atoms_total,).
+        atomic_numbers: Packed, shape (n_atoms_total,).
         n_atoms: Atoms of each frame, shape (n_frames,).
 
     Returns:
@@ -124,10 +124,10 @@ def composition_of(atomic_numbers: IntArray, n_atoms: IntArray) -> IntArray:
 
 
 def count_elements(atomic_numbers: IntArray, n_atoms: IntArray, elements: tuple[int, ...]) -> Float64Array:
-    """Composition of each frame.
+    """Counts the atoms of given elements in each frame.
 
     Args:
-        atomic_numbers: Packed one frame after the other, shape (n_atoms_total,).
+        atomic_numbers: Packed, shape (n_atoms_total,).
         n_atoms: Atoms of each frame, shape (n_frames,).
         elements: Atomic numbers to count, ascending.
 
@@ -135,7 +135,7 @@ def count_elements(atomic_numbers: IntArray, n_atoms: IntArray, elements: tuple[
         Numbers of atoms, shape (n_frames, n_elements).
 
     Raises:
-        DataError: If a frame holds an element that is not among `elements`.
+        DataError: If a frame contains an element that is not among `elements`.
     """
     require_shape("atomic_numbers", atomic_numbers, (int(n_atoms.sum()),))
     unknown = np.setdiff1d(atomic_numbers, elements)

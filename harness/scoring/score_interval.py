@@ -1,4 +1,4 @@
-"""The score of a task with its interval, by the delta method on the logarithms of the error and of its scale."""
+"""The score of a task with its interval, by the delta method on the logarithms of the error and of its scale F0."""
 
 import math
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ _LOWEST, _HIGHEST = 0.0, 100.0
 
 
 def score_interval(error: Effect, scale: Effect, settings: IntervalSettings | None = None) -> Interval:
-    """The score, 100 ln(F0/F) / ln(F0/0.001) cut off at 0 and 100, with its interval, which is cut off likewise.
+    """The score, 100 ln(F0/F) / ln(F0/0.001), and its interval, both clipped to 0 and 100.
 
     Args:
         error: F, force MAE on OOD, eV/Å.
-        scale: F0, that of zero forces on the same frames, above `SCORE_FLOOR`, eV/Å.
-        settings: The confidence; the default where `None`.
+        scale: F0, force MAE of the zero-force baseline on the same frames, above `SCORE_FLOOR`, eV/Å.
+        settings: Settings of the interval; the default if `None`.
 
     Raises:
         DataError: If F is negative or not finite, or F0 is not above `SCORE_FLOOR`.
@@ -27,15 +27,15 @@ def score_interval(error: Effect, scale: Effect, settings: IntervalSettings | No
 
 
 def mean_score_interval(errors: Sequence[Effect], scale: Effect, settings: IntervalSettings | None = None) -> Interval:
-    """The mean of scores on the same molecules, such as those of several seeds, with its interval.
+    """The mean of scores for the same molecules, such as those of several seeds, with its interval.
 
     Args:
-        errors: F of each, eV/Å.
+        errors: F for each score, eV/Å.
         scale: F0, eV/Å.
-        settings: The confidence; the default where `None`.
+        settings: Settings of the interval; the default if `None`.
 
     Raises:
-        DataError: If one F is negative or not finite, or F0 is not above `SCORE_FLOOR`.
+        DataError: If any F is negative or not finite, or F0 is not above `SCORE_FLOOR`.
     """
     value = fmean(task_score(error.value, scale.value) for error in errors)
     if any(error.value == 0.0 for error in errors):
@@ -45,7 +45,7 @@ def mean_score_interval(errors: Sequence[Effect], scale: Effect, settings: Inter
 
 
 def _uncut(error: Effect, scale: Effect) -> Effect:
-    """The score before it is cut off."""
+    """The score before clipping."""
     decades = math.log(scale.value / SCORE_FLOOR)
     uncut = 100.0 * math.log(scale.value / error.value) / decades
     by_error = -100.0 / (decades * error.value)

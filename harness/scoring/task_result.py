@@ -1,4 +1,4 @@
-"""From predictions beside references to the result of a task: arrays in, numbers with intervals out."""
+"""Evaluates one task: predictions and references in, metrics with intervals out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -61,10 +61,10 @@ from harness.scoring.totals import SplitTotals, TaskTotals
 SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
 
 _FRAMES_AT_ONCE: Final = 2**16
-"""Frames whose energy terms are in memory together."""
+"""Number of frames whose energy terms are in memory at once."""
 
 _SCALES: Final[dict[str, Scale]] = {"force_cosine": "complement", "force_cosine_left_out": "logit"}
-"""On which scale the interval of a metric is symmetric, where it is not the logarithm."""
+"""Scale on which the interval of a metric is symmetric, if it is not the logarithm."""
 
 
 def evaluate_task(
@@ -73,23 +73,23 @@ def evaluate_task(
     settings: IntervalSettings | None = None,
     title: str | None = None,
 ) -> TaskResult:
-    """Measures one task.
+    """Computes the metrics of one task.
 
     Args:
-        task: Its sums, or predictions beside references; failed frames are listed, not among them.
-        drawn: What of each molecule is drawn, which the intervals speak for; see `drawn_of_task`.
-        settings: The confidence of the intervals; the default where `None`.
-        title: What the data set calls a task of its own.
+        task: Its sums, or its predictions and references; failed frames are listed separately.
+        drawn: Sampling unit of the intervals for each molecule; see `drawn_of_task`.
+        settings: Settings of the intervals; the default if `None`.
+        title: Title of a task that the data set declares.
 
     Returns:
         The metrics of `test_id`, `test_ood` and its subsets, the gaps, the score, and errors by
-        spacer, fragment pair and molecule. With failures the metrics of what they are in stand for the frames that
-        were computed and have no interval, with the reason; there is no score, and no gap where a test frame failed.
-        Intervals hold the reference shift fixed.
+        spacer, fragment pair and molecule. If frames failed, the metrics of their split or subset cover only the
+        computed frames and have a reason instead of an interval; there is no score, and no gap if a test frame failed.
+        Intervals treat the reference shift as fixed.
 
     Raises:
         ShapeError: If an array has the wrong shape.
-        DataError: If a frame that is not listed as failed holds numbers that are not finite.
+        DataError: If a frame that is not listed as failed contains numbers that are not finite.
     """
     settings = settings or IntervalSettings()
     totals = task if isinstance(task, TaskTotals) else TaskTotals.of(task)
@@ -126,22 +126,22 @@ def compare_force_mae(
     split: TestSplit = "test_ood",
     settings: IntervalSettings | None = None,
 ) -> Comparison:
-    """Compares the force MAE of two models on the molecules of a split, paired within what is drawn.
+    """Compares the force MAE of two models on the molecules of a split, paired by sampling unit.
 
-    Results do not say which frames they come from: compare only those of one data set (equal
+    Results do not record which frames they contain: compare only those on one data set (equal
     `content_hash`).
 
     Args:
         first: Result of one model.
         second: Result of the other, on the same task.
-        split: Which split.
-        settings: The confidence; the default where `None`.
+        split: Split to compare.
+        settings: Settings of the intervals; the default if `None`.
 
     Returns:
-        Difference (first less second, eV/Å) and ratio (first by second), with intervals.
+        Difference (first minus second, eV/Å) and ratio (first by second), with intervals.
 
     Raises:
-        DataError: If the results are of different tasks or molecules, or one has failures.
+        DataError: If tasks or molecules differ, or one result has failures.
     """
     if first.task != second.task:
         raise DataError(f"a result of {first.task} beside one of {second.task}; a comparison needs one task")
@@ -164,7 +164,7 @@ def _subset(name: str, ood: SplitTotals) -> SplitTotals | None:
 
 
 def _train_errors(totals: TaskTotals, drawn: Drawn, settings: IntervalSettings) -> TrainErrors | None:
-    """Errors on the frames of `train` that were predicted, of a model that was trained on the task."""
+    """Errors on the predicted frames of `train`, for a model that was trained on the task."""
     train, index = totals.train, totals.train.index
     predicted, reference = train.predicted_forces, train.reference_forces
     if totals.protocol not in get_args(TrainingProtocol) or predicted is None or reference is None:
@@ -185,7 +185,7 @@ def _train_errors(totals: TaskTotals, drawn: Drawn, settings: IntervalSettings) 
 
 
 def _shift_of_molecules(shift: ReferenceShift | None, part: SplitTotals) -> Float64Array | None:
-    """The reference shift of a frame of each molecule, (n_molecules,), eV; `None` where training leaves one open."""
+    """The reference shift of each molecule's frame, (n_molecules,), eV; `None` if training leaves one undetermined."""
     if shift is None or shift.leaves_open(part.composition).any():
         return None
     numbers = np.tile(np.arange(part.composition.shape[1]), len(part.molecules))
@@ -211,7 +211,7 @@ def _part(name: PartName, totals: SplitTotals, shift: Float64Array | None, how: 
 
 
 def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules: int) -> MoleculeSums:
-    """The sums of a metric of the frames, whose terms are in memory for some of the frames at a time."""
+    """The sums of a metric over the frames; the terms of only some frames are in memory at once."""
     whole: MoleculeSums | None = None
     for start in range(0, max(len(molecule_idx), 1), _FRAMES_AT_ONCE):
         some = slice(start, start + _FRAMES_AT_ONCE)
@@ -222,7 +222,7 @@ def _summed(terms: Callable[[slice], Ratio], molecule_idx: IntArray, n_molecules
 
 
 def _why_no_shift(part: Part, shift: ReferenceShift | None, train: TrainFrames) -> str:
-    """Why a metric that needs the reference shift has none, where it has none."""
+    """Why a metric that needs the reference shift is undefined."""
     n_failed = len(train.failures)
     if shift is None and not n_failed:
         return "the data set holds no training frames at this level of theory, which the reference shift is fitted on"
@@ -300,7 +300,7 @@ def _failure(frame: FailedFrame) -> Failure:
 
 
 def force_sums(rows: Sequence[MoleculeResult]) -> MoleculeSums:
-    """The force errors of molecules, as they stand in a result, with the weights that a mean over them needs."""
+    """The force errors of the molecules in a result, with the weights for a mean over them."""
     components = np.array([3.0 * row.n_atoms for row in rows])
     errors = np.array([row.force_mae for row in rows])
     return MoleculeSums(errors * components, components, "there are no molecules")

@@ -1,7 +1,7 @@
-"""Sums of a split by molecule, added up piece by piece: all that the metrics of a task are made of.
+"""Sums of a split by molecule, added up piece by piece: the input of all metrics of a task.
 
 The sums do not grow with the number of frames. The energies do, since relative energies are ranked over the whole
-split: 20 bytes a frame.
+split: 20 bytes per frame.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ from harness.scoring.reference_shift import N_ELEMENTS, composition_of
 
 @dataclass(frozen=True, slots=True)
 class SplitTotals:
-    """A split, its force metrics summed by molecule, and its energies.
+    """A split: its force metrics summed by molecule, and its energies.
 
     Attributes:
-        molecules: Those with one frame or more, ascending by `molecule_id`.
-        n_frames: Of each molecule, shape (n_molecules,).
+        molecules: Molecules with at least one frame, ascending by `molecule_id`.
+        n_frames: Frames of each molecule, shape (n_molecules,).
         composition: Atoms of each element in a frame of each molecule, shape (n_molecules, 119), by atomic number.
         forces: Sums of each force metric.
-        molecule_idx: Position of each frame's molecule, shape (n_frames_total,), int32.
+        molecule_idx: Position of the molecule of each frame, shape (n_frames_total,), int32.
         predicted_energy: Shape (n_frames_total,), eV.
         reference_energy: Same shape and unit.
-        failures: Frames that the potential could not compute; they are in none of the above.
+        failures: Frames that the potential could not compute; no other field includes them.
     """
 
     molecules: tuple[Molecule, ...]
@@ -50,7 +50,7 @@ class SplitTotals:
         return np.asarray(self.composition.sum(axis=1))
 
     def keep(self, positions: IntArray) -> "SplitTotals":
-        """Some of the molecules, by ascending position, with the failures of none."""
+        """Selected molecules, by ascending position, without failures."""
         place = np.full(len(self.molecules), -1, dtype=np.int32)
         place[positions] = np.arange(len(positions), dtype=np.int32)
         frames = place[self.molecule_idx] >= 0
@@ -67,11 +67,11 @@ class SplitTotals:
 
 @dataclass(frozen=True, slots=True)
 class TaskTotals:
-    """What the evaluation of a task starts from.
+    """The input for the evaluation of a task.
 
     Attributes:
         task: Name of the task.
-        protocol: How the model came to know the task's molecules.
+        protocol: How the model was trained on the task's molecules.
         train: Energies of training frames.
         test_id: Unseen frames of the training molecules.
         test_ood: Frames of the unseen combinations.
@@ -85,7 +85,7 @@ class TaskTotals:
 
     @classmethod
     def of(cls, frames: TaskFrames) -> "TaskTotals":
-        """Of frames that are all in memory."""
+        """Sums frames that are all in memory."""
         sums = []
         for split in (frames.test_id, frames.test_ood):
             builder = TotalsBuilder(split.index.split, split.index.n_frames)
@@ -95,11 +95,11 @@ class TaskTotals:
 
 
 class TotalsBuilder:
-    """Adds up a split, piece by piece.
+    """Sums a split piece by piece.
 
     Args:
         split: Name of the split.
-        n_frames: Most frames that are to come.
+        n_frames: Maximum number of frames to add.
     """
 
     def __init__(self, split: SplitName, n_frames: int) -> None:
@@ -114,10 +114,10 @@ class TotalsBuilder:
         self._failures: list[FailedFrame] = []
 
     def add(self, frames: SplitFrames) -> None:
-        """Adds the frames of a piece; no frame may come twice.
+        """Adds the frames of a piece; each frame may be added only once.
 
         Raises:
-            DataError: If a molecule has another word, subset or composition than before, or a number is not finite.
+            DataError: If the word, subset or composition of a molecule changes, or a number is not finite.
         """
         index = frames.index
         for side, labels in (("reference", frames.reference), ("predicted", frames.predicted)):
@@ -135,7 +135,7 @@ class TotalsBuilder:
         self._failures.extend(frames.failures)
 
     def finish(self) -> SplitTotals:
-        """The sums over all pieces, molecules in the order of their names."""
+        """The sums over all pieces, with molecules ordered by name."""
         order = np.array([self._molecules[name] for name in sorted(self._molecules)], dtype=np.int64)
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)

@@ -1,4 +1,4 @@
-"""`python -m harness train --all-tasks --seeds 0 1 2`: the trainings of a method, each in a folder of its own."""
+"""`python -m harness train --all-tasks --seeds 0 1 2`: all trainings of a method, each in its own folder."""
 
 import argparse
 import copy
@@ -18,17 +18,17 @@ from harness.networks.finished import STATE_FILE
 from harness.train.options import folder_of, settings_of
 
 _FREE: Final = frozenset({"compile"})
-"""Settings that change speed and rounding alone, as where a run is gone on with."""
+"""Settings that only change speed and rounding; a resumed run may change them too."""
 
 
 def trainings_of(options: argparse.Namespace) -> list[argparse.Namespace]:
-    """The options of each training of a method, task by task; each has a folder of its own.
+    """The options of each training of a method, task by task; each has its own folder.
 
     Args:
-        options: Of the command, with `--all-tasks`.
+        options: Options of the command, with `--all-tasks`.
 
     Raises:
-        UsageError: If a seed is given twice or below 0, or seeds are asked of what has no random numbers.
+        UsageError: If a seed is given twice or below 0, or seeds are requested for a method without random numbers.
     """
     control = is_control(options)
     if control and options.seeds is not None:
@@ -52,20 +52,20 @@ def trainings_of(options: argparse.Namespace) -> list[argparse.Namespace]:
 
 
 def is_control(options: argparse.Namespace) -> bool:
-    """Whether a control is asked for, and no network."""
+    """Whether the options name a control instead of a network."""
     return (options.arch or "").lower() in CONTROL_ARCHITECTURES
 
 
 def is_finished(directory: Path) -> bool:
-    """Whether a folder holds a checkpoint whose training came to its end."""
+    """Whether a folder contains a checkpoint whose training was completed."""
     return (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists()
 
 
 def require_data(trainings: list[argparse.Namespace]) -> None:
-    """Checks, before the first training, that the data set holds all tasks, and that finished ones are those asked for.
+    """Checks, before the first training, that the data set has all tasks, and that finished models match the options.
 
     Raises:
-        UsageError: If a folder holds a finished model of other settings or data.
+        UsageError: If a folder contains a finished model with other settings or data.
         DataError: If the data of a task are absent or corrupt.
     """
     from harness.train.data_source import find_training_files
@@ -97,14 +97,14 @@ def _differences(options: argparse.Namespace, content: str) -> Iterator[tuple[st
 
 
 def _wanted(options: argparse.Namespace, content: str) -> dict[str, Any]:
-    """What the config of the model would say."""
+    """The facts that the config of the requested model would state."""
     facts: dict[str, Any] = {"task": options.task, "content of the training data": content}
     if is_control(options):
         return facts | {"architecture": options.arch.lower()}
     facts["baseline"] = options.delta
     facts["protocol"] = "from-scratch" if options.init is None else "fine-tuned"
     if options.init is not None:
-        # What follows from the model that it starts from is known only once that is loaded.
+        # Values taken from the initial model are unknown until it is loaded.
         given = {name: getattr(options, name) for name in ("epochs", "steps")}
         return facts | {"seed": options.seed} | {name: value for name, value in given.items() if value is not None}
     from harness.compute.device import resolve_device
@@ -114,7 +114,7 @@ def _wanted(options: argparse.Namespace, content: str) -> dict[str, Any]:
 
 
 def _said(directory: Path) -> dict[str, Any]:
-    """What the config of a finished model says."""
+    """The facts that the config of a finished model states."""
     control = control_of(directory)
     if control is not None:
         document = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))

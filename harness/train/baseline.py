@@ -1,4 +1,4 @@
-"""Labels less a physics method, for a network that is trained on top of it."""
+"""Subtracts a physics method from the labels, for a network that is trained on top of it."""
 
 import hashlib
 import json
@@ -28,15 +28,15 @@ _RECORD: Final = "record"
 def less_baseline(
     name: BaselineName, directory: Path, threads: int, on_frames: Callable[[int], None] = lambda _n: None
 ) -> Relabel:
-    """The function that takes the energies and forces of a physics method away from labels.
+    """Returns the function that subtracts the energies and forces of a physics method from labels.
 
-    What the method says is kept in the folder of the run, so that one that goes on does not compute it again.
+    The results of the method are saved in the run folder, so that a resumed run does not compute them again.
 
     Args:
-        name: The method.
-        directory: Folder of the run.
-        threads: How many frames are computed at a time.
-        on_frames: Called with the number of frames that were computed.
+        name: The physics method.
+        directory: Run folder.
+        threads: Number of frames computed in parallel.
+        on_frames: Called with the number of newly computed frames.
     """
 
     def relabel(split: str, rows: SplitRows) -> SplitRows:
@@ -54,7 +54,7 @@ def less_baseline(
 
 
 def baseline_file(name: BaselineName, split: str) -> str:
-    """Name of the file that keeps what a method says of a split while a run goes on."""
+    """Name of the file that stores the results of a method for a split until the run is complete."""
     return f"baseline_{name}_{split}.npz"
 
 
@@ -77,7 +77,7 @@ def _computed(
 
 
 def _fingerprint(rows: SplitRows) -> str:
-    """sha256 of all that a method sees of the frames."""
+    """sha256 of all inputs of a physics method for these frames."""
     digest = hashlib.sha256("\n".join(rows.smiles).encode())
     for array in (rows.n_atoms, rows.atomic_numbers, rows.positions):
         digest.update(array.tobytes())

@@ -1,4 +1,4 @@
-"""How long a run may take, as a user writes it."""
+"""The length of a run, as a user writes it."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataset_builders.core.errors import UsageError
 
 FULL: Final = "full"
 FULL_STEPS: Final = 100_000
-"""Steps of `full`, unless the validation error stops falling before."""
+"""Steps of `full`, unless the validation error stops falling earlier."""
 
 DEFAULT_BUDGET: Final = "40min"
 
@@ -18,7 +18,7 @@ _AMOUNT: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?|\.\d+) ?(?P<unit>s|min|h|
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The length of a run; one of the two is set.
+    """The length of a run; exactly one field is set.
 
     Attributes:
         minutes: Wall-clock time.

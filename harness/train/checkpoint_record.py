@@ -1,4 +1,4 @@
-"""What the checkpoint of a run says of itself."""
+"""The record of a run in its checkpoint."""
 
 import os
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from harness.train.data_source import TrainingSource
 from harness.train.steps import Run
 
 DTYPE: Final = "float32"
-"""Precision of training and of the weights that are saved."""
+"""Precision of training and of the saved weights."""
 
 LOSS: Final = "mean length of the force error (eV/Å) + energy_weight x mean |energy error| per atom (eV)"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a run comes from, beside its settings.
+    """The origin of a run, apart from its settings.
 
     Attributes:
-        source: Where the frames lie.
-        baseline: Physics method that the network stands on.
-        started_from: The model whose weights it began with, for the record.
-        zero_shot: Validation force error of that model with its energies shifted, eV/Å, and energy error per atom, eV.
+        source: Location of the frames.
+        baseline: Physics method that the network corrects.
+        started_from: Record of the model that provides the initial weights.
+        zero_shot: Validation errors of that model after the energy shift: force, eV/Å, and energy per atom, eV.
     """
 
     source: TrainingSource
@@ -37,7 +37,7 @@ class Origin:
 
 
 def config_of(run: Run, origin: Origin) -> CheckpointConfig:
-    """The config of the checkpoint of a run, as far as it has come."""
+    """The checkpoint config of a run at its current step."""
     data = run.data
     settings = run.settings.as_dict()
     for name in ("architecture", "arguments"):
@@ -91,7 +91,7 @@ def _plugin(run: Run) -> PluginRecord | None:
 
 
 def effort(run: Run, *, is_finished: bool = False) -> dict[str, Any]:
-    """What a run has cost so far, and whether that was all."""
+    """The cost of a run so far, and whether it is complete."""
     return {
         FINISHED: is_finished,
         "steps": run.step,

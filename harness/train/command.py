@@ -1,4 +1,4 @@
-"""`python -m harness train`: trains a model on the training molecules of one task and writes a checkpoint folder."""
+"""`python -m harness train`: trains a model on the training set of one task and writes a checkpoint folder."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -36,11 +36,11 @@ def main(argv: Sequence[str] | None = None, on_trained: Callable[[Path], object]
     """Runs the command and returns its exit code.
 
     Args:
-        argv: Its arguments.
-        on_trained: Called with the folder of each model that was trained.
+        argv: Arguments of the command.
+        on_trained: Called with the folder of each trained model.
 
     Raises:
-        MlipOodError: If the request, the data or the environment does not allow it.
+        MlipOodError: If the request, the data or the environment is invalid.
     """
     options = parser().parse_args(argv)
     neutralise_variables()
@@ -88,7 +88,7 @@ def _train_one(options: argparse.Namespace) -> int:
 
 
 def _sole_training(directory: Path) -> AbstractContextManager[int]:
-    """Keeps a second training out of a folder; they would take turns to overwrite each other's weights."""
+    """Prevents a second training in the same folder; the two would overwrite each other's weights."""
     return sole_user(directory, "training", "choose another --out")
 
 
@@ -123,7 +123,7 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
 
 
 def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origin]":
-    """Reads what the run needs, and builds its network."""
+    """Reads the inputs of the run and builds its network."""
     import torch
 
     from harness.compute.device import resolve_device
@@ -191,7 +191,7 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
 
     write_curve_table(directory, run.curve)
     draw_curve(directory, run.curve, f"{run.settings.architecture} trained on {run.data.task}, validation")
-    # The weights are those of the best validation; how long the whole run took is known only now.
+    # The saved weights are those of the best validation; the duration of the whole run is only known now.
     saved = read_config(directory)
     write_config(directory, replace(saved, training={**saved.training, **effort(run, is_finished=True)}))
     for name in (STATE_FILE, *(baseline_file(each, split) for each in BASELINES for split in TRAINING_SPLITS)):
@@ -208,7 +208,7 @@ def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
 
 
 def _repeated(run: "Run") -> str:
-    """How the same weights come about again, where the steps were fitted into a time."""
+    """How to reproduce the same weights, if the number of steps was derived from a time budget."""
     if run.settings.budget_minutes is None:
         return ""
     compiling = "always" if run.settings.compile else "never"
@@ -217,7 +217,7 @@ def _repeated(run: "Run") -> str:
 
 @contextmanager
 def _progress(run: "Run") -> Iterator[Callable[["Run"], None]]:
-    """Shows a bar on standard error; yields the function that moves it."""
+    """Shows a progress bar on standard error; yields the function that updates it."""
     facts = "step {task.fields[step]}, validation {task.fields[error]}"
     with long_job_bar("training", facts) as bar:
         handle = bar.add_task("training", total=1.0, step=run.step, error="-")

@@ -1,4 +1,4 @@
-"""The validation curve of a run, as a table and as a picture."""
+"""The validation curve of a run, as a table and as a plot."""
 
 import csv
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def write_curve_table(directory: Path, curve: Sequence[CurvePoint]) -> None:
 
 
 def draw_curve(directory: Path, curve: Sequence[CurvePoint], title: str) -> None:
-    """Draws force and energy error against the time of training, side by side, on logarithmic scales."""
+    """Plots force and energy error against training time, side by side, on logarithmic axes."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 

@@ -1,4 +1,4 @@
-"""Where the training frames of a task lie: a folder, or the Hub, of which only their files are fetched."""
+"""Locates the training frames of a task: in a folder, or on the Hub, from which only their files are downloaded."""
 
 import re
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ _HUB_ID: Final = re.compile(rf"(?P<repo>{REPO_ID})(?:@(?P<revision>\S+))?", flag
 
 @dataclass(frozen=True, slots=True)
 class TrainingSource:
-    """A folder with the training files of a task.
+    """A folder that contains the training files of a task.
 
     Attributes:
-        id: What the user asked for: `mini`, a folder, or a Hub id without its revision.
+        id: As the user gave it: `mini`, a folder, or a Hub id without its revision.
         directory: The folder.
         revision: Commit on the Hub; `None` for a local folder.
     """
@@ -36,18 +36,18 @@ class TrainingSource:
 
 
 def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> TrainingSource:
-    """Finds the data set that a user asked for; of one on the Hub, fetches `train` and `validation` of the task alone.
+    """Finds the requested data set; from the Hub, only `train` and `validation` of the task are downloaded.
 
-    Whether a data set on the Hub holds the task is not known before.
+    Whether a data set on the Hub has the task is not checked in advance.
 
     Args:
-        text: `mini`, a folder, or a Hub id `org/name[@revision]`, as the evaluation takes it.
-        task: What will be trained on.
+        text: `mini`, a folder, or a Hub id `org/name[@revision]`, as for the evaluation.
+        task: Task to train on.
         level: Level of theory of the labels.
 
     Raises:
-        UsageError: If the data set is to be read on the Hub, or the task is none of the four, and none that the data
-            set declares.
+        UsageError: If the id asks to read the data set in place on the Hub, or the task is neither one of the four nor
+            declared by the data set.
         DataError: If there is no such folder or repo.
         SetupError: If the Hub cannot be reached or refuses access.
     """

@@ -1,4 +1,4 @@
-"""Names of networks on the command line, and shapes that see only so far."""
+"""Names of networks on the command line, and shapes with a limited receptive field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from harness.networks.arguments import ArgumentsError, with_values
 _Shape = TypeVar("_Shape", bound=Any)
 
 LOCAL_FIELD: Final = 3.0
-"""Å. An atom in the middle of a spacer of four or more CH2 sees no heavy atom of both ends within it."""
+"""Å. From the middle of a spacer of four or more CH2, it reaches heavy atoms of at most one terminal fragment."""
 
 FINE_TUNING_SHARE: Final = 0.3
-"""Of the learning rate of a recipe, where the training starts from a checkpoint of such a network."""
+"""Share of an architecture's learning rate that is used to train further from a checkpoint of that network."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchitectureName:
-    """A network as the user names it.
+    """A network, as the user names it.
 
     Attributes:
         architecture: The network.
-        is_local: Whether its receptive field is to be `LOCAL_FIELD`.
+        is_local: Whether its receptive field is limited to `LOCAL_FIELD`.
     """
 
     architecture: str
@@ -32,11 +32,11 @@ class ArchitectureName:
 
 
 def parse_architecture(text: str) -> ArchitectureName:
-    """Reads the name of a network in any case, with `-local` at its end for a strictly local one.
+    """Parses the name of a network in any case, with the suffix `-local` for a strictly local one.
 
     Raises:
-        UsageError: If there is no such network.
-        SetupError: If it comes from a plug-in that cannot be used.
+        UsageError: If the network is unknown.
+        SetupError: If its plug-in cannot be used.
     """
     lower = text.lower()
     own = {each.name.lower(): each.name for each in BUILT_IN}
@@ -54,18 +54,18 @@ def parse_architecture(text: str) -> ArchitectureName:
 
 
 def limited_to(architecture: str, shape: _Shape, field: float) -> _Shape:
-    """A shape whose receptive field is at most a length.
+    """Limits the receptive field of a shape.
 
-    The cutoff is kept where it fits into the length, with as many rounds of message passing as fit; else one round is
-    left, with a cutoff of that length.
+    If the cutoff is within the limit, it is kept, with as many rounds of message passing as fit. Otherwise one round
+    remains, with the limit as its cutoff.
 
     Args:
-        architecture: Kind of network.
+        architecture: The architecture.
         shape: Shape to change.
-        field: Å.
+        field: Limit of the receptive field, Å.
 
     Raises:
-        UsageError: If the length is not above 0, or the network reaches further by itself.
+        UsageError: If the limit is not above 0, or the network always reaches further.
     """
     if not field > 0.0:
         raise UsageError(f"--receptive-field {field:g}; expected a length in Å above 0")
@@ -75,7 +75,7 @@ def limited_to(architecture: str, shape: _Shape, field: float) -> _Shape:
     before, cutoff, layers = found.hops_of_embedding, float(shape.cutoff), getattr(shape, "layers", None)
     if layers is None:
         return _changed(shape, {"cutoff": min(cutoff, field / before)})
-    # A length such as 0.3 is no whole number of 0.1 in binary arithmetic.
+    # A length such as 0.3 is not an exact multiple of 0.1 in binary arithmetic.
     hops = int(field / cutoff + 1e-9)
     if hops > before:
         return _changed(shape, {"layers": min(layers, hops - before)})

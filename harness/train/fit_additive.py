@@ -1,4 +1,4 @@
-"""Fits the additive force field: ridge regression on energies and forces of `train`, its strength by `validation`."""
+"""Fits the additive force field: ridge regression on energies and forces of `train`, tuned on `validation`."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from harness.baselines.force_field.topology import topology_of
 from harness.data.rows import SplitRows
 
 RIDGES: Final = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
-"""Strengths among which `validation` decides. Coefficients are energies, in eV, of displacements by one spread, so
-that one strength suits all; the squared errors of energies (eV) and of force components (eV/Å) count alike."""
+"""Ridge strengths to choose from on `validation`. Coefficients are energies, in eV, of displacements by one spread, so
+that one strength suits all; squared errors of energies (eV) and of force components (eV/Å) have equal weight."""
 
 FINER: Final = 10.0
-"""How many times as strong the ridge is for each level of finer types, so that they hold only what coarser ones cannot
-say. On `validation` of all four tasks of the mini edition this is a little better than one strength for all."""
+"""Factor of the ridge strength per level of finer types, so that they only describe what coarser types cannot.
+On `validation` of all four tasks of the mini edition, this is slightly better than one strength for all."""
 
 SMALLEST_SPREAD: Final = 0.01
-"""Of a bond (Å) or of the cosine of an angle, where training shows less, as of a single frame."""
+"""Minimum spread of a bond (Å) or of the cosine of an angle, for small samples such as a single frame."""
 
 _FRAMES_PER_DESIGN: Final = 32
 
@@ -36,7 +36,7 @@ class MoleculeFrames:
     Attributes:
         smiles: SMILES of the molecule.
         positions: Shape (n_frames, n_atoms, 3), Å.
-        energy: Less reference energies, shape (n_frames,), eV.
+        energy: Energies minus reference energies, shape (n_frames,), eV.
         forces: Shape (n_frames, n_atoms, 3), eV/Å.
     """
 
@@ -48,13 +48,13 @@ class MoleculeFrames:
 
 @dataclass(frozen=True, slots=True)
 class AdditiveFit:
-    """A fitted force field.
+    """A fitted additive force field.
 
     Attributes:
-        coefficients: By type, eV.
-        origins: Mean and spread of bonds (Å) and angles (cosine) by their name.
-        ridge: The strength that validation chose.
-        validation_force_mae: Of each strength that was tried, eV/Å.
+        coefficients: Coefficients by type, eV.
+        origins: Mean and spread of bonds (Å) and angles (cosine), by name.
+        ridge: Strength chosen on `validation`.
+        validation_force_mae: Force MAE for each candidate strength, eV/Å.
     """
 
     coefficients: Mapping[str, FloatArray]
@@ -64,10 +64,10 @@ class AdditiveFit:
 
 
 def frames_by_molecule(rows: SplitRows, reference: FloatArray) -> list[MoleculeFrames]:
-    """The rows of a split, by molecule, in float64.
+    """Groups the rows of a split by molecule, in float64.
 
     Args:
-        rows: Of a split.
+        rows: Rows of a split.
         reference: Reference energy of each row, shape (n_rows,), eV.
     """
     frames = []
@@ -82,15 +82,15 @@ def frames_by_molecule(rows: SplitRows, reference: FloatArray) -> list[MoleculeF
 def fit_additive(
     train: Sequence[MoleculeFrames], validation: Sequence[MoleculeFrames], ridges: Sequence[float] = RIDGES
 ) -> AdditiveFit:
-    """Fits all coefficients at once, coarse and fine, and keeps the ridge strength of the least force error.
+    """Fits all coefficients jointly, coarse and fine, and keeps the ridge strength with the smallest force error.
 
     Args:
         train: Frames to fit.
-        validation: Frames of molecules of `train`, to choose by.
-        ridges: Strengths to try.
+        validation: Frames of the molecules of `train`, to choose the strength.
+        ridges: Candidate strengths.
 
     Raises:
-        ModelError: If `validation` holds a molecule that the terms of `train` do not describe.
+        ModelError: If `validation` contains a molecule that the terms of `train` do not describe.
     """
     origins = origins_of(train)
     equations = _normal_equations(train, origins)
@@ -109,7 +109,7 @@ def fit_additive(
 
 
 def origins_of(train: Sequence[MoleculeFrames]) -> dict[str, FloatArray]:
-    """Mean and spread of each type of bond (Å) and angle (cosine) over the training frames; shape (2,) each."""
+    """Mean and spread of each type of bond (Å) and angle (cosine) over the training frames, shape (2,) each."""
     seen: dict[str, list[FloatArray]] = defaultdict(list)
     for frames in train:
         values, _ = internal_coordinates(topology_of(frames.smiles), frames.positions)
@@ -123,7 +123,7 @@ def origins_of(train: Sequence[MoleculeFrames]) -> dict[str, FloatArray]:
 
 @dataclass(frozen=True, slots=True)
 class _Equations:
-    """Where the coefficients of each type stand, their penalties, and the sums that least squares needs."""
+    """Indices of the coefficients of each type, their penalties, and the sums for least squares."""
 
     places: Mapping[str, slice]
     penalties: FloatArray
@@ -151,21 +151,21 @@ def _normal_equations(train: Sequence[MoleculeFrames], origins: Mapping[str, Flo
 
 
 def _in_parts(frames: MoleculeFrames) -> Iterator[MoleculeFrames]:
-    """Few frames at a time: a design takes some megabytes a frame."""
+    """Yields a few frames at a time: a design matrix takes some megabytes a frame."""
     for start in range(0, len(frames.energy), _FRAMES_PER_DESIGN):
         part = slice(start, start + _FRAMES_PER_DESIGN)
         yield MoleculeFrames(frames.smiles, frames.positions[part], frames.energy[part], frames.forces[part])
 
 
 def _add(frames: MoleculeFrames, design: Design, equations: _Equations) -> None:
-    """Adds some frames of a molecule to the sums, in place."""
+    """Adds a few frames of a molecule to the sums, in place."""
     atom_types = atom_types_of(frames.smiles)
     first = {name: place.start for name, place in equations.places.items()}
     columns = zip(design.types, design.function, strict=True)
     wanted = [[first[name] + function for name in types] for types, function in columns]
     wanted += [[first[name]] for name in atom_types]
     used = np.unique(np.concatenate(wanted))
-    shares = np.zeros((len(wanted), len(used)))  # which coefficients each column of the design is multiplied by
+    shares = np.zeros((len(wanted), len(used)))  # the coefficients that multiply each column of the design
     for row, coefficients in zip(shares, wanted, strict=True):
         np.add.at(row, np.searchsorted(used, coefficients), 1.0)
     constants = np.tile(np.array(list(atom_types.values()), dtype=np.float64), (len(frames.energy), 1))

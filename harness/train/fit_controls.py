@@ -1,4 +1,4 @@
-"""`python -m harness train --arch knn` or `additive`: the two controls that are fitted to a task."""
+"""`python -m harness train --arch knn` or `additive`: fits the two controls that have a training set."""
 
 import argparse
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from harness.networks.control_checkpoints import Tensors
 
 _OPTIONS: Final = frozenset({"dataset", "labels", "task", "out", "arch", "device", "threads"})
-"""What the command may be told for a control; nothing in them is random or goes by epochs."""
+"""Options that apply to a control; its fit has neither random numbers nor epochs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlData:
-    """All that a control sees of a task.
+    """All data of a task that a control may use.
 
     Attributes:
         task: Configuration of the data set.
-        dataset: Where it was read from.
+        dataset: Source of the data.
         train: Rows to fit.
-        validation: Rows to choose by.
+        validation: Rows for choosing settings.
         elements: Atomic numbers of the training molecules, ascending.
         reference_energies: Fitted on `train`, shape (n_elements,), eV.
         reference_rank: Rank of the composition matrix of that fit.
@@ -58,14 +58,14 @@ class ControlData:
 
 @dataclass(frozen=True, slots=True)
 class FittedControl:
-    """What a fit leaves for the checkpoint.
+    """The outcome of a fit, for the checkpoint.
 
     Attributes:
-        chosen: Name and value of what `validation` decided.
-        validation_force_mae: Of each value that was tried, eV/Å.
+        chosen: Name and value of the setting chosen on `validation`.
+        validation_force_mae: Force MAE for each candidate value, eV/Å.
         tensors: Arrays of the checkpoint.
         packages: Packages that the fit depends on.
-        size: How large the control is, in numbers of its own.
+        size: Size of the control, by its own measures.
     """
 
     chosen: tuple[str, float]
@@ -81,16 +81,16 @@ def train_control(
     """Fits a control and writes its checkpoint folder.
 
     Args:
-        architecture: Which control.
+        architecture: The control.
         dataset: Data-set folder.
         task: Configuration to train on.
         directory: Folder to write.
         level: Level of theory of the labels.
 
     Raises:
-        UsageError: If the folder holds a checkpoint already.
+        UsageError: If the folder already contains a checkpoint.
         DataError: If the data are absent or corrupt.
-        MissingPackageError: If a package that the control needs is not installed.
+        MissingPackageError: If a package required by the control is not installed.
     """
     if (directory / CONFIG_FILE).exists():
         raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
@@ -105,11 +105,11 @@ def train_control(
 
 
 def refuse_options_of_networks(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Checks that the command was told nothing that a control cannot follow.
+    """Checks that the command has no options that a control cannot follow.
 
     Args:
-        options: What the user asked for.
-        parser: That the options come from.
+        options: The user's options.
+        parser: Parser of these options.
 
     Raises:
         UsageError: If an option has no meaning for a control, or is out of range.
@@ -130,7 +130,7 @@ def read_control_data(directory: Path, task: TaskName, level: Level = GFN2) -> C
     """Reads the splits `train` and `validation` of a task.
 
     Raises:
-        DataError: If a file is absent or corrupt, or `validation` holds a molecule that `train` does not.
+        DataError: If a file is absent or corrupt, or `validation` contains a molecule that is not in `train`.
     """
     dataset = pin_training_files(directory, task, level)
     train = read_training_split(dataset, task, "train")

@@ -1,4 +1,4 @@
-"""Fits the memoriser: which frames of `train` it remembers, and how many neighbours `validation` wants it to ask."""
+"""Fits the memoriser: selects the frames of `train` to store, and the number of neighbours by `validation`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from harness.data.rows import SplitRows
 from harness.inference.batching import ragged_indices
 
 NEIGHBOURS: Final = (8, 16, 32, 64)
-"""Numbers among which `validation` decides. More are better and cost more: time grows with the cube."""
+"""Candidate numbers of neighbours. Larger ones are more accurate and slower: time grows with the cube."""
 
 MOST_ATOMS: Final = 40_000
-"""How many atoms are remembered at most, of frames evenly spaced over those of `train`; all of the mini edition."""
+"""Maximum number of stored atoms, in frames evenly spaced over `train`; enough for all of the mini edition."""
 
 _FRAMES_PER_BATCH: Final = 64
 
@@ -26,9 +26,9 @@ class KnnFit:
     """A fitted memoriser.
 
     Attributes:
-        frames: What it remembers.
-        n_neighbours: The number that validation chose.
-        validation_force_mae: Of each number that was tried, eV/Å.
+        frames: Stored frames.
+        n_neighbours: Number chosen on `validation`.
+        validation_force_mae: Force MAE for each candidate number, eV/Å.
     """
 
     frames: LabelledFrames
@@ -37,12 +37,12 @@ class KnnFit:
 
 
 def labelled_frames(rows: SplitRows, reference: FloatArray, chosen: IntArray | None = None) -> LabelledFrames:
-    """Rows of a split as frames.
+    """Converts rows of a split to labelled frames.
 
     Args:
-        rows: Of a split.
+        rows: Rows of a split.
         reference: Reference energy of each row, shape (n_rows,), eV.
-        chosen: Numbers of the rows; all by default.
+        chosen: Indices of the rows; all by default.
     """
     which = np.arange(len(rows)) if chosen is None else chosen
     atoms = ragged_indices(rows.offsets[which], rows.n_atoms[which])
@@ -52,7 +52,7 @@ def labelled_frames(rows: SplitRows, reference: FloatArray, chosen: IntArray | N
 
 
 def evenly_spaced(n_atoms: IntArray, most_atoms: int = MOST_ATOMS) -> IntArray:
-    """Numbers of frames, evenly spaced, that have not many more atoms in all than a limit.
+    """Selects evenly spaced frames whose total number of atoms is close to a limit.
 
     Args:
         n_atoms: Atoms of each frame, shape (n_frames,).
@@ -66,16 +66,16 @@ def evenly_spaced(n_atoms: IntArray, most_atoms: int = MOST_ATOMS) -> IntArray:
 def fit_knn(
     train: LabelledFrames, validation: Sequence[LabelledFrames], neighbours: Sequence[int] = NEIGHBOURS
 ) -> KnnFit:
-    """Remembers frames, and keeps the number of neighbours of the least force error.
+    """Stores frames, and keeps the number of neighbours with the smallest force error.
 
     Args:
-        train: What to remember.
-        validation: Batches of frames to choose by.
-        neighbours: Numbers to try.
+        train: Frames to store.
+        validation: Batches of frames, to choose the number of neighbours.
+        neighbours: Candidate numbers.
 
     Raises:
         MissingPackageError: If TorchANI is not installed.
-        ModelError: If `validation` holds an element that `train` does not.
+        ModelError: If `validation` contains an element that is not in `train`.
     """
     memory = Memory(train)
     errors = {float(number): _force_mae(memory, validation, number) for number in neighbours}
@@ -83,7 +83,7 @@ def fit_knn(
 
 
 def in_batches(rows: SplitRows, reference: FloatArray) -> list[LabelledFrames]:
-    """The rows of a split, some at a time."""
+    """The rows of a split in batches."""
     numbers = np.arange(len(rows))
     parts = [numbers[start : start + _FRAMES_PER_BATCH] for start in range(0, len(rows), _FRAMES_PER_BATCH)]
     return [labelled_frames(rows, reference, part) for part in parts]

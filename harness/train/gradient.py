@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
 LossAndGradient: TypeAlias = "Callable[[LabelledGraph], tuple[Tensor, Sequence[Tensor | None]]]"
-"""Loss (a scalar) and its gradient by each trained parameter, `None` where it does not depend on it."""
+"""Loss (a scalar) and its gradient for each trained parameter; `None` for parameters that it does not depend on."""
 
 
 def trained_parameters(network: "Module") -> "list[Parameter]":
-    """The parameters that training changes; a few of MACE are constants."""
+    """The parameters that training changes; some of MACE are constants."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
 
 
 def loss_of(energy: "Tensor", forces: "Tensor", batch: LabelledGraph, energy_weight: float) -> "Tensor":
     """Mean length of the force error over atoms plus the weighted mean energy error per atom over frames.
 
-    Absolute errors, not squared ones, since absolute errors are what is reported; the length and not
-    the components, so that the loss does not depend on the orientation of a molecule.
+    Errors are absolute, not squared, since absolute errors are reported. The length of the error is used
+    instead of its components, so that the loss does not depend on the orientation of a molecule.
 
     Args:
         energy: Shape (n_structures,), float64, eV.
         forces: Shape (n_atoms_total, 3), eV/Å.
         batch: The labels.
-        energy_weight: Of an error of 1 eV per atom beside one of 1 eV/Å.
+        energy_weight: Weight of an error of 1 eV per atom relative to one of 1 eV/Å.
     """
     import torch
 
@@ -40,7 +40,7 @@ def loss_of(energy: "Tensor", forces: "Tensor", batch: LabelledGraph, energy_wei
 
 
 def loss_and_gradient(network: "Module", energy_weight: float) -> LossAndGradient:
-    """The function that training differentiates: second derivatives of the energy are taken in it."""
+    """The function that computes loss and gradient; it takes second derivatives of the energy."""
     import torch
 
     parameters = trained_parameters(network)

@@ -1,4 +1,4 @@
-"""The training loop: energies and forces, a running mean of the weights, a schedule that anneals."""
+"""The training loop: energies and forces, a running mean of the weights, a decaying learning rate."""
 
 import math
 import time
@@ -29,19 +29,19 @@ def start_run(
     origin: Mapping[str, Any] | None = None,
     start: "Mapping[str, torch.Tensor] | None" = None,
 ) -> Run:
-    """Builds the network, or goes on from the state that an interrupted run left in the folder.
+    """Builds the network, or resumes from the state that an interrupted run left in the folder.
 
     Args:
         settings: Hyper-parameters.
         data: Frames.
-        directory: Folder of the run.
-        device: Where it computes.
-        origin: What else tells whether a saved state belongs to this run: a baseline, a model to start from.
-        start: Tensors that the network begins with; random ones by default.
+        directory: Run folder.
+        device: Device for training.
+        origin: Further properties that identify the run: a baseline, an initial model.
+        start: Initial tensors of the network; random by default.
 
     Raises:
         DataError: If that state is corrupt.
-        UsageError: If it belongs to other settings or data.
+        UsageError: If it belongs to a run with other settings or data.
     """
     import torch
 
@@ -57,7 +57,7 @@ def start_run(
     averaged.eval().requires_grad_(False)
     optimizer = torch.optim.Adam(trained_parameters(network), lr=settings.learning_rate, fused=True)
     identity = {**settings.as_dict(), "task": data.task, "data": data.content_hash, **(origin or {})}
-    del identity["compile"]  # it changes speed and rounding, so a run may go on with or without it
+    del identity["compile"]  # it changes speed and rounding only, so a run may be resumed with or without it
     function = loss_and_gradient(network, settings.energy_weight)
     if settings.compile:
         function = compiled(function, settings.architecture)
@@ -69,11 +69,11 @@ def start_run(
 
 
 def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validation: Callable[[Run], None]) -> None:
-    """Trains until the steps are spent, or validations bring nothing any more.
+    """Trains until all steps are done, or validations stop improving.
 
     Args:
-        run: A run of `start_run`; changed in place.
-        directory: Where the state is saved after each validation.
+        run: A run from `start_run`; changed in place.
+        directory: Folder in which the state is saved after each validation.
         on_step: Called after each step.
         on_validation: Called after each validation, before the state is saved.
 
@@ -81,7 +81,7 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
         ConvergenceError: If the loss or its gradient is no longer finite.
     """
     if run.settings.compile:
-        # Before the clock starts, which tells how long the steps take.
+        # Done before the clock starts, since it measures how long the steps take.
         run.loss_and_gradient(next(stream(run)))
     if not run.n_steps:
         run.n_steps = planned_steps(run)
@@ -106,16 +106,16 @@ def train(run: Run, directory: Path, on_step: Callable[[Run], None], on_validati
 
 
 def _copy_buffers(run: Run) -> None:
-    """Gives the running mean what the network counted while it trained, such as the statistics of a normalisation."""
+    """Copies buffers that the network updates in training, such as normalisation statistics, to the running mean."""
     for mean, current in zip(run.averaged.buffers(), run.network.buffers(), strict=True):
         mean.copy_(current)
 
 
 def learning_rate_at(fraction: float, settings: TrainSettings) -> float:
-    """The schedule: a linear rise, then half a cosine down to a small share of the peak.
+    """The schedule: a linear rise, then a half cosine down to a small share of the peak.
 
     Args:
-        fraction: Share of the run that is done, 0 to 1.
+        fraction: Completed share of the run, 0 to 1.
         settings: Peak, length of the rise and final share.
     """
     rise = min(1.0, (fraction + 1e-3) / settings.warmup_fraction)
@@ -124,7 +124,7 @@ def learning_rate_at(fraction: float, settings: TrainSettings) -> float:
 
 
 def planned_steps(run: Run) -> int:
-    """The length of a run that has just begun, in steps; of a budget, as many as `pace` measures."""
+    """The length of a new run, in steps; for a time budget, `pace` measures it."""
     settings = run.settings
     if settings.epochs is not None:
         return settings.epochs * run.steps_per_epoch
@@ -140,7 +140,7 @@ def _saved(run: Run) -> SavedRun:
     tensors = {f"network/{name}": tensor for name, tensor in network_tensors(run.network).items()}
     tensors |= {f"averaged/{name}": tensor for name, tensor in network_tensors(run.averaged).items()}
     for name, parameter in run.network.named_parameters():
-        # A parameter that no energy depends on, such as of an element that does not occur, has no moments.
+        # A parameter that no energy depends on, such as one of an absent element, has no moments.
         for key, tensor in run.optimizer.state.get(parameter, {}).items():
             tensors[f"adam/{key}/{name}"] = tensor
     return SavedRun(run.identity, tuple(run.curve), run.n_steps, tensors)

@@ -1,7 +1,7 @@
-"""A look at the network of a plug-in before it is trained: what would make wrong numbers of hours of training is named.
+"""Checks the network of a plug-in before training, and reports faults that would invalidate hours of training.
 
-The network is built in double precision on the CPU, with random weights, and asked about a few training molecules that
-hold every element of the task.
+The network is built in double precision on the CPU, with random weights, and evaluated on a few training molecules that
+contain every element of the task.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 FRAMES: Final = 4
-"""Frames of different molecules; more where these do not hold every element."""
+"""Number of frames, of different molecules; more if these do not contain every element."""
 
 STEPS: Final = (1e-4, 1e-2)
-"""Å. A network that computes in single precision inside shows the slope of its energy with the longer one alone."""
+"""Å. If a network computes internally in single precision, only the longer step resolves the slope of its energy."""
 
 SLOPE: Final = 0.02
-"""Largest share of the length of the forces by which the slope of the energy may differ from their work."""
+"""Maximum difference between energy slope and work of the forces, as a share of the length of the forces."""
 
 FLAT: Final = 1e-9
-"""eV/Å. Smaller forces and slopes are those of energies that do not change."""
+"""eV/Å. Smaller forces and slopes belong to constant energies."""
 
 ROUNDING: Final = 1e-5
-"""Largest difference between two energies of an atom that count as equal, as a share of the largest."""
+"""Maximum difference between two equal atomic energies, as a share of the largest."""
 
 
 def check_network(settings: TrainSettings, data: TrainingData) -> None:
     """Checks that a network can be trained and evaluated.
 
     Args:
-        settings: Of the run.
-        data: Its frames.
+        settings: Settings of the run.
+        data: Frames of the run.
 
     Raises:
-        ModelError: If it cannot be built, lacks an element, returns what are no energies of atoms, has forces that
-            are not the derivative of the energy, mixes molecules of a batch, gives other numbers when it is asked
-            again, has nothing to train, or does not keep all that it computes with as parameters and buffers.
+        ModelError: If it cannot be built, lacks an element, does not return the energies of atoms, has forces that
+            are not the derivative of the energy, mixes molecules of a batch, gives other results when evaluated
+            again, has nothing to train, or does not register its whole state as parameters and buffers.
     """
     import torch
 
@@ -94,10 +94,10 @@ _ALONE: Final = (
 
 @contextmanager
 def naming_plugin(run: Run) -> Iterator[None]:
-    """Names the plug-in of a run in whatever its network raises; a network of this project is left alone.
+    """Adds the name of the plug-in to any error of its network; errors of this project's networks are unchanged.
 
     Raises:
-        ModelError: If something was raised; the state of the last validation is kept.
+        ModelError: If an error was raised; the state of the last validation is kept.
     """
     architecture = find_architecture(run.settings.architecture)
     try:
@@ -112,7 +112,7 @@ def naming_plugin(run: Run) -> Iterator[None]:
 
 
 def _built(settings: TrainSettings, data: TrainingData, seed: int) -> "Module":
-    """A network in double precision that is not in training; no weight is zero, as in a last layer it may be."""
+    """A double-precision network in evaluation mode; zero weights, as a last layer may have, are perturbed."""
     import torch
 
     torch.manual_seed(seed)
@@ -126,10 +126,10 @@ def _built(settings: TrainSettings, data: TrainingData, seed: int) -> "Module":
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A training frame in double precision, as a batch of its own.
+    """A training frame in double precision, as its own batch.
 
     Attributes:
-        number: Of the frame.
+        number: Index of the frame.
         graph: The batch.
     """
 
@@ -143,7 +143,7 @@ class _Frame:
 
 
 def _sample(frames: PackedFrames, cutoff: float) -> list[_Frame]:
-    """A few frames of different molecules that hold every element."""
+    """A few frames of different molecules that together contain every element."""
     ends = np.cumsum(frames.n_atoms)
     chosen: list[int] = []
     unseen = set(np.unique(frames.atomic_numbers).tolist())
@@ -158,7 +158,7 @@ def _sample(frames: PackedFrames, cutoff: float) -> list[_Frame]:
 
 
 def _packed(frames: PackedFrames, cutoff: float, chosen: Sequence[_Frame]) -> LabelledGraph:
-    """Frames in one batch."""
+    """Packs frames into one batch."""
     return _doubled(frames, cutoff, [frame.number for frame in chosen])
 
 
@@ -168,10 +168,10 @@ def _doubled(frames: PackedFrames, cutoff: float, numbers: Sequence[int]) -> Lab
 
 
 def _energies_of_all(network: "Module", frames: Sequence[_Frame], title: str) -> "Tensor":
-    """Energies of the atoms of all frames, one frame after the other.
+    """Energies of the atoms of all frames, concatenated.
 
     Raises:
-        ModelError: If the network fails on one; the elements that no other frame holds are named.
+        ModelError: If the network fails on a frame; elements that no other frame contains are named.
     """
     import torch
 
@@ -203,7 +203,7 @@ def _energies_of(network: "Module", batch: LabelledGraph, title: str) -> "Tensor
 
 
 def _require_forces(network: "Module", frames: Sequence[_Frame], title: str) -> None:
-    """Checks that the derivative that autograd finds is the slope of the energy."""
+    """Checks that the derivative from autograd is the slope of the energy."""
     import torch
 
     largest = 0.0
@@ -229,7 +229,7 @@ def _require_forces(network: "Module", frames: Sequence[_Frame], title: str) -> 
 
 
 def _forces(network: "Module", graph: MoleculeGraph, title: str) -> "Tensor":
-    """What autograd finds, eV/Å; zeros where it finds nothing."""
+    """Forces from autograd, eV/Å; zeros if the energy does not depend on the positions."""
     import torch
 
     positions = graph.R.clone().requires_grad_(True)
@@ -240,7 +240,7 @@ def _forces(network: "Module", graph: MoleculeGraph, title: str) -> "Tensor":
 
 
 def _slope(network: "Module", graph: MoleculeGraph, along: "Tensor", step: float) -> float:
-    """Central difference of the energy, eV/Å; the neighbours stay the same."""
+    """Central difference of the energy, eV/Å, with fixed neighbours."""
     moved = [graph._replace(R=graph.R + side * step * along) for side in (1.0, -1.0)]
     above, below = (float(network(each)["local_energies"].detach().sum()) for each in moved)
     return (above - below) / (2.0 * step)
@@ -253,9 +253,9 @@ def _require_same(first: "Tensor", second: "Tensor", title: str, problem: str) -
 
 
 def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: float, title: str) -> None:
-    """Checks that steps of training can be made, and that they go where the loss falls.
+    """Checks that training steps are possible, and that they decrease the loss.
 
-    Forces in the loss take second derivatives, which an operation of one's own may lack, or leave out without a word.
+    Forces in the loss require second derivatives, which a custom operation may lack or silently omit.
     """
     import torch
 
@@ -272,7 +272,7 @@ def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: fl
         raise ModelError(f"{title} has no parameter that its energies depend on; correct its forward")
 
     def loss_at(distance: float) -> float:
-        """The loss that far along the gradient; the parameters are left as they were, but for rounding."""
+        """The loss at a distance along the gradient; the parameters are restored except for rounding."""
         for sign in (1.0, -1.0):
             with torch.no_grad():
                 for parameter, part in zip(parameters, gradient, strict=True):

@@ -1,4 +1,4 @@
-"""The options of `python -m harness train`, and the settings they amount to."""
+"""The options of `python -m harness train`, and the settings that follow from them."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_ARCHITECTURE: Final = "painn"
 DEFAULT_FOLDER: Final = Path("checkpoints")
 PAYS_FROM_MINUTES: Final = 5.0
-"""Budget from which a step that is two to five times as fast is worth the minutes that compiling takes."""
+"""Minimum budget for which steps two to five times as fast repay the minutes that compiling takes."""
 
 _RECIPE: Final = "(default: that of the architecture)"
 
@@ -160,9 +160,9 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
     """The settings of a run.
 
     Args:
-        options: What the user asked for.
-        start: The model that the training starts from.
-        device: Where it computes.
+        options: The user's options.
+        start: The initial model of the training.
+        device: Device for training.
 
     Raises:
         UsageError: If options contradict each other or are out of range.
@@ -172,7 +172,7 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
     is_counted = options.epochs is not None or options.steps is not None
     budget = Budget() if is_counted else parse_budget(options.budget or DEFAULT_BUDGET)
     architecture, arguments = _new_network(options) if start is None else _network_of(start, options)
-    # A foundation model is given the rate of fine-tuning; another network has one to be trained from scratch with.
+    # A foundation model already has a rate for fine-tuning; other networks have one for training from scratch.
     share = FINE_TUNING_SHARE if start is not None and architecture.arguments is not None else 1.0
     return TrainSettings(
         architecture=architecture.name,
@@ -192,10 +192,10 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
 
 
 def baseline_of(options: argparse.Namespace, start: "Start | None") -> BaselineName | None:
-    """The physics method that the network stands on.
+    """The physics method that the network corrects.
 
     Raises:
-        UsageError: If it is not the one that the model to start from stands on.
+        UsageError: If the initial model corrects another one.
     """
     wanted: BaselineName | None = options.delta
     if start is not None and start.baseline != wanted:
@@ -207,7 +207,7 @@ def baseline_of(options: argparse.Namespace, start: "Start | None") -> BaselineN
 
 
 def folder_of(options: argparse.Namespace) -> Path:
-    """The folder to write."""
+    """The output folder."""
     if options.out is not None:
         return Path(options.out)
     name = options.arch.lower() if options.arch else ("" if options.init else DEFAULT_ARCHITECTURE)
@@ -232,12 +232,12 @@ def _new_network(options: argparse.Namespace) -> tuple[Architecture, NetworkArgu
     field = LOCAL_FIELD if name.is_local and options.receptive_field is None else options.receptive_field
     if field is not None:
         shape = limited_to(architecture.name, shape, field)
-    # Those of a plug-in are plain values from here on, as in a checkpoint.
+    # A plug-in's arguments become plain values here, as in a checkpoint.
     return architecture, shape if architecture.plugin is None else plain(shape)
 
 
 def _shape(architecture: Architecture, options: argparse.Namespace) -> Any:
-    """The arguments of a network: those of its options, before those of `--set`, before those of a file."""
+    """The arguments of a network: options override `--set`, which overrides a file."""
     defaults = architecture.arguments
     given = {} if options.config is None else _values_in(options.config)
     for each in options.set:
@@ -247,7 +247,7 @@ def _shape(architecture: Architecture, options: argparse.Namespace) -> Any:
         given[name.strip()] = parsed(defaults, name.strip(), text.strip())
     given |= {name: value for name, value in _shape_options(options).items() if value is not None}
     if architecture.plugin is None:
-        # Out of range, they are refused by the name of their option.
+        # Values out of range are rejected under the name of their option.
         TrainSettings(arguments=_unchecked(defaults, given), epochs=1)
     try:
         return with_values(defaults, given)

@@ -1,4 +1,4 @@
-"""How many steps fit into a time: measured once, before the first step, so that the schedule goes by steps alone."""
+"""Measures, before the first step, how many steps fit into a time, so that the schedule depends on steps alone."""
 
 import time
 from typing import TYPE_CHECKING, Final
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TRIED_SHARE: Final = 0.02
-"""Share of the budget that trial steps may take; at least `FEWEST_TRIED` are made."""
+"""Share of the budget for trial steps; at least `FEWEST_TRIED` are made."""
 FEWEST_TRIED: Final = 5
 MOST_TRIED: Final = 200
 _MINUTE: Final = 60.0
 
 
 def steps_within(run: Run, minutes: float) -> int:
-    """How many steps a run makes in a time with all its validations, at the speed that it has now.
+    """The number of steps that fit into a time with all validations, at the current speed.
 
-    Steps are tried for that, and a validation, after which the run stands where it stood.
+    It is measured with trial steps and one validation, after which the run is restored to its previous state.
 
     Args:
         run: A run before its first step.
@@ -52,7 +52,7 @@ def steps_within(run: Run, minutes: float) -> int:
 
 
 def _seconds_per_step(run: Run, budget: float) -> float:
-    """Mean time of a step, in s, without the first one, in which libraries make themselves ready."""
+    """Mean time of a step, in s, excluding the first, in which libraries initialise."""
     n_tried, began = 0, 0.0
     for batch in stream(run):
         take_step(run, batch, 0.0)
@@ -78,7 +78,7 @@ def _put_back(run: Run, before: "list[Tensor]") -> None:
             tensor.copy_(value)
     for parameter in run.network.parameters():
         parameter.grad = None
-    # The moments of the trial steps; a run before its first step has none.
+    # The moments of the trial steps; a new run has none.
     run.optimizer.state.clear()
 
 

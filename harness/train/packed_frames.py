@@ -1,4 +1,4 @@
-"""Frames packed with their neighbours, and the batches that a network is given."""
+"""Packs frames with their neighbours, and forms the batches of a network."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class PackedFrames:
         atomic_numbers: Shape (n_atoms_total,), int64.
         positions: Shape (n_atoms_total, 3), float32, Å.
         forces: Shape (n_atoms_total, 3), float32, eV/Å.
-        energy: Total less reference energies, shape (n_frames,), float64, eV.
+        energy: Total energies minus reference energies, shape (n_frames,), float64, eV.
         n_atoms: Shape (n_frames,), int64.
-        edges: Centre and neighbour of each edge, counted within the frame, shape (2, n_edges_total), int32.
+        edges: Centre and neighbour of each edge, as indices within the frame, shape (2, n_edges_total), int32.
         n_edges: Shape (n_frames,), int64.
     """
 
@@ -44,17 +44,17 @@ class PackedFrames:
 
     @property
     def n_frames(self) -> int:
-        """How many frames there are."""
+        """Number of frames."""
         return len(self.n_atoms)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledGraph:
-    """A batch on its device.
+    """A batch with labels on its device.
 
     Attributes:
         graph: The molecules.
-        energy: Shape (n_structures,), float64, eV, less reference energies.
+        energy: Shape (n_structures,), float64, eV, minus reference energies.
         forces: Shape (n_atoms_total, 3), eV/Å.
         n_atoms: Shape (n_structures,), int64.
     """
@@ -70,7 +70,7 @@ def pack(rows: SplitRows, energy: FloatArray, cutoff: float) -> PackedFrames:
 
     Args:
         rows: The frames.
-        energy: What a network is to say of them, shape (n_frames,), eV.
+        energy: Training targets, shape (n_frames,), eV.
         cutoff: Distance within which atoms are neighbours, Å.
     """
     edges, n_edges = [], []
@@ -93,7 +93,7 @@ def pack(rows: SplitRows, energy: FloatArray, cutoff: float) -> PackedFrames:
 
 
 def structures_of(rows: SplitRows, start: int, stop: int) -> StructureBatch:
-    """Successive rows of a split as a potential takes them."""
+    """Consecutive rows of a split as the input of a potential."""
     atoms = slice(int(rows.offsets[start]), int(rows.offsets[stop]))
     return StructureBatch(
         rows.atomic_numbers[atoms], rows.positions[atoms], rows.n_atoms[start:stop], tuple(rows.smiles[start:stop])
@@ -103,14 +103,14 @@ def structures_of(rows: SplitRows, start: int, stop: int) -> StructureBatch:
 def batches(
     frames: PackedFrames, order: IntArray, batch_size: int, cutoff: float, device: "str | Any"
 ) -> Iterator[LabelledGraph]:
-    """Packs successive frames of an order into batches; the last one may be smaller.
+    """Packs frames into batches in a given order; the last batch may be smaller.
 
     Args:
-        frames: Where they are taken from.
-        order: Numbers of the frames.
-        batch_size: Frames of a batch.
-        cutoff: Of the neighbours, Å.
-        device: Where the batch goes.
+        frames: Frames to take them from.
+        order: Indices of the frames.
+        batch_size: Frames per batch.
+        cutoff: Neighbour cutoff, Å.
+        device: Device of the batch.
     """
     atoms_before = np.concatenate([[0], np.cumsum(frames.n_atoms)])
     edges_before = np.concatenate([[0], np.cumsum(frames.n_edges)])

@@ -1,4 +1,4 @@
-"""What a training run is told: the network, the optimiser and when to stop."""
+"""The settings of a training run: network, optimiser and stopping rule."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,28 +14,28 @@ DEFAULT_SHAPE: Final = NetworkArguments(channels=64, radial_features=20, layers=
 class TrainSettings:
     """Hyper-parameters of a run.
 
-    Exactly one of `budget_minutes`, `epochs` and `steps` is set. The learning-rate schedule goes by steps alone, which
-    the load of the machine does not change; `pace` makes a number of steps of a budget.
+    Exactly one of `budget_minutes`, `epochs` and `steps` is set. The learning-rate schedule depends on steps alone, not
+    on the load of the machine; `pace` converts a budget to a number of steps.
 
     Attributes:
-        architecture: Kind of network.
+        architecture: Name of the architecture.
         arguments: Its shape.
-        batch_size: Frames of a step.
+        batch_size: Frames per step.
         learning_rate: Peak of the schedule.
-        budget_minutes: Wall-clock time that the run may take, validations included, reading of the data and compiling
-            not; how many steps that is gets measured before the first.
+        budget_minutes: Wall-clock time of the run, including validations but not reading of data or compiling; the
+            number of steps is measured before the first.
         epochs: Passes over the training frames.
         steps: Steps of the optimiser.
-        seed: Of the weights and of the order of the frames.
+        seed: Seed of the initial weights and of the order of the frames.
         warmup_fraction: Share of the run in which the learning rate rises linearly to its peak; from
             there it falls along a half cosine to `final_fraction` of the peak.
-        final_fraction: Where the learning rate ends, as a share of its peak.
-        energy_weight: Weight of the energy error per atom (eV) in the loss beside the length of the
+        final_fraction: Final learning rate, as a share of its peak.
+        energy_weight: Weight of the energy error per atom (eV) in the loss relative to the length of the
             force error (eV/Å), whose weight is 1.
-        ema_decay: Decay a step of the running mean of the weights, which is validated and saved.
-        max_gradient_norm: Longer gradients are shortened to this.
-        validations: How many times the run is validated, evenly over its course.
-        patience: Validations in a row without a smaller force error after which the run ends early; 0 for never.
+        ema_decay: Decay per step of the running mean of the weights, which is validated and saved.
+        max_gradient_norm: Maximum gradient length; longer gradients are rescaled to it.
+        validations: Number of validations, evenly spaced over the run.
+        patience: Consecutive validations without a smaller force error after which the run ends early; 0 for never.
         compile: Whether the step is compiled.
     """
 
@@ -72,12 +72,12 @@ class TrainSettings:
 
     @property
     def cutoff(self) -> float:
-        """Distance within which the network looks for neighbours, Å."""
+        """The neighbour cutoff of the network, Å."""
         arguments = self.arguments
         return float(arguments.cutoff if isinstance(arguments, NetworkArguments) else arguments["cutoff"])
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as plain values, for files."""
+        """The settings as plain values, for writing to files."""
         return asdict(self)
 
     def _positive(self) -> list[tuple[str, float]]:

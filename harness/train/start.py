@@ -1,4 +1,4 @@
-"""The model that a training starts from."""
+"""The initial model of a training."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DECLARATIONS: Final = "tasks"
-"""Key of the declarations of the tasks that the model which a checkpoint started from was trained on."""
+"""Key of the declarations of the initial model's training tasks."""
 
 _FRAMES_PER_BATCH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model, taken apart for training.
+    """The parts of a model from which training starts.
 
     Attributes:
-        architecture: Kind of its network.
+        architecture: Name of its architecture.
         arguments: Shape of its network.
-        reference_energies: What it adds for each atom, eV, by symbol.
+        reference_energies: Energy added for each atom, eV, by symbol.
         tensors: Weights of its network, by name.
-        baseline: Physics method that it stands on.
-        record: What the new checkpoint says of it.
+        baseline: Physics method that it corrects.
+        record: Its record for the new checkpoint.
     """
 
     architecture: str
@@ -64,17 +64,17 @@ class Start:
 
 
 def load_start(model: str, family: str | None, options: LoadOptions, task: Task) -> Start:
-    """Loads a model to train it further.
+    """Loads a model for further training.
 
     Args:
-        model: As the evaluation takes it: a known name, a checkpoint here, or one on the Hub.
-        family: Family of the checkpoint, where its files do not tell it.
-        options: Of which trust and readout head count; a trusted pickle is loaded in this process.
-        task: What it will be trained on.
+        model: As for the evaluation: a known name, a local checkpoint, or one on the Hub.
+        family: Family of the checkpoint, if its files do not identify it.
+        options: Only trust and readout head are used; a trusted pickle is loaded in this process.
+        task: Task to train on.
 
     Raises:
-        UsageError: If the model is unknown, cannot be trained further, or saw molecules that the task is to test on.
-        DataError: If what lies beside it to say what it was trained on says nothing of the kind.
+        UsageError: If the model is unknown or not trainable, or its training set contains OOD molecules of the task.
+        DataError: If the training record beside the model is invalid.
         ModelError: If it cannot be loaded.
         SetupError: If the Hub cannot be reached, or a package is not installed.
     """
@@ -98,17 +98,17 @@ def load_start(model: str, family: str | None, options: LoadOptions, task: Task)
 
 
 def require_unseen(config: CheckpointConfig, model: str, task: Task) -> None:
-    """Checks that a checkpoint of ours never saw a molecule that the task keeps for OOD testing.
+    """Checks that the training set of our own checkpoint contains no OOD molecule of the task.
 
     Raises:
-        UsageError: If it did.
-        ModelError: If the checkpoint does not say what a task that it was trained on is.
+        UsageError: If it does.
+        ModelError: If the checkpoint does not define one of its training tasks.
     """
     _require_unseen(_tasks_seen(config, model), model, task)
 
 
 def _require_unseen(tasks: tuple[Task, ...], model: str, task: Task, named: Collection[str] = ()) -> None:
-    """Checks tasks that a model was trained on, and names of further molecules that it saw."""
+    """Checks the training tasks of a model, and the names of further molecules in its training set."""
     unseen = {word.smiles: word.molecule_id for word in task.ood_words()}
     for seen in tasks:
         trained = {word.smiles for word in seen.train_words()}
@@ -123,7 +123,7 @@ def _require_unseen(tasks: tuple[Task, ...], model: str, task: Task, named: Coll
 def on_labels(
     start: Start, data: TrainingData, cutoff: float, device: "torch.device"
 ) -> tuple[TrainingData, tuple[float, float]]:
-    """Moves the reference energies of a model to the level of theory of the labels, and measures it as it is then.
+    """Shifts the reference energies of a model to the level of theory of the labels, and evaluates it before training.
 
     Returns:
         The data with the new reference energies, and the validation error of the model: force MAE, eV/Å, and MAE of the
@@ -189,7 +189,7 @@ def _from_mace(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]
     from harness.networks.trainable_mace import MaceNetwork, mace_arguments, require_same_model
     from harness.potentials.mace import MacePotential, load, model_and_head
 
-    # In double precision, so that energies of isolated atoms of 10^4 eV do not lose meV on their way.
+    # Double precision: energies of isolated atoms of 10^4 eV must not lose meV in conversion.
     potential = cast(MacePotential, load(_path_of(source), replace(options, device="cpu", dtype="float64")))
     model, head = model_and_head(potential)
     arguments = mace_arguments(model, head)
@@ -214,7 +214,7 @@ def _path_of(source: ModelSource) -> Path:
 
 
 def _record_beside(source: ModelSource) -> TrainingRecord | None:
-    """What a file beside a model of another program says that it was trained on."""
+    """The training record in a file beside a third-party model; `None` if there is no file."""
     if source.record is None:
         return None
     if not source.record.is_file():
@@ -223,7 +223,7 @@ def _record_beside(source: ModelSource) -> TrainingRecord | None:
 
 
 def _tasks_seen(config: CheckpointConfig, model: str) -> tuple[Task, ...]:
-    """The tasks that a checkpoint, or those that it came from, were trained on."""
+    """The training tasks of a checkpoint and of the models that it started from."""
     start = config.started_from or {}
     declared = {**start.get(DECLARATIONS, {}), config.trained_on: config.training.get(DECLARATION)}
     return tuple(
@@ -248,5 +248,5 @@ def _record(source: ModelSource, traits: PotentialTraits, trained_on: tuple[Task
 
 
 def _in_single_precision(tensors: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
-    """Tensors as training computes with them, none of them sharing memory with another."""
+    """Tensors in the precision of training, none of which share memory."""
     return {name: (each.float() if each.is_floating_point() else each).clone() for name, each in tensors.items()}

@@ -1,4 +1,4 @@
-"""The state of a run on disk, from which an interrupted run goes on bit for bit."""
+"""The state of a run on disk, from which an interrupted run resumes bit for bit."""
 
 import json
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ class CurvePoint:
     Attributes:
         step: Optimiser steps so far.
         seconds: Wall-clock time of the run so far, validations included.
-        learning_rate: At that step.
-        train_loss: Mean over the steps since the validation before.
-        validation_force_mae: Over force components, eV/Å.
-        validation_energy_mae: Of the energy per atom, eV.
+        learning_rate: Rate at that step.
+        train_loss: Mean over the steps since the previous validation.
+        validation_force_mae: MAE of force components, eV/Å.
+        validation_energy_mae: MAE of the energy per atom, eV.
     """
 
     step: int
@@ -39,12 +39,12 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """What a run needs to go on.
+    """The data that a run needs to resume.
 
     Attributes:
-        identity: Settings and data of the run; a run with others cannot go on from it.
-        curve: Validations so far; the last one is where the run stands.
-        n_steps: Steps of the whole run; 0 in a file of an earlier release, where epochs or steps were asked for.
+        identity: Settings and data of the run; a run with others cannot resume from it.
+        curve: Validations so far; the last one is at the current step.
+        n_steps: Steps of the whole run; 0 in a file of an earlier release with a number of epochs or steps.
         tensors: Weights, their running mean and the moments of the optimiser, by name.
     """
 
@@ -55,7 +55,7 @@ class SavedRun:
 
 
 def write_state(directory: Path, run: SavedRun) -> None:
-    """Writes the state; a kill at any time leaves either the old file or the new one."""
+    """Writes the state; if the process is killed, either the old file or the new one remains."""
     from safetensors.torch import save_file
 
     record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "n_steps": run.n_steps}
@@ -69,7 +69,7 @@ def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
 
     Args:
         directory: Folder of the run.
-        identity: Settings and data of the run that is to go on.
+        identity: Settings and data of the run to resume.
 
     Raises:
         DataError: If the file is corrupt.

@@ -1,4 +1,4 @@
-"""A run in progress, and what it does in a step: draw a batch, change the weights, validate."""
+"""A run in progress, and its step: take a batch, update the weights, validate."""
 
 import math
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 VALIDATION_BATCH: Final = 16
-"""Frames of a validation batch; larger ones leave the cache of a CPU core."""
+"""Frames per validation batch; larger batches do not fit the cache of a CPU core."""
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class Run:
     Attributes:
         settings: Hyper-parameters.
         data: Frames.
-        device: Where it computes.
-        network: What the optimiser changes.
+        device: Device for training.
+        network: The network that the optimiser updates.
         averaged: The running mean of its weights, which is validated and saved.
         optimizer: Adam.
-        loss_and_gradient: Of a batch, for `network`.
-        identity: Settings and data, to tell whether a saved state belongs to this run.
+        loss_and_gradient: Loss and gradient of a batch, for `network`.
+        identity: Settings and data, which show whether a saved state belongs to this run.
         curve: Validations so far.
         step: Optimiser steps so far.
         n_steps: Steps of the whole run, which the schedule spans; 0 until they are known.
@@ -55,16 +55,16 @@ class Run:
 
     @property
     def fraction(self) -> float:
-        """Share of the run that is done, 0 to 1."""
+        """Completed share of the run, 0 to 1."""
         return self.fraction_at(self.step)
 
     def fraction_at(self, step: int) -> float:
-        """Share of the run that is done after some steps, 0 to 1."""
+        """Completed share of the run after a number of steps, 0 to 1."""
         return min(1.0, step / self.n_steps) if self.n_steps else 0.0
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of one pass over the training frames; frames that do not fill a batch wait for another order."""
+        """Steps of one pass over the training frames; frames of an incomplete last batch are left out of that pass."""
         return max(1, self.data.train.n_frames // self.settings.batch_size)
 
     @property
@@ -74,13 +74,13 @@ class Run:
 
     @property
     def has_stalled(self) -> bool:
-        """Whether as many validations in a row as the settings allow brought no smaller force error."""
+        """Whether as many validations in a row as `patience` allows brought no smaller force error."""
         patience = self.settings.patience
         return patience > 0 and bool(self.curve) and len(self.curve) - 1 - self.curve.index(self.best) >= patience
 
     @property
     def is_done(self) -> bool:
-        """Whether its steps are spent, or it ended early."""
+        """Whether all steps are done, or the run ended early."""
         return self.fraction >= 1.0 or self.has_stalled
 
 
@@ -95,11 +95,11 @@ def validate(network: "Module", frames: PackedFrames, cutoff: float, device: "to
 
 
 def stream(run: Run) -> Iterator[LabelledGraph]:
-    """Batches without end, from the step that the run stands at."""
+    """Yields batches endlessly, starting at the current step of the run."""
     settings, frames = run.settings, run.data.train
     epoch, position = divmod(run.step, run.steps_per_epoch)
     while True:
-        # Each epoch has a generator of its own, so that a resumed run sees the order it would have seen.
+        # Each epoch has its own generator, so that a resumed run repeats the original order.
         order = np.random.default_rng([settings.seed, epoch]).permutation(frames.n_frames)
         rest = order[position * settings.batch_size : run.steps_per_epoch * settings.batch_size]
         yield from batches(frames, rest, settings.batch_size, settings.cutoff, run.device)
@@ -107,12 +107,12 @@ def stream(run: Run) -> Iterator[LabelledGraph]:
 
 
 def take_step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
-    """Changes the weights and their running mean by one batch, and gives its loss.
+    """Updates the weights and their running mean with one batch, and returns its loss.
 
     Args:
-        run: The run; its count of steps is left to the caller.
-        batch: Frames.
-        learning_rate: Of this step.
+        run: The run; the caller updates its step count.
+        batch: Labelled frames.
+        learning_rate: Rate of this step.
 
     Raises:
         ConvergenceError: If the loss or its gradient is not finite.
@@ -132,7 +132,7 @@ def take_step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = learning_rate
     run.optimizer.step()
-    # A mean over few steps at first, so that the random weights of the start are soon forgotten.
+    # The mean starts over few steps, so that it soon forgets the random initial weights.
     decay = min(run.settings.ema_decay, (1.0 + run.step) / (10.0 + run.step))
     with torch.no_grad():
         torch._foreach_lerp_(list(run.averaged.parameters()), list(run.network.parameters()), 1.0 - decay)

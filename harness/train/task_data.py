@@ -1,4 +1,4 @@
-"""Training and validation frames of a task; test splits cannot be read here."""
+"""Training and validation frames of a task; this module cannot read test splits."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,26 +21,26 @@ from harness.train.data_source import TRAINING_SPLITS, TrainingSplit
 from harness.train.packed_frames import PackedFrames, pack
 
 Relabel: TypeAlias = Callable[[str, SplitRows], SplitRows]
-"""Gives the rows of a split other labels, such as those less the energies and forces of a baseline."""
+"""Replaces the labels of a split, for example by labels minus the energies and forces of a baseline."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """All that training sees of a task.
+    """All data of a task that training may use.
 
     Attributes:
         task: Configuration of the data set.
         train: Frames to fit.
-        validation: Frames to choose by.
-        n_molecules: Distinct training molecules.
-        elements: Atomic numbers that the network is built for, ascending.
-        reference_energies: Per-element energies, eV, by symbol: fitted on `train`, or those of the model that the
-            training starts from.
+        validation: Frames for model selection.
+        n_molecules: Number of distinct training molecules.
+        elements: Atomic numbers that the network supports, ascending.
+        reference_energies: Energies of elements, eV, by symbol: fitted on `train`, or taken from the initial model
+            of the training.
         reference_rank: Rank of the composition matrix of `train`.
-        content_hash: sha256 over the relative path and the sha256 of each file that was read.
-        edition: Edition that the files say they are.
+        content_hash: sha256 over the relative path and the sha256 of each file read.
+        edition: Edition named in the files.
         level_of_theory: Method of the labels, such as GFN2-xTB.
-        declaration: What the checkpoint says of a task that is none of the four, so that it is known without the data.
+        declaration: Definition of a task that is none of the four, so that the checkpoint is usable without the data.
     """
 
     task: str
@@ -70,13 +70,13 @@ def read_training_data(
         directory: Data-set folder.
         task: Configuration.
         cutoff: Distance within which atoms are neighbours, Å.
-        relabel: Changes the labels of each split, where a network is not to learn them as they are.
-        reference_energies: Of a model that the training starts from, eV, by symbol; fitted on `train` by default.
+        relabel: Replaces the labels of each split, if the network is not trained on the original ones.
+        reference_energies: From the initial model of the training, eV, by symbol; fitted on `train` by default.
         level: Level of theory of the labels.
 
     Raises:
-        DataError: If a file is absent or corrupt, or `validation` holds an element that `train` does not.
-        ModelError: If the model that the training starts from lacks an element of `train`.
+        DataError: If a file is absent or corrupt, or `validation` contains an element that is not in `train`.
+        ModelError: If the initial model of the training lacks an element of `train`.
     """
     dataset = pin_training_files(directory, task, level)
     train, validation = (read_training_split(dataset, task, split) for split in TRAINING_SPLITS)
@@ -112,8 +112,8 @@ def read_training_data(
 def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> PinnedDataset:
     """Describes the part of a data set that training may read.
 
-    `harness.data.dataset.open_dataset` reads every file, test splits included, to hash the whole; training
-    must not, so the hash here is over the files of `train` and `validation` alone.
+    `harness.data.dataset.open_dataset` reads every file, including test splits, to hash the whole. Training
+    must not read test splits, so this hash covers only the files of `train` and `validation`.
 
     Raises:
         DataError: If a file is absent or corrupt, or the files do not name one edition and one level of theory.
@@ -132,7 +132,7 @@ def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> 
 
 
 def _require_trainable(directory: Path, task: TaskName, level: Level) -> None:
-    """Checks that no split was left out on purpose, as an edition for tests alone leaves out `validation`."""
+    """Checks that no split is missing by design: a test-only edition has no `validation`."""
     folder = directory / level.config(task)
     present = [path for split in TRAINING_SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))]
     left_out = {split for path in present for split in provenance_of(path).left_out}
@@ -155,7 +155,7 @@ def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> S
 
 
 def stream_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> Iterator[SplitRows]:
-    """Reads one split for training, piece by piece; that no frame occurs twice is for the caller to check.
+    """Reads one split for training, piece by piece; the caller must check for duplicate frames.
 
     Raises:
         UsageError: If the split is not `train` or `validation`.
@@ -172,11 +172,11 @@ def _training_split(name: str) -> TrainingSplit:
 
 
 def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple[FloatArray, int]:
-    """Fits one energy an element to the total energies of training frames, by least squares.
+    """Fits one energy per element to the total energies of training frames, by least squares.
 
     Returns:
-        Energies, shape (n_elements,), eV, and the rank of the composition matrix. Where the rank is
-        below the number of elements, the solution of least norm is taken.
+        Energies, shape (n_elements,), eV, and the rank of the composition matrix. If the rank is
+        below the number of elements, the solution has least norm.
     """
     counts = count_elements(train.atomic_numbers, train.n_atoms, elements)
     energies, _, rank, _ = np.linalg.lstsq(counts, train.energy)
@@ -184,17 +184,17 @@ def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple
 
 
 def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
-    """Moves the reference energies to the level of theory of the labels.
+    """Shifts the reference energies to the level of theory of the labels.
 
-    One energy an element is fitted, by least squares, to what the labels of `train` have and a model lacks; elements
-    that `train` does not hold keep the reference energy of the model.
+    One energy per element is fitted, by least squares, to the difference between labels and predictions on `train`;
+    elements that are not in `train` keep the reference energy of the model.
 
     Args:
         data: Frames, with the reference energies of the model.
-        predicted: What its network says of the frames of `train`, shape (n_frames,), eV.
+        predicted: Predictions of its network for the frames of `train`, shape (n_frames,), eV.
     """
     counts = count_elements(data.train.atomic_numbers, data.train.n_atoms, data.elements)
-    # Least norm, so the energy of an element that does not occur gets a shift of zero.
+    # Least norm, so that the energy of an absent element gets a shift of zero.
     shift, _, _, _ = np.linalg.lstsq(counts, data.train.energy - predicted)
     symbols = [symbol_of(number) for number in data.elements]
     return replace(
