@@ -33,7 +33,7 @@ DIGITS: Final = 2
 """Decimal places of every published number and of its interval, in its published unit."""
 
 _CLUSTERS: Final = "clusters"
-"""Note that names what an interval resamples; without it the interval is the former bootstrap over molecules."""
+"""Note with number and type of the clusters of an interval; without it, the interval is a bootstrap over molecules."""
 
 TASK_TYPE: Final = "graph-ml"
 _HARNESS: Final = "mlip-ood"
