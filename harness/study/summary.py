@@ -54,8 +54,8 @@ class Line:
         records: One per seed, ascending.
         force_mae: By split and subset, eV/Å.
         gap: OOD force MAE divided by ID force MAE.
-        expected_gap: Gap predicted from the composition of the molecules alone.
-        excess: Composition-matched gap: OOD error divided by the error expected from composition.
+        expected_gap: Composition-matched gap, predicted from the composition of the molecules alone.
+        excess: OOD error divided by the error expected from the composition.
         by_spacer: Force MAE by split and spacer.
         by_fragment: Gap of each test fragment, where defined, over its own molecules.
         effects: Force MAE of both splits, mean over seeds, with the influence of each molecule.
