@@ -185,7 +185,7 @@ def _three_centre_derivatives(
             weights = _pair_weights(operator, orbitals, fits[part])
             for direction in range(3):
                 each = np.einsum("pnm,pnm->pm", weights, integrals[direction])
-                # The integrals differentiate by the electron, which is minus the derivative by the centre; twice for the
+                # The integrals differentiate by the electron: minus the derivative by the centre. Twice, for the
                 # two functions of a pair.
                 by_function[direction] -= 2.0 * each.sum(axis=0)
                 by_auxiliary[direction, part] = 2.0 * each.sum(axis=1)

@@ -189,7 +189,7 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
 
 
 def count_parameters(checkpoint: Path) -> int:
-    """Number of parameters in the floating-point tensors of a checkpoint, from the header of its file.
+    """Number of values in the floating-point tensors of a checkpoint, from the header of its file.
 
     Raises:
         ModelError: If the file cannot be read.
