@@ -72,7 +72,7 @@ def findings_of_checkpoint(result: RunResult, where: str | None, run_id: str) ->
 
 
 def findings_of_records(result: RunResult, run_id: str) -> Iterator[Finding]:
-    """Implausible records of a run, apart from its numbers."""
+    """Checks the date, paths and environment in the records of a run."""
     latest = datetime.now(UTC) + _CLOCKS
     if not result.created.year >= _FIRST_YEAR or result.created > latest:
         yield Finding("fault", f"created is {result.created.isoformat()}; expected a time until now", run_id)

@@ -51,5 +51,5 @@ class DatasetNames:
         return found
 
     def renewed(self, left: int = MAX_LOOKUPS) -> "DatasetNames":
-        """A copy with a fresh limit for another author's file, so that no author can use up the look-ups of others."""
+        """The same answers with a fresh limit for another author, so that no author uses up the look-ups of others."""
         return DatasetNames(self.answers, left)
