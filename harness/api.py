@@ -1,4 +1,4 @@
-"""The Python interface, which the command line uses: `from harness import calculator, compare, evaluate, ...`.
+"""The Python interface, also used by the command line: `from harness import calculator, compare, evaluate, ...`.
 
 Keyword options are those of the command line, with `_` for `-`; see `harness.evaluation.options`. Every error is a
 child of `dataset_builders.core.errors.MlipOodError`, whose message names options as the command line does.
@@ -40,7 +40,7 @@ class ModelComparison:
         split: `test_id` or `test_ood`.
         model: Id of the model.
         compared_with: Id of the first model that has a result on the task.
-        difference: Force MAE of the model less that of the other, eV/Å, with its interval.
+        difference: Force MAE of the model minus that of the other, eV/Å, with its interval.
         ratio: Force MAE of the model divided by that of the other.
     """
 
@@ -53,7 +53,7 @@ class ModelComparison:
 
 
 @overload
-def evaluate(  # type: ignore[overload-overlap]  # a str is a Sequence[str], too; the first overload counts
+def evaluate(  # type: ignore[overload-overlap]  # a str is also a Sequence[str]; the first overload applies
     model: str | Path,
     *,
     dataset: "str | Path | PinnedDataset" = ...,
@@ -75,25 +75,25 @@ def evaluate(
     tasks: str | Sequence[str] = (),
     **options: Unpack[EvaluationOptions],
 ) -> "RunResult | list[RunResult]":
-    """Evaluates a model, or several, and writes the same folders of results as the command `evaluate`.
+    """Evaluates one or several models, and writes the same folders of results as the command `evaluate`.
 
-    A second call with the same model, data and options goes on from the predictions that are saved. Structures that a
+    A second call with the same model, data and options reuses the saved predictions. Structures that a
     model cannot compute are listed in the result, and a task with any of them has no score.
 
     Args:
         model: A built-in name, the path of a checkpoint, or a Hub id `org/name[@revision][/file]`; or several of them,
-            all of which are found before the first is loaded.
-        dataset: `mini`, a folder, a Hub id, or what `open_dataset` returned.
-        tasks: Tasks by name; none for the task that a model was trained on, else all that the data set holds.
-        **options: As the command has them; see `harness.evaluation.options.EvaluationOptions`.
+            all of which are resolved before the first is loaded.
+        dataset: `mini`, a folder, a Hub id, or the return value of `open_dataset`.
+        tasks: Tasks by name; none for the task that a model was trained on, else all tasks of the data set.
+        **options: As for the command; see `harness.evaluation.options.EvaluationOptions`.
 
     Returns:
-        The result of a model; of several, a list in their order.
+        The result of a model; for several models, a list in their order.
 
     Raises:
-        UsageError: If an option, a task or a model is unknown or does not fit, or several processes share the work,
-            which `evaluate_models` is for.
-        DataError: If the data set is absent or breaks its schema.
+        UsageError: If an option, a task or a model is unknown or incompatible, or several processes share the work;
+            use `evaluate_models` for that.
+        DataError: If the data set is absent or violates its schema.
         ModelError: If a model cannot be loaded, or lacks parameters for an element.
         SetupError: If a package, the network or a writable folder is missing.
     """
@@ -119,14 +119,14 @@ def evaluate_models(
     check: "Callable[[PinnedDataset, Sequence[ModelSource]], None] | None" = None,
     **options: Unpack[EvaluationOptions],
 ) -> "list[FinishedRun]":
-    """Evaluates models and returns results with their folders; processes that `torchrun` starts share the work.
+    """Evaluates models and returns results with their folders; processes started by `torchrun` share the work.
 
     Args:
         models: One or more; each is evaluated once.
         dataset: As for `evaluate`.
         tasks: As for `evaluate`.
-        check: Called with the data set and the models when all have been found and none has been loaded, so that it
-            can refuse what would be of no use in the end.
+        check: Called with the data set and the models after all have been found and before any is loaded, so that it
+            can refuse a useless evaluation.
         **options: As for `evaluate`.
 
     Returns:
@@ -143,11 +143,11 @@ def evaluate_models(
     from harness.inference.meeting import meeting
     from harness.inference.ranks import current_ranks
 
-    # One meeting, from before the first to after the last model: what serves it cannot be had twice in a command.
+    # One meeting for all models, since its server cannot be started twice in a command.
     with meeting(current_ranks()) as together:
         datasets = datasets_of(dataset, options)
         how = run_options(datasets, [tasks] if isinstance(tasks, str) else tasks, options)
-        # All before any is loaded, since what a checkpoint runs should not be there when a token is used.
+        # Before any model is loaded, since code from a checkpoint must not run while a token is in use.
         sources = [_source(name, options) for name in names]
         if check is not None:
             check(datasets[0], sources)
@@ -160,14 +160,14 @@ def load_potential(model: str | Path, **options: Unpack[LoadingOptions]) -> "Loa
 
     Args:
         model: A built-in name, the path of a checkpoint, or a Hub id.
-        **options: As the command has them; see `harness.evaluation.options.LoadingOptions`.
+        **options: As for the command; see `harness.evaluation.options.LoadingOptions`.
 
     Returns:
-        The potential: `traits` says what it is, and `compute(batch)` gives energies (eV) and forces (eV/Å);
-        `harness.inference.ase_structures.batch_of` makes a batch of ASE's molecules.
+        The potential: `traits` describes it, and `compute(batch)` returns energies (eV) and forces (eV/Å);
+        `harness.inference.ase_structures.batch_of` makes a batch from ASE `Atoms`.
 
     Raises:
-        UsageError: If an option or the model is unknown, or the model does not offer what was asked.
+        UsageError: If an option or the model is unknown, or the model does not support an option.
         ModelError: If the checkpoint cannot be loaded.
         SetupError: If a package, the network or memory is missing.
     """
@@ -181,11 +181,11 @@ def load_potential(model: str | Path, **options: Unpack[LoadingOptions]) -> "Loa
 def calculator(
     model: str | Path, *, smiles: str | None = None, **options: Unpack[LoadingOptions]
 ) -> "PotentialCalculator":
-    """An ASE calculator of anything that the harness loads; close it, or use it in a `with` block.
+    """An ASE calculator for any model that the harness loads; close it, or use it in a `with` block.
 
     Args:
         model: A built-in name, the path of a checkpoint, or a Hub id.
-        smiles: SMILES of the molecule, for models that need bonds (mmff94, additive); the atoms must stand in RDKit's
+        smiles: SMILES of the molecule, for models that need bonds (mmff94, additive); the atoms must follow RDKit's
             order, `AddHs(MolFromSmiles(smiles))`.
         **options: As for `load_potential`.
 
@@ -206,7 +206,7 @@ def open_dataset(dataset: str | Path, labels: str = GFN2.name) -> "PinnedDataset
 
     Raises:
         UsageError: If the level is unknown.
-        DataError: If the data set is absent, holds no task at the level, or is damaged.
+        DataError: If the data set is absent, has no task at the level, or is damaged.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     from harness.data import dataset as data
@@ -218,11 +218,11 @@ def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison
     """Compares results with the first one of each task, paired by molecule, on ID and on OOD.
 
     Args:
-        results: Two or more on the same data: what `evaluate` returned, folders of runs, or `result.json` files.
+        results: Two or more on the same data: return values of `evaluate`, folders of runs, or `result.json` files.
 
     Raises:
-        UsageError: If there are fewer than two, or no task has two.
-        DataError: If the results are on different data, or a file is no result.
+        UsageError: If there are fewer than two results, or no task has two.
+        DataError: If the results are on different data, or a file is not a result.
     """
     from harness.report.compare import comparisons
     from harness.results.result import RunResult, load_results

@@ -1,6 +1,6 @@
-"""The command line `python -m harness`: a table of commands, each of which has options and a parser of its own.
+"""The command line `python -m harness`: a table of commands, each with its own options and parser.
 
-A command is one line in `COMMANDS` and one module with `main(argv) -> int`, which is imported when it is called.
+A command is one line in `COMMANDS` and one module with `main(argv) -> int`, which is imported on use.
 """
 
 import logging
@@ -13,7 +13,7 @@ from dataset_builders.core.commands import Command, listed, unknown_command, ver
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.option_parser import WIDTH
 
-# Modules by name: some lie at the end of the flow, in `model_cards`, which nothing here imports before they are called.
+# Modules by name: some are in `model_cards`, at the end of the flow, and must not be imported before use.
 COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
     {
         "evaluate": Command("harness.commands.evaluate", "measure models; the default, so its name may be left out"),
@@ -63,7 +63,7 @@ MLIP_OOD_TRACEBACK=1 adds the traceback to an error; docs/command-line.md lists 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Libraries below say what they leave out or do again through logging.
+    # Libraries report skipped and repeated steps through logging.
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.addLevelName(logging.WARNING, "warning")
     return exit_code_of(lambda: _run(arguments))

@@ -1,9 +1,9 @@
-"""Energies and forces of density functional theory, through PySCF, and through gpu4pyscf where a GPU is there.
+"""Energies and forces from density functional theory, with PySCF, or gpu4pyscf if a GPU is available.
 
-Two-electron integrals are fitted (RI-J for PBE, RI-JK with a range-separated exchange for the hybrids): on the
-processor by `fitted_kohn_sham`, on a GPU by gpu4pyscf, which fits in the same way. Forces contain the response of the
-integration grid to the motion of the atoms, so that they sum to nothing; without it the same grid is off by up to
-3 meV/Å. docs/labels.md has the measured errors.
+Two-electron integrals use density fitting (RI-J for PBE, RI-JK with range-separated exchange for the hybrids): on the
+CPU by `fitted_kohn_sham`, on a GPU by gpu4pyscf with the same fit. Forces include the response of the integration grid
+to the motion of the atoms, so that they sum to zero; without it the errors of the same grid reach 3 meV/Å.
+docs/labels.md lists the measured errors.
 
 Sources: PySCF, Sun et al., J. Chem. Phys. 153, 024109 (2020); D3(BJ) from the package dftd3, Grimme et al.,
 J. Comput. Chem. 32, 1456 (2011), without its three-body term.
@@ -35,7 +35,7 @@ ATOM_SPINS: Final[Mapping[int, int]] = MappingProxyType({1: 1, 6: 2, 7: 3, 8: 2,
 def dft_singlepoint(settings: DftSettings, atomic_numbers: IntArray, positions: FloatArray) -> tuple[float, FloatArray]:
     """Energy and forces of one neutral closed-shell molecule, from a fresh SCF guess.
 
-    An SCF that does not converge is tried again with a level shift, then with a second-order solver.
+    If the SCF does not converge, it is repeated with a level shift, then with a second-order solver.
 
     Args:
         settings: Functional, basis, grid and thresholds.
@@ -47,7 +47,7 @@ def dft_singlepoint(settings: DftSettings, atomic_numbers: IntArray, positions: 
 
     Raises:
         MissingPackageError: If PySCF or dftd3 is not installed.
-        ConvergenceError: If no solver converges, or gives a number that is not finite.
+        ConvergenceError: If no solver converges, or a result is not finite.
     """
     numbers = np.asarray(atomic_numbers, dtype=np.int64)
     positions_in_bohr = np.asarray(positions, dtype=np.float64) / BOHR
@@ -82,7 +82,7 @@ def isolated_atom_energy(settings: DftSettings, atomic_number: int) -> float:
 
 
 def _by_pyscf(settings: DftSettings, numbers: IntArray, positions_in_bohr: FloatArray) -> tuple[float, FloatArray]:
-    """Energy in Hartree and gradient in Hartree/Bohr, without dispersion, by PySCF or gpu4pyscf alone."""
+    """Energy in Hartree and gradient in Hartree/Bohr, without dispersion, by unmodified PySCF or gpu4pyscf."""
     field = _converged(settings, _molecule(settings, numbers, positions_in_bohr, settings.basis))
     gradients = field.nuc_grad_method()
     gradients.grid_response = settings.grid_response
@@ -92,7 +92,7 @@ def _by_pyscf(settings: DftSettings, numbers: IntArray, positions_in_bohr: Float
 def _molecule(
     settings: DftSettings, numbers: IntArray, positions_in_bohr: FloatArray, basis: str, spin: int = 0
 ) -> Any:
-    # One constant for the Bohr radius: PySCF would convert from Å with its own.
+    # Use a single Bohr radius: PySCF would convert from Å with its own constant.
     return _pyscf().gto.M(
         atom=[(int(number), tuple(place)) for number, place in zip(numbers, positions_in_bohr, strict=True)],
         unit="Bohr",
@@ -110,7 +110,7 @@ def _mean_field(settings: DftSettings, molecule: Any, fit: Any = None) -> Any:
     field = kind(molecule, xc=settings.functional)
     if settings.auxiliary_basis is not None:
         field = field.density_fit(auxbasis=settings.auxiliary_basis)
-    field.nlc = False  # wB97M-V without its V: D3(BJ) stands for the non-local correlation
+    field.nlc = False  # wB97M-V without VV10: D3(BJ) replaces the non-local correlation.
     light, heavy = settings.grid
     field.grids.atom_grid = {symbol: light if symbol == "H" else heavy for symbol in molecule.elements}
     field.conv_tol = settings.energy_convergence
@@ -121,7 +121,7 @@ def _mean_field(settings: DftSettings, molecule: Any, fit: Any = None) -> Any:
     if fit is not None:
         field.with_df = fit
     elif settings.auxiliary_basis is not None and not uses_gpu():
-        field.with_df.build()  # kept: without exchange, PySCF would compute these integrals in every cycle
+        field.with_df.build()  # Keep them: without exchange, PySCF would recompute these integrals in every cycle.
     return field
 
 
@@ -147,12 +147,12 @@ def _dispersion(functional: str, numbers: IntArray, positions_in_bohr: FloatArra
 
 
 OLDEST_GPU4PYSCF: Final = (1, 9, 0)
-"""Whose source was read for what is asked of it here."""
+"""The version whose source was checked for the features used here."""
 
 
 @functools.cache
 def uses_gpu() -> bool:
-    """Whether labels are computed on a GPU: gpu4pyscf is installed and CuPy sees a CUDA device."""
+    """Whether labels are computed on a GPU: gpu4pyscf is installed and CuPy finds a CUDA device."""
     if find_spec("gpu4pyscf") is None or find_spec("cupy") is None:
         return False
     import cupy
@@ -164,11 +164,11 @@ def uses_gpu() -> bool:
 
 
 def require_gpu(level: Level) -> None:
-    """Checks that labels of a level would be computed by gpu4pyscf.
+    """Checks that gpu4pyscf would compute the labels of a level.
 
     Raises:
-        UsageError: If the level is none of density functional theory.
-        SetupError: If a package is not installed or too old, or CuPy sees no CUDA device.
+        UsageError: If the level is not density functional theory.
+        SetupError: If a package is not installed or too old, or CuPy finds no CUDA device.
     """
     if level.dft is None:
         raise UsageError(f"--program gpu4pyscf: {level.method} is computed with tblite; expected a density functional")
@@ -188,11 +188,11 @@ def require_gpu(level: Level) -> None:
 
 
 def programs() -> tuple[str, ...]:
-    """Names of the packages that a label depends on.
+    """Names of the packages that affect a label.
 
     Raises:
         MissingPackageError: If PySCF or dftd3 is not installed.
-        SetupError: If a GPU would compute with a gpu4pyscf that is too old.
+        SetupError: If the GPU would be used with a gpu4pyscf that is too old.
     """
     names = ("pyscf", "dftd3")
     for name in names:
@@ -215,7 +215,7 @@ def _text_of(release: tuple[int, ...]) -> str:
 
 
 def _gpu4pyscf() -> str:
-    """Name of the distribution, of which there is one for each version of CUDA."""
+    """Name of the installed distribution; each CUDA version has its own."""
     names = packages_distributions().get("gpu4pyscf", [])
     return names[0] if names else "gpu4pyscf"
 

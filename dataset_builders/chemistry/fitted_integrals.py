@@ -1,9 +1,9 @@
 """Two-electron integrals by density fitting: Coulomb and exchange matrices, and their gradient.
 
-For each operator the product of two basis functions is expanded in an auxiliary basis, with the metric of that same
-operator, as PySCF does; results agree with PySCF's own to rounding. Two things make it cheaper. Products go through
-NumPy, whose linear algebra library knows recent processors. The gradient needs the integrals over derivatives of the
-auxiliary functions no more, since the derivatives by all three centres add up to nothing.
+For each operator the product of two basis functions is expanded in an auxiliary basis, with the metric of the same
+operator, as in PySCF; results agree with PySCF to rounding. Two changes reduce the cost. Matrix products use NumPy,
+whose linear algebra library supports recent processors. The gradient does not need integrals over derivatives of the
+auxiliary functions, since the derivatives with respect to all three centres sum to zero.
 
 Sources: Vahtras, Almlöf and Feyereisen, Chem. Phys. Lett. 213, 514 (1993); Weigend, Phys. Chem. Chem. Phys. 4, 4285
 (2002); Komornicki and Fitzgerald, J. Chem. Phys. 98, 1398 (1993), for the sum over the centres.
@@ -19,27 +19,27 @@ import numpy as np
 from dataset_builders.core.arrays import FloatArray
 
 FUNCTIONS_AT_A_TIME: Final = 48
-"""Auxiliary functions, or a few more, whose integrals are in memory at a time."""
+"""Approximate number of auxiliary functions whose integrals are in memory at a time."""
 
 BUILD_MEGABYTES: Final = 8000
-"""What PySCF may take to make the integrals, beside the integrals themselves."""
+"""Memory that PySCF may use to compute the integrals, besides the integrals themselves."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedOperator:
-    """An operator between two electrons, fitted.
+    """A density-fitted two-electron operator.
 
     Attributes:
-        molecule: PySCF's molecule, with the orbital basis.
-        auxiliary: PySCF's molecule with the auxiliary basis.
+        molecule: PySCF molecule with the orbital basis.
+        auxiliary: PySCF molecule with the auxiliary basis.
         omega: 0 for 1/r, else erf(omega r)/r, 1/Bohr.
-        coulomb: Whether electrons repel each other by it.
-        exchange: Which part of its exchange is in the functional.
+        coulomb: Whether the operator contributes to the Coulomb energy.
+        exchange: Fraction of its exchange in the functional.
         integrals: Shape (n_kept, n_pairs), over pairs of basis functions, such that the integral of two pairs is the
             product of their columns.
-        root: What makes them from those over the auxiliary functions: the lower Cholesky factor of the metric, or
-            where the metric is singular to rounding, the scaled eigenvectors that are kept, as rows.
-        triangular: Whether it is a Cholesky factor.
+        root: Transformation from integrals over the auxiliary functions: the lower Cholesky factor of the metric, or
+            the retained scaled eigenvectors, as rows, if the metric is singular to rounding.
+        triangular: Whether `root` is a Cholesky factor.
     """
 
     molecule: Any
@@ -53,10 +53,10 @@ class FittedOperator:
 
 
 def fitted_operators(field: Any, auxiliary_basis: str) -> tuple[FittedOperator, ...]:
-    """What a restricted Kohn-Sham object of PySCF needs: 1/r, and for range separation erf(omega r)/r.
+    """The operators for a restricted Kohn-Sham object of PySCF: 1/r, and for range separation erf(omega r)/r.
 
     Args:
-        field: Gives molecule and functional.
+        field: PySCF object with molecule and functional.
         auxiliary_basis: Name of the auxiliary basis.
     """
     numint = field._numint
@@ -78,7 +78,7 @@ def _fitted(molecule: Any, auxiliary_basis: str, omega: float, *, coulomb: bool,
         integrals = incore.cholesky_eri(molecule, auxmol=auxiliary, max_memory=BUILD_MEGABYTES)
         metric = auxiliary.intor("int2c2e", hermi=1)
     try:
-        # As in `cholesky_eri`, which gives the integrals alone.
+        # As in `cholesky_eri`, which returns only the integrals.
         root, triangular = scipy.linalg.cholesky(metric, lower=True), True
     except scipy.linalg.LinAlgError:
         root, triangular = incore._eig_decompose(molecule, metric), False
@@ -92,7 +92,7 @@ def _range(molecule: Any, auxiliary: Any, omega: float) -> Iterator[None]:
 
 
 def coulomb_matrix(operator: FittedOperator, density: FloatArray) -> FloatArray:
-    """Repulsion by a density, shape (n_functions, n_functions), Hartree.
+    """Coulomb matrix of a density, shape (n_functions, n_functions), Hartree.
 
     Args:
         operator: The operator.
@@ -107,7 +107,7 @@ def coulomb_matrix(operator: FittedOperator, density: FloatArray) -> FloatArray:
 
 
 def exchange_matrix(operator: FittedOperator, orbitals: FloatArray) -> FloatArray:
-    """Exchange with a density, shape (n_functions, n_functions), Hartree; all of it, not the part of the functional.
+    """Exchange matrix, shape (n_functions, n_functions), Hartree; not scaled by the fraction in the functional.
 
     Args:
         operator: The operator.
@@ -121,7 +121,7 @@ def exchange_matrix(operator: FittedOperator, orbitals: FloatArray) -> FloatArra
 
 
 def _half_transformed(operator: FittedOperator, orbitals: FloatArray) -> Iterator[FloatArray]:
-    """Integrals with one orbital in each pair, shape (n, n_occupied, n_functions), for some auxiliary functions."""
+    """Half-transformed integrals, shape (n, n_occupied, n_functions), for some auxiliary functions."""
     from pyscf import lib
 
     n_functions = len(orbitals)
@@ -132,7 +132,7 @@ def _half_transformed(operator: FittedOperator, orbitals: FloatArray) -> Iterato
 
 
 def two_electron_gradient(operator: FittedOperator, orbitals: FloatArray) -> FloatArray:
-    """Derivative of the Coulomb energy and of the exchange of the functional by the positions, at fixed coefficients.
+    """Gradient of the Coulomb energy and of the functional's exchange energy, at fixed orbital coefficients.
 
     Args:
         operator: The operator.
@@ -153,7 +153,7 @@ def two_electron_gradient(operator: FittedOperator, orbitals: FloatArray) -> Flo
 
 
 def _fits_of_orbital_pairs(operator: FittedOperator, orbitals: FloatArray) -> FloatArray:
-    """Coefficients of each pair of orbitals in the auxiliary basis, shape (n_auxiliary, n_occupied, n_occupied)."""
+    """Fit coefficients of each pair of orbitals in the auxiliary basis, shape (n_auxiliary, n_occupied, n_occupied)."""
     import scipy.linalg
 
     n_occupied = orbitals.shape[1]
@@ -169,7 +169,7 @@ def _fits_of_orbital_pairs(operator: FittedOperator, orbitals: FloatArray) -> Fl
 def _three_centre_derivatives(
     operator: FittedOperator, orbitals: FloatArray, fits: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """By the centre of each basis function, and of each auxiliary function, shapes (3, n)."""
+    """Derivatives with respect to the centre of each basis and each auxiliary function, shapes (3, n)."""
     from pyscf.ao2mo.outcore import balance_partition
     from pyscf.df.grad.rhf import _int3c_wrapper
 
@@ -180,12 +180,12 @@ def _three_centre_derivatives(
         shells = (0, molecule.nbas, 0, molecule.nbas)
         for first, last, _ in balance_partition(auxiliary.ao_loc, FUNCTIONS_AT_A_TIME):
             part = slice(auxiliary.ao_loc[first], auxiliary.ao_loc[last])
-            # Axes: direction, auxiliary function, basis function, basis function that is derived.
+            # Axes: direction, auxiliary function, basis function, differentiated basis function.
             integrals = integrals_of((*shells, first, last)).transpose(0, 3, 2, 1)
             weights = _pair_weights(operator, orbitals, fits[part])
             for direction in range(3):
                 each = np.einsum("pnm,pnm->pm", weights, integrals[direction])
-                # The integrals derive by the electron, which is minus the derivative by the centre; twice for the
+                # The integrals differentiate by the electron: minus the derivative by the centre. Twice, for the
                 # two functions of a pair.
                 by_function[direction] -= 2.0 * each.sum(axis=0)
                 by_auxiliary[direction, part] = 2.0 * each.sum(axis=1)
@@ -193,7 +193,7 @@ def _three_centre_derivatives(
 
 
 def _pair_weights(operator: FittedOperator, orbitals: FloatArray, fits: FloatArray) -> FloatArray:
-    """Derivative of the energy by each integral over two basis functions and an auxiliary one, shape (n, m, m)."""
+    """Derivative of the energy with respect to each three-centre integral, shape (n, m, m)."""
     n_functions, n_occupied = orbitals.shape
     half = (orbitals @ fits).reshape(-1, n_occupied)
     weights = (half @ orbitals.T).reshape(len(fits), n_functions, n_functions)
@@ -204,7 +204,7 @@ def _pair_weights(operator: FittedOperator, orbitals: FloatArray, fits: FloatArr
 
 
 def _two_centre_derivatives(operator: FittedOperator, fits: FloatArray) -> FloatArray:
-    """Integrals over the derivative of one auxiliary function and another one, with their weights, shape (3, n)."""
+    """Weighted two-centre integrals over derivatives of the auxiliary functions, shape (3, n)."""
     pairs = fits.reshape(len(fits), -1)
     weights = 0.25 * operator.exchange * (pairs @ pairs.T)
     if operator.coulomb:

@@ -1,9 +1,9 @@
-"""Restricted Kohn-Sham theory with fitted integrals on the processor: from a cold start to energy and gradient.
+"""Restricted Kohn-Sham theory with density fitting on the CPU: from a cold start to energy and gradient.
 
-PySCF makes the molecule, one-electron integrals, grids and the SCF; exchange and correlation come from
-`grid_integrals`, the two-electron part from `fitted_integrals`. Most cycles of the SCF are spent where they cost
-little: the first density comes from a small basis, then from a coarse grid, and only the last cycles see the grid of
-the label. Where this starts has no influence on a converged label beyond the thresholds.
+PySCF provides the molecule, one-electron integrals, grids and the SCF. Exchange and correlation come from
+`grid_integrals`, the two-electron part from `fitted_integrals`. Most SCF cycles run at low cost: the first density
+comes from a small basis, then from a coarse grid, and only the last cycles use the grid of the label. The starting
+point changes a converged label only within the thresholds.
 """
 
 from collections.abc import Callable
@@ -26,29 +26,29 @@ from dataset_builders.chemistry.levels import DftSettings
 from dataset_builders.core.arrays import FloatArray
 
 START_BASIS: Final = "def2-svp"
-"""Of the SCF that gives the first density, where the basis of the label has more than twice as many functions."""
+"""Basis of the initial SCF, used if the basis of the label has more than twice as many functions."""
 
 START_AUXILIARY: Final = "def2-universal-jkfit"
 
 Grid = tuple[tuple[int, int], tuple[int, int]]
 
 START_GRID: Final[Grid] = ((20, 50), (30, 86))
-"""Radial and angular points, for hydrogen and for the others."""
+"""Radial and angular points, for hydrogen and for other elements."""
 
 START_CONVERGENCE: Final = (1e-4, 1e-2)
-"""Energy, and orbital gradient, Hartree."""
+"""Thresholds of energy and orbital gradient, Hartree."""
 
 Molecule = Callable[[str], Any]
-"""Makes PySCF's molecule in a basis."""
+"""Builds the PySCF molecule in a basis."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scf:
-    """How an SCF is done.
+    """Settings of an SCF.
 
     Attributes:
-        functional: In PySCF's spelling.
-        grid: Radial and angular points, for hydrogen and for the others.
+        functional: PySCF name of the functional.
+        grid: Radial and angular points, for hydrogen and for other elements.
         energy: Threshold of the energy, Hartree.
         gradient: Threshold of the orbital gradient, Hartree.
     """
@@ -64,7 +64,7 @@ class Solution:
     """A converged SCF.
 
     Attributes:
-        field: PySCF's Kohn-Sham object, with the orbitals.
+        field: PySCF Kohn-Sham object with the orbitals.
         operators: The two-electron integrals.
     """
 
@@ -73,14 +73,14 @@ class Solution:
 
     @property
     def energy(self) -> float:
-        """Hartree, without dispersion."""
+        """Energy without dispersion, Hartree."""
         return float(self.field.e_tot)
 
 
 def solve(settings: DftSettings, molecule: Molecule) -> Solution:
-    """An SCF from a cold start.
+    """Solves an SCF from a cold start.
 
-    One that does not converge is tried again with a level shift, then with a second-order solver.
+    If it does not converge, it is repeated with a level shift, then with a second-order solver.
 
     Raises:
         ConvergenceError: If no solver converges.
@@ -102,7 +102,7 @@ def solve(settings: DftSettings, molecule: Molecule) -> Solution:
 
 
 def _second_order(field: Any, auxiliary_basis: str) -> Any:
-    # It asks for more than the matrices that are made here; PySCF makes all of it.
+    # The second-order solver needs more than the matrices computed here, so PySCF computes everything.
     del field.get_veff
     return scf_solvers.second_order(field.density_fit(auxbasis=auxiliary_basis))
 
@@ -111,14 +111,14 @@ def _field(scf: Scf, molecule: Any, operators: tuple[FittedOperator, ...]) -> An
     from pyscf.dft import RKS
 
     field = RKS(molecule, xc=scf.functional)
-    field.nlc = False  # wB97M-V without its V: D3(BJ) stands for the non-local correlation
+    field.nlc = False  # wB97M-V without VV10: D3(BJ) replaces the non-local correlation.
     light, heavy = scf.grid
     field.grids.atom_grid = {symbol: light if symbol == "H" else heavy for symbol in molecule.elements}
     field.conv_tol, field.conv_tol_grad = scf.energy, scf.gradient
     field.max_cycle = scf_solvers.MAX_CYCLES
-    field.conv_check = False  # one more cycle, on the dearest grid
+    field.conv_check = False  # It would add a cycle on the most expensive grid.
     field.verbose = 0
-    # Without a way back to the field: a circle would keep gigabytes of integrals until Python looks for circles.
+    # No reference back to the field: a cycle would keep gigabytes of integrals until garbage collection.
     field.get_veff = partial(_potential, functional_of(field), field.grids, operators)
     return field
 
@@ -132,7 +132,7 @@ def _potential(
     *_: Any,
     **__: Any,
 ) -> Any:
-    """What PySCF calls `get_veff`: the matrix of the electrons' potential, with its energies as attributes."""
+    """Replaces PySCF's `get_veff`: the matrix of the effective potential, with its energies as attributes."""
     from pyscf import lib
 
     if grids.coords is None:
@@ -160,12 +160,12 @@ def _orbitals_of(dm: Any) -> FloatArray:
         occupation = np.asarray(dm.mo_occ)
         return np.asarray(dm.mo_coeff[:, occupation > 0] * np.sqrt(occupation[occupation > 0]))
     values, vectors = np.linalg.eigh(np.asarray(dm))
-    kept = values > 1e-10  # of a guess, which is no product of orbitals
+    kept = values > 1e-10  # The density of an initial guess is not a product of orbitals.
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
 
 def _start(settings: DftSettings, molecule: Molecule, large: Any) -> Any:
-    """Density of an SCF in a small basis, in the basis of the label; PySCF's own guess where that basis is small."""
+    """Density of an SCF in a small basis, projected on the label's basis; PySCF's guess if the latter is small."""
     small = molecule(START_BASIS)
     if large.nao <= 2 * small.nao:
         return _field(Scf(settings.functional, scf_solvers.COARSE_GRID, *START_CONVERGENCE), large, ()).get_init_guess()
@@ -176,7 +176,7 @@ def _start(settings: DftSettings, molecule: Molecule, large: Any) -> Any:
 
 
 def _projected(field: Any, small: Any, large: Any) -> Any:
-    """Density of the occupied orbitals in another basis, made orthonormal again."""
+    """Density of the occupied orbitals, projected on another basis and orthonormalised."""
     import scipy.linalg
     from pyscf import lib
     from pyscf.gto import intor_cross
@@ -190,11 +190,11 @@ def _projected(field: Any, small: Any, large: Any) -> Any:
 
 
 def gradient_of(solution: Solution, *, grid_response: bool = True) -> FloatArray:
-    """Derivative of the energy by the positions, Hartree/Bohr, shape (n_atoms, 3), without dispersion.
+    """Gradient of the energy with respect to positions, Hartree/Bohr, shape (n_atoms, 3), without dispersion.
 
     Args:
-        solution: The SCF.
-        grid_response: Whether the grid follows the atoms.
+        solution: The converged SCF.
+        grid_response: Whether to include the response of the grid.
     """
     from pyscf.grad.rhf import Gradients
 

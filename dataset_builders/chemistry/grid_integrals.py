@@ -1,8 +1,8 @@
 """Exchange and correlation on the integration grid of PySCF: energy, matrix and gradient, in few large products.
 
-PySCF evaluates the same integrals with the linear algebra library of its own wheel, which is of 2018, in many small
-products. Here orbitals and functional come from PySCF and the products from NumPy. The gradient goes through the
-occupied orbitals and never makes a matrix between basis functions. Both agree with PySCF's own to rounding.
+PySCF evaluates the same integrals in many small products with the linear algebra library in its wheel, which dates
+from 2018. Here orbitals and functional come from PySCF and the products from NumPy. The gradient uses the occupied
+orbitals and never builds a matrix between basis functions. Both agree with PySCF to rounding.
 
 Source of the expressions: Johnson, Gill and Pople, J. Chem. Phys. 98, 5612 (1993), with the response of the grid;
 for the kinetic energy density Neumann, Nobes and Handy, Mol. Phys. 87, 1 (1996).
@@ -17,22 +17,22 @@ import numpy as np
 from dataset_builders.core.arrays import FloatArray, IntArray
 
 _SCREENED: Final = 56
-"""Points that PySCF screens together."""
+"""Size of PySCF's screening blocks, in grid points."""
 
 BLOCK: Final = 8 * _SCREENED
-"""Grid points at a time."""
+"""Number of grid points per block."""
 
 SCREENING: Final = 40
-"""On PySCF's scale, which is 100 for a basis function of 1 and 0 for one of 1e-15: functions that stay below 1e-9
-on all points of a block are left out there."""
+"""On PySCF's scale, which is 100 for a basis-function value of 1 and 0 for 1e-15: functions below 1e-9 on all points
+of a block are omitted there."""
 
 Kind = Literal["LDA", "GGA", "MGGA"]
-"""What a functional depends on: the density, its gradient, and the kinetic energy density."""
+"""Variables of a functional: the density, its gradient, and the kinetic energy density."""
 
 _ROWS: Final[dict[Kind, int]] = {"LDA": 1, "GGA": 4, "MGGA": 5}
 
 _SECOND: Final = ((4, 5, 6), (5, 7, 8), (6, 8, 9))
-"""Where the second derivatives of basis functions stand in PySCF's arrays, by the two directions."""
+"""Index of the second derivatives of basis functions in PySCF's arrays, by the two directions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,8 +40,8 @@ class Functional:
     """A density functional on a grid.
 
     Attributes:
-        name: In PySCF's spelling.
-        kind: What it depends on.
+        name: PySCF name of the functional.
+        kind: Its variables.
         evaluate: `eval_xc_eff` of PySCF.
         numint: PySCF's integrator, which evaluates basis functions.
     """
@@ -52,7 +52,7 @@ class Functional:
     numint: Any
 
     def on(self, density: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Energy for each electron, shape (n_points,), and the derivatives by the rows of a density."""
+        """Energy per electron, shape (n_points,), and its derivatives with respect to the rows of a density."""
         rows = density[0] if self.kind == "LDA" else density
         energy, potential = self.evaluate(self.name, rows, deriv=1, xctype=self.kind, spin=0)[:2]
         return np.asarray(energy), np.asarray(potential)
@@ -65,7 +65,7 @@ def functional_of(field: Any) -> Functional:
 
 
 def xc_matrix(functional: Functional, molecule: Any, grids: Any, orbitals: FloatArray) -> tuple[float, FloatArray]:
-    """Energy of exchange and correlation, Hartree, and its matrix between the basis functions.
+    """Exchange-correlation energy, Hartree, and its matrix in the basis.
 
     Args:
         functional: The functional.
@@ -89,12 +89,12 @@ def xc_matrix(functional: Functional, molecule: Any, grids: Any, orbitals: Float
 
 
 def _kept(molecule: Any, levels: FloatArray) -> IntArray:
-    """Numbers of the basis functions that matter on some points, from PySCF's levels of their shells."""
+    """Indices of the non-negligible basis functions on some points, from PySCF's screening of shells."""
     return np.flatnonzero(np.repeat((levels > SCREENING).any(axis=0), np.diff(molecule.ao_loc)))
 
 
 def _scaled(basis: FloatArray, potential: FloatArray) -> Iterator[tuple[int, FloatArray]]:
-    """Half of the matrix, as products of a row of basis functions with scaled ones; its transpose is the other."""
+    """Half of the matrix, as a product of basis functions with scaled ones; the transpose is the other half."""
     scaled = basis[0] * (0.5 * potential[0])
     for row in range(1, min(len(potential), 4)):
         scaled += basis[row] * potential[row]
@@ -105,7 +105,7 @@ def _scaled(basis: FloatArray, potential: FloatArray) -> Iterator[tuple[int, Flo
 
 
 def _on_points(orbitals: FloatArray, basis: FloatArray) -> FloatArray:
-    """Occupied orbitals, and their derivatives where the basis functions have them, shape (1 or 4, n_occupied, n)."""
+    """Occupied orbitals, with derivatives if the basis functions have them, shape (1 or 4, n_occupied, n)."""
     return np.stack([orbitals.T @ rows for rows in basis[:4]])
 
 
@@ -122,14 +122,14 @@ def _density(values: FloatArray, kind: Kind) -> FloatArray:
 def xc_gradient(
     functional: Functional, molecule: Any, grids: Any, orbitals: FloatArray, *, grid_response: bool = True
 ) -> FloatArray:
-    """Derivative of the energy of exchange and correlation by the positions of the atoms, at fixed coefficients.
+    """Gradient of the exchange-correlation energy with respect to positions, at fixed orbital coefficients.
 
     Args:
         functional: The functional.
         molecule: PySCF's molecule.
         grids: Its grid.
         orbitals: Occupied orbitals times the square root of their occupation, shape (n_functions, n_occupied).
-        grid_response: Whether points and weights follow the atoms.
+        grid_response: Whether to include the response of points and weights.
 
     Returns:
         Hartree/Bohr, shape (n_atoms, 3).
@@ -155,7 +155,7 @@ def _of_points(
     points_and_weights: tuple[FloatArray, FloatArray],
     orbitals: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
-    """Energy density at the points of one atom, and the integral of the derivative of each basis function."""
+    """Energy density at the points of one atom, and the integral over the derivative of each basis function."""
     from pyscf.dft.gen_grid import make_mask
 
     points, weights = points_and_weights
@@ -178,7 +178,7 @@ def _of_points(
 
 
 def _factors(values: FloatArray, potential: FloatArray) -> Iterator[tuple[tuple[int, int, int], FloatArray]]:
-    """What the derivatives of basis functions, given by their rows in the three directions, are multiplied with."""
+    """Factors of the derivatives of basis functions, which are given by their rows in the three directions."""
     rows = min(len(potential), 4)
     first = potential[0] * values[0]
     for row in range(1, rows):

@@ -1,4 +1,4 @@
-"""What is tried until an SCF converges, and from where it starts."""
+"""The sequence of SCF solvers, and the settings of the initial SCF."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,16 +9,16 @@ from dataset_builders.core.errors import ConvergenceError
 MAX_CYCLES: Final = 100
 
 LEVEL_SHIFT: Final = 0.3
-"""Hartree, added to the virtual orbitals where the plain SCF does not converge."""
+"""Level shift of the virtual orbitals, Hartree, if the plain SCF does not converge."""
 
 COARSE_GRID: Final = ((30, 110), (30, 110))
-"""Radial and angular points, for hydrogen and for the others, of the SCF that the one of the label starts from."""
+"""Radial and angular points of the initial SCF, for hydrogen and for other elements."""
 
 COARSE_CONVERGENCE: Final = (1e-5, 3e-3)
-"""Of that SCF: energy, and orbital gradient, Hartree."""
+"""Thresholds of the initial SCF: energy and orbital gradient, Hartree."""
 
 Solver = Callable[[Any], Any]
-"""Changes how a mean field of PySCF is solved."""
+"""Changes the solver of a PySCF mean-field object."""
 
 
 def plain(field: Any) -> Any:
@@ -33,12 +33,12 @@ def shifted(field: Any) -> Any:
 
 
 def second_order(field: Any) -> Any:
-    """Newton's method in the rotations of the orbitals."""
+    """Newton's method in orbital rotations."""
     return field.newton()
 
 
 def not_converged(settings: DftSettings) -> ConvergenceError:
-    """Says what was tried in vain."""
+    """The error that lists the solvers that failed to converge."""
     return ConvergenceError(
         f"the SCF of {settings.functional}/{settings.basis} did not converge in {MAX_CYCLES} cycles: neither plainly, "
         f"nor with a level shift of {LEVEL_SHIFT:g} Hartree, nor with a second-order solver"

@@ -1,1 +1,1 @@
-"""Labels the geometries of an edition at another level of theory."""
+"""Computes labels at another level of theory for the geometries of an edition."""

@@ -1,4 +1,4 @@
-"""Labels at another level of theory, certified and on the card of their data set."""
+"""Computes labels at another level of theory, certifies them and updates the card of the data set."""
 
 from dataset_builders.card.certified_card import certify_and_describe
 from dataset_builders.certify.audit import CertifyReport
@@ -8,30 +8,30 @@ from dataset_builders.relabel.relabelled_edition import relabel, write_configs
 
 
 def relabel_edition(settings: RelabelSettings, open_pool: OpenPool) -> CertifyReport:
-    """Labels frames at another level of theory, then certifies and describes the folder anew.
+    """Labels frames at another level of theory, then renews the certificate and card of the folder.
 
-    Interrupt it whenever you like: the same call goes on from the finished labels.
+    It may be interrupted at any time: a second call continues from the finished labels.
 
     Args:
-        settings: What to label.
+        settings: Relabelling settings.
         open_pool: The workers.
 
     Returns:
-        The report of the certificate. It does not pass for a slice of an edition, which gets no card.
+        The report of the certificate. A part of an edition does not pass and gets no card.
 
     Raises:
-        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        UsageError: If more frames are requested than exist, or none of a required split.
         DataError: If the source is absent or corrupt.
         IncompleteError: If a frame failed; the message names it and the cause.
-        SetupError: If the workers cannot be reached, or cannot do the work.
-        CertificateError: If the rows do not pass the certificate; the folder stays, with its old card.
+        SetupError: If the workers cannot be reached or are not suitable.
+        CertificateError: If the rows do not pass the certificate; the folder keeps its old card.
     """
     relabel(settings, open_pool)
     return certify_and_describe(settings.out)
 
 
 def merge_labels(settings: RelabelSettings) -> CertifyReport:
-    """Writes configurations from the labels that shards have computed; computes none.
+    """Writes configurations from the labels that shards have computed, without computing any.
 
     Raises:
         IncompleteError: If labels are missing; the message says how many.

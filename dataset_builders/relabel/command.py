@@ -1,4 +1,4 @@
-"""`python -m dataset_builders relabel`: its options and what they do."""
+"""`python -m dataset_builders relabel`: its options and their implementation."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ PROGRAMS: Final = ("auto", "gpu4pyscf")
 
 
 def add_relabel_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `relabel` to its parser, all but the folder."""
+    """Adds the options of `relabel`, except the folder, to its parser."""
     parser.add_argument("--labels", required=True, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
     parser.add_argument(
         "--from",
@@ -70,11 +70,11 @@ def add_relabel_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
-    """Labels, plans, makes a share or merges, as the options say.
+    """Computes labels, plans, computes a shard, or merges, according to the options.
 
     Args:
         arguments: As parsed.
-        source: Folder of the data set that the command names.
+        source: Folder of the data set from the command line.
     """
     from dataset_builders.chemistry.dft import require_gpu
     from dataset_builders.engines.choice import choose_executor

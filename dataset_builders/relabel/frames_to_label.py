@@ -1,7 +1,7 @@
-"""The frames that are to be labelled anew, read from a data-set folder a row group at a time.
+"""Reads the frames to relabel from a data-set folder, one row group at a time.
 
-Of each frame no more than some forty bytes are kept, so that an edition of any size is labelled in little memory;
-geometries wait in a file until their turn comes.
+Only some forty bytes per frame stay in memory, so an edition of any size needs little memory; geometries are
+stored in a temporary file until they are used.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from dataset_builders.tasks.editions import SPLITS, SplitName
 from dataset_builders.tasks.regions import Task
 
 SPLITS_NEEDED: Final[tuple[SplitName, ...]] = ("train", "test_id", "test_ood")
-"""Splits of which a configuration has at least one frame of each molecule: `train` for the certificate and for the
+"""Splits that need at least one frame of each molecule: `train` for the certificate and for the
 reference energies, which are fitted on training molecules only."""
 
 ROWS_AT_A_TIME: Final = 2_000
@@ -39,18 +39,18 @@ _NAME: Final = ("molecule_id", "trajectory", "frame")
 
 @dataclass(frozen=True, slots=True)
 class RelabelSettings:
-    """What to label anew.
+    """Settings of a relabelling.
 
     Attributes:
-        source: Data-set folder whose geometries are taken.
-        source_level: Level of theory of the configurations whose geometries are taken.
-        tasks: Tasks to take.
+        source: Data-set folder of the geometries.
+        source_level: Level of theory of the configurations that provide the geometries.
+        tasks: Tasks to relabel.
         level: Level of theory of the new labels.
-        frame_counts: Frames of each molecule to take, by split; a split that it does not name is taken whole.
-        out: Data-set folder that gets the new configurations; may be `source`.
-        work_dir: Where finished labels are kept.
-        labels_from: Folders of kept labels (`kept_labels`), which are not computed again.
-        cheapest_first: Whether small molecules come first, for a run that may be cut short.
+        frame_counts: Frames per molecule, by split; all frames of a split that is not listed.
+        out: Data-set folder for the new configurations; may be `source`.
+        work_dir: Folder of finished labels.
+        labels_from: Folders of kept labels (`kept_labels`), which are reused.
+        cheapest_first: Whether to start with small molecules, for a run that may be interrupted.
     """
 
     source: Path
@@ -70,7 +70,7 @@ class Frame:
 
     Attributes:
         name: Molecule, trajectory and number of the frame, for messages.
-        key: Hash of elements and positions, which names its label.
+        key: Hash of elements and positions, which identifies its label.
         atomic_numbers: Shape (n_atoms,).
         positions: Shape (n_atoms, 3), float32, Å.
     """
@@ -82,7 +82,7 @@ class Frame:
 
     @property
     def cost(self) -> float:
-        """Estimated cost, in units of its own; the calls of a hybrid functional took about this power here."""
+        """Estimated cost, arbitrary units; the exponent approximates measured times of a hybrid functional."""
         return float(cost_of(len(self.atomic_numbers)))
 
 
@@ -91,12 +91,12 @@ class FrameList:
     """Frames without their geometries, as columns.
 
     Attributes:
-        keys: Hash of elements and positions of each, which names its label.
-        n_atoms: Their numbers of atoms.
-        molecules: Number of the molecule of each in `names`.
-        trajectories: Number of the trajectory of each in `names`.
-        frames: Number of each in its trajectory.
-        names: Ids of molecules, and names of trajectories.
+        keys: Hash of elements and positions of each frame, which identifies its label.
+        n_atoms: Number of atoms of each frame.
+        molecules: Index of the molecule of each frame in `names`.
+        trajectories: Index of the trajectory of each frame in `names`.
+        frames: Number of each frame in its trajectory.
+        names: Ids of molecules and names of trajectories.
     """
 
     keys: KeyArray
@@ -111,7 +111,7 @@ class FrameList:
 
     @property
     def costs(self) -> npt.NDArray[np.float64]:
-        """Estimated cost of each, on the scale of `Frame.cost`."""
+        """Estimated cost of each frame, on the scale of `Frame.cost`."""
         return np.asarray(cost_of(self.n_atoms))
 
     def name(self, index: int) -> str:
@@ -119,7 +119,7 @@ class FrameList:
         return f"{self.names[self.molecules[index]]} {self.names[self.trajectories[index]]} {int(self.frames[index])}"
 
     def take(self, which: npt.NDArray[np.intp] | npt.NDArray[np.bool_]) -> "FrameList":
-        """Some of them, by number or by a mask."""
+        """Selects frames by index or mask."""
         return FrameList(
             self.keys[which],
             self.n_atoms[which],
@@ -131,15 +131,15 @@ class FrameList:
 
 
 def cost_of(n_atoms: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Estimated cost of the label of a molecule, in units of its own."""
+    """Estimated cost of the label of a molecule, arbitrary units."""
     return np.asarray(np.asarray(n_atoms, np.float64) ** 2.5)
 
 
 def parse_frame_counts(texts: Sequence[str]) -> dict[SplitName, int]:
-    """Reads texts such as `test_id=4`.
+    """Parses texts such as `test_id=4`.
 
     Raises:
-        UsageError: If a text names no split, or no number of frames.
+        UsageError: If a text lacks a valid split or number of frames.
     """
     counts: dict[SplitName, int] = {}
     for text in texts:
@@ -152,12 +152,12 @@ def parse_frame_counts(texts: Sequence[str]) -> dict[SplitName, int]:
 
 
 def frames_to_label(settings: RelabelSettings) -> FrameList:
-    """Every frame that the new configurations need, each once, the dearest first unless the settings say otherwise.
+    """All frames of the new configurations, each once, the most expensive first unless the settings differ.
 
-    So no worker waits long for another at the end, and a machine that is short of memory shows it soon.
+    In this order workers finish at similar times, and a lack of memory shows early.
 
     Raises:
-        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        UsageError: If more frames are requested than exist, or none of a required split.
         DataError: If the source is absent or corrupt.
     """
     _require_sound(settings)
@@ -168,7 +168,7 @@ def frames_to_label(settings: RelabelSettings) -> FrameList:
 
 
 def frames_of_task(settings: RelabelSettings, task: Task) -> FrameList:
-    """Every frame of the new configuration of one task.
+    """All frames of the new configuration of one task.
 
     Raises:
         MlipOodError: As `frames_to_label` does.
@@ -202,7 +202,7 @@ def _frames_of(settings: RelabelSettings, tasks: Sequence[Task]) -> FrameList:
 
 
 def _columns(table: pa.Table, numbers: dict[str, int]) -> FrameList:
-    """The frames of some rows; `numbers` gets the number of each new name."""
+    """The frames of some rows; the index of each new name is added to `numbers`."""
     return FrameList(
         keys=keys_of(table),
         n_atoms=pc.list_value_length(table["atomic_numbers"]).to_numpy().astype(np.int32),
@@ -244,12 +244,12 @@ def geometries_of(table: pa.Table) -> Iterator[tuple[IntArray, FloatArray]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChosenRows:
-    """Rows of a split of the source that the new configuration takes.
+    """The selected rows of a split of the source.
 
     Attributes:
         paths: Files of the split.
-        schema: Schema of the first, with the metadata of the source.
-        frames: Numbers of the frames to take; `None` for all.
+        schema: Schema of the first file, with the metadata of the source.
+        frames: Numbers of the selected frames; `None` for all.
     """
 
     paths: tuple[Path, ...]
@@ -260,10 +260,10 @@ class ChosenRows:
         return any(table.num_rows for table in self.tables(("frame",)))
 
     def tables(self, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
-        """The rows, in order, some at a time.
+        """The rows, in order and in chunks.
 
         Args:
-            columns: Columns wanted, `frame` among them.
+            columns: Columns to read, including `frame`.
 
         Raises:
             DataError: If a file cannot be read.
@@ -274,10 +274,10 @@ class ChosenRows:
 
 
 def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> ChosenRows:
-    """Rows of the source that the new configuration takes.
+    """Selects the rows of the source for the new configuration.
 
     Raises:
-        UsageError: If more frames of each molecule are asked for than there are.
+        UsageError: If more frames per molecule are requested than exist.
         DataError: If the source is absent or corrupt.
     """
     folder = settings.source / settings.source_level.config(task.name)
@@ -327,7 +327,7 @@ def _sound_schema(path: Path) -> pa.Schema:
 
 
 def _tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of a file, at most a row group at a time."""
+    """The rows of a file, at most one row group at a time."""
     with readable(path), pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[number], columns=list(columns)):
@@ -336,10 +336,10 @@ def _tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Names a file that cannot be read.
+    """Turns a failure to read a file into an error that names the file.
 
     Raises:
-        DataError: If it cannot be.
+        DataError: If the file cannot be read.
     """
     try:
         yield
@@ -349,10 +349,10 @@ def readable(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def spooled_frames(settings: RelabelSettings, frames: FrameList) -> Iterator[Callable[[int], Frame]]:
-    """Gives what reads a frame with its geometry, by its number in a list.
+    """Provides a function that reads a frame with its geometry by its index in a list.
 
-    Geometries wait in a file in the work folder, which is gone at the end however that comes. To look them up in
-    Parquet files, frames of one size from all row groups, would read these again and again.
+    Geometries are stored in a temporary file in the work folder, which is always removed at the end. A look-up in the
+    Parquet files would read their row groups many times, since frames of one size lie in all of them.
     """
     order = np.argsort(frames.keys)
     offsets = np.full(len(frames), -1, np.int64)
@@ -377,7 +377,7 @@ def spooled_frames(settings: RelabelSettings, frames: FrameList) -> Iterator[Cal
 def _spool(
     table: pa.Table, frames: FrameList, order: npt.NDArray[np.intp], offsets: npt.NDArray[np.int64], spool: IO[bytes]
 ) -> None:
-    """Appends the geometries of those rows that are in a list and not in the file yet, and notes where they begin."""
+    """Appends geometries of listed rows that are not yet in the file, and records their offsets."""
     keys = keys_of(table)
     found = np.minimum(np.searchsorted(frames.keys, keys, sorter=order), len(order) - 1)
     places = order[found]

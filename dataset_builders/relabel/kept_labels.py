@@ -1,9 +1,9 @@
-"""Labels that outlive the machine that computed them: small Parquet files for version control.
+"""Stores labels in small Parquet files for version control, independent of the machine that computed them.
 
-A folder of kept labels has a folder for each recipe, named as in a work folder after a hash of the level's settings and
-programs, and in it files that are never changed: each is named after its content, so files of several machines lie side
-by side. A row has the geometry bit by bit, who it is, its label, and the label of the source beside it. What is read is
-verified first: recipe, checksum, key of each geometry, shapes and ranges.
+A folder of kept labels has a subfolder for each recipe, named by a hash of the level's settings and programs, as in a
+work folder. Its files never change. Each is named after its content, so files from several machines can coexist.
+A row contains the exact geometry, its identity, its label and the label of the source. Reading verifies recipe,
+checksum, key of each geometry, shapes and ranges.
 """
 
 import hashlib
@@ -26,10 +26,10 @@ from dataset_builders.relabel.label_store import KEY_BYTES
 
 FORMAT: Final = "kept labels 1"
 MAX_FORCE: Final = 100.0
-"""eV/Å, of a component; dynamics at 300 K stays below 20."""
+"""eV/Å, per component; dynamics at 300 K stays below 20."""
 
 AGREEMENT: Final = 1e-3
-"""eV and eV/Å, of two labels of one geometry by the same recipe on two machines."""
+"""eV and eV/Å, between two labels of one geometry by the same recipe on two machines."""
 
 KEPT_SCHEMA: Final = pa.schema(
     [
@@ -39,7 +39,7 @@ KEPT_SCHEMA: Final = pa.schema(
         pa.field("source_forces", pa.list_(pa.float32())),
     ]
 )
-"""Columns of a split without `subset`, which belongs to a task, with the key of the geometry and the source's label."""
+"""Columns of a split without `subset`, which is specific to a task, plus geometry key and label of the source."""
 
 _REALS: Final = ("positions", "forces", "source_forces")
 _REMEDY: Final = "restore it from version control, or delete it and compute its labels again"
@@ -47,11 +47,11 @@ _REMEDY: Final = "restore it from version control, or delete it and compute its 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What labels were computed with.
+    """The recipe of labels.
 
     Attributes:
-        name: Level and hash of the recipe, which names the folder.
-        level_of_theory: Method, programs and settings, as the metadata of a configuration have them.
+        name: Level and hash of the recipe; name of the folder.
+        level_of_theory: Method, programs and settings, as in the metadata of a configuration.
         net_force: Largest norm of the sum of the forces, eV/Å.
     """
 
@@ -61,15 +61,15 @@ class Recipe:
 
 
 def kept_files(folders: Sequence[Path], recipe: Recipe, *, others_may_be_there: bool = False) -> list[Path]:
-    """Files of kept labels of a recipe, in the order of their names.
+    """Files of kept labels of a recipe, ordered by name.
 
     Args:
         folders: Folders of kept labels.
         recipe: The recipe.
-        others_may_be_there: Whether a folder may have labels of other recipes only.
+        others_may_be_there: Whether a folder may contain only labels of other recipes.
 
     Raises:
-        UsageError: If a folder is absent, or has labels of other recipes only.
+        UsageError: If a folder is absent, or contains only labels of other recipes.
     """
     paths = []
     for folder in folders:
@@ -88,7 +88,7 @@ def kept_files(folders: Sequence[Path], recipe: Recipe, *, others_may_be_there: 
 
 
 def kept_tables(folders: Sequence[Path], recipe: Recipe) -> Iterator[pa.Table]:
-    """The rows of all files of a recipe, each geometry once, verified.
+    """The verified rows of all files of a recipe, each geometry once.
 
     Raises:
         UsageError: As `kept_files` does.
@@ -114,7 +114,7 @@ def read_kept(path: Path, recipe: Recipe) -> pa.Table:
     """Reads and verifies a file of kept labels.
 
     Raises:
-        DataError: If it cannot be read, is of another recipe or format, or is not as it was written.
+        DataError: If it cannot be read, has another recipe or format, or was changed.
     """
     with readable(path):
         table = pq.read_table(path)
@@ -143,7 +143,7 @@ def _metadata_of(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _first_problem(table: pa.Table, recipe: Recipe) -> str | None:
-    """What is wrong with the first row that is wrong, in words."""
+    """Describes the first invalid row."""
     n_atoms = table["n_atoms"].to_numpy()
     for name, each in (("atomic_numbers", 1), *((name, 3) for name in _REALS)):
         lengths = pc.fill_null(pc.list_value_length(table[name]), -1).to_numpy()
@@ -166,7 +166,7 @@ def _first_problem(table: pa.Table, recipe: Recipe) -> str | None:
 
 
 def digest_of(table: pa.Table) -> str:
-    """Checksum of the rows, which does not depend on how a file packs them."""
+    """Checksum of the rows, independent of their encoding in a file."""
     digest = hashlib.sha256()
     for name in KEPT_SCHEMA.names:
         column = table[name].combine_chunks()
@@ -189,14 +189,14 @@ def write_kept(table: pa.Table, folder: Path, recipe: Recipe, source_level: Mapp
     Args:
         table: Rows in `KEPT_SCHEMA`.
         folder: Folder of kept labels.
-        recipe: What the labels were computed with.
-        source_level: Level of theory of the labels of the source, as metadata have it.
+        recipe: The recipe of the labels.
+        source_level: Level of theory of the source labels, as in the metadata.
 
     Returns:
         The file.
 
     Raises:
-        OSError: If the folder cannot be written to.
+        OSError: If the folder is not writable.
     """
     checksum = digest_of(table)
     document = {

@@ -1,4 +1,4 @@
-"""The progress bar of labels."""
+"""The progress bar of labelling."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from dataset_builders.core.progress_bar import long_job_bar
 
 @contextmanager
 def label_progress(n_frames: int, total_cost: float) -> Iterator[Callable[[int, float], None]]:
-    """Shows a bar on standard error while frames are labelled; yields what counts frames and their cost."""
+    """Shows a progress bar on standard error; yields a function that counts labelled frames and their cost."""
     facts = "{task.fields[frames]} of {task.fields[n_frames]} frames"
     with long_job_bar("labelling", facts) as bar:
         handle = bar.add_task("labelling", total=total_cost, frames=0, n_frames=n_frames)

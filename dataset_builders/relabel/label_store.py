@@ -1,7 +1,7 @@
-"""Finished labels in a work folder: files of many labels, each appended to by one worker alone.
+"""Finished labels in a work folder: files of many labels, each written by only one worker.
 
-A label is on the disk soon after it is computed, so hours of work can be interrupted at any point; what a killed worker
-left half written is passed over. Folders of earlier versions, with a file for each label, are read too.
+A label is on disk soon after it is computed, so a long computation can be interrupted at any time. Incomplete labels
+of a killed worker are skipped. Folders of earlier versions, with a file for each label, are read too.
 """
 
 import contextlib
@@ -36,21 +36,21 @@ _HEAD: Final = struct.Struct(f"<4sI{KEY_BYTES}sd")
 _CHECK: Final = struct.Struct("<I")
 _MARK: Final = b"lbl1"
 _MAX_ATOMS: Final = 2**15 - 1
-"""Of a row in the schema."""
+"""Largest number of atoms of a row in the schema."""
 
 _ONE_LABEL: Final = re.compile(rf"([0-9a-f]{{{2 * KEY_BYTES}}})\.npz")
 _SYNC_SECONDS: Final = 1.0
-"""A power cut may cost the labels of this time; to wait for the disk after each label would take longer than some."""
+"""Time between syncs to disk. A power cut may lose labels of this time; a sync per label could outlast the label."""
 
 _OWN: Final = threading.local()
 
 
 @contextlib.contextmanager
 def label_file(folder: Path) -> Iterator[Add]:
-    """Gives what appends labels to the file that this worker has in a folder; it keeps the file for later calls.
+    """Returns a function that appends labels to this worker's file in a folder; later calls use the same file.
 
     Raises:
-        OSError: If the folder cannot be written to.
+        OSError: If the folder is not writable.
     """
     path = folder / f"{_own_name()}{SUFFIX}"
     with path.open("ab", buffering=0) as stream:
@@ -67,13 +67,13 @@ def label_file(folder: Path) -> Iterator[Add]:
             yield add
             os.fsync(stream.fileno())
         except BaseException:
-            # Nothing may follow a label that is half written.
+            # Nothing may follow an incomplete label.
             _OWN.name = None
             raise
 
 
 def _own_name() -> str:
-    """A name that no other worker has: machines may share host names, and containers process ids."""
+    """A name unique to this worker: machines may share host names, and containers process ids."""
     process, name = getattr(_OWN, "name", None) or (0, "")
     if process != os.getpid():
         name = secrets.token_hex(8)
@@ -88,7 +88,7 @@ def _write(stream: Any, content: bytes) -> None:
 
 
 def record_of(key: bytes, energy: float, forces: FloatArray) -> bytes:
-    """A label as it stands in a file: mark, number of atoms, key, energy, forces in float64, and their CRC-32."""
+    """A label as stored in a file: mark, number of atoms, key, energy, forces in float64, and CRC-32."""
     values = np.ascontiguousarray(forces, dtype="<f8")
     content = _HEAD.pack(_MARK, len(values), key, energy) + values.tobytes()
     return content + _CHECK.pack(zlib.crc32(content))
@@ -96,14 +96,14 @@ def record_of(key: bytes, energy: float, forces: FloatArray) -> bytes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelStore:
-    """Where each of some labels lies; some twenty bytes a label, so that a folder of millions fits into memory.
+    """Locations of labels; some twenty bytes per label, so that millions fit into memory.
 
     Attributes:
         folder: The folder.
         keys: Keys of the labels, sorted, each once.
-        sources: Files that hold labels.
-        source_of: Number of the file of each label; -1 for one in a file of its own.
-        offsets: Where it begins there.
+        sources: Files of labels.
+        source_of: Index of the file of each label; -1 for a separate file.
+        offsets: Offset of each label in its file.
     """
 
     folder: Path
@@ -113,11 +113,11 @@ class LabelStore:
     offsets: npt.NDArray[np.int64]
 
     def has(self, keys: KeyArray) -> npt.NDArray[np.bool_]:
-        """Which of some keys have a label, shape (n_keys,)."""
+        """Mask of the keys that have a label, shape (n_keys,)."""
         return found_in(self.keys, keys)
 
     def labels_of(self, keys: KeyArray) -> list[tuple[float, FloatArray]]:
-        """Energy in eV and forces in eV/Å, shape (n_atoms, 3), for each of some keys, all of which have labels."""
+        """Energy in eV and forces in eV/Å, shape (n_atoms, 3), for each key; all keys must have labels."""
         places = np.searchsorted(self.keys, keys)
         found: dict[int, tuple[float, FloatArray]] = {}
         for number in np.unique(self.source_of[places]):
@@ -136,7 +136,7 @@ class LabelStore:
 
 
 def found_in(sorted_keys: KeyArray, keys: KeyArray) -> npt.NDArray[np.bool_]:
-    """Which keys are among sorted ones, shape (n_keys,)."""
+    """Mask of the keys that occur among sorted keys, shape (n_keys,)."""
     if not len(sorted_keys):
         return np.zeros(len(keys), dtype=bool)
     places = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
@@ -144,16 +144,16 @@ def found_in(sorted_keys: KeyArray, keys: KeyArray) -> npt.NDArray[np.bool_]:
 
 
 def open_store(folder: Path, others: "Sequence[IO[bytes]]" = ()) -> LabelStore:
-    """Finds all labels of a folder, and of other open files; those of the folder come first.
+    """Finds all labels of a folder and of other open files; the folder has priority.
 
     Raises:
-        DataError: If a file is damaged in another way than by a worker that was killed.
+        DataError: If a file has damage that a killed worker cannot explain.
     """
     sources: tuple[Path | IO[bytes], ...] = (*sorted(folder.glob(f"*{SUFFIX}")), *others)
     keys, source_of, offsets = [np.empty(0, f"S{KEY_BYTES}")], [np.empty(0, np.int32)], [np.empty(0, np.int64)]
     for number, source in enumerate(sources):
         with _opened(source) as stream:
-            # Not by way of a list, which would take ten times the space.
+            # A list would need ten times the memory.
             found = np.fromiter(_scan(stream, str(source)), [("key", f"S{KEY_BYTES}"), ("offset", np.int64)])
         keys.append(found["key"])
         offsets.append(found["offset"])
@@ -183,7 +183,7 @@ def _opened(source: "Path | IO[bytes]") -> "Iterator[IO[bytes]]":
 
 
 def _scan(stream: IO[bytes], name: str) -> Iterator[tuple[bytes, int]]:
-    """Key and offset of each whole label of a file, up to what a killed worker left half written."""
+    """Key and offset of each complete label of a file, up to an incomplete one of a killed worker."""
     offset = 0
     while head := stream.read(_HEAD.size):
         if len(head) < _HEAD.size:
@@ -196,7 +196,7 @@ def _scan(stream: IO[bytes], name: str) -> Iterator[tuple[bytes, int]]:
             return
         if not is_label or _CHECK.unpack(rest[-_CHECK.size :])[0] != zlib.crc32(head + rest[: -_CHECK.size]):
             if not stream.read().strip(bytes(1)) and (is_label or not head.strip(bytes(1))):
-                return  # The end of the file, which a power cut left with other bytes than were written.
+                return  # The end of the file, corrupted by a power cut.
             raise DataError(
                 f"{name} is damaged at byte {offset:,}, within its labels; delete it, and the same command computes "
                 "its labels again"

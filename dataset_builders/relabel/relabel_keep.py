@@ -1,4 +1,4 @@
-"""Writes finished labels to a small file for version control, with who and where each geometry is."""
+"""Writes finished labels to a small file for version control, with identity and coordinates of each geometry."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from dataset_builders.tasks.editions import SPLITS
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was kept.
+    """The outcome of `keep_labels`.
 
     Attributes:
-        path: The new file; `None` where there was nothing new.
-        n_new: Labels in it.
-        n_before: Labels that the folder had before.
-        n_wanted: Labels that the configurations need.
+        path: The new file; `None` if nothing was new.
+        n_new: Number of labels in it.
+        n_before: Number of earlier labels in the folder.
+        n_wanted: Number of labels that the configurations need.
     """
 
     path: Path | None
@@ -33,7 +33,7 @@ class Kept:
     n_wanted: int
 
     def text(self) -> str:
-        """What was done, for the terminal."""
+        """Summary for the terminal."""
         if self.path is None:
             return f"no new label: the folder has {self.n_before:,} of {self.n_wanted:,}"
         size = self.path.stat().st_size
@@ -44,16 +44,16 @@ class Kept:
 
 
 def keep_labels(settings: RelabelSettings, folder: Path) -> Kept:
-    """Writes those finished labels to a file that a folder of kept labels does not have.
+    """Writes the finished labels that a folder of kept labels lacks to a new file in it.
 
-    Other commands may go on computing labels meanwhile: what is whole is taken.
+    Other commands may compute labels at the same time: all complete labels are used.
 
     Args:
-        settings: What is labelled.
+        settings: Relabelling settings.
         folder: Folder of kept labels.
 
     Raises:
-        UsageError: If the configurations have no finished label, or the settings ask for something that is not there.
+        UsageError: If the configurations have no finished label, or the settings request data that do not exist.
         DataError: If the source, a file of labels or a kept file is damaged.
     """
     recipe = recipe_of(settings.level)
@@ -84,7 +84,7 @@ def _source_level(settings: RelabelSettings) -> dict[str, object]:
 
 
 def _rows(settings: RelabelSettings, labels: LabelStore, seen: set[bytes]) -> Iterator[pa.Table]:
-    """Rows in `KEPT_SCHEMA` of finished labels, each geometry once; `seen` gets the keys."""
+    """Rows in `KEPT_SCHEMA` of finished labels, each geometry once; their keys are added to `seen`."""
     for task in settings.tasks:
         for split in SPLITS:
             for table in chosen_rows(settings, task, split).tables():

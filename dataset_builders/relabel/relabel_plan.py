@@ -1,4 +1,4 @@
-"""What labels at another level of theory would take: from the time of a few, which are kept."""
+"""Estimates the cost of labels at another level of theory from the time of a few labels, which are kept."""
 
 import time
 from dataclasses import dataclass
@@ -39,18 +39,18 @@ from dataset_builders.relabel.label_store import KeyArray, found_in, label_file
 from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, label_frame, missing_of
 
 MIN_PROBES: Final = 8
-"""Fewest frames that are timed."""
+"""Minimum number of timed frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigPlan:
-    """What is to be done for one configuration, or for several together.
+    """The plan for one or several configurations.
 
     Attributes:
         name: Name of the configuration.
-        n_frames: Its frames.
-        n_missing: Frames without a label.
-        missing_cost: Their estimated cost.
+        n_frames: Number of frames.
+        n_missing: Number of frames without a label.
+        missing_cost: Estimated cost of these frames.
         n_bytes: Estimated size of its files.
     """
 
@@ -63,14 +63,14 @@ class ConfigPlan:
 
 @dataclass(frozen=True, slots=True)
 class RelabelPlan:
-    """What labels would take.
+    """The plan of a relabelling.
 
     Attributes:
-        configs: One configuration after the other; one that shares frames with another counts them too.
-        together: All of them, each frame once.
-        rate: What the probe found.
-        workers: Number of workers; `None` where the engine does not say.
-        on_gpu: Whether a GPU computes, whose hours count then.
+        configs: Each configuration separately; shared frames count in each of them.
+        together: All configurations, each frame once.
+        rate: Measured rate of the probe.
+        workers: Number of workers; `None` if the engine does not report it.
+        on_gpu: Whether a GPU computes; the estimate is then in GPU-hours.
     """
 
     configs: tuple[ConfigPlan, ...]
@@ -81,7 +81,7 @@ class RelabelPlan:
 
     @property
     def hours(self) -> float:
-        """Core-hours, or GPU-hours, of the labels that are missing."""
+        """Core-hours or GPU-hours of the missing labels."""
         return self._hours(self.together)
 
     def text(self) -> str:
@@ -113,17 +113,17 @@ class RelabelPlan:
 
 
 def plan_relabel(settings: RelabelSettings, open_pool: OpenPool) -> RelabelPlan:
-    """Counts what is done and times a few labels of what is not, which are kept; writes no configuration.
+    """Counts finished labels, then computes, times and keeps a few missing ones; writes no configuration.
 
     Args:
-        settings: What to label anew.
+        settings: Relabelling settings.
         open_pool: The workers that would compute.
 
     Raises:
-        UsageError: If more frames are asked for than there are, or none of a split that is needed.
+        UsageError: If more frames are requested than exist, or none of a required split.
         DataError: If the source is absent or corrupt.
         ConvergenceError: If a frame of the probe fails.
-        SetupError: If the workers cannot be reached, or cannot do the work.
+        SetupError: If the workers cannot be reached or are not suitable.
     """
     settle_all(settings.source)
     frames = frames_to_label(settings)
@@ -147,7 +147,7 @@ def probe_rate(missing: FrameList, settings: RelabelSettings, pool: Pool) -> Rat
     costs = missing.costs
     by_cost = np.lexsort((missing.keys, costs)).tolist()
     drawn = list(sample_by_cost(by_cost, count, lambda index: float(costs[index])))
-    # The dearest first, so that no worker waits for another at the end.
+    # The most expensive frames first, so that no worker waits for another at the end.
     chosen = list(dict.fromkeys(drawn[::-1]))
     sample = missing.take(np.array(chosen, np.intp))
     with spooled_frames(settings, sample) as frame:
@@ -155,19 +155,19 @@ def probe_rate(missing: FrameList, settings: RelabelSettings, pool: Pool) -> Rat
     with label_progress(len(sample), float(sample.costs.sum())) as count_label:
         results = results_of(pool, calls, lambda timing: count_label(1, timing.cost))
     timings = dict(zip(chosen, results, strict=True))
-    # A frame that was drawn twice, since there are few, counts twice.
+    # With few frames, one may be drawn twice; it then counts twice.
     return rate_of([timings[index] for index in drawn])
 
 
 def time_label(frame: Frame, level: Level, folder: Path) -> Timing:
-    """Labels a frame, as a build does, and times it; the work of one worker.
+    """Labels a frame in the same way as a build, and times it; runs in a worker.
 
     Raises:
         SetupError: As `check_worker` does.
         ConvergenceError: If the frame fails.
     """
     check_worker(level, folder)
-    # What a worker does once, such as imports, would be a large part of a label.
+    # One-time work, such as imports, would be a large part of the time of a label.
     compute_label(level, np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]]))
     started, cpu_started = time.perf_counter(), time.thread_time()
     try:

@@ -1,8 +1,8 @@
-"""Takes the geometries of an edition to another level of theory.
+"""Relabels the geometries of an edition at another level of theory.
 
-`DIR/task2` becomes `OUT/task2-wb97x`: the same frames, or some of each molecule, with other energies and forces. A
-label is kept as soon as it is there, so that hours of work can be interrupted at any point, and labels that `OUT` or a
-folder of kept labels has already are not computed again.
+`DIR/task2` becomes `OUT/task2-wb97x`: the same frames, or some of each molecule, with new energies and forces. Each
+label is saved as soon as it is computed, so a long computation can be interrupted at any time. Labels that are already
+in `OUT` or in a folder of kept labels are reused.
 """
 
 import contextlib
@@ -51,10 +51,10 @@ from dataset_builders.tasks.regions import Task
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Frames that a worker labels at a time.
+    """Frames that a worker labels in one call.
 
     Attributes:
-        frames: One or more.
+        frames: At least one frame.
     """
 
     frames: tuple[Frame, ...]
@@ -62,12 +62,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class LabelReport:
-    """What came of a batch.
+    """The outcome of a batch.
 
     Attributes:
-        n_frames: Its frames.
+        n_frames: Number of its frames.
         cost: Their estimated cost.
-        failures: What failed, in words.
+        failures: Descriptions of failures.
     """
 
     n_frames: int
@@ -76,31 +76,31 @@ class LabelReport:
 
 
 def relabel(settings: RelabelSettings, open_pool: OpenPool) -> None:
-    """Computes the labels that are not there yet, and writes the configurations.
+    """Computes the missing labels and writes the configurations.
 
     Args:
-        settings: What to label anew.
+        settings: Relabelling settings.
         open_pool: The workers.
 
     Raises:
-        UsageError: If more frames are asked for than the edition has, or none of a split that is needed.
+        UsageError: If more frames are requested than the edition has, or none of a required split.
         DataError: If the source is absent or corrupt.
-        IncompleteError: If frames failed; the message names them. Finished labels stay.
-        SetupError: If the workers cannot be reached, or cannot do the work, or a folder cannot be replaced.
+        IncompleteError: If frames failed; the message names them. Finished labels are kept.
+        SetupError: If the workers cannot be reached or are not suitable, or a folder cannot be replaced.
     """
     _write_configs(settings, make_labels(settings, open_pool))
 
 
 def make_labels(settings: RelabelSettings, open_pool: OpenPool, shard: Shard | None = None) -> FrameList:
-    """Computes the labels that are not there yet; writes no configuration.
+    """Computes the missing labels; writes no configuration.
 
     Args:
-        settings: What to label anew.
+        settings: Relabelling settings.
         open_pool: The workers.
-        shard: The share to compute; `None` for all.
+        shard: The shard to compute; `None` for all.
 
     Returns:
-        The frames of the share, whose labels are all there now.
+        The frames of the shard, all of which now have labels.
 
     Raises:
         MlipOodError: As `relabel` does.
@@ -123,7 +123,7 @@ def _frames(settings: RelabelSettings) -> FrameList:
 
 
 def write_configs(settings: RelabelSettings) -> None:
-    """Writes the configurations from finished labels; computes none.
+    """Writes the configurations from finished labels, without computing any.
 
     Raises:
         IncompleteError: If labels are missing; the message says how many.
@@ -146,7 +146,7 @@ def _write_configs(settings: RelabelSettings, frames: FrameList) -> None:
 
 
 def missing_of(frames: FrameList, settings: RelabelSettings) -> FrameList:
-    """Those of some frames whose labels are not there yet."""
+    """The frames that have no label yet."""
     known = open_store(label_folder(settings)).has(frames.keys)
     elsewhere = [keys_of(table) for table in _elsewhere(settings, ("atomic_numbers", "positions"))]
     if elsewhere:
@@ -155,7 +155,7 @@ def missing_of(frames: FrameList, settings: RelabelSettings) -> FrameList:
 
 
 def _elsewhere(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows with labels of the same settings in folders of kept labels and in `out`, some at a time."""
+    """Rows with labels of the same settings from folders of kept labels and from `out`, in chunks."""
     if settings.labels_from:
         for table in kept_tables(settings.labels_from, recipe_of(settings.level)):
             yield table.select(list(columns))
@@ -168,9 +168,9 @@ def _elsewhere(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa
 
 @contextlib.contextmanager
 def all_labels(settings: RelabelSettings, wanted: KeyArray) -> Iterator[LabelStore]:
-    """The labels that are there: those in the work folder, and of the others that are wanted those `_elsewhere`.
+    """The available labels: those in the work folder, and other requested labels from `_elsewhere`.
 
-    The latter are copied, since the files that hold them are replaced; the copy is gone at the end.
+    The latter are copied temporarily, since their files will be replaced.
     """
     store = open_store(label_folder(settings))
     wanted = wanted[~store.has(wanted)]
@@ -194,7 +194,7 @@ def _compute(frames: FrameList, settings: RelabelSettings, open_pool: OpenPool) 
     with label_progress(len(frames), float(frames.costs.sum())) as count:
         failures, lost = _label_in_batches(frames, size, settings, open_pool, count)
         if lost and size > 1:
-            # One frame of a batch is the cause. The others are labelled and that one is named, one by one.
+            # One frame made the batch fail. Label the frames one by one to name it and keep the others.
             rest = missing_of(frames.take(np.array(lost, np.intp)), settings)
             failures += _label_in_batches(rest, 1, settings, open_pool, count)[0]
     if failures:
@@ -211,7 +211,7 @@ def _label_in_batches(
     open_pool: OpenPool,
     count: Callable[[int, float], None],
 ) -> tuple[list[str], list[int]]:
-    """Labels frames, some at a time: what failed, in words, and the numbers of frames in larger batches that did."""
+    """Labels frames in batches; returns failures in words, and the indices of frames in larger failed batches."""
     lost_frames: list[int] = []
     costs = frames.costs
 
@@ -242,12 +242,12 @@ def _label_in_batches(
 
 
 def frames_per_batch(level: Level) -> int:
-    """How many frames a worker labels at a time, which takes it seconds with GFN2-xTB and minutes with a functional."""
+    """Number of frames per batch; a batch takes seconds with GFN2-xTB and minutes with a density functional."""
     return 200 if level.dft is None else 1
 
 
 def label_batch(batch: Batch, level: Level, folder: Path) -> LabelReport:
-    """Labels frames and keeps each label; the work of one worker.
+    """Labels frames and saves each label; runs in a worker.
 
     Raises:
         SetupError: As `check_worker` does.
@@ -264,7 +264,7 @@ def label_batch(batch: Batch, level: Level, folder: Path) -> LabelReport:
 
 
 def label_frame(frame: Frame, level: Level, add: Add) -> None:
-    """Labels a frame and keeps the label.
+    """Labels a frame and saves the label.
 
     Raises:
         ConvergenceError: If its SCF does not converge.
@@ -274,10 +274,10 @@ def label_frame(frame: Frame, level: Level, add: Add) -> None:
 
 
 def check_worker(level: Level, folder: Path) -> None:
-    """Checks, in a worker, that it computes on one thread, sees the work folder and has the same programs.
+    """Checks, in a worker, that it uses one thread, can access the work folder and has the same programs.
 
     Raises:
-        SetupError: If it does not.
+        SetupError: If a check fails.
     """
     require_one_thread()
     if not folder.is_dir():
@@ -297,12 +297,12 @@ def _versions(level: Level) -> str:
 
 
 def label_folder(settings: RelabelSettings) -> Path:
-    """Where the finished labels of a level are kept; another version of its programs has another folder."""
+    """Folder of the finished labels of a level; it depends on the versions of the programs."""
     return settings.work_dir / _folder_name(settings.level)
 
 
 def recipe_of(level: Level) -> Recipe:
-    """What labels of a level are computed with, by these settings and programs."""
+    """The recipe of labels of a level, with these settings and programs."""
     return Recipe(_folder_name(level), label_metadata(level), level.net_force)
 
 

@@ -1,1 +1,1 @@
-"""Commands of `python -m harness` that lie in no room of their own: one file each."""
+"""Commands of `python -m harness` without a package of their own, one file each."""

@@ -1,4 +1,4 @@
-"""`python -m harness compare`: models against the first one, paired by molecule."""
+"""`python -m harness compare`: compares models with the first one, paired by molecule."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If the request, the data, a model or the environment does not allow it, or structures failed.
+        MlipOodError: If the request, the data, a model or the environment is invalid, or structures failed.
     """
     arguments = parser().parse_args(argv)
     from harness.commands.printing import print_tables, require_no_failures
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _load_any_results(runs: Sequence[Path]) -> "list[RunResult]":
-    """Results of runs, or of methods, which need all that evaluates."""
+    """Loads results of runs or methods; only methods import the evaluation code."""
     from harness.method.document import is_method
     from harness.results.result import load_results
 

@@ -1,4 +1,4 @@
-"""`python -m harness evaluate`: measures models, prints their table, and sends the results if asked."""
+"""`python -m harness evaluate`: evaluates models, prints their table, and publishes the results on request."""
 
 import argparse
 import sys
@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If the request, the data, a model or the environment does not allow it, or structures failed.
+        MlipOodError: If the request, the data, a model or the environment is invalid, or structures failed.
     """
     arguments = parser().parse_args(argv)
     if arguments.method or arguments.name or any("=" in text for text in arguments.model):
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
-    """Evaluates the models; the runs are those of the first of several processes, and none in others."""
+    """Evaluates the models and returns the runs; with several processes, only the first one returns them."""
     from harness.api import evaluate_models
 
     return evaluate_models(
@@ -64,7 +64,7 @@ def evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
 
 
 def _method_evaluated(arguments: argparse.Namespace) -> int | None:
-    """Evaluates a method and prints its result; `None` where the arguments name models that form no method."""
+    """Evaluates a method and prints its result; `None` if the arguments name models that are not a method."""
     from harness.evaluation.options import EvaluationOptions, datasets_of, require_options, run_options
     from harness.evaluation.run import FinishedRun
     from harness.method.command import evaluate, method_of, show, statement_for_members
@@ -77,7 +77,7 @@ def _method_evaluated(arguments: argparse.Namespace) -> int | None:
         return None
     if arguments.push:
         _require_pushable(datasets[0], [method])
-    # What is stated holds for each member on the task of its folder, which an evaluation of one model cannot express.
+    # A statement applies to each member on the task of its folder, which an evaluation of one model cannot express.
     stated = statement_for_members(arguments)
     how = run_options(datasets, arguments.task, EvaluationOptions(**{**options, "protocol": None, "base": None}))
     finished = evaluate(method, datasets, replace(how, statement=stated))
@@ -89,10 +89,10 @@ def _method_evaluated(arguments: argparse.Namespace) -> int | None:
 
 
 def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) -> None:
-    """Sends the results of models that were read from the Hub, with `--push`.
+    """Publishes the results of models from the Hub if `--push` is given.
 
     Raises:
-        MlipOodError: If a result cannot be published, or the Hub does not take it; the message says how to try again.
+        MlipOodError: If a result cannot be published, or the Hub rejects it; the message says how to retry.
     """
     if not arguments.push:
         return
@@ -101,7 +101,7 @@ def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) 
     runs = [run for run in runs if run.result.model.revision is not None]
     try:
         for done in push_each([run.result for run in runs], PushOptions()):
-            # What reads JSON from standard output wants nothing else there.
+            # A program that reads JSON from standard output must find nothing else there.
             print(done.text, file=sys.stderr if arguments.json else sys.stdout)
     except MlipOodError as cause:
         kept = " ".join(str(run.directory) for run in runs)
@@ -109,7 +109,7 @@ def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) 
 
 
 def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | MethodSource"]) -> None:
-    """Refuses, before hours of computing, what could not be sent in the end."""
+    """Refuses results that could not be published, before hours of computation."""
     from dataset_builders.core.hub.access import require_login
 
     if dataset.revision is None:

@@ -17,8 +17,8 @@ def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool =
     """Adds all groups to the parser of a command.
 
     Args:
-        parser: Of the command.
-        comparing: Whether finished runs may take the place of models.
+        parser: Parser of the command.
+        comparing: Whether finished runs are accepted in place of models.
     """
     model = parser.add_argument_group("model")
     if comparing:
@@ -37,13 +37,13 @@ def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool =
 
 
 def add_printing(output: argparse._ArgumentGroup) -> None:
-    """Adds the options that say what is printed."""
+    """Adds the options for the printed output."""
     output.add_argument("--json", action="store_true", help="print the results as JSON, one a line, and nothing else")
     output.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def options_of(arguments: argparse.Namespace) -> EvaluationOptions:
-    """The options of the Python interface that the arguments stand for."""
+    """Converts the arguments to options of the Python interface."""
     return EvaluationOptions(
         family=arguments.family,
         calculator=arguments.calculator,
@@ -158,7 +158,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
 
 
 def _batch_atoms(text: str) -> int | None:
-    """The number that was given; `None` for `auto`."""
+    """The given number; `None` for `auto`."""
     if text == AUTO:
         return None
     if not (text.isascii() and text.isdigit() and int(text) >= 1):

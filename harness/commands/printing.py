@@ -1,4 +1,4 @@
-"""What commands print of finished runs: one table for each data set, or JSON; and failed structures as an error."""
+"""Prints finished runs: one table for each data set, or JSON; failed structures are an error."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def print_runs(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
-    """Prints runs, and returns the exit code.
+    """Prints runs and returns the exit code.
 
     Args:
         runs: Finished runs.
-        output: Folder of results, where results of controls are looked for.
-        as_json: Whether JSON is printed, one result a line.
+        output: Folder of results, which is searched for results of controls.
+        as_json: Whether to print JSON, one result per line.
 
     Raises:
         IncompleteError: If structures failed.
@@ -39,7 +39,7 @@ def print_tables(runs: Sequence["FinishedRun"], output: Path) -> None:
     from harness.report.table import console, report
 
     terminal = console()
-    # With --labels auto, models may be on labels of different levels, which no table may mix.
+    # With --labels auto, models may use labels at different levels of theory, which a table must not mix.
     for content in dict.fromkeys(run.result.dataset.content_hash for run in runs):
         results = [run.result for run in runs if run.result.dataset.content_hash == content]
         gaps = control_gaps(content, results, output)

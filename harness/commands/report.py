@@ -1,4 +1,4 @@
-"""`python -m harness report`: metrics, table and result.json again, from saved predictions and without the model."""
+"""`python -m harness report`: recomputes metrics, table and result.json from saved predictions, without the model."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If a run is not finished, its data set is not the one that it was run on, or structures failed.
+        MlipOodError: If a run is not finished, the data set is not the one of the run, or structures failed.
     """
     arguments = parser().parse_args(argv)
     from harness.commands.printing import print_runs

@@ -1,1 +1,1 @@
-"""A method as one entry: a model for each task, trained once or with several seeds, with one result."""
+"""Evaluates a method as one entry: a model for each task, trained with one or several seeds, and one result."""

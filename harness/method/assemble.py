@@ -1,4 +1,4 @@
-"""Puts the results of the members of a method together, or says which two of them do not belong together."""
+"""Combines the results of the members of a method, or names two members that do not match."""
 
 import hashlib
 import itertools
@@ -37,7 +37,7 @@ _ALIKE: Final[Mapping[str, Callable[[RunResult], object]]] = {
     "version of the results": lambda result: result.schema_version,
     "confidence of the intervals": lambda result: f"{result.settings.confidence:g}",
 }
-"""What all members of a method have in common; architectures, bases and precisions may differ, and are told."""
+"""Properties that all members of a method share; architectures, bases and precisions may differ and are reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class MeasuredMember:
     """A member of a method with its result.
 
     Attributes:
-        task: Task that it is of.
+        task: Its task.
         seed: Its seed, if it has one.
-        result: Of its run, which holds that task.
+        result: Result of its run, which contains that task.
     """
 
     task: TaskName
@@ -64,7 +64,7 @@ class MeasuredMember:
         """Its result on the task.
 
         Raises:
-            DataError: If its result holds no such task.
+            DataError: If its result lacks the task.
         """
         if self.task not in self.result.tasks:
             raise DataError(
@@ -79,14 +79,14 @@ def mean_result(
     """The result of a method.
 
     Args:
-        name: What the method is called.
+        name: Name of the method.
         members: Its members.
-        created: When it was put together.
-        revision: Commit on the Hub, where all members came from there and from one repo.
+        created: Date of creation.
+        revision: Commit on the Hub, if all members came from one repo there.
 
     Raises:
-        DataError: If two members do not belong together, being of different data, levels or protocols.
-        UsageError: If two members are one model.
+        DataError: If two members differ in data, level of theory or protocol.
+        UsageError: If two members are the same model.
     """
     _require_alike(members)
     _require_distinct(members)
@@ -129,7 +129,7 @@ def _require_alike(members: Sequence[MeasuredMember]) -> None:
 
 
 def _require_distinct(members: Sequence[MeasuredMember]) -> None:
-    """Checks that no model counts twice: as two seeds, whose spread would be none, or for two tasks."""
+    """Checks that no model counts twice: as two seeds, whose spread would be zero, or for two tasks."""
     for one, other in itertools.combinations(members, 2):
         shared = _weights(one.result.model) & _weights(other.result.model)
         if shared:
@@ -137,12 +137,12 @@ def _require_distinct(members: Sequence[MeasuredMember]) -> None:
 
 
 def _weights(model: ModelRecord) -> set[str]:
-    """sha256 of the files that are no settings."""
+    """sha256 of the files, without settings."""
     return {sha256 for name, sha256 in model.files.items() if not name.endswith(".json")}
 
 
 def _model(name: str, members: Sequence[MeasuredMember], revision: str | None) -> ModelRecord:
-    """What the models of a method have in common, and what each of them has."""
+    """The common properties of the models of a method, and the individual ones."""
     models = [member.result.model for member in members]
     first = models[0]
     kinds = [model.training for model in models]
@@ -166,7 +166,7 @@ def _model(name: str, members: Sequence[MeasuredMember], revision: str | None) -
             f"{member.place}: {member.result.model.unfinished}" for member in members if member.result.model.unfinished
         ),
         cautions=tuple(f"{member.place}: {caution}" for member in members for caution in member.result.model.cautions),
-        # What is proved of some and stated of others is stated of the method.
+        # If the training is proved for some members and stated for others, it is stated for the method.
         training="proved" if set(kinds) == {"proved"} else next((kind for kind in kinds if kind == "stated"), None),
         base=_joined(model.base for model in models),
         unchecked=_joined(model.unchecked for model in models),
@@ -174,7 +174,7 @@ def _model(name: str, members: Sequence[MeasuredMember], revision: str | None) -
 
 
 def _joined(texts: Iterable[str | None]) -> str | None:
-    """Different texts one after the other; `None` where there is none."""
+    """The distinct texts, joined; `None` if there is none."""
     return _JOINED.join(dict.fromkeys(text for text in texts if text is not None)) or None
 
 
@@ -189,13 +189,13 @@ def _conservative(models: Sequence[ModelRecord]) -> bool | None:
 
 
 def _environment(environments: Sequence[EnvironmentRecord]) -> EnvironmentRecord:
-    """What the members were computed with; where they differ, each of the values."""
+    """The environment of the members; all values of a property in which they differ."""
     hashes = sorted({environment.code_hash for environment in environments})
     return EnvironmentRecord(
         python=_joined(each.python for each in environments) or "",
         platform=_joined(each.platform for each in environments) or "",
         packages=_merged(each.packages for each in environments),
-        # Each family has its own.
+        # Each family has its own code hash.
         code_hash=hashes[0] if len(hashes) == 1 else hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
         precision=_merged(each.precision for each in environments),
         variables=_merged(each.variables for each in environments),

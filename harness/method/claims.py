@@ -1,6 +1,6 @@
-"""What the members of a method say of their training, read before any of them is loaded.
+"""Reads the training declarations of the members of a method before any member is loaded.
 
-Hours of computing should not end in a refusal that a small file could have brought.
+A small file can then refuse an evaluation at once, not after hours of computation.
 """
 
 import itertools
@@ -22,15 +22,15 @@ from harness.trust.pickles import sha256_of
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a member says of its training; `None` for what it does not say.
+    """The training declaration of a member; `None` for undeclared fields.
 
     Attributes:
-        place: File that says it.
-        task: Task that it was trained on.
-        protocol: How its training began.
-        level_of_theory: Level of the labels.
+        place: File of the declaration.
+        task: Task of the training set.
+        protocol: Trained from scratch or fine-tuned.
+        level_of_theory: Level of theory of the training labels.
         edition: Edition of the data set.
-        content_hash: Of the files of training and validation.
+        content_hash: Hash of the training and validation files.
     """
 
     place: str
@@ -42,14 +42,14 @@ class Claim:
 
 
 def require_claims(members: Sequence[Member], statement: Statement | None) -> None:
-    """Checks that all members of a method say how they were trained, or the command line does, as their folders do.
+    """Checks that members or command line declare the training of all members, in agreement with their folders.
 
     Args:
         members: The members.
-        statement: What the command line says; its task does not count.
+        statement: Statement of the command line; its task is ignored.
 
     Raises:
-        UsageError: If a member says nothing and neither does the command line.
+        UsageError: If neither a member nor the command line declares its training.
         MlipOodError: As `require_claims_that_fit` does.
     """
     require_claims_that_fit(members)
@@ -64,12 +64,12 @@ def require_claims(members: Sequence[Member], statement: Statement | None) -> No
 
 
 def require_claims_that_fit(members: Sequence[Member]) -> None:
-    """Checks what the members of a method say of their training against their folders and against each other.
+    """Checks the training declarations of the members against their folders and against each other.
 
     Raises:
-        UsageError: If a member was trained on another task than its folder says.
+        UsageError: If a member was trained on another task than its folder names.
         DataError: If two members were trained at different levels, by different protocols or on different data.
-        ModelError: If what a member says cannot be read.
+        ModelError: If a declaration cannot be read.
     """
     claims = [(member, claim_of(member)) for member in members]
     for member, claim in claims:
@@ -86,10 +86,10 @@ def require_claims_that_fit(members: Sequence[Member]) -> None:
 
 
 def require_distinct(members: Sequence[Member]) -> None:
-    """Checks that no model counts twice: as two seeds, whose spread would be none, or for two tasks.
+    """Checks that no model counts twice: as two seeds, whose spread would be zero, or for two tasks.
 
     Raises:
-        UsageError: If one does.
+        UsageError: If a model counts twice.
     """
     seen: dict[str, Member] = {}
     for member in members:
@@ -103,7 +103,7 @@ def require_distinct(members: Sequence[Member]) -> None:
 
 
 def same_weights(place: str, other: str, sha256: str) -> UsageError:
-    """What is said of two members that are one model."""
+    """Message for two members that are the same model."""
     return UsageError(
         f"{place} and {other} of the method hold the same weights (sha256 {sha256[:SHORT_HASH]}); expected a model "
         "for each task, and a training of its own for each seed"
@@ -111,10 +111,10 @@ def same_weights(place: str, other: str, sha256: str) -> UsageError:
 
 
 def claim_of(member: Member) -> Claim | None:
-    """What a member says of its training; `None` where it says nothing.
+    """The training declaration of a member; `None` if there is none.
 
     Raises:
-        DataError: If the file that says it is none.
+        DataError: If the file of the declaration is invalid.
         ModelError: If its config cannot be read.
     """
     source = member.source

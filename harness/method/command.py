@@ -1,4 +1,4 @@
-"""What `python -m harness --method` and `--model TASK=MODEL` do."""
+"""Implements `python -m harness --method` and `--model TASK=MODEL`."""
 
 import argparse
 import logging
@@ -29,11 +29,11 @@ _LOG = logging.getLogger(__name__)
 
 
 def method_of(arguments: argparse.Namespace, datasets: Sequence[PinnedDataset]) -> MethodSource | None:
-    """The method that the arguments name; `None` where they name models that are none.
+    """The method in the arguments; `None` if they name models that are not a method.
 
     Raises:
-        UsageError: If they contradict each other, or name no method.
-        ModelError: If a model of it cannot be found.
+        UsageError: If the arguments contradict each other, or name no method.
+        ModelError: If a model of the method cannot be found.
     """
     known = in_order([*TASKS, *(task for dataset in datasets for task in dataset.tasks)])
     assigned = assigned_models(arguments.model, known)
@@ -50,7 +50,7 @@ def method_of(arguments: argparse.Namespace, datasets: Sequence[PinnedDataset]) 
 
 
 def statement_for_members(arguments: argparse.Namespace) -> Statement | None:
-    """What the command line says of the training of all members, each on the task of its folder.
+    """The statement of the command line on the training of all members, each on the task of its folder.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -59,7 +59,7 @@ def statement_for_members(arguments: argparse.Namespace) -> Statement | None:
 
 
 def evaluate(method: MethodSource, datasets: Sequence[PinnedDataset], options: "RunOptions") -> FinishedMethod | None:
-    """Evaluates a method; in processes but the first it gives `None`."""
+    """Evaluates a method; returns `None` in processes other than the first."""
     from harness.inference.meeting import meeting
     from harness.inference.ranks import current_ranks
 
@@ -68,12 +68,12 @@ def evaluate(method: MethodSource, datasets: Sequence[PinnedDataset], options: "
 
 
 def report_again(directories: Sequence[Path], dataset: str | None) -> list[FinishedMethod]:
-    """Computes the results of methods again from their runs."""
+    """Recomputes the results of methods from their runs."""
     return [report_method(directory, dataset) for directory in directories]
 
 
 def show(finished: Sequence[FinishedMethod], output: Path, *, as_json: bool) -> int:
-    """Prints methods, and returns the exit code.
+    """Prints methods and returns the exit code.
 
     Raises:
         IncompleteError: If structures failed.

@@ -1,4 +1,4 @@
-"""The file `method.json`: the result of a method, and the members that it is the mean of."""
+"""The file `method.json`: the result of a method, and the members that it averages."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ METHOD_NAME: Final = "method.json"
 METHOD_SCHEMA: Final = "mlip-ood-method-result/1"
 
 MAX_BYTES: Final = 64 * 2**20
-"""Longest file that is read; that of four tasks of the editions has less than 1 MB."""
+"""Largest file that is read; four tasks of the shipped editions need less than 1 MB."""
 
 _METRICS: Final[Mapping[str, tuple[PartName, str]]] = {
     "ood_force_mae": ("test_ood", "force_mae"),
@@ -41,11 +41,11 @@ class _Record(BaseModel):
 
 
 class Spread(_Record):
-    """A number of each seed, and how far they lie apart.
+    """The value of a number for each seed, and their spread.
 
     Attributes:
-        values: Of the seeds, in their order; `None` where a number is undefined. Energies in eV, forces in eV/Å.
-        standard_deviation: That of the sample (n - 1); `None` where there are not two values.
+        values: Values by seed, in order; `None` if undefined. Energies in eV, forces in eV/Å.
+        standard_deviation: Sample standard deviation (n - 1); `None` with fewer than two values.
     """
 
     values: tuple[FiniteFloat | None, ...]
@@ -69,11 +69,11 @@ class Spread(_Record):
 
 
 class SeedsOfTask(_Record):
-    """The seeds that the numbers of a task are means of.
+    """The seeds that the numbers of a task average.
 
     Attributes:
-        seeds: As the folders name them; `None` for the one model of a task that has no folder of a seed.
-        numbers: Of each seed, by name: score, gap, errors of splits and subsets.
+        seeds: Seeds from the folder names; `None` for the single model of a task without seed folders.
+        numbers: Values for each seed, by name: score, gap, errors of splits and subsets.
     """
 
     seeds: Annotated[tuple[_Seed | None, ...], Field(min_length=1)]
@@ -90,11 +90,11 @@ class SeedsOfTask(_Record):
 
 
 class MeanResult(RunResult):
-    """The result of a method: of each task the mean over its seeds, in the form of the result of one model.
+    """The result of a method: the mean over seeds for each task, in the format of the result of one model.
 
     Attributes:
-        seeds: Of each task.
-        overall: The overall score of each seed, where all four tasks have the same two seeds or more; else `None`.
+        seeds: Seeds of each task.
+        overall: Overall score of each seed, if all four tasks have the same seeds, two or more; else `None`.
     """
 
     seeds: dict[_Task, SeedsOfTask]
@@ -110,15 +110,15 @@ class MeanResult(RunResult):
 
 
 class MethodMember(_Record):
-    """A model of a method, and the run that measured it.
+    """A model of a method and its run.
 
     Attributes:
-        task: Task that it is of.
+        task: Its task.
         seed: Its seed, if its folder names one.
         model: Id of the model in its own result.
         family: Its family.
-        run: Folder of its run, relative to that of the method.
-        result_sha256: sha256 of the `result.json` there.
+        run: Folder of its run, relative to the folder of the method.
+        result_sha256: sha256 of the `result.json` of the run.
     """
 
     task: _Task
@@ -135,10 +135,10 @@ class MethodMember(_Record):
 
 
 class MethodResult(_Record):
-    """What one evaluation of a method leaves behind.
+    """The outcome of one evaluation of a method.
 
     Attributes:
-        schema_version: Of this document; `schema` in the file.
+        schema_version: Version of this document; `schema` in the file.
         members: The models, by task and seed.
         result: Their means.
     """
@@ -156,10 +156,10 @@ class MethodResult(_Record):
         return self
 
     def save(self, directory: Path) -> Path:
-        """Writes `method.json`, all of it or nothing, and gives its path.
+        """Writes `method.json` atomically and returns its path.
 
         Raises:
-            SetupError: If the folder cannot be written to.
+            SetupError: If the folder is not writable.
         """
         path = directory / METHOD_NAME
         document = self.model_dump(mode="json", by_alias=True)
@@ -175,7 +175,7 @@ class MethodResult(_Record):
         """Reads the `method.json` of a folder.
 
         Raises:
-            DataError: If it is absent, unreadable, or not one.
+            DataError: If it is absent, unreadable or invalid.
         """
         path = directory / METHOD_NAME
         expected = f"expected a {METHOD_NAME} that `python -m harness --method` wrote"
@@ -201,7 +201,7 @@ class MethodResult(_Record):
             directory: Folder of the method.
 
         Raises:
-            DataError: If it is not named by a relative path.
+            DataError: If its path is not relative.
         """
         if PurePosixPath(member.run).is_absolute() or "\\" in member.run or "\0" in member.run:
             raise DataError(f"{directory / METHOD_NAME} names the run {member.run!r}; expected a relative path")
@@ -209,12 +209,12 @@ class MethodResult(_Record):
 
 
 def is_method(run: Path) -> bool:
-    """Whether a path is the folder of a method, or its file."""
+    """Whether a path is the folder or the file of a method."""
     return (run / METHOD_NAME).is_file() or (run.name == METHOD_NAME and run.is_file())
 
 
 def numbers_of(task: TaskResult) -> dict[str, float | None]:
-    """The numbers of a result whose spread between seeds is told, by name."""
+    """The numbers of a result whose spread between seeds is reported, by name."""
     numbers = {"score": task.score.value, "gap": task.comparable_gap.value}
     for name, (part, metric) in _METRICS.items():
         if part in task.splits:
@@ -223,7 +223,7 @@ def numbers_of(task: TaskResult) -> dict[str, float | None]:
 
 
 def seeds_of_task(seeds: Sequence[int | None], results: Sequence[TaskResult]) -> SeedsOfTask:
-    """The numbers of the seeds of a task beside each other."""
+    """Collects the numbers of the seeds of a task."""
     numbers = [numbers_of(result) for result in results]
     return SeedsOfTask(
         seeds=tuple(seeds), numbers={name: Spread.of([each[name] for each in numbers]) for name in numbers[0]}
@@ -231,7 +231,7 @@ def seeds_of_task(seeds: Sequence[int | None], results: Sequence[TaskResult]) ->
 
 
 def overall_spread(seeds: Mapping[TaskName, SeedsOfTask]) -> Spread | None:
-    """The overall score of each seed; `None` unless all four tasks have the same seeds, two or more."""
+    """Overall score of each seed; `None` unless all four tasks have the same seeds, two or more."""
     if not set(TASKS) <= seeds.keys():
         return None
     of_four = [seeds[task] for task in TASKS]

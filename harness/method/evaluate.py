@@ -1,4 +1,4 @@
-"""Evaluates a method: each model on its task, as a run of its own, and the mean of these runs."""
+"""Evaluates a method: each model on its task in a separate run, and the mean of these runs."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ _KEY_LENGTH: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class FinishedMethod:
-    """The result of a method and the folder it lies in."""
+    """The result of a method and its folder."""
 
     method: MethodResult
     directory: Path
@@ -44,22 +44,22 @@ class _RunOfMember:
 def evaluate_method(
     method: MethodSource, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting = ALONE
 ) -> FinishedMethod | None:
-    """Evaluates the models of a method, goes on from runs that are there, and writes `method.json`.
+    """Evaluates the models of a method, reuses existing runs, and writes `method.json`.
 
     Args:
-        method: As `harness.method.source` found it.
+        method: The method from `harness.method.source`.
         datasets: One data set at one or more levels of theory.
-        options: What the user asked for; `tasks` names some of the method's, and the task of `statement` does not
-            count, since the folder of a model says its task.
+        options: The user's options. `tasks` selects tasks of the method. The task of `statement` is ignored,
+            since the folder of a model determines its task.
         meeting: The processes that share the work.
 
     Returns:
-        The result, in the first process; `None` in others.
+        The result in the first process; `None` in others.
 
     Raises:
-        UsageError: If a model was trained on another task than its folder says, says nothing of its training, or
+        UsageError: If a model was trained on another task than its folder names, does not declare its training, or
             counts twice.
-        DataError: If two models were trained or measured differently.
+        DataError: If two models were trained or evaluated differently.
         MlipOodError: As `harness.evaluation.run.evaluate_model` does.
     """
     statement = agreed(method.statement, options.statement)
@@ -77,14 +77,14 @@ def evaluate_method(
 
 
 def report_method(directory: Path, dataset_text: str | None = None) -> FinishedMethod:
-    """Computes the result of a method again from the predictions of its runs, without its models.
+    """Recomputes the result of a method from the predictions of its runs, without its models.
 
     Args:
         directory: Folder of the method.
-        dataset_text: Where the data set is now; `None` for where it was.
+        dataset_text: Present location of the data set; `None` for the former location.
 
     Raises:
-        DataError: If the folder is not that of a method, or a run is absent or not of the model that was measured.
+        DataError: If the folder is not that of a method, or a run is absent or belongs to another model.
         MlipOodError: As `harness.evaluation.run.evaluate_again` does.
     """
     before = MethodResult.load(directory)
@@ -107,8 +107,8 @@ def load_method(directory: Path) -> MethodResult:
         directory: Folder of the method.
 
     Raises:
-        DataError: If it is none, a run is absent or has another result than that the method names, or the means are not
-            those of the runs.
+        DataError: If it is not a method, a run is absent or its result differs from the recorded hash, or the means are
+            not those of the runs.
     """
     method = MethodResult.load(directory)
     measured = []
@@ -137,7 +137,7 @@ def load_any_results(runs: Sequence[Path], *, checked: bool = True) -> list[RunR
 
     Args:
         runs: Folders of runs or methods, or their files.
-        checked: Whether methods are checked against their runs, which must be there then.
+        checked: Whether to check methods against their runs, which must exist then.
 
     Raises:
         DataError: As `load_method` and `harness.results.result.load_results` do.
@@ -174,7 +174,7 @@ def _finish(found: Sequence[_RunOfMember], directory: Path, name: str, revision:
 
 
 def _with_first_date(method: MethodResult, directory: Path) -> MethodResult:
-    """A method that says what the one on disk says keeps its date, so that sending it again changes nothing."""
+    """Keeps the date of an equal method on disk, so that a second push changes nothing."""
     if not is_method(directory):
         return method
     try:
@@ -186,7 +186,7 @@ def _with_first_date(method: MethodResult, directory: Path) -> MethodResult:
 
 
 def _key(found: Sequence[_RunOfMember]) -> str:
-    """Names a method by its runs, which are named by all that their predictions depend on."""
+    """Key of a method from the names of its runs, which cover all inputs of their predictions."""
     runs = [[each.task, each.seed, each.run.directory.name] for each in found]
     return hashlib.sha256(json.dumps(runs).encode()).hexdigest()[:_KEY_LENGTH]
 

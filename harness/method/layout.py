@@ -1,4 +1,4 @@
-"""Where the models of a method lie: in `task1/` to `task4/`, or in folders `seed0/`, `seed1/`, ... inside these."""
+"""The folders of the models of a method: `task1/` to `task4/`, or `seed0/`, `seed1/`, ... inside these."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ _MAX_LISTED: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What lies in a folder, hidden files and folders left out.
+    """The content of a folder, without hidden files and folders.
 
     Attributes:
-        folders: Names of the folders in it, sorted.
+        folders: Names of its subfolders, sorted.
         files: Names of its files, sorted.
     """
 
@@ -28,7 +28,7 @@ class Folder:
 
 
 Look = Callable[[str], Folder]
-"""Looks into a folder of a method by its path in it; the empty path is the method."""
+"""Lists a folder of a method by its relative path; the empty path is the method itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Leaf:
     """The folder of one model.
 
     Attributes:
-        task: Task that it is named after.
-        seed: Seed that it is named after, if there are seeds.
+        task: Task from its name.
+        seed: Seed from its name, if there are seeds.
     """
 
     task: TaskName
@@ -54,8 +54,8 @@ class Layout:
     """The folders of a method.
 
     Attributes:
-        leaves: Of its models, by task and seed.
-        left_out: Folders that are none of the method.
+        leaves: Folders of its models, by task and seed.
+        left_out: Folders that do not belong to the method.
     """
 
     leaves: tuple[Leaf, ...]
@@ -66,14 +66,14 @@ def find_layout(place: str, look: Look, known: Collection[TaskName], families: S
     """Finds the folders of the models of a method.
 
     Args:
-        place: What the user calls the method.
-        look: Looks into its folders.
-        known: Names of the tasks there are.
-        families: All there are, to see a checkpoint where none should be.
+        place: The method as given by the user.
+        look: Lists its folders.
+        known: Names of all tasks.
+        families: All families, to detect misplaced checkpoints.
 
     Raises:
-        UsageError: If no folder is named after a task, or one is named almost like a task or a seed, or the folder of
-            a task holds seeds and a checkpoint beside them.
+        UsageError: If no folder is named after a task, a name is almost that of a task or a seed, or the folder of
+            a task contains both seeds and a checkpoint.
     """
     top = look("")
     wrong = [name for name in top.folders if name not in known and is_like_a_task(name)]
@@ -100,7 +100,7 @@ def find_layout(place: str, look: Look, known: Collection[TaskName], families: S
 
 
 def look_here(root: Path) -> Look:
-    """Looks into a folder on this machine; links to folders count as folders."""
+    """Lists a local folder; links to folders count as folders."""
 
     def look(path: str) -> Folder:
         folder = root / path
@@ -120,7 +120,7 @@ def look_here(root: Path) -> Look:
 
 
 def look_among(names: Collection[str], below: str = "") -> Look:
-    """Looks among the paths of the files of a repo, below one of its folders."""
+    """Lists a folder of a repo from the paths of its files."""
     start = PurePosixPath(below)
 
     def look(path: str) -> Folder:
@@ -161,7 +161,7 @@ def _leaves_of(place: str, task: TaskName, inside: Folder, families: Sequence[Fa
 
 
 def _checkpoint_among(files: Sequence[str], families: Sequence[Family]) -> str | None:
-    """A file that is a checkpoint, or the first one of several that are one together."""
+    """A file that is a checkpoint, or the first of several files that form one."""
     for family in families:
         for name in files:
             if any(fnmatchcase(name, pattern) for pattern in family.files):

@@ -1,8 +1,8 @@
 """The mean over seeds of the results of one task, with the spread between the seeds.
 
-Errors and scores are means over the seeds. The gap is the ratio of the two mean errors. Intervals are those of a single
-result, for other fragments and molecules drawn like these: the errors of a molecule are averaged over the seeds first,
-since the seeds were measured on the same molecules. The spread between seeds stands beside them.
+Errors and scores are means over the seeds. The gap is the ratio of the two mean errors. Intervals have the same meaning
+as for a single result: other fragments and molecules drawn like these. The errors of a molecule are first averaged over
+the seeds, which share the test molecules. The spread between seeds is reported separately.
 """
 
 import statistics
@@ -45,18 +45,18 @@ _NO_MOLECULES: Final = "no interval: results keep no value of it for each molecu
 
 
 def mean_task(tasks: Sequence[TaskResult], settings: IntervalSettings) -> TaskResult:
-    """The mean over seeds of the results of one task; of a single one, that result itself.
+    """The mean over seeds of the results of one task; a single result is returned unchanged.
 
     Args:
         tasks: Results of the seeds, all on the same frames.
-        settings: The confidence of the intervals.
+        settings: The confidence level of the intervals.
 
     Returns:
-        Means. Where a frame failed for a seed there is no score and no interval. Metrics that a result does not keep
-        for each molecule have none either, with the reason.
+        Means. If a frame failed for a seed, there is no score and no interval. Metrics that are not stored per
+        molecule have no interval either, with the reason.
 
     Raises:
-        DataError: If the results are of different tasks, molecules or frames.
+        DataError: If the results cover different tasks, molecules or frames.
     """
     first = tasks[0]
     if len(tasks) == 1:
@@ -73,7 +73,7 @@ def mean_task(tasks: Sequence[TaskResult], settings: IntervalSettings) -> TaskRe
         gap=seeds.gap("force_mae", [task.gap for task in tasks]),
         energy_gap=seeds.gap("centred_energy_mae", [task.energy_gap for task in tasks]),
         score=seeds.score(),
-        # Fitted on the predictions of each seed.
+        # Fitted to the predictions of each seed.
         reference_shift=None,
         by_spacer=_mean_spacers(tasks),
         by_pair=_mean_pairs(tasks),
@@ -87,7 +87,7 @@ def mean_task(tasks: Sequence[TaskResult], settings: IntervalSettings) -> TaskRe
 
 
 class _Seeds:
-    """Results of several seeds beside each other, and the mean errors of their molecules."""
+    """Results of several seeds, and the mean errors of their molecules."""
 
     def __init__(self, tasks: Sequence[TaskResult], rows: Sequence[MoleculeResult], settings: IntervalSettings) -> None:
         self._tasks, self._rows, self._settings = tasks, rows, settings
@@ -104,7 +104,7 @@ class _Seeds:
             n_frames=min(split.n_frames for split in splits),
             n_atoms=min(split.n_atoms for split in splits),
             metrics=metrics,
-            # Of the labels alone, so that it is the same for all seeds.
+            # It depends only on the labels and is the same for all seeds.
             zero_force_mae=next((s.zero_force_mae for s in splits if not s.n_failed), splits[0].zero_force_mae),
             n_failed=sum(split.n_failed for split in splits),
         )
@@ -123,7 +123,7 @@ class _Seeds:
         return _estimate(found, estimates[0].unit, _mean_value(estimates))
 
     def gap(self, error: _Error, estimates: Sequence[Estimate]) -> Estimate:
-        """The ratio of the mean errors on OOD and ID."""
+        """The ratio of the mean OOD error to the mean ID error."""
         undefined = next((each for each in estimates if each.value is None), None)
         if undefined is not None:
             return undefined
@@ -141,7 +141,7 @@ class _Seeds:
         return _estimate(found, "1", found.value)
 
     def score(self) -> Estimate:
-        """The mean of the scores of the seeds, which were measured on the same molecules."""
+        """The mean of the scores of the seeds, which share the test molecules."""
         estimates = [task.score for task in self._tasks]
         undefined = next((each for each in estimates if each.value is None), None)
         if undefined is not None:
@@ -172,13 +172,13 @@ class _Seeds:
         return "no interval: the results are of an earlier version, which does not say the subset of a molecule"
 
     def _sums(self, part: PartName, error: _Error) -> MoleculeSums | None:
-        """The mean errors of the molecules of a part; `None` where they are not known or frames failed."""
+        """The mean errors of the molecules of a part; `None` if they are unknown or frames failed."""
         if self._has_failures or (part in ("near", "far") and any(row.subset is None for row in self._rows)):
             return None
         rows = self._rows_of(part)
         if error == "force_mae":
             return force_sums(rows)
-        # A single frame has no relative energy, and no weight.
+        # A single frame has no relative energy and therefore no weight.
         weights = np.array([0.0 if row.centred_energy_mae is None else float(row.n_frames) for row in rows])
         errors = np.array([row.centred_energy_mae or 0.0 for row in rows])
         return MoleculeSums(errors * weights, weights, "no molecule has two or more frames")
@@ -203,7 +203,7 @@ def _frames_of(task: TaskResult) -> list[tuple[str, str, int]]:
 
 
 def _aligned(tasks: Sequence[TaskResult]) -> list[TaskResult]:
-    """The results with the molecules that all of them have; a molecule may have lost all its frames in one."""
+    """The results restricted to their common molecules; all frames of a molecule may have failed for one seed."""
     shared = set.intersection(*({(row.split, row.molecule_id) for row in task.by_molecule} for task in tasks))
     return [
         task.model_copy(
@@ -228,7 +228,7 @@ def _mean_molecule(rows: Sequence[MoleculeResult]) -> MoleculeResult:
 
 
 def _scale(rows: Sequence[MoleculeResult]) -> MoleculeSums | None:
-    """Errors of zero forces; `None` in results of earlier versions."""
+    """Errors of zero forces; `None` for results of earlier versions."""
     scaled = [
         row.model_copy(update={"force_mae": row.zero_force_mae}) for row in rows if row.zero_force_mae is not None
     ]
@@ -253,7 +253,7 @@ def _estimate(interval: Interval, unit: str, value: float | None) -> Estimate:
 
 
 def _mean_fragments(tasks: Sequence[TaskResult]) -> tuple[FragmentResult, ...]:
-    """The single values of each drawn fragment; the gap is the ratio of the mean errors."""
+    """The values for each test fragment; the gap is the ratio of the mean errors."""
     found = [{row.fragment: row for row in task.by_fragment} for task in tasks]
     rows = []
     for name in (name for name in found[0] if all(name in rows for rows in found)):

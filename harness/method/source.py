@@ -1,4 +1,4 @@
-"""Finds the models of a method: in a folder here, in a repo on the Hub, or one by one as the user names them."""
+"""Finds the models of a method: in a local folder, in a repo on the Hub, or from a list by the user."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ from harness.models.training_declaration import Statement
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 
 DEFAULT_NAME: Final = "method"
-"""What a method is called whose models the user names one by one, unless he gives it a name."""
+"""Name of a method whose models the user lists one by one without giving a name."""
 
 _ASSIGNED: Final = re.compile(rf"({TASK_PATTERN})=(.+)", re.DOTALL)
 _MAX_NAME: Final = 200
@@ -32,8 +32,8 @@ class Member:
     """One model of a method.
 
     Attributes:
-        task: Task that it is evaluated on.
-        seed: Its seed, if there are several or its folder names it.
+        task: Task of its evaluation.
+        seed: Its seed, if there are several or its folder names one.
         source: The model.
     """
 
@@ -47,7 +47,7 @@ class Member:
         return place_of(self.task, self.seed)
 
     def files(self) -> list[Path]:
-        """The files of its checkpoint, sorted; none of a method without one."""
+        """The files of its checkpoint, sorted; empty without a checkpoint."""
         path, family = self.source.path, self.source.family
         if path is None or not path.is_dir():
             return [] if path is None else [path]
@@ -58,15 +58,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class MethodSource:
-    """What a user calls a method.
+    """A method as given by the user.
 
     Attributes:
-        name: What tables and leaderboards call it.
+        name: Name in tables and leaderboards.
         members: Its models, by task and seed.
-        revision: Commit on the Hub, where it is one repo there.
-        left_out: Folders in it that are none of the method.
-        statement: What it says of the training of all its models; the task does not count.
-        file: The file that says so.
+        revision: Commit on the Hub, if it is a repo there.
+        left_out: Folders in it that do not belong to the method.
+        statement: Its statement on the training of all its models; the task is ignored.
+        file: The file of the statement.
     """
 
     name: str
@@ -78,16 +78,16 @@ class MethodSource:
 
 
 def find_method(text: str, known: Collection[TaskName], family: str | None = None) -> MethodSource:
-    """Finds the models in a folder or repo, and downloads those that are on the Hub.
+    """Finds the models in a folder or repo, and downloads models from the Hub.
 
     Args:
         text: A folder, or `org/name[@revision][/path/in/repo]`.
-        known: Names of the tasks there are.
-        family: The family of all checkpoints, where their files do not tell it.
+        known: Names of all tasks.
+        family: The family of all checkpoints, if it cannot be detected from their files.
 
     Raises:
-        UsageError: If it is neither, or not laid out as a method.
-        ModelError: If a folder of it holds no checkpoint of a known family, or more than one.
+        UsageError: If the text is neither, or the layout is not that of a method.
+        ModelError: If a folder does not contain exactly one checkpoint of a known family.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     path = Path(text)
@@ -103,14 +103,14 @@ def find_method(text: str, known: Collection[TaskName], family: str | None = Non
 
 
 def assigned_models(texts: Sequence[str], known: Collection[TaskName]) -> list[tuple[TaskName, str]] | None:
-    """Reads models that are named as `TASK=MODEL`; `None` where none is.
+    """Reads models in the format `TASK=MODEL`; `None` if none has this format.
 
     Args:
-        texts: What the user gave for --model.
-        known: Names of the tasks there are.
+        texts: Values of --model.
+        known: Names of all tasks.
 
     Raises:
-        UsageError: If some are and others are not, or there is no such task.
+        UsageError: If only some have this format, or a task does not exist.
     """
     found = [None if Path(text).exists() else _ASSIGNED.fullmatch(text) for text in texts]
     if not any(found):
@@ -130,12 +130,12 @@ def assigned_models(texts: Sequence[str], known: Collection[TaskName]) -> list[t
 def assigned_method(
     assigned: Sequence[tuple[TaskName, str]], name: str | None = None, family: str | None = None
 ) -> MethodSource:
-    """A method whose models the user names one by one; several of one task are its seeds, counted from 0.
+    """A method whose models the user lists one by one; several models of a task are its seeds, numbered from 0.
 
     Args:
-        assigned: Task and model, as `assigned_models` gives them.
-        name: What the method is called.
-        family: The family of all checkpoints, where their files do not tell it.
+        assigned: Task and model, from `assigned_models`.
+        name: Name of the method.
+        family: The family of all checkpoints, if it cannot be detected from their files.
 
     Raises:
         UsageError: If a model is named twice, or one is unknown.
@@ -155,10 +155,10 @@ def assigned_method(
 
 
 def restricted_to(method: MethodSource, tasks: Sequence[TaskName]) -> MethodSource:
-    """A method with its members of some tasks alone; all of them where none is named.
+    """A method restricted to some tasks; unrestricted if no task is named.
 
     Raises:
-        UsageError: If it holds no model of one of them.
+        UsageError: If it has no model for one of them.
     """
     if not tasks:
         return method
@@ -187,7 +187,7 @@ def _method_here(text: str, root: Path, known: Collection[TaskName], family: str
 
 
 def _record_above(root: Path, leaf: Leaf) -> Path | None:
-    """What all seeds of a task, or all models of a method, say of their training."""
+    """The training record shared by all seeds of a task, or by all models of a method."""
     above = [root, *([root / leaf.task] if leaf.seed is not None else [])]
     return next((folder / RECORD_NAME for folder in reversed(above) if (folder / RECORD_NAME).is_file()), None)
 
@@ -213,14 +213,14 @@ def _method_on_hub(address: HubAddress, known: Collection[TaskName], family: str
 
 
 def _require_short(listing: Listing, path: str) -> None:
-    """Checks, before it is downloaded, that a file which says how models were trained is of a possible length."""
+    """Checks the size of a training declaration before it is downloaded."""
     size = listing.sizes.get(path)
     if size is not None and size > MAX_BYTES:
         raise ModelError(f"{path} of {listing.repo} has {size:,} bytes; expected {MAX_BYTES:,} at most")
 
 
 def _with_statement(method: MethodSource, path: Path) -> MethodSource:
-    """A method with what the file at its root says of all its models, where that is no record of a training."""
+    """Adds the statement in the file at the root of a method, unless the file is the record of a training."""
     statement = read_statement(path) if path.is_file() else None
     if statement is None:
         return method

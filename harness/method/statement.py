@@ -1,6 +1,6 @@
-"""What a method says of the training of all its models, in `mlip-ood.json` at its root.
+"""The statement of a method on the training of all its models, in `mlip-ood.json` at its root.
 
-A file there is either the record of a training, as one beside a model is, or says in two words how all models were
+This file is either the record of a training, like one beside a model, or a short statement of how all models were
 trained, each on the task of its folder:
 
     {"schema": "mlip-ood-method/1", "protocol": "fine-tuned", "base": "org/model"}
@@ -22,7 +22,7 @@ STATEMENT_SCHEMA: Final = "mlip-ood-method/1"
 
 _EXPECTED: Final = "does not say how the models of a method were trained; expected schema, protocol and base"
 _ANY_TASK: Final = next(iter(TASKS))
-"""Stands in a statement whose task is that of the folder of each model."""
+"""Placeholder in a statement whose task is given by the folder of each model."""
 
 
 class _Document(BaseModel):
@@ -34,11 +34,11 @@ class _Document(BaseModel):
 
 
 def statement_for_all(protocol: TrainingProtocol | None, base: str | None) -> Statement | None:
-    """What is said of the training of all models of a method; `None` where nothing is.
+    """The statement on the training of all models of a method; `None` if nothing is stated.
 
     Args:
-        protocol: How their training began.
-        base: What it began with.
+        protocol: Trained from scratch or fine-tuned.
+        base: Base model of a fine-tuning.
 
     Raises:
         UsageError: If the two contradict each other.
@@ -47,10 +47,10 @@ def statement_for_all(protocol: TrainingProtocol | None, base: str | None) -> St
 
 
 def read_statement(path: Path) -> Statement | None:
-    """Reads the file at the root of a method; `None` where it is the record of a training.
+    """Reads the file at the root of a method; `None` if it is the record of a training.
 
     Raises:
-        DataError: If it cannot be read, or is of the schema of a statement and yet none.
+        DataError: If it cannot be read, or names the schema of a statement but violates it.
     """
     try:
         with path.open("rb") as stream:
@@ -71,7 +71,7 @@ def read_statement(path: Path) -> Statement | None:
 
 
 def agreed(of_method: Statement | None, of_user: Statement | None) -> Statement | None:
-    """What counts of what a method says and what the command line says.
+    """Combines the statements of a method and of the command line.
 
     Raises:
         UsageError: If they contradict each other.

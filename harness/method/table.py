@@ -1,4 +1,4 @@
-"""The table of a method: each task with its mean over seeds, the spread of the seeds, and the overall score."""
+"""The table of a method: for each task the mean over seeds and their spread, and the overall score."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -26,27 +26,27 @@ _SUBSETS: Final = ("near", "far")
 _SPREAD: Final = "±: sample standard deviation of the seeds; a task of one seed has none"
 _MAX_LISTED: Final = 12
 _LONGEST_WORD: Final = len("duplication")
-"""Of the titles of the four tasks."""
+"""Longest word in the titles of the four tasks."""
 
 
 def method_table(
     method: MethodResult, control_gaps: Mapping[TaskName, float], width: int = FULL_WIDTH
 ) -> "RenderableType":
-    """The table and what it stands on.
+    """The table and its basis.
 
     Args:
         method: The result.
-        control_gaps: Gap of GFN1-xTB by task, where it is known.
-        width: Columns of the terminal. Below `FULL_WIDTH` spreads stand under their numbers, so that the table fits
-            into 80 columns.
+        control_gaps: Gap of GFN1-xTB by task, if known.
+        width: Columns of the terminal. Below `FULL_WIDTH`, spreads are printed under their numbers, so that the table
+            fits into 80 columns.
 
     Returns:
-        Something that rich prints.
+        A renderable for rich.
     """
     from rich import box
     from rich.console import Group
     from rich.table import Table
-    from rich.text import Text  # and not str, which a console may read as markup
+    from rich.text import Text  # Not str, which a console may parse as markup.
 
     result = method.result
     before = " " if width >= FULL_WIDTH else "\n"
@@ -64,12 +64,12 @@ def method_table(
 
 
 def missing_tasks(result: MeanResult) -> tuple[TaskName, ...]:
-    """Those of the four tasks that a method has no model for."""
+    """Those of the four tasks for which a method has no model."""
     return tuple(name for name in TASKS if name not in result.tasks)
 
 
 def seeds_text(result: MeanResult) -> str:
-    """How many seeds a method has: one number, or the least and the most of its tasks."""
+    """The number of seeds of a method: one number, or the smallest and largest of its tasks."""
     counts = [len(seeds.seeds) for seeds in result.seeds.values()]
     return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
 
@@ -98,7 +98,7 @@ def _force(task: TaskResult, part: str) -> Estimate:
 
 
 def _cell(estimate: Estimate, spread: Spread, unit: float, digits: int) -> str:
-    """A mean with the spread of the seeds, and below it its interval."""
+    """A mean with the spread of the seeds; its interval below."""
     if estimate.value is None:
         return UNDEFINED
     value = _with_spread(estimate.value, spread, unit, digits)
@@ -147,7 +147,7 @@ def _uneven(result: MeanResult) -> list[str]:
 
 
 def _mixed(method: MethodResult) -> list[str]:
-    """Which models are of which family, where they are of several."""
+    """The family of each model, if there are several families."""
     by_family: dict[str, list[MethodMember]] = {}
     for member in method.members:
         by_family.setdefault(member.family, []).append(member)

@@ -1,1 +1,1 @@
-"""The study: every row of the table trained and measured on every task, and the report of what came out."""
+"""The study: trains and evaluates every row of the table on every task, and reports the results."""

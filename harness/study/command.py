@@ -1,4 +1,4 @@
-"""`python -m harness study`: trains and measures every row of the table, and writes the report."""
+"""`python -m harness study`: trains and evaluates every row of the table, and writes the report."""
 
 import argparse
 import signal
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If the request, the data or the environment does not allow it, or a job failed.
+        MlipOodError: If the request, the data or the environment is invalid, or a job failed.
     """
     arguments = _parser().parse_args(argv)
     if arguments.jobs < 1:
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _ended_like_interrupted() -> Iterator[None]:
-    """Lets the signal that ends a process do what Ctrl-C does, so that no training goes on without its study."""
+    """Makes SIGTERM act like Ctrl-C, so that no training continues without its study."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

@@ -1,7 +1,7 @@
-"""Force errors of atoms against the distance of their environments to the nearest ones of training.
+"""Force errors of atoms against the distance of their environments to the nearest training environments.
 
-A model that learned how fragments combine may be as good far from what it has seen as near it; one that interpolates
-gets worse with distance. The distance is between atomic environment vectors of one element, see
+A model that learned how fragments combine may be as accurate far from its training set as near it; a model that
+interpolates gets worse with distance. The distance is between atomic environment vectors of one element; see
 `harness.baselines.descriptors`.
 """
 
@@ -38,11 +38,11 @@ Which = Literal["test_id", "test_ood", "both"]
 
 @dataclass(frozen=True, slots=True)
 class AtomDistances:
-    """How far the environment of each atom of a split is from training.
+    """Distance of the environment of each atom of a split to the training set.
 
     Attributes:
         frames: Digest of the frames, in order; see `frames_digest`.
-        distance: Shape (n_atoms_total,), without unit.
+        distance: Shape (n_atoms_total,), dimensionless.
     """
 
     frames: str
@@ -51,7 +51,7 @@ class AtomDistances:
 
 @dataclass(frozen=True, slots=True)
 class _Atoms:
-    """Atoms of one split or of both: distance, error, element and molecule of each, and the clusters of each split."""
+    """Atoms of one or both splits: distance, error, element and molecule of each, and the clusters of each split."""
 
     distance: Float64Array
     error: Float64Array
@@ -65,15 +65,15 @@ class _Atoms:
 
 
 def task_distances(dataset: PinnedDataset, task: TaskName, folder: Path) -> dict[TestSplitName, AtomDistances]:
-    """Distances of the atoms of both test splits to the training environments; computed once and kept.
+    """Distances of the atoms of both test splits to the training environments; computed once and cached.
 
     Args:
         dataset: Data set.
         task: Task.
-        folder: Where they are kept, in a file for each task.
+        folder: Cache folder, with a file for each task.
 
     Raises:
-        DataError: If the data set breaks its schema, or an element occurs in no training molecule.
+        DataError: If the data set violates its schema, or an element occurs in no training molecule.
         MissingPackageError: If TorchANI is not installed.
     """
     path = folder / f"{task}.npz"
@@ -106,15 +106,15 @@ def error_against_distance(
     distances: Mapping[TestSplitName, AtomDistances],
     drawn: Drawn,
 ) -> DistanceRecord:
-    """Bins the force errors of atoms by their distance to training, and correlates the two.
+    """Bins the force errors of atoms by distance to the training set, and correlates the two.
 
     Args:
         frames: Predictions beside labels of both test splits.
-        distances: Of `task_distances`, for the same frames.
-        drawn: What of each molecule is drawn.
+        distances: From `task_distances`, for the same frames.
+        drawn: Clusters of each molecule.
 
     Raises:
-        DataError: If the distances are those of other frames.
+        DataError: If the distances belong to other frames.
     """
     parts = {split: _atoms(frames[split], distances[split], drawn) for split in _TEST_SPLITS}
     together: dict[Which, _Atoms] = {
@@ -124,7 +124,7 @@ def error_against_distance(
     }
     scale = typical_distances(parts["test_id"].distance, parts["test_id"].element)
     relative = {split: part.distance / _of_element(scale, part.element) for split, part in parts.items()}
-    # Quantiles, so that each bin holds as many atoms; the outermost ones are the extremes themselves.
+    # Quantiles, so that all bins have equally many atoms; the outermost edges are the extremes.
     bounds = np.quantile(np.concatenate(list(relative.values())), np.linspace(0.0, 1.0, 2 * N_BINS + 1))
     edges, middles = bounds[::2], bounds[1::2]
     binned = {split: _binned(relative[split], part.error, edges) for split, part in parts.items()}
@@ -140,17 +140,17 @@ def error_against_distance(
 
 
 def typical_distances(distance: Float64Array, element: IntArray) -> dict[int, float]:
-    """The median distance to training of the ID atoms of each element, by atomic number.
+    """The median distance of the ID atoms of each element to the training set, by atomic number.
 
-    Elements have scales of their own: an atom is far if it is farther than atoms of its element in new frames of the
-    training molecules are.
+    Each element has its own scale: an atom is far if its distance exceeds that of atoms of its element in new frames
+    of the training molecules.
 
     Args:
-        distance: Of ID atoms, shape (n_atoms,).
+        distance: Distance of ID atoms, shape (n_atoms,).
         element: Their atomic numbers, same shape.
 
     Raises:
-        DataError: If it is zero, so that nothing can be measured by it.
+        DataError: If a median is zero and cannot serve as a scale.
     """
     typical = {int(number): float(np.median(distance[element == number])) for number in np.unique(element)}
     for number, median in typical.items():
@@ -163,7 +163,7 @@ def typical_distances(distance: Float64Array, element: IntArray) -> dict[int, fl
 
 
 def frames_digest(index: FrameIndex) -> str:
-    """What names the frames of an index, in order."""
+    """Digest that identifies the frames of an index, in order."""
     names = np.array([molecule.molecule_id for molecule in index.molecules], dtype=object)
     return _digest(names[index.molecule_idx], index.trajectory, index.frame)
 
@@ -232,7 +232,7 @@ def _by_element(atoms: _Atoms) -> Iterator[IntArray]:
 
 
 def _correlation(atoms: _Atoms, groups: list[IntArray]) -> Number:
-    """Spearman correlation in each group, averaged by the weights of the groups' atoms, with its interval."""
+    """Spearman correlation within each group, averaged with the atom weights of the groups, with its interval."""
     effect = weighted_effect(lambda weights: _mean_correlation(atoms, groups, weights), *atoms.clusters)
     if np.isnan(effect.value):
         return Number(reason="the errors or the distances are all equal")
@@ -243,11 +243,11 @@ def _mean_correlation(atoms: _Atoms, groups: list[IntArray], weights: Float64Arr
     """As `_correlation`, for several sets of weights of the molecules, shape (n_sets, n_molecules)."""
     total, weight = np.zeros(len(weights)), np.zeros(len(weights))
     for group in groups:
-        # Of the molecules that have such atoms only, since the moments grow with the cube of their number.
+        # Only molecules with such atoms, since the moments grow with the cube of the number of molecules.
         having, molecule = np.unique(atoms.molecule[group], return_inverse=True)
         moments = rank_moments(atoms.error[group], atoms.distance[group], molecule, len(having))
         correlation = spearman_of_moments(moments, weights[:, having])
-        # An element with one atom, or with equal errors or distances, says nothing.
+        # The correlation is undefined for an element with one atom, or with equal errors or distances.
         defined = ~np.isnan(correlation)
         size = np.where(defined, weights[:, having] @ np.bincount(molecule), 0.0)
         total += np.where(defined, correlation, 0.0) * size

@@ -1,8 +1,8 @@
-"""Energy errors under three ways to match the zeros of energy of a model and of the labels.
+"""Energy errors under three ways to align the energy zeros of model and labels.
 
-A total energy says where its zero lies as well as how the molecule is. Matching the zeros by one number for all
-molecules leaves in the error whatever the elements' own zeros differ by, which grows with the molecule: it is an error
-of bookkeeping, not of the potential. One number an element takes it out. Both are fitted on training molecules only.
+A total energy depends on the choice of its zero as well as on the molecule. One constant shift for all molecules
+leaves the differences between the element reference energies in the error. They grow with the size of the molecule
+and are no error of the potential. One shift per element removes them. Both are fitted on training molecules only.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,15 +26,15 @@ _OPEN: Final = "the training compositions leave the energies of elements open fo
 def energy_errors(
     frames: TaskFrames, drawn: Drawn, settings: IntervalSettings | None = None
 ) -> dict[TestSplitName, dict[ReferenceName, EnergyError]]:
-    """Energy errors of both test splits under each way to match the zeros.
+    """Energy errors of both test splits under each alignment of the zeros.
 
     Args:
-        frames: Predictions beside labels; one training frame or more.
-        drawn: What of each molecule is drawn.
-        settings: The confidence; the default where `None`. Intervals hold the shifts fixed.
+        frames: Predictions with labels; at least one training frame.
+        drawn: Clusters of each molecule.
+        settings: The confidence level; the default if `None`. The shifts are fixed in the intervals.
 
     Returns:
-        By split and way; one energy an element gives no error where training leaves a test molecule's sum of them open.
+        By split and alignment; no error for energies per element that training does not determine for a test molecule.
 
     Raises:
         DataError: If there are no training frames.
@@ -48,12 +48,12 @@ def energy_errors(
 
 
 def mean_shift(train: TrainFrames) -> float:
-    """The mean of labels less predictions over the training frames, eV."""
+    """The mean of label minus prediction over the training frames, eV."""
     return float(np.mean(train.reference_energy - train.predicted_energy))
 
 
 def _shifts(train: TrainFrames) -> dict[ReferenceName, Callable[[FrameIndex], Float64Array | None]]:
-    """What each way adds to the predicted energy of each frame, eV; `None` where training leaves it open for one."""
+    """Shift of each alignment for the predicted energy of each frame, eV; `None` if training does not determine it."""
     mean, by_element = mean_shift(train), fit_reference_shift(train)
 
     def shift_by_element(index: FrameIndex) -> Float64Array | None:

@@ -1,4 +1,4 @@
-"""The figures of a report, each from its lines alone: the same lines give the same bytes."""
+"""The figures of a report, each a function of its lines only: identical lines give identical bytes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ SPACER_FIGURE: Final = "spacer.png"
 DISTANCE_FIGURE: Final = "distance.png"
 
 _EXACT: Final = 0.1 * MILLI
-"""eV/Å; a row with a smaller ID error reproduces the labels, and has no place on a logarithmic axis."""
+"""eV/Å; a row with a smaller ID error reproduces the labels and is not shown on a logarithmic axis."""
 
 _GAPS_SHOWN: Final = (0.65, 2.2)
-"""Shown at least, so that small departures from 1 look small."""
+"""Minimum axis range, so that small deviations from 1 look small."""
 
 _DASHES: Final[Mapping[TestSplitName, str]] = {"test_id": "-", "test_ood": "--"}
 
@@ -37,8 +37,8 @@ def draw_figures(lines: Sequence[Line], directory: Path) -> tuple[str, ...]:
     """Draws all figures into a folder.
 
     Args:
-        lines: Of all tasks; the figures have a panel for each task that there is.
-        directory: Folder; made if need be.
+        lines: Lines of all tasks; the figures have one panel per task.
+        directory: Folder; created if needed.
 
     Returns:
         Names of the files.
@@ -49,7 +49,7 @@ def draw_figures(lines: Sequence[Line], directory: Path) -> tuple[str, ...]:
         return ()
     for name, draw in figures.items():
         with whole_file(directory / name) as partial:
-            # Without the version of matplotlib, which would change the bytes and nothing that is seen.
+            # Without the version of matplotlib, which would change the bytes but not the image.
             draw(measurable).savefig(partial, format="png", dpi=150, metadata={"Software": None})
     return tuple(figures)
 
@@ -140,11 +140,11 @@ def _plot(
 
 
 def binned_errors(distances: Sequence[DistanceRecord], split: TestSplitName) -> tuple[list[float], list[float]]:
-    """Middle of each bin and error in it, mean over seeds; bins without atoms of the split are left out.
+    """Midpoint and error of each bin, mean over seeds; bins without atoms of the split are omitted.
 
     Args:
-        distances: Of the seeds of one row on one task, which have the same bins.
-        split: Which split.
+        distances: Records of the seeds of one row on one task, which share their bins.
+        split: Test split.
     """
     places, errors = [], []
     for number, middle in enumerate(distances[0].middles):
@@ -156,7 +156,7 @@ def binned_errors(distances: Sequence[DistanceRecord], split: TestSplitName) -> 
 
 
 def _panels(lines: Sequence[Line], draw: Draw, keys: "Sequence[Line2D]") -> tuple["Figure", list["Axes"]]:
-    """A figure with a panel for each task, two in a line, and one legend for all: rows, and keys to the rest."""
+    """A figure with one panel per task, two per line, and one legend: rows, then keys to the other elements."""
     from matplotlib.figure import Figure
 
     titles = {line.task: line.title for line in lines}
@@ -187,7 +187,7 @@ def _panels(lines: Sequence[Line], draw: Draw, keys: "Sequence[Line2D]") -> tupl
 
 
 def _split_keys() -> "list[Line2D]":
-    """What filled and open markers mean."""
+    """Legend of filled and open markers."""
     return [
         _key(
             "ID" if split == "test_id" else "OOD",
@@ -218,7 +218,7 @@ def _ends(spread: Spread, unit: float) -> list[list[float]] | None:
 
 
 def _plain_ticks(axis: "Axis", steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
-    """Writes 20 and not 2x10^1 on a logarithmic axis."""
+    """Formats ticks of a logarithmic axis as 20, not 2x10^1."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axis.set_major_locator(LogLocator(subs=steps))

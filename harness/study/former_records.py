@@ -1,7 +1,7 @@
-"""Records of version 1.0 carried over: their numbers are kept, and intervals computed anew from their molecules.
+"""Converts records of version 1.0: numbers are kept, and intervals are recomputed from the molecules.
 
-What a record says of each molecule is enough for errors, gap and score. It is not for the excess, for energies under
-shifts and for rank correlations with distance: these keep their number and have no interval.
+The errors of each molecule in a record suffice for errors, gap and score. They do not suffice for the excess, for
+shifted energies and for rank correlations with distance: these keep their number and have no interval.
 """
 
 import json
@@ -35,32 +35,32 @@ CARRIED: Final = "no interval: carried over from a record that does not hold wha
 _NO_SCALE: Final = "no interval: carried over, and there is no record of zero forces on the task beside it"
 
 _ROUNDING: Final = 2e-4
-"""Relative; by how much a number may differ from that of its molecules, which have six digits."""
+"""Relative tolerance between a number and the value from its molecules, which have six digits."""
 
 _ZERO: Final = "zero"
 
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """What a record needs that stands elsewhere: what is drawn, and the molecules of zero forces on the same task."""
+    """External data for a record: its clusters, and the zero-force errors of the molecules of the same task."""
 
     drawn: Drawn
     zero: Mapping[str, Sequence[MoleculeError]]
 
 
 def carry_over(directory: Path, row_order: Mapping[str, int], own_tasks: Iterable[Task] = ()) -> int:
-    """Rewrites the records of version 1.0 of a folder as records of today's.
+    """Rewrites the records of version 1.0 in a folder in the current version.
 
     Args:
         directory: Folder of results.
         row_order: Place of each known row.
-        own_tasks: Declarations of tasks that are none of the four.
+        own_tasks: Declarations of custom tasks.
 
     Returns:
-        How many records were carried over.
+        Number of converted records.
 
     Raises:
-        DataError: If a line is no record, its molecules contradict its numbers, or its task is not declared.
+        DataError: If a line is not a record, its molecules contradict its numbers, or its task is not declared.
         SetupError: If the folder cannot be written to.
     """
     path = directory / RECORDS_NAME
@@ -92,7 +92,7 @@ def _drawn(tasks: Mapping[TaskName, Task], name: TaskName) -> Drawn:
 
 
 def _molecules(document: Mapping[str, Any]) -> dict[str, list[MoleculeError]]:
-    """Molecules of a record by split, not yet with what is drawn of them."""
+    """Molecules of a record by split, still without their clusters."""
     return {
         split: [MoleculeError._make([*row[:8], (), None]) for row in rows]
         for split, rows in document["molecules"].items()
@@ -152,7 +152,7 @@ def _effect(part: PartName, rows: Sequence[MoleculeError], sums: MoleculeSums, d
 
 
 def _number(recorded: Mapping[str, Any], effect: Effect | None) -> dict[str, Any]:
-    """The recorded number with the interval of its molecules."""
+    """The recorded number with the interval from its molecules."""
     value = recorded.get("value")
     if value is None or effect is None:
         return dict(recorded)
@@ -178,7 +178,7 @@ def _document(interval: Interval) -> dict[str, Any]:
 
 
 def _value_alone(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """A number without the interval of the former kind."""
+    """The number without its former interval."""
     return {"value": recorded["value"], "reason": CARRIED} if recorded.get("value") is not None else dict(recorded)
 
 

@@ -1,4 +1,4 @@
-"""The jobs of a study: row x task x seed, what each depends on, and the commands that it takes."""
+"""The jobs of a study: row x task x seed, with the dependencies and commands of each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,19 +27,19 @@ MEASURE_CODE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a study.
+    """The request for a study.
 
     Attributes:
-        dataset: Data set, as it was asked for.
+        dataset: Data set, as requested.
         rows: Rows, in the order of the table.
         tasks: Tasks, in order.
-        seeds: Seeds of the rows that have them, in order.
-        epochs: Length of a training, in passes over the training frames; `None` where `steps` is given.
-        steps: The same in steps of the optimiser. No time can be asked for: how far a model comes in one depends on
-            what else the machine does.
-        compile: Whether trainings that can be compiled are.
-        device: Where to train and to compute, as `--device` takes it.
-        models: Checkpoints of zero-shot and fine-tuned rows, by the name that the rows know them under.
+        seeds: Seeds of the rows that have seeds, in order.
+        epochs: Length of a training in epochs; `None` if `steps` is given.
+        steps: Length in optimiser steps. A time limit is not offered, since the progress in a given time depends on
+            the load of the machine.
+        compile: Whether to compile trainings that support it.
+        device: Device for training and evaluation, as for `--device`.
+        models: Checkpoints of zero-shot and fine-tuned rows, by the name that the rows use.
         trust_checkpoint: Whether checkpoints that run code may be loaded.
         level: Level of theory of the labels.
     """
@@ -65,7 +65,7 @@ class Request:
 
     @property
     def length(self) -> tuple[str, int]:
-        """The option that says how long a training is, with its number."""
+        """The option for the length of a training, with its value."""
         if self.epochs is not None:
             return "--epochs", self.epochs
         assert self.steps is not None
@@ -77,8 +77,8 @@ class Job:
     """One row on one task with one seed.
 
     Attributes:
-        row: What is measured.
-        task: Where.
+        row: Row.
+        task: Task.
         seed: Seed of the training; `None` for a row without one.
     """
 
@@ -88,18 +88,18 @@ class Job:
 
     @property
     def name(self) -> str:
-        """A name for people and for folders, such as `painn-task2-seed0`."""
+        """A readable name, also for folders, such as `painn-task2-seed0`."""
         return f"{self.row.name}-{self.task}" + ("" if self.seed is None else f"-seed{self.seed}")
 
     @property
     def place(self) -> tuple[str, TaskName, int | None]:
-        """Row, task and seed; as that of its record."""
+        """Row, task and seed, as in its record."""
         return self.row.name, self.task, self.seed
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the commands of a job read and write, as they stand in the commands.
+    """Input and output paths of a job, as written in its commands.
 
     Attributes:
         dataset: Data set for evaluations.
@@ -115,9 +115,9 @@ class Places:
 
 
 def plan_jobs(request: Request) -> tuple[Job, ...]:
-    """All jobs, so ordered that a study which is cut short has a whole table: seed by seed, task by task.
+    """All jobs, ordered by seed, then task, so that an interrupted study still yields a complete table.
 
-    Rows without a checkpoint that they need are left out; see `missing_checkpoints`.
+    Rows whose checkpoint is missing are omitted; see `missing_checkpoints`.
     """
     rows = [row for row in request.rows if row.checkpoint is None or row.checkpoint in request.models]
     first, *_ = request.seeds
@@ -131,12 +131,12 @@ def plan_jobs(request: Request) -> tuple[Job, ...]:
 
 
 def missing_checkpoints(request: Request) -> tuple[Row, ...]:
-    """Rows that cannot be run, since their checkpoint was not given."""
+    """Rows that cannot run because their checkpoint was not given."""
     return tuple(row for row in request.rows if row.checkpoint is not None and row.checkpoint not in request.models)
 
 
 def train_options(job: Job, request: Request) -> tuple[str, ...]:
-    """Options of `harness train` that decide what comes out of it, besides data set and task."""
+    """Options of `harness train`, besides data set and task, that determine its result."""
     row = job.row
     options = row.train
     if row.budgeted:
@@ -149,7 +149,7 @@ def train_options(job: Job, request: Request) -> tuple[str, ...]:
 
 
 def commands(job: Job, request: Request, places: Places) -> dict[str, tuple[str, ...]]:
-    """The arguments of `python -m harness` that make the job, by what they do: `train` where it has to, `predict`."""
+    """The arguments of `python -m harness` for the job, by step: `train` if needed, and `predict`."""
     found: dict[str, tuple[str, ...]] = {}
     row = job.row
     labels = () if request.level == GFN2 else ("--labels", request.level.name)
@@ -166,7 +166,7 @@ def commands(job: Job, request: Request, places: Places) -> dict[str, tuple[str,
 
 
 def asked_of(job: Job, request: Request, places: Places) -> tuple[str, ...]:
-    """Options of `harness study` that decide about a job, besides its row, task, seed and data set."""
+    """Options of `harness study`, besides row, task, seed and data set, that determine a job."""
     options: tuple[str, ...] = ()
     if job.row.budgeted:
         options += _length(request, 1.0)
@@ -178,11 +178,11 @@ def asked_of(job: Job, request: Request, places: Places) -> tuple[str, ...]:
 
 
 def training_identity(job: Job, request: Request, content: str) -> dict[str, str]:
-    """What the trained model of a job depends on; of a row that is not trained, what its model is.
+    """All inputs of the trained model of a job; for a row that is not trained, the identity of its model.
 
     Args:
         job: The job.
-        request: What is asked.
+        request: The request.
         content: Hash of the data of its task.
     """
     identity = {"row": job.row.name, "task": job.task, "dataset": content}
@@ -197,7 +197,7 @@ def training_identity(job: Job, request: Request, content: str) -> dict[str, str
 
 
 def identity_of(job: Job, request: Request, content: str) -> dict[str, str]:
-    """What the record of a job depends on, as far as it is known before the job is done; as `training_identity`."""
+    """All inputs of the record of a job that are known before it runs; arguments as for `training_identity`."""
     return {
         **training_identity(job, request, content),
         "predict_code": code_hash(*PREDICT_CODE),
@@ -206,12 +206,12 @@ def identity_of(job: Job, request: Request, content: str) -> dict[str, str]:
 
 
 def changes(record: RunRecord | None, identity: Mapping[str, str], *, any_code: bool = False) -> tuple[str, ...]:
-    """What keeps a record from standing for a job: `no record`, or the parts of the identity that differ.
+    """Why a record is not valid for a job: `no record`, or the parts of the identity that differ.
 
     Args:
-        record: What is there.
-        identity: Of the job, see `identity_of`.
-        any_code: Whether a record of other code is as good.
+        record: The present record.
+        identity: Identity of the job; see `identity_of`.
+        any_code: Whether a record made with other code is accepted.
     """
     if record is None:
         return ("no record",)
@@ -224,7 +224,7 @@ def changes(record: RunRecord | None, identity: Mapping[str, str], *, any_code: 
 
 
 def key_of(identity: Mapping[str, str]) -> str:
-    """A short name for an identity."""
+    """A short key of an identity."""
     return document_sha256(identity)[:SHORT_HASH]
 
 
@@ -249,7 +249,7 @@ def _version(package: str) -> str:
 
 
 def _checkpoint_hash(text: str) -> str:
-    """sha256 over the files of a checkpoint here; the id itself of one on the Hub."""
+    """sha256 over the files of a local checkpoint; for one on the Hub, its id."""
     path = Path(text)
     if not path.exists():
         return text
@@ -258,7 +258,7 @@ def _checkpoint_hash(text: str) -> str:
 
 
 def shown(arguments: Sequence[str]) -> str:
-    """A command of `python -m harness` as one types it."""
+    """A command of `python -m harness` as typed in a shell."""
     import shlex
 
     return shlex.join(["python", "-m", "harness", *arguments])

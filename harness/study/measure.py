@@ -1,4 +1,4 @@
-"""From a finished run to its record: all numbers that the report shows, computed from predictions and result."""
+"""Computes the record of a finished run, with all numbers of the report, from its predictions and result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _PARTS: Final[tuple[PartName, ...]] = get_args(PartName)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The numbers of a run; the fields are those of `RunRecord`."""
+    """The numbers of a run; fields as in `RunRecord`."""
 
     force_mae: dict[PartName, Number]
     zero_force_mae: dict[PartName, float]
@@ -46,16 +46,16 @@ class Measured:
 def measure(
     result: RunResult, task: TaskName, predicted: PredictedTask, distances: Mapping[TestSplitName, AtomDistances]
 ) -> Measured:
-    """Puts the numbers of a run on one task together.
+    """Computes the numbers of a run on one task.
 
     Args:
-        result: What the harness made of it.
+        result: Result of the run.
         task: One of its tasks.
         predicted: Its predictions on that task.
-        distances: Distances of the test atoms to training, of the same data set and task.
+        distances: Distances of the test atoms to the training set, for the same data set and task.
 
     Raises:
-        DataError: If frames failed, which leaves the numbers without the hardest ones, or the parts disagree.
+        DataError: If frames failed, so that the numbers would exclude the hardest ones, or the inputs disagree.
     """
     found, frames = result.tasks[task], predicted.frames
     if found.n_failed:

@@ -1,7 +1,7 @@
-"""The look of the figures: one colour and one marker a row, the same in every figure.
+"""The style of the figures: one colour and one marker per row, the same in every figure.
 
-Colours are those of Okabe and Ito (2008), which people with any common colour vision tell apart, a dark purple, and
-greys for controls; markers differ too, so that a figure can be read in print without colour.
+The colours are those of Okabe and Ito (2008), which remain distinct with common colour-vision deficiencies, a dark
+purple, and greys for controls. Markers differ too, so a figure is readable in black and white.
 """
 
 from collections.abc import Mapping
@@ -44,10 +44,10 @@ STYLES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "painn-delta": (_BLACK, "*"),
     }
 )
-"""Colour and marker by name of the row: of every declared one."""
+"""Colour and marker of every declared row, by name."""
 
 _OTHERS: Final = tuple((_BLACK, f"${letter}$") for letter in "abcdefgh")
-"""Of rows that only records know."""
+"""Styles of rows that occur only in records."""
 
 
 def style_of(row: str, others: Mapping[str, int]) -> tuple[str, str]:
@@ -55,6 +55,6 @@ def style_of(row: str, others: Mapping[str, int]) -> tuple[str, str]:
 
     Args:
         row: Its name.
-        others: Place of each row that has no style of its own, among those.
+        others: Index of each row without its own style, among such rows.
     """
     return STYLES[row] if row in STYLES else _OTHERS[others[row] % len(_OTHERS)]

@@ -1,4 +1,4 @@
-"""Reads what a model said in a finished run; all that the study knows of how predictions are kept is here."""
+"""Reads the predictions of a finished run; the only module of the study that depends on their file format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ TEST_SPLITS: Final[tuple[TestSplit, ...]] = get_args(TestSplit)
 
 @dataclass(frozen=True, slots=True)
 class PredictedTask:
-    """Predictions of a task beside its labels.
+    """Predictions of a task with its labels.
 
     Attributes:
-        frames: Predictions and labels; failed frames stand apart.
+        frames: Predictions and labels; failed frames are separate.
         smiles: SMILES of every test molecule, by its id.
     """
 
@@ -40,10 +40,10 @@ def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = No
     Args:
         run: Folder of a finished run.
         task: One of the tasks of that run.
-        dataset: What it was run on; opened where the run found it if `None`.
+        dataset: Data set of the run; if `None`, it is opened from the location that the run used.
 
     Raises:
-        DataError: If the run is not finished, is of another data set, or does not hold the task.
+        DataError: If the run is not finished, used another data set, or lacks the task.
     """
     manifest = Manifest.load(run)
     if task not in manifest.tasks:

@@ -1,4 +1,4 @@
-"""Commands run as processes of their own, none of which outlives the study that started it."""
+"""Runs commands as separate processes that never outlive the study that started them."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ _SECONDS_TO_END = 10.0
 
 @dataclass(slots=True)
 class Processes:
-    """The processes that run at this time.
+    """The running processes.
 
     Attributes:
         environment: Environment of each.
         inherited: File descriptors that each keeps open, such as that of a lock.
-        running: Those that run.
-        stopping: Whether no other may start.
+        running: Running processes.
+        stopping: Whether new processes are refused.
     """
 
     environment: Mapping[str, str]
@@ -33,11 +33,11 @@ class Processes:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, arguments: Sequence[str], log: Path) -> tuple[int, str]:
-        """Runs `python -m harness` to its end; may be called from several threads.
+        """Runs `python -m harness` to completion; safe to call from several threads.
 
         Args:
-            arguments: What follows `python -m harness`.
-            log: File that takes what it says on standard error.
+            arguments: Arguments after `python -m harness`.
+            log: File for its standard error.
 
         Returns:
             Exit code and standard output.
@@ -56,7 +56,7 @@ class Processes:
         return process.returncode, output
 
     def stop(self) -> None:
-        """Ends all processes, and lets no other start."""
+        """Ends all processes and refuses new ones."""
         with self._lock:
             self.stopping = True
             left = list(self.running)
@@ -87,10 +87,10 @@ class Processes:
 
 @contextlib.contextmanager
 def sole_user(folder: Path) -> Iterator[int]:
-    """Keeps other studies out of a folder, also while a process of an earlier one that was killed still works in it.
+    """Locks a folder against other studies, also while a process of a killed earlier study still works in it.
 
     Args:
-        folder: Made if need be.
+        folder: Folder; created if needed.
 
     Yields:
         A file descriptor; the folder stays locked while any process holds it open.
@@ -104,5 +104,5 @@ def sole_user(folder: Path) -> Iterator[int]:
 
 
 def child_environment(threads: int) -> dict[str, str]:
-    """The environment of this process, with a number of threads for the libraries that compute."""
+    """The environment of this process, with the number of threads set for numerical libraries."""
     return {**os.environ, "OMP_NUM_THREADS": str(threads)}

@@ -1,4 +1,4 @@
-"""The explanations in a report of the study, beside its tables."""
+"""The explanatory texts in a report of the study."""
 
 from typing import Final
 

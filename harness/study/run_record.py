@@ -1,6 +1,6 @@
-"""What is kept of one run of the study: a line of JSON with all that the report needs, checked when read.
+"""The record of one run of the study: a line of JSON with everything the report needs, validated when read.
 
-Units are eV, Å and eV/Å. Numbers are rounded to six digits, which is more than their intervals leave certain.
+Units are eV, Å and eV/Å. Numbers are rounded to six digits, far more than their intervals justify.
 """
 
 import json
@@ -20,14 +20,14 @@ from harness.results.result import DatasetRecord, PartName, Sha256, TaskName
 
 RECORD_VERSION: Final = "2.0"
 FORMER_VERSION: Final = "1.0"
-"""Its intervals are of another kind, by bootstrap over molecules; see `harness.study.former_records`."""
+"""Its intervals are a bootstrap over molecules; see `harness.study.former_records`."""
 
 RECORDS_NAME: Final = "runs.jsonl"
 DIGITS: Final = 6
 
 TestSplitName: TypeAlias = Literal["test_id", "test_ood"]
 ReferenceName: TypeAlias = Literal["none", "mean", "elements"]
-"""How the zero of energy was matched: not at all, by one number, or by one number an element."""
+"""Alignment of the energy zero: none, one shift, or one shift per element."""
 
 
 class _Record(BaseModel):
@@ -35,7 +35,7 @@ class _Record(BaseModel):
 
 
 class Number(_Record):
-    """A number with its 95 % interval; `reason` says why either is missing."""
+    """A number with its 95 % interval; `reason` explains why either is missing."""
 
     value: FiniteFloat | None = None
     low: FiniteFloat | None = None
@@ -44,7 +44,7 @@ class Number(_Record):
 
     @classmethod
     def of(cls, estimate: Any) -> "Number":
-        """From an `Interval` or an `Estimate`, rounded."""
+        """Converts and rounds an `Interval` or an `Estimate`."""
         value, low, high = (
             None if each is None else rounded(each) for each in (estimate.value, estimate.low, estimate.high)
         )
@@ -64,14 +64,14 @@ class MoleculeError(NamedTuple):
         molecule_id: Its name.
         subset: `near`, `far` or empty.
         spacer: Number of CH2 groups.
-        n_frames: Frames.
-        n_atoms: Atoms of all its frames together.
+        n_frames: Number of frames.
+        n_atoms: Number of atoms in all its frames.
         force_mae: eV/Å.
-        expected_force_mae: Of an OOD molecule, what the ID errors of its atom environments add up to, eV/Å.
-        relative_energy_mae: Of energies relative to the molecule's mean, eV; `None` for a single frame.
-        drawn: What of it is drawn: its clusters; none where it is part of the design.
-        expected_influence: Of an ID molecule, its influence on the logarithm of the error that is expected of OOD, see
-            `harness.scoring.composition.Expectation`; `None` where that is zero, or the record was carried over.
+        expected_force_mae: For an OOD molecule, the error expected from the ID errors of its atom environments, eV/Å.
+        relative_energy_mae: MAE of energies relative to the molecule's mean, eV; `None` for a single frame.
+        drawn: Its clusters; none if it is part of the design.
+        expected_influence: For an ID molecule, its influence on the logarithm of the expected OOD error, see
+            `harness.scoring.composition.Expectation`; `None` if that is zero, or for a converted record.
     """
 
     molecule_id: str
@@ -87,7 +87,7 @@ class MoleculeError(NamedTuple):
 
 
 class EnergyError(_Record):
-    """Mean absolute error of the energy of a frame, in eV, and of that divided by its atoms."""
+    """Mean absolute error of the energy per frame, in eV, and per atom."""
 
     total: Number
     per_atom: Number
@@ -97,14 +97,14 @@ class DistanceRecord(_Record):
     """Force error of an atom against its distance to the nearest training environment of its element.
 
     Attributes:
-        typical: Median distance of ID atoms of each element, by atomic number; without unit.
-        edges: Bounds of the bins: distances divided by the typical one of the element; ascending, one more than there
-            are bins.
+        typical: Median distance of ID atoms of each element, by atomic number; dimensionless.
+        edges: Bin edges: distances divided by the typical distance of the element; ascending, one more than
+            the number of bins.
         middles: Median of the atoms in each bin.
-        n_atoms: Atoms in each bin, by split.
+        n_atoms: Number of atoms in each bin, by split.
         error: Their mean absolute force error, eV/Å; `None` in an empty bin.
-        rank_correlation: Spearman correlation of error and distance over atoms; `both` is over the two splits.
-        within_elements: The same within each element, averaged over elements by their atoms.
+        rank_correlation: Spearman correlation of error and distance over atoms; `both` pools the two splits.
+        within_elements: The same within each element, averaged over elements weighted by atoms.
     """
 
     typical: dict[int, FiniteFloat]
@@ -122,11 +122,11 @@ class ModelFacts(_Record):
     Attributes:
         family: Name of its adapter.
         files: sha256 of its files, by name.
-        protocol: How it came to know the molecules of the task.
-        level_of_theory: Level of its labels, where known.
-        dtype: Precision of the arithmetic.
-        device: Where it computed.
-        n_parameters: Numbers in its file of weights, where it is one of safetensors.
+        protocol: Zero-shot, trained or fine-tuned on the task.
+        level_of_theory: Level of theory of its training labels, if known.
+        dtype: Floating-point precision.
+        device: Device of the evaluation.
+        n_parameters: Number of parameters in its weights, if they are a safetensors file.
     """
 
     family: str
@@ -139,14 +139,14 @@ class ModelFacts(_Record):
 
 
 class Machine(_Record):
-    """What computed.
+    """The hardware and software of a run.
 
     Attributes:
         python: Version of Python.
         platform: Operating system and machine.
-        cores: CPU cores that the study could use.
-        processor: Name of the processor, or of the GPU where one was used.
-        packages: Versions of the packages that computed, by name.
+        cores: CPU cores available to the study.
+        processor: Name of the processor, or of the GPU if one was used.
+        packages: Versions of the relevant packages, by name.
     """
 
     python: str
@@ -160,33 +160,33 @@ class RunRecord(_Record):
     """One row of the study on one task with one seed.
 
     Attributes:
-        version: Of this schema.
+        version: Version of this schema.
         row: Name of the row.
-        kind: Whether it is a control, a zero-shot model, trained from scratch or fine-tuned.
+        kind: Control, zero-shot, trained from scratch or fine-tuned.
         task: Task.
-        title: What the data set calls a task of its own; `None` for one of the four.
+        title: Title of a custom task; `None` for one of the four.
         seed: Seed of the training; `None` for a row without one.
-        asked: What the study was told that decides about this run, besides row, task, seed and data set: length of
+        asked: Options of the study that determine this run, besides row, task, seed and data set: length of
             training, checkpoints.
-        identity: What the run depends on, as far as it is known before it; a run with another is made again.
-        dataset: Data set; its content hash is of the files of this task alone.
+        identity: All inputs of the run that are known before it; a run with another identity is repeated.
+        dataset: Data set; its content hash covers only the files of this task.
         model: Model.
-        training: Settings and effort of the training, as the checkpoint has them; empty for a model as it came.
-        machine: What computed.
-        commands: What was run, in order, with folders named anew.
-        seconds: Wall-clock time of the commands, by what they did.
-        created: When.
+        training: Settings and cost of the training, from the checkpoint; empty for a model that was not trained here.
+        machine: Hardware and software.
+        commands: The commands in order, with generic folder names.
+        seconds: Wall-clock time of the commands, by step.
+        created: Date of creation.
         force_mae: By split and subset, eV/Å.
-        zero_force_mae: Of a model that predicts no force, likewise.
-        gap: Force MAE on OOD divided by that on ID.
+        zero_force_mae: The same for a model that predicts zero forces.
+        gap: OOD force MAE divided by ID force MAE.
         score: From 0 to 100.
-        relative_energy_mae: By split and subset, of energies relative to the molecule's mean, eV.
-        energies: Energy errors by split and by how the zero of energy was matched.
-        expected_force_mae: OOD error that the ID errors of the same atom environments add up to, eV/Å.
-        excess: OOD error divided by that.
-        distances: Force error against distance to training.
+        relative_energy_mae: MAE of energies relative to the molecule's mean, by split and subset, eV.
+        energies: Energy errors by split and alignment of the energy zero.
+        expected_force_mae: OOD error expected from the ID errors of the same atom environments, eV/Å.
+        excess: OOD error divided by the expected error.
+        distances: Force error against distance to the training set.
         molecules: Errors of each molecule, by split.
-        clusters: What the intervals take to be drawn.
+        clusters: The type of cluster that the intervals use.
     """
 
     version: Literal["2.0"] = RECORD_VERSION
@@ -218,7 +218,7 @@ class RunRecord(_Record):
 
     @property
     def place(self) -> tuple[str, TaskName, int | None]:
-        """Row, task and seed: at most one record is kept of each."""
+        """Row, task and seed; at most one record is kept for each combination."""
         return self.row, self.task, self.seed
 
     def line(self) -> str:
@@ -233,7 +233,7 @@ def rounded(number: float) -> float:
 
 
 def read_records(directory: Path) -> list[RunRecord]:
-    """Reads the records of a folder of results; none where there is no file.
+    """Reads the records of a folder of results; none if there is no file.
 
     Raises:
         DataError: If the file cannot be read, or a line is not a record of this version.
@@ -270,19 +270,19 @@ def _is_former(line: str) -> bool:
 
 
 def keep_record(directory: Path, record: RunRecord, row_order: Mapping[str, int]) -> None:
-    """Adds a record to those of a folder, in place of an earlier one of the same row, task and seed.
+    """Adds a record to a folder, replacing an earlier one of the same row, task and seed.
 
     Args:
-        directory: Folder of results; made if need be.
-        record: What to keep.
-        row_order: Place of each known row; records of others come last.
+        directory: Folder of results; created if needed.
+        record: The record.
+        row_order: Place of each known row; records of other rows come last.
 
     Raises:
         DataError: As `read_records`.
         SetupError: If the folder cannot be written to.
     """
     try:
-        # Two studies with folders of work of their own may keep their records in one folder.
+        # Two studies with separate work folders may share a folder of records.
         with in_turn(directory):
             others = [each for each in read_records(directory) if each.place != record.place]
             write_records(directory, [*others, record], row_order)
@@ -291,7 +291,7 @@ def keep_record(directory: Path, record: RunRecord, row_order: Mapping[str, int]
 
 
 def write_records(directory: Path, records: Iterable[RunRecord], row_order: Mapping[str, int]) -> None:
-    """Writes all records of a folder, in the order of rows, tasks and seeds.
+    """Writes all records of a folder, ordered by row, task and seed.
 
     Raises:
         SetupError: If the folder cannot be written to.

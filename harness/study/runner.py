@@ -1,4 +1,4 @@
-"""Does the jobs of a study: trains, evaluates, measures, keeps the record, and goes on where one fails."""
+"""Runs the jobs of a study: trains, evaluates, measures and saves the record; a failed job does not stop the others."""
 
 import functools
 import json
@@ -64,14 +64,14 @@ _KEPT_OF_TRAINING: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A study in its places.
+    """A study with its folders.
 
     Attributes:
-        request: What is asked.
+        request: The request.
         dataset: Its data set.
         work: Folder of checkpoints, predictions and logs.
         results: Folder of the records.
-        n_parallel: Jobs at a time.
+        n_parallel: Number of concurrent jobs.
         row_order: Place of each row in the file of records.
     """
 
@@ -83,18 +83,18 @@ class Study:
     row_order: Mapping[str, int]
 
     def content(self, task: TaskName) -> str:
-        """sha256 over the files of one task: a run depends on no other task of the data set."""
+        """sha256 over the files of one task, since a run does not depend on other tasks."""
         return _content_of(self.dataset, task)
 
     @property
     def threads(self) -> int:
-        """Threads for each job."""
+        """Threads per job."""
         return max(1, n_cores() // self.n_parallel)
 
 
 @dataclass(frozen=True, slots=True)
 class JobFailure:
-    """A job that failed, and why."""
+    """A failed job and its cause."""
 
     job: Job
     cause: str
@@ -102,7 +102,7 @@ class JobFailure:
 
 @dataclass(frozen=True, slots=True)
 class _Finished:
-    """A job whose commands are done: the folder of its run, its result and how long each command took."""
+    """A job with completed commands: the folder of its run, its result and the duration of each command."""
 
     run: Path
     result: RunResult
@@ -114,18 +114,18 @@ class _CommandError(MlipOodError):
 
 
 def run_jobs(study: Study, jobs: Sequence[Job], on_end: Callable[[Job, str | None], None]) -> list[JobFailure]:
-    """Does jobs, several at a time, and keeps the record of each as soon as it is done.
+    """Runs several jobs at a time, and saves the record of each as soon as it is done.
 
     Args:
-        study: Where.
-        jobs: What, in order.
-        on_end: Told of each job that is done, with the cause if it failed.
+        study: The study.
+        jobs: The jobs, in order.
+        on_end: Called for each finished job, with the cause if it failed.
 
     Returns:
-        The jobs that failed; the others are not affected.
+        The failed jobs; the others are not affected.
 
     Raises:
-        SetupError: If the folder of work is in use, or a folder cannot be written.
+        SetupError: If the work folder is in use, or a folder is not writable.
     """
     failures = []
     with _pool(study) as (pool, processes):
@@ -140,7 +140,7 @@ def run_jobs(study: Study, jobs: Sequence[Job], on_end: Callable[[Job, str | Non
 
 
 def n_cores() -> int:
-    """CPU cores that this process may use."""
+    """Number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -152,14 +152,14 @@ def _pool(study: Study) -> Iterator[tuple[ThreadPoolExecutor, Processes]]:
         try:
             yield pool, processes
         finally:
-            # After an interruption some still run; otherwise none does, and this does nothing.
+            # After an interruption some processes still run; otherwise this has no effect.
             pool.shutdown(wait=False, cancel_futures=True)
             processes.stop()
             pool.shutdown(wait=True)
 
 
 def _do(study: Study, job: Job, processes: Processes) -> _Finished:
-    """The commands of a job, in a thread: the training, unless it is done, and the evaluation."""
+    """Runs the commands of a job in a thread: the training, unless finished, and the evaluation."""
     places = _places(study, job)
     seconds = {}
     for name, arguments in commands(job, study.request, places).items():
@@ -177,7 +177,7 @@ def _do(study: Study, job: Job, processes: Processes) -> _Finished:
 
 
 def is_trained(checkpoint: Path) -> bool:
-    """Whether a checkpoint is there and its training came to its end."""
+    """Whether a checkpoint exists and its training is finished."""
     return (checkpoint / CONFIG_FILE).exists() and not (checkpoint / STATE_FILE).exists()
 
 
@@ -189,7 +189,7 @@ def _run_of(output: Path, result: RunResult) -> Path:
 
 
 def _keep(study: Study, job: Job, future: "Future[_Finished]") -> str | None:
-    """Measures a job that is done and keeps its record; the cause where that fails."""
+    """Measures a finished job and saves its record; returns the cause of a failure."""
     try:
         keep_record(study.results, _record(study, job, future.result()), study.row_order)
     except MlipOodError as cause:
@@ -227,7 +227,7 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
 
 
 def _places(study: Study, job: Job) -> Places:
-    """Where a job works; named after all that it depends on, so that what is there can be used again."""
+    """The paths of a job. They depend on all its inputs, so that present files can be reused."""
     request, dataset = study.request, study.dataset
     trained = key_of(training_identity(job, request, study.content(job.task)))
     checkpoint = job.row.checkpoint
@@ -240,7 +240,7 @@ def _places(study: Study, job: Job) -> Places:
 
 
 def _named_anew(study: Study, job: Job) -> Places:
-    """The same for people, without the folders of this machine."""
+    """The same in readable form, without the folders of this machine."""
     checkpoint = job.row.checkpoint
     given = None if checkpoint is None else study.request.models[checkpoint]
     return Places(
@@ -260,14 +260,14 @@ def _content_of(dataset: PinnedDataset, task: TaskName) -> str:
 
 
 def dataset_name(dataset: PinnedDataset) -> str:
-    """A data set as one names it on another machine: of a folder elsewhere only its own name."""
+    """A data-set name that is valid on another machine: only the last part for a folder elsewhere."""
     path = Path(dataset.id)
     return path.name if path.is_absolute() or ".." in path.parts else dataset.id
 
 
 def _model_facts(result: RunResult, checkpoint: Path | None) -> ModelFacts:
     model = result.model
-    assert model.dtype != "mixed"  # as it may be for the models of a method, of which this is none
+    assert model.dtype != "mixed"  # Only the result of a method can have mixed precision.
     return ModelFacts(
         family=model.family,
         files=model.files,
@@ -280,7 +280,7 @@ def _model_facts(result: RunResult, checkpoint: Path | None) -> ModelFacts:
 
 
 def _n_parameters(path: Path) -> int | None:
-    """Numbers in a file of weights, buffers included; `None` where the checkpoint has no such file."""
+    """Number of parameters in the weights, buffers included; `None` if the checkpoint has no such file."""
     if not path.exists():
         return None
     from math import prod
@@ -288,12 +288,12 @@ def _n_parameters(path: Path) -> int | None:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (it is no mapping)
+        shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (not a mapping)
     return sum(int(prod(shape)) for shape in shapes)
 
 
 def _training(checkpoint: Path) -> dict[str, Any]:
-    """Shape of the network, settings and effort of a training, as far as the checkpoint has them."""
+    """Hyperparameters, settings and cost of a training, as far as the checkpoint records them."""
     config = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))
     shape = {name: value for name, value in config.get("arguments", {}).items() if isinstance(value, int | float)}
     kept = {name: value for name, value in config.get("training", {}).items() if name in _KEPT_OF_TRAINING}

@@ -1,4 +1,4 @@
-"""Whether another seed ranks the models otherwise."""
+"""Whether the ranking of the models depends on the seed."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,17 +15,17 @@ from harness.study.run_record import Number, RunRecord
 from harness.study.summary import Line
 
 MODELS: Final = ("trained", "zero-shot", "fine-tuned")
-"""Kinds of rows that are ranked."""
+"""Types of rows that are ranked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelRanking:
-    """The models of a task in the order of a number, with each seed; the smallest comes first.
+    """The models of a task ranked by a number, ascending, for each seed.
 
     Attributes:
         rows: Names, in the order of the mean over seeds.
         seeds: Seeds, ascending.
-        values: The number of each row with each seed, shape (n_seeds, n_rows).
+        values: Value of each row for each seed, shape (n_seeds, n_rows).
     """
 
     rows: tuple[str, ...]
@@ -34,13 +34,13 @@ class ModelRanking:
 
     @property
     def places(self) -> IntArray:
-        """Place of each row with each seed, from 1, shape (n_seeds, n_rows); equal values share the first."""
+        """Rank of each row for each seed, from 1, shape (n_seeds, n_rows); ties share the best rank."""
         places: IntArray = rankdata(self.values, method="min", axis=1).astype(np.int64)
         return places
 
     @property
     def agreement(self) -> float | None:
-        """Kendall's tau-b of the two seeds that agree least; `None` where all rows are equal with one seed."""
+        """Kendall's tau-b of the two seeds that agree least; `None` if all rows are tied for one seed."""
         taus = [float(kendalltau(*pair).statistic) for pair in combinations(self.values, 2)]
         return None if any(map(math.isnan, taus)) else min(taus)
 
@@ -56,17 +56,17 @@ class ModelRanking:
 
 
 def rank_models(lines: Sequence[Line], number: Callable[[RunRecord], Number]) -> ModelRanking | None:
-    """Ranks the models of one task, with each of the seeds that the row with most of them has.
+    """Ranks the models of one task for each seed of the row with the most seeds.
 
-    Rows without some of these seeds are left out. A model without a seed (additive, zero-shot) has the same number with
-    each. Controls that learned nothing are not ranked.
+    Rows that lack some of these seeds are omitted. A model without a seed (additive, zero-shot) has the same value for
+    each. Controls without training are not ranked.
 
     Args:
         lines: Rows on the task.
-        number: What to rank by, smallest first.
+        number: The number to rank by, smallest first.
 
     Returns:
-        `None` where there are no two seeds or no two models to compare, or the number is undefined for one.
+        `None` with fewer than two seeds or two models, or if the number is undefined for a model.
     """
     models = [line for line in lines if line.records[0].kind in MODELS]
     seeds = max((line.seeds for line in models), key=len, default=())

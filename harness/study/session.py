@@ -1,4 +1,4 @@
-"""A study from its plan to its report."""
+"""Plans a study, runs it and writes its report."""
 
 import re
 from collections.abc import Callable
@@ -27,11 +27,11 @@ _MINUTE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a study has to do.
+    """The plan of a study.
 
     Attributes:
-        pending: Jobs to do, in order.
-        text: The plan for people: each job with the reason for it, rows left out, and how long it may take.
+        pending: Jobs to run, in order.
+        text: The plan in words: each job with its reason, omitted rows, and the estimated time.
     """
 
     pending: tuple[Job, ...]
@@ -39,11 +39,11 @@ class Outline:
 
 
 def outline(study: Study, *, any_code: bool = False) -> Outline:
-    """Finds out which jobs are to be done.
+    """Determines which jobs have to run.
 
     Args:
-        study: What and where.
-        any_code: Whether a record of other code stands for a job too.
+        study: The study.
+        any_code: Whether a record made with other code is accepted.
 
     Raises:
         DataError: If the records cannot be read.
@@ -67,15 +67,15 @@ def outline(study: Study, *, any_code: bool = False) -> Outline:
 
 
 def do_study(study: Study, plan: Outline, say: Callable[[str], None]) -> list[JobFailure]:
-    """Does what is to be done and writes the report.
+    """Runs the pending jobs and writes the report.
 
     Args:
-        study: What and where.
-        plan: Of `outline`.
-        say: Told of each job that ends, and of the report.
+        study: The study.
+        plan: From `outline`.
+        say: Called with a message for each finished job and for the report.
 
     Returns:
-        The jobs that failed.
+        The failed jobs.
 
     Raises:
         MlipOodError: If the folders cannot be used, or nothing could be measured.
@@ -95,7 +95,7 @@ def do_study(study: Study, plan: Outline, say: Callable[[str], None]) -> list[Jo
 
 
 def report_all(out: Path) -> list[Path]:
-    """Writes the report of every edition in a folder, and the list of them.
+    """Writes the report of every edition in a folder, and a list of the reports.
 
     Raises:
         DataError: If there are no records.
@@ -134,7 +134,7 @@ def _reason(found: tuple[str, ...]) -> str:
 
 
 def _minutes(job: Job, request: Request, records: list[RunRecord]) -> float | None:
-    """How long a job may take: as earlier ones of its row and length; `None` where there are none."""
+    """Estimated time of a job, from earlier jobs of its row and length; `None` if there are none."""
     option, number = request.length
     earlier = [
         sum(record.seconds.values())

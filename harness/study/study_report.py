@@ -1,4 +1,4 @@
-"""The report of a study, from its records alone: the same records give the same bytes."""
+"""The report of a study, a function of its records only: identical records give identical bytes."""
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -68,7 +68,7 @@ def write_report(results: Path) -> Path:
         The file of the report.
 
     Raises:
-        DataError: If there are no records, or they are of several data sets.
+        DataError: If there are no records, or they belong to several data sets.
         SetupError: If the folder cannot be written to.
     """
     records = read_records(results)
@@ -99,9 +99,9 @@ def report_text(
 
     Args:
         records: All runs, of one data set.
-        lines: The same, see `summarise`.
-        figures: Names of the figures that there are.
-        has_findings: Whether what people make of the numbers lies beside the report.
+        lines: The summarised records; see `summarise`.
+        figures: Names of the available figures.
+        has_findings: Whether a written interpretation accompanies the report.
     """
     tasks = in_order(line.task for line in lines)
     data = records[0].dataset
@@ -138,12 +138,12 @@ def report_text(
 
 
 def study_command(records: Iterable[RunRecord]) -> str:
-    """The commands that make these records, one a line; rows that were asked for in the same way share one."""
+    """The commands that create these records, one per line; rows with the same options share one."""
     groups: dict[tuple[str, ...], list[RunRecord]] = {}
     for record in records:
         length = record.asked[: record.asked.index("--model")] if "--model" in record.asked else record.asked
         groups.setdefault(length, []).append(record)
-    # What has no length of its own goes along with the first that has one.
+    # Rows without a training length join the first command that has one.
     alone = groups.pop((), [])
     if not groups:
         groups[()] = []
@@ -200,14 +200,14 @@ def _per_task(
 
 
 def _single_values(lines: Sequence[Line]) -> list[str]:
-    """Gaps by fragment, where there are too few for an interval to speak alone."""
+    """Gaps by fragment, if there are too few fragments to rely on an interval alone."""
     counts = [line.force_mae["test_ood"].n_clusters for line in lines]
     few = any(count is not None and count < FEW_CLUSTERS for count in counts)
     return [FEW, fragment_table(lines)] if few else []
 
 
 def _other_levels(records: Sequence[RunRecord]) -> str:
-    """A caution about rows that describe another level of theory than the labels."""
+    """A caution about rows whose level of theory differs from that of the labels."""
     labels = records[0].dataset.level_of_theory
     levels = {record.row: record.model.level_of_theory for record in records}
     others = [f"`{row}` ({level})" for row, level in levels.items() if level not in (None, labels)]
@@ -220,7 +220,7 @@ def _other_levels(records: Sequence[RunRecord]) -> str:
 
 
 def _stands_out(lines: Sequence[Line]) -> str:
-    """What can be read off a table of one task, in words that are computed."""
+    """Generated sentences that summarise the table of one task."""
     learned = [line for line in lines if line.records[0].kind in ("trained", "fine-tuned")]
     sentences = []
     known = [line for line in learned if line.force_mae["test_ood"].value is not None]
@@ -272,7 +272,7 @@ def _seed_blocks(tasks: Sequence[TaskName], lines: Sequence[Line]) -> list[str]:
 
 
 def _stability(rankings: Mapping[str, ModelRanking]) -> str:
-    """What the places say of how much a seed decides, in words that are computed."""
+    """Generated sentences on how strongly the ranking depends on the seed."""
     seeds = next(iter(rankings.values())).seeds
     taus = ", ".join(f"{_two_digits(ranking.agreement)} by {name}" for name, ranking in rankings.items())
     exchanges = [
@@ -306,7 +306,7 @@ def _by_the_clock(rows: Iterable[str]) -> str:
 
 
 def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
-    """What the table is to hold and does not: never left out without a word."""
+    """Lists the runs that are missing from the table, so that no gap goes unmentioned."""
     tasks = in_order(record.task for record in records)
     seeds: set[int | None] = {record.seed for record in records if record.seed is not None} or {None}
     measured = {record.place for record in records}
@@ -322,7 +322,7 @@ def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
         elif absent:
             runs = ", ".join(task if seed is None else f"{task} seed {seed}" for task, seed in sorted(absent, key=str))
             items.append(f"- `{row.name}`: {runs}")
-    # Of a data set with tasks of its own alone, nobody expects the four.
+    # A data set with custom tasks only does not need the four tasks.
     absent_tasks = [task for task in TASKS if task not in tasks] if set(TASKS) & set(tasks) else []
     if absent_tasks:
         items.append(f"- no run on {', '.join(absent_tasks)}")
@@ -375,7 +375,7 @@ def _figure(caption: str, name: str, figures: Sequence[str]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number with its noun, such as `1 row`."""
+    """A count with its noun, such as `1 row`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 

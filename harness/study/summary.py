@@ -1,8 +1,8 @@
-"""From the records of a row on a task, one a seed, to one line of the table.
+"""Summarises the records of a row on a task, one per seed, in one line of the table.
 
-A number is the mean over the seeds. Two things are said of its uncertainty: the standard deviation between seeds, which
-is that of the training, and the interval of that same mean, which is that of the fragments and molecules it was
-measured on: the influences of all seeds are averaged.
+A number is the mean over the seeds. Two measures describe its uncertainty. The standard deviation between seeds is
+the uncertainty from training. The interval of the mean is the uncertainty from the choice of test fragments and
+molecules; the influences of all seeds are averaged for it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,11 +30,11 @@ class Spread:
     """A number over seeds.
 
     Attributes:
-        value: Mean over the seeds; `None` where it is undefined.
-        low: Lower end of its interval; `None` where there is none.
+        value: Mean over the seeds; `None` if it is undefined.
+        low: Lower end of its interval; `None` if there is none.
         high: Upper end.
         deviation: Standard deviation between seeds, n - 1; `None` for a single seed.
-        n_clusters: On how many drawn fragments or molecules it stands, where that is known.
+        n_clusters: Number of clusters (fragments or molecules) behind it, if known.
     """
 
     value: float | None
@@ -51,13 +51,13 @@ class Line:
     Attributes:
         row: Name of the row.
         task: Task.
-        records: One a seed, ascending.
+        records: One per seed, ascending.
         force_mae: By split and subset, eV/Å.
-        gap: OOD divided by ID.
-        expected_gap: What the composition of the molecules alone predicts.
-        excess: OOD error divided by the one that is expected from it.
+        gap: OOD force MAE divided by ID force MAE.
+        expected_gap: Composition-matched gap, predicted from the composition of the molecules alone.
+        excess: OOD error divided by the error expected from the composition.
         by_spacer: Force MAE by split and spacer.
-        by_fragment: Gap of each drawn fragment that has one, over its own molecules.
+        by_fragment: Gap of each test fragment, where defined, over its own molecules.
         effects: Force MAE of both splits, mean over seeds, with the influence of each molecule.
     """
 
@@ -79,17 +79,17 @@ class Line:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Seeds that there are; none for a row without seeds."""
+        """The seeds; none for a row without seeds."""
         return tuple(record.seed for record in self.records if record.seed is not None)
 
     def over_seeds(self, number: Callable[[RunRecord], Number]) -> Spread:
-        """A number of the records: its mean over seeds; the ends of its interval are the means of the seeds' ends."""
+        """A number of the records: mean over seeds, and the mean of each end of the intervals."""
         return over_seeds([number(record) for record in self.records])
 
 
 @dataclass(frozen=True, slots=True)
 class _Molecules:
-    """Errors of the molecules of a part, one line a seed."""
+    """Errors of the molecules of a part, one row per seed."""
 
     errors: Float64Array
     weights: Float64Array
@@ -101,7 +101,7 @@ class _Molecules:
         return [effect for each in sums if (effect := ratio_effect(each, self.clusters)) is not None]
 
     def of_cluster(self, name: str) -> float | None:
-        """Mean over seeds of the MAE of a cluster; `None` where it has no molecule."""
+        """Mean over seeds of the MAE of a cluster; `None` if it has no molecule."""
         own = self.clusters.members(name)
         return float(np.average(self.errors.mean(axis=0)[own], weights=self.weights[own])) if len(own) else None
 
@@ -110,7 +110,7 @@ def summarise(records: Iterable[RunRecord]) -> list[Line]:
     """One line for each row and task, in the order of the records.
 
     Raises:
-        DataError: If the records of a row on a task are of different molecules.
+        DataError: If the records of a row on a task cover different molecules.
     """
     groups: dict[tuple[str, TaskName], list[RunRecord]] = {}
     for record in records:
@@ -122,7 +122,7 @@ def summarise(records: Iterable[RunRecord]) -> list[Line]:
 
 
 def over_seeds(numbers: Sequence[Number]) -> Spread:
-    """The mean of some numbers, their deviation, and the means of the ends of their intervals."""
+    """The mean and standard deviation of some numbers, and the mean of each end of their intervals."""
     values = [number.value for number in numbers if number.value is not None]
     if len(values) < len(numbers) or not values:
         return Spread(None)
@@ -135,7 +135,7 @@ def over_seeds(numbers: Sequence[Number]) -> Spread:
 
 
 def ratio_of_rows(above: Line, below: Line, split: TestSplitName = "test_ood") -> Spread:
-    """Force MAE of one row divided by that of another on the same task, paired within what is drawn."""
+    """Force MAE of one row divided by that of another on the same task, paired within clusters."""
     effect = quotient(above.effects[split], below.effects[split])
     return Spread(None) if effect is None else _spread([effect])
 
@@ -196,7 +196,7 @@ def _errors(
     belongs: Callable[[MoleculeError], bool],
     error: Callable[[MoleculeError], float | None],
 ) -> Float64Array:
-    """An error of the molecules that belong, shape (n_seeds, n_molecules)."""
+    """An error of the selected molecules, shape (n_seeds, n_molecules)."""
     rows = [[molecule for molecule in record.molecules[split] if belongs(molecule)] for record in records]
     if len({tuple((molecule.molecule_id, molecule.n_atoms) for molecule in row) for row in rows}) > 1:
         first = records[0]
@@ -208,14 +208,14 @@ def _errors(
 
 
 def _quotient(above: _Molecules, below: _Molecules) -> Spread:
-    """The mean over seeds of the quotient of each seed."""
+    """The quotient of each seed, averaged over seeds."""
     found = [quotient(*pair) for pair in zip(above.effects(), below.effects(), strict=True)]
     effects = [effect for effect in found if effect is not None]
     return _spread(effects) if len(effects) == len(found) else Spread(None)
 
 
 def _excess(records: list[RunRecord], measured: _Molecules, expected: _Molecules, known: Clusters) -> Spread:
-    """The mean over seeds; without an interval where the records do not say what the ID molecules contribute."""
+    """The mean over seeds; without an interval if the records lack the influence of the ID molecules."""
     effects = []
     for seed, record in enumerate(records):
         influence = [molecule.expected_influence for molecule in record.molecules["test_id"]]
@@ -233,7 +233,7 @@ def _excess(records: list[RunRecord], measured: _Molecules, expected: _Molecules
 
 
 def _values_alone(spread: Spread) -> Spread:
-    """A number without its interval, which would leave out a part of its uncertainty."""
+    """A number without its interval, which would omit a part of the uncertainty."""
     return replace(spread, low=None, high=None)
 
 

@@ -1,4 +1,4 @@
-"""The rows of the table: every model of the study, as a declaration."""
+"""Declares the rows of the table: all models of the study."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,19 +21,19 @@ class Row:
     """A model of the study.
 
     Attributes:
-        name: What it is called in records, tables and figures.
-        title: What it is, for people.
-        kind: `control` has no training set; `zero-shot` is a checkpoint as it came; `trained` and `fine-tuned` are
+        name: Name in records, tables and figures.
+        title: Readable description.
+        kind: `control` has no training set; `zero-shot` is an unchanged checkpoint; `trained` and `fine-tuned` are
             trained on each task, the latter from a checkpoint.
-        group: `main`, or `ablation` for a variant that answers one question and is run where asked for.
-        model: What `--model` evaluates: a built-in name of a control, or the name under which the command line of
-            the study gives a checkpoint to a zero-shot or fine-tuned row.
-        train: Options of `harness train` that make the row; empty for one that is not trained.
+        group: `main`, or `ablation` for a variant that answers one question and runs only on request.
+        model: Value of `--model`: a built-in name of a control, or the name under which the command line of
+            the study passes a checkpoint to a zero-shot or fine-tuned row.
+        train: Options of `harness train` for the row; empty if it is not trained.
         seeded: Whether runs with different seeds differ.
-        budgeted: Whether the epochs or steps of the study are passed on to its training.
-        budget_factor: Multiple of them that it trains for.
+        budgeted: Whether its training uses the epochs or steps of the study.
+        budget_factor: Factor on that length.
         compiles: Whether its training can be compiled.
-        packages: Packages whose versions may change its numbers.
+        packages: Packages whose versions may affect its numbers.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Row:
 
     @property
     def is_trained(self) -> bool:
-        """Whether it has to be trained on each task."""
+        """Whether the row is trained on each task."""
         return self.kind in ("trained", "fine-tuned")
 
     @property
     def checkpoint(self) -> str | None:
-        """Name of the checkpoint that the command line has to give; `None` where the row needs none."""
+        """Name of the checkpoint that the command line must provide; `None` if the row needs none."""
         return self.model if self.kind in ("zero-shot", "fine-tuned") else None
 
 
@@ -134,14 +134,14 @@ _ABLATIONS: Final = (
     _variant("painn-25A", "PaiNN of five layers, which sees 25 Å", "--arch painn --layers 5"),
     _variant("painn-delta", "PaiNN on top of GFN1-xTB", "--arch painn --delta gfn1-xtb"),
 )
-"""What a gap may come from: length of training, size of the network, how far it sees, what it has to learn at all."""
+"""Possible causes of a gap: length of training, size of the network, receptive field, learning target."""
 
 ROWS: Final[Mapping[str, Row]] = MappingProxyType({row.name: row for row in (*_MAIN, *_ABLATIONS)})
 """Every declared row by name, in the order of tables: controls, trained, zero-shot and fine-tuned, then ablations."""
 
 
 def choose_rows(names: Sequence[str], declared: Iterable[Row] = tuple(ROWS.values())) -> tuple[Row, ...]:
-    """The rows that a request names, in their own order.
+    """The requested rows, in the order of declaration.
 
     Args:
         names: Names of rows; `main`, or a kind, for rows of that kind in the main table; `ablation`; `all`. Empty for
@@ -149,7 +149,7 @@ def choose_rows(names: Sequence[str], declared: Iterable[Row] = tuple(ROWS.value
         declared: Rows to choose from.
 
     Raises:
-        UsageError: If there is no such row.
+        UsageError: If a row does not exist.
     """
     rows = tuple(declared)
     known = {name for row in rows for name in _names_of(row)} | {MAIN}

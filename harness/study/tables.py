@@ -1,4 +1,4 @@
-"""The tables of a report, in Markdown, each from its lines alone."""
+"""The tables of a report in Markdown, each a function of its lines only."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -37,17 +37,17 @@ def main_table(lines: Sequence[Line]) -> str:
 
 
 def fragment_table(lines: Sequence[Line]) -> str:
-    """Gap of each drawn fragment, for each row."""
+    """Gap of each test fragment, for each row."""
     fragments = sorted({name for line in lines for name in line.by_fragment})
     cells = ((line.row, *(_plain(line.by_fragment.get(name)) for name in fragments)) for line in lines)
     return _table(("row", *fragments), cells)
 
 
 def neighbour_table(lines: Sequence[Line]) -> str:
-    """Rows by OOD error, each beside the one above it.
+    """Rows by OOD error, each compared with the row above.
 
     Args:
-        lines: Of one task.
+        lines: Lines of one task.
     """
     ordered = sorted(lines, key=lambda line: line.effects["test_ood"].value)
     rows = [(ordered[0].row, force_text(ordered[0].force_mae["test_ood"]), UNDEFINED)]
@@ -63,7 +63,7 @@ def neighbour_table(lines: Sequence[Line]) -> str:
 
 
 def subset_table(lines: Sequence[Line]) -> str:
-    """OOD errors where the two fragments see each other and where they do not."""
+    """OOD errors for near and far fragment pairs: within and beyond each other's environment."""
     header = ("row", "near force MAE, meV/Å", "far force MAE, meV/Å", "near / ID", "far / ID")
     rows = []
     for line in lines:
@@ -82,10 +82,10 @@ def spacer_table(lines: Sequence[Line]) -> str:
 
 
 def ranking_table(rankings: Mapping[str, ModelRanking]) -> str:
-    """Place of each model with each seed.
+    """Rank of each model for each seed.
 
     Args:
-        rankings: By what they rank by; the rows stand in the order of the first. All hold the same models.
+        rankings: Rankings by quantity, all of the same models; the first one determines the order of rows.
     """
     first, *_ = rankings.values()
     places = [dict(zip(ranking.rows, ranking.places.T.tolist(), strict=True)) for ranking in rankings.values()]
@@ -94,7 +94,7 @@ def ranking_table(rankings: Mapping[str, ModelRanking]) -> str:
 
 
 def distance_table(lines: Sequence[Line]) -> str:
-    """Rank correlation of the error of an atom with its distance to training."""
+    """Rank correlation of the error of an atom with its distance to the training set."""
     header = ("row", "within elements: ID", "OOD", "ID and OOD", "all atoms: ID and OOD")
 
     def row(line: Line) -> tuple[str, ...]:
@@ -110,14 +110,14 @@ def distance_table(lines: Sequence[Line]) -> str:
 
 
 def energy_table(lines: Sequence[Line]) -> str:
-    """Energy errors of a molecule under each way to match the zeros of energy."""
+    """Energy errors of a molecule under each alignment of the energy zeros."""
     names = [f"{_split_text(split)} {name}" for split in _TEST_SPLITS for name in (*_REFERENCES, "relative")]
     header = ("row", *names, "bookkeeping in OOD mean", "per atom ID / OOD, meV", "per atom OOD / ID")
     return _table(header, map(_energy_row, lines))
 
 
 def training_table(lines: Sequence[Line]) -> str:
-    """What the training of each row took and reached, means over seeds."""
+    """Cost and outcome of the training of each row, means over seeds."""
     header = (
         "row",
         "task",
@@ -143,7 +143,7 @@ def force_text(spread: Spread) -> str:
 
 
 def number_text(spread: Spread, unit: float, digits: int) -> str:
-    """A number in multiples of `unit`: mean over seeds ± deviation [interval], as far as there are any."""
+    """A number in multiples of `unit`: mean over seeds ± deviation [interval], where available."""
     if spread.value is None:
         return UNDEFINED
     text = f"{spread.value / unit:.{digits}f}"
@@ -172,7 +172,7 @@ def _main_row(line: Line) -> tuple[str, ...]:
 
 
 def _n_drawn(line: Line) -> str:
-    """How many fragments, or molecules, the OOD error stands on."""
+    """Number of fragments or molecules behind the OOD error."""
     count = line.force_mae["test_ood"].n_clusters
     if count is None:
         return UNDEFINED
@@ -197,7 +197,7 @@ def _energy_row(line: Line) -> tuple[str, ...]:
 
 
 def _per_atom(line: Line, split: TestSplitName) -> Spread:
-    """Energy error per atom after one energy an element was fitted on training frames."""
+    """Energy error per atom after a fit of one energy per element on training frames."""
     return line.over_seeds(lambda record: record.energies[split]["elements"].per_atom)
 
 
@@ -268,5 +268,5 @@ def _three_digits(value: float | None) -> str:
 
 
 def title_of(row: str) -> str:
-    """What a row is, for people; its name where it is no longer declared."""
+    """The title of a row; its name if it is no longer declared."""
     return ROWS[row].title if row in ROWS else row

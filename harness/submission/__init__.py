@@ -1,1 +1,1 @@
-"""Entries of a repo of results: written from finished runs, and checked without running anything of theirs."""
+"""Entries of a repo of results: written from finished runs, and checked without executing any submitted code."""

@@ -1,4 +1,4 @@
-"""Checks entries against each other: each run stands in one entry of a repo."""
+"""Checks entries against each other: a run may occur in only one entry of a repo."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,13 @@ from harness.submission.findings import EntryReport, Finding
 
 
 def entries_in(place: Path) -> list[Path]:
-    """The entries that a folder is or holds.
+    """The entries in a folder, which may itself be an entry.
 
     Args:
         place: An entry, or a folder whose subfolders are entries.
 
     Raises:
-        DataError: If it is no folder, or an empty one.
+        DataError: If it is not a folder, or is empty.
     """
     if not place.is_dir():
         raise DataError(f"{place} is no folder; expected an entry, or a folder of entries")
@@ -25,15 +25,15 @@ def entries_in(place: Path) -> list[Path]:
     found = sorted(child for child in place.iterdir() if not child.name.startswith("."))
     if not found:
         raise DataError(f"{place} is empty; expected an entry, which holds {ENTRY_NAME}, or a folder of entries")
-    # A file among them is checked too, and refused as no entry.
+    # A file among them is checked too, and refused because it is not an entry.
     return found
 
 
 def findings_across(reports: Sequence[EntryReport]) -> dict[str, list[Finding]]:
-    """What is wrong with entries beside each other, and beside others in the same folder, by their places.
+    """Faults of entries relative to each other and to others in the same folder, by place.
 
     Args:
-        reports: Of the entries that were checked.
+        reports: Reports of the checked entries.
     """
     found: defaultdict[str, list[Finding]] = defaultdict(list)
     by_runs: defaultdict[str, list[str]] = defaultdict(list)
@@ -56,7 +56,7 @@ def findings_across(reports: Sequence[EntryReport]) -> dict[str, list[Finding]]:
 
 
 def _of_same_id(report: EntryReport) -> Iterator[str]:
-    """The folders beside an entry that bear its id under another name."""
+    """Sibling folders of an entry with the same id but another name."""
     own = Path(report.place).resolve()
     if report.entry_id is None:
         return

@@ -1,6 +1,6 @@
-"""Checks an entry in a process of its own with bounded memory, since its files are read by libraries in C++.
+"""Checks an entry in a separate process with bounded memory, since C++ libraries read its files.
 
-What a malformed file does to a reader of Parquet then happens to that process, and is a finding about the entry.
+If a malformed file crashes the Parquet reader, only that process ends, and the crash is a finding about the entry.
 """
 
 import sys
@@ -14,16 +14,16 @@ from harness.submission.findings import EntryReport, Finding
 from harness.submission.verify import verify_entry
 
 MEMORY_BYTES: Final = 8 * 2**30
-"""Of the address space, where the system keeps to it (Linux)."""
+"""Limit on the address space, where the system enforces it (Linux)."""
 
 
 def verify_apart(processes: SeparateProcesses, directory: Path, datasets: Sequence[str]) -> EntryReport:
-    """Checks an entry as `verify_entry` does, in one of the processes.
+    """Checks an entry with `verify_entry` in one of the processes.
 
     Args:
-        processes: Where to.
+        processes: The process pool.
         directory: Folder of the entry.
-        datasets: The data sets that count.
+        datasets: The accepted data sets.
 
     Raises:
         MlipOodError: As `verify_entry` does.

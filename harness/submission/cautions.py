@@ -1,4 +1,4 @@
-"""What of a run a human has to judge: how its model may have seen the test, and what its records leave open."""
+"""Aspects of a run that a reviewer must judge: possible leakage of the test set, and gaps in its records."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,14 +13,14 @@ from harness.submission.findings import Finding
 
 _FIRST_YEAR: Final = 2020
 _CLOCKS: Final = timedelta(days=1)
-"""How far the clocks of two machines, and their time zones, may lie apart."""
+"""Largest accepted difference between the clocks of two machines, time zones included."""
 
 
 def findings_of_evidence(result: RunResult, run_id: str) -> Iterator[Finding]:
-    """What the numbers of a run, as computed here, say about how honest a test it was.
+    """What the recomputed numbers of a run suggest about leakage of the test set.
 
     Args:
-        result: The numbers.
+        result: The recomputed numbers.
         run_id: Name of the run.
     """
     known = control_gaps(result.dataset.content_hash, [], None)
@@ -48,11 +48,11 @@ def findings_of_evidence(result: RunResult, run_id: str) -> Iterator[Finding]:
 
 
 def findings_of_checkpoint(result: RunResult, where: str | None, run_id: str) -> Iterator[Finding]:
-    """Which weights a run says it measured, and where they can be had.
+    """The weights that a run states it measured, and where to obtain them.
 
     Args:
-        result: Of the run.
-        where: What its entry says about that.
+        result: Result of the run.
+        where: Location stated by its entry.
         run_id: Name of the run.
     """
     model = result.model
@@ -72,7 +72,7 @@ def findings_of_checkpoint(result: RunResult, where: str | None, run_id: str) ->
 
 
 def findings_of_records(result: RunResult, run_id: str) -> Iterator[Finding]:
-    """What is odd about the records of a run beside its numbers."""
+    """Checks the date, paths and environment in the records of a run."""
     latest = datetime.now(UTC) + _CLOCKS
     if not result.created.year >= _FIRST_YEAR or result.created > latest:
         yield Finding("fault", f"created is {result.created.isoformat()}; expected a time until now", run_id)

@@ -1,4 +1,4 @@
-"""Compares the numbers that an entry states with those that were computed from its predictions, one by one."""
+"""Compares each number stated in an entry with the number recomputed from its predictions."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,18 +9,18 @@ from harness.submission.strict_json import shown
 
 RELATIVE: Final = 1e-9
 ABSOLUTE: Final = 1e-12
-"""By how much a number may differ from that of another processor, whose sums round in another order: of itself, or in
-its own unit. The last digit printed anywhere is a millionth of a number."""
+"""Relative and absolute tolerance for another processor, whose sums round in another order. The last digit printed
+anywhere is a millionth of a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A place where two documents differ.
+    """A difference between two documents.
 
     Attributes:
         place: Keys, joined by dots.
-        stated: What one says.
-        computed: What the other says.
+        stated: Stated value.
+        computed: Recomputed value.
     """
 
     place: str
@@ -29,7 +29,7 @@ class Difference:
 
     @property
     def is_rounding(self) -> bool:
-        """Whether both are numbers that differ in their last digits only."""
+        """Whether both are numbers that differ only in their last digits."""
         numbers = (self.stated, self.computed)
         if not all(isinstance(each, float) for each in numbers):
             return False
@@ -40,7 +40,7 @@ class Difference:
 
 
 def n_numbers(document: Any) -> int:
-    """How many numbers a document of JSON holds."""
+    """Count of numbers in a JSON document."""
     match document:
         case bool():
             return 0
@@ -56,12 +56,12 @@ def n_numbers(document: Any) -> int:
 
 
 def differences(stated: Any, computed: Any, place: str = "") -> Iterator[Difference]:
-    """All places where two documents of JSON differ; numbers are compared to their last bit.
+    """All differences between two JSON documents; numbers are compared to the last bit.
 
     Args:
-        stated: One document.
-        computed: The other one.
-        place: Where they stand in a larger one.
+        stated: Stated document.
+        computed: Recomputed document.
+        place: Their position in a larger document.
     """
     if isinstance(stated, dict) and isinstance(computed, dict):
         for name in dict.fromkeys((*computed, *stated)):

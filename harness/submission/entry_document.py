@@ -1,17 +1,17 @@
-"""The file `entry.json`: which runs an entry holds, and the sha256 and size of each of its files.
+"""The file `entry.json`: the runs of an entry, and the sha256 and size of each of its files.
 
 An entry is a folder of a repo of results:
 
     NAME-ID/
       entry.json
-      method.json                 where the runs are the members of one method
-      runs/RUN/run.json           what the run was told and what it ran on
+      method.json                 if the runs are the members of one method
+      runs/RUN/run.json           settings and environment of the run
                result.json        its numbers
-               mlip-ood.json      what the model is said to have been trained on, where a file says so
+               mlip-ood.json      training declaration of the model, if there is one
                predictions/*.parquet
 
-`RUN` is the name of the folder of the run, and `ID` a hash of these names, so that the same runs make the same entry
-whoever submits them. Predictions may lie on the Hub instead.
+`RUN` is the folder name of the run, and `ID` is a hash of these names, so that the same runs give the same entry for
+every submitter. Predictions may be on the Hub instead.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ ENTRY_SCHEMA: Final = "mlip-ood-entry/1"
 
 MAX_ENTRY_BYTES: Final = 2**22
 MAX_CARRIED_BYTES: Final = 64 * 2**20
-"""Most bytes of an entry in a repo: four tasks of `standard` with twelve seeds; those of `full` take 75 MB a seed."""
+"""Maximum size of an entry in a repo: four tasks of `standard` with twelve seeds; `full` needs 75 MB per seed."""
 MAX_REFERENCED_BYTES: Final = 4 * 2**30
 MAX_RUNS: Final = 64
 
@@ -70,7 +70,7 @@ class _Record(BaseModel):
 
 
 class FileRecord(_Record):
-    """What is known of the content of a file."""
+    """Size and hash of a file."""
 
     sha256: Sha256
     n_bytes: Annotated[int, Field(ge=1, le=MAX_REFERENCED_BYTES)]
@@ -82,7 +82,7 @@ class HubPlace(_Record):
     Attributes:
         repo: `org/name`.
         revision: The full commit hash.
-        folder: In the repo; `None` for its root.
+        folder: Folder in the repo; `None` for its root.
     """
 
     repo: _RepoId
@@ -90,7 +90,7 @@ class HubPlace(_Record):
     folder: _Folder | None = None
 
     def path(self, name: str) -> str:
-        """The path in the repo of a file of the folder."""
+        """Path in the repo of a file in the folder."""
         return name if self.folder is None else f"{self.folder}/{name}"
 
     def __str__(self) -> str:
@@ -103,7 +103,7 @@ class EntryRun(_Record):
     Attributes:
         files: Its documents, by name.
         predictions: Its predictions, by name.
-        predictions_at: Where they lie; `None` for in the entry.
+        predictions_at: Location of the predictions; `None` if they are in the entry.
     """
 
     files: dict[_RunFile, FileRecord]
@@ -123,14 +123,14 @@ class EntryRun(_Record):
 
 
 class EntryDocument(_Record):
-    """What an entry holds.
+    """The content of an entry.
 
     Attributes:
-        schema_version: Of this document; `schema` in the file.
-        name: What the entry is called, by who submits it; the folder is `NAME-ID`.
-        checkpoint: Where the weights can be had, in one line; `None` where that is not said.
-        runs: By the names of their folders.
-        method: The file `method.json`; `None` where the runs are not members of a method.
+        schema_version: Version of this document; `schema` in the file.
+        name: Name of the entry, chosen by the submitter; the folder is `NAME-ID`.
+        checkpoint: Where to obtain the weights, in one line; `None` if not stated.
+        runs: Runs by folder name.
+        method: The file `method.json`; `None` if the runs are not members of a method.
     """
 
     schema_version: Annotated[Literal["mlip-ood-entry/1"], Field(alias="schema")] = ENTRY_SCHEMA
@@ -158,11 +158,11 @@ class EntryDocument(_Record):
 
     @property
     def folder(self) -> str:
-        """What the folder of the entry is called."""
+        """Name of the folder of the entry."""
         return f"{self.name}-{self.entry_id}"
 
     def carried(self) -> dict[str, FileRecord]:
-        """The files of the entry beside `entry.json`, by path in it."""
+        """The files of the entry, without `entry.json`, by relative path."""
         found = {} if self.method is None else {METHOD_NAME: self.method}
         for run_id, run in self.runs.items():
             folder = f"{RUNS_NAME}/{run_id}"
@@ -172,31 +172,31 @@ class EntryDocument(_Record):
         return found
 
     def text(self) -> str:
-        """The document as a file has it."""
+        """The text of the file."""
         return self.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
 def entry_id(runs: Iterable[str]) -> str:
-    """The hash of some runs, whatever their order: the first hexadecimal digits of a sha256 over their names."""
+    """Order-independent hash of runs: the first hexadecimal digits of a sha256 over their names."""
     return hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:ID_LENGTH]
 
 
 def slug_of(text: str) -> str:
-    """A name of an entry made of any text; empty where nothing is left of it."""
+    """Converts any text to a name of an entry; empty if no valid character is left."""
     words = re.findall("[a-z0-9]+", text.lower())
     return "-".join(words)[:60].strip("-")
 
 
 def is_slug(text: str) -> bool:
-    """Whether an entry can be called that."""
+    """Whether a text is a valid name of an entry."""
     return len(text) <= 60 and _SLUG.fullmatch(text) is not None
 
 
 def parse_entry(content: bytes, place: str) -> EntryDocument:
-    """Reads the document of an entry out of the content of its file.
+    """Parses the content of the file `entry.json`.
 
     Raises:
-        DataError: If it is none.
+        DataError: If it is invalid.
     """
     strict_json(content, place)
     try:

@@ -1,4 +1,4 @@
-"""What the check of an entry found: proved, only stated, for a human to look at, or wrong."""
+"""The findings of the check of an entry: proved, only stated, to be judged by a reviewer, or wrong."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Final, Literal
 from harness.results.result import RunResult
 
 Kind = Literal["fault", "proved", "stated", "look"]
-"""`fault`: the entry must not be merged. `proved`: it follows from the files and the data set. `stated`: the word of
-who submits it. `look`: a human has to judge it."""
+"""`fault`: the entry must not be merged. `proved`: it follows from the files and the data set. `stated`: only the
+submitter claims it. `look`: a reviewer must judge it."""
 
 KINDS: Final[tuple[Kind, ...]] = ("fault", "proved", "stated", "look")
 
@@ -18,10 +18,10 @@ class Finding:
     """One line for a reviewer.
 
     Attributes:
-        kind: How far it can be relied on.
-        text: What was found; text of others in it is still to be escaped.
-        run: The run that it is about; `None` for the entry as a whole.
-        is_incomplete: Whether it is a fault since structures failed.
+        kind: Its reliability.
+        text: The finding; untrusted text in it is not yet escaped.
+        run: The run concerned; `None` for the entry as a whole.
+        is_incomplete: Whether it is a fault because structures failed.
     """
 
     kind: Kind
@@ -32,12 +32,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckedRun:
-    """A run of an entry, with the numbers that were computed here from its predictions.
+    """A run of an entry, with the numbers recomputed from its predictions.
 
     Attributes:
         run_id: Name of its folder.
         model_hash: sha256 over family, files and readout head of its model.
-        result: The numbers.
+        result: The recomputed numbers.
     """
 
     run_id: str
@@ -47,13 +47,13 @@ class CheckedRun:
 
 @dataclass(frozen=True, slots=True)
 class EntryReport:
-    """What was found about an entry.
+    """The report on an entry.
 
     Attributes:
-        place: The folder, as it was named.
-        entry_id: Hash of its runs; `None` where its document cannot be read.
-        runs: Those whose numbers could be computed.
-        findings: In order of their discovery.
+        place: The folder, as given.
+        entry_id: Hash of its runs; `None` if its document cannot be read.
+        runs: Runs whose numbers could be recomputed.
+        findings: Findings in order of discovery.
     """
 
     place: str
@@ -63,7 +63,7 @@ class EntryReport:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """Why it must not be merged; empty where it may be."""
+        """Reasons not to merge it; empty if it may be merged."""
         return self.of_kind("fault")
 
     def of_kind(self, kind: Kind) -> tuple[Finding, ...]:
@@ -71,5 +71,5 @@ class EntryReport:
         return tuple(finding for finding in self.findings if finding.kind == kind)
 
     def with_findings(self, findings: Iterable[Finding]) -> "EntryReport":
-        """The same report with more findings."""
+        """A copy of the report with more findings."""
         return EntryReport(self.place, self.entry_id, self.runs, (*self.findings, *findings))

@@ -1,4 +1,4 @@
-"""Whether the runs of an entry belong together: one model a task, or the members of one method."""
+"""Checks that the runs of an entry belong together: one model per task, or the members of one method."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -18,11 +18,11 @@ _EXPECTED: Final = f"expected the {METHOD_NAME} that `python -m harness --method
 
 
 def findings_of_members(entry: StagedEntry, runs: Sequence[CheckedRun]) -> Iterator[Finding]:
-    """Checks the runs of an entry against each other, and against its `method.json` where it has one.
+    """Checks the runs of an entry against each other, and against its `method.json` if it has one.
 
     Args:
         entry: The entry.
-        runs: Those whose numbers could be computed.
+        runs: Runs whose numbers could be recomputed.
     """
     has_method = entry.document.method is not None
     if has_method:
@@ -78,7 +78,7 @@ def _of_method(entry: StagedEntry) -> Iterator[Finding]:
 
 
 def _of_means(entry: StagedEntry) -> Iterator[Finding]:
-    """Whether the means of a method, and what it says of its members, follow from the results of its runs."""
+    """Whether the means of a method and the data on its members follow from the results of its runs."""
     try:
         method = MethodResult.load(entry.directory)
         results = [RunResult.load(entry.directory / member.run / RESULT_NAME) for member in method.members]
@@ -111,14 +111,14 @@ def _of_means(entry: StagedEntry) -> Iterator[Finding]:
 
 
 def method_members(content: bytes, place: str) -> list[tuple[str, str]]:
-    """The folder and the sha256 of the result of each member of a method, as its file names them.
+    """The folder and result sha256 of each member of a method, as stated in its file.
 
     Args:
-        content: Of `method.json`.
+        content: Content of `method.json`.
         place: The file, for messages.
 
     Raises:
-        DataError: If it is unsound, or names no members.
+        DataError: If it is invalid, or names no members.
     """
     document = strict_json(content, place)
     members = document.get("members") if isinstance(document, dict) else None
@@ -136,10 +136,10 @@ def _member(member: Any, place: str) -> tuple[str, str]:
 
 
 def member_directory(run: str, directory: Path) -> Path:
-    """The folder of a member of a method that lies in a folder.
+    """The folder of a member of a method in a given folder.
 
     Raises:
-        DataError: If it is not named by a relative path.
+        DataError: If its path is not relative.
     """
     if PurePosixPath(run).is_absolute() or "\\" in run or "\0" in run:
         raise DataError(f"{METHOD_NAME} names the run {shown(run)}; expected a relative path")

@@ -1,4 +1,4 @@
-"""The predictions of a run of an entry: those of its plan, whole, and of no more than they can be."""
+"""The predictions of a run of an entry: complete, exactly those of its plan, and of plausible size."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,18 +18,18 @@ from harness.submission.entry_document import FileRecord, HubPlace
 from harness.submission.staging import require_content
 
 _OVERHEAD: Final = 2**16
-"""Bytes of a shard beside its numbers, and then some."""
+"""Generous bound on the bytes of a shard besides its numbers."""
 _BYTES_A_NAME: Final = 1_000
 _AT_ONCE: Final = 100
 
 
 def shard_files(plan: Plan) -> dict[str, Shard]:
-    """The shards of a plan by the names of their files."""
+    """The shards of a plan by file name."""
     return {f"{shard.name}.parquet": shard for shard in plan.shards}
 
 
 def require_predictions_of(plan: Plan, listed: Mapping[str, FileRecord]) -> None:
-    """Checks that an entry lists the predictions of all shards of its run, of a possible size, and no others.
+    """Checks that an entry lists exactly the predictions of all shards of its run, with plausible sizes.
 
     Raises:
         DataError: If it does not.
@@ -51,15 +51,15 @@ def require_predictions_of(plan: Plan, listed: Mapping[str, FileRecord]) -> None
 
 
 def fetch_predictions(place: HubPlace, listed: Mapping[str, FileRecord], directory: Path) -> None:
-    """Brings predictions from the Hub, at one commit, none of which is larger than an entry says.
+    """Downloads predictions from the Hub at one commit, none larger than stated in the entry.
 
     Args:
-        place: Where they lie.
-        listed: What is known of them, by name.
-        directory: Where they belong; it is made.
+        place: Their location.
+        listed: Their stated size and hash, by name.
+        directory: Target folder, which is created.
 
     Raises:
-        DataError: If they are not there, or not as the entry says.
+        DataError: If they are absent or differ from the entry.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     repo = Repo(place.repo, "dataset")
@@ -81,7 +81,7 @@ def _downloaded(place: HubPlace, name: str) -> bytes:
 
 
 def _require_sizes(place: HubPlace, listed: Mapping[str, FileRecord]) -> None:
-    """Checks, before anything is downloaded, that the Hub holds files of the stated sizes."""
+    """Checks, before any download, that the files on the Hub have the stated sizes."""
     names = sorted(listed)
     for start in range(0, len(names), _AT_ONCE):
         some = names[start : start + _AT_ONCE]
@@ -96,7 +96,7 @@ def _require_sizes(place: HubPlace, listed: Mapping[str, FileRecord]) -> None:
 
 
 def _sizes(place: HubPlace, paths: list[str]) -> dict[str, int]:
-    """The sizes of files on the Hub, by path; those that are not there are absent."""
+    """Sizes of files on the Hub, by path; missing files are absent."""
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
@@ -105,12 +105,12 @@ def _sizes(place: HubPlace, paths: list[str]) -> dict[str, int]:
 
 
 def require_bounded(plan: Plan, directory: Path) -> None:
-    """Checks what the files of predictions say of themselves, before their columns are read.
+    """Checks the metadata of prediction files before their columns are read.
 
-    A small file may hold numbers without end; what it says here is what the reader then goes by.
+    A small file may expand to a huge number of values; the reader relies on the metadata checked here.
 
     Raises:
-        DataError: If one is no Parquet file, has other columns or rows than its shard, or would need more memory than
+        DataError: If a file is not Parquet, has other columns or rows than its shard, or would need more memory than
             its numbers take.
     """
     for name, shard in shard_files(plan).items():

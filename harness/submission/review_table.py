@@ -1,4 +1,4 @@
-"""The table of a reviewer: what is proved about an entry, what is only stated, and what a human has to look at."""
+"""The table for a reviewer: what is proved about an entry, what is only stated, and what needs judgement."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ _UNDEFINED: Final = "–"
 
 
 def verdict_of(report: EntryReport) -> str:
-    """What becomes of an entry, in one line."""
+    """The verdict on an entry, in one line."""
     n_faults, n_looks = len(report.faults), len(report.of_kind("look"))
     if n_faults:
         return f"refused, {_counted(n_faults, 'fault')}"
@@ -35,11 +35,11 @@ def _counted(count: int, what: str) -> str:
 
 
 def terminal_report(report: EntryReport) -> "RenderableType":
-    """The table for a terminal; what others wrote is shown as it is."""
+    """The table for a terminal; untrusted text is shown verbatim."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
-    from rich.text import Text  # and not str, which a console may read as markup
+    from rich.text import Text  # Not str, which a console may parse as markup.
 
     numbers = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
     for number, name in enumerate(_HEADER):
@@ -56,7 +56,7 @@ def terminal_report(report: EntryReport) -> "RenderableType":
 
 
 def markdown_report(report: EntryReport) -> str:
-    """The table in Markdown, for the page of a pull request; what others wrote is escaped."""
+    """The table in Markdown, for the page of a pull request; untrusted text is escaped."""
     parts = [f"### {plain(Path(report.place).name)}", f"**{plain(verdict_of(report))}**"]
     if report.runs:
         parts.append(markdown_table(_HEADER, _rows(report.runs)))
@@ -65,7 +65,7 @@ def markdown_report(report: EntryReport) -> str:
 
 
 def document_of(report: EntryReport) -> dict[str, Any]:
-    """The report as JSON; the numbers are those that were computed here."""
+    """The report as JSON, with the recomputed numbers."""
     return {
         "entry": Path(report.place).name,
         "id": report.entry_id,
@@ -84,7 +84,7 @@ def _in_order(report: EntryReport) -> Iterator[tuple[Kind, Finding]]:
 
 
 def _lines(report: EntryReport) -> Iterator[tuple[str, str, str]]:
-    """The findings as lines; what is alike in several runs is one."""
+    """The findings as lines; identical findings of several runs are merged."""
     runs: dict[tuple[Kind, str], list[str]] = {}
     for kind, finding in _in_order(report):
         runs.setdefault((kind, finding.text), []).append(finding.run or "")

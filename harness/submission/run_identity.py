@@ -1,4 +1,4 @@
-"""Whether the identity of a run is that of the model, data set and packages that its records name."""
+"""Checks that the identity of a run matches the model, data set and packages in its records."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,21 +17,21 @@ _CODE = "code_hash"
 
 
 def run_id_of(manifest: Manifest) -> str:
-    """What the folder of a run is called."""
+    """Name of the folder of a run."""
     return run_directory(Path(), manifest.model.id, manifest.identity).name
 
 
 def model_hash_of(manifest: Manifest) -> str:
-    """sha256 over family, files and readout head of the model, as the records name them."""
+    """sha256 over family, files and readout head of the model, as recorded."""
     return model_hash(_traits(manifest))
 
 
 def findings_of_identity(manifest: Manifest, dataset: PinnedDataset, run_id: str) -> Iterator[Finding]:
-    """Compares the identity, which the predictions carry, with what the records of the run say.
+    """Compares the identity stored with the predictions with the records of the run.
 
     Args:
-        manifest: Of the run.
-        dataset: The data set with the content that the run names.
+        manifest: Manifest of the run.
+        dataset: The data set with the content hash of the run.
         run_id: Name of its folder in the entry.
     """
     if run_id_of(manifest) != run_id:
@@ -71,7 +71,7 @@ def dtype_of(model: ModelRecord) -> DtypeName:
     """The precision of a single model.
 
     Raises:
-        DataError: If it is `mixed`, which only the mean of a method has.
+        DataError: If it is `mixed`, which is valid only for the mean of a method.
     """
     if model.dtype == "mixed":
         raise DataError("dtype is 'mixed', which only the result of a method may have; expected float32 or float64")
@@ -79,7 +79,7 @@ def dtype_of(model: ModelRecord) -> DtypeName:
 
 
 def _traits(manifest: Manifest) -> PotentialTraits:
-    """The traits of the model, as far as its identity depends on them."""
+    """The traits of the model that enter its identity."""
     model, environment = manifest.model, manifest.environment
     versions = {name: version for name, version in environment.packages.items() if name != _OWN_PACKAGE}
     return PotentialTraits(

@@ -1,4 +1,4 @@
-"""Computes some frames of an entry again with its checkpoint, which the reviewer has and decides to trust."""
+"""Recomputes some frames of an entry with its checkpoint, which the reviewer has and chooses to trust."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -35,19 +35,19 @@ from harness.trust.trusted_files import trusted_files
 from harness.worker.loading import loaded
 
 _ROUNDINGS: Final = 4.0
-"""How many steps of float32 at its size an energy may be off where it was computed in float32."""
+"""Tolerance of an energy computed in float32, in float32 spacings at its magnitude."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpotCheck:
-    """What is computed again, and how near it has to come.
+    """Settings of a spot check.
 
     Attributes:
-        n_frames: Frames of each run.
-        seed: Which ones.
+        n_frames: Frames per run.
+        seed: Seed that selects the frames.
         tolerance: Largest difference of a force, meV/Å, and of an energy, meV.
-        device: Where.
-        trust_checkpoint: Whether a checkpoint that runs code when it is loaded may be.
+        device: Device of the computation.
+        trust_checkpoint: Whether to load checkpoints that run code on loading.
     """
 
     n_frames: int
@@ -60,16 +60,16 @@ class SpotCheck:
 def spot_check_entry(
     directory: Path, datasets: Sequence[str], models: Sequence[ModelSource], check: SpotCheck
 ) -> list[Finding]:
-    """Computes some frames of the runs of a sound entry again.
+    """Recomputes some frames of the runs of a valid entry.
 
     Args:
         directory: Folder of the entry.
-        datasets: The data sets that count.
-        models: Its checkpoints; runs of others are left as they are.
-        check: How many frames, which ones, and how near.
+        datasets: The accepted data sets.
+        models: Its checkpoints; runs of other checkpoints are skipped.
+        check: Settings of the check.
 
     Returns:
-        For each run whether the predictions are those of its checkpoint; a fault for a checkpoint that is of no run.
+        For each run, whether the predictions match its checkpoint; a fault for a checkpoint that matches no run.
 
     Raises:
         ModelError: If a checkpoint cannot be loaded.
@@ -91,7 +91,7 @@ def spot_check_entry(
 
 
 def _of_run(model: ModelSource, run: OpenedRun, check: SpotCheck) -> Iterator[Finding]:
-    """Whether the predictions of a run are those of a checkpoint; nothing where it is that of another run."""
+    """Whether the predictions of a run match a checkpoint; empty if the checkpoint belongs to another run."""
     stated = run.manifest.model
     if not _may_be(model, stated):
         return
@@ -103,7 +103,7 @@ def _of_run(model: ModelSource, run: OpenedRun, check: SpotCheck) -> Iterator[Fi
         head=stated.head,
         allow_unfinished=True,
     )
-    # As an evaluation does: no token is in reach of what a checkpoint may run.
+    # As in an evaluation: code in a checkpoint must not have access to a token.
     with without_tokens(), printing_on_standard_error(), loaded(model, options) as potential:
         if not _is_of(potential, stated):
             return
@@ -120,7 +120,7 @@ def _weights(stated: ModelRecord) -> dict[str, str]:
 
 
 def _may_be(model: ModelSource, stated: ModelRecord) -> bool:
-    """Whether a checkpoint can be that of a run, asked before it is loaded."""
+    """Whether a checkpoint may belong to a run, decided before it is loaded."""
     weights = _weights(stated)
     if model.path is None or not weights:
         return model.path is None and not weights and model.model_id == stated.id
@@ -135,7 +135,7 @@ def _is_of(potential: Potential, stated: ModelRecord) -> bool:
 
 
 def _of_training(potential: Potential, stated: ModelRecord, run_id: str) -> Iterator[Finding]:
-    """What the checkpoint says of its own training, where the run says that it proves it."""
+    """Checks the training record of the checkpoint if the run states that it proves the training."""
     traits = potential.traits
     if stated.training != "proved":
         return
@@ -149,7 +149,7 @@ def _of_training(potential: Potential, stated: ModelRecord, run_id: str) -> Iter
 
 
 def _places(plan: Plan, check: SpotCheck) -> IntArray:
-    """Places in the plan of the frames that are computed, ascending."""
+    """Positions in the plan of the selected frames, ascending."""
     random = np.random.default_rng(check.seed)
     return np.sort(random.choice(plan.n_frames, size=min(check.n_frames, plan.n_frames), replace=False))
 
@@ -168,7 +168,7 @@ def _structures(dataset: PinnedDataset, plan: Plan, places: IntArray) -> Structu
 
 
 def _predicted(potential: Potential, batch: StructureBatch) -> Prediction:
-    """What the model says of the frames, in the precision of stored predictions."""
+    """Predictions of the model for the frames, in the precision of stored predictions."""
     bounds = filled_bounds(batch.n_atoms, ON_CPU)
     energy, forces = [], []
     failures: dict[int, str] = {}
@@ -206,14 +206,14 @@ def _compared(
 
 
 def _differences(found: Prediction, stored: Predictions, batch: StructureBatch) -> tuple[FloatArray, FloatArray]:
-    """Largest differences of each frame, shape (n_frames,): of energies in meV, of forces in meV/Å."""
+    """Largest differences per frame, shape (n_frames,): energies in meV, forces in meV/Å."""
     energies = np.abs(found.energy - stored.energy)
     by_atom = np.abs(found.forces.astype(np.float64) - stored.forces.astype(np.float64)).max(axis=1)
     return energies / MILLI, np.maximum.reduceat(by_atom, batch.offsets[:-1]) / MILLI
 
 
 def _rounding_of_energy(energy: FloatArray, model: ModelRecord) -> FloatArray:
-    """What rounding alone may change an energy by, shape (n_frames,), meV."""
+    """Largest change of an energy from rounding alone, shape (n_frames,), meV."""
     if model.dtype == "float64":
         return np.zeros(len(energy))
     steps: FloatArray = np.spacing(np.abs(energy).astype(np.float32)).astype(np.float64)

@@ -1,6 +1,6 @@
-"""Takes an entry of a stranger into a private folder: plain files of the stated sizes and hashes, and nothing else.
+"""Copies an untrusted entry into a private folder: only plain files of the stated sizes and hashes.
 
-All that follows reads these copies alone, so that no link, no device and no file that changes meanwhile can matter.
+All later steps read only these copies, so links, devices and files that change meanwhile have no effect.
 """
 
 import hashlib
@@ -25,37 +25,37 @@ from harness.submission.strict_json import shown
 MAX_FILES: Final = 100_000
 _MAX_DEPTH: Final = 5
 _MAX_NAMED: Final = 3
-# Neither links are followed nor pipes waited for; Windows has no such flags, and links there need a privilege.
+# Do not follow links or wait for pipes. Windows lacks these flags, and links there need a privilege.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class StagedEntry:
-    """An entry whose files are as its document says.
+    """An entry whose files match its document.
 
     Attributes:
         document: The document.
-        directory: The private folder with its files.
+        directory: The private folder of its files.
     """
 
     document: EntryDocument
     directory: Path
 
     def run_directory(self, run_id: str) -> Path:
-        """The folder of one of its runs."""
+        """The folder of a run."""
         return self.directory / RUNS_NAME / run_id
 
 
 def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
-    """Copies an entry, checked file by file.
+    """Copies an entry and checks each file.
 
     Args:
         directory: Folder of the entry.
         workspace: An empty folder for the copies.
 
     Raises:
-        DataError: If the folder is no entry, is called otherwise than its content demands, or holds a file that is no
-            plain file, that its document does not list, or that is not as the document says.
+        DataError: If the folder is not an entry, its name does not match its content, or it contains a file that is
+            not a plain file, not listed in its document, or different from the document.
     """
     try:
         sizes = dict(_plain_files(directory))
@@ -77,7 +77,7 @@ def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
 
 
 def _plain_files(directory: Path) -> Iterator[tuple[str, int]]:
-    """Paths and sizes of all files in a folder; what is no plain file is refused before anything is opened."""
+    """Paths and sizes of all files in a folder; anything but a plain file is refused before any file is opened."""
     if not stat.S_ISDIR(directory.lstat().st_mode):
         raise DataError(f"{shown(directory.name)} is no folder, or a link to one; expected the folder of an entry")
     waiting, found = [("", directory, 0)], 0
@@ -125,10 +125,10 @@ def _copy(directory: Path, path: str, file: FileRecord, workspace: Path) -> None
 
 
 def require_content(path: str, content: bytes, file: FileRecord) -> None:
-    """Checks the content of a file against what an entry says of it.
+    """Checks the content of a file against the entry.
 
     Raises:
-        DataError: If it is another one.
+        DataError: If it differs.
     """
     found = hashlib.sha256(content).hexdigest()
     if len(content) != file.n_bytes or found != file.sha256:
@@ -136,7 +136,7 @@ def require_content(path: str, content: bytes, file: FileRecord) -> None:
 
 
 def _read(path: Path, most: int) -> bytes:
-    """The content of a plain file of a bounded size."""
+    """Reads a plain file of bounded size."""
     try:
         with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):

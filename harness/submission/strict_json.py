@@ -1,4 +1,4 @@
-"""JSON of strangers: one meaning for every reader, numbers that are finite, text that steers no terminal."""
+"""Untrusted JSON: unambiguous for every reader, with finite numbers and without terminal control characters."""
 
 import json
 import math
@@ -9,19 +9,19 @@ from dataset_builders.core.errors import DataError
 from dataset_builders.core.markdown import printable
 
 MAX_TEXT: Final = 2_000
-"""Longest text of a document; those of a run have some hundred characters."""
+"""Longest string in a document; those of a run have some hundred characters."""
 _MAX_SHOWN: Final = 60
 
 
 def strict_json(content: bytes, place: str) -> Any:
-    """Reads a document that every JSON reader takes for the same one.
+    """Reads a document that every JSON reader interprets in the same way.
 
     Args:
-        content: Of the file, in UTF-8.
+        content: Content of the file, in UTF-8.
         place: The file, for messages.
 
     Raises:
-        DataError: If it is no JSON, names a key twice, holds a number that is not finite, or a text with control
+        DataError: If it is not JSON, repeats a key, or contains a number that is not finite or a string with control
             characters, line breaks or more than `MAX_TEXT` characters.
     """
     try:
@@ -42,9 +42,9 @@ def strict_json(content: bytes, place: str) -> Any:
 
 
 def shown(value: object, length: int = _MAX_SHOWN) -> str:
-    """A value of others for a message: in one line, printable, cut where it is long."""
+    """An untrusted value for a message: on one line, printable, truncated if long."""
     if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length():,} bits"  # Python refuses to write out the largest
+        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print the largest integers.
     text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= length else f"{text[:length]}…"
 

@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If the runs make no entry that a repo of results would take.
+        MlipOodError: If the runs do not form a valid entry of a repo of results.
     """
     arguments = parser().parse_args(argv)
     from harness.report.table import console

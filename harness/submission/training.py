@@ -1,4 +1,4 @@
-"""Whether what an entry says of the training of its model fits the file mlip-ood.json, the task and the data set."""
+"""Checks the stated training of the model of an entry against the file mlip-ood.json, the task and the data set."""
 
 import hashlib
 from collections.abc import Iterator
@@ -24,12 +24,12 @@ _NO_FAMILY: Final = Family("", "", "")
 def findings_of_training(
     manifest: Manifest, record: Path | None, dataset: PinnedDataset, run_id: str
 ) -> Iterator[Finding]:
-    """Checks what a run says of the training of its model.
+    """Checks the stated training of the model of a run.
 
     Args:
-        manifest: Of the run.
-        record: The file mlip-ood.json of the entry; `None` where it has none.
-        dataset: What the model was tested on.
+        manifest: Manifest of the run.
+        record: The file mlip-ood.json of the entry; `None` if it has none.
+        dataset: The data set of the run.
         run_id: Name of the run.
     """
     model = manifest.model
@@ -48,7 +48,7 @@ def findings_of_training(
 
 
 def _contradictions(model: ModelRecord, tasks: tuple[str, ...]) -> Iterator[str]:
-    """What cannot be true of a training, whatever else is known."""
+    """Contradictions within the stated training."""
     is_trained = model.protocol in get_args(TrainingProtocol)
     if is_trained != (model.trained_on is not None):
         yield f"protocol {model.protocol}, trained on {shown(model.trained_on)}: one of them is wrong"
@@ -87,7 +87,7 @@ def _of_record(model: ModelRecord, name: str, record: Path, dataset: PinnedDatas
 
 
 def _unlike(model: ModelRecord, declaration: Declaration) -> Iterator[str]:
-    """Where a file says otherwise than the result of the model that was read with it."""
+    """Differences between a training record and the result of the model that was read with it."""
     said, record = declaration.statement, declaration.record
     assert record is not None
     pairs = {
@@ -128,5 +128,5 @@ def _without_record(model: ModelRecord, run_id: str) -> Finding:
 
 
 def as_named(dataset: PinnedDataset, manifest: Manifest) -> PinnedDataset:
-    """The data set under the id that a run calls it, so that what is said of it reads alike."""
+    """The data set under the id used by a run, so that messages are consistent."""
     return replace(dataset, id=manifest.dataset.id, revision=manifest.dataset.revision)

@@ -1,6 +1,6 @@
-"""Checks an entry: everything that its files and the data set decide, without its model and without running anything.
+"""Checks everything in an entry that its files and the data set determine, without its model or submitted code.
 
-The numbers are computed again from the predictions by what `python -m harness report` uses, and compared one by one.
+The numbers are recomputed from the predictions with the code of `python -m harness report`, and each is compared.
 """
 
 import json
@@ -35,15 +35,15 @@ _MAX_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class OpenedRun:
-    """A run of an entry whose records are sound, beside the data set that it was run on.
+    """A run of an entry with valid records, and its data set.
 
     Attributes:
         run_id: Name of its folder.
-        directory: The private copy of it.
-        manifest: What it was told.
-        stated: The numbers that it states.
-        dataset: The data set, under the name that the run gives it.
-        dataset_text: How this data set is opened.
+        directory: Its private copy.
+        manifest: Its manifest.
+        stated: Its stated numbers.
+        dataset: The data set, under the name used by the run.
+        dataset_text: Argument that opens this data set.
     """
 
     run_id: str
@@ -59,15 +59,15 @@ def verify_entry(directory: Path, datasets: Sequence[str]) -> EntryReport:
 
     Args:
         directory: Its folder.
-        datasets: The data sets that count, as `open_dataset` takes them; an entry on another one is refused, whatever
-            it calls it.
+        datasets: The accepted data sets, as for `open_dataset`; an entry on any other data set is refused, even under
+            the same name.
 
     Returns:
-        What was found. What is wrong with the entry is a finding and no error.
+        The report. A fault of the entry is a finding, not an error.
 
     Raises:
         SetupError: If the Hub cannot be reached or refuses access, or the disk cannot be written.
-        UsageError: If a data set is none.
+        UsageError: If a data set is invalid.
     """
     with tempfile.TemporaryDirectory(prefix="mlip-ood-entry-") as name:
         workspace = Path(name)
@@ -86,15 +86,15 @@ def verify_entry(directory: Path, datasets: Sequence[str]) -> EntryReport:
 
 
 def open_run(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> OpenedRun:
-    """Reads the records of a run of an entry, and brings its predictions where they lie on the Hub.
+    """Reads the records of a run of an entry, and downloads its predictions if they are on the Hub.
 
     Args:
         entry: The entry, in its private folder.
         run_id: Name of the run.
-        datasets: The data sets that count.
+        datasets: The accepted data sets.
 
     Raises:
-        DataError: If a record is unsound, the two contradict each other, or the data set is none of those that count.
+        DataError: If a record is invalid, the records contradict each other, or the data set is not accepted.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     run, directory = entry.document.runs[run_id], entry.run_directory(run_id)
@@ -116,7 +116,7 @@ def open_run(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> Opened
 
 
 def _checked(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> tuple[CheckedRun | None, list[Finding]]:
-    """The numbers of a run, where they can be computed, and what was found about it."""
+    """The numbers of a run, if they can be recomputed, and its findings."""
     findings: list[Finding] = []
     try:
         run = open_run(entry, run_id, datasets)
@@ -153,7 +153,7 @@ def _require_possible(manifest: Manifest) -> None:
 
 
 def _known_dataset(manifest: Manifest, datasets: Sequence[str]) -> tuple[PinnedDataset, str]:
-    """The data set, among those that count, with the content that a run names."""
+    """The accepted data set with the content hash of a run."""
     stated, offered = manifest.dataset, []
     for text in datasets:
         try:
@@ -172,11 +172,11 @@ def _known_dataset(manifest: Manifest, datasets: Sequence[str]) -> tuple[PinnedD
 
 
 def _computed(run: OpenedRun, listed: EntryRun) -> RunResult:
-    """The result that the predictions give, as `python -m harness report` computes it."""
+    """The result recomputed from the predictions, as in `python -m harness report`."""
     plan = make_plan(scan_dataset(run.dataset, run.manifest.tasks), run.manifest.batch_atoms)
     require_predictions_of(plan, listed.predictions)
     require_bounded(plan, run.directory / SHARDS_NAME)
-    (run.directory / RESULT_NAME).unlink()  # of which it would keep the date
+    (run.directory / RESULT_NAME).unlink()  # Otherwise its date would be kept.
     return evaluate_again(run.directory, run.dataset_text).result
 
 
@@ -221,7 +221,7 @@ def _of_numbers(run: OpenedRun, computed: RunResult) -> Iterator[Finding]:
 
 
 def _document(result: RunResult) -> Any:
-    """What of a result follows from the predictions: all but the time at which it was made."""
+    """The part of a result that follows from the predictions: everything but its date."""
     document = json.loads(result.model_dump_json())
     del document["created"]
     return document

@@ -1,4 +1,4 @@
-"""`python -m harness verify`: checks entries of a repo of results, and prints what a reviewer needs."""
+"""`python -m harness verify`: checks entries of a repo of results, and prints a report for the reviewer."""
 
 import argparse
 import secrets
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If an entry is refused, or a checkpoint or data set cannot be had.
+        MlipOodError: If an entry is refused, or a checkpoint or data set is not available.
     """
     arguments = parser().parse_args(argv)
     _require_possible(arguments)
@@ -111,7 +111,7 @@ def _add_spot_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _checked(arguments: argparse.Namespace) -> tuple[list["EntryReport"], list[SetupError]]:
-    """The reports, and what kept an entry from being checked, such as a Hub that cannot be reached."""
+    """The reports, and the errors that prevented a check, such as an unreachable Hub."""
     from dataset_builders.engines.separate_processes import SeparateProcesses
     from harness.submission.across import entries_in, findings_across
     from harness.submission.apart import verify_apart
@@ -158,7 +158,7 @@ def _print(report: "EntryReport", *, as_json: bool) -> None:
 
 
 def _write_summary(path: Path, reports: Sequence["EntryReport"]) -> None:
-    """Adds the tables to a file, as the summary of a job of CI is written."""
+    """Appends the tables to a file, in the format of a CI job summary."""
     from harness.submission.review_table import markdown_report
 
     try:

@@ -1,4 +1,4 @@
-"""Writes an entry from finished runs, and checks it as the repo of results will before it appears."""
+"""Writes an entry from finished runs, and first checks it as the repo of results will."""
 
 import hashlib
 import json
@@ -37,14 +37,14 @@ _MAX_METHOD_BYTES: Final = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class EntryOptions:
-    """What the user says about an entry.
+    """The user's options for an entry.
 
     Attributes:
-        name: What it is called; `None` for a name made of that of the model.
-        checkpoint: Where the weights can be had.
+        name: Its name; `None` for a name derived from the model.
+        checkpoint: Where to obtain the weights.
         records: Files mlip-ood.json that models were read with.
-        predictions_at: Where the predictions lie on the Hub; `None` to carry them.
-        datasets: The data sets that count, as `open_dataset` takes them.
+        predictions_at: Location of the predictions on the Hub; `None` to include them.
+        datasets: The accepted data sets, as for `open_dataset`.
     """
 
     name: str | None = None
@@ -56,12 +56,12 @@ class EntryOptions:
 
 @dataclass(frozen=True, slots=True)
 class WrittenEntry:
-    """An entry that was written.
+    """A written entry.
 
     Attributes:
         directory: Its folder.
-        n_bytes: All that it carries.
-        report: What a reviewer will see.
+        n_bytes: Total size of its files.
+        report: The report that a reviewer will see.
     """
 
     directory: Path
@@ -71,7 +71,7 @@ class WrittenEntry:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A run that an entry is made of."""
+    """A run that becomes part of an entry."""
 
     directory: Path
     manifest: Manifest
@@ -80,18 +80,18 @@ class _Source:
 
 
 def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> WrittenEntry:
-    """Writes an entry into a folder, all of it or nothing.
+    """Writes an entry into a folder, completely or not at all.
 
     Args:
-        runs: Folders of finished runs, or of a method, which holds a `method.json` that names them.
-        output: Folder that holds entries.
-        options: What the user says.
+        runs: Folders of finished runs, or of a method, whose `method.json` names its runs.
+        output: Folder of entries.
+        options: The user's options.
 
     Raises:
         UsageError: If a name, a place or a file mlip-ood.json is needed or wrong, or a run is named twice.
         DataError: If a folder is not that of a finished run, or the entry would be refused.
         IncompleteError: If structures failed.
-        SetupError: If the folder cannot be written.
+        SetupError: If the folder is not writable.
     """
     directories, method = _members(runs)
     sources = [_source(directory, options) for directory in directories]
@@ -104,7 +104,7 @@ def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> Wr
     if place.exists() and not (place / ENTRY_NAME).is_file():
         raise UsageError(f"{place} is there and is no entry; move it away, or choose another folder with --out")
     with whole_folder(place) as fresh:
-        # Inside a folder of its name, since the check asks for that too.
+        # In a folder of its final name, which the check verifies too.
         trial = fresh / document.folder
         _fill(trial, document, sources, content)
         report = verify_entry(trial, options.datasets)
@@ -117,7 +117,7 @@ def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> Wr
 
 
 def _members(runs: Sequence[Path]) -> tuple[list[Path], Path | None]:
-    """The folders of the runs, and the file of the method whose members they are."""
+    """The folders of the runs, and the file of their method, if any."""
     methods = [run for run in runs if (run / METHOD_NAME).is_file()]
     if not methods:
         return list(dict.fromkeys(run.resolve() for run in runs)), None
@@ -130,7 +130,7 @@ def _members(runs: Sequence[Path]) -> tuple[list[Path], Path | None]:
 
 def _source(directory: Path, options: EntryOptions) -> _Source:
     manifest = Manifest.load(directory)
-    # The folder on this machine is nobody else's business, and `report` on an entry is told the data set.
+    # The local folder stays private; `report` on an entry gets the data set as an argument.
     public = manifest.model_copy(update={"dataset_directory": manifest.dataset.id})
     files = {
         MANIFEST_NAME: (public.model_dump_json(indent=2) + "\n").encode(),
@@ -143,7 +143,7 @@ def _source(directory: Path, options: EntryOptions) -> _Source:
 
 
 def _record(manifest: Manifest, sha256: str, named: Sequence[Path]) -> bytes:
-    """The file mlip-ood.json that a model was read with, found by its hash."""
+    """The file mlip-ood.json that a model was read with, identified by its hash."""
     beside = Path(manifest.model.id)
     for path in (*named, record_place(beside), beside.parent / RECORD_NAME):
         if path.is_file():
@@ -170,7 +170,7 @@ def _content(path: Path, most: int) -> bytes:
 
 
 def _method_of_entry(path: Path, sources: Sequence[_Source]) -> bytes:
-    """The file of a method, with its members where they lie in the entry."""
+    """The file of a method, with the paths of its members in the entry."""
     document = json.loads(_content(path, _MAX_METHOD_BYTES))
     for member, source in zip(document["members"], sources, strict=True):
         found = _file_record(source.files[RESULT_NAME]).sha256

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
 
 MAX_CARD_BYTES: Final = 10 * 2**20
-"""The Hub keeps no larger file outside of large-file storage, where it reads no card."""
+"""The Hub stores larger files in large-file storage, and reads no card from there."""
 
 
 def card_with_results(
@@ -32,17 +32,17 @@ def card_with_results(
     entries: Sequence["EvalResultEntry"],
     today: Callable[[str], str] = as_written,
 ) -> str:
-    """A card with results in it; the same again changes nothing, and what others wrote keeps its bytes.
+    """Adds results to a card. A second call changes nothing; text of other authors stays identical to the byte.
 
     Args:
-        text: The card as it is; `None` where there is none.
+        text: The present card; `None` if there is none.
         repo_id: Repo of the model.
         eval_results: Numbers for the `model-index`.
-        entries: All entries of the benchmark that the repo publishes.
-        today: Gives the id of today of a data set that the card may name by an earlier one.
+        entries: All benchmark entries that the repo publishes.
+        today: Returns the current id of a data set, which the card may name by an earlier id.
 
     Raises:
-        DataError: If the card cannot be added to, or the Hub would not read what was added.
+        DataError: If the card cannot be extended, or the Hub could not read the addition.
     """
     card = Card("", "", "", f"# {repo_id}\n") if text is None else split_card(text)
     n_bytes = len(card.text.encode())

@@ -46,26 +46,26 @@ _CONTROLS: Final[Mapping[ControlArchitecture, tuple[str, str, str]]] = MappingPr
         ),
     }
 )
-"""Title, description and kind of forces of the controls."""
+"""Title, description and type of forces of each control."""
 
 
 def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | None = None) -> str:
-    """The card: what the model is, how it was trained, what it scores and how to get the same numbers.
+    """The card: the model, its training, its results and the commands that reproduce them.
 
     Args:
         checkpoint: Folder with `config.json` and `model.safetensors`.
-        results: Evaluations of this checkpoint, and of others to compare it with, on one data set; empty
-            for a card whose results come later.
-        model_id: What the commands on the card call the model; as its own result does, or the
-            folder, by default.
+        results: Evaluations of this checkpoint, and of others for comparison, on one data set; empty
+            for a card to which results are added later.
+        model_id: Id of the model in the commands on the card; by default the id in its own result, else
+            the folder.
 
     Returns:
         Markdown with YAML front matter.
 
     Raises:
-        ModelError: If the folder is no checkpoint.
-        UsageError: If there are results and none is of this checkpoint.
-        DataError: If the results are of different data sets.
+        ModelError: If the folder is not a checkpoint.
+        UsageError: If there are results, but none for this checkpoint.
+        DataError: If the results are on different data sets.
     """
     import jinja2
 
@@ -86,7 +86,7 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
 
 
 def write_card(checkpoint: Path, results: Sequence[RunResult] = ()) -> Path:
-    """Writes the card of a checkpoint as its `README.md`, and gives the path of it.
+    """Writes the card of a checkpoint as its `README.md` and returns the path.
 
     Raises:
         As `render_card`.
@@ -139,13 +139,13 @@ def _shared_context(config: CheckpointConfig | ControlConfig, checkpoint: Path) 
 
 
 def _title(config: CheckpointConfig) -> str:
-    """What kind of model it is, in a few words."""
+    """The type of model, in a few words."""
     title = config.architecture if config.started_from is None else f"{config.started_from['id']}, fine-tuned"
     return title if config.baseline is None else f"{title} on top of {METHODS.get(config.baseline, 'MMFF94')}"
 
 
 def _network(config: CheckpointConfig) -> str:
-    """The network, its library and its shape."""
+    """The network, its library and its hyperparameters."""
     arguments = config.arguments
     if config.plugin is not None:
         shape = ", ".join(f"{name} {value}" for name, value in plain_arguments(arguments).items())
@@ -159,7 +159,7 @@ def _network(config: CheckpointConfig) -> str:
 
 
 def _base_model(config: CheckpointConfig) -> str | None:
-    """The repo on the Hub that the training started from, where it did."""
+    """The Hub repo of the checkpoint that was fine-tuned, if there was one."""
     start = config.started_from
     return None if start is None or start["revision"] is None else "/".join(str(start["id"]).split("/")[:2])
 
@@ -189,7 +189,7 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
 
 
 def count_parameters(checkpoint: Path) -> int:
-    """Numbers in the floating-point tensors of a checkpoint, read from the header of its file.
+    """Number of values in the floating-point tensors of a checkpoint, from the header of its file.
 
     Raises:
         ModelError: If the file cannot be read.
@@ -199,7 +199,7 @@ def count_parameters(checkpoint: Path) -> int:
     path = checkpoint / WEIGHTS_FILE
     try:
         with safe_open(path, framework="numpy") as file:
-            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (no mapping, in spite of its name)
+            slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (not a mapping, despite its name)
             return sum(math.prod(each.get_shape()) for each in slices if each.get_dtype().startswith("F"))
     except (OSError, SafetensorError) as cause:
         raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause

@@ -1,4 +1,4 @@
-"""Results as Markdown: the table of a card and what one needs to read it."""
+"""Results as Markdown: the table of a card and the explanations that go with it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from harness.results.result import Estimate, PartName, RunResult, TaskResult
 
 UNDEFINED: Final = "–"
 MARK: Final = "†"
-"""Stands at a number that leaves failed frames out, before their count."""
+"""Marks a number that excludes failed frames; their count follows."""
 
 _HEADER: Final = ("task", "model", "protocol", "ID force MAE, meV/Å", "OOD force MAE, meV/Å", "gap OOD/ID", "score")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table, as it is shown.
+    """One row of the table, as displayed.
 
     Attributes:
         task: Name and title of the task.
-        model: The model, in code where it is known.
-        protocol: How it came to know the task's molecules.
-        id_force_mae: With its interval, meV/Å; so are the next.
-        ood_force_mae: On unseen combinations.
-        gap: Their ratio.
+        model: The model, formatted as code where its id is known.
+        protocol: Zero-shot, trained or fine-tuned on the task.
+        id_force_mae: ID force MAE with its interval, meV/Å.
+        ood_force_mae: OOD force MAE with its interval, meV/Å.
+        gap: Their ratio, with its interval.
         score: From 0 to 100.
     """
 
@@ -41,20 +41,20 @@ class Row:
 
 
 def results_table(results: Sequence[RunResult]) -> str:
-    """One line for each task and model, sorted by task, in the order of the results.
+    """One row for each task and model, sorted by task, then in the order of the results.
 
     Args:
         results: Evaluations on one data set.
 
     Returns:
-        A Markdown table; intervals are for other fragments and molecules drawn like these.
+        A Markdown table; intervals describe other fragments and molecules drawn like these.
     """
     names = in_order(name for result in results for name in result.tasks)
     return rows_table(_row(result, result.tasks[task]) for task in names for result in results if task in result.tasks)
 
 
 def rows_table(rows: Iterable[Row]) -> str:
-    """The table of these lines, in Markdown; what they say is escaped."""
+    """The table of these rows in Markdown; their text is escaped."""
     return markdown_table(_HEADER, (_cells(row) for row in rows), "tight")
 
 
@@ -63,11 +63,11 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def task_text(config: str, declared: str | None = None) -> str:
-    """A configuration as the table calls it, such as `task1 (chain extension)`.
+    """The name of a configuration in the table, such as `task1 (chain extension)`.
 
     Args:
         config: Its name.
-        declared: Title of a task of a user's own.
+        declared: Title of a custom task.
     """
     task = task_of_config(config)
     title = title_of(task, declared)
@@ -75,7 +75,7 @@ def task_text(config: str, declared: str | None = None) -> str:
 
 
 def protocol_text(protocol: str, training: str | None) -> str:
-    """A protocol as tables call it: one that is somebody's word is told from one that a checkpoint proves."""
+    """The name of a protocol in tables; a stated protocol is marked, one that the checkpoint proves is not."""
     return f"{protocol}, stated" if training == "stated" else protocol
 
 
@@ -96,18 +96,18 @@ def _force_mae(task: TaskResult, part: PartName) -> str:
     estimate, n_failed = task.splits[part].metrics["force_mae"], task.n_failed_in(part)
     if not n_failed:
         return estimate_text(estimate, scale=1 / MILLI, digits=1)
-    # The interval that a result of an earlier version has would be one of what happened to be computed.
+    # In a result of an earlier version the interval would describe only the frames that were computed.
     value = UNDEFINED if estimate.value is None else f"{estimate.value / MILLI:.1f}{MARK}"
     return f"{value} ({n_failed} frames failed)"
 
 
 def estimate_text(estimate: Estimate, scale: float = 1.0, digits: int = 1) -> str:
-    """A number with its interval, such as `17.3 (15.9–18.8)`; a dash where it is undefined.
+    """A number with its interval, such as `17.3 (15.9–18.8)`; a dash if it is undefined.
 
     Args:
         estimate: The number.
-        scale: Factor from its unit to the one shown.
-        digits: Digits after the point.
+        scale: Factor from its unit to the displayed unit.
+        digits: Decimal places.
     """
     if estimate.value is None:
         return UNDEFINED

@@ -1,4 +1,4 @@
-"""The section of a card that shows the published numbers: written from the entries, so that the two cannot disagree."""
+"""The section of a card that shows the published numbers. It is written from the entries, so the two always agree."""
 
 import re
 import shlex
@@ -36,13 +36,13 @@ _COMMIT: Final = re.compile(r"@[0-9a-f]{40}")
 _INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCII)
 _DEVIATION: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _URL: Final = ":/@%"
-"""What may stand in the address of a repo at a revision."""
+"""Characters allowed in the address of a repo at a revision."""
 _STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
-"""Options that state a training, by the note that has their value."""
+"""Options that state how a model was trained, by the note that records their value."""
 _EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
 _OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", "clusters", "standard deviation"})
 _OF_ONE_TASK: Final = frozenset({"trained on", "seeds"})
-"""What the notes of a method say of each task apart."""
+"""Notes of a method that differ between tasks."""
 _METHOD_LAW: Final = (
     "Numbers of a method are means over the seeds of a task; what follows ± is the sample standard deviation of the "
     "seeds. "
@@ -59,13 +59,13 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What entries of one evaluation have in common.
+    """The common properties of the entries of one evaluation.
 
     Attributes:
         dataset_id: Data set.
         revision: Its commit.
-        date: When it was measured.
-        notes: What the notes say, save for what is of one number.
+        date: Date of the evaluation.
+        notes: The notes, without those that concern a single number.
     """
 
     dataset_id: str
@@ -75,13 +75,13 @@ class _Run:
 
 
 def section_text(entries: Sequence["EvalResultEntry"]) -> str:
-    """The section, without its marks: a table for each evaluation, what it stands on, and how to repeat it.
+    """The section without its markers: for each evaluation a table, its basis and the command that repeats it.
 
     Args:
-        entries: All entries of the benchmark that the repo publishes.
+        entries: All benchmark entries that the repo publishes.
 
     Returns:
-        Markdown, with a line ending at its end.
+        Markdown that ends with a line ending.
     """
     runs: dict[_Run, list[EvalResultEntry]] = {}
     for entry in entries:
@@ -92,7 +92,7 @@ def section_text(entries: Sequence["EvalResultEntry"]) -> str:
 
 
 def _intervals(entries: Sequence["EvalResultEntry"]) -> str:
-    """What the brackets hold: intervals of today, of the former kind, or of both."""
+    """Explains the brackets: intervals of the current kind, of the former kind, or both."""
     of_both = [(notes["confidence"], notes) for entry in entries if "confidence" in (notes := _notes_of(entry))]
     parts = [
         (sorted({share for share, notes in of_both if has_former_interval(notes) is is_former}), words)
@@ -106,10 +106,10 @@ def _intervals(entries: Sequence["EvalResultEntry"]) -> str:
 
 
 def with_section(card: Card, section: str) -> Card:
-    """A card with the section between its marks, or at its end where it has no marks yet; the rest keeps its bytes.
+    """Puts the section between its markers, or at the end of a card without markers; the rest stays unchanged.
 
     Raises:
-        DataError: If the marks in the card are not one pair.
+        DataError: If the card does not have exactly one pair of markers.
     """
     body = card.body
     newline = newline_of(body) if _LINE_BREAK.search(body) else newline_of(card.text)
@@ -123,10 +123,10 @@ def with_section(card: Card, section: str) -> Card:
 
 
 def without_section(card: Card) -> Card:
-    """A card without the section, its marks, and the blank line that a push puts before it; the rest keeps its bytes.
+    """Removes the section, its markers, and the blank line that a push puts before it; the rest stays unchanged.
 
     Raises:
-        DataError: If the marks in the card are not one pair.
+        DataError: If the card does not have exactly one pair of markers.
     """
     place = place_of_section(card)
     if place is None:
@@ -140,10 +140,10 @@ def without_section(card: Card) -> Card:
 
 
 def place_of_section(card: Card) -> slice | None:
-    """Where in the body of a card the section stands, from its first mark to its last; `None` where there is none.
+    """Position of the section in the body of a card, including both markers; `None` if there is none.
 
     Raises:
-        DataError: If the marks in the card are not one pair.
+        DataError: If the card does not have exactly one pair of markers.
     """
     lines = card.body.replace("\r", "\n")
     begins = [found.start() for found in _BEGIN_LINE.finditer(lines)]
@@ -159,7 +159,7 @@ def place_of_section(card: Card) -> slice | None:
 
 
 def _line_ends(text: str) -> int:
-    """How many line endings a text ends with, two at most."""
+    """Number of line endings at the end of a text, at most two."""
     found = re.search(r"(?:\r\n|\r|\n){0,2}\Z", text)
     return len(re.findall(r"\r\n|\r|\n", found[0])) if found else 0
 
@@ -172,7 +172,7 @@ def _run_of(entry: "EvalResultEntry") -> _Run:
 
 
 def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
-    """What the notes say, each in one line."""
+    """The notes, each on one line."""
     return {key: printable(value) for key, value in parse_notes(entry.notes or "").items()}
 
 
@@ -201,7 +201,7 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
 
 
 def _method_facts(notes: Mapping[str, str], by_config: Mapping[str, Mapping[str, "EvalResultEntry"]]) -> list[str]:
-    """How many seeds each task of a method has, and its overall score where all four tasks are there."""
+    """The number of seeds of each task of a method, and the overall score if all four tasks are present."""
     if METHOD not in notes:
         return []
     counts = {
@@ -220,7 +220,7 @@ def _method_facts(notes: Mapping[str, str], by_config: Mapping[str, Mapping[str,
 
 
 def _number_text(entry: "EvalResultEntry | None") -> str:
-    """A number with its interval, with the digits that are published: what is rounded twice may be wrong."""
+    """A number with its interval, with all published digits: rounding twice could give a wrong digit."""
     if entry is None:
         return UNDEFINED
     notes = _notes_of(entry)
@@ -270,7 +270,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
 
 
 def _named(notes: Mapping[str, str], forms: Mapping[str, tuple[str, Callable[[str], Markdown]]]) -> list[str]:
-    """What notes say of some things, each after the words for it and in the form given."""
+    """The values of some notes, each after its label and in the given format."""
     return [f"{words}{form(notes[key])}" for key, (words, form) in forms.items() if key in notes]
 
 
@@ -280,12 +280,12 @@ def _cut(text: str) -> Markdown:
 
 
 def _training(text: str) -> Markdown:
-    """What a protocol stands on."""
+    """The evidence for a protocol."""
     return plain(_EVIDENCE.get(text, text))
 
 
 def _caution(notes: Mapping[str, str]) -> str | None:
-    """What the levels of theory of model and labels mean for the numbers."""
+    """What a difference between the levels of theory of model and labels means for the numbers."""
     shown = {key: plain(value) for key, value in notes.items()}
     labels, own = shown.get("labels"), shown.get("level of theory")
     if labels is None:
@@ -300,14 +300,14 @@ def _caution(notes: Mapping[str, str]) -> str | None:
 
 
 def _stated_words(notes: Mapping[str, str]) -> list[str]:
-    """The options that state what the model was trained on, where a user did and no file beside it."""
+    """The options that state what the model was trained on, if the user stated it and no file did."""
     if notes.get("stated by") != USER:
         return []
     return [word for key, option in _STATED.items() if key in notes for word in (option, notes[key])]
 
 
 def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
-    """The command that repeats an evaluation; `None` where the notes, as others may write them, do not tell."""
+    """The command that repeats an evaluation; `None` if it cannot be derived from the notes, which anyone may write."""
     levels = {level.name for level in map(level_of_config, configs) if level is not None}
     if "model" not in notes or run.revision is None or len(levels) > 1:
         return None
@@ -325,13 +325,13 @@ def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str
     if any(
         notes[key].startswith("-") for key in ("model", "level of theory", *_STATED, *dict(options)) if key in notes
     ):
-        return None  # it would be an option, and not the value of one
+        return None  # It would be read as an option, not as the value of one.
     families = [readers().get(name) for name in notes.get("family", "").split(" + ")]
     is_pickled = any(family is not None and family.is_pickled for family in families)
     return shlex.join([*words, *(["--trust-checkpoint"] if is_pickled else [])])
 
 
 def _is_several(key: str, notes: Mapping[str, str]) -> bool:
-    """Whether the models of a method differ in something, which each of them then says itself."""
+    """Whether the models of a method differ in a property, which is then listed for each model."""
     value = notes.get(key, "")
     return METHOD in notes and (" + " in value or value == "mixed")

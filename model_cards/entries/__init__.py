@@ -1,1 +1,1 @@
-"""The numbers of a result as the Hub keeps them, and checks of those that others wrote."""
+"""The numbers of a result in the Hub's format, and checks of numbers that others published."""

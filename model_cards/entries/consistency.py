@@ -1,4 +1,4 @@
-"""Checks the numbers of one configuration against each other: where they contradict, none of them counts."""
+"""Checks the numbers of one configuration against each other: if they contradict, none of them counts."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _Key = tuple[str, str, str | None]
 
 _OF_ONE_RUN: Final = ("protocol", "trained on", "training", "base", "model", "dtype", "edition")
-"""What the notes of all numbers of one evaluation say alike, as far as they say it."""
+"""Notes that must agree between all numbers of one evaluation, where present."""
 
 
 def by_evaluation(entries: Iterable["EvalResultEntry"]) -> dict[_Key, list["EvalResultEntry"]]:
-    """Entries by data set, configuration and the content of the data that they were measured on."""
+    """Groups entries by data set, configuration and content hash of the data they were measured on."""
     groups: defaultdict[_Key, list[EvalResultEntry]] = defaultdict(list)
     for entry in entries:
         content = parse_notes(entry.notes or "").get("content")
@@ -26,10 +26,10 @@ def by_evaluation(entries: Iterable["EvalResultEntry"]) -> dict[_Key, list["Eval
 
 
 def without_contradictions(entries: Sequence["EvalResultEntry"]) -> Examined:
-    """Entries whose numbers can be of one evaluation, in their order; what stands twice alike counts once.
+    """Entries whose numbers can come from one evaluation, in their order; exact duplicates count once.
 
     Args:
-        entries: Sound entries of one model, of one file or of several.
+        entries: Valid entries of one model, from one or more files.
     """
     dropped: set[int] = set()
     faults = []
@@ -43,9 +43,9 @@ def without_contradictions(entries: Sequence["EvalResultEntry"]) -> Examined:
 
 
 def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
-    """Entries of evaluations whose intervals are of today's kind; those of the former kind are not compared with them.
+    """Entries of evaluations with intervals of the current kind; the former kind cannot be compared with them.
 
-    An evaluation that states no interval at all, as others may publish one, remains.
+    An evaluation without any interval, which others may publish, is kept.
     """
     former = {
         key: group
@@ -63,7 +63,7 @@ def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
 
 
 def _content(entry: "EvalResultEntry") -> tuple[str, float, str | None, str | None]:
-    """What of an entry counts for a ranking."""
+    """The parts of an entry that count for a ranking."""
     return entry.task_id, float(entry.value), entry.dataset_revision, entry.notes
 
 
@@ -85,7 +85,7 @@ def _mixed(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
 
 
 def _wrong_gap(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
-    """Compares the gap with the ratio of the two errors, each of which is rounded."""
+    """Compares the gap with the ratio of the two rounded errors."""
     values = {config_and_number(entry)[1].name: float(entry.value) for entry in group}
     if not {"gap", "ood_force_mae", "id_force_mae"} <= values.keys():
         return

@@ -1,4 +1,4 @@
-"""The numbers of a result as the Hub keeps them: in `.eval_results/mlip-ood.yaml`, and in a card's `model-index`."""
+"""The numbers of a result in the Hub's format: in `.eval_results/mlip-ood.yaml` and in a card's `model-index`."""
 
 import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
@@ -26,20 +26,20 @@ ENTRIES_PATH: Final = ".eval_results/mlip-ood.yaml"
 RESULTS_FILE: Final = re.compile(r"\.eval_results/[^/]+\.yaml")
 """Files in which the Hub looks for results."""
 BENCHMARK_TAG: Final = "mlip-ood"
-"""Tag on the card of every model with results, and what a source of results is called."""
+"""Tag on the card of every model with results, and name of the source of results."""
 PULL_REQUEST_TITLE: Final = "Add mlip-ood evaluation results"
 
 DIGITS: Final = 2
-"""Digits after the point of every published number and of its interval, in its published unit."""
+"""Decimal places of every published number and of its interval, in its published unit."""
 
 _CLUSTERS: Final = "clusters"
-"""Note of what an interval draws; one without it is of the former kind, by bootstrap over molecules."""
+"""Note with number and type of the clusters of an interval; without it, the interval is a bootstrap over molecules."""
 
 TASK_TYPE: Final = "graph-ml"
 _HARNESS: Final = "mlip-ood"
-"""Name of this package among those that a result lists."""
+"""Name of this package in the package list of a result."""
 METHOD: Final = "method"
-"""Key of the tasks of a method in notes: the number is the mean over seeds of one of its tasks."""
+"""Note key of the tasks of a method: the number is the mean over seeds of one of its tasks."""
 
 _METRICS: Final[Mapping[str, tuple[PartName, str]]] = {
     "ood_force_mae": ("test_ood", "force_mae"),
@@ -59,17 +59,17 @@ _METRIC_LABELS: Final = {
 }
 """Type and name of a published number in a `model-index`."""
 
-# What would end a note or a line, be lost at its ends, or look as if it were encoded.
+# Characters that would end a note or a line, be lost at its ends, or look percent-encoded.
 _SPECIAL: Final = re.compile(r"[;\x00-\x1f\x7f\x85\u2028\u2029]|\A\s|\s\Z|%(?=[0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What became of entries that anybody may have written.
+    """The outcome of checking entries from an untrusted file.
 
     Attributes:
-        entries: Those that are sound.
-        faults: Of each of the others, which it is and what is wrong with it, in one line.
+        entries: The valid entries.
+        faults: One line for each invalid entry: which one, and what is wrong with it.
     """
 
     entries: tuple["EvalResultEntry", ...]
@@ -77,11 +77,11 @@ class Examined:
 
 
 def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
-    """The entries of a result, the scores first; a number that is undefined has none.
+    """The entries of a result, scores first; an undefined number has no entry.
 
     Args:
-        result: One that `model_cards.publishing.publishable` lets pass.
-        model: What the command line calls the model, pinned: `org/name@commit[/path]`.
+        result: A result that passes `model_cards.publishing.publishable`.
+        model: The pinned model as on the command line: `org/name@commit[/path]`.
     """
     from huggingface_hub import EvalResultEntry
 
@@ -102,7 +102,7 @@ def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
 
 
 def eval_results_of(result: RunResult) -> list["EvalResult"]:
-    """The same numbers in the form of a `model-index`, task by task and split by split."""
+    """The same numbers in `model-index` format, by task and split."""
     from huggingface_hub import EvalResult
 
     return [
@@ -128,15 +128,15 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
 def merge_entries(
     text: str | None, entries: Sequence["EvalResultEntry"], today: Callable[[str], str] = as_written
 ) -> str:
-    """The file of entries with these in it.
+    """Merges entries into a file of entries.
 
-    Entries of the same data set and configurations are replaced where they stand, and go where their number is no
-    longer defined. All others keep their bytes.
+    Entries of the same data set and configurations are replaced in place, or removed if their number is no
+    longer defined. All others stay unchanged.
 
     Args:
-        text: The file as it is; `None` where there is none.
-        entries: Entries of whole configurations.
-        today: Gives the id of today of a data set that the file may name by an earlier one.
+        text: The present file; `None` if there is none.
+        entries: Entries of complete configurations.
+        today: Returns the current id of a data set, which the file may name by an earlier id.
 
     Raises:
         DataError: If the file is not a YAML list.
@@ -159,7 +159,7 @@ def merge_entries(
 
 
 def read_entries(text: str) -> list["EvalResultEntry"]:
-    """The benchmark's entries in a file that are sound, on whatever data set; see `examine_entries`.
+    """The valid benchmark entries in a file, on any data set; see `examine_entries`.
 
     Raises:
         DataError: If the file is not a YAML list.
@@ -168,11 +168,11 @@ def read_entries(text: str) -> list["EvalResultEntry"]:
 
 
 def benchmark_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str] | None:
-    """Data set and task id of an entry of the benchmark; `None` for something else.
+    """Data set and task id of a benchmark entry; `None` for anything else.
 
     Args:
-        item: What the file says.
-        today: Gives the id of today of a data set.
+        item: The parsed item of the file.
+        today: Returns the current id of a data set.
     """
     identity = entry_identity(item)
     if identity is None or parse_leaderboard_id(identity[1]) is None:
@@ -186,15 +186,15 @@ def examine_entries(
     datasets: Collection[str] | None = None,
     today: Callable[[str], str] = as_written,
 ) -> Examined:
-    """The benchmark's entries in a file that anybody may have written, each checked on its own.
+    """Checks each benchmark entry in an untrusted file separately.
 
-    Entries under an earlier id of a data set give way to those of the same data under its id of today, which are newer.
+    Entries under the current id of a data set are newer and replace those of the same data under an earlier id.
 
     Args:
         text: The file.
-        name: What it is called, for the message of an error.
-        datasets: Data sets whose entries are wanted, by their ids of today; `None` for all.
-        today: Gives the id of today of a data set; the entries are given under it.
+        name: Its name, for error messages.
+        datasets: Current ids of the data sets whose entries are wanted; `None` for all.
+        today: Returns the current id of a data set; the returned entries use it.
 
     Raises:
         DataError: If the file is not a YAML list.
@@ -224,7 +224,7 @@ def examine_entries(
 
 
 def _measured(entry: "EvalResultEntry") -> tuple[str, str, str | None]:
-    """Data set, configuration, and content of the data that an entry was measured on."""
+    """Data set, configuration and content hash of the data that an entry was measured on."""
     return entry.dataset_id, config_and_number(entry)[0], parse_notes(entry.notes or "").get("content")
 
 
@@ -240,10 +240,10 @@ def _items(text: str, name: str) -> list[Any]:
 
 
 def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]:
-    """Configuration and number of an entry of the benchmark, as `read_entries` and `entries_of` give them.
+    """Configuration and number of a benchmark entry, as `read_entries` and `entries_of` return them.
 
     Raises:
-        DataError: If it is none.
+        DataError: If it is not a benchmark entry.
     """
     found = parse_leaderboard_id(entry.task_id)
     if found is None:
@@ -252,25 +252,25 @@ def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]
 
 
 def published_value(value: float, number: LeaderboardNumber) -> float:
-    """A number as it is published: in its unit, rounded to `DIGITS` digits after the point."""
+    """A number as published: in its published unit, rounded to `DIGITS` decimal places."""
     return round(value / (MILLI if number.unit else 1.0), DIGITS)
 
 
 def format_notes(notes: Mapping[str, str]) -> str:
-    """Writes notes as `key: value; key: value`; what would break that form is percent-encoded."""
+    """Writes notes as `key: value; key: value`; characters that would break this format are percent-encoded."""
     return "; ".join(
         f"{key}: {_SPECIAL.sub(lambda found: quote(found[0], safe=''), value)}" for key, value in notes.items()
     )
 
 
 def parse_notes(text: str) -> dict[str, str]:
-    """Reads what `format_notes` wrote; parts of another form, which others may write, are left out."""
+    """Parses the output of `format_notes`; parts in another format, which others may write, are skipped."""
     parts = (part.partition(":") for part in text.split(";"))
     return {key.strip(): unquote(value.strip()) for key, colon, value in parts if colon}
 
 
 def has_former_interval(notes: Mapping[str, str]) -> bool:
-    """Whether a number was published with an interval of the kind that results of version 1.0 have."""
+    """Whether a number was published with the kind of interval used in version 1.0."""
     return "interval" in notes and _CLUSTERS not in notes
 
 
@@ -278,7 +278,7 @@ def pinned_commit(dataset: DatasetRecord) -> str:
     """The commit of a data set on the Hub.
 
     Raises:
-        UsageError: If it is not one on the Hub.
+        UsageError: If the data set is not on the Hub.
     """
     if dataset.revision is None:
         raise UsageError(
@@ -309,7 +309,7 @@ def _estimate(task: TaskResult, number: LeaderboardNumber) -> Estimate:
 
 
 def _notes_of_seeds(result: RunResult, task: TaskResult, number: LeaderboardNumber) -> dict[str, str | None]:
-    """What a number of a method is the mean of; of one model there is nothing to say."""
+    """The seeds that a number of a method averages; empty for a single model."""
     if not isinstance(result, MeanResult):
         return {}
     seeds = result.seeds[task.task]
@@ -325,16 +325,16 @@ def _notes_of_seeds(result: RunResult, task: TaskResult, number: LeaderboardNumb
 def _notes(
     result: RunResult, task: TaskResult, number: LeaderboardNumber, estimate: Estimate, model: str
 ) -> dict[str, str]:
-    """What one needs to judge a number and to measure it again."""
+    """Notes needed to judge a number and to measure it again."""
     used, environment = result.model, result.environment
     low, high = (None if end is None else published_value(end, number) for end in (estimate.low, estimate.high))
     packages = dict(environment.packages)
-    # Results of an earlier version do not name it.
+    # Results of earlier versions do not record it.
     harness = packages.pop(_HARNESS, None)
     notes = {
         "protocol": task.protocol,
         "trained on": task.task if isinstance(result, MeanResult) else used.trained_on,
-        # Of a published model that is known here, nothing is asked.
+        # For a published model in our list, no statement is needed.
         "training": "not stated" if used.question else used.training,
         "stated by": used.stated_by,
         "base": used.base,
@@ -364,5 +364,5 @@ def _notes(
 
 
 def _source_url(dataset: DatasetRecord) -> str:
-    """The data at the commit: what the number was measured on, and where the benchmark is described."""
+    """Link to the data set at the commit that the number was measured on, which also describes the benchmark."""
     return f"{Repo(dataset.id, 'dataset').url}/tree/{pinned_commit(dataset)}"

@@ -1,4 +1,4 @@
-"""Checks one entry of a file that anybody may have written, before its number counts for anything."""
+"""Checks one entry of an untrusted file before its number is used."""
 
 import re
 from collections.abc import Mapping
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 _MAX_TEXT: Final = 2_000
 _MAX_NOTES: Final = 8_000
-"""Those of this project have about 700 characters."""
+"""Notes written by this project have about 700 characters."""
 _MAX_SHOWN: Final = 60
 _MAX_ERROR: Final = 1e9
-"""Of an error in meV or meV/Å, and of a gap: what is larger was not measured."""
+"""Upper bound of an error in meV or meV/Å and of a gap; a larger value cannot be a measurement."""
 _FIRST_YEAR: Final = 2020
 _LAST_YEAR: Final = 9998
 _CLOCKS: Final = timedelta(days=1)
-"""How far the clocks of two machines, and their time zones, may lie apart."""
+"""Largest accepted difference between the clocks of two machines, time zones included."""
 
 
 def _in_print(value: Any) -> Any:
-    """A text without control characters; line breaks and tabs, which notes by hand may have, are none here."""
+    """Checks for control characters; line breaks and tabs, which hand-written notes may contain, are allowed."""
     if isinstance(value, str) and not " ".join(value.split()).isprintable():
         raise ValueError("it holds control characters or such as change the direction of reading")
     return value
 
 
 def _as_date(value: Any) -> Any:
-    """A date as text; YAML makes a date of what is not quoted."""
+    """A date as text; YAML parses an unquoted one as a date."""
     return value.isoformat() if isinstance(value, date) else value
 
 
@@ -71,7 +71,7 @@ class _Entry(_Record):
 
 
 def entry_identity(item: Any) -> tuple[str, str] | None:
-    """Data set and task id of an entry; `None` for something else."""
+    """Data set and task id of an entry; `None` for anything else."""
     dataset = item.get("dataset") if isinstance(item, dict) else None
     if not isinstance(dataset, dict):
         return None
@@ -80,15 +80,15 @@ def entry_identity(item: Any) -> tuple[str, str] | None:
 
 
 def checked_entry(item: Mapping[str, Any]) -> "EvalResultEntry":
-    """An entry as the client knows it, if all that it says can be true.
+    """Converts an item to the client's entry type if all its fields are plausible.
 
-    A source without address, which the client does not take, is left out; the number stands.
+    A source without a URL, which the client rejects, is dropped; the number is kept.
 
     Args:
-        item: What the file says.
+        item: The parsed item of the file.
 
     Raises:
-        DataError: If it is no entry of this benchmark, or a field is missing, wrong or out of its bounds.
+        DataError: If it is not an entry of this benchmark, or a field is missing, wrong or out of bounds.
     """
     from huggingface_hub import EvalResultEntry
 
@@ -119,15 +119,15 @@ def checked_entry(item: Mapping[str, Any]) -> "EvalResultEntry":
 
 
 def shown(value: Any) -> str:
-    """A value of others for a message: in one line, cut where it is long."""
+    """An untrusted value for a message: on one line, truncated if long."""
     if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length():,} bits"  # Python refuses to write out the largest
+        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print the largest integers.
     text = printable(value if isinstance(value, str) else repr(value))
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def _require_possible(value: float, number: LeaderboardNumber) -> None:
-    """Checks a number against what it can be."""
+    """Checks that a number lies within its possible range."""
     if number.name == "score":
         possible, expected = 0.0 <= value <= 100.0, "0 to 100"
     elif number.name == "gap":

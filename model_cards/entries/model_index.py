@@ -1,4 +1,4 @@
-"""The `model-index` and the tags in the YAML of a card: what older tools, and a search on the Hub, read."""
+"""The `model-index` and the tags in the YAML of a card, which older tools and the Hub's search read."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -30,25 +30,25 @@ _SPLITS: Final = frozenset(number.split for number in NUMBERS)
 def merge_model_index(
     front: str, repo_id: str, results: Sequence["EvalResult"], today: Callable[[str], str] = as_written
 ) -> str:
-    """The YAML of a card with these results in its `model-index`.
+    """Merges results into the `model-index` in the YAML of a card.
 
-    A result of the same data set, configuration and split is replaced where it stands. All others, and all other
-    keys, keep their bytes.
+    A result of the same data set, configuration and split is replaced in place. All other results and
+    keys stay unchanged.
 
     Args:
         front: The YAML; a mapping, or empty.
-        repo_id: Repo of the model, whose name a new `model-index` takes unless the card has a `model_name`.
-        results: The results, those of one split next to each other.
-        today: Gives the id of today of a data set that the card may name by an earlier one.
+        repo_id: Repo of the model; names a new `model-index` unless the card has a `model_name`.
+        results: The results, grouped by split.
+        today: Returns the current id of a data set, which the card may name by an earlier id.
 
     Raises:
-        DataError: If the `model-index` that is there is none.
+        DataError: If the card has an invalid `model-index`.
     """
     return merge_index_results(front, repo_id, index_results_of(results), today)
 
 
 def index_results_of(results: Sequence["EvalResult"]) -> list[dict[str, Any]]:
-    """What stands under `results` of a model of a `model-index`."""
+    """The items under `results` of a model in a `model-index`."""
     from huggingface_hub.repocard_data import eval_results_to_model_index
 
     found: list[dict[str, Any]] = eval_results_to_model_index("", list(results))[0]["results"]
@@ -58,10 +58,10 @@ def index_results_of(results: Sequence["EvalResult"]) -> list[dict[str, Any]]:
 def merge_index_results(
     front: str, repo_id: str, results: Sequence[dict[str, Any]], today: Callable[[str], str] = as_written
 ) -> str:
-    """Does what `merge_model_index` does, with results as they stand there.
+    """Like `merge_model_index`, for results in `model-index` format.
 
     Raises:
-        DataError: If the `model-index` that is there is none.
+        DataError: If the card has an invalid `model-index`.
     """
     data = load_yaml(front, FRONT_MATTER) or {}
     named = data.get("model_name")
@@ -81,7 +81,7 @@ def merge_index_results(
 
 
 def index_results_in(front: str) -> list[dict[str, Any]]:
-    """All results in the `model-index` of a card, of whichever model; none where it is not one.
+    """All results in the `model-index` of a card, for any model; none if the `model-index` is invalid.
 
     Raises:
         DataError: If it is not YAML.
@@ -94,7 +94,7 @@ def index_results_in(front: str) -> list[dict[str, Any]]:
 
 
 def model_names(front: str, results: Sequence[dict[str, Any]]) -> list[str]:
-    """Names of the models in the `model-index` of a card that have one of these results."""
+    """Names of the models in the `model-index` of a card that have at least one of these results."""
     data = load_yaml(front, FRONT_MATTER)
     models = data.get(MODEL_INDEX) if isinstance(data, dict) else None
     having = [
@@ -106,14 +106,14 @@ def model_names(front: str, results: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def remove_index_results(front: str, is_ours: Callable[[dict[str, Any]], bool], before: str | None) -> str:
-    """The YAML of a card without some results of its `model-index`; what is left keeps its bytes.
+    """Removes some results from the `model-index` of a card; the rest stays unchanged.
 
-    A model that has lost all results goes, and the key that has lost all models, unless they were there before.
+    A model without results is removed too, and the key if no model is left, unless they existed before the push.
 
     Args:
         front: The YAML.
-        is_ours: Whether a result goes.
-        before: The YAML as it was before results were pushed, where that is known.
+        is_ours: Whether to remove a result.
+        before: The YAML before results were pushed, if known.
 
     Raises:
         DataError: If it is written in a way that cannot be changed at that place alone.
@@ -138,18 +138,18 @@ def remove_index_results(front: str, is_ours: Callable[[dict[str, Any]], bool], 
 
 
 def has_one_tag_as_text(front: str) -> bool:
-    """Whether the tags of a card are a text and no list, which the client reads and the Hub refuses."""
+    """Whether the tags of a card are a string instead of a list, which the client accepts and the Hub refuses."""
     data = load_yaml(front, FRONT_MATTER)
     return isinstance(data, dict) and isinstance(data.get(_TAGS), str)
 
 
 def remove_tag(front: str, tag: str, before: str | None) -> str:
-    """The YAML of a card without a tag, and without the key if that was the only one.
+    """Removes a tag from the YAML of a card, and the key `tags` if no tag is left.
 
     Args:
         front: The YAML.
         tag: The tag.
-        before: The YAML as it was before results were pushed, where that is known; a tag that it has stays.
+        before: The YAML before results were pushed, if known; a tag in it is kept.
 
     Raises:
         DataError: If it is written in a way that cannot be changed at that place alone.
@@ -166,17 +166,17 @@ def remove_tag(front: str, tag: str, before: str | None) -> str:
 
 
 def add_tag(front: str, tag: str) -> str:
-    """The YAML of a card with a tag among its `tags`, the others as they are.
+    """Adds a tag to the `tags` in the YAML of a card; the others stay unchanged.
 
     Raises:
-        DataError: If the tags that are there are none.
+        DataError: If the present tags are invalid.
     """
     data = load_yaml(front, FRONT_MATTER) or {}
     tags = data.get(_TAGS)
     if tags is None or tags == []:
         return set_top_key(front, _TAGS, [tag], FRONT_MATTER)
     if isinstance(tags, str):
-        # The client reads a text as a list of one.
+        # The client reads a string as a list with one tag.
         return front if tags == tag else replace_top_value(front, _TAGS, [tags, tag], FRONT_MATTER)
     if not isinstance(tags, list):
         raise DataError(f"{_TAGS} in {FRONT_MATTER} is {shown(tags)}; expected a list. Correct it first")
@@ -185,7 +185,7 @@ def add_tag(front: str, tag: str) -> str:
 
 
 def result_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str, str] | None:
-    """Data set, configuration and split of a result of the benchmark; `None` where it is none."""
+    """Data set, configuration and split of a benchmark result; `None` for anything else."""
     dataset = item.get("dataset") if isinstance(item, dict) else None
     if not isinstance(dataset, dict):
         return None
@@ -208,7 +208,7 @@ def _require_model_index(index: Any) -> None:
 
 
 def _place_of_model(index: list[dict[str, Any]], items: Items, names: Sequence[str]) -> int | None:
-    """Which model of an index the results belong to: that which has them, that of the name, or the only one."""
+    """Index of the model that the results belong to: the one that has them, the one of this name, or the only one."""
     having = [place for place, model in enumerate(index) if any(map(items.identity_of, model["results"]))]
     of_the_name = [place for place, model in enumerate(index) if model.get("name") in names]
     only = [0] if len(index) == 1 else []

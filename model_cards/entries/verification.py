@@ -1,4 +1,4 @@
-"""Which published numbers the Hub vouches for: each number on its own, never a model as a whole."""
+"""Which published numbers the Hub has verified: each number separately, never a model as a whole."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _NOT_THERE: Final = (400, 403, 404)
 _T = TypeVar("_T", bound=BaseModel)
 
 VerifiedNumber = tuple[str, float]
-"""Task id and value of a number."""
+"""Task id and value of a published number."""
 
 
 class BoardRow(BaseModel):
-    """A row of the Hub's leaderboard of a data set, which ranks by the first of its task ids."""
+    """A row of the Hub's leaderboard of a data set, which ranks by the first task id."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -45,9 +45,9 @@ class Board:
     """The Hub's leaderboard of a data set.
 
     Attributes:
-        is_there: Whether the data set has one; the Hub vouches for results of such data sets alone.
-        rows: Those that can be read.
-        n_unread: How many cannot.
+        is_there: Whether the data set has a leaderboard; the Hub verifies results of such data sets only.
+        rows: The readable rows.
+        n_unread: Number of unreadable rows.
     """
 
     is_there: bool
@@ -74,12 +74,12 @@ def read_board(dataset_id: str) -> Board:
 def verified_numbers(
     model_id: str, dataset_id: str, today: Callable[[str], str] = as_written
 ) -> frozenset[VerifiedNumber]:
-    """The numbers about a data set on the main branch of a model that the Hub marks as verified.
+    """The numbers on a data set, on the main branch of a model, that the Hub marks as verified.
 
     Args:
         model_id: Repo of the model.
-        dataset_id: The data set, under its id of today.
-        today: Gives the id of today of a data set.
+        dataset_id: Current id of the data set.
+        today: Returns the current id of a data set.
 
     Raises:
         SetupError: If the Hub cannot be reached.
@@ -98,12 +98,12 @@ def _number(data: dict[str, Any], dataset_id: str, today: Callable[[str], str]) 
     try:
         entry = checked_entry(data)
     except DataError:
-        return  # what is wrong with it is said where its file is read
+        return  # Its faults are reported where its file is read.
     yield entry.task_id, float(entry.value)
 
 
 def _answer(repo: Repo, path: str, parameters: dict[str, str], name: str) -> list[Any] | None:
-    """A list that the Hub answers with, alone or under `evalResults`; `None` where it has none."""
+    """The list in an answer of the Hub, bare or under `evalResults`; `None` if there is none."""
     from huggingface_hub.errors import HfHubHTTPError
 
     with explained(repo):

@@ -1,1 +1,1 @@
-"""What the Hub says of repos and users."""
+"""Queries the Hub about repos and users."""

@@ -1,4 +1,4 @@
-"""Reads what lies on the Hub without taking more than a bounded amount, whatever somebody has put there."""
+"""Reads files and answers of the Hub with a limit on their size, since anyone may upload them."""
 
 import json
 from typing import Any, Final
@@ -8,22 +8,22 @@ from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.hub.retrying import TIMEOUT_SECONDS, retried
 
 MAX_FILE_BYTES: Final = 2**24
-"""The Hub keeps no larger file outside of large-file storage."""
+"""The Hub puts every larger file into large-file storage."""
 MAX_ANSWER_BYTES: Final = 2**26
 
 
 def read_file(repo: Repo, commit: str, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """The content of a small file of a repo at a commit, read past the cache, which takes any error for no network.
+    """Reads a small file of a repo at a commit, without the cache, which treats any error as a missing network.
 
     Args:
         repo: The repo.
         commit: The commit.
         path: The file.
-        max_bytes: More than this is not read.
+        max_bytes: Largest size that is read.
 
     Raises:
         DataError: If the file is larger.
-        HTTPError: Any error of the client; to be called inside `explained`.
+        HTTPError: Any error of the client; call this inside `explained`.
     """
     from huggingface_hub import hf_hub_url
 
@@ -32,16 +32,16 @@ def read_file(repo: Repo, commit: str, path: str, max_bytes: int = MAX_FILE_BYTE
 
 
 def read_answer(path: str, parameters: dict[str, str], name: str) -> Any:
-    """What the Hub answers to a question that its client does not read robustly enough.
+    """Sends a request to the Hub whose answer the client does not read robustly enough.
 
     Args:
-        path: Of the question, such as `/api/models/org/name`.
-        parameters: Of the question.
-        name: What is asked for, for the message of an error.
+        path: Path of the request, such as `/api/models/org/name`.
+        parameters: Its query parameters.
+        name: What is requested, for error messages.
 
     Raises:
-        DataError: If the answer is too large, or is no JSON.
-        HTTPError: Any error of the client; to be called inside `explained`.
+        DataError: If the answer is too large or not JSON.
+        HTTPError: Any error of the client; call this inside `explained`.
     """
     from huggingface_hub import constants
 

@@ -1,4 +1,4 @@
-"""What the Hub calls data sets today; what was written before a data set was renamed names it by an earlier id."""
+"""Current ids of data sets on the Hub; what was written before a data set was renamed uses an earlier id."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,22 +9,22 @@ from dataset_builders.core.hub.names import is_repo_id
 from dataset_builders.core.hub.repo import Repo
 
 MAX_LOOKUPS: Final = 20
-"""Foreign ids that are looked up for one revision of a model; anybody may write any number."""
+"""Limit on look-ups of other ids for one revision of a model, since anyone may write any number of them."""
 
 
 def as_written(dataset_id: str) -> str:
-    """The id of a data set as it stands there, where the Hub is not asked."""
+    """Returns the id of a data set unchanged, without a request to the Hub."""
     return dataset_id
 
 
 @dataclass(slots=True)
 class DatasetNames:
-    """Ids of today by id, each looked up once.
+    """Current ids by written id, each looked up once.
 
     Attributes:
-        answers: Those that are known.
-        left: How many more are looked up.
-        faults: What went wrong, in one line each.
+        answers: The known ones.
+        left: Number of look-ups that remain.
+        faults: Failed look-ups, one line each.
     """
 
     answers: dict[str, str] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class DatasetNames:
     faults: list[str] = field(default_factory=list)
 
     def today(self, dataset_id: str) -> str:
-        """The id that the Hub gives a data set today; the same id where it knows none such, or cannot be asked."""
+        """The current id of a data set on the Hub; the given id if the Hub does not know it or cannot be reached."""
         if dataset_id in self.answers or not is_repo_id(dataset_id):
             return self.answers.get(dataset_id, dataset_id)
         if self.left <= 0:
@@ -44,12 +44,12 @@ class DatasetNames:
         try:
             found = canonical(Repo(dataset_id, "dataset")).id
         except (DataError, UsageError):
-            pass  # an id that does not exist is somebody else's
+            pass  # An id that does not exist belongs to another data set.
         except MlipOodError as cause:
             self.faults.append(f"whether {dataset_id} is an earlier id of this data set is not known: {cause}")
         self.answers |= {dataset_id: found, found: found}
         return found
 
     def renewed(self, left: int = MAX_LOOKUPS) -> "DatasetNames":
-        """The same answers, for what somebody else wrote: their look-ups use up nobody else's."""
+        """The same answers with a fresh limit for another author, so that no author uses up the look-ups of others."""
         return DatasetNames(self.answers, left)

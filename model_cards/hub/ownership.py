@@ -1,4 +1,4 @@
-"""Who is logged in to the Hub, and which repos they may change without asking."""
+"""The user who is logged in to the Hub, and the repos to which they may commit directly."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -17,14 +17,14 @@ class User:
 
     Attributes:
         name: User name.
-        writable: Names of the user and organisations in whose repos they may write.
+        writable: The user name and the organisations to whose repos they may write.
     """
 
     name: str
     writable: frozenset[str]
 
     def owns(self, repo: Repo) -> bool:
-        """Whether they may commit to a repo; with the role `contributor` of an organisation only to some, so not."""
+        """Whether they may commit to a repo; not for the role `contributor`, which covers only some repos."""
         return repo.id.partition("/")[0] in self.writable
 
 
@@ -32,7 +32,7 @@ def logged_in_user(about: Repo) -> User:
     """The user whose token is set.
 
     Args:
-        about: What they are needed for; named where the Hub fails.
+        about: What the user is needed for; named in errors of the Hub.
 
     Raises:
         SetupError: If there is no token, or the Hub does not know it or cannot be reached.

@@ -1,1 +1,1 @@
-"""Reads what has been published, and ranks it."""
+"""Reads and ranks published results."""

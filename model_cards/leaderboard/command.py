@@ -1,4 +1,4 @@
-"""`python -m harness leaderboard`: what has been published, ranked."""
+"""`python -m harness leaderboard`: ranks the published results."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _MAX_LINE: Final = 400
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reads the published results back and prints their ranking.
+    """Reads the published results and prints their ranking.
 
     Raises:
         UsageError: If an option is wrong.
@@ -104,10 +104,10 @@ def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
 
 
 def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
-    """The ranking of each task, the overall one, the same of open pull requests, and what was left out.
+    """The ranking of each task, the overall ranking, the same for open pull requests, and the excluded results.
 
     Args:
-        board: What was read.
+        board: The published results.
         configs: Configurations to show.
     """
     from rich.console import Group
@@ -206,7 +206,7 @@ def _status(of: "Published | Overall") -> str:
 
 
 def _plain(text: str) -> "RenderableType":
-    """Text from a stranger's file: no markup, and nothing that steers a terminal."""
+    """Untrusted text without markup and without terminal control characters."""
     from rich.text import Text
 
     return Text("".join(character for character in text if character.isprintable()))

@@ -1,4 +1,4 @@
-"""Reads what one model has published: each file and each pull request on its own, since anybody may write them."""
+"""Reads the published results of one model: each file and pull request separately, since anyone may write them."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry, RepoFile
 
 Status = Literal["verified", "merged", "community"]
-"""`verified`: the Hub vouches for the score. `merged`: the owner of the model has it on the main branch.
-`community`: it stands in an open pull request."""
+"""`verified`: the Hub has verified the score. `merged`: it is on the main branch of the model.
+`community`: it is in an open pull request."""
 
 MAX_FILES: Final = 100
-"""Files of results of a revision that are read, the benchmark's own first."""
+"""Limit on result files that are read per revision, the benchmark's own first."""
 MAX_FILES_OF_PULL_REQUEST: Final = 5
-"""The same of a pull request, which anybody may open; those that are on the main branch do not count."""
+"""The same limit for a pull request, which anyone may open; files that are on the main branch do not count."""
 MAX_PULL_REQUESTS: Final = 50
-"""Open pull requests of a model that are read, the oldest first, so that later ones push none out."""
+"""Limit on open pull requests that are read per model, the oldest first, so that later ones displace none."""
 
 MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
-"""Foreign ids of data sets that are looked up for a pull request."""
+"""Limit on look-ups of other data-set ids per pull request."""
 
 _SCORE: Final = NUMBERS[0]
 _COUNT: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
@@ -51,16 +51,16 @@ _FOLDER: Final = ".eval_results"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What one model has published on one configuration.
+    """The published results of one model on one configuration.
 
     Attributes:
         model_id: Repo of the model.
         config: Configuration of the data set, such as `task2`.
         values: Published numbers by name (see `dataset_builders.card.numbers.NUMBERS`), in their units.
-        notes: What its notes say, by key: protocol, dtype, content (hash of the data), ...
+        notes: Its notes by key: protocol, dtype, content (hash of the data), ...
         revision: Commit of the data set.
-        status: Who vouches for it.
-        pull_request: Number of the pull request that it stands in, if it does.
+        status: Whether it is verified, merged or in a pull request.
+        pull_request: Number of its pull request, if it is in one.
     """
 
     model_id: str
@@ -73,19 +73,19 @@ class Published:
 
 
 def seeds_of(published: Published) -> str:
-    """How many seeds a number is the mean of; empty where it does not say, or not as a number."""
+    """The number of seeds that a number averages; empty if the notes do not state a valid count."""
     found = published.notes.get("seeds", "")
     return found if _COUNT.fullmatch(found) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that was left out.
+    """A result that was excluded.
 
     Attributes:
         model_id: Repo of the model.
         place: File or pull request.
-        cause: What is wrong with it.
+        cause: The reason.
     """
 
     model_id: str
@@ -95,11 +95,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a model, or a revision of it, holds.
+    """The results of a model or of one of its revisions.
 
     Attributes:
-        results: What can be ranked.
-        faults: What was left out.
+        results: Results that can be ranked.
+        faults: Excluded results.
     """
 
     results: tuple[Published, ...]
@@ -108,16 +108,16 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Revision:
-    """Where something is read.
+    """The revision from which results are read.
 
     Attributes:
         repo: Repo of the model.
         name: Branch, or `refs/pr/N`.
         dataset_id: Data set whose results are wanted.
-        names: What the Hub calls data sets today.
-        pull_request: Its number, if it is one.
-        without: Git hashes of files that are not read.
-        commit: The commit that it stands for, once it was looked up.
+        names: Current ids of data sets.
+        pull_request: Number of the pull request, if it is one.
+        without: Git hashes of files to skip.
+        commit: Its commit, once resolved.
     """
 
     repo: Repo
@@ -129,7 +129,7 @@ class _Revision:
     commit: str = ""
 
     def fault(self, place: str, cause: object) -> Fault:
-        """Something that was left out here."""
+        """A fault at this revision."""
         where = "" if self.pull_request is None else f"pull request {self.pull_request}"
         return Fault(self.repo.id, ", ".join(filter(None, (where, place))), str(cause))
 
@@ -140,19 +140,19 @@ def published_by(
     verified: frozenset[VerifiedNumber] | None = None,
     names: DatasetNames | None = None,
 ) -> Found:
-    """What one model has published about a data set: on its main branch, and in open pull requests.
+    """The results that one model has published on a data set, on its main branch and in open pull requests.
 
-    What a pull request holds never touches what is on the main branch.
+    The content of a pull request never affects the results on the main branch.
 
     Args:
         model_id: Repo of the model.
-        dataset_id: The data set, under its id of today.
-        verified: Numbers that the Hub's board marks as verified; `None` where there is no board, so that the Hub
-            vouches for none.
-        names: What the Hub calls data sets today, as far as it was asked already.
+        dataset_id: Current id of the data set.
+        verified: Numbers that the Hub's leaderboard marks as verified; `None` without a leaderboard, where the Hub
+            verifies nothing.
+        names: Current ids of data sets that were looked up already.
 
     Raises:
-        DataError: If there is no such model.
+        DataError: If the model does not exist.
         SetupError: If the Hub cannot be reached.
     """
     names = (names or DatasetNames({dataset_id: dataset_id})).renewed()
@@ -168,7 +168,7 @@ def published_by(
 
 
 def _in_pull_requests(main: _Revision, merged: Sequence[Published]) -> Iterator[Found]:
-    """What open pull requests hold that is not merged, each read on its own."""
+    """The results in open pull requests that are not merged, each request read separately."""
     try:
         numbers = sorted(open_pull_requests(main.repo, PULL_REQUEST_TITLE))
     except MlipOodError as cause:
@@ -194,13 +194,13 @@ def _pinned(revision: _Revision) -> _Revision:
     from huggingface_hub import HfApi
 
     with explained(revision.repo, revision.name):
-        # The card, which the client reads along with much else about a repo, is not asked for.
+        # The card is not requested: the client reads it together with much other information about a repo.
         info = retried(lambda: HfApi().model_info(revision.repo.id, revision=revision.name, expand=["sha"]))
     return replace(revision, commit=str(info.sha))
 
 
 def _files_at(revision: _Revision) -> list["RepoFile"]:
-    """The files of results at a revision, the benchmark's own first."""
+    """The result files at a revision, the benchmark's own first."""
     from huggingface_hub import HfApi, RepoFile
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -220,7 +220,7 @@ def _files_at(revision: _Revision) -> list["RepoFile"]:
 
 
 def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
-    """What the files say, each read on its own."""
+    """The results in the files, each file read separately."""
     entries: list[EvalResultEntry] = []
     faults: list[Fault] = []
     most = MAX_FILES if revision.pull_request is None else MAX_FILES_OF_PULL_REQUEST
@@ -243,7 +243,7 @@ def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
 
 
 def _text_of(revision: _Revision, file: "RepoFile") -> str:
-    # In UTF-8 a text has at least as many bytes as characters.
+    # UTF-8 needs at least one byte per character.
     if file.size > 4 * MAX_CHARACTERS:
         raise DataError(f"it has {file.size:,} bytes; expected {MAX_CHARACTERS:,} characters at most")
     with explained(revision.repo, revision.name):
@@ -267,7 +267,7 @@ def _results_of(revision: _Revision, entries: Iterable["EvalResultEntry"]) -> It
 def _with_verification(
     merged: Sequence[Published], main: _Revision, known: frozenset[VerifiedNumber] | None
 ) -> tuple[list[Published], list[Fault]]:
-    """Marks the results whose score the Hub vouches for."""
+    """Marks the results whose score the Hub has verified."""
     if not merged or known is None:
         return [*merged], []
     faults = []

@@ -1,8 +1,8 @@
-"""Reads back what has been published about the benchmark, and ranks it.
+"""Reads and ranks the published results of the benchmark.
 
-The Hub's own leaderboard of a data set shows one number. Here all of them are read from the
-`.eval_results` files of the model repos, so that it also works before the Hub has a leaderboard. Anybody may write such
-files and open pull requests, so what they hold is checked (`model_cards.leaderboard.published`) before it is ranked.
+The Hub's own leaderboard of a data set shows one number. This module reads all numbers from the `.eval_results`
+files of the model repos, so it also works before the Hub has a leaderboard. Anyone may write such files and open
+pull requests, so their content is checked (`model_cards.leaderboard.published`) before it is ranked.
 """
 
 import math
@@ -33,8 +33,8 @@ class DataOnHub:
 
     Attributes:
         commit: Commit.
-        content_hash: Of the data at that commit and level.
-        configs: Configurations that it holds at the level.
+        content_hash: Hash of the data at that commit and level.
+        configs: Its configurations at the level.
     """
 
     commit: str
@@ -48,7 +48,7 @@ class Ranked:
 
     Attributes:
         rank: From 1.
-        published: What was published.
+        published: The published results.
     """
 
     rank: int
@@ -57,18 +57,18 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Overall:
-    """The mean score of a model that has published all four tasks.
+    """The mean score of a model with published results on all four tasks.
 
     Attributes:
         rank: From 1.
         model_id: Repo of the model.
         protocol: Protocol of its results.
         score: Mean of the four scores.
-        status: The weakest of the four.
-        pull_request: Number of the pull request that they stand in, if they do.
-        is_stated: Whether one of them or more is of a model that is only said to be trained on the task.
-        seeds: Of a method, how many trainings each task is the mean of, or the least and the most; empty where it is
-            none, or does not say.
+        status: The weakest status of the four.
+        pull_request: Number of their pull request, if they are in one.
+        is_stated: Whether training on the task is only stated, not proved, for at least one of them.
+        seeds: For a method, the number of seeds averaged per task, or the smallest and largest number; empty for
+            a single model or if not stated.
     """
 
     rank: int
@@ -83,20 +83,20 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """All that is published about one state of the data.
+    """All published results on one state of the data.
 
     Attributes:
         dataset_id: The data set.
         commit: Its commit.
-        content_hash: Of the data at that commit and level.
+        content_hash: Hash of the data at that commit and level.
         labels: Name of the level of theory of the labels.
-        by_config: Ranking of each configuration, best first, of what the owners of the models have merged.
-        overall: The same by the mean score.
-        community: Ranking of each configuration of what stands in open pull requests, which anybody may write.
-        community_overall: The same by the mean score, of pull requests with all four tasks.
+        by_config: Ranking of each configuration, best first, of results merged by the owners of the models.
+        overall: The ranking by mean score.
+        community: Ranking of each configuration of results in open pull requests, which anyone may open.
+        community_overall: The ranking by mean score of pull requests with all four tasks.
         elsewhere: Results on other data, which are not ranked.
-        faults: What was left out of a model, and why.
-        unread: Why a model could not be read, by model.
+        faults: Excluded results of a model, with the reason.
+        unread: The reason why a model could not be read, by model.
     """
 
     dataset_id: str
@@ -115,20 +115,20 @@ class Leaderboard:
 def read_leaderboard(
     dataset_id: str, revision: str | None = None, models: Sequence[str] = (), level: Level = GFN2
 ) -> Leaderboard:
-    """Collects and ranks what model repos have published.
+    """Collects and ranks the results that model repos have published.
 
-    Models are found through the Hub's leaderboard of the data set where there is one, through the tag
-    that a push leaves on the card, and by name. What is wrong with one file, pull request or model is listed and
-    changes nothing about the others.
+    Models are found through the Hub's leaderboard of the data set if there is one, through the tag
+    that a push adds to the card, and by name. A fault in one file, pull request or model is listed and
+    does not affect the others.
 
     Args:
         dataset_id: Hub id of the data set.
-        revision: Its state that results must have been measured on; `None` for the newest.
-        models: Further model repos to look into.
-        level: Level of theory of the labels; results at another one are not looked at.
+        revision: Revision on which results must have been measured; `None` for the newest.
+        models: Further model repos to read.
+        level: Level of theory of the labels; results at other levels are ignored.
 
     Raises:
-        DataError: If the data set or the revision does not exist, or it holds nothing at the level.
+        DataError: If the data set or the revision does not exist, or it has no data at the level.
         SetupError: If the Hub cannot be reached.
     """
     dataset_id = canonical(Repo(dataset_id, "dataset")).id
@@ -156,7 +156,7 @@ def data_on_hub(dataset_id: str, revision: str | None = None, level: Level = GFN
     """Commit, content hash and configurations of a data set on the Hub at a level of theory, without a download.
 
     Raises:
-        DataError: If the data set or the revision does not exist, or it holds no file of the benchmark at the level.
+        DataError: If the data set or the revision does not exist, or it has no file of the benchmark at the level.
         SetupError: If the Hub cannot be reached.
     """
     from huggingface_hub import HfApi
@@ -185,7 +185,7 @@ def _tagged_models() -> list[str]:
 
 
 def _models_of_today(named: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Models that are tagged or named: their ids of today by the ids that they go by, and why some have none."""
+    """Tagged or named models: their current ids by the ids in use, and the reason why some have none."""
     ids = {model_id: model_id for model_id in _tagged_models()}
     unread = {}
     for model_id in sorted({*named} - {*ids}):
@@ -197,7 +197,7 @@ def _models_of_today(named: Iterable[str]) -> tuple[dict[str, str], dict[str, st
 
 
 def _verified_on(board: Board, dataset_id: str, ids: Mapping[str, str]) -> dict[str, frozenset[VerifiedNumber]]:
-    """The numbers that the Hub's board marks as verified, by model; each is of the first task id of the data set."""
+    """The numbers that the Hub marks as verified, by model; each belongs to the first task id of the data set."""
     rows = [row for row in board.rows if row.verified and row.pull_request is None]
     if not rows:
         return {}
@@ -234,7 +234,7 @@ def _by_config(results: Sequence[Published]) -> dict[str, tuple[Ranked, ...]]:
 
 
 def _merit(published: Published) -> tuple[float, float, str, int]:
-    """Sorts the best first; equal scores (0 or 100) by the OOD error, where it is known."""
+    """Sort key, best first; equal scores (0 or 100) are sorted by the OOD error, if known."""
     error = published.values.get("ood_force_mae", math.inf)
     return (-published.values["score"], error, published.model_id, published.pull_request or 0)
 

@@ -1,1 +1,1 @@
-"""Sends checkpoints and results to the Hub, and takes results back."""
+"""Publishes checkpoints and results on the Hub, and retracts results."""

@@ -1,4 +1,4 @@
-"""Publishes a checkpoint of our own, with its card, as a model repo on the Hub."""
+"""Publishes a checkpoint of this project, with its card, as a model repo on the Hub."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +23,10 @@ from model_cards.text.front_matter import CARD_PATH
 
 @dataclass(frozen=True, slots=True)
 class PublishOptions:
-    """How a checkpoint is published.
+    """Options for publishing a checkpoint.
 
     Attributes:
-        private: Whether a repo that is made is private.
+        private: Whether a new repo is private.
         create_pr: Whether to open a pull request instead of changing the repo.
     """
 
@@ -37,21 +37,21 @@ class PublishOptions:
 def publish_checkpoint(
     checkpoint: Path, repo_id: str, results: Sequence[RunResult] = (), options: PublishOptions = PublishOptions()
 ) -> Committed:
-    """Publishes a checkpoint folder in one commit; the same call again changes nothing.
+    """Publishes a checkpoint folder in one commit; a second call changes nothing.
 
-    A repo whose card is there keeps it, since results that were pushed stand on it. A repo with other weights is
-    refused, since results in it would stand beside weights that they were not measured on.
+    An existing card is kept, since it may contain pushed results. A repo with other weights is refused, since
+    its results would appear beside weights on which they were not measured.
 
     Args:
         checkpoint: Folder with `config.json` and `model.safetensors`; it must load.
-        repo_id: `org/name` on the Hub; made where it does not exist.
-        results: Evaluations for the table on a new card, of this checkpoint and of others to compare it with.
-        options: How.
+        repo_id: `org/name` on the Hub; created if it does not exist.
+        results: Evaluations for the table on a new card, of this checkpoint and of others for comparison.
+        options: Options for publishing.
 
     Raises:
-        UsageError: If the id is none, the repo holds other weights, or no result is of this checkpoint.
+        UsageError: If the id is invalid, the repo has other weights, or no result belongs to this checkpoint.
         IncompleteError: If structures failed in one of the results.
-        ModelError: If the folder is no checkpoint that loads.
+        ModelError: If the folder is not a checkpoint that loads.
         DataError: If the Hub finds a file invalid.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
@@ -62,7 +62,7 @@ def publish_checkpoint(
     require_login("publishing")
     repo = Repo(repo_id, "model")
     ensure_repo(repo, private=options.private)
-    # The card names the repo as the Hub does, also where it was renamed and an earlier id was given.
+    # The card uses the current id of the repo, even if an earlier id was given.
     repo = canonical(repo)
     card = card if repo.id == repo_id else render_card(checkpoint, results, model_id=repo.id)
     weights_hash = sha256_of(checkpoint / WEIGHTS_FILE)
@@ -90,7 +90,7 @@ def require_id(repo_id: str) -> None:
     """Checks the id of a repo.
 
     Raises:
-        UsageError: If it is none.
+        UsageError: If the id is invalid.
     """
     if not is_repo_id(repo_id):
         raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")

@@ -1,4 +1,4 @@
-"""Publishes the models of a method in one repo on the Hub, laid out as `--method` reads them."""
+"""Publishes the models of a method in one repo on the Hub, in the layout that `--method` reads."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,12 +25,12 @@ from model_cards.publishing.publish_checkpoint import PublishOptions, require_id
 from model_cards.text.front_matter import CARD_PATH
 
 _SETTINGS: Final = ".json"
-"""Ends the names of files that are no weights, and which may change with the card."""
+"""Suffixes of files that are not weights, which may change together with the card."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A model as the card shows it."""
+    """A model in the table of the card."""
 
     task: str
     seed: str
@@ -39,28 +39,28 @@ class _Line:
 
 
 def is_method_folder(directory: Path) -> bool:
-    """Whether a folder holds models of tasks, and is no checkpoint itself."""
+    """Whether a folder contains models of tasks and is not itself a checkpoint."""
     if not directory.is_dir() or (directory / CONFIG_FILE).is_file():
         return False
     return any(name in TASKS for name in look_here(directory)("").folders)
 
 
 def publish_method(directory: Path, repo_id: str, options: PublishOptions) -> Committed:
-    """Publishes the models of a method in one commit; the same call again changes nothing.
+    """Publishes the models of a method in one commit; a second call changes nothing.
 
-    A repo whose card is there keeps it. A repo with other weights, or with further models, is refused, since they would
-    be taken for the method.
+    An existing card is kept. A repo with other weights or further models is refused, since they would
+    count as part of the method.
 
     Args:
         directory: Folder with `task1/` to `task4/`, or some of them.
-        repo_id: `org/name` on the Hub; made where it does not exist.
-        options: How.
+        repo_id: `org/name` on the Hub; created if it does not exist.
+        options: Options for publishing.
 
     Raises:
-        UsageError: If the id is none, the folder is no method, a model is of another task than its folder says, or the
-            repo holds others.
+        UsageError: If the id is invalid, the folder is not a method, a model was trained on another task than its
+            folder names, or the repo has other models.
         DataError: If two models were trained differently.
-        ModelError: If a folder holds no checkpoint, or one of ours that does not load.
+        ModelError: If a folder has no checkpoint, or one of this project that does not load.
         SetupError: If you are not logged in, the Hub cannot be reached, or it refuses access.
     """
     require_id(repo_id)
@@ -95,8 +95,8 @@ def method_card(method: MethodSource, repo_id: str) -> str:
     """The card of a method: its models, and the command that evaluates it.
 
     Args:
-        method: Its models.
-        repo_id: Where they are published.
+        method: The method.
+        repo_id: Repo in which it is published.
     """
     import jinja2
 
@@ -139,7 +139,7 @@ def _files_of(member: Member, root: Path) -> dict[str, Path]:
 
 
 def _require_no_others(present: Listing, hashes: dict[str, str], directory: Path) -> None:
-    """Checks that a repo holds no other models."""
+    """Checks that a repo contains no other models."""
     for path, sha256 in hashes.items():
         if not path.endswith(_SETTINGS) and present.sha256.get(path) not in (None, sha256):
             raise UsageError(

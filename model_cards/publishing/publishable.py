@@ -1,4 +1,4 @@
-"""What must hold before a result is sent to a model repo; each refusal says what is wrong and what to do."""
+"""Conditions for sending a result to a model repo; each refusal states the fault and the remedy."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,11 +25,11 @@ _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
 
 
 def require_publishable(results: Sequence[RunResult]) -> None:
-    """Checks results that go to one repo, without asking the Hub.
+    """Checks results for one repo, without a request to the Hub.
 
     Raises:
-        UsageError: If one is of a control, on data that are not pinned, or there are two of one task.
-        IncompleteError: If something failed or is missing.
+        UsageError: If one belongs to a control or to data that are not pinned, or two belong to one task.
+        IncompleteError: If structures failed or results are missing.
     """
     seen: set[tuple[str, str]] = set()
     for result in results:
@@ -48,7 +48,7 @@ def require_publishable(results: Sequence[RunResult]) -> None:
 
 
 def require_no_failures(results: Iterable[RunResult]) -> None:
-    """Checks that the numbers of results stand for whole tasks.
+    """Checks that the results cover complete tasks.
 
     Raises:
         IncompleteError: If a structure failed.
@@ -68,7 +68,7 @@ def require_benchmark(result: RunResult) -> None:
     """Checks that the data set, at its commit, declares the ids under which the numbers are published.
 
     Raises:
-        DataError: If it is not there, or its `eval.yaml` does not hold them.
+        DataError: If the data set does not exist, or its `eval.yaml` does not declare them.
         SetupError: If the Hub cannot be reached.
     """
     dataset, commit = Repo(result.dataset.id, "dataset"), pinned_commit(result.dataset)
@@ -84,17 +84,17 @@ def require_benchmark(result: RunResult) -> None:
 
 
 def find_model_files(result: RunResult, listing: Listing) -> list[str]:
-    """The files of a repo that the model was read from, by the hash of their content.
+    """Finds the files of the measured model in a repo by the hash of their content.
 
     Args:
-        result: What was measured.
+        result: The evaluation.
         listing: The repo at a commit.
 
     Returns:
         Paths in the repo, ascending.
 
     Raises:
-        ModelError: If a file is not in the repo, or not with that content.
+        ModelError: If a file is not in the repo, or has other content.
         SetupError: If the Hub cannot be reached.
     """
     found = {name: _path_of(name, sha256, listing) for name, sha256 in result.model.files.items()}
@@ -110,17 +110,17 @@ def find_model_files(result: RunResult, listing: Listing) -> list[str]:
 
 
 def pinned_model(result: RunResult, head: Listing) -> str:
-    """What the command line calls the model that was measured: `org/name@commit[/path]`.
+    """The pinned id of the measured model, as on the command line: `org/name@commit[/path]`.
 
-    A model that was read from files here is named by the newest commit of the repo that changed one of them, so that
-    commits that change other files leave the name as it is.
+    A model that was read from local files is named by the newest commit of the repo that changed one of them, so
+    commits that change other files do not change the name.
 
     Args:
-        result: What was measured.
-        head: The repo that holds the files, at its head.
+        result: The evaluation.
+        head: The repo with the files, at its head.
 
     Raises:
-        ModelError: If the repo does not hold the files.
+        ModelError: If the repo does not contain the files.
         SetupError: If the Hub cannot be reached.
     """
     repo, revision = hub_repo_of(result), result.model.revision
@@ -128,7 +128,7 @@ def pinned_model(result: RunResult, head: Listing) -> str:
     if repo is not None and revision is not None:
         return f"{repo}@{revision}{result.model.id.removeprefix(repo)}"
     paths = find_model_files(result, head)
-    # What is said of its training is no part of the checkpoint, and lies beside it or above it.
+    # The training declaration is not part of the checkpoint; it lies beside or above it.
     weights = [path for path in paths if not path.endswith(RECORD_NAME)] or paths
     if isinstance(result, MeanResult):
         place = _folder_of_method(result, head)
@@ -142,10 +142,10 @@ def pinned_model(result: RunResult, head: Listing) -> str:
 
 
 def _folder_of_method(result: MeanResult, head: Listing) -> str:
-    """The folder of a repo in which the models of a method lie as `--method` finds them; empty for the repo itself.
+    """The folder of a repo with the models of a method in the layout of `--method`; empty for the root of the repo.
 
     Raises:
-        ModelError: If they lie otherwise, so that nobody could measure the method again.
+        ModelError: If they have another layout, so that the evaluation could not be repeated.
     """
     wanted = {name: sha256 for name, sha256 in result.model.files.items() if not name.endswith(RECORD_NAME)}
     first, sha256 = next(iter(wanted.items()))
@@ -166,28 +166,28 @@ def _folder_of_method(result: MeanResult, head: Listing) -> str:
 
 
 def hub_repo_of(result: RunResult) -> str | None:
-    """The repo on the Hub that a model was read from; `None` for files here."""
+    """The Hub repo that a model was read from; `None` for local files."""
     if result.model.revision is None:
         return None
     return "/".join(result.model.id.split("/")[:2])
 
 
 def named_today(result: RunResult, today: Callable[[Repo], Repo]) -> RunResult:
-    """A result that names its data set and its model by the ids that the Hub gives them today.
+    """The result with the current Hub ids of its data set and model.
 
     Args:
-        result: One on a data set of the Hub.
-        today: Gives a repo under its id of today.
+        result: A result on a data set of the Hub.
+        today: Returns a repo under its current id.
 
     Raises:
-        DataError: If there is no such data set.
+        DataError: If the data set does not exist.
         SetupError: If the Hub cannot be reached or refuses access.
     """
     dataset, model = result.dataset, result.model
     dataset = dataset.model_copy(update={"id": today(Repo(dataset.id, "dataset")).id})
     repo = hub_repo_of(result)
     if repo is not None:
-        # Of a repo that is gone the earlier id is all there is; the files count, wherever they lie now.
+        # A deleted repo keeps its earlier id; what identifies the model is its files, wherever they are now.
         with contextlib.suppress(DataError):
             model = model.model_copy(update={"id": today(Repo(repo, "model")).id + model.id.removeprefix(repo)})
     return result.model_copy(update={"dataset": dataset, "model": model})
@@ -219,7 +219,7 @@ def _require_whole(result: RunResult, task: TaskResult) -> None:
 
 
 def declared_ids(dataset: Repo, commit: str) -> list[str]:
-    """The task ids that a data set declares, in their order; the Hub's leaderboard ranks by the first.
+    """The task ids that a data set declares, in order; the Hub's leaderboard ranks by the first.
 
     Raises:
         DataError: If the data set declares none.
@@ -243,18 +243,18 @@ def declared_ids(dataset: Repo, commit: str) -> list[str]:
 
 
 def _path_of(name: str, sha256: str, listing: Listing) -> str | None:
-    """Path in a repo of a file with that content; of several, the one of that name."""
+    """Path in a repo of the file with this content; among several, the one with this name."""
     if _is_there(name, sha256, listing):
         return name
     stored = [path for path, stated in listing.sha256.items() if stated == sha256]
-    # The Hub states no hash of a file outside large-file storage, so those that may be meant are looked into.
+    # The Hub lists no hash for a file outside large-file storage, so candidate files are read.
     small = [path for path, stated in listing.sha256.items() if stated is None and _may_be(path, name)]
     found = stored or [path for path in small if _sha256_at(path, listing) == sha256]
     return min(found, key=lambda path: (path != name, _base(path) != _base(name), path), default=None)
 
 
 def _is_there(path: str, sha256: str, listing: Listing) -> bool:
-    """Whether a path of a repo has a content."""
+    """Whether the file at a path of a repo has this content."""
     if path not in listing.sha256:
         return False
     stated = listing.sha256[path]
@@ -262,7 +262,7 @@ def _is_there(path: str, sha256: str, listing: Listing) -> bool:
 
 
 def _may_be(path: str, name: str) -> bool:
-    """Whether a file of a repo may be the one of a name here; beside a single file, a record is named after that."""
+    """Whether a repo file may match a local name; a record beside a single file carries the name of that file."""
     return _base(path) == _base(name) or (path.endswith(RECORD_NAME) and name.endswith(RECORD_NAME))
 
 

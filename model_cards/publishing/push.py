@@ -1,4 +1,4 @@
-"""Sends results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
+"""Pushes results to the repos of their models: entries, `model-index` and a section of the card, in one commit."""
 
 import functools
 import logging
@@ -48,12 +48,12 @@ State = Literal["pushed", "unchanged", "dry run"]
 
 @dataclass(frozen=True, slots=True)
 class PushOptions:
-    """What the user asked of a push.
+    """Options of a push.
 
     Attributes:
-        repo: Where to; `None` for the repo that the model was read from.
-        route: A commit or a pull request.
-        dry_run: Whether to only show what would be sent.
+        repo: Target repo; `None` for the repo that the model was read from.
+        route: Commit or pull request.
+        dry_run: Whether to show the change without sending it.
     """
 
     repo: str | None = None
@@ -63,14 +63,14 @@ class PushOptions:
 
 @dataclass(frozen=True, slots=True)
 class PushedRepo:
-    """What became of one repo.
+    """The outcome for one repo.
 
     Attributes:
         repo: Its id.
-        state: Whether something was sent.
+        state: Whether a change was sent.
         url: Page of the commit or pull request, or of the repo.
-        plan: Of a dry run: what would be sent, as a diff, and how.
-        left_out: Which entries of others, that stay in the repo, the card does not show, and why.
+        plan: For a dry run: the change as a diff, and its route.
+        left_out: Entries by others that remain in the repo but are not on the card, with the reason.
     """
 
     repo: str
@@ -81,7 +81,7 @@ class PushedRepo:
 
     @property
     def text(self) -> str:
-        """For the terminal."""
+        """Text for the terminal."""
         notes = "".join(f"\n{self.repo}: not on the card, {printable(each)}" for each in self.left_out)
         if self.state == "dry run":
             return self.plan + notes.lstrip("\n")
@@ -91,21 +91,21 @@ class PushedRepo:
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of all repos, in the order of the results."""
+    """The outcome for all repos, in the order of the results."""
 
     repos: tuple[PushedRepo, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
-    """What goes to one repo.
+    """The content of the push to one repo.
 
     Attributes:
         repo: The repo.
-        results: Results that go there.
+        results: Results to publish there.
         entries: Their numbers for `.eval_results`.
         eval_results: Their numbers for the `model-index`.
-        names: What the Hub calls the data sets of entries that the repo holds.
+        names: Current ids of the data sets of entries in the repo.
     """
 
     repo: Repo
@@ -116,23 +116,23 @@ class _Parcel:
 
 
 def push_results(results: Sequence[RunResult], options: PushOptions) -> Pushed:
-    """Sends results to the repos of their models.
+    """Pushes results to the repos of their models.
 
-    Everything that can be refused is refused before anything is sent; then each repo gets one commit, or none where it
-    holds the results already.
+    All checks run before anything is sent. Then each repo gets one commit, or none if it already has
+    the results.
 
     Raises:
-        UsageError: If a result cannot be published, or its repo is not known.
-        DataError: If the data set is no benchmark, the repo does not exist, or its card cannot be added to.
-        ModelError: If the repo holds other model files.
-        IncompleteError: If a result is not whole.
+        UsageError: If a result cannot be published, or its repo is unknown.
+        DataError: If the data set is not a benchmark, the repo does not exist, or its card cannot be extended.
+        ModelError: If the repo has other model files.
+        IncompleteError: If a result is incomplete.
         SetupError: If you are not logged in, or the Hub cannot be reached or refuses access.
     """
     return Pushed(tuple(push_each(results, options)))
 
 
 def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[PushedRepo]:
-    """Does what `push_results` does, and tells of each repo as soon as it is done.
+    """Like `push_results`, but yields each repo as soon as it is done.
 
     Raises:
         MlipOodError: As `push_results` does.
@@ -142,7 +142,7 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
     for group in _by_repo((_target(result, options), result) for result in results).values():
         require_publishable(group)
     user = logged_in_user(Repo(_target(results[0], options), "model")) if results and is_logged_in() else None
-    # Repos may have been renamed since the results were measured: what goes out bears the ids of today.
+    # Repos may have been renamed since the evaluation; published results use the current ids.
     today = functools.cache(canonical)
     by_repo = _by_repo(
         (today(Repo(_target(result, options), "model")).id, named_today(result, today)) for result in results
@@ -166,7 +166,7 @@ def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResu
 
 
 def _questions(results: Sequence[RunResult]) -> list[str]:
-    """What is asked about the training of models that say nothing of it."""
+    """Questions about the training of models that do not state it."""
     asked = (result.model.question for result in results)
     return [printable(question) for question in dict.fromkeys(asked) if question is not None]
 
@@ -197,10 +197,10 @@ def _packed(repo: Repo, results: Sequence[RunResult]) -> _Parcel:
 
 
 def _difference_at(parcel: _Parcel, head: str) -> Difference:
-    """What a parcel changes at a commit.
+    """The changes of a parcel at a commit.
 
     Raises:
-        DataError: If the card or the entries that are there cannot be added to.
+        DataError: If the present card or entries cannot be extended.
     """
     listing = list_files(parcel.repo, head)
     old = {path: text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
@@ -229,7 +229,7 @@ def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: P
         return PushedRepo(repo.id, "dry run", repo.url, plan, difference.left_out)
 
     def change_at(head: str) -> Change:
-        # What counts is the model on the branch that a pull request would be merged into, not on an older one.
+        # The relevant model is the one on the target branch of a pull request, not on an older one.
         listing = list_files(repo, head if way.is_direct else MAIN)
         for result in parcel.results:
             find_model_files(result, listing)

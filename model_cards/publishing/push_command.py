@@ -1,4 +1,4 @@
-"""`python -m harness push`: sends results of finished runs to the repos of their models."""
+"""`python -m harness push`: publishes results of finished runs in the repos of their models."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If a result cannot be published, or the Hub does not take it.
+        MlipOodError: If a result cannot be published, or the Hub rejects it.
     """
     arguments = parser().parse_args(argv)
     from harness.method.evaluate import load_any_results
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_way(parser: argparse.ArgumentParser) -> None:
-    """The options that say how a change goes to a repo."""
+    """Adds the options for how a change is sent to a repo."""
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--create-pr",

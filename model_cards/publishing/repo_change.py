@@ -1,4 +1,4 @@
-"""A change of the results in a model repo, and how it goes: as a commit, or in a pull request of the user's own."""
+"""A change of the results in a model repo, sent as a commit or in a pull request of the user."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -17,17 +17,17 @@ from model_cards.hub.ownership import User
 from model_cards.text.front_matter import decode_text
 
 Route = Literal["own", "commit", "pull request"]
-"""How a change goes: `own` is a commit to repos that one may write to, and a pull request to others."""
+"""How a change is sent: `own` is a commit to repos with write access, and a pull request to others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The files of a repo that change, as they are at some commit and as they would be.
+    """The files of a repo at a commit, before and after a change.
 
     Attributes:
-        old: Text by path; `None` for a file that is not there.
-        new: Text by path, of the files that change; `None` for one that goes.
-        left_out: Which entries of others the card does not show, and why.
+        old: Text by path; `None` for a file that does not exist.
+        new: Text of the changed files by path; `None` for a deleted file.
+        left_out: Entries by others that the card does not show, with the reason.
     """
 
     old: Mapping[str, str | None]
@@ -48,14 +48,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a change goes.
+    """How a change is sent.
 
     Attributes:
         repo: The repo.
-        user: Who sends it; `None` where nobody is logged in.
+        user: Who sends it; `None` if nobody is logged in.
         is_direct: Whether it is a commit on the main branch.
-        title: Of the pull request that it goes into otherwise.
-        pull_request: Number of the one that is open already.
+        title: Title of the pull request otherwise.
+        pull_request: Number of the pull request that is already open.
     """
 
     repo: Repo
@@ -66,7 +66,7 @@ class Way:
 
     @property
     def revision(self) -> str:
-        """Where the commit goes."""
+        """The branch or pull request that receives the commit."""
         return MAIN if self.pull_request is None else f"refs/pr/{self.pull_request}"
 
     @property
@@ -75,7 +75,7 @@ class Way:
         return self.repo.url if self.pull_request is None else f"{self.repo.url}/discussions/{self.pull_request}"
 
     def text(self, route: Route) -> str:
-        """How a dry run says it."""
+        """Text for a dry run."""
         if self.is_direct:
             return "would be one commit"
         if self.pull_request is not None:
@@ -86,13 +86,13 @@ class Way:
 
 
 def way_to(repo: Repo, user: User | None, route: Route, title: str) -> Way:
-    """How a change goes to a repo.
+    """Decides how a change is sent to a repo.
 
     Args:
         repo: The repo.
         user: Who sends it.
-        route: What they asked for.
-        title: Of the pull request, if it is one.
+        route: The requested route.
+        title: Title of the pull request, if there is one.
 
     Raises:
         SetupError: If the Hub cannot be reached.
@@ -103,13 +103,13 @@ def way_to(repo: Repo, user: User | None, route: Route, title: str) -> Way:
 
 
 def send(way: Way, change_at: Callable[[str], Change], message: Message) -> Committed:
-    """Commits a change on the way that was found for it; see `dataset_builders.core.hub.commits.commit`."""
+    """Commits a change by the chosen route; see `dataset_builders.core.hub.commits.commit`."""
     if way.is_direct or way.pull_request is not None:
         return commit(CommitTarget(way.repo, way.revision), change_at, message)
     try:
         return commit(CommitTarget(way.repo, create_pr=True), change_at, message)
     except SetupError:
-        # The Hub may have opened it although its answer was lost.
+        # The Hub may have opened it even if its answer was lost.
         number = None if way.user is None else own_pull_request(way.repo, way.user, way.title)
         if number is None:
             raise
@@ -117,15 +117,15 @@ def send(way: Way, change_at: Callable[[str], Change], message: Message) -> Comm
 
 
 def own_pull_request(repo: Repo, user: User, title: str) -> int | None:
-    """Number of the oldest open pull request of this title that this user opened."""
+    """Number of the oldest open pull request with this title by this user."""
     return min(open_pull_requests(repo, title, user.name), default=None)
 
 
 def text_at(listing: Listing, path: str) -> str | None:
-    """The text of a file of a repo at a commit; `None` where it is not there.
+    """The text of a file of a repo at a commit; `None` if it does not exist.
 
     Raises:
-        DataError: If it is too large, or not UTF-8.
+        DataError: If it is too large or not UTF-8.
         SetupError: If the Hub cannot be reached.
     """
     if path not in listing.sha256:

@@ -1,4 +1,4 @@
-"""Takes published results back: entries, `model-index` and the section of the card, in one commit or pull request."""
+"""Retracts published results: entries, `model-index` and the section of the card, in one commit or pull request."""
 
 import functools
 import itertools
@@ -38,20 +38,20 @@ State = Literal["retracted", "unchanged", "dry run"]
 
 RETRACTION_TITLE: Final = "Remove mlip-ood evaluation results"
 MAX_PUSHES: Final = 20
-"""Earlier pushes of a repo, the newest first, before which its files are looked up."""
+"""Limit on earlier pushes, newest first, that are searched for the files as they were before."""
 MAX_OTHER_FILES: Final = 20
-"""Files of results that no push writes, and which are looked into for numbers to name."""
+"""Limit on result files by others that are searched for matching numbers."""
 _MAX_COMMITS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class RetractOptions:
-    """What the user asked of a retraction.
+    """Options of a retraction.
 
     Attributes:
-        repo: Where from; `None` for the repos that the models of the results were read from.
-        route: A commit or a pull request.
-        dry_run: Whether to only show what would be sent.
+        repo: Repo to change; `None` for the repos that the models of the results were read from.
+        route: Commit or pull request.
+        dry_run: Whether to show the change without sending it.
         dataset: Only numbers on this data set, by any of its ids.
         tasks: Only numbers of these tasks; empty for all.
         level: Only numbers with labels of this level of theory.
@@ -67,16 +67,16 @@ class RetractOptions:
 
 @dataclass(frozen=True, slots=True)
 class RetractedRepo:
-    """What became of one place: a repo, or an open pull request in it.
+    """The outcome for one place: a repo, or an open pull request in it.
 
     Attributes:
         repo: Its id.
-        state: Whether something was sent.
+        state: Whether a change was sent.
         url: Page of the commit or pull request, or of the repo.
-        gone: What was taken back, one line for each configuration.
-        left: What stays of the benchmark, and why.
-        how: What was done, or would be, in a few words.
-        plan: Of a dry run: what would be sent, as a diff.
+        gone: Retracted results, one line for each configuration.
+        left: Remaining benchmark results, with the reason.
+        how: The action taken or planned, in a few words.
+        plan: For a dry run: the change as a diff.
     """
 
     repo: str
@@ -89,7 +89,7 @@ class RetractedRepo:
 
     @property
     def text(self) -> str:
-        """For the terminal."""
+        """Text for the terminal."""
         notes = [f"{self.repo}: left, {printable(each)}" for each in self.left]
         if self.state == "unchanged":
             return "\n".join([f"{self.repo}: nothing to retract{self.how}: {self.url}", *notes])
@@ -104,13 +104,13 @@ class RetractedRepo:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is taken back from one repo.
+    """The retraction from one repo.
 
     Attributes:
         repo: The repo.
-        selection: Which numbers.
-        names: What the Hub calls data sets today.
-        options: What the user asked for.
+        selection: The numbers to retract.
+        names: Current ids of data sets.
+        options: The user's options.
     """
 
     repo: Repo
@@ -120,14 +120,14 @@ class _Task:
 
 
 def retract_each(results: Sequence[RunResult], options: RetractOptions) -> Iterator[RetractedRepo]:
-    """Takes results back, and tells of each place as soon as it is done.
+    """Retracts results, and yields each place as soon as it is done.
 
-    From a repo that one may write to, results go in one commit, from any other in a pull request. Open pull requests
-    of the user with such results are closed, or lose them where they hold others.
+    Repos with write access get one commit, all others a pull request. Open pull requests of the user that contain
+    only these results are closed; from others the results are removed.
 
     Args:
-        results: Evaluations whose numbers go; empty for all that were pushed to the repo of the options.
-        options: From where, and which of them.
+        results: Evaluations to retract; empty for all that were pushed to the repo in the options.
+        options: The repo, and filters for the numbers.
 
     Raises:
         UsageError: If there are neither results nor a repo, or a result was never published.
@@ -147,7 +147,7 @@ def retract_each(results: Sequence[RunResult], options: RetractOptions) -> Itera
 
 
 def _tasks(results: Sequence[RunResult], targets: Sequence[str], options: RetractOptions) -> list[_Task]:
-    """What is taken back from each repo, everything under its id of today."""
+    """The retraction from each repo, with current ids throughout."""
     today = functools.cache(_canonical_or_given)
     by_repo: dict[Repo, list[RunResult]] = {canonical(Repo(target, "model")): [] for target in dict.fromkeys(targets)}
     for target, result in zip(targets, results, strict=False):
@@ -163,7 +163,7 @@ def _tasks(results: Sequence[RunResult], targets: Sequence[str], options: Retrac
 
 
 def _canonical_or_given(repo: Repo) -> Repo:
-    """A repo under its id of today; one that is gone keeps the id that was given, so that its numbers can go too."""
+    """A repo under its current id. A deleted repo keeps the given id, so that its numbers can be retracted too."""
     try:
         return canonical(repo)
     except DataError:
@@ -193,7 +193,7 @@ def _files_at(repo: Repo, commit: str) -> Files:
 
 
 def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
-    """What is taken back at a commit.
+    """The retraction at a commit.
 
     Raises:
         DataError: If a file cannot be changed.
@@ -209,7 +209,7 @@ def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
 
 
 def _main_of(task: _Task) -> tuple[Difference, Retraction]:
-    """What is taken back on the main branch, and which numbers stand in files that no push writes."""
+    """The retraction on the main branch, and matching numbers in files that no push writes."""
     head = head_of(task.repo)
     difference, found = _difference_at(task, head)
     listing = list_files(task.repo, head)
@@ -226,7 +226,7 @@ def _main_of(task: _Task) -> tuple[Difference, Retraction]:
 
 
 def _files_before_a_push(repo: Repo, head: str) -> Files | None:
-    """The files as they were before the results that stand there were pushed; `None` where the history is silent."""
+    """The files before the present results were pushed; `None` if the history does not show it."""
     with explained(repo, head):
         answer = read_answer(
             f"/api/models/{repo.id}/commits/{head}", {"limit": str(_MAX_COMMITS)}, f"the history of {repo}"
@@ -252,7 +252,7 @@ def _files_or_none(repo: Repo, commit: dict[str, Any]) -> Files | None:
 
 
 def _from_main(task: _Task, main: Difference, found: Retraction, user: User | None) -> Iterator[RetractedRepo]:
-    """What becomes of the main branch, and of open pull requests of the user."""
+    """The outcome for the main branch and for open pull requests of the user."""
     numbers = [] if user is None else sorted(open_pull_requests(task.repo, PULL_REQUEST_TITLE, user.name))
     if main.new:
         yield _from_branch(task, main, found, user)
@@ -281,7 +281,7 @@ def _from_branch(task: _Task, main: Difference, found: Retraction, user: User | 
 
 
 def _from_pull_request(task: _Task, number: int, main: Files) -> RetractedRepo | None:
-    """Takes results out of an open pull request of the user, or closes it where nothing else is in it."""
+    """Removes results from an open pull request of the user, or closes it if it contains nothing else."""
     repo, revision = task.repo, f"refs/pr/{number}"
     way = Way(repo, None, is_direct=False, title=PULL_REQUEST_TITLE, pull_request=number)
     difference, found = _difference_at(task, head_of(repo, revision))

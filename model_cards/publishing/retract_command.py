@@ -1,4 +1,4 @@
-"""`python -m harness retract`: takes results back that were pushed."""
+"""`python -m harness retract`: retracts results that were pushed."""
 
 import argparse
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code.
 
     Raises:
-        MlipOodError: If nothing is named, or the Hub does not take the change.
+        MlipOodError: If no result or repo is named, or the Hub rejects the change.
     """
     arguments = parser().parse_args(argv)
     if not arguments.run and arguments.repo is None:

@@ -1,4 +1,4 @@
-"""Which published numbers are taken back, and what the files of a repo are without them."""
+"""Selects the published numbers to retract, and removes them from the files of a repo."""
 
 import contextlib
 import re
@@ -39,7 +39,7 @@ from model_cards.text.front_matter import Card, split_card, with_front
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items, remove_items
 
 Today = Callable[[str], str]
-"""Gives the id of today of a data set."""
+"""Returns the current id of a data set."""
 
 _LINE_ENDS: Final = "\r\n"
 _ONE_HEADING: Final = re.compile(r"\s*# ([\w.-]+/[\w.-]+)\s")
@@ -47,13 +47,13 @@ _ONE_HEADING: Final = re.compile(r"\s*# ([\w.-]+/[\w.-]+)\s")
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which of the numbers that a push wrote are taken back.
+    """Selects the pushed numbers to retract.
 
     Attributes:
-        dataset: Those on this data set, by its id of today; `None` for all.
-        tasks: Those of these tasks; empty for all.
-        level: Those with labels of this level of theory; `None` for all.
-        results: Those of these evaluations alone; empty for all.
+        dataset: Current id of the data set of the numbers; `None` for all.
+        tasks: Tasks of the numbers; empty for all.
+        level: Level of theory of their labels; `None` for all.
+        results: Evaluations that the numbers come from; empty for all.
     """
 
     dataset: str | None = None
@@ -62,7 +62,7 @@ class Selection:
     results: tuple[RunResult, ...] = ()
 
     def names(self, dataset_id: str, config: str) -> bool:
-        """Whether numbers of a configuration are meant, whoever wrote them."""
+        """Whether numbers of a configuration are selected, regardless of their author."""
         measured = {(each.dataset.id, each.dataset.config(task)) for each in self.results for task in each.tasks}
         return (
             self.dataset in (None, dataset_id)
@@ -74,7 +74,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of a repo that results stand in; `None` for one that is not there.
+    """The files of a repo that contain results; `None` for a file that does not exist.
 
     Attributes:
         entries: `.eval_results/mlip-ood.yaml`.
@@ -87,12 +87,12 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """What becomes of the files of a repo.
+    """The result of a retraction in the files of a repo.
 
     Attributes:
-        files: The files without what is taken back.
-        gone: What is taken back, one line for each configuration.
-        left: What stays of the benchmark, and why, one line for each configuration.
+        files: The files without the retracted numbers.
+        gone: Retracted results, one line for each configuration.
+        left: Remaining benchmark results with the reason, one line for each configuration.
     """
 
     files: Files
@@ -102,14 +102,14 @@ class Retraction:
 
 @dataclass(frozen=True, slots=True)
 class _Ours:
-    """Tells the numbers that are taken back from all others.
+    """Identifies the numbers to retract.
 
     Attributes:
-        selection: What was asked for.
-        today: Gives the id of today of a data set.
+        selection: The requested selection.
+        today: Returns the current id of a data set.
         entries: Value, revision and date of the entries of the results, by data set and task id.
         index: Revision and values of their results in a `model-index`, by data set, configuration and split.
-        kept: Data set and configuration of pushed entries that stay, and with them their results in a `model-index`.
+        kept: Data set and configuration of pushed entries that stay, as do their results in a `model-index`.
     """
 
     selection: Selection
@@ -119,7 +119,7 @@ class _Ours:
     kept: frozenset[tuple[str, str]] = frozenset()
 
     def entry(self, item: Any) -> bool:
-        """Whether an entry is taken back."""
+        """Whether to retract an entry."""
         identity = benchmark_identity(item, self.today)
         found = None if identity is None else parse_leaderboard_id(identity[1])
         if identity is None or found is None or not is_pushed(item):
@@ -129,7 +129,7 @@ class _Ours:
         return not self.selection.results or _fingerprint(item) in self.entries.get(identity, [])
 
     def result(self, item: dict[str, Any]) -> bool:
-        """Whether a result of a `model-index` is taken back."""
+        """Whether to retract a result of a `model-index`."""
         identity = result_identity(item, self.today)
         if identity is None or not is_pushed(item) or not self.selection.names(*identity[:2]):
             return False
@@ -144,18 +144,18 @@ class _Ours:
 def retraction(
     files: Files, repo_id: str, selection: Selection, today: Today, before: Callable[[], Files | None]
 ) -> Retraction:
-    """The files of a repo without what is taken back; whatever others wrote keeps its bytes.
+    """Retracts numbers from the files of a repo; text of other authors stays identical to the byte.
 
     Args:
-        files: The files as they are.
+        files: The present files.
         repo_id: The repo.
-        selection: What is taken back.
-        today: Gives the id of today of a data set.
-        before: Gives the files as they were before results were pushed, where that is known; they tell what a push
-            added where nothing of it is left, such as a line end or a tag.
+        selection: The numbers to retract.
+        today: Returns the current id of a data set.
+        before: Returns the files before results were pushed, if known. They show additions of a push that leave
+            no other trace, such as a line ending or a tag.
 
     Raises:
-        DataError: If a file is written in a way that cannot be changed at these places alone.
+        DataError: If a file cannot be changed at these places alone.
     """
     ours = _told_apart(selection, today)
     items = _items(files.entries)
@@ -182,7 +182,7 @@ def retraction(
 
 
 def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
-    """The numbers of a file that are meant by a selection, whoever wrote them, one line for each configuration.
+    """The selected numbers in a file, regardless of their author, one line for each configuration.
 
     Raises:
         DataError: If the file is not YAML.
@@ -197,12 +197,12 @@ def is_pushed(item: Any) -> bool:
 
 
 def holds_results(files: Files) -> bool:
-    """Whether something that a push wrote is in the files."""
+    """Whether the files contain anything that a push wrote."""
     return BEGIN in (files.card or "") or any(map(is_pushed, _items(files.entries)))
 
 
 def pushed_entries(files: Files) -> list[Any]:
-    """The entries of the benchmark that a push wrote."""
+    """The benchmark entries that a push wrote."""
     return [each for each in _items(files.entries) if is_pushed(each) and benchmark_identity(each)]
 
 
@@ -221,7 +221,7 @@ def _told_apart(selection: Selection, today: Today) -> _Ours:
 
 
 def _whole_tasks(result: RunResult) -> RunResult:
-    """A result without tasks that lack a test split, none of which was ever pushed."""
+    """The result without tasks that lack a test split; such tasks are never pushed."""
     whole = {name: task for name, task in result.tasks.items() if {"test_id", "test_ood"} <= task.splits.keys()}
     return result.model_copy(update={"tasks": whole})
 
@@ -235,7 +235,7 @@ def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str]]:
 
 
 def _fingerprint(item: dict[str, Any]) -> tuple[float, str | None, datetime | None] | None:
-    """What tells the entry of one evaluation from that of another; `None` for one that cannot be read."""
+    """Distinguishes the entries of different evaluations; `None` for an unreadable entry."""
     try:
         entry = checked_entry(item)
     except DataError:
@@ -248,7 +248,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _measured(item: dict[str, Any]) -> tuple[str | None, frozenset[float]]:
-    """Revision of the data set, and all values, of a result in a `model-index`."""
+    """Revision of the data set and all values of a result in a `model-index`."""
     metrics = item.get("metrics")
     values = [each.get("value") for each in metrics if isinstance(each, dict)] if isinstance(metrics, list) else []
     return item["dataset"].get("revision"), frozenset(each for each in values if isinstance(each, int | float))
@@ -260,7 +260,7 @@ def _items(text: str | None) -> list[Any]:
 
 
 def _entries_without(text: str | None, gone: Sequence[Any], ours: _Ours, earlier: Files | None) -> str | None:
-    """The file of entries without some; `None` where nothing is left."""
+    """The file of entries without the retracted ones; `None` if nothing is left."""
     if text is None or not gone:
         return text
     if earlier is not None and _entries_added(earlier.entries, gone) == text:
@@ -270,7 +270,7 @@ def _entries_without(text: str | None, gone: Sequence[Any], ours: _Ours, earlier
 
 
 def _entries_added(text: str | None, added: Sequence[Any]) -> str | None:
-    """The file of entries as a push of new ones makes it."""
+    """The file of entries as a push of new entries writes it."""
     with contextlib.suppress(DataError):
         if not _items(text):
             return fill_empty(text or "", added, ENTRIES_PATH)
@@ -279,7 +279,7 @@ def _entries_added(text: str | None, added: Sequence[Any]) -> str | None:
 
 
 def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> str | None:
-    """A card in which the other numbers stay."""
+    """The card with the remaining numbers."""
     if text is None:
         return None
     card = split_card(text)
@@ -293,7 +293,7 @@ def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> s
 def _card_without_any(
     text: str | None, repo_id: str, index_gone: Sequence[dict[str, Any]], ours: _Ours, earlier: Files | None
 ) -> str | None:
-    """A card without section, tag and results of the benchmark; `None` where a push had made it."""
+    """The card without section, tag and results of the benchmark; `None` if a push had created it."""
     if text is None:
         return None
     if earlier is not None and _card_pushed(earlier.card, text, repo_id, index_gone) == text:
@@ -304,27 +304,27 @@ def _card_without_any(
     is_at_end = place is not None and not card.body[place.stop :].strip(_LINE_ENDS)
     if card.front:
         front = remove_index_results(card.front, ours.result, base.front if base else None)
-        # The tag stands there for the section; where that is gone, somebody keeps the tag.
+        # The tag belongs to the section; without a section, someone has kept the tag on purpose.
         front = remove_tag(front, BENCHMARK_TAG, base.front if base else None) if place is not None else front
         card = _without_front(card, base) if not front.strip() else replace(card, front=front)
     card = without_section(card)
     if is_at_end and base is not None:
-        # Only the card of before tells how many of the line ends at its end a push has added.
+        # Only the earlier card shows how many of the final line endings a push has added.
         ends = base.body[len(base.body.rstrip(_LINE_ENDS)) :]
         card = replace(card, body=card.body.rstrip(_LINE_ENDS) + ends)
     return card.text
 
 
 def _card_pushed(before: str | None, now: str, repo_id: str, index: Sequence[dict[str, Any]]) -> str | None:
-    """The card as a push makes it from an earlier one, with the section of today; `None` where it makes none."""
+    """The card that a push makes from an earlier one, with the current section; `None` if it makes none."""
     card = split_card(now)
     if before is None:
-        # A push writes a card with one heading, the id that the repo had then.
+        # A push creates a card with one heading: the id of the repo at that time.
         named = _ONE_HEADING.match(card.body)
         repo_id = named[1] if named else repo_id
     base = Card("", "", "", f"# {repo_id}\n") if before is None else split_card(before)
     if has_one_tag_as_text(base.front):
-        return None  # the Hub takes no such card any more
+        return None  # The Hub now refuses such a card.
     with contextlib.suppress(DataError):
         place = place_of_section(card)
         if place is None or not index:
@@ -337,7 +337,7 @@ def _card_pushed(before: str | None, now: str, repo_id: str, index: Sequence[dic
 
 
 def _without_front(card: Card, base: Card | None) -> Card:
-    """A card whose YAML is empty, without the lines around it unless they were there before."""
+    """A card with empty YAML, without the lines around it unless they existed before."""
     if base is not None and base.closing:
         return replace(card, front="")
     opening = card.opening[: card.opening.rindex("---")]
@@ -347,7 +347,7 @@ def _without_front(card: Card, base: Card | None) -> Card:
 
 
 def _by_config(gone: Sequence[Any], index_gone: Sequence[dict[str, Any]], today: Today) -> Iterator[str]:
-    """What goes or stays, one line for each configuration."""
+    """The retracted or remaining results, one line for each configuration."""
     numbers: dict[tuple[str, str], list[str]] = {}
     for item in gone:
         identity = benchmark_identity(item, today)
@@ -370,7 +370,7 @@ def _parts(task_id: str) -> tuple[str, str]:
 
 
 def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
-    """The entries of the configurations that a selection names."""
+    """The entries of the selected configurations."""
     identities = [benchmark_identity(each, today) for each in items]
     return [
         each
@@ -380,7 +380,7 @@ def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any
 
 
 def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[str]:
-    """What stays of the benchmark, and why."""
+    """Remaining benchmark results, with the reason."""
     meant = _meant(stay, selection, today)
     pushed = [each for each in meant if is_pushed(each)]
     others = [each for each in stay if benchmark_identity(each) and each not in meant]

@@ -1,1 +1,1 @@
-"""Markdown and YAML that others wrote, read within bounds and changed without touching the rest."""
+"""Reads untrusted Markdown and YAML within bounds, and changes parts of it without touching the rest."""

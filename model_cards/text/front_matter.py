@@ -1,4 +1,4 @@
-"""A card (README.md) in its parts: the YAML at its head, and the Markdown below it."""
+"""The parts of a card (README.md): the YAML at its head and the Markdown below."""
 
 import re
 from dataclasses import dataclass, replace
@@ -13,20 +13,20 @@ FRONT_MATTER: Final = "the YAML at the head of README.md"
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _LINE_END: Final = r"(?:\r\n|\r|\n)"
-# The Hub's pattern asks for a line between the two, and would take the next rule in the text for the end.
+# The Hub's pattern requires a line between the two, and would take the next horizontal rule for the end.
 _EMPTY_FRONT: Final = re.compile(rf"(\s*---{_LINE_END})(---[ \t]*(?:{_LINE_END}|\Z))")
-# The Hub's pattern, and also a carriage return alone after the second line of dashes, where the Hub sees no line end.
+# The Hub's pattern, extended by a lone carriage return after the second line of dashes, which the Hub ignores.
 _FRONT: Final = re.compile(rf"(\s*---{_LINE_END})([\S\s]*?{_LINE_END})(---[ \t]*(?:{_LINE_END}|\Z))")
 _OPENED: Final = re.compile(rf"\s*---[ \t]*{_LINE_END}+[A-Za-z_][\w-]*:(?:[ \t]|{_LINE_END}|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A card whose parts, put together, are its file to the byte.
+    """A card in parts, whose concatenation is the file, identical to the byte.
 
     Attributes:
-        opening: What stands before the YAML, with the line `---`; empty where there is no YAML.
-        front: The YAML, with its last line ending.
+        opening: The text before the YAML, including the line `---`; empty if there is no YAML.
+        front: The YAML, including its last line ending.
         closing: The line `---` below it.
         body: The rest.
     """
@@ -38,12 +38,12 @@ class Card:
 
     @property
     def text(self) -> str:
-        """The whole card."""
+        """The complete card."""
         return self.opening + self.front + self.closing + self.body
 
 
 def decode_text(content: bytes, name: str) -> str:
-    """The text of a file.
+    """Decodes the content of a file.
 
     Raises:
         DataError: If it is not UTF-8.
@@ -55,7 +55,7 @@ def decode_text(content: bytes, name: str) -> str:
 
 
 def split_card(text: str) -> Card:
-    """Takes a card apart where the Hub does, or would do if the card had line ends that it knows."""
+    """Splits a card as the Hub does, also with line endings that the Hub does not recognise."""
     mark = _BYTE_ORDER_MARK if text.startswith(_BYTE_ORDER_MARK) else ""
     rest = text.removeprefix(mark)
     empty = _EMPTY_FRONT.match(rest)
@@ -68,10 +68,10 @@ def split_card(text: str) -> Card:
 
 
 def require_closed(card: Card) -> None:
-    """Checks that a card does not open YAML at its head and never close it; it would become text below ours.
+    """Checks that YAML at the head of a card is closed; otherwise it would become text below the YAML added here.
 
     Raises:
-        DataError: If it does.
+        DataError: If it is not closed.
     """
     if not card.closing and _OPENED.match(card.body):
         raise DataError(
@@ -81,10 +81,10 @@ def require_closed(card: Card) -> None:
 
 
 def require_readable(card: Card) -> None:
-    """Checks that the client of the Hub reads the YAML of a card, before it is sent.
+    """Checks, before a card is sent, that the client of the Hub can read its YAML.
 
     Raises:
-        DataError: If it does not.
+        DataError: If it cannot.
     """
     import yaml
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
@@ -110,10 +110,10 @@ def _unread(cause: str) -> DataError:
 
 
 def read_front(card: Card) -> dict[str, Any]:
-    """What the YAML at the head of a card says; nothing where there is none.
+    """The parsed YAML at the head of a card; empty if there is none.
 
     Raises:
-        DataError: If it is not YAML, or not a mapping.
+        DataError: If it is not YAML or not a mapping.
     """
     data = load_yaml(card.front, FRONT_MATTER)
     if data is None:
@@ -124,16 +124,16 @@ def read_front(card: Card) -> dict[str, Any]:
 
 
 def with_front(card: Card, front: str) -> Card:
-    """A card with another YAML; one without gets the lines `---` too.
+    """Replaces the YAML of a card; a card without YAML gets the lines `---` too.
 
-    Where its lines end with carriage returns alone, which the Hub does not know, a line feed after the YAML lets it
-    read the YAML; all line ends that are there stay.
+    If its lines end with lone carriage returns, which the Hub does not recognise, a line feed after the YAML makes
+    it readable; all present line endings stay.
     """
     if card.closing or not front:
         has_returns = card.closing.endswith("\r") or newline_of(card.text) == "\r"
         needs_feed = front and has_returns and not card.closing.endswith("\n")
         closing = card.closing.removesuffix("\r") + "\r\n" if needs_feed else card.closing
-        # What is made from nothing knows of no line ends but its own.
+        # New text has only its own line endings.
         front = front if card.front else front.replace("\n", newline_of(card.text))
         return replace(card, front=front, closing=closing)
     of_body = newline_of(card.body)

@@ -1,4 +1,4 @@
-"""Bounds on YAML that others wrote, checked before anything is built from it."""
+"""Bounds on untrusted YAML, checked before any object is built from it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
     from ruamel.yaml import YAML
 
 MAX_CHARACTERS: Final = 2**19
-"""Length of a document. The files of this benchmark have some hundred bytes a number."""
+"""Length of a document. The files of this benchmark need some hundred bytes per number."""
 MAX_DEPTH: Final = 32
-"""Lists and mappings inside each other; the entries of a card are six deep."""
+"""Nesting depth of lists and mappings; the entries of a card have depth six."""
 MAX_VALUES: Final = 20_000
-"""Values of a document when each alias is replaced by what it stands for, as every writer does."""
+"""Values of a document after alias expansion, which every writer performs."""
 
 
 @dataclass(slots=True)
 class _Count:
-    """Values so far.
+    """Running count of values.
 
     Attributes:
-        open: How many values each list or mapping that is not closed holds with all in it, outermost first.
-        anchors: Anchor of each of them; `None` for one without.
-        of_anchor: Values behind each anchor whose value is complete.
+        open: Number of values, nested ones included, in each open list or mapping, outermost first.
+        anchors: Anchor of each of them; `None` without one.
+        of_anchor: Number of values behind each completed anchor.
     """
 
     open: list[int] = field(default_factory=lambda: [0])
@@ -32,7 +32,7 @@ class _Count:
 
 
 def safe_yaml() -> "YAML":
-    """A parser of YAML 1.2, as the Hub reads it, that makes plain values alone and prints no warning."""
+    """A YAML 1.2 parser, as the Hub uses, that builds only plain values and prints no warning."""
     from ruamel.yaml import YAML
 
     yaml = YAML(typ="safe", pure=True)
@@ -45,11 +45,11 @@ def require_bounded(text: str, name: str) -> None:
 
     Args:
         text: The document.
-        name: What it is, for the message of an error.
+        name: Its name, for error messages.
 
     Raises:
-        DataError: If it is longer, deeper or larger than a file that people write.
-        YAMLError: Of `ruamel.yaml`, if it is not YAML.
+        DataError: If it exceeds a bound, which no hand-written file does.
+        YAMLError: From `ruamel.yaml`, if it is not YAML.
     """
     if len(text) > MAX_CHARACTERS:
         raise _too(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
@@ -59,7 +59,7 @@ def require_bounded(text: str, name: str) -> None:
 
 
 def _add(count: _Count, event: Any, name: str) -> None:
-    """Counts one event of the parser."""
+    """Counts one parser event."""
     from ruamel.yaml import events
 
     match event:

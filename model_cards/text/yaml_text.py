@@ -1,7 +1,7 @@
-"""Changes items of a YAML list in its text, so that what others wrote stays as it is, to the byte.
+"""Changes items of a YAML list in its text, so that everything else stays identical to the byte.
 
-A round trip through a YAML library moves comments, spaces and line breaks about. Here only the lines of the
-items that change are written anew, and the outcome is read back: it must hold what was meant, and nothing else.
+A round trip through a YAML library moves comments, spaces and line breaks. This module rewrites only the lines of
+the changed items, then parses the outcome and checks that it contains exactly the intended content.
 """
 
 import copy
@@ -21,22 +21,22 @@ YamlPath = tuple[str | int, ...]
 """Keys and indices that lead from the top of a document to a value in it."""
 
 _NO_WRAP: Final = 2**16
-"""Width of lines, so that none is folded."""
+"""Line width, large enough that no line is folded."""
 
 _KEPT: Final = 16
-"""Documents that are kept as they were read: a change is read back, compared and made again, one text many times."""
+"""Size of the cache of parsed documents: a change parses and compares the same text many times."""
 
 _LINE_BREAK: Final = re.compile(r"\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """The items of a list that are to be there, among those of others.
+    """The wanted items of a list that also contains items of others.
 
     Attributes:
-        wanted: Items by identity, in their order; not empty.
-        identity_of: Identity of an item, or `None` if it is somebody else's. An item that has an identity and is
-            not wanted goes.
+        wanted: Items by identity, in order; not empty.
+        identity_of: Identity of an item, or `None` if it belongs to someone else. An item that has an identity and
+            is not wanted is removed.
     """
 
     wanted: Mapping[Any, Any]
@@ -45,7 +45,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """What becomes of one item of the old list: it stays or not, and new ones follow it."""
+    """The outcome for one item of the old list: whether it stays, and which new items follow it."""
 
     stays: bool
     new: list[Any]
@@ -53,7 +53,7 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Where an item stands in the text."""
+    """Position of an item in the text."""
 
     start: int
     end: int
@@ -64,41 +64,41 @@ def load_yaml(text: str, name: str) -> Any:
 
     Args:
         text: The document.
-        name: What it is, for the message of an error.
+        name: Its name, for error messages.
 
     Raises:
-        DataError: If it is not YAML, or is longer, deeper or larger than a file that people write.
+        DataError: If it is not YAML, or is longer, deeper or larger than a hand-written file.
     """
     from ruamel.yaml.error import YAMLError
 
     try:
         return copy.deepcopy(_parsed(text, name))
-    # The parser raises the others where a scalar is none of what its tag says, such as `!!int ""`.
+    # The parser raises the others if a scalar does not match its tag, such as `!!int ""`.
     except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it is left as it is") from cause
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _parsed(text: str, name: str) -> Any:
-    """The values of a document, shared by all who ask for it."""
+    """The values of a document, shared by all callers."""
     require_bounded(text, name)
     return safe_yaml().load(text)
 
 
 def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
-    """A document whose list at `path` holds the wanted items.
+    """Merges the wanted items into the list at `path`.
 
-    An item that is there with other content is replaced where it stands, one that is new comes after the wanted
-    one before it, or at the end of the list. Whatever belongs to others keeps its bytes.
+    An existing item with other content is replaced in place. A new item follows the wanted item before it,
+    or is added at the end of the list. Items of others stay identical to the byte.
 
     Args:
         text: The document.
-        path: Where the list is; it must be there.
+        path: Path of the list, which must exist.
         items: The items.
-        name: What the document is, for the message of an error.
+        name: Name of the document, for error messages.
 
     Raises:
-        DataError: If the document is not YAML, or is written in a way that cannot be changed at that place alone.
+        DataError: If the document is not YAML, or cannot be changed at this place alone.
     """
     data = load_yaml(text, name)
     old = _value_at(data, path)
@@ -117,18 +117,18 @@ def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
 
 
 def remove_items(text: str, path: YamlPath, is_ours: Callable[[Any], bool], name: str) -> str:
-    """A document whose list at `path` has lost some items; the others, and their comments, keep their bytes.
+    """Removes items from the list at `path`; the others and their comments stay identical to the byte.
 
-    A list that has lost all of them is written `[]`.
+    An empty list is written as `[]`.
 
     Args:
         text: The document.
-        path: Where the list is; it must be there.
-        is_ours: Whether an item goes.
-        name: What the document is, for the message of an error.
+        path: Path of the list, which must exist.
+        is_ours: Whether to remove an item.
+        name: Name of the document, for error messages.
 
     Raises:
-        DataError: If the document is not YAML, or is written in a way that cannot be changed at that place alone.
+        DataError: If the document is not YAML, or cannot be changed at this place alone.
     """
     data = load_yaml(text, name)
     old = _value_at(data, path)
@@ -143,12 +143,12 @@ def remove_items(text: str, path: YamlPath, is_ours: Callable[[Any], bool], name
 
 
 def remove_top_key(text: str, key: str, name: str) -> str:
-    """A document whose top mapping has lost a key with its value; comments after it stay.
+    """Removes a key and its value from the top-level mapping; comments after it stay.
 
     Args:
-        text: The document; a mapping that has the key.
+        text: The document; a mapping with the key.
         key: The key.
-        name: What the document is, for the message of an error.
+        name: Name of the document, for error messages.
 
     Raises:
         DataError: If the document is not YAML, or the key cannot be removed alone.
@@ -168,15 +168,15 @@ def remove_top_key(text: str, key: str, name: str) -> str:
 
 
 def fill_empty(text: str, value: Sequence[Any], name: str) -> str:
-    """A document that holds a list, made of one that held nothing but comments.
+    """Adds a list to a document that contains only comments.
 
     Args:
         text: The document.
         value: The list.
-        name: What the document is, for the message of an error.
+        name: Name of the document, for error messages.
 
     Raises:
-        DataError: If the document takes no list, such as one that is `null`.
+        DataError: If the document cannot take a list, for example because it is `null`.
     """
     newline = newline_of(text)
     text += "" if not text.strip("\ufeff") or text.endswith(("\n", "\r")) else newline
@@ -184,16 +184,16 @@ def fill_empty(text: str, value: Sequence[Any], name: str) -> str:
 
 
 def set_top_key(text: str, key: str, value: Sequence[Any], name: str) -> str:
-    """A document whose top mapping has a list under a key that was absent or held nothing.
+    """Sets a list under a key of the top-level mapping that is absent or empty.
 
     Args:
         text: The document; a mapping, or empty.
         key: The key.
         value: The list.
-        name: What the document is, for the message of an error.
+        name: Name of the document, for error messages.
 
     Raises:
-        DataError: If the document is not YAML, or is written in a way that takes no further key.
+        DataError: If the document is not YAML, or its style does not allow a further key.
     """
     newline = newline_of(text)
     text += "" if not text or text.endswith(("\n", "\r")) else newline
@@ -208,13 +208,13 @@ def set_top_key(text: str, key: str, value: Sequence[Any], name: str) -> str:
 
 
 def replace_top_value(text: str, key: str, value: Sequence[Any], name: str) -> str:
-    """A document in which a top key has another value, a list written in one line.
+    """Replaces the value of a top-level key by a list, written on one line.
 
     Args:
-        text: The document; a mapping that has the key.
+        text: The document; a mapping with the key.
         key: The key.
         value: The list.
-        name: What the document is, for the message of an error.
+        name: Name of the document, for error messages.
 
     Raises:
         DataError: If the document is not YAML, or the value cannot be replaced alone.
@@ -225,7 +225,7 @@ def replace_top_value(text: str, key: str, value: Sequence[Any], name: str) -> s
 
 
 def render_yaml(value: Any) -> str:
-    """A value as YAML; a text is quoted wherever YAML 1.1 (the client) or 1.2 (the Hub) would take it for another."""
+    """Writes a value as YAML; a string is quoted if YAML 1.1 (the client) or 1.2 (the Hub) would read another type."""
     from ruamel.yaml import YAML
 
     stream = io.StringIO()
@@ -236,7 +236,7 @@ def render_yaml(value: Any) -> str:
 
 
 def newline_of(text: str) -> str:
-    r"""The line ending of a text: that of its first line, or `\n`."""
+    r"""The line ending of the first line of a text, or `\n`."""
     found = _LINE_BREAK.search(text)
     return found[0] if found else "\n"
 
@@ -276,7 +276,7 @@ def _slots(old: Sequence[Any], items: Items) -> list[_Slot]:
 
 
 def _edits(text: str, node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]]:
-    """Pieces of the text and what comes in their place, from front to back; none overlaps another."""
+    """Pieces of the text and their replacements, from front to back, without overlap."""
     if node.flow_style:
         yield from _flow_edits(node, slots)
         return
@@ -311,7 +311,7 @@ def _flow_edits(node: Any, slots: Sequence[_Slot]) -> Iterator[tuple[_Span, str]
 
 
 def _block_spans(text: str, node: Any) -> tuple[list[_Span], int]:
-    """Where the items of a list in block style stand, each from its dash to its last character, and their column."""
+    """Positions of the items of a list in block style, each from its dash to its last character, and their column."""
     from ruamel.yaml.tokens import BlockEntryToken
 
     start, end = node.start_mark.index, node.end_mark.index
@@ -324,7 +324,7 @@ def _block_spans(text: str, node: Any) -> tuple[list[_Span], int]:
 
 
 def _content_end(text: str, start: int, bound: int) -> int:
-    """Where an item ends before `bound`: blank lines and lines of comments after it are not its own."""
+    """End of an item before `bound`, without the blank and comment lines after it."""
     piece = text[start:bound].rstrip()
     while (cut := max(piece.rfind("\n"), piece.rfind("\r"))) >= 0 and piece[cut + 1 :].lstrip().startswith("#"):
         piece = piece[:cut].rstrip()
@@ -357,14 +357,14 @@ def _node_at(text: str, path: YamlPath, name: str) -> Any:
             node = node.value[step]
         else:
             node = next((value for key, value in node.value if key.value == step), None)
-        # A key that a merge (`<<`) brings in is in the data and not in the text of the mapping.
+        # A key from a merge (`<<`) is in the data but not in the text of the mapping.
         if node is None:
             raise _unusual(name)
     return node
 
 
 def _value_span(text: str, key: str, name: str) -> _Span:
-    """Where the value of a top key stands; just after its colon if it is empty."""
+    """Position of the value of a top-level key; just after the colon if it is empty."""
     root: Any = safe_yaml().compose(text)
     found = next(((each, value) for each, value in root.value if each.value == key), None)
     if found is None:
@@ -372,7 +372,7 @@ def _value_span(text: str, key: str, name: str) -> _Span:
     start, end = (mark.index for mark in (found[1].start_mark, found[1].end_mark))
     if start < end:
         return _Span(start, end)
-    # The parser puts an empty value where the next token is, below comments of others.
+    # The parser places an empty value at the next token, below comments of others.
     colon = text.index(":", found[0].end_mark.index)
     return _Span(colon + 1, colon + 1)
 
@@ -402,7 +402,7 @@ def _checked(text: str, expected: Any, name: str) -> str:
 
 
 def _is_same(first: Any, second: Any) -> bool:
-    """Whether two documents say the same in the same order; a NaN of others is itself, and 1 is not True."""
+    """Whether two documents have equal content in equal order; here NaN equals NaN, and 1 does not equal True."""
     if type(first) is not type(second):
         return False
     if isinstance(first, dict):
