@@ -17,6 +17,7 @@ from dataset_builders.chemistry.identify import Identifier, Identity, name_of
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import file_sha256
 from dataset_builders.folder.provenance import ImportedFile, ImportedTrajectory, ImportRecord
 from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.importing.import_map import ImportMap
@@ -134,8 +135,7 @@ class Collector:
         series.n_frames += n_frames
 
     def _keep_file(self, path: Path, trajectory: TrajectoryName, molecule_id: str, n_frames: int) -> None:
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = file_sha256(path)
         self._files.append(
             ImportedFile(
                 name=path.name, sha256=sha256, trajectory=trajectory, molecule_id=molecule_id, n_frames=n_frames

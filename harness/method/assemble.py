@@ -1,6 +1,5 @@
 """Combines the results of the members of a method, or names two members that do not match."""
 
-import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import text_sha256
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.core.seed_folders import place_of
 from harness.data.dataset import levels_agree
@@ -196,7 +196,7 @@ def _environment(environments: Sequence[EnvironmentRecord]) -> EnvironmentRecord
         platform=_joined(each.platform for each in environments) or "",
         packages=_merged(each.packages for each in environments),
         # Each family has its own code hash.
-        code_hash=hashes[0] if len(hashes) == 1 else hashlib.sha256(json.dumps(hashes).encode()).hexdigest(),
+        code_hash=hashes[0] if len(hashes) == 1 else text_sha256(json.dumps(hashes)),
         precision=_merged(each.precision for each in environments),
         variables=_merged(each.variables for each in environments),
     )

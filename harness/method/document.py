@@ -1,6 +1,5 @@
 """The file `method.json`: the result of a method, and the members that it averages."""
 
-import hashlib
 import json
 import math
 import statistics
@@ -11,6 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.hashes import file_sha256
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, TaskName
 from harness.core.seed_folders import place_of
@@ -250,7 +250,6 @@ def result_hash(run: Path) -> str:
     """
     path = run / RESULT_NAME
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as cause:
         raise DataError(f"cannot read {path}: {cause}; evaluate the method again") from cause

@@ -1,6 +1,5 @@
 """Evaluates a method: each model on its task in a separate run, and the mean of these runs."""
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import text_sha256
 from dataset_builders.tasks.regions import TaskName
 from harness.data.dataset import PinnedDataset
 from harness.evaluation.run import FinishedRun, RunOptions, evaluate_again, evaluate_model
@@ -188,7 +188,7 @@ def _with_first_date(method: MethodResult, directory: Path) -> MethodResult:
 def _key(found: Sequence[_RunOfMember]) -> str:
     """Key of a method from the names of its runs, which cover all inputs of their predictions."""
     runs = [[each.task, each.seed, each.run.directory.name] for each in found]
-    return hashlib.sha256(json.dumps(runs).encode()).hexdigest()[:_KEY_LENGTH]
+    return text_sha256(json.dumps(runs))[:_KEY_LENGTH]
 
 
 def _require_run(folder: Path, member: MethodMember) -> None:

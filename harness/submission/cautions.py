@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
+from dataset_builders.core.hashes import SHORT_HASH
 from harness.core.training_record import RECORD_NAME
 from harness.report.control_gaps import control_gaps
 from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
@@ -63,7 +64,7 @@ def findings_of_checkpoint(result: RunResult, where: str | None, run_id: str) ->
                 "look", "no file of a checkpoint is named, so the model cannot be told from another one", run_id
             )
         return
-    named = ", ".join(f"{name} {sha256[:12]}" for name, sha256 in sorted(weights.items()))
+    named = ", ".join(f"{name} {sha256[:SHORT_HASH]}" for name, sha256 in sorted(weights.items()))
     place = f"{model.id}@{model.revision} on the Hub" if model.revision else where
     if place is None:
         yield Finding("look", f"nothing says where the checkpoint ({named}) can be had", run_id)

@@ -14,7 +14,6 @@ An entry is a folder of a repo of results:
 every submitter. Predictions may be on the Hub instead.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal, Self
@@ -22,6 +21,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import text_sha256
 from dataset_builders.tasks.task_document import first_problem
 from harness.core.training_record import MAX_BYTES, RECORD_NAME
 from harness.results.manifest import MANIFEST_NAME
@@ -178,7 +178,7 @@ class EntryDocument(_Record):
 
 def entry_id(runs: Iterable[str]) -> str:
     """Order-independent hash of runs: the first hexadecimal digits of a sha256 over their names."""
-    return hashlib.sha256("\n".join(sorted(runs)).encode()).hexdigest()[:ID_LENGTH]
+    return text_sha256("\n".join(sorted(runs)))[:ID_LENGTH]
 
 
 def slug_of(text: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH
 from harness.method.assemble import MeasuredMember, mean_result
 from harness.method.document import MethodResult
 from harness.results.result import RESULT_NAME, RunResult
@@ -45,7 +46,7 @@ def findings_of_members(entry: StagedEntry, runs: Sequence[CheckedRun]) -> Itera
 
 def _mixed(runs: Sequence[CheckedRun]) -> Iterator[Finding]:
     of_runs: dict[str, set[str]] = {
-        "data sets": {run.result.dataset.content_hash[:12] for run in runs},
+        "data sets": {run.result.dataset.content_hash[:SHORT_HASH] for run in runs},
         "protocols": {run.result.model.protocol for run in runs},
     }
     for what, values in of_runs.items():

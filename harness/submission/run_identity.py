@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import SHORT_HASH
 from harness.core.potential import DtypeName, PotentialTraits
 from harness.data.dataset import PinnedDataset
 from harness.results.identity import model_hash, run_directory, run_identity
@@ -57,12 +58,14 @@ def findings_of_identity(manifest: Manifest, dataset: PinnedDataset, run_id: str
 def _of_code(manifest: Manifest, here: str, run_id: str) -> Finding:
     stated = manifest.environment.code_hash
     if stated == here:
-        return Finding("stated", f"the predictions were made by the code of this version ({stated[:12]})", run_id)
+        return Finding(
+            "stated", f"the predictions were made by the code of this version ({stated[:SHORT_HASH]})", run_id
+        )
     return Finding(
         "look",
-        f"the predictions were made by other code ({stated[:12]}, mlip-ood "
-        f"{manifest.environment.packages.get(_OWN_PACKAGE, 'unknown')}) than is installed here ({here[:12]}); a spot "
-        "check with --model shows whether it matters",
+        f"the predictions were made by other code ({stated[:SHORT_HASH]}, mlip-ood "
+        f"{manifest.environment.packages.get(_OWN_PACKAGE, 'unknown')}) than is installed here ({here[:SHORT_HASH]}); "
+        "a spot check with --model shows whether it matters",
         run_id,
     )
 

@@ -3,7 +3,6 @@
 All later steps read only these copies, so links, devices and files that change meanwhile have no effect.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import SHORT_HASH, bytes_sha256
 from harness.submission.entry_document import (
     ENTRY_NAME,
     MAX_ENTRY_BYTES,
@@ -130,9 +130,11 @@ def require_content(path: str, content: bytes, file: FileRecord) -> None:
     Raises:
         DataError: If it differs.
     """
-    found = hashlib.sha256(content).hexdigest()
+    found = bytes_sha256(content)
     if len(content) != file.n_bytes or found != file.sha256:
-        raise DataError(f"{path} has the sha256 {found[:12]}; {ENTRY_NAME} says {file.sha256[:12]}{_REMEDY}")
+        raise DataError(
+            f"{path} has the sha256 {found[:SHORT_HASH]}; {ENTRY_NAME} says {file.sha256[:SHORT_HASH]}{_REMEDY}"
+        )
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -1,12 +1,12 @@
 """Checks the stated training of the model of an entry against the file mlip-ood.json, the task and the data set."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, get_args
 
 from dataset_builders.core.errors import MlipOodError
+from dataset_builders.core.hashes import SHORT_HASH, file_sha256
 from harness.core.family import Family
 from harness.core.potential import TrainingProtocol
 from harness.core.training_record import RECORD_NAME
@@ -65,11 +65,12 @@ def _contradictions(model: ModelRecord, tasks: tuple[str, ...]) -> Iterator[str]
 
 
 def _of_record(model: ModelRecord, name: str, record: Path, dataset: PinnedDataset, run_id: str) -> Iterator[Finding]:
-    found = hashlib.sha256(record.read_bytes()).hexdigest()
+    found = file_sha256(record)
     if found != model.files[name]:
         yield Finding(
             "fault",
-            f"{RECORD_NAME} has the sha256 {found[:12]}; the model was read with one of {model.files[name][:12]}",
+            f"{RECORD_NAME} has the sha256 {found[:SHORT_HASH]}; the model was read with one of "
+            f"{model.files[name][:SHORT_HASH]}",
             run_id,
         )
         return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset_builders.core.errors import DataError, IncompleteError, MlipOodError, SetupError
+from dataset_builders.core.hashes import SHORT_HASH
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.scan import scan_dataset
@@ -163,10 +164,11 @@ def _known_dataset(manifest: Manifest, datasets: Sequence[str]) -> tuple[PinnedD
             continue
         if found.content_hash == stated.content_hash:
             return found, text
-        offered.append(f"{text} has {found.content_hash[:12]}")
+        offered.append(f"{text} has {found.content_hash[:SHORT_HASH]}")
     raise DataError(
-        f"the run is on {shown(stated.id)}, edition {shown(stated.edition)}, content {stated.content_hash[:12]}, which "
-        f"is none of the data sets that count here: {'; '.join(offered)}. Name the data set with --dataset, or "
+        f"the run is on {shown(stated.id)}, edition {shown(stated.edition)}, "
+        f"content {stated.content_hash[:SHORT_HASH]}, "
+        f"which is none of the data sets that count here: {'; '.join(offered)}. Name the data set with --dataset, or "
         "evaluate on one that counts"
     )
 
@@ -191,7 +193,7 @@ def _of_dataset(run: OpenedRun) -> Iterator[Finding]:
         yield Finding(
             "proved",
             f"data set {run.dataset_text}: edition {found.edition}, labels {found.level_of_theory}, content "
-            f"{found.content_hash[:12]}",
+            f"{found.content_hash[:SHORT_HASH]}",
             run.run_id,
         )
 

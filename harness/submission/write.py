@@ -1,6 +1,5 @@
 """Writes an entry from finished runs, and first checks it as the repo of results will."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.core.errors import DataError, IncompleteError, UsageError
+from dataset_builders.core.hashes import SHORT_HASH, bytes_sha256
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.core.whole_folder import whole_folder
 from harness.core.training_record import RECORD_NAME, record_place
@@ -148,11 +148,12 @@ def _record(manifest: Manifest, sha256: str, named: Sequence[Path]) -> bytes:
     for path in (*named, record_place(beside), beside.parent / RECORD_NAME):
         if path.is_file():
             content = _content(path, MAX_CARRIED_BYTES)
-            if hashlib.sha256(content).hexdigest() == sha256:
+            if bytes_sha256(content) == sha256:
                 return content
     raise UsageError(
-        f"{manifest.model.id} was read with a {RECORD_NAME} of sha256 {sha256[:12]}, which is not beside it now; name "
-        "the file with --record"
+        f"{manifest.model.id} was read with a {RECORD_NAME} of sha256 "
+        f"{sha256[:SHORT_HASH]}, which is not beside it now; "
+        "name the file with --record"
     )
 
 
@@ -176,8 +177,9 @@ def _method_of_entry(path: Path, sources: Sequence[_Source]) -> bytes:
         found = _file_record(source.files[RESULT_NAME]).sha256
         if member["result_sha256"] != found:
             raise DataError(
-                f"{path} names a result of {source.directory} with the sha256 {member['result_sha256'][:12]}, and the "
-                f"one there has {found[:12]}; evaluate the method again"
+                f"{path} names a result of {source.directory} with the sha256 "
+                f"{member['result_sha256'][:SHORT_HASH]}, and "
+                f"the one there has {found[:SHORT_HASH]}; evaluate the method again"
             )
         member["run"] = f"{RUNS_NAME}/{source.run_id}"
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -233,7 +235,7 @@ def _require_small(runs: Mapping[str, EntryRun]) -> None:
 
 
 def _file_record(content: bytes) -> FileRecord:
-    return FileRecord(sha256=hashlib.sha256(content).hexdigest(), n_bytes=len(content))
+    return FileRecord(sha256=bytes_sha256(content), n_bytes=len(content))
 
 
 def _fill(directory: Path, document: EntryDocument, sources: Sequence[_Source], method: bytes | None) -> None:
