@@ -18,8 +18,6 @@ from harness.core.potential import TrainingProtocol
 from harness.core.training_record import MAX_BYTES
 from harness.models.training_declaration import Statement, statement_of
 
-STATEMENT_SCHEMA: Final = "mlip-ood-method/1"
-
 _EXPECTED: Final = "does not say how the models of a method were trained; expected schema, protocol and base"
 _ANY_TASK: Final = next(iter(TASKS))
 """Placeholder in a statement whose task is given by the folder of each model."""

@@ -68,12 +68,6 @@ def missing_tasks(result: MeanResult) -> tuple[TaskName, ...]:
     return tuple(name for name in TASKS if name not in result.tasks)
 
 
-def seeds_text(result: MeanResult) -> str:
-    """The number of seeds of a method: one number, or the smallest and largest of its tasks."""
-    counts = [len(seeds.seeds) for seeds in result.seeds.values()]
-    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
-
-
 def _rows_of(result: MeanResult, name: TaskName, control_gaps: Mapping[TaskName, float]) -> Iterator[tuple[str, ...]]:
     task, seeds = result.tasks[name], result.seeds[name]
     numbers = seeds.numbers
