@@ -15,7 +15,7 @@ FAMILIES ?= sevennet nequip
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test lint pytest slow clean
+.PHONY: demo test lint pytest slow matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
@@ -33,6 +33,14 @@ pytest: $(VENV)/.dev $(VENV)/.environments
 
 slow: $(VENV)/.dev $(VENV)/.environments
 	$(PYTEST) -m "slow or not slow"
+
+# The wheel alone, with three Pythons, newest and lowest versions of what it needs; downloads several gigabytes.
+matrix: $(VENV)/.dev
+	$(BIN)/python -m tests.matrix
+
+# Known vulnerabilities of the pinned versions; needs the advisories of the package index, and fails without them.
+audit: $(VENV)/.dev
+	$(BIN)/uv tool run pip-audit@2.10.1 --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=")'
@@ -53,4 +61,4 @@ $(VENV)/.environments: $(VENV)/.demo harness/worker/family_environments.py
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(MLIP_OOD_ENVIRONMENTS) build dist results .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(MLIP_OOD_ENVIRONMENTS) .matrix build dist results .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

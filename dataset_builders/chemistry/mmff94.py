@@ -53,6 +53,7 @@ class Mmff94:
     def __init__(self, smiles: str) -> None:
         from rdkit import Chem
         from rdkit.Chem import rdForceFieldHelpers
+        from rdkit.ForceField import rdForceField  # noqa: F401 (registers the classes that the helpers return)
 
         self._mol = Chem.Mol(molecule(smiles))
         self._mol.AddConformer(Chem.Conformer(self._mol.GetNumAtoms()))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dataset_builders.core.errors import MlipOodError
+from dataset_builders.core.own_packages import require_own_packages
 from dataset_builders.core.printable import print_on_any_output
 
 EXIT_INTERRUPTED: Final = 130
@@ -21,6 +22,7 @@ def exit_code_of(command: Callable[[], int]) -> int:
     """
     print_on_any_output()
     try:
+        require_own_packages()
         return command()
     except MlipOodError as error:
         print(f"error: {error}", file=sys.stderr)

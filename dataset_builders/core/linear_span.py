@@ -19,6 +19,6 @@ def outside_span(known: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]
     Returns:
         Shape (n_wanted,).
     """
-    weights, *_ = np.linalg.lstsq(known, wanted)
+    weights, *_ = np.linalg.lstsq(known, wanted, rcond=None)
     outside: npt.NDArray[np.bool_] = np.abs(known @ weights - wanted).max(axis=0, initial=0.0) > _SAME_COUNT
     return outside

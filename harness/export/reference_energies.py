@@ -57,7 +57,7 @@ class TrainStatistics:
         elements = np.flatnonzero(compositions.any(axis=0))
         weight = np.sqrt(n_frames)
         counts, means = compositions[:, elements], first + rest / n_frames
-        energies, _, rank, _ = np.linalg.lstsq(counts * weight[:, None], means * weight)
+        energies, _, rank, _ = np.linalg.lstsq(counts * weight[:, None], means * weight, rcond=None)
         return FittedEnergies(elements + 1, energies, int(rank), math.sqrt(self.squares / self.n_components))
 
 

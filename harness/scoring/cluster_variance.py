@@ -78,7 +78,7 @@ def _pairs_of(influence: Float64Array, clusters: Clusters) -> _Pairs:
     share = (n - 1.0) / (n - 2.0)
     stands_in = np.array([[name in names for name in fragments] for names in totals], dtype=np.float64)
     values = np.array(list(totals.values()))
-    fitted, _, rank, _ = np.linalg.lstsq(stands_in, values)
+    fitted, _, rank, _ = np.linalg.lstsq(stands_in, values, rcond=None)
     free = n_pairs - int(rank)
     if not free:
         return _Pairs(share)

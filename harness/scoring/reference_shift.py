@@ -97,7 +97,7 @@ def fit_reference_shift(train: TrainFrames) -> ReferenceShift:
     elements = tuple(int(number) for number in np.unique(index.atomic_numbers))
     counts = count_elements(index.atomic_numbers, index.n_atoms, elements)
     difference = np.asarray(train.reference_energy, np.float64) - np.asarray(train.predicted_energy, np.float64)
-    energies, _, rank, _ = np.linalg.lstsq(counts, difference)
+    energies, _, rank, _ = np.linalg.lstsq(counts, difference, rcond=None)
     return ReferenceShift(
         elements=elements,
         energies=energies.astype(np.float64),

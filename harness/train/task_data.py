@@ -179,7 +179,7 @@ def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple
         below the number of elements, the solution has least norm.
     """
     counts = count_elements(train.atomic_numbers, train.n_atoms, elements)
-    energies, _, rank, _ = np.linalg.lstsq(counts, train.energy)
+    energies, _, rank, _ = np.linalg.lstsq(counts, train.energy, rcond=None)
     return energies, int(rank)
 
 
@@ -195,7 +195,7 @@ def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
     """
     counts = count_elements(data.train.atomic_numbers, data.train.n_atoms, data.elements)
     # Least norm, so that the energy of an absent element gets a shift of zero.
-    shift, _, _, _ = np.linalg.lstsq(counts, data.train.energy - predicted)
+    shift, _, _, _ = np.linalg.lstsq(counts, data.train.energy - predicted, rcond=None)
     symbols = [symbol_of(number) for number in data.elements]
     return replace(
         data,

@@ -1,0 +1,1 @@
+"""The built package, installed with the newest and the lowest versions that its metadata promise."""
