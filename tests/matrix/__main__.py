@@ -58,7 +58,7 @@ def main() -> int:
         failed += [cell.name] if done else []
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(cells) - len(failed)} of {len(cells)} environments pass" + "".join(f"; {name} fails" for name in failed))
+    print(f"{len(cells) - len(failed)} of {len(cells)} environments pass", *(f"{name} fails" for name in failed), sep="; ")
     return min(len(failed), 1)
 
 
@@ -97,7 +97,8 @@ def _uv() -> str:
 
 def _bare() -> dict[str, str]:
     """The variables of this process without those that would lead back to the checkout, or to a network."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MLIP_OOD", "VIRTUAL_"))}
+    left_out = ("PYTHON", "MLIP_OOD", "VIRTUAL_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
@@ -112,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--python", nargs="+", default=PYTHONS, metavar="VERSION", help=f"default: {' '.join(PYTHONS)}")
     parser.add_argument("--resolution", nargs="+", choices=RESOLUTIONS, default=[*RESOLUTIONS])
-    parser.add_argument("--extra", nargs="+", default=[], metavar="NAME", help="extras of pyproject.toml (default: none)")
+    parser.add_argument("--extra", nargs="+", default=[], metavar="NAME", help="of pyproject.toml (default: none)")
     parser.add_argument("--work", type=Path, default=ROOT / ".matrix", help="folder of the environments")
     parser.add_argument("--keep", action="store_true", help="keep the environments")
     return parser.parse_args()

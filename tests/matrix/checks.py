@@ -21,7 +21,8 @@ def command(*words: str) -> str:
     """Runs a script of the package and returns what it printed."""
     done = subprocess.run([SCRIPTS / words[0], *words[1:]], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        printed = f"{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}:\n{printed}")
     return done.stdout
 
 
