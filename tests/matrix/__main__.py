@@ -58,7 +58,8 @@ def main() -> int:
         failed += [cell.name] if done else []
         if not arguments.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"{len(cells) - len(failed)} of {len(cells)} environments pass", *(f"{name} fails" for name in failed), sep="; ")
+    outcome = f"{len(cells) - len(failed)} of {len(cells)} environments pass"
+    print(outcome, *(f"{name} fails" for name in failed), sep="; ")
     return min(len(failed), 1)
 
 

@@ -1,6 +1,6 @@
 """Checks before a release that the tag, the version of the package, the citation and the changelog agree.
 
-    python -m tests.matrix.tag v0.2.0
+python -m tests.matrix.tag v0.2.0
 """
 
 import re
