@@ -24,6 +24,9 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "push": Command("model_cards.publishing.push_command", "send results to the repos of their models on the Hub"),
         "retract": Command("model_cards.publishing.retract_command", "take back results that were sent"),
         "leaderboard": Command("model_cards.leaderboard.command", "rank the results that have been published"),
+        "every-eval-ever": Command(
+            "model_cards.entries.every_eval_ever_command", "write results in the format of Every Eval Ever"
+        ),
         "submit": Command("harness.submission.submit_command", "write finished runs as an entry of a repo of results"),
         "verify": Command("harness.submission.verify_command", "check entries of a repo of results"),
         "env": Command("harness.worker.command", "manage environments for families whose packages conflict"),

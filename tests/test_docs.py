@@ -40,6 +40,7 @@ COVERED = {
     "harness verify": "an entry: tests/test_submitting.py goes along the whole page",
     "export/m.model": "what a trainer writes: tests/test_submitting.py goes along the whole page",
     "--model checkpoints/gaussnet": "a trained plug-in: tests/harness/networks/test_architecture_package.py",
+    "harness every-eval-ever RUN_DIR": "a finished run: tests/model_cards/entries/test_every_eval_ever.py",
     "harness report RUN_DIR": "a finished run: tests/harness/evaluation/test_run.py",
     "harness retract": "a pushed result: tests/model_cards/publishing/test_retract.py",
     "harness leaderboard": "answered by the loopback Hub: below",

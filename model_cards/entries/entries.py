@@ -292,14 +292,15 @@ def _published(result: RunResult) -> Iterator[tuple[TaskResult, LeaderboardNumbe
     for number in NUMBERS:
         for name in in_order(result.tasks):
             task = result.tasks[name]
-            yield task, number, _estimate(task, number)
+            yield task, number, number_of(task, number)
 
 
 def _by_split(published: tuple[TaskResult, LeaderboardNumber, Estimate]) -> tuple[str, bool]:
     return published[0].task, published[1].split != "test_ood"
 
 
-def _estimate(task: TaskResult, number: LeaderboardNumber) -> Estimate:
+def number_of(task: TaskResult, number: LeaderboardNumber) -> Estimate:
+    """The value of a published number in a result, in eV and Å, with its interval."""
     if number.name == "score":
         return task.score
     if number.name == "gap":
