@@ -90,7 +90,7 @@ def write_record(result: RunResult, evaluator: Evaluator, folder: Path) -> Path:
     """
     record = evaluation_record(result, evaluator)
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    developer, _, name = record["model_info"]["id"].partition("/")
+    developer, name = _model_id(result).split("/")
     # The collection accepts names of version 4 alone, which marks them as random; this one follows from the content.
     identity = uuid.UUID(hex=text_sha256(text)[:32], version=4)
     path = folder / "data" / COLLECTION / developer / name / f"{identity}.json"

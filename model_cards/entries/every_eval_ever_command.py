@@ -31,8 +31,8 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness every-eval-ever",
         "RUN [RUN ...] --organization NAME --out DIR",
-        "Write results in the format of Every Eval Ever, a collection of evaluations of all kinds. Its records state\n"
-        "unit, direction and interval of a number. Existing records of the same results are written again.",
+        "Write results in the format of Every Eval Ever, a collection of evaluations of all kinds, whose\n"
+        "records state unit, direction and interval of a number. A second call writes the same files.",
         ('python -m harness every-eval-ever results/org-name/* --organization "My group" --out eee',),
     )
     parser.add_argument(
