@@ -38,9 +38,8 @@ def require_finished(directory: Path, training: Mapping[str, Any], *, allow_unfi
     if found is None or allow_unfinished:
         return found
     raise ModelError(
-        f"{directory} is no finished model: its training was stopped or still runs ({found}). Go on with the command "
-        "that began it, which continues where it stopped; or evaluate it as it is with --allow-unfinished, which the "
-        "result then says"
+        f"{directory} is an unfinished model: its training was stopped or is still running ({found}). Resume it with "
+        "the command that started it, or evaluate it as it is with --allow-unfinished, which the result records"
     )
 
 
@@ -57,7 +56,7 @@ def how_far(directory: Path, training: Mapping[str, Any]) -> str | None:
         return None
     done, planned = _number(training, "steps"), _planned_steps(training)
     if done is None:
-        return "it does not say after how many steps"
+        return "it does not state after how many steps"
     return f"weights of step {done:,.0f}" + ("" if planned is None else f" of {planned:,.0f}")
 
 

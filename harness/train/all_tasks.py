@@ -33,13 +33,13 @@ def trainings_of(options: argparse.Namespace) -> list[argparse.Namespace]:
     control = is_control(options)
     if control and options.seeds is not None:
         raise UsageError(
-            f"--seeds {_listed(options.seeds)} means nothing to --arch {options.arch}, in which nothing is random; "
+            f"--seeds {_listed(options.seeds)} has no effect on --arch {options.arch}, which uses no random numbers; "
             "leave it out"
         )
     seeds: list[int | None] = [None] if control else (options.seeds or [options.seed])
     for seed in seeds:
         if seed is not None and (seed < 0 or seeds.count(seed) > 1):
-            raise UsageError(f"--seeds {_listed(seeds)}; expected different numbers of 0 or more")
+            raise UsageError(f"--seeds {_listed(seeds)}; expected distinct numbers of 0 or more")
     root = folder_of(options)
     found = []
     for task in TASKS:
@@ -86,8 +86,8 @@ def _require_same(options: argparse.Namespace, content: str) -> None:
     directory: Path = options.out
     for what, wanted, found in _differences(options, content):
         raise UsageError(
-            f"{directory} holds a finished model whose {what} is {found}, and {wanted} is asked for; the models of a "
-            "method are trained alike. Choose another --out, or delete that folder"
+            f"{directory} contains a finished model whose {what} is {found}; expected {wanted}, since all models of a "
+            "method share their settings. Choose another --out, or delete that folder"
         )
 
 

@@ -93,7 +93,7 @@ def _read(path: Path, record: Mapping[str, Any]) -> tuple[FloatArray, FloatArray
                 return None
             return arrays["energy"], arrays["forces"]
     except (OSError, ValueError, KeyError, EOFError) as cause:
-        raise DataError(f"{path} cannot be read ({cause}); delete it, and it is computed again") from cause
+        raise DataError(f"{path} cannot be read ({cause}); delete it to compute it again") from cause
 
 
 def _write(path: Path, record: Mapping[str, Any], labels: tuple[FloatArray, FloatArray]) -> None:

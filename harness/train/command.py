@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, on_trained: Callable[[Path], object]
         return _train_all(options, on_trained)
     if options.seeds is not None:
         raise UsageError(
-            f"--seeds {' '.join(map(str, options.seeds))} without --all-tasks; name the seed of one model with --seed"
+            f"--seeds {' '.join(map(str, options.seeds))} without --all-tasks; for one model, give its --seed"
         )
     code = _train_one(options)
     on_trained(folder_of(options))
@@ -94,7 +94,7 @@ def _sole_training(directory: Path) -> AbstractContextManager[int]:
 
 def _train(options: argparse.Namespace, directory: Path) -> None:
     if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
-        raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
+        raise UsageError(f"{directory} contains a finished checkpoint; choose another --out, or delete it first")
     run, origin = _prepared(options, directory)
 
     from harness.train.loop import train
@@ -212,7 +212,7 @@ def _repeated(run: "Run") -> str:
     if run.settings.budget_minutes is None:
         return ""
     compiling = "always" if run.settings.compile else "never"
-    return f"; the same again with --steps {run.n_steps} --compile {compiling} in place of --budget"
+    return f"; to reproduce it, use --steps {run.n_steps} --compile {compiling} instead of --budget"
 
 
 @contextmanager

@@ -300,4 +300,4 @@ def test_training_says_which_split_was_left_out(
     train = ["train", "--arch", "additive", "--task", "task1", "--dataset", str(levels), "--out", str(out)]
     assert main([*train, "--labels", "wb97x"]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert "task1-wb97x holds no frames of validation, as its files say; training needs train and validation" in said
+    assert "task1-wb97x has no frames of validation, as its files state; training needs train and validation" in said

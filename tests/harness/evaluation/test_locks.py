@@ -99,7 +99,7 @@ def test_a_training_that_was_killed_leaves_no_lock_and_goes_on(
     assert (out / LOCK_NAME).exists()
     assert read_config(out).training["finished"] is False
     assert main([*options, "--seed", "1"]) == 2
-    assert "holds an interrupted run whose seed is 0" in capsys.readouterr().err
+    assert "contains an interrupted run whose seed is 0" in capsys.readouterr().err
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path, holder: Holder) -> None:

@@ -122,7 +122,7 @@ def test_the_working_folder_itself(dataset: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_a_level_that_was_labelled_for_tests_alone_is_not_for_training(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="task2-wb97x holds no frames of validation, as its files say"):
+    with pytest.raises(DataError, match="task2-wb97x has no frames of validation, as its files state"):
         export("mini", tmp_path / "out", "npz", "--labels", "wb97x")
 
 

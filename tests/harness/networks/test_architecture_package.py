@@ -160,8 +160,8 @@ def test_without_the_package_the_error_says_which_to_install(checkpoint: Path, t
     done = run(tmp_path, None, "--model", str(checkpoint))
     assert done.returncode == 4
     message = " ".join(done.stderr.split())
-    assert "a network of the architecture gaussnet, which the package mlip-ood-gaussnet adds" in message
-    assert "install it beside this one: pip install mlip-ood-gaussnet" in message
+    assert "has the architecture gaussnet of the package mlip-ood-gaussnet" in message
+    assert "install it in this environment: pip install mlip-ood-gaussnet" in message
 
 
 def test_the_same_numbers_in_a_worker_and_batched_as_alone(checkpoint: Path, installed: None) -> None:
@@ -197,11 +197,17 @@ def test_another_version_is_taken_with_a_warning(
     [
         (
             {"architecture": "other"},
-            "architecture other, which the package mlip-ood-gaussnet adds and which is not",
+            "architecture other of the package mlip-ood-gaussnet, which is not",
         ),
-        ({"plugin": {"package": "evil", "version": "1"}}, "package evil adds .*; mlip-ood-gaussnet adds another one"),
+        (
+            {"plugin": {"package": "evil", "version": "1"}},
+            "package evil, .*; mlip-ood-gaussnet adds another architecture",
+        ),
         ({"plugin": {"package": "a b; rm", "version": "1"}}, "plugin is .*; expected the package of the architecture"),
-        ({"plugin": {"package": "evil"}}, "plugin is .*; expected the package of the architecture and its version"),
+        (
+            {"plugin": {"package": "evil"}},
+            "plugin is .*; expected the package of the architecture and the version of the package",
+        ),
         ({"plugin": None}, "plugin is None; expected a JSON object"),
         ({"family": "pyg"}, "architecture is 'gaussnet'; expected one of PaiNN"),
         (

@@ -151,7 +151,7 @@ def test_corrupt_weights(checkpoint: Path) -> None:
     ("stored", "message"),
     [
         ({"b": TENSORS["b"]}, r"lacks the tensor 'a\.weight' \(1 missing in all\)"),
-        (TENSORS | {"c": torch.zeros(1)}, "holds the unexpected tensor 'c'"),
+        (TENSORS | {"c": torch.zeros(1)}, "contains the unexpected tensor 'c'"),
         (TENSORS | {"a.weight": torch.zeros(3, 2)}, r"'a\.weight' .* has shape \(3, 2\); expected \(2, 3\)"),
         (TENSORS | {"a.weight": torch.zeros(2, 3, dtype=torch.float64)}, r"is torch\.float64; expected torch\.float32"),
         (TENSORS | {"a.weight": torch.full((2, 3), float("inf"))}, "not finite"),

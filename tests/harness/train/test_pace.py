@@ -79,7 +79,7 @@ def test_a_budget_becomes_a_number_of_steps_that_is_recorded(
         training = read_config(tmp_path / f"budget{n_steps}").training
         assert (training["planned_steps"], training["steps"]) == (n_steps, n_steps)
         assert training["settings"]["budget_minutes"] == 0.5
-        assert f"the same again with --steps {n_steps} --compile never" in capsys.readouterr().out
+        assert f"to reproduce it, use --steps {n_steps} --compile never" in capsys.readouterr().out
     # Whoever has the record can repeat the run without the clock.
     clock(busy(0.1))
     train(dataset, tmp_path / "steps", "--steps", "13", "--validations", "2", "--compile", "never")

@@ -122,7 +122,7 @@ def test_baseline_energies_of_other_frames_are_not_used(dataset: Path, tmp_path:
     fresh = baseline_labels.less_baseline("mmff94", tmp_path / "fresh", 1)("train", moved)
     np.testing.assert_array_equal(relabel("train", moved).energy, fresh.energy)
     (tmp_path / baseline_labels.baseline_file("mmff94", "train")).write_bytes(b"cut off")
-    with pytest.raises(DataError, match=r"cannot be read .* delete it, and it is computed again"):
+    with pytest.raises(DataError, match=r"cannot be read .* delete it to compute it again"):
         relabel("train", rows)
 
 
@@ -253,10 +253,10 @@ def test_what_lies_beside_a_model_to_start_from_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--init", "mmff94"), "--init mmff94 is of the family mmff94, which cannot be trained further here"),
+        (("--init", "mmff94"), "--init mmff94 belongs to the family mmff94, which cannot be fine-tuned here"),
         (("--init", "PAINN", "--arch", "schnet"), "--arch schnet with --init .* which is PaiNN; leave --arch out"),
-        (("--init", "PAINN", "--layers", "2"), "--layers changes the network, which --init gives; leave it out"),
-        (("--init", "PAINN", "--delta", "mmff94"), "--delta mmff94 with --init .* no baseline; leave --delta out"),
+        (("--init", "PAINN", "--layers", "2"), "--layers changes the network, which --init determines; leave it out"),
+        (("--init", "PAINN", "--delta", "mmff94"), "--delta mmff94 with --init .* baseline is none; leave --delta out"),
     ],
 )
 def test_options_that_contradict_a_start(
@@ -272,7 +272,7 @@ def test_a_model_without_an_element_is_refused(dataset: Path, painn: Path, tmp_p
     config = read_config(painn)
     energies = {symbol: energy for symbol, energy in config.reference_energies.items() if symbol != "O"}
     write_config(tmp_path, dataclasses.replace(config, elements=(1, 6), reference_energies=energies))
-    with pytest.raises(ModelError, match="has no parameters for O, which train holds; it knows H C"):
+    with pytest.raises(ModelError, match="has no parameters for O, which train contains; it supports H C"):
         train(dataset, tmp_path / "model", "--init", str(tmp_path), *SHORT, shape=())
 
 
