@@ -214,7 +214,7 @@ def test_another_format_task_or_data_set_does_not_take_the_place(dataset: Path, 
     before = contents(out)
     with pytest.raises(UsageError, match=r"holds train.npz, validation.npz, which an export to extxyz"):
         export(dataset, out, "extxyz")
-    with pytest.raises(UsageError, match=r"is the export of task2 of toy, and task3 of mini would take its place"):
+    with pytest.raises(UsageError, match=r"is the export of task2 of toy, which task3 of mini would replace"):
         export("mini", out, "npz", task="task3")
     (out / "mlip-ood.json").write_text("{}")
     with pytest.raises(UsageError, match="is no export"):
