@@ -237,7 +237,7 @@ def test_models_on_different_labels_get_tables_of_their_own(
     assert shown.count("OOD force") == 2
     assert shown.count("content ") == 2
     assert main(["compare", *models, "--labels", "auto", "--output", str(tmp_path)]) == 2
-    assert "compare needs all models on the same labels" in capsys.readouterr().err
+    assert "compare needs the same labels for all models" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
