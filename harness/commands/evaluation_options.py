@@ -160,5 +160,5 @@ def _batch_atoms(text: str) -> int | None:
     if text == AUTO:
         return None
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise UsageError(f"--batch-atoms {text}; expected a number of atoms of 1 or more, or {AUTO}")
+        raise UsageError(f"--batch-atoms {text}; expected a number of atoms, 1 or more, or {AUTO}")
     return int(text)

@@ -39,7 +39,7 @@ def resolve_device(name: str) -> "torch.device":
     index = int(match[1] or os.environ.get("LOCAL_RANK", "0"))
     if index >= n_devices:
         raise UsageError(
-            f"device {name!r} is absent: PyTorch sees {n_devices} CUDA device(s); "
+            f"device {name!r} is not available: PyTorch sees {n_devices} CUDA device(s); "
             "use --device cpu, or check the driver and that this PyTorch was built with CUDA"
         )
     return torch.device("cuda", index)

@@ -254,8 +254,8 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
     own = task_of_checkpoint(traits.trained_on, traits.trained_task, traits.model_id)
     if own.name in dataset.tasks and not own.has_molecules_of(dataset.task(own.name)):
         raise UsageError(
-            f"{traits.model_id} was trained on a task {own.name} of other molecules than {dataset.id} declares under "
-            "that name, so it may have seen what is to be unseen; use the data set that it was trained on"
+            f"{traits.model_id} was trained on a task {own.name} whose molecules differ from those that {dataset.id} "
+            "declares under that name, so it may have seen OOD molecules; use the data set that it was trained on"
         )
     for name in named:
         if name != own.name:
@@ -278,7 +278,7 @@ def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialT
         return replace(traits, level_of_theory=level, level_is_stated=True)
     if traits.level_of_theory != level:
         _LOG.warning(
-            "--level-of-theory %s does not count for %s, which names %s itself",
+            "--level-of-theory %s is ignored for %s, which states %s itself",
             stated,
             traits.model_id,
             traits.level_of_theory,

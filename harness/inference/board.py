@@ -297,23 +297,23 @@ class Board:
         silent = [rank for rank in ranks if self._peers[rank].has_come and self._peers[rank].unheard > limits.silence]
         if silent:
             raise self._problem(
-                f"has not heard from {_named(silent)} for {limits.silence:g} s, which has ended or hangs. Check its "
-                "last output"
+                f"has not heard from {_named(silent)} for {limits.silence:g} s: ended or hanging. Check the "
+                "last output there"
             )
         for rank in ranks:
             peer = self._peers[rank]
             if peer.replaced:
                 raise self._problem(f"found {_named([rank])} started a second time")
             if peer.note is not None and peer.has_come and peer.note.has_left:
-                raise self._problem(f"waits for {_named([rank])}, which had less to do and has ended")
+                raise self._problem(f"waits for {_named([rank])}, which had less work and has ended")
 
     def _require_board(self, since: float) -> None:
         silence = self._limits.silence
         if self._lost is not None or time.monotonic() - max(self._last_look, since) > silence:
             why = self._lost or f"no answer for {silence:g} s"
             raise self._problem(
-                f"has lost the others ({why}): the server of the processes, rank 0 or torchrun, has ended or cannot be "
-                "reached. Check its output"
+                f"has lost contact with the other ranks ({why}): their server, rank 0 or torchrun, has ended or cannot "
+                "be reached. Check its output"
             )
 
     def _require_no_failure(self) -> None:

@@ -271,7 +271,7 @@ def _require_no_test_data(record: TrainingRecord, place: str) -> None:
     if others:
         raise DataError(
             f"{place} lists {len(others)} molecules that are not training molecules of {task.name} "
-            f"({_listed(others)}); a model can be tested only on a task whose training molecules were its only ones"
+            f"({_listed(others)}); a task can test only models that were trained on its training molecules alone"
         )
 
 

@@ -219,7 +219,7 @@ def test_what_a_model_says_counts_more_than_what_the_user_says(
     run = evaluate_model(resolve_model("zero"), open_levels(str(levels)), options)
     assert run is not None
     assert (run.result.model.level_of_theory, run.result.model.level_is_stated) == (PBE.method, False)
-    assert "--level-of-theory wB97X does not count for toy, which names PBE-D3(BJ)/def2-TZVP itself" in caplog.text
+    assert "--level-of-theory wB97X is ignored for toy, which states PBE-D3(BJ)/def2-TZVP itself" in caplog.text
 
 
 def test_models_on_different_labels_get_tables_of_their_own(

@@ -207,7 +207,7 @@ def test_a_server_that_ends_or_hangs_is_said(ends: bool) -> None:
         store.has_ended = True
     else:
         store.answers.clear()
-    with pytest.raises(SetupError, match=r"has lost the others .*has ended or cannot be reached"):
+    with pytest.raises(SetupError, match=r"has lost contact with the other ranks .*has ended or cannot be reached"):
         one.gather("end")
     store.answers.set()
 
@@ -294,7 +294,7 @@ def test_three_models_in_two_processes_meet_once(tiny_dataset: Path, tmp_path: P
     [
         ("1:fails", (6, 4), "rank 0 of 2 stops, since rank 1 failed: the second model is broken"),
         ("1:dies", (6, -9), "rank 0 of 2 has not heard from rank 1 for 10 s"),
-        ("0:dies", (-9, 6), "rank 1 of 2 has lost the others"),
+        ("0:dies", (-9, 6), "rank 1 of 2 has lost contact with the other ranks"),
     ],
 )
 def test_one_that_ends_at_the_second_of_three_models(

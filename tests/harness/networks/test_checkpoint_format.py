@@ -82,7 +82,7 @@ def test_hashes_are_those_of_sha256sum(checkpoint: Path) -> None:
         ({"reference_energies": {"H": 1.0}}, "expected one energy in eV for each of H C Cl"),
         ({"reference_energies": {"H": 1.0, "C": float("nan"), "Cl": 0.0}}, "expected one energy in eV"),
         ({"dtype": "float16"}, "dtype is 'float16'; expected one of float32 float64"),
-        ({"trained_on": None}, "trained_on is None; expected a text"),
+        ({"trained_on": None}, "trained_on is None; expected a non-empty string"),
     ],
 )
 def test_config_that_breaks_the_format(checkpoint: Path, changes: dict[str, Any], message: str) -> None:
