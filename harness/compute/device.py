@@ -93,7 +93,7 @@ def _text_of(error: BaseException) -> str:
         return type(error).__name__
 
 
-def in_pytorchs_words(error: Exception) -> Exception:
+def as_torch_error(error: Exception) -> Exception:
     """PyTorch's own out-of-memory error for any error that reports a full device; other errors unchanged."""
     if not is_out_of_memory(error):
         return error
@@ -118,7 +118,7 @@ def out_of_memory_as_itself() -> Iterator[None]:
     try:
         yield
     except Exception as cause:
-        error = in_pytorchs_words(cause)
+        error = as_torch_error(cause)
         if error is cause:
             raise
         raise error from cause

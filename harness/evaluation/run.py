@@ -150,9 +150,9 @@ def _evaluate(
     share = plan.share(ranks.rank, ranks.world_size)
     quiet = options.quiet or not ranks.is_first
     with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
-        windows, told = read_windows(dataset, plan), meeting.watched(on_structures)
+        windows, on_done = read_windows(dataset, plan), meeting.watched(on_structures)
         # An absolute path, since the code of a model may change the working directory while other threads write.
-        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, told)
+        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, on_done)
     meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
         return None
@@ -165,7 +165,7 @@ def _planned(
     """The batch limit and the plan; the scan of the data set is freed here, since it takes 16 bytes a frame."""
     scan = scan_dataset(dataset, tasks)
     require_known_elements(potential.traits, scan.atomic_numbers)
-    batch_atoms = options.batch_atoms or meeting.said_by_first(
+    batch_atoms = options.batch_atoms or meeting.broadcast(
         "size of a batch", lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
     )
     return batch_atoms, make_plan(scan, batch_atoms)

@@ -202,7 +202,7 @@ class Board:
                     is_said = True
                 self._changed.wait(self._limits.beat)
 
-    def require_hope(self) -> None:
+    def require_running(self) -> None:
         """Checks that no other process has reported a failure, and that the board is still reachable.
 
         Raises:
@@ -227,21 +227,21 @@ class Board:
         needs_all = failure is not None or self._ranks.is_first
         end = time.monotonic() + (self._limits.silence if failure is None else self._limits.farewell)
         try:
-            self._linger(end, for_others=needs_all)
+            self._wait_for_others(end, for_others=needs_all)
         finally:
             self._is_closed = True
             self._wake.set()
         self._thread.join(self._limits.beat)
 
-    def _linger(self, end: float, *, for_others: bool) -> None:
+    def _wait_for_others(self, end: float, *, for_others: bool) -> None:
         with self._changed:
             while (now := time.monotonic()) < end and self._lost is None:
-                waiting = for_others and any(self._needs_us(peer, now) for peer in self._peers.values())
+                waiting = for_others and any(self._still_needs_this_rank(peer, now) for peer in self._peers.values())
                 if self._pinned.is_last and not waiting:
                     return
                 self._changed.wait(self._limits.beat)
 
-    def _needs_us(self, peer: _Peer, now: float) -> bool:
+    def _still_needs_this_rank(self, peer: _Peer, now: float) -> bool:
         if not peer.has_come:
             return now - self._since < self._limits.arrival
         return not (peer.is_done or peer.replaced or peer.unheard > self._limits.silence)

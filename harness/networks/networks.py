@@ -11,7 +11,7 @@ from harness.networks.added import find_architecture, installed_plugin
 from harness.networks.architecture import Architecture, NetworkArguments
 from harness.networks.arguments import ArgumentsError, with_values
 from harness.networks.checkpoint_format import CheckpointConfig, require_own_weights, symbol_of
-from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.errors_of_others import cause_of, must_propagate
 from harness.trust.surroundings import Surroundings, inside
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _built_by_plugin(
         with inside(Surroundings(title)):
             network = architecture.build(values, elements, traceable)
     except BaseException as cause:
-        if is_for_others(cause):
+        if must_propagate(cause):
             raise
         if isinstance(cause, ImportError):
             raise SetupError(f"{title} needs a package that is not installed: {cause_of(cause)}; install it") from cause

@@ -92,11 +92,11 @@ def _require_same(options: argparse.Namespace, content: str) -> None:
 
 
 def _differences(options: argparse.Namespace, content: str) -> Iterator[tuple[str, object, object]]:
-    found, wanted = _said(options.out), _wanted(options, content)
+    found, wanted = _recorded(options.out), _requested(options, content)
     yield from ((name, value, found.get(name)) for name, value in wanted.items() if found.get(name) != value)
 
 
-def _wanted(options: argparse.Namespace, content: str) -> dict[str, Any]:
+def _requested(options: argparse.Namespace, content: str) -> dict[str, Any]:
     """The facts that the config of the requested model would state."""
     facts: dict[str, Any] = {"task": options.task, "content of the training data": content}
     if is_control(options):
@@ -113,7 +113,7 @@ def _wanted(options: argparse.Namespace, content: str) -> dict[str, Any]:
     return facts | {name: _plain(value) for name, value in settings.items() if name not in _FREE}
 
 
-def _said(directory: Path) -> dict[str, Any]:
+def _recorded(directory: Path) -> dict[str, Any]:
     """The facts that the config of a finished model states."""
     control = control_of(directory)
     if control is not None:

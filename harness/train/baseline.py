@@ -25,7 +25,7 @@ _FRAMES_PER_BATCH: Final = 64
 _RECORD: Final = "record"
 
 
-def less_baseline(
+def subtract_baseline(
     name: BaselineName, directory: Path, threads: int, on_frames: Callable[[int], None] = lambda _n: None
 ) -> Relabel:
     """Returns the function that subtracts the energies and forces of a physics method from labels.

@@ -23,7 +23,7 @@ from harness.train.packed_frames import LabelledGraph, PackedFrames, batches
 from harness.train.settings import TrainSettings
 from harness.train.steps import Run
 from harness.train.task_data import TrainingData
-from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.errors_of_others import cause_of, must_propagate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,7 +183,7 @@ def _energies_of_all(network: "Module", frames: Sequence[_Frame], title: str) ->
             parts.append(network(frame.graph)["local_energies"].detach())
             known |= frame.elements
         except Exception as cause:
-            if is_for_others(cause):
+            if must_propagate(cause):
                 raise
             failed.append((frame, cause))
     if failed:
@@ -305,7 +305,7 @@ def _naming(title: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as cause:
-        if is_for_others(cause):
+        if must_propagate(cause):
             raise
         raise ModelError(f"{title} {what}: {cause_of(cause)}. Correct the plug-in") from cause
 

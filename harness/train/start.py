@@ -120,7 +120,7 @@ def _require_unseen(tasks: tuple[Task, ...], model: str, task: Task, named: Coll
             )
 
 
-def on_labels(
+def shift_to_labels(
     start: Start, data: TrainingData, cutoff: float, device: "torch.device"
 ) -> tuple[TrainingData, tuple[float, float]]:
     """Shifts the reference energies of a model to the level of theory of the labels, and evaluates it before training.

@@ -199,15 +199,15 @@ def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
     symbols = [symbol_of(number) for number in data.elements]
     return replace(
         data,
-        train=_less(data.train, data.elements, shift),
-        validation=_less(data.validation, data.elements, shift),
+        train=_subtract(data.train, data.elements, shift),
+        validation=_subtract(data.validation, data.elements, shift),
         reference_energies={
             symbol: data.reference_energies[symbol] + float(each) for symbol, each in zip(symbols, shift, strict=True)
         },
     )
 
 
-def _less(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
+def _subtract(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
     counts = count_elements(frames.atomic_numbers, frames.n_atoms, elements)
     return replace(frames, energy=frames.energy - counts @ energies)
 

@@ -41,7 +41,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
     neutralise_variables()
     contained = _runs_code(source) or is_unknown(source.family.module)
     if not _needs_worker(source, interpreter, isolation):
-        with _finding_what_the_user_sees(source):
+        with _importing_from_working_directory(source):
             yield load_foreign(
                 source.family.module, source.model_id, lambda: load_potential(source, options), contained=contained
             )
@@ -108,7 +108,7 @@ def _folders_of_packages() -> tuple[Path, ...]:
 
 
 @contextlib.contextmanager
-def _finding_what_the_user_sees(source: ModelSource) -> Iterator[None]:
+def _importing_from_working_directory(source: ModelSource) -> Iterator[None]:
     """Lets this process import from the working directory, as a worker can; an installed command otherwise cannot."""
     if not source.family.is_open:
         yield

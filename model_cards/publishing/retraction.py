@@ -157,7 +157,7 @@ def retraction(
     Raises:
         DataError: If a file cannot be changed at these places alone.
     """
-    ours = _told_apart(selection, today)
+    ours = _indexed(selection, today)
     items = _items(files.entries)
     ours = replace(ours, kept=frozenset(_configs_of(filter(is_pushed, items), ours)))
     card = split_card(files.card or "")
@@ -206,7 +206,7 @@ def pushed_entries(files: Files) -> list[Any]:
     return [each for each in _items(files.entries) if is_pushed(each) and benchmark_identity(each)]
 
 
-def _told_apart(selection: Selection, today: Today) -> _Ours:
+def _indexed(selection: Selection, today: Today) -> _Ours:
     entries: dict[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = {}
     index: dict[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = {}
     for result in map(_whole_tasks, selection.results):

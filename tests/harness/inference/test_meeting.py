@@ -69,7 +69,7 @@ def together(store: Notes, *parts: Callable[[Meeting], object], limits: Limits =
 
 def test_alone_nobody_is_waited_for() -> None:
     ALONE.gather("here")
-    assert ALONE.said_by_first("number", lambda: 7) == 7
+    assert ALONE.broadcast("number", lambda: 7) == 7
     assert ALONE.watched(no_progress) is no_progress
     with meeting(Ranks()) as one:
         assert one is ALONE
@@ -80,11 +80,11 @@ def test_all_come_to_each_point_and_use_what_the_first_says() -> None:
 
     def part(name: str, number: int) -> Callable[[Meeting], int]:
         def run(one: Meeting) -> int:
-            first = one.said_by_first("number", lambda: number)
+            first = one.broadcast("number", lambda: number)
             order.append(f"{name} before")
             one.gather("middle")
             order.append(f"{name} after")
-            return 10 * first + one.said_by_first("number", lambda: number + 1)
+            return 10 * first + one.broadcast("number", lambda: number + 1)
 
         return run
 

@@ -11,7 +11,7 @@ from harness.cli import main
 from harness.core.potential import LoadOptions
 from harness.models.registry import REFERENCE_DIRECTORY
 from harness.networks.checkpoint_format import read_config
-from harness.networks.finished import STATE_FILE, follows_the_clock, how_far
+from harness.networks.finished import STATE_FILE, follows_the_clock, training_progress
 from harness.potentials.graph_pes import load
 from harness.report.compare import comparison_documents
 from harness.results.result import RESULT_NAME, ModelRecord, RunResult, load_results
@@ -140,19 +140,19 @@ TIME = {"settings": {"epochs": None, "batch_size": 4, "budget_minutes": 5.0}, "n
 def test_checkpoints_of_earlier_releases_are_told_by_their_length(
     training: dict[str, Any], found: str | None, tmp_path: Path
 ) -> None:
-    assert how_far(tmp_path, training) == found
+    assert training_progress(tmp_path, training) == found
 
 
 def test_what_a_training_left_beside_a_checkpoint_of_an_earlier_release_tells(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).touch()
-    assert how_far(tmp_path, {**EPOCHS, "steps": 36}) == "weights of step 36 of 36"
-    assert how_far(tmp_path, {**EPOCHS, "steps": 36, "finished": True}) is None
+    assert training_progress(tmp_path, {**EPOCHS, "steps": 36}) == "weights of step 36 of 36"
+    assert training_progress(tmp_path, {**EPOCHS, "steps": 36, "finished": True}) is None
 
 
 def test_the_checkpoint_that_was_shipped_is_finished() -> None:
     training = read_config(REFERENCE_DIRECTORY).training
     assert "finished" not in training
-    assert how_far(REFERENCE_DIRECTORY, training) is None
+    assert training_progress(REFERENCE_DIRECTORY, training) is None
     assert load(REFERENCE_DIRECTORY, LoadOptions(device="cpu")).traits.unfinished is None
     # Its card says what its record does: that its learning rate followed the clock.
     assert follows_the_clock(training)
