@@ -194,7 +194,9 @@ def test_a_folder_that_holds_anything_else_is_left_alone(dataset: Path, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match=r"holds thesis.tex, which an export to npz does not write and would delete"):
+    with pytest.raises(
+        UsageError, match=r"contains thesis.tex, which an export to npz does not write and would delete"
+    ):
         export(dataset, out, "npz")
     assert contents(out) == {"thesis.tex": b"years of work"}
 
@@ -217,7 +219,7 @@ def test_another_format_task_or_data_set_does_not_take_the_place(dataset: Path, 
     with pytest.raises(UsageError, match=r"is the export of task2 of toy, which task3 of mini would replace"):
         export("mini", out, "npz", task="task3")
     (out / "mlip-ood.json").write_text("{}")
-    with pytest.raises(UsageError, match="is no export"):
+    with pytest.raises(UsageError, match="is not an export"):
         export(dataset, out, "npz")
     (out / "mlip-ood.json").write_bytes(before["mlip-ood.json"])
     assert contents(out) == before

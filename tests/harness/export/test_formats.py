@@ -159,11 +159,11 @@ def test_packed_arrays(
 @pytest.mark.parametrize(
     ("energy", "forces", "message"),
     [
-        ("REF energy", "F", "--energy-key 'REF energy' is no name"),
-        ("E", "", "--forces-key '' is no name"),
+        ("REF energy", "F", "--energy-key 'REF energy' is not a valid name"),
+        ("E", "", "--forces-key '' is not a valid name"),
         ("E", "E", "are both E"),
         ("forces", "F", "--energy-key forces: forces has another meaning for readers"),
-        ("E", "pos", "--forces-key pos: readers take pos"),
+        ("E", "pos", "--forces-key pos: pos has another meaning"),
         ("Lattice", "F", "--energy-key Lattice"),
         ("charge", "F", "--energy-key charge"),
     ],

@@ -182,7 +182,7 @@ def test_processes_with_different_commands_do_not_wait_for_each_other() -> None:
     assert any("is at 'start of run a', but rank 1 at 'start of run b'; expected all" in str(each) for each in found)
     assert all(isinstance(each, SetupError) for each in found)
     _, error = together(Notes(), lambda _: None, lambda one: one.gather("one more model"))
-    assert "waits for rank 0, which had less to do and has ended" in str(error)
+    assert "waits for rank 0, which had less work and has ended" in str(error)
 
 
 def test_a_process_that_is_started_again_is_not_taken_for_the_one_before() -> None:

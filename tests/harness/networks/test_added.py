@@ -108,7 +108,7 @@ def test_arguments_that_it_does_not_take(plugin: Install, options: tuple[str, ..
 def test_files_that_are_no_arguments(plugin: Install, tmp_path: Path, text: str) -> None:
     plugin("plug_a", architecture("springy"), {"springy": "ARCHITECTURE"})
     (tmp_path / "net.json").write_text(text)
-    with pytest.raises(UsageError, match=r"net.json|plug_a 1.0: (width is \[1\]|unknown other)"):
+    with pytest.raises(UsageError, match=r"net.json|plug_a 1.0: (width is \[1\]|arguments unknown: other)"):
         settings("--arch", "springy", "--config", str(tmp_path / "net.json"))
 
 
@@ -138,7 +138,10 @@ BROKEN = {
         "expected an instance of a frozen",
     ),
     "melting": (architecture("springy").replace("(frozen=True)", ""), "expected an instance of a frozen dataclass"),
-    "lists": (architecture("springy").replace('kind: str = "plain"', "kind: tuple = ()"), "argument kind is () by"),
+    "lists": (
+        architecture("springy").replace('kind: str = "plain"', "kind: tuple = ()"),
+        "argument kind has the default ()",
+    ),
     "cutoff": (architecture("springy").replace("cutoff: float", "reach: float"), "expected a cutoff, Å, among them"),
     "field": (architecture("springy").replace("=1)", "=0)"), "its receptive field is unknown"),
 }
@@ -218,7 +221,7 @@ def test_a_network_that_cannot_be_built(plugin: Install, body: str, kind: type[E
 def test_an_element_that_it_says_it_does_not_know(plugin: Install) -> None:
     code = architecture("springy", more=", elements=frozenset({1, 6})")
     plugin("plug_g", code, {"springy": "ARCHITECTURE"})
-    with pytest.raises(ModelError, match=r"plug_g 1.0 has no embedding for N Cl; it knows H C. Choose a task"):
+    with pytest.raises(ModelError, match=r"plug_g 1.0 has no embedding for N Cl; it supports H C. Choose a task"):
         build_network("springy", settings("--arch", "springy").arguments, (1, 6, 7, 17))
 
 

@@ -182,14 +182,14 @@ def test_another_version_is_taken_with_a_warning(
     config["plugin"]["version"] = "0.0.9"
     (changed / "config.json").write_text(json.dumps(config))
     with (
-        pytest.raises(ModelError, match=r'says that it is of .*"0\.1\.0".*; expected .*"0\.0\.9"'),
+        pytest.raises(ModelError, match=r'belongs to .*"0\.1\.0".*; expected .*"0\.0\.9"'),
         loaded(resolve_model(str(changed)), LoadOptions(device="cpu")),
     ):
         pass
     header = {"architecture": "gaussnet", "arguments": config["arguments"], **config["plugin"]}
     save_file(tensors, changed / "model.safetensors", {"mlip-ood": json.dumps(header, sort_keys=True)})
     with loaded(resolve_model(str(changed)), LoadOptions(device="cpu")):
-        assert "trained with mlip-ood-gaussnet 0.0.9, and 0.1.0 is installed" in caplog.text
+        assert "trained with mlip-ood-gaussnet 0.0.9, but 0.1.0 is installed" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_another_version_is_taken_with_a_warning(
         ({"family": "pyg"}, "architecture is 'gaussnet'; expected one of PaiNN"),
         (
             {"arguments": {"gaussians": 9, "hidden": 48, "cutoff": 5.0}},
-            "says that it is of .*; expected .*gaussians",
+            "belongs to .*; expected .*gaussians",
         ),
         ({"arguments": {"gaussians": 8, "hidden": 48, "cutoff": 0}}, "arguments.cutoff is 0; expected a length in Å"),
         ({"receptive_field": -1}, "receptive_field is -1; expected a length in Å above 0, or null"),
@@ -238,7 +238,7 @@ def test_a_training_starts_from_its_checkpoint(checkpoint: Path, tmp_path: Path,
     assert (config.protocol, config.arguments) == ("fine-tuned", read_config(checkpoint).arguments)
     assert config.started_from is not None
     assert config.started_from["trained_on"] == ["task2"]
-    with pytest.raises(UsageError, match=r"which holds \d+ of the 40 OOD molecules of task1"):
+    with pytest.raises(UsageError, match=r"which contains \d+ of the 40 OOD molecules of task1"):
         train(["--task", "task1", *options, "--out", str(tmp_path / "seen")])
 
 

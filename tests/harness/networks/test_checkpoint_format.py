@@ -127,17 +127,17 @@ def test_any_other_value_is_refused(tmp_path_factory: pytest.TempPathFactory, ke
 
 def test_missing_config(checkpoint: Path) -> None:
     (checkpoint / CONFIG_FILE).unlink()
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         read_config(checkpoint)
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         file_hashes(checkpoint)
 
 
 def test_missing_weights(checkpoint: Path) -> None:
     (checkpoint / WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
+    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         read_tensors(checkpoint, TENSORS)
-    with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
+    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         file_hashes(checkpoint)
 
 

@@ -114,7 +114,7 @@ def test_training_opens_no_test_file(
     [
         (("--channels", "32"), "--channels 32 has no effect on --arch additive; leave it out"),
         (("--epochs", "3"), "--epochs 3 has no effect on --arch additive"),
-        (("--compile",), r"--compile \w+ means nothing"),
+        (("--compile",), r"--compile \w+ has no effect"),
         (("--device", "cuda"), "fitted on the CPU only, not on 'cuda'"),
         (("--threads", "0"), "--threads 0; expected 1 or more"),
     ],

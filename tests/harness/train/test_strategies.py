@@ -229,7 +229,7 @@ def test_a_model_that_saw_the_molecules_of_the_test_is_refused(dataset: Path, pa
         other.mkdir()
         (other / "model.safetensors").write_bytes((painn / "model.safetensors").read_bytes())
         write_config(other, dataclasses.replace(config, **changes))
-        with pytest.raises(UsageError, match="was trained on task4, which holds 4 of the 40 OOD molecules of task1"):
+        with pytest.raises(UsageError, match="was trained on task4, which contains 4 of the 40 OOD molecules of task1"):
             train(short, tmp_path / "model", "--task", "task1", "--init", str(other), *SHORT, shape=())
 
 
@@ -239,11 +239,11 @@ def test_what_lies_beside_a_model_to_start_from_is_read(tmp_path: Path) -> None:
     place = path.with_name(f"{path.name}.mlip-ood.json")
     document = record_of(MINI_DIRECTORY, "task4")
     write_record(place, document)
-    with pytest.raises(UsageError, match="was trained on task4, which holds 4 of the 40 OOD molecules of task1"):
+    with pytest.raises(UsageError, match="was trained on task4, which contains 4 of the 40 OOD molecules of task1"):
         load_start(str(path), None, CPU, TASKS["task1"])
     assert load_start(str(path), None, CPU, TASKS["task4"]).record["trained_on"] == ["task4"]
     write_record(place, document | {"molecules": sorted([*document["molecules"], "COOH-12-H"])})
-    with pytest.raises(UsageError, match="was trained on task4, which holds 1 of the 16 OOD molecules of task4"):
+    with pytest.raises(UsageError, match="was trained on task4, which contains 1 of the 16 OOD molecules of task4"):
         load_start(str(path), None, CPU, TASKS["task4"])
     place.write_text("{}")
     with pytest.raises(DataError, match="is not a training record"):

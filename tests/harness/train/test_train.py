@@ -100,7 +100,7 @@ def test_interrupted_run_refuses_other_settings(dataset: Path, tmp_path: Path, m
         patched.setattr("harness.train.loop.write_state", interrupting_after(1))
         with pytest.raises(KeyboardInterrupt):
             train(dataset, tmp_path, "--epochs", "1")
-    with pytest.raises(UsageError, match="interrupted run whose seed is 0; this one has 1"):
+    with pytest.raises(UsageError, match="interrupted run whose seed is 0, not 1 as in this"):
         train(dataset, tmp_path, "--epochs", "1", "--seed", "1")
     (tmp_path / STATE_FILE).write_bytes(b"cut off")
     with pytest.raises(DataError, match="delete it to restart the training"):
