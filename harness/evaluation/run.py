@@ -134,8 +134,8 @@ def _evaluate(
     potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
 ) -> FinishedRun | None:
     traits = potential.traits
-    asked = (traits.trained_on,) if traits.trained_on else options.tasks
-    dataset = labels_for(traits.level_of_theory, datasets, asked)
+    wanted = (traits.trained_on,) if traits.trained_on else options.tasks
+    dataset = labels_for(traits.level_of_theory, datasets, wanted)
     tasks = choose_tasks(traits, dataset, options.tasks)
     ranks = meeting.ranks
     batch_atoms, plan = _planned(potential, dataset, tasks, options, meeting)

@@ -186,7 +186,7 @@ class Board:
         Raises:
             SetupError: If one never arrived, failed, stopped responding, left, or is at a different point.
         """
-        since, is_said = time.monotonic(), False
+        since, is_reported = time.monotonic(), False
         with self._changed:
             while True:
                 come = {rank: self._peers[rank] for rank in ranks if self._peers[rank].has_come}
@@ -196,10 +196,10 @@ class Board:
                 if all(rank in notes and len(notes[rank].points) > place for rank in ranks):
                     return notes
                 self._require_well(ranks, since)
-                if not is_said and time.monotonic() - since > self._limits.silence:
+                if not is_reported and time.monotonic() - since > self._limits.silence:
                     at_work = [rank for rank in ranks if rank not in notes or len(notes[rank].points) <= place]
                     _LOG.warning("rank %d waits for %s, still running", self._ranks.rank, _named(at_work))
-                    is_said = True
+                    is_reported = True
                 self._changed.wait(self._limits.beat)
 
     def require_running(self) -> None:

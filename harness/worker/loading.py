@@ -96,12 +96,12 @@ def _folders_for(source: ModelSource, interpreter: Path | None) -> tuple[Path, .
 
 
 def _folders_of_the_user() -> tuple[Path, ...]:
-    """Where the function that a user names may lie: beside the data, or where Python was told to look."""
+    """Folders that may contain the user's function: the working directory, and those of Python's path."""
     return tuple(dict.fromkeys([Path.cwd(), *_folders_of_packages()]))
 
 
 def _folders_of_packages() -> tuple[Path, ...]:
-    """Where Python was told to look, beside the folders of the interpreter."""
+    """Folders of Python's path other than those of the interpreter."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
     return (*(Path(name).absolute() for name in named if name), *([Path(own)] if own else []))
