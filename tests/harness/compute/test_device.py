@@ -59,7 +59,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:40])
-def test_a_full_device_is_told_by_whatever_name(error: Exception) -> None:
+def test_a_full_device_is_recognised_by_whatever_name(error: Exception) -> None:
     assert is_out_of_memory(error)
     with pytest.raises(torch.OutOfMemoryError) as caught, out_of_memory_as_itself():
         raise error

@@ -161,7 +161,7 @@ def test_without_training_frames_what_needs_the_shift_says_why(
         assert task.score.value is not None
 
 
-def test_differing_levels_are_said_in_result_and_table(
+def test_differing_levels_are_reported_in_result_and_table(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = open_levels(str(levels))

@@ -125,7 +125,7 @@ def test_a_folder_that_nothing_came_into_is_gone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["work"]
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match=r"cannot write to .*file: .*; choose another --out"):
         enter(tmp_path / "file")

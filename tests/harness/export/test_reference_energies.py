@@ -43,7 +43,7 @@ def test_pieces_do_not_change_the_fit(tmp_path: Path) -> None:
     assert halves.fit().force_rms == pytest.approx(whole.fit().force_rms)
 
 
-def test_what_frames_do_not_determine_is_said(tmp_path: Path) -> None:
+def test_what_frames_do_not_determine_is_reported(tmp_path: Path) -> None:
     """Two molecules cannot fix the energies of three elements."""
     rows = rows_of(write_training_set(tmp_path / "toy"), "train")
     statistics = TrainStatistics()

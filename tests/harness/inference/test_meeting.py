@@ -139,7 +139,7 @@ def test_one_that_falls_silent_is_named() -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_that_fails_is_named_with_what_it_said(rank: int) -> None:
+def test_one_that_fails_is_named_with_its_message(rank: int) -> None:
     def broken(one: Meeting) -> None:
         one.gather("start")
         raise ModelError("no chlorine")
@@ -198,7 +198,7 @@ def test_a_process_that_is_started_again_is_not_taken_for_the_one_before() -> No
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_server_that_ends_or_hangs_is_said(ends: bool) -> None:
+def test_a_server_that_ends_or_hangs_is_reported(ends: bool) -> None:
     store = Notes()
     one, other = come(store, 0), come(store, 1)
     other.board.pin("start")  # type: ignore[union-attr]
@@ -234,7 +234,7 @@ def test_a_pause_of_this_process_is_no_silence_of_the_others() -> None:
         ({ARRIVAL_VARIABLE: "0"}, UsageError, "MLIP_OOD_ARRIVAL_S is '0'; expected a number of seconds"),
     ],
 )
-def test_others_that_cannot_be_found_are_said(
+def test_others_that_cannot_be_found_are_reported(
     variables: dict[str, str], kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT"):

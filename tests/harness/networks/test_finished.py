@@ -137,7 +137,7 @@ TIME = {"settings": {"epochs": None, "batch_size": 4, "budget_minutes": 5.0}, "n
         ({"finished": False}, "it does not state after how many steps"),
     ],
 )
-def test_checkpoints_of_earlier_releases_are_told_by_their_length(
+def test_checkpoints_of_earlier_releases_are_recognised_by_their_length(
     training: dict[str, Any], found: str | None, tmp_path: Path
 ) -> None:
     assert training_progress(tmp_path, training) == found

@@ -104,7 +104,7 @@ def test_an_unknown_device_is_named(name: str) -> None:
         resolve_device(name)
 
 
-def test_a_full_device_inside_torchscript_is_told_from_a_broken_model() -> None:
+def test_a_full_device_inside_torchscript_is_distinguished_from_a_broken_model() -> None:
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"), out_of_memory_as_itself():
         raise RuntimeError("The following operation failed in the TorchScript interpreter: CUDA out of memory.")
     with pytest.raises(RuntimeError, match="shape mismatch") as caught, out_of_memory_as_itself():

@@ -58,7 +58,7 @@ def test_unknown_architecture(text: str) -> None:
         parse_architecture(text)
 
 
-def test_a_recipe_stands_where_nothing_is_said() -> None:
+def test_a_recipe_applies_by_default() -> None:
     assert settings("--arch", "mace").arguments == find_architecture("MACE").arguments
     changed = settings("--arch", "mace", "--channels", "12", "--learning-rate", "0.5")
     assert changed.arguments == NetworkArguments(12, 8, 2, 5.0)

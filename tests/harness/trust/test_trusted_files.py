@@ -55,7 +55,7 @@ def test_a_line_that_is_no_sha256_is_named(listed):
         trusted_files()
 
 
-def test_a_list_that_cannot_be_read_is_said(listed):
+def test_a_list_that_cannot_be_read_is_reported(listed):
     listed.mkdir()
     with pytest.raises(SetupError, match="cannot read the list of trusted checkpoints"):
         trusted_files()
