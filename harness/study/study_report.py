@@ -295,10 +295,10 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
     rows = dict.fromkeys(
         line.row for line in trained if any(follows_the_clock(record.training) for record in line.records)
     )
-    return ["## Training", *([_by_the_clock(rows)] if rows else []), text, training_table(trained)]
+    return ["## Training", *([_clock_caution(rows)] if rows else []), text, training_table(trained)]
 
 
-def _by_the_clock(rows: Iterable[str]) -> str:
+def _clock_caution(rows: Iterable[str]) -> str:
     return (
         "The learning rate of these rows followed the clock, so that their numbers depend on how busy the machine was, "
         f"and another run has other steps: {', '.join(f'`{row}`' for row in rows)}."
