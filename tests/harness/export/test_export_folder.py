@@ -206,7 +206,7 @@ def test_what_trainers_left_in_an_export_is_not_deleted(dataset: Path, tmp_path:
     (out / "runs" / "mace").mkdir(parents=True)
     (out / "runs" / "mace" / "mace.model").write_bytes(b"weights")
     before = contents(out)
-    with pytest.raises(UsageError, match=r"holds runs, runs/mace, runs/mace/mace.model"):
+    with pytest.raises(UsageError, match=r"contains runs, runs/mace, runs/mace/mace.model"):
         export(dataset, out, "extxyz")
     assert contents(out) == before
 
@@ -214,7 +214,7 @@ def test_what_trainers_left_in_an_export_is_not_deleted(dataset: Path, tmp_path:
 def test_another_format_task_or_data_set_does_not_take_the_place(dataset: Path, tmp_path: Path) -> None:
     out = export(dataset, tmp_path / "out", "npz")
     before = contents(out)
-    with pytest.raises(UsageError, match=r"holds train.npz, validation.npz, which an export to extxyz"):
+    with pytest.raises(UsageError, match=r"contains train.npz, validation.npz, which an export to extxyz"):
         export(dataset, out, "extxyz")
     with pytest.raises(UsageError, match=r"is the export of task2 of toy, which task3 of mini would replace"):
         export("mini", out, "npz", task="task3")

@@ -103,7 +103,7 @@ def test_other_data_are_refused_before_the_first_training(train, tmp_path, datas
     assert "task2" in refused.err
     assert not (tmp_path / "new").exists()
     refused = train("--arch", "knn", code=2)
-    assert "architecture is additive, and knn is asked for" in refused.err
+    assert "architecture is additive; expected knn" in refused.err
 
 
 @pytest.mark.parametrize(

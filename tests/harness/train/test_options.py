@@ -127,7 +127,7 @@ def test_receptive_fields_that_cannot_be() -> None:
     with pytest.raises(UsageError, match="--receptive-field 0; expected a length in Å above 0"):
         settings("--receptive-field", "0")
     with pytest.raises(
-        UsageError, match=r"TensorNet has one hop before its first message-passing layer .* it reaches 10 Å or more"
+        UsageError, match=r"TensorNet has one hop before its first message-passing layer.* it reaches 10 Å or more"
     ):
         settings("--arch", "tensornet-local")
 
