@@ -22,7 +22,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         "train": Command("harness.commands.train", "train a model on the training molecules of one task"),
         "study": Command("harness.study.command", "train and measure every row of the table of results"),
         "push": Command("model_cards.publishing.push_command", "send results to the repos of their models on the Hub"),
-        "retract": Command("model_cards.publishing.retract_command", "take back results that were sent"),
+        "retract": Command("model_cards.publishing.retract_command", "remove results that were pushed"),
         "leaderboard": Command("model_cards.leaderboard.command", "rank the results that have been published"),
         "every-eval-ever": Command(
             "model_cards.entries.every_eval_ever_command", "write results in the format of Every Eval Ever"
@@ -59,7 +59,7 @@ exit codes:
   4  model: absent from the Hub, cannot be loaded, or lacks an element of the molecules
   5  incomplete: some structures failed; the result lists them and has no score
   6  environment: a missing package, no network, an unwritable folder
-  130  interrupted; the same command goes on from finished work
+  130  interrupted; the same command resumes from finished work
 MLIP_OOD_TRACEBACK=1 adds the traceback to an error; docs/command-line.md lists all variables."""
 
 

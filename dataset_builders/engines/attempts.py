@@ -40,15 +40,15 @@ def attempt(call: Callable[[Any], Result], argument: Any) -> Result | Raised:
     except (MlipOodError, KeyboardInterrupt):
         raise
     except BaseException as cause:
-        return Raised(_in_words(cause), isinstance(cause, MemoryError))
+        return Raised(_description(cause), isinstance(cause, MemoryError))
     try:
         pickle.loads(pickle.dumps(result))
     except Exception as cause:
-        return Raised(f"its result, of type {type(result).__name__}, cannot be sent back: {_in_words(cause)}")
+        return Raised(f"its result, of type {type(result).__name__}, cannot be sent back: {_description(cause)}")
     return result
 
 
-def _in_words(cause: BaseException) -> str:
+def _description(cause: BaseException) -> str:
     try:
         said = " ".join(str(cause).split())
     except Exception:

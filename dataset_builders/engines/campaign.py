@@ -28,7 +28,7 @@ Piece = TypeVar("Piece", bound=Hashable)
 Report = TypeVar("Report")
 
 
-def _itself(piece: Any) -> Any:
+def _unchanged(piece: Any) -> Any:
     return piece
 
 
@@ -52,7 +52,7 @@ class Work(Generic[Piece, Report]):
     lost: Callable[[Piece, str], Report]
     failures: Callable[[Report], Sequence[str]]
     progress: Callable[[Report], None]
-    payload: Callable[[Piece], Any] = _itself
+    payload: Callable[[Piece], Any] = _unchanged
     name: Callable[[Piece], str] = str
 
 
@@ -79,7 +79,7 @@ def do_all(pieces: Sequence[Piece], work: Work[Piece, Report], open_pool: OpenPo
     ]
 
 
-class _HopelessError(Exception):
+class _NoProgressError(Exception):
     """No worker seems able to do the work."""
 
 
@@ -123,7 +123,7 @@ class _Campaign(Generic[Piece, Report]):
                 self._run_alone(pool)
         except (BrokenExecutor, CancelledError):
             self._after_break(in_hand)
-        except _HopelessError:
+        except _NoProgressError:
             self.is_hopeless = True
 
     def _run_together(self, pool: Pool) -> None:
@@ -136,7 +136,7 @@ class _Campaign(Generic[Piece, Report]):
                 self._take(future)
             except pool.lost:
                 self._suspect(self._pending.pop(future))
-                self._count_barren(MAX_DEATHS * max(pool.workers or 0, _FEWEST_WORKERS))
+                self._count_without_progress(MAX_DEATHS * max(pool.workers or 0, _FEWEST_WORKERS))
 
     def _run_alone(self, pool: Pool) -> None:
         """Runs suspects one at a time, those with the fewest deaths first, so that harmless ones do not wait."""
@@ -203,13 +203,13 @@ class _Campaign(Generic[Piece, Report]):
         )
         self._settle(self._work.lost(piece, cause))
 
-    def _count_barren(self, limit: int) -> None:
+    def _count_without_progress(self, limit: int) -> None:
         self.barren += 1
         if self.barren >= limit:
             # Calls in progress are abandoned with the workers.
             self._waiting.extendleft(reversed(self._pending.values()))
             self._pending.clear()
-            raise _HopelessError
+            raise _NoProgressError
 
     def _settle(self, report: Report) -> None:
         self.failures.extend(self._work.failures(report))

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if arguments.labels == AUTO and len(arguments.model) + len(arguments.run) > 1:
         raise UsageError(
-            "compare needs all models on the same labels, and --labels auto may give each model its own; name a level"
+            "compare needs the same labels for all models, but --labels auto may choose different ones; name a level"
         )
     earlier = _load_any_results(arguments.run)
     runs = evaluated(arguments) if arguments.model else []

@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness",
         "[evaluate] --model MODEL | --method DIR [options]",
-        "Measure models on molecules like those of training and on unseen combinations of their parts.",
+        "Evaluate models on unseen geometries of training molecules and on unseen combinations of fragments.",
         ("python -m harness --model reference --task task2", "python -m harness --model org/name@main --device cuda"),
     )
     add_evaluation_options(parser)
@@ -114,12 +114,12 @@ def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | 
 
     if dataset.revision is None:
         raise UsageError(
-            f"--push sends results on data that everybody can get, and {dataset.id} is on this machine only; "
+            f"--push publishes results on data sets of the Hub only, but {dataset.id} was not read from the Hub; "
             "use --dataset org/name@revision"
         )
     if not any(model.revision is not None for model in models):
         raise UsageError(
-            "--push sends results to the repos that the models were read from, and none was read from the Hub; "
+            "--push sends results to the repos that the models were read from, but none was read from the Hub; "
             "use --model org/name or --method org/name, or send them with `harness push --repo org/name`"
         )
     require_login("pushing")

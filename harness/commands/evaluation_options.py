@@ -31,14 +31,12 @@ def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool =
         "--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="folder of results (default: results)"
     )
     add_printing(output)
-    output.add_argument(
-        "--push", action="store_true", help="send the results to the models' repos on the Hub, as `push` does"
-    )
+    output.add_argument("--push", action="store_true", help="push results to the models' Hub repos, like `push`")
 
 
 def add_printing(output: argparse._ArgumentGroup) -> None:
     """Adds the options for the printed output."""
-    output.add_argument("--json", action="store_true", help="print the results as JSON, one a line, and nothing else")
+    output.add_argument("--json", action="store_true", help="print only the results, as JSON, one per line")
     output.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -78,21 +76,21 @@ def _add_model(group: argparse._ArgumentGroup, *, model_is_required: bool) -> No
     )
     if model_is_required:
         what.add_argument("--method", metavar="DIR_OR_REPO", help="models in task1/ to task4/, as one result")
-        add("--name", metavar="NAME", help="name of the method that --model TASK=MODEL, repeated, puts together")
-    add("--family", metavar="NAME", help="family that reads the checkpoint, if its files do not tell")
-    add("--calculator", metavar="MODULE:FUNC", help="function that makes an ASE calculator, for models of no family")
+        add("--name", metavar="NAME", help="method name, with one --model TASK=MODEL per task")
+    add("--family", metavar="NAME", help="family of the checkpoint, if unclear from its files")
+    add("--calculator", metavar="MODULE:FUNC", help="returns an ASE calculator, for a model of no family")
     add("--head", metavar="NAME", help="readout head of a checkpoint that has several")
-    add("--trust-checkpoint", action="store_true", help="load checkpoints that run code when loaded, such as pickles")
-    add("--allow-unfinished", action="store_true", help="take checkpoints whose training was stopped before its end")
-    add("--level-of-theory", metavar="LEVEL", help="level of the training labels, if the files do not name it")
-    add("--trained-on", metavar="TASK", help="task whose training set alone the model saw, if no file says so")
+    add("--trust-checkpoint", action="store_true", help="load checkpoints that may run code, such as pickles")
+    add("--allow-unfinished", action="store_true", help="accept checkpoints whose training was interrupted")
+    add("--level-of-theory", metavar="LEVEL", help="level of the training labels, if no file states it")
+    add("--trained-on", metavar="TASK", help="the model's only training task, if no file states it")
     add(
         "--protocol",
         choices=get_args(TrainingProtocol),
         metavar="HOW",
-        help="from-scratch, or fine-tuned (default where --base is given)",
+        help="from-scratch or fine-tuned (the default with --base)",
     )
-    add("--base", metavar="MODEL", help="checkpoint that the fine-tuning began with, such as org/model")
+    add("--base", metavar="MODEL", help="checkpoint before fine-tuning, such as org/model")
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
@@ -132,14 +130,14 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--dtype",
         choices=get_args(DtypeName),
         metavar="DTYPE",
-        help="float32 or float64 (default: precision of the checkpoint)",
+        help="float32 or float64 (default: that of the checkpoint)",
     )
-    add("--compile", action="store_true", help="compile the network, for families that can (graph-pes)")
+    add("--compile", action="store_true", help="compile the network, if supported (graph-pes)")
     add(
         "--batch-atoms",
         default=AUTO,
         metavar="N",
-        help="most atoms in a batch, or auto: 512 on a CPU, what fits on a GPU",
+        help="maximum atoms per batch, or auto: 512 on a CPU, as many as fit on a GPU (default: auto)",
     )
     add(
         "--threads",
@@ -153,7 +151,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         choices=get_args(Isolation),
         default=AUTO,
         metavar="WHEN",
-        help="compute in a process apart: auto, always or never (default: auto)",
+        help="run in a separate process: auto, always or never (default: auto)",
     )
 
 

@@ -58,6 +58,6 @@ def require_no_failures(results: Sequence["RunResult"]) -> None:
     listed = ", ".join(f"{count} of {model}" for model, count in failed if count)
     if listed:
         raise IncompleteError(
-            f"structures failed: {listed}; the result lists each with its cause, and such a task has no score. "
-            "Nothing of it should be published"
+            f"structures failed: {listed}; the result lists each with its cause, and a task with failures has no "
+            "score. Do not publish it"
         )

@@ -26,14 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
     contents = {run.result.dataset.content_hash for run in runs}
     if len(contents) > 1:
-        raise UsageError(f"the runs are on {len(contents)} different data sets; a table needs one. Report them apart")
+        raise UsageError(
+            f"the runs are on {len(contents)} different data sets; a table needs one. Report them separately"
+        )
     return print_runs(runs, runs[0].directory.resolve().parent.parent, as_json=arguments.json)
 
 
 def _report_methods(arguments: argparse.Namespace, methods: Sequence[Path]) -> int:
     others = [directory for directory in arguments.run if directory not in methods]
     if others:
-        raise UsageError(f"{methods[0]} is the folder of a method, and {others[0]} is not; report them apart")
+        raise UsageError(f"{methods[0]} is the folder of a method, but {others[0]} is not; report them separately")
     from harness.method.command import report_again, show
 
     finished = report_again(methods, arguments.dataset)
@@ -45,12 +47,12 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness report",
         "RUN_DIR [RUN_DIR ...] [options]",
-        "Compute metrics, table and result.json again from the predictions of finished runs; of a method,\n"
-        "those of all its runs and method.json.",
+        "Recompute metrics, table and result.json from the predictions of finished runs; for a method, those\n"
+        "of all its runs and method.json.",
         ("python -m harness report results/mmff94/*",),
     )
     data = parser.add_argument_group("data")
     data.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
-    data.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: where it was)")
+    data.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: as recorded)")
     add_printing(parser.add_argument_group("output"))
     return parser

@@ -97,8 +97,8 @@ def neutralise_variables() -> None:
     late = [name for name in found if name in _READ_BY_CUDA]
     if late and torch is not None and torch.cuda.is_initialized():
         raise SetupError(
-            f"{late[0]} is {found[late[0]]}, and CUDA has read it in this process: it would compute in less than "
-            "float32 precision. Unset it and start again"
+            f"{late[0]} is {found[late[0]]}, and CUDA has already read it in this process: it would compute in less "
+            "than float32 precision. Unset it and start again"
         )
     for name, value in found.items():
         os.environ[name] = LOWERING[name]

@@ -39,7 +39,7 @@ def resolve_device(name: str) -> "torch.device":
     index = int(match[1] or os.environ.get("LOCAL_RANK", "0"))
     if index >= n_devices:
         raise UsageError(
-            f"device {name!r} is absent: PyTorch sees {n_devices} CUDA device(s); "
+            f"device {name!r} is not available: PyTorch sees {n_devices} CUDA device(s); "
             "use --device cpu, or check the driver and that this PyTorch was built with CUDA"
         )
     return torch.device("cuda", index)
@@ -93,7 +93,7 @@ def _text_of(error: BaseException) -> str:
         return type(error).__name__
 
 
-def in_pytorchs_words(error: Exception) -> Exception:
+def as_torch_error(error: Exception) -> Exception:
     """PyTorch's own out-of-memory error for any error that reports a full device; other errors unchanged."""
     if not is_out_of_memory(error):
         return error
@@ -118,7 +118,7 @@ def out_of_memory_as_itself() -> Iterator[None]:
     try:
         yield
     except Exception as cause:
-        error = in_pytorchs_words(cause)
+        error = as_torch_error(cause)
         if error is cause:
             raise
         raise error from cause

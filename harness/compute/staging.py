@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from harness.compute.device import in_pytorchs_words, release_memory
+from harness.compute.device import as_torch_error, release_memory
 from harness.compute.lookahead import Lookahead
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import Potential
@@ -229,7 +229,7 @@ def _attempt(step: Callable[[_Input], _Output], value: _Input | Exception, caugh
     try:
         return step(value)
     except Exception as cause:
-        error = cause if isinstance(cause, caught()) else in_pytorchs_words(cause)
+        error = cause if isinstance(cause, caught()) else as_torch_error(cause)
         if not isinstance(error, caught()):
             raise
         # The frames of its traceback would keep the tensors of the failed attempt alive.

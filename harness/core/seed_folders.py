@@ -7,8 +7,8 @@ from typing import Final
 from dataset_builders.tasks.regions import TaskName
 
 _SEED: Final = re.compile(r"seed(0|[1-9]\d{0,8})", re.ASCII)
-_LIKE_A_SEED: Final = re.compile(r"seeds?(?:[\W_\d].*)?", re.IGNORECASE)
-_LIKE_A_TASK: Final = re.compile(r"tasks?[\W_]*\d.*", re.IGNORECASE)
+_SEED_FOLDER: Final = re.compile(r"seeds?(?:[\W_\d].*)?", re.IGNORECASE)
+_TASK_FOLDER: Final = re.compile(r"tasks?[\W_]*\d.*", re.IGNORECASE)
 
 
 def place_of(task: TaskName, seed: int | None) -> str:
@@ -22,11 +22,11 @@ def seed_of(folder: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def is_like_a_seed(folder: str) -> bool:
+def looks_like_seed(folder: str) -> bool:
     """Whether somebody may have meant the folder of a seed, such as `seed_1` or `Seed1`."""
-    return _LIKE_A_SEED.fullmatch(folder) is not None
+    return _SEED_FOLDER.fullmatch(folder) is not None
 
 
-def is_like_a_task(folder: str) -> bool:
+def looks_like_task(folder: str) -> bool:
     """Whether somebody may have meant the folder of a task, such as `Task1`, `task_2` or `task9`."""
-    return _LIKE_A_TASK.fullmatch(folder) is not None
+    return _TASK_FOLDER.fullmatch(folder) is not None

@@ -74,7 +74,7 @@ def code_hash(*modules: str, without: frozenset[str] = frozenset()) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(closure(modules, without)):
-        digest.update(f"{name}\n{hashlib.sha256(_essence(_source(name))).hexdigest()}\n".encode())
+        digest.update(f"{name}\n{hashlib.sha256(_code_without_comments(_source(name))).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
@@ -256,7 +256,7 @@ def _top(name: str) -> str:
 
 
 @functools.cache
-def _essence(path: Path) -> bytes:
+def _code_without_comments(path: Path) -> bytes:
     """The code of a module without comments and docstrings; a file that is not Python source as it is."""
     tree = _tree(path)
     if tree is None:

@@ -65,7 +65,7 @@ class SplitSize(_Record):
     n_molecules: _Count
 
     @model_validator(mode="after")
-    def _has_a_frame_a_molecule(self) -> Self:
+    def _has_frames_of_each_molecule(self) -> Self:
         if self.n_molecules > self.n_frames:
             raise ValueError(f"{self.n_frames} frames cannot belong to {self.n_molecules} molecules")
         return self
@@ -99,7 +99,7 @@ class TrainingRecord(_Record):
     molecules: Annotated[tuple[_Text, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> Self:
+    def _is_consistent(self) -> Self:
         if (self.protocol == "fine-tuned") != (self.base is not None):
             raise ValueError(
                 f"protocol {self.protocol} with base {self.base!r}; expected from-scratch with null, or fine-tuned "

@@ -294,8 +294,8 @@ def _config_files(directory: Folder, task: TaskName, level: Level) -> dict[DataF
             files |= {path: provenance_of(path) for path in split_files(directory, task, split, level)}
         else:
             absent.append(split)
-    said = {path: " ".join(sorted(each.left_out)) or "none" for path, each in files.items()}
-    left_out = _agreed("splits that are left out", said).split() if said else []
+    stated = {path: " ".join(sorted(each.left_out)) or "none" for path, each in files.items()}
+    left_out = _agreed("splits that are left out", stated).split() if stated else []
     for split in absent:
         if split not in left_out:
             split_files(directory, task, split, level)  # raises the error that names what is missing
@@ -364,14 +364,14 @@ def provenance_of(path: DataFile) -> Provenance:
     )
 
 
-def _agreed(what: str, said: Mapping[DataFile, str]) -> str:
+def _agreed(what: str, stated: Mapping[DataFile, str]) -> str:
     """The value that all files state."""
-    counts = Counter(said.values())
+    counts = Counter(stated.values())
     common = counts.most_common(1)[0][0]
-    odd = next((path for path, value in said.items() if value != common), None)
+    odd = next((path for path, value in stated.items() if value != common), None)
     if odd is not None:
         raise DataError(
-            f"the files of the data set disagree on the {what}: {odd} states {said[odd]!r}, others state "
+            f"the files of the data set disagree on the {what}: {odd} states {stated[odd]!r}, others state "
             f"{common!r}; build the whole data set with one command"
         )
     return common

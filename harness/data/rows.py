@@ -200,7 +200,7 @@ class _Where:
         named = [self.batch.column(name)[row].as_py() for name in ("molecule_id", "trajectory", "frame")]
         return DataError(
             f"{self.path} row {self.first_row + row} (molecule_id {named[0]}, {named[1]} frame {named[2]}): "
-            f"{found}; expected {expected}. To mend it, {remedy_for(self.path)}"
+            f"{found}; expected {expected}. To fix it, {remedy_for(self.path)}"
         )
 
 

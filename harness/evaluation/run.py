@@ -134,8 +134,8 @@ def _evaluate(
     potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
 ) -> FinishedRun | None:
     traits = potential.traits
-    asked = (traits.trained_on,) if traits.trained_on else options.tasks
-    dataset = labels_for(traits.level_of_theory, datasets, asked)
+    wanted = (traits.trained_on,) if traits.trained_on else options.tasks
+    dataset = labels_for(traits.level_of_theory, datasets, wanted)
     tasks = choose_tasks(traits, dataset, options.tasks)
     ranks = meeting.ranks
     batch_atoms, plan = _planned(potential, dataset, tasks, options, meeting)
@@ -150,9 +150,9 @@ def _evaluate(
     share = plan.share(ranks.rank, ranks.world_size)
     quiet = options.quiet or not ranks.is_first
     with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
-        windows, told = read_windows(dataset, plan), meeting.watched(on_structures)
+        windows, on_done = read_windows(dataset, plan), meeting.watched(on_structures)
         # An absolute path, since the code of a model may change the working directory while other threads write.
-        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, told)
+        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, on_done)
     meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
         return None
@@ -165,7 +165,7 @@ def _planned(
     """The batch limit and the plan; the scan of the data set is freed here, since it takes 16 bytes a frame."""
     scan = scan_dataset(dataset, tasks)
     require_known_elements(potential.traits, scan.atomic_numbers)
-    batch_atoms = options.batch_atoms or meeting.said_by_first(
+    batch_atoms = options.batch_atoms or meeting.broadcast(
         "size of a batch", lambda: _batch_atoms(potential, dataset, scan, tasks, options.output)
     )
     return batch_atoms, make_plan(scan, batch_atoms)
@@ -254,8 +254,8 @@ def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequenc
     own = task_of_checkpoint(traits.trained_on, traits.trained_task, traits.model_id)
     if own.name in dataset.tasks and not own.has_molecules_of(dataset.task(own.name)):
         raise UsageError(
-            f"{traits.model_id} was trained on a task {own.name} of other molecules than {dataset.id} declares under "
-            "that name, so it may have seen what is to be unseen; use the data set that it was trained on"
+            f"{traits.model_id} was trained on a task {own.name} whose molecules differ from those that {dataset.id} "
+            "declares under that name, so it may have seen OOD molecules; use the data set that it was trained on"
         )
     for name in named:
         if name != own.name:
@@ -278,7 +278,7 @@ def with_stated_level(traits: PotentialTraits, stated: str | None) -> PotentialT
         return replace(traits, level_of_theory=level, level_is_stated=True)
     if traits.level_of_theory != level:
         _LOG.warning(
-            "--level-of-theory %s does not count for %s, which names %s itself",
+            "--level-of-theory %s is ignored for %s, which states %s itself",
             stated,
             traits.model_id,
             traits.level_of_theory,

@@ -37,8 +37,8 @@ def _report(out: Path, export: Export) -> str:
             f"  {split}: {size.n_frames:,} frames of {size.n_molecules} molecules"
             for split, size in record.splits.items()
         ),
-        f"  {RECIPES_NAME}: commands that train on it; {ENERGIES_NAME}: energies of the elements; {RECORD_NAME}: goes "
-        "beside the model",
+        f"  {RECIPES_NAME}: training commands; {ENERGIES_NAME}: reference energies of the elements; {RECORD_NAME}: "
+        "training record to keep beside the model",
     ]
     if export.energies.caution is not None:
         lines.append(f"caution: {export.energies.caution}")

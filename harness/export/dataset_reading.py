@@ -64,8 +64,8 @@ def open_source(
         _require_split(split)
     if text.startswith(PREFIX):
         raise UsageError(
-            f"{text} is read where it lies, and an export reads its frames again and again; use "
-            f"{id_to_download(text)}, which downloads what it needs of them once"
+            f"{text} would be read over the network repeatedly; use {id_to_download(text)}, which downloads the "
+            "required files once"
         )
     if is_training(splits):
         found = find_training_files(text, task, level)

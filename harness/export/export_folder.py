@@ -134,20 +134,20 @@ def require_free(out: Path, source: ExportSource, form: Format) -> None:
     foreign = sorted(present - _names(form))
     if foreign:
         raise UsageError(
-            f"--out {out} holds {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}, which an export to "
-            f"{form.name} does not write and would delete; choose another --out"
+            f"--out {out} contains {', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}, which an export "
+            f"to {form.name} does not write and would delete; choose another --out"
         )
     if not present:
         return
     try:
         earlier = read_training_record(out / RECORD_NAME)
     except DataError as cause:
-        raise UsageError(f"--out {out} is no export ({cause}); choose another --out") from cause
-    told = (earlier.dataset.id, earlier.config)
-    asked = (source.id, source.dataset.level.config(source.task.name))
-    if told != asked:
+        raise UsageError(f"--out {out} is not an export ({cause}); choose another --out") from cause
+    found = (earlier.dataset.id, earlier.config)
+    wanted = (source.id, source.dataset.level.config(source.task.name))
+    if found != wanted:
         raise UsageError(
-            f"--out {out} is the export of {told[1]} of {told[0]}, and {asked[1]} of {asked[0]} would take its place; "
+            f"--out {out} is the export of {found[1]} of {found[0]}, which {wanted[1]} of {wanted[0]} would replace; "
             "choose another --out, or delete it first"
         )
 
@@ -181,8 +181,8 @@ def _record(source: ExportSource, tallies: Mapping[SplitName, _Tally]) -> Traini
         )
     except ValidationError as cause:
         raise DataError(
-            f"what the files of {source.id} say of themselves cannot be recorded: {first_problem(cause)}. Build or "
-            "import the data set again with names of one line, or rename its folder"
+            f"the metadata of {source.id} cannot be recorded: {first_problem(cause)}. Build or import the data set "
+            "again with single-line names, or rename its folder"
         ) from cause
 
 

@@ -90,7 +90,7 @@ def keys_of(form: Format, energy: str | None, forces: str | None) -> LabelKeys:
     if form.keys is None:
         if energy is not None or forces is not None:
             raise UsageError(
-                f"--format {form.name} holds energy and forces as the results of a calculator, where its readers look; "
+                f"--format {form.name} stores energy and forces as calculator results, where its readers expect them; "
                 "leave out --energy-key and --forces-key"
             )
         return RESULT_KEYS

@@ -63,9 +63,9 @@ def require_usable(keys: LabelKeys) -> None:
     """
     for option, name in (("--energy-key", keys.energy), ("--forces-key", keys.forces)):
         if not _NAME.fullmatch(name):
-            raise UsageError(f"{option} {name!r} is no name; expected a letter, then letters, digits and _")
+            raise UsageError(f"{option} {name!r} is not a valid name; expected a letter, then letters, digits and _")
         other = RESULT_KEYS.forces if option == "--energy-key" else RESULT_KEYS.energy
         if name.lower() in _TAKEN or name == other:
-            raise UsageError(f"{option} {name}: readers take {name} for something else; choose another name")
+            raise UsageError(f"{option} {name}: {name} has another meaning for readers; choose another name")
     if keys.energy == keys.forces:
-        raise UsageError(f"--energy-key and --forces-key are both {keys.energy}; expected two names")
+        raise UsageError(f"--energy-key and --forces-key are both {keys.energy}; expected different names")

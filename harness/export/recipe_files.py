@@ -6,7 +6,7 @@ from typing import Final
 
 from harness.export.keys import LabelKeys
 
-NOT_RUN: Final = "Written after its documentation, not run."
+NOT_RUN: Final = "Written from its documentation, not run."
 
 
 @dataclass(frozen=True, slots=True)

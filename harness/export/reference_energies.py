@@ -91,8 +91,8 @@ class FittedEnergies:
         if self.rank == len(self.elements):
             return None
         return (
-            f"the compositions of train have rank {self.rank}, and there are {len(self.elements)} elements: frames fix "
-            "the energies of whole compositions, not each element's. These are the energies of least norm; none is "
+            f"the compositions of train have rank {self.rank}, but there are {len(self.elements)} elements: the frames "
+            "determine energies of whole compositions, not of each element. These are the least-norm energies; none is "
             "that of an atom"
         )
 
@@ -105,11 +105,11 @@ def isolated_energies(level_of_theory: str, symbols: Iterable[str]) -> tuple[dic
     """
     level = level_of_method(level_of_theory)
     if level is None or level.name not in ISOLATED_ATOMS:
-        return None, f"those of {level_of_theory} are not known here: compute the atoms as the labels were computed"
+        return None, f"those of {level_of_theory} are not known: compute the atoms as the labels were computed"
     known = ISOLATED_ATOMS[level.name]
     missing = [symbol for symbol in symbols if symbol not in known]
     if missing:
-        return None, f"those of {' '.join(missing)} at {level_of_theory} are not known here; compute them likewise"
+        return None, f"those of {' '.join(missing)} at {level_of_theory} are not known: compute them as the labels were"
     return {symbol: known[symbol] for symbol in symbols}, None
 
 

@@ -30,16 +30,16 @@ def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: 
         parts.append(_FINE_TUNING)
         parts += [_section(title, form.name, readable, text(files)) for title, readable, text in _TUNERS]
     else:
-        parts.append("No recipes: a training needs `train` and `validation`, which this export does not both hold.\n")
+        parts.append("No recipes: training needs both `train` and `validation`, and this export lacks one.\n")
     return "\n".join(parts) + _after(record)
 
 
 def test_split_warning(record: TrainingRecord) -> str:
     """A warning for exports of test splits."""
     return (
-        f"This export holds {' and '.join(record.test_splits)} of {record.task}. A model that is trained on it, or "
-        f"chosen by it, can never be evaluated on {record.task}: {RECORD_NAME} lists the split, and the evaluation "
-        "refuses a model with such a record."
+        f"This export contains {' and '.join(record.test_splits)} of {record.task}. A model trained or selected on it "
+        f"can never be evaluated on {record.task}: {RECORD_NAME} lists the split, and the evaluation refuses a model "
+        "with such a record."
     )
 
 
@@ -51,12 +51,11 @@ def _head(record: TrainingRecord, fitted: FittedEnergies) -> str:
     return (
         f"# Training on {record.config}\n\n"
         f"{sizes}; {record.level_of_theory}; data set {record.dataset.id}, edition {record.dataset.edition}. Energies "
-        "are total energies in eV, forces in eV/Å, positions in Å; the molecules are neutral, with closed shells and "
-        "without a cell.\n\n"
-        "Run the commands in this folder. Each is the shortest that works, not the best that can be done: choose "
-        "hyper-parameters by `validation` alone. The energies of elements below are the least-squares fit to `train`, "
-        f"as `python -m harness train` uses it; `{ENERGIES_NAME}` has those of isolated atoms too, where they are "
-        f"known.{caution}\n"
+        "are total energies in eV, forces in eV/Å, positions in Å; the molecules are neutral, closed-shell and not "
+        "periodic.\n\n"
+        "Run the commands in this folder. They are minimal, not tuned: choose hyper-parameters by `validation` alone. "
+        "The reference energies of the elements are the least-squares fit to `train` that `python -m harness train` "
+        f"uses; `{ENERGIES_NAME}` also has those of isolated atoms, where they are known.{caution}\n"
     )
 
 
@@ -64,20 +63,21 @@ def _after(record: TrainingRecord) -> str:
     return f"""
 ## What the model was trained on
 
-Copy `{RECORD_NAME}` into the folder of the model, or beside a single file as `NAME.{RECORD_NAME}`; of a fine-tuned
-model change `protocol` to `fine-tuned` and `base` to the checkpoint that it began with. Then
+Copy `{RECORD_NAME}` into the folder of the model, or beside a single file as `NAME.{RECORD_NAME}`. For a fine-tuned
+model, change `protocol` to `fine-tuned` and `base` to the original checkpoint. Then evaluate it as a model trained on
+{record.task} with
 
     python -m harness --model MODEL --task {record.task}
 
-or, without the file, `--trained-on {record.task}`, and `--base CHECKPOINT` for a fine-tuned model. That evaluates it as
-trained on {record.task} (`--trust-checkpoint` where the checkpoint is a pickle).
+Without the file, add `--trained-on {record.task}`, and `--base CHECKPOINT` for a fine-tuned model. If the checkpoint is
+a pickle, add `--trust-checkpoint`.
 """
 
 
 def _section(title: str, name: FormatName, readable: tuple[FormatName, ...], text: str) -> str:
     if name in readable:
         return f"## {title}\n\n{text}"
-    return f"## {title}\n\nReads another format: export with `--format {readable[0]}`.\n"
+    return f"## {title}\n\nNeeds another format: export with `--format {readable[0]}`.\n"
 
 
 def _mace(files: RecipeFiles) -> str:
@@ -118,7 +118,7 @@ fitting:
 general:
   root_dir: runs
   run_id: graph-pes
-  torch: {{dtype: float64}}  # float32 has no room for small differences of total energies
+  torch: {{dtype: float64}}  # float32 cannot resolve small differences of total energies
 wandb: null  # by default it reports to wandb.ai
 ```
 
@@ -126,8 +126,8 @@ wandb: null  # by default it reports to wandb.ai
 graph-pes-train graph-pes.yaml
 ```
 
-To evaluate it with `--calculator calculator_of_graph_pes:load`, save as `calculator_of_graph_pes.py` where you
-give that command:
+To evaluate it with `--calculator calculator_of_graph_pes:load`, save this as `calculator_of_graph_pes.py` in the
+working directory:
 
 ```python
 from graph_pes.models import load_model
@@ -237,9 +237,9 @@ sevenn train sevennet.yaml -w runs/sevennet
 
 
 def _fairchem(files: RecipeFiles) -> str:
-    return f"""{NOT_RUN} It fine-tunes UMA, whose weights are behind a licence; the record of such a model says
-`fine-tuned`. In a checkout of fairchem, in `configs/uma/finetune`, set in
-`data/uma_conserving_data_task_energy_force.yaml` (the paths absolute)
+    return f"""{NOT_RUN} It fine-tunes UMA, whose weights need acceptance of a licence; the record of such a model
+states `fine-tuned`. In `configs/uma/finetune` of a fairchem checkout, set the following, with absolute paths, in
+`data/uma_conserving_data_task_energy_force.yaml`:
 
 ```yaml
 dataset_name: omol
@@ -249,8 +249,8 @@ train_dataset: {{splits: {{train: {{src: {files.train}}}}}}}
 val_dataset: {{splits: {{val: {{src: {files.validation}}}}}}}
 ```
 
-and give `a2g_args` of both the line `r_data_keys: [charge, spin]`; then, with that file as `data` and the checkpoint as
-`base_model_name` of `uma_sm_finetune_template.yaml`,
+Add the line `r_data_keys: [charge, spin]` to `a2g_args` of both data sets. Set that file as `data` and the checkpoint
+as `base_model_name` in `uma_sm_finetune_template.yaml`, and run
 
 ```bash
 fairchem -c configs/uma/finetune/uma_sm_finetune_template.yaml
@@ -259,7 +259,7 @@ fairchem -c configs/uma/finetune/uma_sm_finetune_template.yaml
 
 
 def _own(files: RecipeFiles) -> str:
-    return f"""Every format reads back with its own library; of NumPy's,
+    return f"""Read each format with its own library; for example, NumPy:
 
 ```python
 import numpy as np
@@ -269,7 +269,7 @@ start, end = frames["offsets"][0], frames["offsets"][1]  # the atoms of the firs
 print(frames["atomic_numbers"][start:end], frames["{files.keys.energy}"][0], frames["{files.keys.forces}"][start:end])
 ```
 
-Without an export, `harness.export` has the frames as `Atoms`, as PyTorch Geometric's `Data` and as batches for a
+Without an export, `harness.export` provides the frames as `Atoms`, as PyTorch Geometric's `Data` and as batches for a
 `DataLoader`; see docs/your-own-training.md.
 """
 
@@ -299,8 +299,8 @@ _TUNERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
 
 _FINE_TUNING: Final = """## Fine-tuning a published checkpoint
 
-Each recipe below begins with a checkpoint, of any level of theory, and sets the energies of elements to those of these
-labels. The model counts as fine-tuned, and its result names the checkpoint that it began with: by `"protocol":
-"fine-tuned"` and `"base": "org/model"` in `mlip-ood.json`, or by `--base org/model`. Do not begin with a checkpoint
+Each recipe below starts from a checkpoint, of any level of theory, and sets the reference energies to those of these
+labels. The model counts as fine-tuned, and its result names the original checkpoint: state it by `"protocol":
+"fine-tuned"` and `"base": "org/model"` in `mlip-ood.json`, or by `--base org/model`. Do not start from a checkpoint
 that was trained on OOD molecules of the task.
 """

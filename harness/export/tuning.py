@@ -6,14 +6,14 @@ from harness.export.keys import RESULT_KEYS
 from harness.export.recipe_files import NOT_RUN, RecipeFiles
 from harness.export.reference_energies import forms
 
-_TESTED: Final = "Tested from a small model that was trained here, with"
+_TESTED: Final = "Tested on a small model of this project, with"
 
 
 def tune_mace(files: RecipeFiles) -> str:
     """MACE, by `mace_run_train --foundation_model`."""
     e0s = forms(files.energies)["mace"]
     return f"""{_TESTED} mace-torch 0.3.16. Copy the checkpoint here as `base.model`; the model is
-`runs/mace-tuned/mace-tuned.model`. Elements that `train` does not hold are left out of it.
+`runs/mace-tuned/mace-tuned.model`, without the elements that `train` lacks.
 
 ```bash
 mace_run_train --name mace-tuned --foundation_model base.model --multiheads_finetuning False \\
@@ -23,8 +23,8 @@ mace_run_train --name mace-tuned --foundation_model base.model --multiheads_fine
   --lr 0.0001 --batch_size 8 --valid_batch_size 64 --max_num_epochs 50 --default_dtype float64 --device cuda
 ```
 
-With `--multiheads_finetuning True` it also trains on data that the checkpoint came with, given by `--pt_train_file`; of
-the heads of the result, name the one of these labels to the evaluation by `--head`.
+With `--multiheads_finetuning True` it also trains on the checkpoint's original data, given by `--pt_train_file`. The
+resulting model has several heads: give the one of these labels to the evaluation by `--head`.
 """
 
 
@@ -71,7 +71,7 @@ def tune_nequip(files: RecipeFiles) -> str:
     if files.keys != RESULT_KEYS:
         mapping = f"\n  key_mapping: {{{files.keys.energy}: total_energy, {files.keys.forces}: forces}}"
     return f"""{_TESTED} nequip 0.19.1. Copy the package here as `base.nequip.zip`, and save this as
-`nequip-tuned.yaml`. Energies of elements that `train` does not hold stay those of the package.
+`nequip-tuned.yaml`. Elements that `train` lacks keep the reference energies of the package.
 
 ```yaml
 run: [train]
@@ -152,7 +152,7 @@ data:
   load_validset_path: [{files.validation}]
 ```
 
-The shape of the network and its scale are those of the checkpoint, which the first command writes into the file:
+The first command copies the architecture and the scale of the checkpoint into the file:
 
 ```bash
 python - <<'CODE'
@@ -177,10 +177,10 @@ def tune_others(_files: RecipeFiles) -> str:
     """Projects whose trainers were not tested here."""
     return f"""{NOT_RUN}
 
-- fairchem (UMA, eSEN): its recipe above is one of fine-tuning.
+- fairchem (UMA, eSEN): its recipe above is a fine-tuning.
 - MatterSim: `torchrun --nproc_per_node=1 src/mattersim/training/finetune_mattersim.py` of its repo, with
   `--load_model_path`, `--train_data_path` and `--valid_data_path` (exported as extxyz with `--energy-key energy
   --forces-key forces`).
-- Orb: `finetune.py` of its repo reads a data base of ASE (`--format ase-db`).
-- Others: see their documentation. `python -m harness train --init` trains ANI and MACE further without any of these.
+- Orb: `finetune.py` of its repo reads an ASE database (`--format ase-db`).
+- Others: see their documentation. `python -m harness train --init` fine-tunes ANI and MACE without any of these.
 """

@@ -95,7 +95,7 @@ def _as_the_hub_names_it(repo: Repo) -> Repo:
     try:
         return Repo(HfApi().repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS).id, repo.kind)
     except HTTPError:  # also for a missing repo, which the download then reports
-        _LOG.info("the Hub could not be asked whether %s was renamed", repo)
+        _LOG.info("cannot ask the Hub whether %s was renamed", repo)
         return repo
 
 

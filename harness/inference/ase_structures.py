@@ -92,7 +92,7 @@ def require_molecule(atoms: "Atoms", place: str) -> None:
     n_electrons = int(atoms.numbers.sum())
     if n_electrons % 2:
         raise UsageError(
-            f"{place} ({formula}) has {n_electrons} electrons when neutral, so it has an unpaired one; expected a "
+            f"{place} ({formula}) has {n_electrons} electrons when neutral, so one is unpaired; expected a "
             "closed shell, the only kind that the harness computes"
         )
 

@@ -186,7 +186,7 @@ class Board:
         Raises:
             SetupError: If one never arrived, failed, stopped responding, left, or is at a different point.
         """
-        since, is_said = time.monotonic(), False
+        since, is_reported = time.monotonic(), False
         with self._changed:
             while True:
                 come = {rank: self._peers[rank] for rank in ranks if self._peers[rank].has_come}
@@ -196,13 +196,13 @@ class Board:
                 if all(rank in notes and len(notes[rank].points) > place for rank in ranks):
                     return notes
                 self._require_well(ranks, since)
-                if not is_said and time.monotonic() - since > self._limits.silence:
+                if not is_reported and time.monotonic() - since > self._limits.silence:
                     at_work = [rank for rank in ranks if rank not in notes or len(notes[rank].points) <= place]
                     _LOG.warning("rank %d waits for %s, still running", self._ranks.rank, _named(at_work))
-                    is_said = True
+                    is_reported = True
                 self._changed.wait(self._limits.beat)
 
-    def require_hope(self) -> None:
+    def require_running(self) -> None:
         """Checks that no other process has reported a failure, and that the board is still reachable.
 
         Raises:
@@ -227,21 +227,21 @@ class Board:
         needs_all = failure is not None or self._ranks.is_first
         end = time.monotonic() + (self._limits.silence if failure is None else self._limits.farewell)
         try:
-            self._linger(end, for_others=needs_all)
+            self._wait_for_others(end, for_others=needs_all)
         finally:
             self._is_closed = True
             self._wake.set()
         self._thread.join(self._limits.beat)
 
-    def _linger(self, end: float, *, for_others: bool) -> None:
+    def _wait_for_others(self, end: float, *, for_others: bool) -> None:
         with self._changed:
             while (now := time.monotonic()) < end and self._lost is None:
-                waiting = for_others and any(self._needs_us(peer, now) for peer in self._peers.values())
+                waiting = for_others and any(self._still_needs_this_rank(peer, now) for peer in self._peers.values())
                 if self._pinned.is_last and not waiting:
                     return
                 self._changed.wait(self._limits.beat)
 
-    def _needs_us(self, peer: _Peer, now: float) -> bool:
+    def _still_needs_this_rank(self, peer: _Peer, now: float) -> bool:
         if not peer.has_come:
             return now - self._since < self._limits.arrival
         return not (peer.is_done or peer.replaced or peer.unheard > self._limits.silence)
@@ -297,23 +297,23 @@ class Board:
         silent = [rank for rank in ranks if self._peers[rank].has_come and self._peers[rank].unheard > limits.silence]
         if silent:
             raise self._problem(
-                f"has not heard from {_named(silent)} for {limits.silence:g} s, which has ended or hangs. Check its "
-                "last output"
+                f"has not heard from {_named(silent)} for {limits.silence:g} s: ended or hanging. Check the "
+                "last output there"
             )
         for rank in ranks:
             peer = self._peers[rank]
             if peer.replaced:
                 raise self._problem(f"found {_named([rank])} started a second time")
             if peer.note is not None and peer.has_come and peer.note.has_left:
-                raise self._problem(f"waits for {_named([rank])}, which had less to do and has ended")
+                raise self._problem(f"waits for {_named([rank])}, which had less work and has ended")
 
     def _require_board(self, since: float) -> None:
         silence = self._limits.silence
         if self._lost is not None or time.monotonic() - max(self._last_look, since) > silence:
             why = self._lost or f"no answer for {silence:g} s"
             raise self._problem(
-                f"has lost the others ({why}): the server of the processes, rank 0 or torchrun, has ended or cannot be "
-                "reached. Check its output"
+                f"has lost contact with the other ranks ({why}): their server, rank 0 or torchrun, has ended or cannot "
+                "be reached. Check its output"
             )
 
     def _require_no_failure(self) -> None:

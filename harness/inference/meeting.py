@@ -48,7 +48,7 @@ class Meeting:
         if self.board is not None:
             self.board.wait_for(self.ranks.others, self.board.pin(point), point)
 
-    def said_by_first(self, point: str, value: Callable[[], int]) -> int:
+    def broadcast(self, point: str, value: Callable[[], int]) -> int:
         """A number that the first process determines and all processes use.
 
         Args:
@@ -79,7 +79,7 @@ class Meeting:
 
         def count(structures: int, source: Source) -> None:
             on_structures(structures, source)
-            board.require_hope()
+            board.require_running()
 
         return count
 

@@ -118,7 +118,7 @@ def _read_shard(plan: Plan, shard: Shard, directory: Path, identity: Mapping[str
     names = plan.names(shard.start, shard.stop)
     for name in ("molecule_id", "trajectory", "frame"):
         if not np.array_equal(table[name].to_numpy(), getattr(names, name)):
-            raise DataError(f"the predictions in {path} belong to other frames than its name says")
+            raise DataError(f"the predictions in {path} belong to other frames than its name states")
     lengths = pc.list_value_length(table["forces"]).to_numpy()
     if table["forces"].null_count or not np.array_equal(lengths, 3 * plan.n_atoms[shard.start : shard.stop]):
         raise DataError(f"the predictions in {path} have forces whose lengths differ from 3 x n_atoms")

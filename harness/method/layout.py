@@ -9,7 +9,7 @@ from typing import Final
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.core.family import Family
-from harness.core.seed_folders import is_like_a_seed, is_like_a_task, place_of, seed_of
+from harness.core.seed_folders import looks_like_seed, looks_like_task, place_of, seed_of
 
 _MAX_LISTED: Final = 10
 
@@ -76,7 +76,7 @@ def find_layout(place: str, look: Look, known: Collection[TaskName], families: S
             a task contains both seeds and a checkpoint.
     """
     top = look("")
-    wrong = [name for name in top.folders if name not in known and is_like_a_task(name)]
+    wrong = [name for name in top.folders if name not in known and looks_like_task(name)]
     if wrong:
         raise UsageError(
             f"{place} holds the folder {wrong[0]!r}, which is named after no task; expected some of "
@@ -140,7 +140,7 @@ def _is_below(name: str, place: PurePosixPath) -> bool:
 
 
 def _leaves_of(place: str, task: TaskName, inside: Folder, families: Sequence[Family]) -> list[Leaf]:
-    wrong = [name for name in inside.folders if seed_of(name) is None and is_like_a_seed(name)]
+    wrong = [name for name in inside.folders if seed_of(name) is None and looks_like_seed(name)]
     if wrong:
         raise UsageError(
             f"{place} holds the folder {wrong[0]!r}, which is named after no seed; expected seed0, seed1, ... Rename "

@@ -17,7 +17,7 @@ from harness.compute.staging import staged
 from harness.core.batch import Prediction, StructureBatch, sound_prediction
 from harness.core.potential import Potential, PotentialTraits
 from harness.models.registry import with_traits
-from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.errors_of_others import cause_of, must_propagate
 from harness.trust.surroundings import Surroundings, inside
 
 _OF_ANY_MODEL: Final = (
@@ -65,7 +65,7 @@ def load_foreign(
             traits = potential.traits
             variables = dict(os.environ)
         except BaseException as cause:
-            if not contained or is_for_others(cause):
+            if not contained or must_propagate(cause):
                 raise
             raise ModelError(f"{model} cannot be loaded: {cause_of(cause)}") from cause
     if not unknown:
@@ -169,7 +169,7 @@ class ForeignPotential:
                 with out_of_memory_as_itself() if self.contained else nullcontext():
                     return _Step(batch, step(value))
             except BaseException as cause:
-                if not self.contained or is_for_others(cause):
+                if not self.contained or must_propagate(cause):
                     raise
                 # The frames of its traceback would keep the tensors of the failed attempt alive.
                 cause.__cause__ = cause.__context__ = None

@@ -51,8 +51,8 @@ class Statement:
 
     def parts(self) -> dict[str, str]:
         """The stated values, by command-line option."""
-        said = {"--trained-on": self.task, "--protocol": self.protocol, "--base": self.base}
-        return {option: value for option, value in said.items() if value is not None}
+        stated = {"--trained-on": self.task, "--protocol": self.protocol, "--base": self.base}
+        return {option: value for option, value in stated.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +238,12 @@ def _require_agreement(traits: PotentialTraits, declaration: Declaration) -> Non
     pairs = [("task", statement.task, traits.trained_on), ("protocol", statement.protocol, traits.protocol)]
     if record is not None:
         pairs.append(("level of theory", record.level_of_theory, traits.level_of_theory))
-    for what, said, proved in pairs:
-        if said != proved:
+    for what, stated, proved in pairs:
+        if stated != proved:
             kind = UsageError if record is None else ModelError
             raise kind(
-                f"{declaration.place} states that the {what} of the training of {traits.model_id} was {said}, but the "
-                f"checkpoint itself states {proved}, which takes precedence; leave the statement out"
+                f"{declaration.place} states that the {what} of the training of {traits.model_id} was {stated}, but "
+                f"the checkpoint itself states {proved}, which takes precedence; leave the statement out"
             )
 
 
@@ -271,7 +271,7 @@ def _require_no_test_data(record: TrainingRecord, place: str) -> None:
     if others:
         raise DataError(
             f"{place} lists {len(others)} molecules that are not training molecules of {task.name} "
-            f"({_listed(others)}); a model can be tested only on a task whose training molecules were its only ones"
+            f"({_listed(others)}); a task can test only models that were trained on its training molecules alone"
         )
 
 

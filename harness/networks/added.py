@@ -45,8 +45,8 @@ def find_architecture(name: str) -> Architecture:
     found = [entry for entry in _entries() if entry.name.lower() == name.lower()]
     if not found:
         raise UsageError(
-            f"unknown architecture {name!r}; expected one of {' '.join(known_names())}. Install the package that adds "
-            f"it, by an entry point of the group {PLUGINS}"
+            f"unknown architecture {name!r}; expected one of {' '.join(known_names())}. If a package adds it, by an "
+            f"entry point of the group {PLUGINS}, install that package"
         )
     _require_single(name, found)
     return _loaded(found[0])
@@ -90,10 +90,10 @@ def installed_plugin(name: str, package: str, place: str) -> Architecture:
     if own:
         _require_single(name, found)
         return _loaded(own[0])
-    instead = f"; {' and '.join(map(_package_of, found))} adds another one of that name" if found else ""
+    instead = f"; {' and '.join(map(_package_of, found))} adds another architecture of that name" if found else ""
     raise ModelError(
-        f"{place} is a network of the architecture {name}, which the package {package} adds and which is not installed "
-        f"here{instead}. If you trust that package, install it beside this one: pip install {package}"
+        f"{place} has the architecture {name} of the package {package}, which is not installed{instead}. If you trust "
+        f"that package, install it in this environment: pip install {package}"
     )
 
 
@@ -119,12 +119,12 @@ def _require_single(name: str, entries: Sequence[EntryPoint]) -> None:
     same = [_place_of(entry) for entry in entries if entry.name.lower() == key]
     if key in own and same:
         raise SetupError(
-            f"{same[0]} adds an architecture {name}, which is the name of one of this project; rename it there, or "
+            f"{same[0]} adds an architecture {name}, but mlip-ood has its own of that name; rename it there, or "
             "uninstall that package"
         )
     if places[key] > 1:
         raise SetupError(
-            f"{' and '.join(same)} add an architecture of the same name, {name}; uninstall one of these packages"
+            f"{' and '.join(same)} add architectures of the same name, {name}; uninstall one of these packages"
         )
 
 
@@ -157,13 +157,13 @@ def _problem(found: Architecture, entry: EntryPoint) -> str | None:
 
 def _problem_of_name(found: Architecture, entry: EntryPoint) -> str | None:
     if entry.dist is None:
-        return "it belongs to no installed package, whose version a checkpoint has to name"
+        return "it belongs to no installed package; checkpoints must record the version of one"
     if found.name != entry.name:
-        return f"its architecture is called {found.name!r}; expected the name of the entry point"
+        return f"its architecture has the name {found.name!r}; expected that of the entry point"
     if not _NAME.fullmatch(found.name) or found.name.lower().endswith(LOCAL):
         return (
-            f"its name is {found.name!r}; expected a letter and up to 39 letters, digits and +_.- after it, without "
-            f"{LOCAL} at the end"
+            f"its name is {found.name!r}; expected a letter, then up to 39 letters, digits or +_.-, not ending in "
+            f"{LOCAL}"
         )
     return None
 
@@ -172,7 +172,7 @@ def _problem_of_settings(found: Architecture) -> str | None:
     if found.family != PLUGIN_FAMILY:
         return f"its family is {found.family!r}; expected {PLUGIN_FAMILY!r}, the default"
     if not callable(found.build):
-        return f"build is {found.build!r:.60}; expected a function of arguments, elements and whether it is compiled"
+        return f"build is {found.build!r:.60}; expected a function of (arguments, elements, is_compiled)"
     if not (isinstance(found.batch_size, int) and found.batch_size >= 1 and found.learning_rate > 0.0):
         return f"batch_size is {found.batch_size!r}, learning_rate {found.learning_rate!r}; expected numbers above 0"
     try:
@@ -181,7 +181,7 @@ def _problem_of_settings(found: Architecture) -> str | None:
         return str(cause)
     if "layers" not in names_of(found.arguments) and found.hops_of_embedding < 1 and not found.sees_all:
         return (
-            "nothing says how far its atoms see: its arguments have no layers, hops_of_embedding is 0 and sees_all is "
+            "its receptive field is unknown: its arguments have no layers, hops_of_embedding is 0 and sees_all is "
             "False; set one of them"
         )
     return None
@@ -192,5 +192,5 @@ def _missing_package(found: Architecture) -> str | None:
         try:
             version(package)
         except PackageNotFoundError:
-            return f"it names the package {package!r}, which is not installed here; pip install {package}"
+            return f"it needs the package {package!r}, which is not installed; pip install {package}"
     return None

@@ -45,9 +45,9 @@ def _problem(output: Any, graph: MoleculeGraph) -> str | None:
     if not isinstance(output, Mapping):
         return f"a {type(output).__name__}; {_EXPECTED}"
     if "local_energies" not in output:
-        return f"a dictionary of {sorted(map(str, output))}; {_EXPECTED}"
+        return f"a dictionary with the keys {sorted(map(str, output))}; {_EXPECTED}"
     if "forces" in output:
-        return "forces of its own; expected energies alone, of which the derivative is taken for it"
+        return "forces; expected energies only, since the harness computes forces as their derivative"
     return _problem_of_energies(output["local_energies"], graph)
 
 
@@ -59,7 +59,7 @@ def _problem_of_energies(energies: Any, graph: MoleculeGraph) -> str | None:
         return f"local_energies of shape {shape} for {len(graph.Z)} atoms; expected one energy for each atom"
     if energies.dtype != graph.R.dtype or energies.device != graph.R.device:
         return (
-            f"local_energies of {energies.dtype} on {energies.device}; expected those of the positions, "
+            f"local_energies in {energies.dtype} on {energies.device}; expected the type and device of the positions, "
             f"{graph.R.dtype} on {graph.R.device}"
         )
     return None

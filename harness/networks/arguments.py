@@ -9,7 +9,7 @@ _KINDS: Final[Mapping[type, str]] = {
     bool: "true or false",
     int: "a whole number",
     float: "a finite number",
-    str: "a text",
+    str: "a string",
 }
 
 _TRUTHS: Final[Mapping[str, bool]] = {"true": True, "false": False}
@@ -40,8 +40,8 @@ def require_arguments(defaults: Any) -> None:
     for name in names_of(defaults):
         if type(getattr(defaults, name)) not in _KINDS:
             raise ArgumentsError(
-                f"the argument {name} is {getattr(defaults, name)!r:.60} by default; expected a number, a text or a "
-                "boolean, which a checkpoint can hold"
+                f"the argument {name} has the default {getattr(defaults, name)!r:.60}; expected a number, a string or "
+                "a boolean, which a checkpoint can store"
             )
     if "cutoff" not in names_of(defaults):
         raise ArgumentsError(f"the arguments are {' '.join(names_of(defaults))}; expected a cutoff, Å, among them")
@@ -64,8 +64,8 @@ def with_values(defaults: Any, given: Mapping[str, Any], *, whole: bool = False)
     unknown = [name for name in given if name not in names]
     missing = [name for name in names if whole and name not in given]
     if unknown or missing:
-        what = f"unknown {' '.join(map(str, unknown))}" if unknown else f"no {' '.join(missing)}"
-        raise ArgumentsError(f"{what} among the arguments; expected {'exactly ' if whole else ''}{' '.join(names)}")
+        what = f"unknown: {' '.join(map(str, unknown))}" if unknown else f"missing: {' '.join(missing)}"
+        raise ArgumentsError(f"arguments {what}; expected {'exactly ' if whole else ''}{' '.join(names)}")
     values = {name: _of_kind(name, value, type(getattr(defaults, name))) for name, value in given.items()}
     try:
         changed = replace(defaults, **values)

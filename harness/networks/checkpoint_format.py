@@ -169,14 +169,14 @@ def read_config(directory: Path) -> CheckpointConfig:
     path = directory / CONFIG_FILE
     if not path.is_file():
         raise ModelError(
-            f"{directory} holds no {CONFIG_FILE}; expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
+            f"{directory} has no {CONFIG_FILE}; expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as cause:
         raise ModelError(f"{path} is not JSON ({cause}); copy the checkpoint again") from cause
     if not isinstance(document, dict):
-        raise ModelError(f"{path} holds a {type(document).__name__}; expected a JSON object")
+        raise ModelError(f"{path} contains a {type(document).__name__}; expected a JSON object")
     return _Reader(path, document).config()
 
 
@@ -190,7 +190,7 @@ def require_own_weights(directory: Path, config: CheckpointConfig) -> None:
 
     path = directory / WEIGHTS_FILE
     if not path.is_file():
-        raise ModelError(f"{directory} holds no {WEIGHTS_FILE}; copy the whole checkpoint folder")
+        raise ModelError(f"{directory} has no {WEIGHTS_FILE}; copy the whole checkpoint folder")
     try:
         with safe_open(path, framework="numpy") as file:
             found = file.metadata()
@@ -199,8 +199,8 @@ def require_own_weights(directory: Path, config: CheckpointConfig) -> None:
     expected = _header(config)
     if expected is not None and found != expected:
         raise ModelError(
-            f"{path} says that it is of {(found or {}).get(_HEADER, 'nothing')[:200]}; expected {expected[_HEADER]}, "
-            f"as in {CONFIG_FILE}; copy the whole checkpoint folder"
+            f"{path} belongs to {(found or {}).get(_HEADER, 'an unnamed network')[:200]}; expected "
+            f"{expected[_HEADER]}, as in {CONFIG_FILE}; copy the whole checkpoint folder"
         )
 
 
@@ -233,7 +233,7 @@ def read_tensors(directory: Path, expected: "Mapping[str, Tensor]") -> "dict[str
 
     path = directory / WEIGHTS_FILE
     if not path.is_file():
-        raise ModelError(f"{directory} holds no {WEIGHTS_FILE}; copy the whole checkpoint folder")
+        raise ModelError(f"{directory} has no {WEIGHTS_FILE}; copy the whole checkpoint folder")
     try:
         found = load_file(path)
     except (SafetensorError, OSError) as cause:
@@ -252,7 +252,7 @@ def file_hashes(directory: Path) -> dict[str, str]:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         path = directory / name
         if not path.is_file():
-            raise ModelError(f"{directory} holds no {name}; copy the whole checkpoint folder")
+            raise ModelError(f"{directory} has no {name}; copy the whole checkpoint folder")
         with path.open("rb") as stream:
             hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return hashes
@@ -265,7 +265,9 @@ def _require_same_tensors(path: Path, found: "Mapping[str, Tensor]", expected: "
         raise ModelError(f"{path} lacks the tensor {missing[0]!r} ({len(missing)} missing in all); {remedy}")
     unexpected = sorted(found.keys() - expected.keys())
     if unexpected:
-        raise ModelError(f"{path} holds the unexpected tensor {unexpected[0]!r} ({len(unexpected)} in all); {remedy}")
+        raise ModelError(
+            f"{path} contains the unexpected tensor {unexpected[0]!r} ({len(unexpected)} in all); {remedy}"
+        )
     for name, tensor in expected.items():
         if found[name].shape != tensor.shape:
             raise ModelError(
@@ -275,7 +277,7 @@ def _require_same_tensors(path: Path, found: "Mapping[str, Tensor]", expected: "
         if found[name].dtype != tensor.dtype:
             raise ModelError(f"tensor {name!r} of {path} is {found[name].dtype}; expected {tensor.dtype}; {remedy}")
         if not bool(found[name].isfinite().all()):
-            raise ModelError(f"tensor {name!r} of {path} holds numbers that are not finite; train the model again")
+            raise ModelError(f"tensor {name!r} of {path} contains numbers that are not finite; train the model again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +327,7 @@ class _Reader:
         if found.keys() != patterns.keys() or not all(
             isinstance(found[key], str) and pattern.fullmatch(found[key]) for key, pattern in patterns.items()
         ):
-            raise self._error("plugin", found, "the package of the architecture and its version")
+            raise self._error("plugin", found, "the package of the architecture and the version of the package")
         field = self._value("receptive_field")
         if field is not None and (not _is_finite(field) or field <= 0.0):
             raise self._error("receptive_field", field, "a length in Å above 0, or null")
@@ -342,7 +344,7 @@ class _Reader:
     def _text(self, key: str) -> str:
         found = self._value(key)
         if not isinstance(found, str) or not found:
-            raise self._error(key, found, "a text")
+            raise self._error(key, found, "a non-empty string")
         return found
 
     def _object(self, key: str) -> dict[str, Any]:

@@ -49,9 +49,9 @@ def compiled(
     import torch
 
     if not find_architecture(architecture).can_compile:
-        raise UsageError(f"--compile does not work for {architecture}, only for {', '.join(COMPILABLE)}; leave it out")
+        raise UsageError(f"--compile supports only {', '.join(COMPILABLE)}, not {architecture}; leave it out")
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
-        raise SetupError(f"--compile needs PyTorch 2.13 or newer, this is {torch.__version__}; leave it out")
+        raise SetupError(f"--compile needs PyTorch 2.13 or newer, but this is {torch.__version__}; leave it out")
     torch._dynamo.config.trace_autograd_ops = True
     # Batch sizes differ, and one compiled function must handle all; a part that cannot be compiled is an error.
     return cast("_Function", torch.compile(function, dynamic=True, fullgraph=True, backend=backend))

@@ -83,7 +83,7 @@ def read_control(directory: Path, family: ControlArchitecture) -> "tuple[Control
     """
     config = _read_config(directory / CONFIG_FILE)
     if config.family != family:
-        raise ModelError(f"{directory / CONFIG_FILE} is of the family {config.family}; expected {family}")
+        raise ModelError(f"{directory / CONFIG_FILE} has the family {config.family}; expected {family}")
     return config, _read_tensors(directory / WEIGHTS_FILE)
 
 
@@ -112,7 +112,7 @@ def _read_config(path: Path) -> ControlConfig:
     if config.elements != sorted(set(config.elements)) or list(config.reference_energies) != symbols:
         raise ModelError(
             f"{path}: elements {config.elements} with reference energies of {list(config.reference_energies)}; "
-            "expected ascending atomic numbers and one energy for each, in their order"
+            "expected ascending atomic numbers, and one energy for each in the same order"
         )
     return config
 
@@ -128,5 +128,5 @@ def _read_tensors(path: Path) -> "Tensors":
         raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
-            raise ModelError(f"tensor {name!r} of {path} holds numbers that are not finite; train the model again")
+            raise ModelError(f"tensor {name!r} of {path} contains numbers that are not finite; train the model again")
     return tensors

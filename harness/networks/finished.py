@@ -34,17 +34,16 @@ def require_finished(directory: Path, training: Mapping[str, Any], *, allow_unfi
     Raises:
         ModelError: If the training was stopped, or is still running, and that is not allowed.
     """
-    found = how_far(directory, training)
+    found = training_progress(directory, training)
     if found is None or allow_unfinished:
         return found
     raise ModelError(
-        f"{directory} is no finished model: its training was stopped or still runs ({found}). Go on with the command "
-        "that began it, which continues where it stopped; or evaluate it as it is with --allow-unfinished, which the "
-        "result then says"
+        f"{directory} is an unfinished model: its training was stopped or is still running ({found}). Resume it with "
+        "the command that started it, or evaluate it as it is with --allow-unfinished, which the result records"
     )
 
 
-def how_far(directory: Path, training: Mapping[str, Any]) -> str | None:
+def training_progress(directory: Path, training: Mapping[str, Any]) -> str | None:
     """The progress of a training that was stopped; `None` for a completed one.
 
     A checkpoint of an earlier release counts as complete if no training state lies beside it and it has reached the
@@ -53,11 +52,11 @@ def how_far(directory: Path, training: Mapping[str, Any]) -> str | None:
     finished = training.get(FINISHED)
     if finished is True:
         return None
-    if finished is None and not (directory / STATE_FILE).exists() and not _falls_short(training):
+    if finished is None and not (directory / STATE_FILE).exists() and not _is_incomplete(training):
         return None
     done, planned = _number(training, "steps"), _planned_steps(training)
     if done is None:
-        return "it does not say after how many steps"
+        return "it does not state after how many steps"
     return f"weights of step {done:,.0f}" + ("" if planned is None else f" of {planned:,.0f}")
 
 
@@ -70,7 +69,7 @@ def follows_the_clock(training: Mapping[str, Any]) -> bool:
     return _number(_settings(training), "budget_minutes") is not None and _number(training, "planned_steps") is None
 
 
-def _falls_short(training: Mapping[str, Any]) -> bool:
+def _is_incomplete(training: Mapping[str, Any]) -> bool:
     if training.get("ended_early") is True:
         return False
     steps, planned = _number(training, "steps"), _planned_steps(training)

@@ -11,7 +11,7 @@ from harness.networks.added import find_architecture, installed_plugin
 from harness.networks.architecture import Architecture, NetworkArguments
 from harness.networks.arguments import ArgumentsError, with_values
 from harness.networks.checkpoint_format import CheckpointConfig, require_own_weights, symbol_of
-from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.errors_of_others import cause_of, must_propagate
 from harness.trust.surroundings import Surroundings, inside
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | 
     assert found.plugin is not None
     if found.plugin.version != config.plugin.version:
         _LOG.warning(
-            "%s was trained with %s %s, and %s is installed; if their networks differ, so do the numbers",
+            "%s was trained with %s %s, but %s is installed; if their networks differ, predictions differ too",
             directory,
             config.plugin.package,
             config.plugin.version,
@@ -97,15 +97,15 @@ def _built_by_plugin(
     try:
         values = arguments if is_dataclass(arguments) else with_values(architecture.arguments, arguments, whole=True)
     except ArgumentsError as cause:
-        raise ModelError(f"{title}: {cause}. Install the version of the plug-in that the checkpoint names") from cause
+        raise ModelError(f"{title}: {cause}. Install the plug-in version that the checkpoint names") from cause
     try:
         with inside(Surroundings(title)):
             network = architecture.build(values, elements, traceable)
     except BaseException as cause:
-        if is_for_others(cause):
+        if must_propagate(cause):
             raise
         if isinstance(cause, ImportError):
-            raise SetupError(f"{title} needs what is not installed: {cause_of(cause)}; install it") from cause
+            raise SetupError(f"{title} needs a package that is not installed: {cause_of(cause)}; install it") from cause
         raise ModelError(
             f"{title} cannot be built with {values} for {' '.join(map(symbol_of, elements))}: {cause_of(cause)}; "
             "correct the arguments or the plug-in"
@@ -121,6 +121,6 @@ def _require_elements(architecture: Architecture, elements: tuple[int, ...]) -> 
     missing = [] if known is None else [symbol_of(number) for number in elements if number not in known]
     if known is not None and missing:
         raise ModelError(
-            f"{architecture.title} has no embedding for {' '.join(missing)}; it knows "
+            f"{architecture.title} has no embedding for {' '.join(missing)}; it supports "
             f"{' '.join(map(symbol_of, sorted(known)))}. Choose a task without these elements, or another architecture"
         )

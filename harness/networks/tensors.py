@@ -28,7 +28,7 @@ def load_tensors(network: "Module", tensors: "Mapping[str, Tensor]") -> None:
     odd = sorted(own.keys() ^ tensors.keys()) or [name for name in own if own[name].shape != tensors[name].shape]
     if odd:
         raise ModelError(
-            f"the tensor {odd[0]!r} ({len(odd)} in all) is missing, unexpected or of another shape; expected the "
-            "tensors of the network that was built. Install the version of its library that wrote the checkpoint"
+            f"tensor {odd[0]!r} ({len(odd)} in all) is missing, unexpected or of the wrong shape; expected exactly the "
+            "tensors of this network. Install the library version that wrote the checkpoint"
         )
     network.load_state_dict(tensors, strict=False)

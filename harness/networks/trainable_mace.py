@@ -115,8 +115,8 @@ def mace_arguments(model: Any, head: int) -> dict[str, Any]:
         from mace.tools.scripts_utils import extract_config_mace_model
     if type(model) is not modules.ScaleShiftMACE:
         raise ModelError(
-            f"a {type(model).__name__} cannot be trained further here; expected a ScaleShiftMACE, as foundation models "
-            "of MACE are"
+            f"cannot fine-tune a {type(model).__name__}; expected a ScaleShiftMACE, the class of MACE's foundation "
+            "models"
         )
     found: dict[str, Any] = extract_config_mace_model(model)
     gates = {gate: name for name, gate in modules.gate_dict.items()}
@@ -152,8 +152,8 @@ def require_same_model(model: Any, head: int, arguments: Mapping[str, Any]) -> N
     difference = float((energies[0] - energies[1]).abs().max())
     if not difference < _ROUNDING:
         raise ModelError(
-            f"the MACE cannot be rebuilt from what mace-torch tells of it: atoms differ by {difference:.2g} eV; "
-            f"expected less than {_ROUNDING:g}. Use a model of the installed version of mace-torch"
+            f"the MACE cannot be rebuilt from the arguments that mace-torch reports: atomic energies differ by "
+            f"{difference:.2g} eV; expected less than {_ROUNDING:g}. Use a model of the installed version of mace-torch"
         )
 
 

@@ -26,7 +26,7 @@ from harness.core.batch import Prediction, StructureBatch, numbers_of_model
 from harness.core.family import Family
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.core.source_code import working_files
-from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.errors_of_others import cause_of, must_propagate
 from harness.trust.pickles import sha256_of
 
 FAMILY: Final = Family("ase", __name__, "ase", is_open=True, is_pickled=True)
@@ -80,7 +80,7 @@ class AseCalculatorPotential:
                     energy[index], forces[part] = self._compute_one(atoms)
             # Whatever third-party code raises, even SystemExit, fails only this structure.
             except BaseException as cause:
-                if is_for_others(cause):
+                if must_propagate(cause):
                     raise
                 failures[index] = cause_of(cause)
         return Prediction(energy, forces, failures)
@@ -170,7 +170,7 @@ def _module_of(name: str) -> ModuleType:
             raise UsageError(f"--calculator {name}: {cause}; {_EXPECTED}") from cause
         raise SetupError(f"--calculator {name}: its module imports a package that is not installed: {cause}") from cause
     except BaseException as cause:
-        if is_for_others(cause):
+        if must_propagate(cause):
             raise
         raise ModelError(
             f"--calculator {name}: its module cannot be imported: {cause_of(cause)}; try `import {module}`"
@@ -203,7 +203,7 @@ def _made(function: Callable[..., Any], name: str, path: Path | None, device: st
     try:
         calculator = function(path, device)
     except BaseException as cause:
-        if is_for_others(cause):
+        if must_propagate(cause):
             raise
         where = "no path" if path is None else str(path)
         raise ModelError(f"--calculator {name} failed on {where} and device {device!r}: {cause_of(cause)}") from cause

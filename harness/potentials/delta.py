@@ -54,7 +54,7 @@ def load_baseline(name: BaselineName, threads: int) -> Potential:
     return mmff94.load(name, options) if name == "mmff94" else xtb.load(name, options)
 
 
-def on_top_of(name: BaselineName, correction: Potential, options: LoadOptions) -> Potential:
+def with_baseline(name: BaselineName, correction: Potential, options: LoadOptions) -> Potential:
     """A network that was trained on the difference between the labels and a physics method.
 
     Args:

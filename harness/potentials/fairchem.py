@@ -161,7 +161,7 @@ def _predict_unit(source: Path, device: "torch.device", dtype: DtypeName) -> Any
     try:
         return load_predict_unit(str(source), inference_settings=settings, device=device.type)
     except HydraException as cause:
-        raise ValueError(f"the installed fairchem lacks a class that it needs ({cause})") from cause
+        raise ValueError(f"the installed fairchem lacks a required class ({cause})") from cause
 
 
 def _choose_task(available: list[str], wanted: str | None, source: Path) -> str:

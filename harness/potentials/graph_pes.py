@@ -24,7 +24,7 @@ from harness.networks.finished import require_finished
 from harness.networks.graph import MoleculeGraph, energies_and_forces, pack_graph
 from harness.networks.networks import build_network
 from harness.networks.tensors import network_tensors
-from harness.potentials.delta import on_top_of
+from harness.potentials.delta import with_baseline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +111,7 @@ def load_network(
         is_compiled=options.compile,
     )
     potential = GraphPesPotential(network, config, traits)
-    return potential if config.baseline is None else on_top_of(config.baseline, potential, options)
+    return potential if config.baseline is None else with_baseline(config.baseline, potential, options)
 
 
 class GraphPesPotential(TorchPotential):

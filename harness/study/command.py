@@ -86,7 +86,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(plan.text)
     if arguments.plan:
         return 0
-    with _ended_like_interrupted():
+    with _termination_as_interrupt():
         failures = do_study(study, plan, lambda text: print(text, file=sys.stderr, flush=True))
     if failures:
         listed = "\n".join(f"{failure.job.name}: {failure.cause}" for failure in failures)
@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _ended_like_interrupted() -> Iterator[None]:
+def _termination_as_interrupt() -> Iterator[None]:
     """Makes SIGTERM act like Ctrl-C, so that no training continues without its study."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -206,7 +206,7 @@ def _record(study: Study, job: Job, done: _Finished) -> RunRecord:
         predicted_task(done.run, job.task, study.dataset),
         task_distances(study.dataset, job.task, study.work / "distances" / study.content(job.task)[:_FOLDER_HASH]),
     )
-    named = _named_anew(study, job)
+    named = _readable_places(study, job)
     return RunRecord(
         row=job.row.name,
         kind=job.row.kind,
@@ -239,7 +239,7 @@ def _places(study: Study, job: Job) -> Places:
     )
 
 
-def _named_anew(study: Study, job: Job) -> Places:
+def _readable_places(study: Study, job: Job) -> Places:
     """The same in readable form, without the folders of this machine."""
     checkpoint = job.row.checkpoint
     given = None if checkpoint is None else study.request.models[checkpoint]

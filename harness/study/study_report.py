@@ -195,7 +195,7 @@ def _per_task(
         blocks += [f"### {task}: {of_task[0].title}", table(of_task)]
         if with_command:
             command = study_command([record for record in records if record.task == task])
-            blocks += [*_single_values(of_task), _stands_out(of_task), f"```console\n{command}\n```"]
+            blocks += [*_single_values(of_task), _summary_sentences(of_task), f"```console\n{command}\n```"]
     return blocks
 
 
@@ -219,7 +219,7 @@ def _other_levels(records: Sequence[RunRecord]) -> str:
     )
 
 
-def _stands_out(lines: Sequence[Line]) -> str:
+def _summary_sentences(lines: Sequence[Line]) -> str:
     """Generated sentences that summarise the table of one task."""
     learned = [line for line in lines if line.records[0].kind in ("trained", "fine-tuned")]
     sentences = []
@@ -295,10 +295,10 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
     rows = dict.fromkeys(
         line.row for line in trained if any(follows_the_clock(record.training) for record in line.records)
     )
-    return ["## Training", *([_by_the_clock(rows)] if rows else []), text, training_table(trained)]
+    return ["## Training", *([_clock_caution(rows)] if rows else []), text, training_table(trained)]
 
 
-def _by_the_clock(rows: Iterable[str]) -> str:
+def _clock_caution(rows: Iterable[str]) -> str:
     return (
         "The learning rate of these rows followed the clock, so that their numbers depend on how busy the machine was, "
         f"and another run has other steps: {', '.join(f'`{row}`' for row in rows)}."

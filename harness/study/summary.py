@@ -144,15 +144,15 @@ def _line(row: str, task: TaskName, records: list[RunRecord]) -> Line:
     parts = {name: _molecules(records, name) for name in records[0].force_mae}
     test_id, test_ood = parts["test_id"], parts["test_ood"]
     expected = _errors(records, "test_ood", lambda molecule: True, lambda molecule: molecule.expected_force_mae)
-    from_makeup = _Molecules(expected, test_ood.weights, test_ood.clusters)
+    from_composition = _Molecules(expected, test_ood.weights, test_ood.clusters)
     return Line(
         row=row,
         task=task,
         records=tuple(records),
         force_mae={name: _spread(part.effects()) for name, part in parts.items()},
         gap=_quotient(test_ood, test_id),
-        expected_gap=_values_alone(_quotient(from_makeup, test_id)),
-        excess=_excess(records, test_ood, from_makeup, test_id.clusters),
+        expected_gap=_values_alone(_quotient(from_composition, test_id)),
+        excess=_excess(records, test_ood, from_composition, test_id.clusters),
         by_spacer=_by_spacer(records),
         by_fragment=_by_fragment(test_id, test_ood),
         effects={split: mean_effect(parts[split].effects()) for split in SPLITS},

@@ -81,13 +81,13 @@ def _of_record(model: ModelRecord, name: str, record: Path, dataset: PinnedDatas
         yield Finding("fault", str(cause).replace(str(record), RECORD_NAME), run_id)
         return
     assert declaration is not None
-    wrong = list(_unlike(model, declaration))
+    wrong = list(_mismatches(model, declaration))
     yield from (Finding("fault", text, run_id) for text in wrong)
     if not wrong:
         yield _fitting(model, declaration, run_id)
 
 
-def _unlike(model: ModelRecord, declaration: Declaration) -> Iterator[str]:
+def _mismatches(model: ModelRecord, declaration: Declaration) -> Iterator[str]:
     """Differences between a training record and the result of the model that was read with it."""
     said, record = declaration.statement, declaration.record
     assert record is not None

@@ -33,13 +33,13 @@ def trainings_of(options: argparse.Namespace) -> list[argparse.Namespace]:
     control = is_control(options)
     if control and options.seeds is not None:
         raise UsageError(
-            f"--seeds {_listed(options.seeds)} means nothing to --arch {options.arch}, in which nothing is random; "
+            f"--seeds {_listed(options.seeds)} has no effect on --arch {options.arch}, which uses no random numbers; "
             "leave it out"
         )
     seeds: list[int | None] = [None] if control else (options.seeds or [options.seed])
     for seed in seeds:
         if seed is not None and (seed < 0 or seeds.count(seed) > 1):
-            raise UsageError(f"--seeds {_listed(seeds)}; expected different numbers of 0 or more")
+            raise UsageError(f"--seeds {_listed(seeds)}; expected distinct numbers of 0 or more")
     root = folder_of(options)
     found = []
     for task in TASKS:
@@ -86,17 +86,17 @@ def _require_same(options: argparse.Namespace, content: str) -> None:
     directory: Path = options.out
     for what, wanted, found in _differences(options, content):
         raise UsageError(
-            f"{directory} holds a finished model whose {what} is {found}, and {wanted} is asked for; the models of a "
-            "method are trained alike. Choose another --out, or delete that folder"
+            f"{directory} contains a finished model whose {what} is {found}; expected {wanted}, since all models of a "
+            "method share their settings. Choose another --out, or delete that folder"
         )
 
 
 def _differences(options: argparse.Namespace, content: str) -> Iterator[tuple[str, object, object]]:
-    found, wanted = _said(options.out), _wanted(options, content)
+    found, wanted = _recorded(options.out), _requested(options, content)
     yield from ((name, value, found.get(name)) for name, value in wanted.items() if found.get(name) != value)
 
 
-def _wanted(options: argparse.Namespace, content: str) -> dict[str, Any]:
+def _requested(options: argparse.Namespace, content: str) -> dict[str, Any]:
     """The facts that the config of the requested model would state."""
     facts: dict[str, Any] = {"task": options.task, "content of the training data": content}
     if is_control(options):
@@ -113,7 +113,7 @@ def _wanted(options: argparse.Namespace, content: str) -> dict[str, Any]:
     return facts | {name: _plain(value) for name, value in settings.items() if name not in _FREE}
 
 
-def _said(directory: Path) -> dict[str, Any]:
+def _recorded(directory: Path) -> dict[str, Any]:
     """The facts that the config of a finished model states."""
     control = control_of(directory)
     if control is not None:

@@ -25,7 +25,7 @@ _FRAMES_PER_BATCH: Final = 64
 _RECORD: Final = "record"
 
 
-def less_baseline(
+def subtract_baseline(
     name: BaselineName, directory: Path, threads: int, on_frames: Callable[[int], None] = lambda _n: None
 ) -> Relabel:
     """Returns the function that subtracts the energies and forces of a physics method from labels.
@@ -93,7 +93,7 @@ def _read(path: Path, record: Mapping[str, Any]) -> tuple[FloatArray, FloatArray
                 return None
             return arrays["energy"], arrays["forces"]
     except (OSError, ValueError, KeyError, EOFError) as cause:
-        raise DataError(f"{path} cannot be read ({cause}); delete it, and it is computed again") from cause
+        raise DataError(f"{path} cannot be read ({cause}); delete it to compute it again") from cause
 
 
 def _write(path: Path, record: Mapping[str, Any], labels: tuple[FloatArray, FloatArray]) -> None:

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, on_trained: Callable[[Path], object]
         return _train_all(options, on_trained)
     if options.seeds is not None:
         raise UsageError(
-            f"--seeds {' '.join(map(str, options.seeds))} without --all-tasks; name the seed of one model with --seed"
+            f"--seeds {' '.join(map(str, options.seeds))} without --all-tasks; for one model, give its --seed"
         )
     code = _train_one(options)
     on_trained(folder_of(options))
@@ -94,7 +94,7 @@ def _sole_training(directory: Path) -> AbstractContextManager[int]:
 
 def _train(options: argparse.Namespace, directory: Path) -> None:
     if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
-        raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
+        raise UsageError(f"{directory} contains a finished checkpoint; choose another --out, or delete it first")
     run, origin = _prepared(options, directory)
 
     from harness.train.loop import train
@@ -127,7 +127,7 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     import torch
 
     from harness.compute.device import resolve_device
-    from harness.train.baseline import less_baseline
+    from harness.train.baseline import subtract_baseline
     from harness.train.checkpoint_record import Origin
     from harness.train.data_source import find_training_files
     from harness.train.loop import start_run
@@ -142,7 +142,7 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     baseline = baseline_of(options, start)
     torch.set_num_threads(options.threads)
     directory.mkdir(parents=True, exist_ok=True)
-    relabel = None if baseline is None else less_baseline(baseline, directory, options.threads)
+    relabel = None if baseline is None else subtract_baseline(baseline, directory, options.threads)
     energies = None if start is None else start.reference_energies
     data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
@@ -153,9 +153,9 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     if start is None:
         return start_run(settings, data, directory, device, origin), Origin(source, baseline)
 
-    from harness.train.start import on_labels
+    from harness.train.start import shift_to_labels
 
-    data, zero_shot = on_labels(start, data, settings.cutoff, device)
+    data, zero_shot = shift_to_labels(start, data, settings.cutoff, device)
     run = start_run(settings, data, directory, device, origin, start.tensors)
     return run, Origin(source, baseline, start.record, zero_shot)
 
@@ -212,7 +212,7 @@ def _repeated(run: "Run") -> str:
     if run.settings.budget_minutes is None:
         return ""
     compiling = "always" if run.settings.compile else "never"
-    return f"; the same again with --steps {run.n_steps} --compile {compiling} in place of --budget"
+    return f"; to reproduce it, use --steps {run.n_steps} --compile {compiling} instead of --budget"
 
 
 @contextmanager

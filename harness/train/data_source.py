@@ -57,8 +57,8 @@ def find_training_files(text: str, task: TaskName, level: Level = GFN2) -> Train
         return _with_task(TrainingSource(text, Path(text)), task, level)
     if text.startswith(PREFIX):
         raise UsageError(
-            f"--dataset {text} is read where it lies, and training reads its frames again and again; use --dataset "
-            f"{id_to_download(text)}, which downloads what it needs of them once"
+            f"--dataset {text} would be read over the network repeatedly; use --dataset {id_to_download(text)}, which "
+            "downloads the required files once"
         )
     hub_id = _HUB_ID.fullmatch(text)
     if hub_id is None or Path(text).exists():

@@ -47,8 +47,8 @@ def parse_architecture(text: str) -> ArchitectureName:
     if name is None or (is_local and name in FOUNDATIONS):
         known = " ".join(each.lower() for each in (*own, *added_names()))
         raise UsageError(
-            f"unknown --arch {text}; expected one of {known}, with {LOCAL} for a local one, or a network that an "
-            "installed package adds (docs/architectures.md)"
+            f"unknown --arch {text}; expected one of {known}, with {LOCAL} for a local network, or the name of an "
+            "architecture that an installed package adds (docs/architectures.md)"
         )
     return ArchitectureName(name, is_local)
 
@@ -71,7 +71,10 @@ def limited_to(architecture: str, shape: _Shape, field: float) -> _Shape:
         raise UsageError(f"--receptive-field {field:g}; expected a length in Å above 0")
     found = find_architecture(architecture)
     if found.sees_all:
-        raise UsageError(f"--receptive-field {field:g}; {architecture} sees every atom. Take another network")
+        raise UsageError(
+            f"--receptive-field {field:g} cannot limit {architecture}, in which each atom sees all others; choose "
+            "another network"
+        )
     before, cutoff, layers = found.hops_of_embedding, float(shape.cutoff), getattr(shape, "layers", None)
     if layers is None:
         return _changed(shape, {"cutoff": min(cutoff, field / before)})
@@ -82,8 +85,8 @@ def limited_to(architecture: str, shape: _Shape, field: float) -> _Shape:
     if before:
         raise UsageError(
             f"--receptive-field {field:g} with a cutoff of {cutoff:g} Å; {architecture} has "
-            f"{'one hop' if before == 1 else f'{before} hops'} before its first round of message passing, so it "
-            f"reaches {(before + 1) * cutoff:g} Å or more. Lower --cutoff, or take another network"
+            f"{'one hop' if before == 1 else f'{before} hops'} before its first message-passing layer, so it "
+            f"reaches {(before + 1) * cutoff:g} Å or more. Lower --cutoff, or choose another network"
         )
     return _changed(shape, {"layers": 1, "cutoff": field})
 

@@ -93,7 +93,7 @@ def train_control(
         MissingPackageError: If a package required by the control is not installed.
     """
     if (directory / CONFIG_FILE).exists():
-        raise UsageError(f"{directory} holds a finished checkpoint; choose another --out, or delete it first")
+        raise UsageError(f"{directory} contains a finished checkpoint; choose another --out, or delete it first")
     data = read_control_data(dataset, task, level)
     fitted = _fit(architecture, data)
     write_control(directory, _config(architecture, data, fitted), fitted.tensors)
@@ -117,7 +117,7 @@ def refuse_options_of_networks(options: argparse.Namespace, parser: argparse.Arg
     for name, value in vars(options).items():
         if name not in _OPTIONS and value != parser.get_default(name):
             option = name.replace("_", "-")
-            raise UsageError(f"--{option} {value} means nothing to --arch {options.arch}; leave it out")
+            raise UsageError(f"--{option} {value} has no effect on --arch {options.arch}; leave it out")
     if options.device not in ("auto", "cpu"):
         raise UsageError(
             f"--arch {options.arch} is fitted on the CPU only, not on {options.device!r}; use --device cpu"
@@ -138,7 +138,7 @@ def read_control_data(directory: Path, task: TaskName, level: Level = GFN2) -> C
     strange = sorted(set(validation.molecule_id) - set(train.molecule_id))
     if strange:
         raise DataError(
-            f"validation of {task} in {directory} holds the molecule {strange[0]}, which train does not; build the "
+            f"validation of {task} in {directory} contains the molecule {strange[0]}, which train lacks; build the "
             "data set again"
         )
     elements = tuple(int(number) for number in np.unique(train.atomic_numbers))

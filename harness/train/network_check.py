@@ -23,7 +23,7 @@ from harness.train.packed_frames import LabelledGraph, PackedFrames, batches
 from harness.train.settings import TrainSettings
 from harness.train.steps import Run
 from harness.train.task_data import TrainingData
-from harness.trust.errors_of_others import cause_of, is_for_others
+from harness.trust.errors_of_others import cause_of, must_propagate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,7 +64,7 @@ def check_network(settings: TrainSettings, data: TrainingData) -> None:
         network, other = (_built(settings, data, seed) for seed in (1, 2))
         if not trained_parameters(network):
             raise ModelError(
-                f"{title} has nothing to train: none of its parameters requires a gradient. Register them as "
+                f"{title} has no trainable parameter: none requires a gradient. Register parameters as "
                 "torch.nn.Parameter, and modules as attributes or in a ModuleList"
             )
         frames = _sample(data.train, settings.cutoff)
@@ -79,16 +79,16 @@ def check_network(settings: TrainSettings, data: TrainingData) -> None:
 
 
 _AGAIN: Final = (
-    "gives other energies when it is asked again about the same molecule. Keep nothing from one call to the next, and "
-    "draw no random numbers when it is not in training (self.training)"
+    "returns different energies on a second call with the same molecule. Keep no state between calls, and draw no "
+    "random numbers in evaluation mode (self.training is False)"
 )
 _KEPT: Final = (
-    "gives other energies when its tensors are loaded into a network that was built anew, as for an evaluation: "
-    "numbers that it computes with are missing among its parameters and buffers. Register them"
+    "returns different energies after its tensors are loaded into a new network, as in an evaluation: part of its "
+    "state is missing from its parameters and buffers. Register it"
 )
 _ALONE: Final = (
-    "gives a molecule other energies in a batch than alone. Sum over neighbours only within a molecule (graph.batch "
-    "tells which one an atom is of)"
+    "returns different energies for a molecule in a batch than alone. Sum over neighbours only within a molecule "
+    "(graph.batch gives the molecule of each atom)"
 )
 
 
@@ -106,8 +106,8 @@ def naming_plugin(run: Run) -> Iterator[None]:
         if architecture.plugin is None or isinstance(cause, MlipOodError) or is_out_of_memory(cause):
             raise
         raise ModelError(
-            f"training {architecture.title} failed at step {run.step}: {cause_of(cause)}. What was saved at the last "
-            "validation is kept: correct the plug-in, and give the same command again"
+            f"training {architecture.title} failed at step {run.step}: {cause_of(cause)}. The state of the last "
+            "validation is kept: correct the plug-in, and repeat the same command"
         ) from cause
 
 
@@ -183,15 +183,15 @@ def _energies_of_all(network: "Module", frames: Sequence[_Frame], title: str) ->
             parts.append(network(frame.graph)["local_energies"].detach())
             known |= frame.elements
         except Exception as cause:
-            if is_for_others(cause):
+            if must_propagate(cause):
                 raise
             failed.append((frame, cause))
     if failed:
         frame, first = failed[0]
         suspects = frame.elements - known or frame.elements
         raise ModelError(
-            f"{title} fails on a molecule with {_symbols(suspects)}: {cause_of(first)}. Every element that `build` is "
-            "given needs an embedding, and the network takes what a MoleculeGraph holds"
+            f"{title} fails on a molecule with {_symbols(suspects)}: {cause_of(first)}. Embed every element that "
+            "`build` receives, and use only the fields of MoleculeGraph"
         ) from first
     return _finite(torch.cat(parts), title, "local_energies")
 
@@ -217,14 +217,14 @@ def _require_forces(network: "Module", frames: Sequence[_Frame], title: str) -> 
             largest = max(largest, scale)
             if scale >= FLAT and all(abs(slope + work) > SLOPE * scale for slope in slopes):
                 raise ModelError(
-                    f"{title} has forces that are not the derivative of its energy: along one direction they do the "
-                    f"work {work:.4g} eV/Å, and the energy falls by {-slopes[0]:.4g} eV/Å. Compute with tensors all "
-                    "the way from graph.R, without detach, no_grad, NumPy or rounding"
+                    f"{title} has forces that are not the derivative of its energy: along one direction the force is "
+                    f"{work:.4g} eV/Å, but the energy falls by {-slopes[0]:.4g} eV/Å. Compute energies from graph.R "
+                    "with tensor operations only, without detach, no_grad, NumPy or rounding"
                 )
     if largest < FLAT:
         raise ModelError(
-            f"{title} has energies that do not depend on the positions, so it has no forces. Use the distances of "
-            "graph.neighbour_list, computed from graph.R"
+            f"{title} has energies that do not depend on the positions, so it has no forces. Compute the distances of "
+            "graph.neighbour_list from graph.R"
         )
 
 
@@ -233,7 +233,7 @@ def _forces(network: "Module", graph: MoleculeGraph, title: str) -> "Tensor":
     import torch
 
     positions = graph.R.clone().requires_grad_(True)
-    with _naming(title, "has no derivative by the positions"):
+    with _naming(title, "has no derivative with respect to the positions"):
         energy = network(graph._replace(R=positions))["local_energies"].sum()
         found = torch.autograd.grad(energy, positions, allow_unused=True)[0] if energy.requires_grad else None
     return torch.zeros_like(positions) if found is None else -_finite(found, title, "forces")
@@ -249,7 +249,7 @@ def _slope(network: "Module", graph: MoleculeGraph, along: "Tensor", step: float
 def _require_same(first: "Tensor", second: "Tensor", title: str, problem: str) -> None:
     difference, largest = float((first - second).abs().max()), float(first.abs().max())
     if not difference <= ROUNDING * largest:
-        raise ModelError(f"{title} {problem} (energies of an atom differ by {difference:.3g} eV)")
+        raise ModelError(f"{title} {problem} (atomic energies differ by up to {difference:.3g} eV)")
 
 
 def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: float, title: str) -> None:
@@ -260,7 +260,7 @@ def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: fl
     import torch
 
     evaluate, parameters = loss_and_gradient(network, energy_weight), trained_parameters(network)
-    with _naming(title, "cannot be trained on its forces, which takes second derivatives"):
+    with _naming(title, "cannot be trained on forces, which needs second derivatives"):
         network.train()
         evaluate(batch)
         network.eval()  # without dropout
@@ -269,7 +269,7 @@ def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: fl
     flat = _finite(torch.cat([part.flatten() for part in gradient]), title, "gradients of the loss")
     length = float(torch.linalg.vector_norm(flat))
     if length == 0.0:
-        raise ModelError(f"{title} has no parameter that its energies depend on; correct its forward")
+        raise ModelError(f"{title} has energies that depend on none of its parameters; correct its forward")
 
     def loss_at(distance: float) -> float:
         """The loss at a distance along the gradient; the parameters are restored except for rounding."""
@@ -284,9 +284,9 @@ def _require_gradient(network: "Module", batch: LabelledGraph, energy_weight: fl
     slopes = [(loss_at(step) - loss_at(-step)) / (2.0 * step) for step in STEPS]
     if all(abs(slope - length) > SLOPE * length for slope in slopes):
         raise ModelError(
-            f"{title} has a gradient of the loss by its parameters of {length:.4g}, along which the loss changes by "
-            f"{slopes[0]:.4g}: its second derivatives are wrong. Write the backward of operations of your own with "
-            "operations that PyTorch can differentiate again"
+            f"{title} has wrong second derivatives: the gradient of the loss has the norm {length:.4g}, but along it "
+            f"the loss changes by {slopes[0]:.4g}. Write custom backward functions with operations that PyTorch can "
+            "differentiate again"
         )
 
 
@@ -294,8 +294,8 @@ def _finite(values: "Tensor", title: str, what: str) -> "Tensor":
     if not bool(values.isfinite().all()):
         count = int((~values.isfinite()).sum())
         raise ModelError(
-            f"{title} gives {what} of which {count} of {values.numel()} are not finite, with the weights that `build` "
-            "gives it. Look for roots and quotients of zero, such as the distance of an atom from itself"
+            f"{title} has {what} that are not finite ({count} of {values.numel()}), with the weights from `build`. "
+            "Look for roots of zero and divisions by zero, such as the distance of an atom from itself"
         )
     return values
 
@@ -305,7 +305,7 @@ def _naming(title: str, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as cause:
-        if is_for_others(cause):
+        if must_propagate(cause):
             raise
         raise ModelError(f"{title} {what}: {cause_of(cause)}. Correct the plug-in") from cause
 

@@ -34,7 +34,7 @@ DEFAULT_FOLDER: Final = Path("checkpoints")
 PAYS_FROM_MINUTES: Final = 5.0
 """Minimum budget for which steps two to five times as fast repay the minutes that compiling takes."""
 
-_RECIPE: Final = "(default: that of the architecture)"
+_RECIPE: Final = "(default: by architecture)"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness train",
         "--task TASK | --all-tasks [options]",
-        "Train a model on the `train` split of one task and choose by `validation`; no test file is opened.\n"
+        "Train on the `train` split of a task and select by `validation`; no file of a test split is opened.\n"
         "The same command resumes an interrupted run.",
         (
             "python -m harness train --arch painn --task task2 --epochs 20",
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     group = parser.add_argument_group("data, model, output")
     tasks = group.add_mutually_exclusive_group(required=True)
-    tasks.add_argument("--task", help=f"{', '.join(TASKS)}, or one of the data set's own")
+    tasks.add_argument("--task", help=f"{', '.join(TASKS)}, or the data set's own")
     tasks.add_argument("--all-tasks", action="store_true", help="one model per task and seed, for --method")
     add = group.add_argument
     add("--dataset", default="mini", help="`mini`, a folder, or a Hub id org/name[@revision] (default: mini)")
@@ -68,36 +68,36 @@ def parser() -> argparse.ArgumentParser:
     controls = ", ".join(CONTROL_ARCHITECTURES)
     add(
         "--arch",
-        help=f"{names}{added} (default: {DEFAULT_ARCHITECTURE}, or that of --init), "
-        f"any with {LOCAL} for {LOCAL_FIELD:g} Å; or a control: {controls}",
+        help=f"{names}{added} (default: {DEFAULT_ARCHITECTURE}, or that of --init), each with {LOCAL} for a receptive "
+        f"field of {LOCAL_FIELD:g} Å; or a control: {controls}",
     )
     add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed> or -method)")
-    add("--seed", type=int, default=defaults.seed, help="of the weights and of the order of the frames (default: 0)")
-    add("--seeds", type=int, nargs="+", metavar="SEED", help="several, with --all-tasks (default: that of --seed)")
+    add("--seed", type=int, default=defaults.seed, help="seed of the weights and the frame order (default: 0)")
+    add("--seeds", type=int, nargs="+", metavar="SEED", help="seeds of --all-tasks (default: that of --seed)")
     _add_length(parser)
     _add_strategy(parser)
     _add_hyper_parameters(parser, defaults)
     add = parser.add_argument_group("running").add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    add("--threads", type=int, default=1, help="CPU threads; small batches gain nothing from more (default: 1)")
+    add("--threads", type=int, default=1, help="CPU threads (default: 1, fastest for small batches)")
     return parser
 
 
 def _add_length(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("length (one of --budget, --epochs, --steps)")
+    group = parser.add_argument_group("length (one of --budget, --epochs, --steps; see docs/training.md)")
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--budget",
         metavar="TIME",
-        help=f"90s, 5min, 1h, ... or `full`, see docs/training.md (default: {DEFAULT_BUDGET})",
+        help=f"such as 90s, 5min, 1h or `full` (default: {DEFAULT_BUDGET})",
     )
-    length.add_argument("--epochs", type=int, help="passes over the training frames; such a run repeats bit for bit")
-    length.add_argument("--steps", type=int, help="steps of the optimiser; such a run repeats bit for bit")
+    length.add_argument("--epochs", type=int, help="passes over the training frames, reproducible")
+    length.add_argument("--steps", type=int, help="optimiser steps, reproducible bit for bit")
     group.add_argument(
         "--patience",
         type=int,
         default=TrainSettings(epochs=1).patience,
-        help="validations without progress that end a run, 0: never (default: 8)",
+        help="validations without progress that end a run; 0: never (default: 8)",
     )
 
 
@@ -106,36 +106,36 @@ def _add_strategy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--init",
         metavar="MODEL",
-        help="model to start from: ANI state dict, MACE .model, or own checkpoint",
+        help="initial ANI state dict, MACE .model or own checkpoint",
     )
-    group.add_argument("--family", metavar="NAME", help="family of --init, if its files do not tell")
-    group.add_argument("--head", metavar="NAME", help="readout head of --init, where it has several")
+    group.add_argument("--family", metavar="NAME", help="family of --init, if its files do not identify it")
+    group.add_argument("--head", metavar="NAME", help="readout head of --init, if it has several")
     group.add_argument(
         "--trust-checkpoint",
         action="store_true",
-        help="load a pickle that --init names, which runs what it holds",
+        help="load --init even if it is a pickle that may run code",
     )
     group.add_argument(
-        "--delta", choices=BASELINES, metavar="METHOD", help=f"physics method to correct: {', '.join(BASELINES)}"
+        "--delta", choices=BASELINES, metavar="METHOD", help=f"baseline to correct: {', '.join(BASELINES)}"
     )
     group.add_argument(
         "--receptive-field",
         type=float,
         metavar="Å",
-        help="longest distance between atoms that interact; limits layers and cutoff",
+        help="limit of the receptive field; sets layers and cutoff",
     )
 
 
 def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettings) -> None:
     add = parser.add_argument_group("hyper-parameters").add_argument
-    add("--channels", type=int, help=f"features of an atom {_RECIPE}")
-    add("--radial-features", type=int, help=f"functions a distance is expanded in {_RECIPE}")
-    add("--layers", type=int, help=f"rounds of message passing {_RECIPE}")
-    add("--cutoff", type=float, help=f"distance of neighbours, Å {_RECIPE}")
+    add("--channels", type=int, help=f"features per atom {_RECIPE}")
+    add("--radial-features", type=int, help=f"radial basis functions {_RECIPE}")
+    add("--layers", type=int, help=f"message-passing layers {_RECIPE}")
+    add("--cutoff", type=float, help=f"neighbour cutoff, Å {_RECIPE}")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="argument of the network; may be repeated")
     add("--config", type=Path, metavar="FILE", help="arguments of the network, TOML or JSON")
-    add("--batch-size", type=int, help=f"frames of a step {_RECIPE}")
-    add("--learning-rate", type=float, help=f"peak of the schedule {_RECIPE}")
+    add("--batch-size", type=int, help=f"frames per step {_RECIPE}")
+    add("--learning-rate", type=float, help=f"peak learning rate {_RECIPE}")
     weight, decay = defaults.energy_weight, defaults.ema_decay
     add(
         "--energy-weight",
@@ -143,7 +143,7 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         default=weight,
         help="weight of 1 eV per atom against 1 eV/Å in the loss (default: 1)",
     )
-    add("--ema-decay", type=float, default=decay, help=f"of the running mean of the weights (default: {decay})")
+    add("--ema-decay", type=float, default=decay, help=f"decay of the running mean of weights (default: {decay})")
     add("--validations", type=int, default=defaults.validations, help="validations in the whole run (default: 20)")
     add(
         "--compile",
@@ -152,7 +152,7 @@ def _add_hyper_parameters(parser: argparse.ArgumentParser, defaults: TrainSettin
         metavar="WHEN",
         default="auto",
         const="always",
-        help=f"auto (long runs on a CPU, from {PAYS_FROM_MINUTES:g} min), always or never (default: auto)",
+        help=f"auto (CPU, from {PAYS_FROM_MINUTES:g} min), always, never (default: auto)",
     )
 
 
@@ -200,9 +200,8 @@ def baseline_of(options: argparse.Namespace, start: "Start | None") -> BaselineN
     wanted: BaselineName | None = options.delta
     if start is not None and start.baseline != wanted:
         needed = f"use --delta {start.baseline}" if start.baseline else "leave --delta out"
-        raise UsageError(
-            f"--delta {wanted} with --init {options.init}, which stands on {start.baseline or 'no baseline'}; {needed}"
-        )
+        given = f"--delta {wanted}" if wanted else "no --delta"
+        raise UsageError(f"{given} with --init {options.init}, whose baseline is {start.baseline or 'none'}; {needed}")
     return wanted
 
 
@@ -227,7 +226,7 @@ def _new_network(options: argparse.Namespace) -> tuple[Architecture, NetworkArgu
     name = parse_architecture(options.arch or DEFAULT_ARCHITECTURE)
     architecture = find_architecture(name.architecture)
     if architecture.arguments is None:
-        raise UsageError(f"--arch {options.arch} is a foundation model; name the one to start from with --init")
+        raise UsageError(f"--arch {options.arch} is a foundation model; give its checkpoint with --init")
     shape = _shape(architecture, options)
     field = LOCAL_FIELD if name.is_local and options.receptive_field is None else options.receptive_field
     if field is not None:
@@ -243,7 +242,7 @@ def _shape(architecture: Architecture, options: argparse.Namespace) -> Any:
     for each in options.set:
         name, equals, text = each.partition("=")
         if not equals:
-            raise UsageError(f"--set {each}; expected NAME=VALUE, NAME one of {' '.join(names_of(defaults))}")
+            raise UsageError(f"--set {each}; expected NAME=VALUE, with NAME one of {' '.join(names_of(defaults))}")
         given[name.strip()] = parsed(defaults, name.strip(), text.strip())
     given |= {name: value for name, value in _shape_options(options).items() if value is not None}
     if architecture.plugin is None:
@@ -274,7 +273,7 @@ def _values_in(path: Path) -> dict[str, Any]:
             f"--config {path} cannot be read ({cause}); expected TOML, or JSON in a file *.json"
         ) from cause
     if not isinstance(found, dict):
-        raise UsageError(f"--config {path} holds a {type(found).__name__}; expected the arguments by name")
+        raise UsageError(f"--config {path} contains a {type(found).__name__}; expected an object of arguments by name")
     return found
 
 
@@ -289,7 +288,7 @@ def _network_of(
     changes = {**_shape_options(options), "receptive_field": options.receptive_field, "config": options.config}
     for name, value in {**changes, "set": options.set or None}.items():
         if value is not None:
-            raise UsageError(f"--{name.replace('_', '-')} changes the network, which --init gives; leave it out")
+            raise UsageError(f"--{name.replace('_', '-')} changes the network, which --init determines; leave it out")
     return find_architecture(start.architecture), start.arguments
 
 

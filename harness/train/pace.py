@@ -45,8 +45,9 @@ def steps_within(run: Run, minutes: float) -> int:
     left = _MINUTE * minutes - validations * per_validation
     if left < per_step:
         raise UsageError(
-            f"--budget of {_MINUTE * minutes:g} s; {validations} validations take {validations * per_validation:.1f} s "
-            f"of it, and a step {per_step:.2g} s. Give more time, or fewer --validations"
+            f"--budget of {_MINUTE * minutes:g} s is too short: {validations} validations take "
+            f"{validations * per_validation:.1f} s, and one step takes {per_step:.2g} s. Give more time, or fewer "
+            "--validations"
         )
     return int(left / per_step)
 

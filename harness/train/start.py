@@ -92,8 +92,8 @@ def load_start(model: str, family: str | None, options: LoadOptions, task: Task)
             return _from_own_checkpoint(source, task)
         case name:
             raise UsageError(
-                f"--init {model} is of the family {name}, which cannot be trained further here; expected a state dict "
-                "of TorchANI, a .model file of MACE, or a checkpoint of `harness train`"
+                f"--init {model} belongs to the family {name}, which cannot be fine-tuned here; expected a TorchANI "
+                "state dict, a MACE .model file, or a checkpoint of `harness train`"
             )
 
 
@@ -115,12 +115,12 @@ def _require_unseen(tasks: tuple[Task, ...], model: str, task: Task, named: Coll
         known = sum(smiles in trained or name in named for smiles, name in unseen.items())
         if known:
             raise UsageError(
-                f"--init {model} was trained on {seen.name}, which holds {known} of the {len(unseen)} OOD molecules "
+                f"--init {model} was trained on {seen.name}, which contains {known} of the {len(unseen)} OOD molecules "
                 f"of {task.name}; a model that saw them cannot be tested on them. Start from another model"
             )
 
 
-def on_labels(
+def shift_to_labels(
     start: Start, data: TrainingData, cutoff: float, device: "torch.device"
 ) -> tuple[TrainingData, tuple[float, float]]:
     """Shifts the reference energies of a model to the level of theory of the labels, and evaluates it before training.
@@ -218,7 +218,7 @@ def _record_beside(source: ModelSource) -> TrainingRecord | None:
     if source.record is None:
         return None
     if not source.record.is_file():
-        raise DataError(f"{source.record} is no file; expected one that `dataset_builders export` wrote, or none")
+        raise DataError(f"{source.record} is not a file; expected one that `dataset_builders export` wrote, or none")
     return read_training_record(source.record)
 
 

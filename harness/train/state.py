@@ -85,7 +85,7 @@ def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
             record = json.loads((file.metadata() or {})[_RECORD])
     except (SafetensorError, OSError, KeyError, ValueError) as cause:
-        raise DataError(f"{path} cannot be read ({cause}); delete it to start the training anew") from cause
+        raise DataError(f"{path} cannot be read ({cause}); delete it to restart the training") from cause
     wanted = json.loads(json.dumps(identity))
     different = sorted(
         key for key in wanted.keys() | record["identity"] if wanted.get(key) != record["identity"].get(key)
@@ -93,13 +93,13 @@ def read_state(directory: Path, identity: Mapping[str, Any]) -> SavedRun | None:
     if different:
         key = different[0]
         raise UsageError(
-            f"{directory} holds an interrupted run whose {key} is {record['identity'].get(key)!r}; this one has "
-            f"{wanted.get(key)!r}. Repeat the first command to go on, or choose another --out"
+            f"{directory} contains an interrupted run whose {key} is {record['identity'].get(key)!r}, not "
+            f"{wanted.get(key)!r} as in this command. Repeat the original command to resume it, or choose another --out"
         )
     if "n_steps" not in record and wanted.get("budget_minutes") is not None:
         raise UsageError(
             f"{path} was written by an earlier release, whose learning rate followed the clock; finish the training "
-            "with that release, or delete the file to start it anew"
+            "with that release, or delete the file to restart it"
         )
     curve = tuple(CurvePoint(**point) for point in record["curve"])
     return SavedRun(wanted, curve, record.get("n_steps", 0), tensors)

@@ -126,7 +126,7 @@ def take_step(run: Run, batch: LabelledGraph, learning_rate: float) -> float:
     norm = torch.nn.utils.clip_grad_norm_(parameters, run.settings.max_gradient_norm)
     if not math.isfinite(float(loss) + float(norm)):
         raise ConvergenceError(
-            f"training diverged at step {run.step}: loss {float(loss)}, length of its gradient {float(norm)}; "
+            f"training diverged at step {run.step}: loss {float(loss)}, gradient norm {float(norm)}; "
             f"expected finite numbers. Lower --learning-rate (it was {run.settings.learning_rate})"
         )
     for group in run.optimizer.param_groups:

@@ -84,8 +84,8 @@ def read_training_data(
     unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(seen))
     if unknown:
         raise DataError(
-            f"validation of {task} in {directory} holds {' '.join(symbol_of(number) for number in unknown)}, which "
-            "train does not; build the data set again"
+            f"validation of {task} in {directory} contains {' '.join(symbol_of(number) for number in unknown)}, which "
+            "train lacks; build the data set again"
         )
     if relabel is not None:
         train, validation = relabel("train", train), relabel("validation", validation)
@@ -124,7 +124,7 @@ def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> 
     edition, level_of_theory = next(iter(provenance))
     if len(provenance) != 1 or UNKNOWN in (edition, level_of_theory):
         raise DataError(
-            f"the files of {level.config(task)} in {directory} give {provenance} as edition and level of theory; "
+            f"the files of {level.config(task)} in {directory} state {provenance} as edition and level of theory; "
             "expected one of each, in the metadata that `python -m dataset_builders build` writes"
         )
     content = content_hash(directory, files)
@@ -139,7 +139,7 @@ def _require_trainable(directory: Path, task: TaskName, level: Level) -> None:
     for split in TRAINING_SPLITS:
         if split in left_out:
             raise DataError(
-                f"{folder} holds no frames of {split}, as its files say; training needs "
+                f"{folder} has no frames of {split}, as its files state; training needs "
                 f"{' and '.join(TRAINING_SPLITS)}. Label them too, or train on labels of another level"
             )
 
@@ -168,7 +168,7 @@ def _training_split(name: str) -> TrainingSplit:
     for allowed in TRAINING_SPLITS:
         if name == allowed:
             return allowed
-    raise UsageError(f"training was asked to read the split {name!r}; it may read {' and '.join(TRAINING_SPLITS)} only")
+    raise UsageError(f"training must not read the split {name!r}; expected {' or '.join(TRAINING_SPLITS)}")
 
 
 def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple[FloatArray, int]:
@@ -199,15 +199,15 @@ def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
     symbols = [symbol_of(number) for number in data.elements]
     return replace(
         data,
-        train=_less(data.train, data.elements, shift),
-        validation=_less(data.validation, data.elements, shift),
+        train=_subtract(data.train, data.elements, shift),
+        validation=_subtract(data.validation, data.elements, shift),
         reference_energies={
             symbol: data.reference_energies[symbol] + float(each) for symbol, each in zip(symbols, shift, strict=True)
         },
     )
 
 
-def _less(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
+def _subtract(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
     counts = count_elements(frames.atomic_numbers, frames.n_atoms, elements)
     return replace(frames, energy=frames.energy - counts @ energies)
 
@@ -224,7 +224,7 @@ def _known_elements(reference_energies: Mapping[str, float], seen: tuple[int, ..
     missing = [symbol_of(number) for number in seen if number not in known]
     if missing:
         raise ModelError(
-            f"the model to start from has no parameters for {' '.join(missing)}, which train holds; it knows "
+            f"the initial model has no parameters for {' '.join(missing)}, which train contains; it supports "
             f"{' '.join(symbol_of(number) for number in known)}. Choose another model or task"
         )
     return known

@@ -9,7 +9,7 @@ MOST_OF_A_CAUSE: Final = 500
 """Maximum length of an error's text in a result, in characters."""
 
 
-def is_for_others(cause: BaseException) -> bool:
+def must_propagate(cause: BaseException) -> bool:
     """Whether an error of foreign code does not concern one structure: an interrupt, full memory, an error of ours.
 
     Errors of CUDA do not either: after one, the process cannot use the device any more.

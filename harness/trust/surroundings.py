@@ -65,13 +65,13 @@ class Surroundings:
         name: Name of the model, for the log.
         process: Kept settings of the process, by index of the setting.
         thread: Likewise, settings of a thread.
-        told: Precision settings that the log has reported.
+        reported: Precision settings that the log has reported.
     """
 
     name: str
     process: dict[int, Any] = field(default_factory=dict)
     thread: dict[int, Any] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -112,8 +112,8 @@ def inside(surroundings: Surroundings) -> Iterator[None]:
             if _visits.count == 0:
                 _left(_OF_THE_PROCESS, _visits.before, surroundings.process)
         for name, value in full_precision().items():
-            if name not in surroundings.told:
-                surroundings.told.add(name)
+            if name not in surroundings.reported:
+                surroundings.reported.add(name)
                 _LOG.warning("%s set %s to %s; it is reset to full precision", surroundings.name, name, value)
 
 

@@ -41,7 +41,7 @@ def trusted_files() -> tuple[str, ...]:
             continue
         if not _SHA256.fullmatch(words[0].lower()):
             raise UsageError(
-                f"{path}, line {number} is {line!r}; expected a sha256 in 64 hexadecimal digits, then a remark"
+                f"{path}, line {number} is {line!r}; expected a sha256 of 64 hexadecimal digits, then any comment"
             )
         found.append(words[0].lower())
     return tuple(found)

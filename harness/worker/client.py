@@ -177,7 +177,7 @@ class WorkerPotential:
         """Measures in the worker, since no other process can measure its memory."""
         return _RemoteMeter(self)
 
-    def told(self, kind: str) -> Message | None:
+    def ask(self, kind: str) -> Message | None:
         """The worker's answer to a request other than a batch; `None` if it died meanwhile.
 
         Raises:
@@ -212,7 +212,7 @@ class _RemoteMeter:
 
     def begin(self) -> None:
         """Starts the measurement."""
-        self._potential.told("begin measuring")
+        self._potential.ask("begin measuring")
 
     def end(self) -> Footprint | None:
         """Memory used since `begin`; `None` if the worker cannot measure it, or was restarted meanwhile.
@@ -220,14 +220,14 @@ class _RemoteMeter:
         Raises:
             ModelError: If the worker's answer is not a footprint.
         """
-        answer = self._potential.told("end measuring")
+        answer = self._potential.ask("end measuring")
         body = None if answer is None else answer.body.get("footprint")
         if body is None:
             return None
         try:
             return TypeAdapter(Footprint).validate_python(body)
         except ValidationError as cause:
-            raise _liar(self._potential.traits.model_id, f"a footprint of {body!r:.60}") from cause
+            raise _protocol_violation(self._potential.traits.model_id, f"a footprint of {body!r:.60}") from cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,10 +306,10 @@ class _Worker:
 
             raise torch.OutOfMemoryError(str(answer.body.get("message")))
         if answer.kind != "computed" or not {"energy", "forces"} <= answer.arrays.keys():
-            raise self._lied(f"{answer.kind!r:.40} with {sorted(answer.arrays)} for a batch")
+            raise self._violation(f"{answer.kind!r:.40} with {sorted(answer.arrays)} for a batch")
         failures = answer.body.get("failures")
         if not isinstance(failures, dict) or not all(_IS_PLACE(each) for each in failures):
-            raise self._lied(f"{failures!r:.60} for the failures of a batch")
+            raise self._violation(f"{failures!r:.60} for the failures of a batch")
         numbered = {int(place): str(cause) for place, cause in failures.items()}
         return Prediction(answer.arrays["energy"], answer.arrays["forces"], numbered)
 
@@ -324,7 +324,7 @@ class _Worker:
             answer = self._received(seconds)
             if self._open.pop(answer.number, None) is None:
                 waiting = ", ".join(map(str, self._open))
-                raise self._lied(f"an answer to request {answer.number}; open requests: {waiting}")
+                raise self._violation(f"an answer to request {answer.number}; open requests: {waiting}")
             self._answers[answer.number] = answer
         answer = self._answers.pop(number)
         if answer.kind == "error":
@@ -345,11 +345,13 @@ class _Worker:
             with _cut_after(self._spec.message_seconds, self._process, self._connection, is_late):
                 answer = receive(self._connection, max(self._open.values(), default=0))
         except ProtocolError as cause:
-            raise self._lied(str(cause)) from cause
+            raise self._violation(str(cause)) from cause
         except OSError as cause:
-            raise WorkerDied(self._late() if is_late.is_set() else self._epitaph(str(cause))) from cause
+            raise WorkerDied(self._late() if is_late.is_set() else self._exit_report(str(cause))) from cause
         if answer is None:
-            raise WorkerDied(self._late() if is_late.is_set() else self._epitaph("it closed its end of the connection"))
+            raise WorkerDied(
+                self._late() if is_late.is_set() else self._exit_report("it closed its end of the connection")
+            )
         return answer
 
     def _late(self) -> str:
@@ -360,15 +362,15 @@ class _Worker:
         try:
             traits = TypeAdapter(PotentialTraits).validate_python(answer.body.get("traits"))
         except ValidationError as cause:
-            raise self._lied(f"{answer.kind!r:.40} with invalid traits ({first_line(cause)})") from cause
+            raise self._violation(f"{answer.kind!r:.40} with invalid traits ({first_line(cause)})") from cause
         return traits, answer.body.get("is_cut_off") is True
 
-    def _lied(self, what: str) -> ModelError:
+    def _violation(self, what: str) -> ModelError:
         cut_off(self._process, self._connection)
         self.close()
-        return _liar(str(self._spec.source), what)
+        return _protocol_violation(str(self._spec.source), what)
 
-    def _epitaph(self, cause: str) -> str:
+    def _exit_report(self, cause: str) -> str:
         return f"its worker ended ({cause}; {exit_text(self._process)}), {last_words(self._log)}"
 
     def _was_ended(self, cause: str) -> str:
@@ -402,7 +404,7 @@ def _cut_after(
         timer.cancel()
 
 
-def _liar(model: str, what: str) -> ModelError:
+def _protocol_violation(model: str, what: str) -> ModelError:
     return ModelError(
         f"the worker of {model} sent {what}; expected the answer to an open request. The code of the model, or a "
         "program that it started, writes to the worker's connection; ask its author, or, if you trust it, try "

@@ -29,10 +29,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness env",
         "COMMAND [options]",
-        "Manage the environments of families whose packages conflict; --model finds them by itself.",
+        "Manage separate environments of families whose packages conflict; --model finds them automatically.",
         ("python -m harness env create sevennet", "python -m harness env list"),
-        notes=f"Folder: {environments_folder()} ({ENVIRONMENTS_VARIABLE} names another).\n"
-        "A new environment takes minutes, and as much disk space as PyTorch does.",
+        notes=f"Folder: {environments_folder()} (set {ENVIRONMENTS_VARIABLE} to change it).\n"
+        "Creating an environment takes minutes, and the disk space of a PyTorch installation.",
     )
     commands = parser.add_subparsers(
         prog="python -m harness env",
@@ -41,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COMMAND ...",
         parser_class=CommandParser,
     )
-    create = commands.add_parser("create", help="make the environment of a family")
-    create.add_argument("family", nargs="+", metavar="FAMILY", help=f"some of {', '.join(ENVIRONMENTS)}")
-    create.add_argument("--python", metavar="PYTHON", help="interpreter to make it from (default: that of the harness)")
+    create = commands.add_parser("create", help="create the environment of a family")
+    create.add_argument("family", nargs="+", metavar="FAMILY", help=f"one or more of {', '.join(ENVIRONMENTS)}")
+    create.add_argument("--python", metavar="PYTHON", help="base interpreter (default: that of the harness)")
     create.set_defaults(run=_create)
     listing = commands.add_parser("list", help="list the environments and their packages")
     listing.set_defaults(run=_list)

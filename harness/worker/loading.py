@@ -41,7 +41,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
     neutralise_variables()
     contained = _runs_code(source) or is_unknown(source.family.module)
     if not _needs_worker(source, interpreter, isolation):
-        with _finding_what_the_user_sees(source):
+        with _importing_from_working_directory(source):
             yield load_foreign(
                 source.family.module, source.model_id, lambda: load_potential(source, options), contained=contained
             )
@@ -96,19 +96,19 @@ def _folders_for(source: ModelSource, interpreter: Path | None) -> tuple[Path, .
 
 
 def _folders_of_the_user() -> tuple[Path, ...]:
-    """Where the function that a user names may lie: beside the data, or where Python was told to look."""
+    """Folders that may contain the user's function: the working directory, and those of Python's path."""
     return tuple(dict.fromkeys([Path.cwd(), *_folders_of_packages()]))
 
 
 def _folders_of_packages() -> tuple[Path, ...]:
-    """Where Python was told to look, beside the folders of the interpreter."""
+    """Folders of Python's path other than those of the interpreter."""
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     own = site.getusersitepackages() if site.ENABLE_USER_SITE else None
     return (*(Path(name).absolute() for name in named if name), *([Path(own)] if own else []))
 
 
 @contextlib.contextmanager
-def _finding_what_the_user_sees(source: ModelSource) -> Iterator[None]:
+def _importing_from_working_directory(source: ModelSource) -> Iterator[None]:
     """Lets this process import from the working directory, as a worker can; an installed command otherwise cannot."""
     if not source.family.is_open:
         yield

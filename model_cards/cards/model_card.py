@@ -24,7 +24,7 @@ from harness.networks.checkpoint_format import (
     symbol_of,
 )
 from harness.networks.control_checkpoints import ControlArchitecture, ControlConfig, control_of, read_control
-from harness.networks.finished import follows_the_clock, how_far
+from harness.networks.finished import follows_the_clock, training_progress
 from harness.potentials.xtb import METHODS
 from harness.results.result import RunResult
 from model_cards.cards.result_tables import results_table
@@ -100,7 +100,7 @@ def _network_context(checkpoint: Path) -> dict[str, Any]:
     config = read_config(checkpoint)
     return _shared_context(config, checkpoint) | {
         "title": _title(config),
-        "unfinished": how_far(checkpoint, config.training),
+        "unfinished": training_progress(checkpoint, config.training),
         "by_the_clock": follows_the_clock(config.training),
         "network": _network(config),
         "base_model": _base_model(config),

@@ -157,7 +157,7 @@ def retraction(
     Raises:
         DataError: If a file cannot be changed at these places alone.
     """
-    ours = _told_apart(selection, today)
+    ours = _indexed(selection, today)
     items = _items(files.entries)
     ours = replace(ours, kept=frozenset(_configs_of(filter(is_pushed, items), ours)))
     card = split_card(files.card or "")
@@ -187,7 +187,7 @@ def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
     Raises:
         DataError: If the file is not YAML.
     """
-    return [*_by_config(_meant(_items(text), selection, today), (), today)]
+    return [*_by_config(_selected(_items(text), selection, today), (), today)]
 
 
 def is_pushed(item: Any) -> bool:
@@ -206,7 +206,7 @@ def pushed_entries(files: Files) -> list[Any]:
     return [each for each in _items(files.entries) if is_pushed(each) and benchmark_identity(each)]
 
 
-def _told_apart(selection: Selection, today: Today) -> _Ours:
+def _indexed(selection: Selection, today: Today) -> _Ours:
     entries: dict[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = {}
     index: dict[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = {}
     for result in map(_whole_tasks, selection.results):
@@ -369,7 +369,7 @@ def _parts(task_id: str) -> tuple[str, str]:
     return (task_id, "") if found is None else (found[0], found[1].name)
 
 
-def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
+def _selected(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
     """The entries of the selected configurations."""
     identities = [benchmark_identity(each, today) for each in items]
     return [
@@ -381,11 +381,11 @@ def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any
 
 def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[str]:
     """Remaining benchmark results, with the reason."""
-    meant = _meant(stay, selection, today)
-    pushed = [each for each in meant if is_pushed(each)]
-    others = [each for each in stay if benchmark_identity(each) and each not in meant]
+    selected = _selected(stay, selection, today)
+    pushed = [each for each in selected if is_pushed(each)]
+    others = [each for each in stay if benchmark_identity(each) and each not in selected]
     yield from (f"{line}: not of these results" for line in _by_config(pushed, (), today))
     yield from (
-        f"{line}: not written by a push" for line in _by_config([e for e in meant if not is_pushed(e)], (), today)
+        f"{line}: not written by a push" for line in _by_config([e for e in selected if not is_pushed(e)], (), today)
     )
     yield from (f"{line}: not asked for" for line in _by_config(others, (), today))

@@ -52,7 +52,7 @@ def require_bounded(text: str, name: str) -> None:
         YAMLError: From `ruamel.yaml`, if it is not YAML.
     """
     if len(text) > MAX_CHARACTERS:
-        raise _too(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
+        raise _limit_error(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
     count = _Count()
     for event in safe_yaml().parse(text):
         _add(count, event, name)
@@ -67,7 +67,7 @@ def _add(count: _Count, event: Any, name: str) -> None:
             count.open.append(1)
             count.anchors.append(event.anchor)
             if len(count.anchors) > MAX_DEPTH:
-                raise _too(name, f"more than {MAX_DEPTH} lists and mappings deep", str(MAX_DEPTH))
+                raise _limit_error(name, f"more than {MAX_DEPTH} lists and mappings deep", str(MAX_DEPTH))
             return
         case events.CollectionEndEvent():
             anchor, values = count.anchors.pop(), count.open.pop()
@@ -83,8 +83,10 @@ def _add(count: _Count, event: Any, name: str) -> None:
         count.of_anchor[anchor] = values
     count.open[-1] += values
     if count.open[-1] > MAX_VALUES:
-        raise _too(name, f"more than {MAX_VALUES:,} values large with its aliases written out", f"{MAX_VALUES:,}")
+        raise _limit_error(
+            name, f"more than {MAX_VALUES:,} values large with its aliases written out", f"{MAX_VALUES:,}"
+        )
 
 
-def _too(name: str, seen: str, expected: str) -> DataError:
+def _limit_error(name: str, seen: str, expected: str) -> DataError:
     return DataError(f"{name} is {seen}; expected {expected} at most. Shorten it first, it is left as it is")

@@ -40,7 +40,7 @@ def test_whoever_resolves_a_device_computes_in_full_precision(variables: dict[st
     assert done.stdout.split() == ["highest", "False", "False", "False", "False"]
 
 
-def test_what_is_in_use_is_told() -> None:
+def test_what_is_in_use_is_reported() -> None:
     resolve_device("cpu")
     assert precision_in_use() == {"float32_products": "ieee"}
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -72,7 +72,7 @@ def test_variables_that_ask_for_full_precision_are_left_alone(value: str) -> Non
 def test_one_that_cuda_has_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-    with pytest.raises(SetupError, match="NVIDIA_TF32_OVERRIDE is 1, and CUDA has read it in this process"):
+    with pytest.raises(SetupError, match="NVIDIA_TF32_OVERRIDE is 1, and CUDA has already read it in this process"):
         neutralise_variables()
 
 

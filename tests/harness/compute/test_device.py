@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dataset_builders.core.errors import ModelError, SetupError
-from harness.compute.device import in_pytorchs_words, is_out_of_memory, out_of_memory_as_itself, release_memory
+from harness.compute.device import as_torch_error, is_out_of_memory, out_of_memory_as_itself, release_memory
 from harness.compute.trial import tried_with
 from harness.core.potential import LoadOptions
 from harness.models.registry import load_potential
@@ -59,7 +59,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=lambda error: str(error)[:40])
-def test_a_full_device_is_told_by_whatever_name(error: Exception) -> None:
+def test_a_full_device_is_recognised_by_whatever_name(error: Exception) -> None:
     assert is_out_of_memory(error)
     with pytest.raises(torch.OutOfMemoryError) as caught, out_of_memory_as_itself():
         raise error
@@ -69,7 +69,7 @@ def test_a_full_device_is_told_by_whatever_name(error: Exception) -> None:
 @pytest.mark.parametrize("error", OTHERS, ids=lambda error: str(error)[:40])
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
     assert not is_out_of_memory(error)
-    assert in_pytorchs_words(error) is error
+    assert as_torch_error(error) is error
     with pytest.raises(type(error)) as caught, out_of_memory_as_itself():
         raise error
     assert caught.value is error

@@ -136,7 +136,7 @@ def test_what_lies_beside_a_users_module_is_named(packages: Packages) -> None:
     assert working_files("numpy") == {}
 
 
-def test_a_source_that_is_not_there_is_said() -> None:
+def test_a_source_that_is_not_there_is_reported() -> None:
     with pytest.raises(SetupError, match=r"the source of harness\.absent cannot be found"):
         code_hash("harness.absent")
 

@@ -67,7 +67,7 @@ def test_a_task_of_your_own_carries_its_declaration() -> None:
     assert parse_training_record(record.text().encode(), "here") == record
 
 
-def test_test_splits_are_told() -> None:
+def test_test_splits_are_reported() -> None:
     size = {"n_frames": 4, "n_molecules": 1}
     assert parsed(splits={"train": size, "test_ood": size, "test_id": size}).test_splits == ("test_id", "test_ood")
 

@@ -161,7 +161,7 @@ def test_without_training_frames_what_needs_the_shift_says_why(
         assert task.score.value is not None
 
 
-def test_differing_levels_are_said_in_result_and_table(
+def test_differing_levels_are_reported_in_result_and_table(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = open_levels(str(levels))
@@ -219,7 +219,7 @@ def test_what_a_model_says_counts_more_than_what_the_user_says(
     run = evaluate_model(resolve_model("zero"), open_levels(str(levels)), options)
     assert run is not None
     assert (run.result.model.level_of_theory, run.result.model.level_is_stated) == (PBE.method, False)
-    assert "--level-of-theory wB97X does not count for toy, which names PBE-D3(BJ)/def2-TZVP itself" in caplog.text
+    assert "--level-of-theory wB97X is ignored for toy, which states PBE-D3(BJ)/def2-TZVP itself" in caplog.text
 
 
 def test_models_on_different_labels_get_tables_of_their_own(
@@ -237,7 +237,7 @@ def test_models_on_different_labels_get_tables_of_their_own(
     assert shown.count("OOD force") == 2
     assert shown.count("content ") == 2
     assert main(["compare", *models, "--labels", "auto", "--output", str(tmp_path)]) == 2
-    assert "compare needs all models on the same labels" in capsys.readouterr().err
+    assert "compare needs the same labels for all models" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -300,4 +300,4 @@ def test_training_says_which_split_was_left_out(
     train = ["train", "--arch", "additive", "--task", "task1", "--dataset", str(levels), "--out", str(out)]
     assert main([*train, "--labels", "wb97x"]) == 3
     said = " ".join(capsys.readouterr().err.split())
-    assert "task1-wb97x holds no frames of validation, as its files say; training needs train and validation" in said
+    assert "task1-wb97x has no frames of validation, as its files state; training needs train and validation" in said

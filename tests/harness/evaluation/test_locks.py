@@ -99,7 +99,7 @@ def test_a_training_that_was_killed_leaves_no_lock_and_goes_on(
     assert (out / LOCK_NAME).exists()
     assert read_config(out).training["finished"] is False
     assert main([*options, "--seed", "1"]) == 2
-    assert "holds an interrupted run whose seed is 0" in capsys.readouterr().err
+    assert "contains an interrupted run whose seed is 0" in capsys.readouterr().err
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path, holder: Holder) -> None:
@@ -125,7 +125,7 @@ def test_a_folder_that_nothing_came_into_is_gone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["work"]
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match=r"cannot write to .*file: .*; choose another --out"):
         enter(tmp_path / "file")

@@ -122,7 +122,7 @@ def test_the_working_folder_itself(dataset: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_a_level_that_was_labelled_for_tests_alone_is_not_for_training(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="task2-wb97x holds no frames of validation, as its files say"):
+    with pytest.raises(DataError, match="task2-wb97x has no frames of validation, as its files state"):
         export("mini", tmp_path / "out", "npz", "--labels", "wb97x")
 
 
@@ -194,7 +194,9 @@ def test_a_folder_that_holds_anything_else_is_left_alone(dataset: Path, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match=r"holds thesis.tex, which an export to npz does not write and would delete"):
+    with pytest.raises(
+        UsageError, match=r"contains thesis.tex, which an export to npz does not write and would delete"
+    ):
         export(dataset, out, "npz")
     assert contents(out) == {"thesis.tex": b"years of work"}
 
@@ -204,7 +206,7 @@ def test_what_trainers_left_in_an_export_is_not_deleted(dataset: Path, tmp_path:
     (out / "runs" / "mace").mkdir(parents=True)
     (out / "runs" / "mace" / "mace.model").write_bytes(b"weights")
     before = contents(out)
-    with pytest.raises(UsageError, match=r"holds runs, runs/mace, runs/mace/mace.model"):
+    with pytest.raises(UsageError, match=r"contains runs, runs/mace, runs/mace/mace.model"):
         export(dataset, out, "extxyz")
     assert contents(out) == before
 
@@ -212,12 +214,12 @@ def test_what_trainers_left_in_an_export_is_not_deleted(dataset: Path, tmp_path:
 def test_another_format_task_or_data_set_does_not_take_the_place(dataset: Path, tmp_path: Path) -> None:
     out = export(dataset, tmp_path / "out", "npz")
     before = contents(out)
-    with pytest.raises(UsageError, match=r"holds train.npz, validation.npz, which an export to extxyz"):
+    with pytest.raises(UsageError, match=r"contains train.npz, validation.npz, which an export to extxyz"):
         export(dataset, out, "extxyz")
-    with pytest.raises(UsageError, match=r"is the export of task2 of toy, and task3 of mini would take its place"):
+    with pytest.raises(UsageError, match=r"is the export of task2 of toy, which task3 of mini would replace"):
         export("mini", out, "npz", task="task3")
     (out / "mlip-ood.json").write_text("{}")
-    with pytest.raises(UsageError, match="is no export"):
+    with pytest.raises(UsageError, match="is not an export"):
         export(dataset, out, "npz")
     (out / "mlip-ood.json").write_bytes(before["mlip-ood.json"])
     assert contents(out) == before

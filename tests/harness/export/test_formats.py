@@ -159,11 +159,11 @@ def test_packed_arrays(
 @pytest.mark.parametrize(
     ("energy", "forces", "message"),
     [
-        ("REF energy", "F", "--energy-key 'REF energy' is no name"),
-        ("E", "", "--forces-key '' is no name"),
+        ("REF energy", "F", "--energy-key 'REF energy' is not a valid name"),
+        ("E", "", "--forces-key '' is not a valid name"),
         ("E", "E", "are both E"),
-        ("forces", "F", "--energy-key forces: readers take forces for something else"),
-        ("E", "pos", "--forces-key pos: readers take pos"),
+        ("forces", "F", "--energy-key forces: forces has another meaning for readers"),
+        ("E", "pos", "--forces-key pos: pos has another meaning"),
         ("Lattice", "F", "--energy-key Lattice"),
         ("charge", "F", "--energy-key charge"),
     ],
@@ -175,7 +175,7 @@ def test_names_that_readers_take_for_something_else_are_refused(energy: str, for
 
 @pytest.mark.parametrize("form", ["ase-db", "lmdb"])
 def test_a_data_base_has_names_of_its_own(dataset: Path, tmp_path: Path, form: str) -> None:
-    with pytest.raises(UsageError, match=f"--format {form} holds energy and forces as the results of a calculator"):
+    with pytest.raises(UsageError, match=f"--format {form} stores energy and forces as calculator results"):
         export(dataset, tmp_path / "out", form, "--energy-key", "E")
     assert not (tmp_path / "out").exists()
 

@@ -43,7 +43,7 @@ def test_pieces_do_not_change_the_fit(tmp_path: Path) -> None:
     assert halves.fit().force_rms == pytest.approx(whole.fit().force_rms)
 
 
-def test_what_frames_do_not_determine_is_said(tmp_path: Path) -> None:
+def test_what_frames_do_not_determine_is_reported(tmp_path: Path) -> None:
     """Two molecules cannot fix the energies of three elements."""
     rows = rows_of(write_training_set(tmp_path / "toy"), "train")
     statistics = TrainStatistics()
@@ -53,10 +53,10 @@ def test_what_frames_do_not_determine_is_said(tmp_path: Path) -> None:
     assert fitted.energies == pytest.approx(energies)
     assert fitted.rank == rank == 2
     document = json.loads(energies_text("MMFF94", fitted))
-    assert "rank 2, and there are 3 elements" in document["least_squares_caution"]
+    assert "rank 2, but there are 3 elements" in document["least_squares_caution"]
     assert document["isolated_atoms"] is None
     assert document["forms"]["isolated_atoms"] is None
-    assert "those of MMFF94 are not known here" in document["no_isolated_atoms_because"]
+    assert "those of MMFF94 are not known:" in document["no_isolated_atoms_because"]
 
 
 def test_isolated_atoms_of_a_level_and_of_its_elements_alone() -> None:

@@ -155,7 +155,7 @@ def energy_of(atoms: Atoms) -> float:
     return float(0.5 * SPRING * (arm**2).sum())
 
 
-def test_what_was_computed_is_computed_once_and_anew_after_each_change(
+def test_what_was_computed_is_computed_once_and_again_after_each_change(
     toy: Harmonic, springs: PotentialCalculator
 ) -> None:
     atoms = ethanol()

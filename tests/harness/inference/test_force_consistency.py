@@ -150,7 +150,7 @@ WRONG: dict[str, tuple[Law, str]] = {
 
 
 @pytest.mark.parametrize("name", list(WRONG))
-def test_what_is_wrong_is_said_by_name(name: str) -> None:
+def test_what_is_wrong_is_reported_by_name(name: str) -> None:
     law, expected = WRONG[name]
     (said,) = cautions(law)
     assert said.startswith("odd returns")
@@ -197,7 +197,7 @@ def test_forces_that_are_not_meant_to_be_a_derivative_are_cautioned_by_the_repor
     assert "wrong sign" in said
 
 
-def test_a_batch_that_is_mixed_up_is_said() -> None:
+def test_a_batch_that_is_mixed_up_is_reported() -> None:
     class Mixed(Model):
         def compute(self, batch: StructureBatch) -> Prediction:
             prediction = super().compute(batch)
@@ -210,7 +210,7 @@ def test_a_batch_that_is_mixed_up_is_said() -> None:
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), None])
-def test_of_a_model_that_fails_on_these_molecules_nothing_is_said(error: Exception | None) -> None:
+def test_of_a_model_that_fails_on_these_molecules_nothing_is_reported(error: Exception | None) -> None:
     def law(numbers: IntArray, positions: FloatArray) -> Answer:
         if error is not None:
             raise error

@@ -69,7 +69,7 @@ def together(store: Notes, *parts: Callable[[Meeting], object], limits: Limits =
 
 def test_alone_nobody_is_waited_for() -> None:
     ALONE.gather("here")
-    assert ALONE.said_by_first("number", lambda: 7) == 7
+    assert ALONE.broadcast("number", lambda: 7) == 7
     assert ALONE.watched(no_progress) is no_progress
     with meeting(Ranks()) as one:
         assert one is ALONE
@@ -80,11 +80,11 @@ def test_all_come_to_each_point_and_use_what_the_first_says() -> None:
 
     def part(name: str, number: int) -> Callable[[Meeting], int]:
         def run(one: Meeting) -> int:
-            first = one.said_by_first("number", lambda: number)
+            first = one.broadcast("number", lambda: number)
             order.append(f"{name} before")
             one.gather("middle")
             order.append(f"{name} after")
-            return 10 * first + one.said_by_first("number", lambda: number + 1)
+            return 10 * first + one.broadcast("number", lambda: number + 1)
 
         return run
 
@@ -139,7 +139,7 @@ def test_one_that_falls_silent_is_named() -> None:
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_that_fails_is_named_with_what_it_said(rank: int) -> None:
+def test_one_that_fails_is_named_with_its_message(rank: int) -> None:
     def broken(one: Meeting) -> None:
         one.gather("start")
         raise ModelError("no chlorine")
@@ -182,7 +182,7 @@ def test_processes_with_different_commands_do_not_wait_for_each_other() -> None:
     assert any("is at 'start of run a', but rank 1 at 'start of run b'; expected all" in str(each) for each in found)
     assert all(isinstance(each, SetupError) for each in found)
     _, error = together(Notes(), lambda _: None, lambda one: one.gather("one more model"))
-    assert "waits for rank 0, which had less to do and has ended" in str(error)
+    assert "waits for rank 0, which had less work and has ended" in str(error)
 
 
 def test_a_process_that_is_started_again_is_not_taken_for_the_one_before() -> None:
@@ -198,7 +198,7 @@ def test_a_process_that_is_started_again_is_not_taken_for_the_one_before() -> No
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_server_that_ends_or_hangs_is_said(ends: bool) -> None:
+def test_a_server_that_ends_or_hangs_is_reported(ends: bool) -> None:
     store = Notes()
     one, other = come(store, 0), come(store, 1)
     other.board.pin("start")  # type: ignore[union-attr]
@@ -207,7 +207,7 @@ def test_a_server_that_ends_or_hangs_is_said(ends: bool) -> None:
         store.has_ended = True
     else:
         store.answers.clear()
-    with pytest.raises(SetupError, match=r"has lost the others .*has ended or cannot be reached"):
+    with pytest.raises(SetupError, match=r"has lost contact with the other ranks .*has ended or cannot be reached"):
         one.gather("end")
     store.answers.set()
 
@@ -234,7 +234,7 @@ def test_a_pause_of_this_process_is_no_silence_of_the_others() -> None:
         ({ARRIVAL_VARIABLE: "0"}, UsageError, "MLIP_OOD_ARRIVAL_S is '0'; expected a number of seconds"),
     ],
 )
-def test_others_that_cannot_be_found_are_said(
+def test_others_that_cannot_be_found_are_reported(
     variables: dict[str, str], kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("MASTER_ADDR", "MASTER_PORT"):
@@ -294,7 +294,7 @@ def test_three_models_in_two_processes_meet_once(tiny_dataset: Path, tmp_path: P
     [
         ("1:fails", (6, 4), "rank 0 of 2 stops, since rank 1 failed: the second model is broken"),
         ("1:dies", (6, -9), "rank 0 of 2 has not heard from rank 1 for 10 s"),
-        ("0:dies", (-9, 6), "rank 1 of 2 has lost the others"),
+        ("0:dies", (-9, 6), "rank 1 of 2 has lost contact with the other ranks"),
     ],
 )
 def test_one_that_ends_at_the_second_of_three_models(

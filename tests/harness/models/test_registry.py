@@ -157,7 +157,7 @@ def test_a_directory_of_very_many_files_is_not_searched(tmp_path: Path, monkeypa
         identify(str(tmp_path))
 
 
-def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path) -> None:
+def test_a_pointer_of_git_lfs_is_distinguished_from_the_file(tmp_path: Path) -> None:
     pointer = tmp_path / "small.model"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 4\n")
     for model in (tmp_path, pointer):

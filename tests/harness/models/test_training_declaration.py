@@ -376,7 +376,7 @@ def test_a_task_of_ones_own_is_known_by_its_declaration(
         assert (run.result.model.trained_on, [*run.result.tasks]) == ("ends", ["ends"])
     other = {**ENDS, "ood": [{"left": ["OH", "SH"], "spacers": [4], "right": "other"}]}
     write_record(path, document | {"task_declaration": declaration_of(parse_task(other, "here"))})
-    with pytest.raises(UsageError, match="was trained on a task ends of other molecules than"):
+    with pytest.raises(UsageError, match="was trained on a task ends whose molecules differ from those"):
         evaluated(monkeypatch, ends, tmp_path / "out", record=path)
 
 

@@ -86,15 +86,15 @@ def test_arguments_from_options_and_files(plugin: Install, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--set", "widht=3"), "springy of the plug-in plug_a 1.0: unknown widht among the arguments; expected width"),
-        (("--channels", "3"), "unknown channels among the arguments; expected width scale kind biased cutoff"),
+        (("--set", "widht=3"), "springy of the plug-in plug_a 1.0: arguments unknown: widht; expected width"),
+        (("--channels", "3"), "arguments unknown: channels; expected width scale kind biased cutoff"),
         (("--set", "width=many"), "width is 'many'; expected a whole number"),
         (("--set", "width=2.5"), "width is '2.5'; expected a whole number"),
         (("--set", "scale=nan"), "scale is nan; expected a finite number"),
         (("--set", "biased=perhaps"), "biased is 'perhaps'; expected true or false"),
         (("--set", "width=0"), "width 0; expected 1 or more, with width=0"),
         (("--set", "cutoff=-1"), "cutoff is -1.0; expected a length in Å above 0"),
-        (("--set", "width"), "--set width; expected NAME=VALUE, NAME one of width scale"),
+        (("--set", "width"), "--set width; expected NAME=VALUE, with NAME one of width scale"),
         (("--config", "absent.toml"), r"--config absent.toml cannot be read .* expected TOML, or JSON"),
     ],
 )
@@ -108,7 +108,7 @@ def test_arguments_that_it_does_not_take(plugin: Install, options: tuple[str, ..
 def test_files_that_are_no_arguments(plugin: Install, tmp_path: Path, text: str) -> None:
     plugin("plug_a", architecture("springy"), {"springy": "ARCHITECTURE"})
     (tmp_path / "net.json").write_text(text)
-    with pytest.raises(UsageError, match=r"net.json|plug_a 1.0: (width is \[1\]|unknown other)"):
+    with pytest.raises(UsageError, match=r"net.json|plug_a 1.0: (width is \[1\]|arguments unknown: other)"):
         settings("--arch", "springy", "--config", str(tmp_path / "net.json"))
 
 
@@ -125,11 +125,11 @@ BROKEN = {
     "imports": ("import absent_module", r"ModuleNotFoundError: No module named 'absent_module'"),
     "lacks": ("", r"'springy' of plug_b cannot be loaded \(AttributeError"),
     "function": ("def ARCHITECTURE(): pass", "is a function; expected a harness.networks.architecture.Architecture"),
-    "name": (architecture("other"), "its architecture is called 'other'; expected the name of the entry point"),
+    "name": (architecture("other"), "its architecture has the name 'other'; expected that of the entry point"),
     "family": (architecture("springy", more=", family='mace'"), "its family is 'mace'; expected 'plugin'"),
     "package": (
         architecture("springy", more=", packages=('absent',)"),
-        "names the package 'absent', which is not inst",
+        "needs the package 'absent', which is not inst",
     ),
     "batch": (architecture("springy").replace("batch_size=4", "batch_size=0"), "batch_size is 0"),
     "build": (architecture("springy").replace(", build,", ", 'build',"), "build is 'build'; expected a function"),
@@ -138,9 +138,12 @@ BROKEN = {
         "expected an instance of a frozen",
     ),
     "melting": (architecture("springy").replace("(frozen=True)", ""), "expected an instance of a frozen dataclass"),
-    "lists": (architecture("springy").replace('kind: str = "plain"', "kind: tuple = ()"), "argument kind is () by"),
+    "lists": (
+        architecture("springy").replace('kind: str = "plain"', "kind: tuple = ()"),
+        "argument kind has the default ()",
+    ),
     "cutoff": (architecture("springy").replace("cutoff: float", "reach: float"), "expected a cutoff, Å, among them"),
-    "field": (architecture("springy").replace("=1)", "=0)"), "nothing says how far its atoms see"),
+    "field": (architecture("springy").replace("=1)", "=0)"), "its receptive field is unknown"),
 }
 
 
@@ -157,9 +160,7 @@ def test_a_broken_plug_in_is_named_and_stops_nobody_else(plugin: Install, case: 
 def test_two_plug_ins_of_one_name(plugin: Install) -> None:
     for package in ("plug_c", "plug_d"):
         plugin(package, architecture("springy"), {"springy": "ARCHITECTURE"}, folder=package)
-    message = (
-        "'springy' of plug_. and the entry point 'springy' of plug_. add an architecture of the same name, springy"
-    )
+    message = "'springy' of plug_. and the entry point 'springy' of plug_. add architectures of the same name, springy"
     for call in (lambda: find_architecture("springy"), added_names, lambda: main(["--task", "task2"])):
         with pytest.raises(SetupError, match=message):
             call()
@@ -171,7 +172,7 @@ def test_two_plug_ins_of_one_name(plugin: Install) -> None:
 def test_the_name_of_a_built_in(plugin: Install, name: str) -> None:
     plugin("plug_e", architecture(name), {name: "ARCHITECTURE"})
     with pytest.raises(
-        SetupError, match=f"'{name}' of plug_e adds an architecture {name}, which is the name of one of"
+        SetupError, match=f"'{name}' of plug_e adds an architecture {name}, but mlip-ood has its own of"
     ):
         main(["--task", "task2", "--arch", "schnet"])
 
@@ -203,7 +204,11 @@ def test_what_a_plug_in_sets_is_set_back(plugin: Install, capfd: pytest.CaptureF
             r"springy of the plug-in plug_g 1.0 cannot be built with Arguments",
         ),
         ("    raise SystemExit(1)", ModelError, "SystemExit: 1; correct the arguments or the plug-in"),
-        ("    import absent_library", SetupError, "needs what is not installed: .*'absent_library'; install it"),
+        (
+            "    import absent_library",
+            SetupError,
+            "needs a package that is not installed: .*'absent_library'; install it",
+        ),
         ("    return 3", ModelError, "builds an object of type int; expected a torch.nn.Module"),
     ],
 )
@@ -216,14 +221,14 @@ def test_a_network_that_cannot_be_built(plugin: Install, body: str, kind: type[E
 def test_an_element_that_it_says_it_does_not_know(plugin: Install) -> None:
     code = architecture("springy", more=", elements=frozenset({1, 6})")
     plugin("plug_g", code, {"springy": "ARCHITECTURE"})
-    with pytest.raises(ModelError, match=r"plug_g 1.0 has no embedding for N Cl; it knows H C. Choose a task"):
+    with pytest.raises(ModelError, match=r"plug_g 1.0 has no embedding for N Cl; it supports H C. Choose a task"):
         build_network("springy", settings("--arch", "springy").arguments, (1, 6, 7, 17))
 
 
 def test_a_network_that_sees_every_atom_cannot_be_local(plugin: Install) -> None:
     plugin("plug_g", architecture("springy", more=", sees_all=True"), {"springy": "ARCHITECTURE"})
     assert find_architecture("springy").receptive_field(4.0, 1) is None
-    with pytest.raises(UsageError, match="springy sees every atom"):
+    with pytest.raises(UsageError, match="cannot limit springy, in which each atom sees all"):
         settings("--arch", "springy-local")
     assert limited_to("PaiNN", find_architecture("PaiNN").arguments, 10.0).layers == 2
 

@@ -160,8 +160,8 @@ def test_without_the_package_the_error_says_which_to_install(checkpoint: Path, t
     done = run(tmp_path, None, "--model", str(checkpoint))
     assert done.returncode == 4
     message = " ".join(done.stderr.split())
-    assert "a network of the architecture gaussnet, which the package mlip-ood-gaussnet adds" in message
-    assert "install it beside this one: pip install mlip-ood-gaussnet" in message
+    assert "has the architecture gaussnet of the package mlip-ood-gaussnet" in message
+    assert "install it in this environment: pip install mlip-ood-gaussnet" in message
 
 
 def test_the_same_numbers_in_a_worker_and_batched_as_alone(checkpoint: Path, installed: None) -> None:
@@ -182,14 +182,14 @@ def test_another_version_is_taken_with_a_warning(
     config["plugin"]["version"] = "0.0.9"
     (changed / "config.json").write_text(json.dumps(config))
     with (
-        pytest.raises(ModelError, match=r'says that it is of .*"0\.1\.0".*; expected .*"0\.0\.9"'),
+        pytest.raises(ModelError, match=r'belongs to .*"0\.1\.0".*; expected .*"0\.0\.9"'),
         loaded(resolve_model(str(changed)), LoadOptions(device="cpu")),
     ):
         pass
     header = {"architecture": "gaussnet", "arguments": config["arguments"], **config["plugin"]}
     save_file(tensors, changed / "model.safetensors", {"mlip-ood": json.dumps(header, sort_keys=True)})
     with loaded(resolve_model(str(changed)), LoadOptions(device="cpu")):
-        assert "trained with mlip-ood-gaussnet 0.0.9, and 0.1.0 is installed" in caplog.text
+        assert "trained with mlip-ood-gaussnet 0.0.9, but 0.1.0 is installed" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -197,16 +197,22 @@ def test_another_version_is_taken_with_a_warning(
     [
         (
             {"architecture": "other"},
-            "architecture other, which the package mlip-ood-gaussnet adds and which is not",
+            "architecture other of the package mlip-ood-gaussnet, which is not",
         ),
-        ({"plugin": {"package": "evil", "version": "1"}}, "package evil adds .*; mlip-ood-gaussnet adds another one"),
+        (
+            {"plugin": {"package": "evil", "version": "1"}},
+            "package evil, .*; mlip-ood-gaussnet adds another architecture",
+        ),
         ({"plugin": {"package": "a b; rm", "version": "1"}}, "plugin is .*; expected the package of the architecture"),
-        ({"plugin": {"package": "evil"}}, "plugin is .*; expected the package of the architecture and its version"),
+        (
+            {"plugin": {"package": "evil"}},
+            "plugin is .*; expected the package of the architecture and the version of the package",
+        ),
         ({"plugin": None}, "plugin is None; expected a JSON object"),
         ({"family": "pyg"}, "architecture is 'gaussnet'; expected one of PaiNN"),
         (
             {"arguments": {"gaussians": 9, "hidden": 48, "cutoff": 5.0}},
-            "says that it is of .*; expected .*gaussians",
+            "belongs to .*; expected .*gaussians",
         ),
         ({"arguments": {"gaussians": 8, "hidden": 48, "cutoff": 0}}, "arguments.cutoff is 0; expected a length in Å"),
         ({"receptive_field": -1}, "receptive_field is -1; expected a length in Å above 0, or null"),
@@ -232,7 +238,7 @@ def test_a_training_starts_from_its_checkpoint(checkpoint: Path, tmp_path: Path,
     assert (config.protocol, config.arguments) == ("fine-tuned", read_config(checkpoint).arguments)
     assert config.started_from is not None
     assert config.started_from["trained_on"] == ["task2"]
-    with pytest.raises(UsageError, match=r"which holds \d+ of the 40 OOD molecules of task1"):
+    with pytest.raises(UsageError, match=r"which contains \d+ of the 40 OOD molecules of task1"):
         train(["--task", "task1", *options, "--out", str(tmp_path / "seen")])
 
 

@@ -82,7 +82,7 @@ def test_hashes_are_those_of_sha256sum(checkpoint: Path) -> None:
         ({"reference_energies": {"H": 1.0}}, "expected one energy in eV for each of H C Cl"),
         ({"reference_energies": {"H": 1.0, "C": float("nan"), "Cl": 0.0}}, "expected one energy in eV"),
         ({"dtype": "float16"}, "dtype is 'float16'; expected one of float32 float64"),
-        ({"trained_on": None}, "trained_on is None; expected a text"),
+        ({"trained_on": None}, "trained_on is None; expected a non-empty string"),
     ],
 )
 def test_config_that_breaks_the_format(checkpoint: Path, changes: dict[str, Any], message: str) -> None:
@@ -127,17 +127,17 @@ def test_any_other_value_is_refused(tmp_path_factory: pytest.TempPathFactory, ke
 
 def test_missing_config(checkpoint: Path) -> None:
     (checkpoint / CONFIG_FILE).unlink()
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         read_config(checkpoint)
-    with pytest.raises(ModelError, match=r"holds no config\.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         file_hashes(checkpoint)
 
 
 def test_missing_weights(checkpoint: Path) -> None:
     (checkpoint / WEIGHTS_FILE).unlink()
-    with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
+    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         read_tensors(checkpoint, TENSORS)
-    with pytest.raises(ModelError, match=r"holds no model\.safetensors"):
+    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         file_hashes(checkpoint)
 
 
@@ -151,7 +151,7 @@ def test_corrupt_weights(checkpoint: Path) -> None:
     ("stored", "message"),
     [
         ({"b": TENSORS["b"]}, r"lacks the tensor 'a\.weight' \(1 missing in all\)"),
-        (TENSORS | {"c": torch.zeros(1)}, "holds the unexpected tensor 'c'"),
+        (TENSORS | {"c": torch.zeros(1)}, "contains the unexpected tensor 'c'"),
         (TENSORS | {"a.weight": torch.zeros(3, 2)}, r"'a\.weight' .* has shape \(3, 2\); expected \(2, 3\)"),
         (TENSORS | {"a.weight": torch.zeros(2, 3, dtype=torch.float64)}, r"is torch\.float64; expected torch\.float32"),
         (TENSORS | {"a.weight": torch.full((2, 3), float("inf"))}, "not finite"),

@@ -86,7 +86,7 @@ def test_any_text_as_config_gives_a_model_error(tmp_path_factory: pytest.TempPat
 
 
 def test_another_family(checkpoint: Path) -> None:
-    with pytest.raises(ModelError, match="is of the family additive; expected knn"):
+    with pytest.raises(ModelError, match="has the family additive; expected knn"):
         knn.load(checkpoint, LoadOptions())
 
 

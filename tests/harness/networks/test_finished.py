@@ -11,7 +11,7 @@ from harness.cli import main
 from harness.core.potential import LoadOptions
 from harness.models.registry import REFERENCE_DIRECTORY
 from harness.networks.checkpoint_format import read_config
-from harness.networks.finished import STATE_FILE, follows_the_clock, how_far
+from harness.networks.finished import STATE_FILE, follows_the_clock, training_progress
 from harness.potentials.graph_pes import load
 from harness.report.compare import comparison_documents
 from harness.results.result import RESULT_NAME, ModelRecord, RunResult, load_results
@@ -57,10 +57,10 @@ def test_it_is_not_evaluated(
         assert evaluated(checkpoint, tiny_dataset, tmp_path / "results") == 4
         error = capsys.readouterr().err
         assert (
-            f"{checkpoint} is no finished model: its training was stopped or still runs (weights of step 13 of 50)"
-            in (error)
+            f"{checkpoint} is an unfinished model: its training was stopped or is still running "
+            "(weights of step 13 of 50)" in error
         )
-        assert "Go on with the command that began it" in error
+        assert "Resume it with the command that started it" in error
         assert "--allow-unfinished" in error
     assert not list((tmp_path / "results").rglob(RESULT_NAME))
 
@@ -93,9 +93,9 @@ def test_what_is_made_of_it_says_so(
 
 
 def test_it_is_neither_published_nor_trained_further(stopped: Path, tiny_dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is no finished model"):
+    with pytest.raises(ModelError, match="is an unfinished model"):
         publish_checkpoint(stopped, "org/model")
-    with pytest.raises(ModelError, match="is no finished model"):
+    with pytest.raises(ModelError, match="is an unfinished model"):
         train(["--dataset", str(tiny_dataset), "--out", str(tmp_path / "out"), *TRAIN[:-8], "--init", str(stopped)])
 
 
@@ -134,25 +134,25 @@ TIME = {"settings": {"epochs": None, "batch_size": 4, "budget_minutes": 5.0}, "n
         ({"settings": "none", "steps": "many"}, None),
         ({**EPOCHS, "steps": 36, "finished": False}, "weights of step 36 of 36"),
         ({**EPOCHS, "steps": 24, "finished": True}, None),
-        ({"finished": False}, "it does not say after how many steps"),
+        ({"finished": False}, "it does not state after how many steps"),
     ],
 )
-def test_checkpoints_of_earlier_releases_are_told_by_their_length(
+def test_checkpoints_of_earlier_releases_are_recognised_by_their_length(
     training: dict[str, Any], found: str | None, tmp_path: Path
 ) -> None:
-    assert how_far(tmp_path, training) == found
+    assert training_progress(tmp_path, training) == found
 
 
 def test_what_a_training_left_beside_a_checkpoint_of_an_earlier_release_tells(tmp_path: Path) -> None:
     (tmp_path / STATE_FILE).touch()
-    assert how_far(tmp_path, {**EPOCHS, "steps": 36}) == "weights of step 36 of 36"
-    assert how_far(tmp_path, {**EPOCHS, "steps": 36, "finished": True}) is None
+    assert training_progress(tmp_path, {**EPOCHS, "steps": 36}) == "weights of step 36 of 36"
+    assert training_progress(tmp_path, {**EPOCHS, "steps": 36, "finished": True}) is None
 
 
 def test_the_checkpoint_that_was_shipped_is_finished() -> None:
     training = read_config(REFERENCE_DIRECTORY).training
     assert "finished" not in training
-    assert how_far(REFERENCE_DIRECTORY, training) is None
+    assert training_progress(REFERENCE_DIRECTORY, training) is None
     assert load(REFERENCE_DIRECTORY, LoadOptions(device="cpu")).traits.unfinished is None
     # Its card says what its record does: that its learning rate followed the clock.
     assert follows_the_clock(training)

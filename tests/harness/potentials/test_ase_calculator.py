@@ -321,7 +321,7 @@ def test_lack_of_memory_is_for_the_caller_to_see(error: Exception) -> None:
         (f"{SMALL}:without_forces", ModelError, f"the calculator of {SMALL}:without_forces has no forces; both are"),
     ],
 )
-def test_what_a_user_gets_wrong_is_said(calculator: str | None, error: type[MlipOodError], message: str) -> None:
+def test_what_a_user_gets_wrong_is_reported(calculator: str | None, error: type[MlipOodError], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         load("mine", LoadOptions(device="cpu", calculator=calculator))
 

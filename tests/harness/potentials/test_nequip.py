@@ -180,7 +180,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("asked", REFUSALS)
-def test_what_is_refused_is_said(refusals: dict[str, str], asked: str) -> None:
+def test_what_is_refused_is_reported(refusals: dict[str, str], asked: str) -> None:
     assert re.search(REFUSALS[asked][2], refusals[asked]), refusals[asked]
 
 
@@ -247,7 +247,7 @@ def _default_dtype_is_kept() -> Iterator[None]:
     assert torch.get_default_dtype() == before
 
 
-def test_a_model_of_batches_is_told_of_molecules() -> None:
+def test_a_model_of_batches_receives_molecules() -> None:
     model = Springs()
     inputs = ("batch", "num_atoms", "cell", "edge_cell_shift", "charge", "spin")
     with_springs(model, *inputs).compute(packed([WATER, OXYGEN]))

@@ -345,7 +345,7 @@ def test_rotation_turns_the_forces_and_keeps_the_energy(
     test_contract.test_rotation_turns_the_forces_and_keeps_the_energy(potential, case, prediction, batch)
 
 
-def test_direct_forces_are_told(potential: Potential, model: Made) -> None:
+def test_direct_forces_are_reported(potential: Potential, model: Made) -> None:
     assert potential.traits.conservative == ("direct" not in model.name)
 
 
@@ -535,7 +535,7 @@ def test_only_the_nearest_neighbours_are_kept(batch: StructureBatch) -> None:
         ("orb-v2-finetuned.ckpt", "orb-v2", False),
     ],
 )
-def test_an_orb_model_is_told_by_the_name_of_its_file(file: str, name: str, is_published: bool) -> None:
+def test_an_orb_model_is_recognised_by_the_name_of_its_file(file: str, name: str, is_published: bool) -> None:
     assert orb.model_of(Path(file)) == (name, is_published)
 
 
@@ -555,7 +555,7 @@ def test_an_orb_file_of_another_name_is_refused() -> None:
         ("model", None),
     ],
 )
-def test_the_level_of_a_published_pet_is_told_by_its_version(name: str, level: str | None) -> None:
+def test_the_level_of_a_published_pet_is_recognised_by_its_version(name: str, level: str | None) -> None:
     assert metatomic.level_of(name) == level
 
 

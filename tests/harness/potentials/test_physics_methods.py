@@ -84,7 +84,7 @@ def test_a_device_that_is_there_is_resolved(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda", 0)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(UsageError, match="device 'cuda:2' is absent: PyTorch sees 2 CUDA"):
+    with pytest.raises(UsageError, match="device 'cuda:2' is not available: PyTorch sees 2 CUDA"):
         resolve_device("cuda:2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda", 1)
@@ -94,7 +94,7 @@ def test_a_device_that_is_there_is_resolved(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_cuda_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_device("auto") == torch.device("cpu")
-    with pytest.raises(UsageError, match="device 'cuda' is absent: PyTorch sees 0 CUDA"):
+    with pytest.raises(UsageError, match="device 'cuda' is not available: PyTorch sees 0 CUDA"):
         resolve_device("cuda")
 
 
@@ -104,7 +104,7 @@ def test_an_unknown_device_is_named(name: str) -> None:
         resolve_device(name)
 
 
-def test_a_full_device_inside_torchscript_is_told_from_a_broken_model() -> None:
+def test_a_full_device_inside_torchscript_is_distinguished_from_a_broken_model() -> None:
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"), out_of_memory_as_itself():
         raise RuntimeError("The following operation failed in the TorchScript interpreter: CUDA out of memory.")
     with pytest.raises(RuntimeError, match="shape mismatch") as caught, out_of_memory_as_itself():

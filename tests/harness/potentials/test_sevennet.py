@@ -150,7 +150,7 @@ def test_traits(potential: Potential, case: Case) -> None:
         ("broken", "broken.pth cannot be read as a SevenNet checkpoint (RuntimeError: "),
     ],
 )
-def test_what_is_refused_is_said(refusals: dict[str, str], asked: str, message: str) -> None:
+def test_what_is_refused_is_reported(refusals: dict[str, str], asked: str, message: str) -> None:
     assert message in refusals[asked]
 
 

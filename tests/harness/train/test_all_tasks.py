@@ -67,9 +67,9 @@ def test_each_task_and_seed_is_trained_once_and_what_is_finished_stays(train, tm
     assert len(set(found.values())) == 8
 
     refused = train(*network, "--seeds", "0", "--channels", "6", code=2)
-    assert "holds a finished model whose arguments is {'channels': 8" in refused.err
+    assert "contains a finished model whose arguments is {'channels': 8" in refused.err
     refused = train("--arch", "painn", *SMALL, "--steps", "3", "--validations", "1", code=2)
-    assert "task1/seed0 holds a finished model whose steps is 2, and 3 is asked for" in refused.err
+    assert "task1/seed0 contains a finished model whose steps is 2; expected 3" in refused.err
     refused = train("--arch", "additive", code=0, out="other")
     assert weights(root) == found
 
@@ -97,21 +97,21 @@ def test_other_data_are_refused_before_the_first_training(train, tmp_path, datas
     other = shutil.copytree(dataset, tmp_path / "data")
     shutil.copy(other / "task1/train-00000-of-00001.parquet", other / "task4/train-00000-of-00001.parquet")
     refused = train("--arch", "additive", data=other, code=2)
-    assert "task4 holds a finished model whose content of the training data is" in refused.err
+    assert "task4 contains a finished model whose content of the training data is" in refused.err
     shutil.rmtree(other / "task2")
     refused = train("--arch", "additive", out="new", data=other, code=3)
     assert "task2" in refused.err
     assert not (tmp_path / "new").exists()
     refused = train("--arch", "knn", code=2)
-    assert "architecture is additive, and knn is asked for" in refused.err
+    assert "architecture is additive; expected knn" in refused.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--all-tasks", "--seeds", "1", "1"), "--seeds 1 1; expected different numbers of 0 or more"),
-        (("--all-tasks", "--seeds", "-1"), "--seeds -1; expected different numbers"),
-        (("--all-tasks", "--arch", "additive", "--seeds", "0"), "means nothing to --arch additive"),
+        (("--all-tasks", "--seeds", "1", "1"), "--seeds 1 1; expected distinct numbers of 0 or more"),
+        (("--all-tasks", "--seeds", "-1"), "--seeds -1; expected distinct numbers"),
+        (("--all-tasks", "--arch", "additive", "--seeds", "0"), "has no effect on --arch additive"),
         (("--task", "task1", "--seeds", "0"), "--seeds 0 without --all-tasks"),
     ],
 )

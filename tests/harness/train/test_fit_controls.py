@@ -112,9 +112,9 @@ def test_training_opens_no_test_file(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--channels", "32"), "--channels 32 means nothing to --arch additive; leave it out"),
-        (("--epochs", "3"), "--epochs 3 means nothing to --arch additive"),
-        (("--compile",), r"--compile \w+ means nothing"),
+        (("--channels", "32"), "--channels 32 has no effect on --arch additive; leave it out"),
+        (("--epochs", "3"), "--epochs 3 has no effect on --arch additive"),
+        (("--compile",), r"--compile \w+ has no effect"),
         (("--device", "cuda"), "fitted on the CPU only, not on 'cuda'"),
         (("--threads", "0"), "--threads 0; expected 1 or more"),
     ],
@@ -134,7 +134,7 @@ def test_finished_checkpoint_is_not_overwritten(dataset: Path, tmp_path: Path) -
 def test_validation_of_other_molecules(tmp_path: Path) -> None:
     training_data(tmp_path)
     write_split(tmp_path, "task2", "validation", frames_of(word("H", 2, "H"), "validation"))
-    with pytest.raises(DataError, match="holds the molecule H-2-H, which train does not"):
+    with pytest.raises(DataError, match="contains the molecule H-2-H, which train lacks"):
         read_control_data(tmp_path, "task2")
 
 

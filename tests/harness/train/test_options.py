@@ -58,7 +58,7 @@ def test_unknown_architecture(text: str) -> None:
         parse_architecture(text)
 
 
-def test_a_recipe_stands_where_nothing_is_said() -> None:
+def test_a_recipe_applies_by_default() -> None:
     assert settings("--arch", "mace").arguments == find_architecture("MACE").arguments
     changed = settings("--arch", "mace", "--channels", "12", "--learning-rate", "0.5")
     assert changed.arguments == NetworkArguments(12, 8, 2, 5.0)
@@ -126,7 +126,9 @@ def test_no_recipe_reaches_further_than_its_limit(architecture: str) -> None:
 def test_receptive_fields_that_cannot_be() -> None:
     with pytest.raises(UsageError, match="--receptive-field 0; expected a length in Å above 0"):
         settings("--receptive-field", "0")
-    with pytest.raises(UsageError, match=r"TensorNet has one hop before its first round .* it reaches 10 Å or more"):
+    with pytest.raises(
+        UsageError, match=r"TensorNet has one hop before its first message-passing layer.* it reaches 10 Å or more"
+    ):
         settings("--arch", "tensornet-local")
 
 
@@ -142,5 +144,5 @@ def test_folder_of_a_run() -> None:
 
 
 def test_a_foundation_model_is_not_made_from_scratch() -> None:
-    with pytest.raises(UsageError, match="--arch ani is a foundation model; name the one to start from with --init"):
+    with pytest.raises(UsageError, match="--arch ani is a foundation model; give its checkpoint with --init"):
         settings("--arch", "ani")

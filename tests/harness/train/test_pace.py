@@ -79,7 +79,7 @@ def test_a_budget_becomes_a_number_of_steps_that_is_recorded(
         training = read_config(tmp_path / f"budget{n_steps}").training
         assert (training["planned_steps"], training["steps"]) == (n_steps, n_steps)
         assert training["settings"]["budget_minutes"] == 0.5
-        assert f"the same again with --steps {n_steps} --compile never" in capsys.readouterr().out
+        assert f"to reproduce it, use --steps {n_steps} --compile never" in capsys.readouterr().out
     # Whoever has the record can repeat the run without the clock.
     clock(busy(0.1))
     train(dataset, tmp_path / "steps", "--steps", "13", "--validations", "2", "--compile", "never")
@@ -125,7 +125,9 @@ def test_measuring_the_speed_leaves_the_run_as_it_was(run: Run, clock: Clock) ->
 
 def test_a_time_that_validations_alone_take_is_refused(run: Run, clock: Clock) -> None:
     clock(busy(20.0))
-    with pytest.raises(UsageError, match=r"--budget of 30 s; 2 validations take 40\.0 s of it, .* fewer --validations"):
+    with pytest.raises(
+        UsageError, match=r"--budget of 30 s is too short: 2 validations take 40\.0 s, .* fewer --validations"
+    ):
         steps_within(run, 0.5)
 
 

@@ -116,13 +116,13 @@ def test_a_baseline_is_computed_once_for_a_run_that_goes_on(
 
 def test_baseline_energies_of_other_frames_are_not_used(dataset: Path, tmp_path: Path) -> None:
     rows = read_training_split(pin_training_files(dataset, "task2"), "task2", "train")
-    relabel = baseline_labels.less_baseline("mmff94", tmp_path, 1)
+    relabel = baseline_labels.subtract_baseline("mmff94", tmp_path, 1)
     relabel("train", rows)
     moved = dataclasses.replace(rows, positions=rows.positions + np.float32(0.01) * rows.positions)
-    fresh = baseline_labels.less_baseline("mmff94", tmp_path / "fresh", 1)("train", moved)
+    fresh = baseline_labels.subtract_baseline("mmff94", tmp_path / "fresh", 1)("train", moved)
     np.testing.assert_array_equal(relabel("train", moved).energy, fresh.energy)
     (tmp_path / baseline_labels.baseline_file("mmff94", "train")).write_bytes(b"cut off")
-    with pytest.raises(DataError, match=r"cannot be read .* delete it, and it is computed again"):
+    with pytest.raises(DataError, match=r"cannot be read .* delete it to compute it again"):
         relabel("train", rows)
 
 
@@ -229,7 +229,7 @@ def test_a_model_that_saw_the_molecules_of_the_test_is_refused(dataset: Path, pa
         other.mkdir()
         (other / "model.safetensors").write_bytes((painn / "model.safetensors").read_bytes())
         write_config(other, dataclasses.replace(config, **changes))
-        with pytest.raises(UsageError, match="was trained on task4, which holds 4 of the 40 OOD molecules of task1"):
+        with pytest.raises(UsageError, match="was trained on task4, which contains 4 of the 40 OOD molecules of task1"):
             train(short, tmp_path / "model", "--task", "task1", "--init", str(other), *SHORT, shape=())
 
 
@@ -239,11 +239,11 @@ def test_what_lies_beside_a_model_to_start_from_is_read(tmp_path: Path) -> None:
     place = path.with_name(f"{path.name}.mlip-ood.json")
     document = record_of(MINI_DIRECTORY, "task4")
     write_record(place, document)
-    with pytest.raises(UsageError, match="was trained on task4, which holds 4 of the 40 OOD molecules of task1"):
+    with pytest.raises(UsageError, match="was trained on task4, which contains 4 of the 40 OOD molecules of task1"):
         load_start(str(path), None, CPU, TASKS["task1"])
     assert load_start(str(path), None, CPU, TASKS["task4"]).record["trained_on"] == ["task4"]
     write_record(place, document | {"molecules": sorted([*document["molecules"], "COOH-12-H"])})
-    with pytest.raises(UsageError, match="was trained on task4, which holds 1 of the 16 OOD molecules of task4"):
+    with pytest.raises(UsageError, match="was trained on task4, which contains 1 of the 16 OOD molecules of task4"):
         load_start(str(path), None, CPU, TASKS["task4"])
     place.write_text("{}")
     with pytest.raises(DataError, match="is not a training record"):
@@ -253,10 +253,10 @@ def test_what_lies_beside_a_model_to_start_from_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--init", "mmff94"), "--init mmff94 is of the family mmff94, which cannot be trained further here"),
+        (("--init", "mmff94"), "--init mmff94 belongs to the family mmff94, which cannot be fine-tuned here"),
         (("--init", "PAINN", "--arch", "schnet"), "--arch schnet with --init .* which is PaiNN; leave --arch out"),
-        (("--init", "PAINN", "--layers", "2"), "--layers changes the network, which --init gives; leave it out"),
-        (("--init", "PAINN", "--delta", "mmff94"), "--delta mmff94 with --init .* no baseline; leave --delta out"),
+        (("--init", "PAINN", "--layers", "2"), "--layers changes the network, which --init determines; leave it out"),
+        (("--init", "PAINN", "--delta", "mmff94"), "--delta mmff94 with --init .* baseline is none; leave --delta out"),
     ],
 )
 def test_options_that_contradict_a_start(
@@ -272,7 +272,7 @@ def test_a_model_without_an_element_is_refused(dataset: Path, painn: Path, tmp_p
     config = read_config(painn)
     energies = {symbol: energy for symbol, energy in config.reference_energies.items() if symbol != "O"}
     write_config(tmp_path, dataclasses.replace(config, elements=(1, 6), reference_energies=energies))
-    with pytest.raises(ModelError, match="has no parameters for O, which train holds; it knows H C"):
+    with pytest.raises(ModelError, match="has no parameters for O, which train contains; it supports H C"):
         train(dataset, tmp_path / "model", "--init", str(tmp_path), *SHORT, shape=())
 
 

@@ -51,11 +51,11 @@ def test_a_list_holds_one_sha256_a_line(listed):
 
 def test_a_line_that_is_no_sha256_is_named(listed):
     listed.write_text("a1b2\n")
-    with pytest.raises(UsageError, match=r"trusted, line 1 is 'a1b2'; expected a sha256 in 64 hexadecimal digits"):
+    with pytest.raises(UsageError, match=r"trusted, line 1 is 'a1b2'; expected a sha256 of 64 hexadecimal digits"):
         trusted_files()
 
 
-def test_a_list_that_cannot_be_read_is_said(listed):
+def test_a_list_that_cannot_be_read_is_reported(listed):
     listed.mkdir()
     with pytest.raises(SetupError, match="cannot read the list of trusted checkpoints"):
         trusted_files()

@@ -66,7 +66,7 @@ def test_what_is_there_is_not_made_again():
     assert second.commands == []
 
 
-def test_other_pins_make_it_anew(monkeypatch):
+def test_other_pins_recreate_it(monkeypatch):
     create_environment("sevennet", run=Installer())
     monkeypatch.setattr(environments, "ENVIRONMENTS", {"sevennet": EnvironmentSpec(("sevenn==9.9",))})
     assert find_environment("sevennet") is None
@@ -86,13 +86,13 @@ def test_a_broken_stamp_is_no_environment(folder):
     assert find_environment("sevennet") is None
 
 
-def test_a_python_that_is_too_old_is_said(monkeypatch):
+def test_a_python_that_is_too_old_is_reported(monkeypatch):
     monkeypatch.setattr(environments, "ENVIRONMENTS", {"sevennet": EnvironmentSpec(("orb==1",), (3, 12))})
     with pytest.raises(SetupError, match=r"needs Python 3\.12 or newer, but /usr/bin/old is 3\.11; .*--python python3"):
         create_environment("sevennet", "/usr/bin/old", Installer())
 
 
-def test_an_unwritable_folder_is_said(tmp_path, monkeypatch):
+def test_an_unwritable_folder_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLIP_OOD_ENVIRONMENTS", str(tmp_path / "file" / "below"))
     with pytest.raises(SetupError, match="set MLIP_OOD_ENVIRONMENTS to another folder"):
@@ -106,7 +106,7 @@ def test_removing(folder):
     assert not (folder / "sevennet").exists()
 
 
-def test_unknown_families_are_said():
+def test_unknown_families_are_reported():
     with pytest.raises(
         UsageError, match=f"there is no environment for 'gemnet'; expected one of {' '.join(ENVIRONMENTS)}"
     ):

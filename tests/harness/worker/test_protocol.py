@@ -83,7 +83,9 @@ def most_memory() -> int:
         ("odd_failures", "{'-1': 'no'} for the failures of a batch"),
     ],
 )
-def test_a_worker_that_lies_is_told_by_its_model(worker: WorkerPotential, deeds: Path, deed: str, said: str) -> None:
+def test_a_worker_that_lies_is_reported_with_its_model(
+    worker: WorkerPotential, deeds: Path, deed: str, said: str
+) -> None:
     deeds.write_text(deed)
     before, started_at = most_memory(), time.monotonic()
     with pytest.raises(ModelError, match=rf"the worker of \S+/deeds sent {said}.*; expected the answer to an open"):
@@ -99,7 +101,7 @@ def test_an_answer_that_comes_twice_is_not_that_of_the_next_question(worker: Wor
         worker.compute(BATCH)
 
 
-def test_a_worker_that_lies_while_it_loads_is_told(deeds: Path) -> None:
+def test_a_worker_that_lies_while_it_loads_is_reported(deeds: Path) -> None:
     with pytest.raises(ModelError, match=r"deeds sent 'loaded' with invalid traits"):
         started(deeds, head="liar")
 
@@ -137,7 +139,7 @@ def test_an_answer_that_came_with_another_is_not_waited_for(deeds: Path, caplog:
     worker.close()
 
 
-def test_answers_are_told_apart_by_number_and_not_by_order(worker: WorkerPotential) -> None:
+def test_answers_are_distinguished_by_number_and_not_by_order(worker: WorkerPotential) -> None:
     small = BATCH.slice(1, 2)
     first, second = (worker.launch(worker.prepare(batch)) for batch in (BATCH, small))
     assert len(worker.collect(second).energy) == 1
@@ -242,7 +244,7 @@ def test_no_message_holds_complex_numbers() -> None:
         encoded(Message("computed", {}, {"energy": np.zeros(2) * 1j}))
 
 
-def test_the_end_between_messages_is_told_from_one_inside() -> None:
+def test_the_end_between_messages_is_distinguished_from_one_inside() -> None:
     ours, theirs = Pipe()
     send(theirs, Message("first"))
     theirs.close()

@@ -124,7 +124,7 @@ def test_an_error_of_ours_comes_across_as_itself(potential, deeds):
         ("dead", r"deeds could not be loaded in its worker: .*exit code 7"),
     ],
 )
-def test_what_cannot_be_loaded_is_said(deeds, head, message):
+def test_what_cannot_be_loaded_is_reported(deeds, head, message):
     with pytest.raises(ModelError, match=message):
         WorkerPotential(spec(deeds, options=LoadOptions(head=head)))
 
@@ -137,7 +137,7 @@ def test_a_model_that_does_not_fit_is_a_matter_of_the_device(deeds):
         WorkerPotential(spec(deeds, options=LoadOptions(head="large")))
 
 
-def test_an_interpreter_that_is_not_there_is_said(deeds):
+def test_an_interpreter_that_is_not_there_is_reported(deeds):
     with pytest.raises(ModelError, match=r"cannot start /nowhere/python: .*create the environment again"):
         WorkerPotential(spec(deeds, python=Path("/nowhere/python")))
 
