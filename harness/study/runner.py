@@ -185,7 +185,10 @@ def _run_of(output: Path, result: RunResult) -> Path:
     for path in sorted(output.glob(f"*/*/{RESULT_NAME}")):
         if RunResult.load(path) == result:
             return path.parent
-    raise DataError(f"the result of {result.model.id} is not in {output}; something else writes there")
+    raise DataError(
+        f"the result of {result.model.id} is not in {output}; another program may write to this folder. Choose "
+        "another one with --work"
+    )
 
 
 def _keep(study: Study, job: Job, future: "Future[_Finished]") -> str | None:
