@@ -328,4 +328,4 @@ def _processor(device: str) -> str:
 
 def _last_lines(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "\n".join(lines[-_SHOWN_LINES:]) or "it said nothing"
+    return "\n".join(lines[-_SHOWN_LINES:]) or "no output"
