@@ -34,7 +34,7 @@ def test_the_section_says_what_the_numbers_stand_on(make_result):
         "measured 2026-08-01T12:00:00Z",
         "the level of theory of the model is that of the labels, GFN2-xTB",
         "Brackets hold 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
-        "ID are molecules of the training distribution",
+        "ID are new frames of the training molecules",
     ):
         assert part in text
 
@@ -56,7 +56,10 @@ def test_a_pickled_checkpoint_must_be_trusted(make_result):
     ("level", "sentence"),
     [
         (None, "the level of theory of the model is unknown; if it is not that of the labels, GFN2-xTB, the distance"),
-        ("PBE", "the model describes PBE, the labels GFN2-xTB: the distance between the two levels is part of every"),
+        (
+            "PBE",
+            "the level of theory of the model is PBE, that of the labels GFN2-xTB: every error includes the difference",
+        ),
     ],
 )
 def test_another_level_of_theory_is_named(make_result, level, sentence):
@@ -92,7 +95,7 @@ def test_a_later_result_keeps_the_earlier_rows(make_result):
         "task3",
     ]
     assert text.count("python -m harness") == 2
-    assert text.count("ID are molecules") == 1
+    assert text.count("ID are new frames") == 1
     assert section_of(make_result("task2")).split("ID are")[0] in text
 
 
@@ -111,9 +114,9 @@ def test_intervals_of_the_former_kind_are_told_from_todays(make_result):
         replace(entry, notes=format_notes({k: v for k, v in parse_notes(entry.notes).items() if k != "clusters"}))
         for entry in entries
     ]
-    assert "hold 95 % intervals of a former kind, by bootstrap over molecules" in section_text(former)
+    assert "contain 95 % intervals of an earlier kind (bootstrap over molecules)" in section_text(former)
     both = section_text([*entries[:1], *former[1:]])
-    assert "at the same spacers, and 95 % intervals of a former kind" in both
+    assert "at the same spacers, and 95 % intervals of an earlier kind" in both
 
 
 def test_numbers_without_interval_share_the_table(make_result):
