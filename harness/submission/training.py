@@ -39,7 +39,7 @@ def findings_of_training(
         return
     listed = [name for name in model.files if name.endswith(RECORD_NAME)]
     if bool(listed) != (record is not None) or len(listed) > 1:
-        held = "holds one" if record is not None else "holds none"
+        held = "contains one" if record is not None else "contains none"
         yield Finding("fault", f"the model was loaded with {len(listed)} {RECORD_NAME}, but the entry {held}", run_id)
     elif record is not None:
         yield from _of_record(model, listed[0], record, dataset, run_id)

@@ -364,7 +364,7 @@ def test_another_declaration_than_the_model_was_read_with_is_refused(
 def test_a_model_read_with_a_declaration_needs_it(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     (run_of(entry) / "mlip-ood.json").unlink()
     reseal(entry)
-    refused(checked(entry), "the model was loaded with 1 mlip-ood.json, but the entry holds none")
+    refused(checked(entry), "the model was loaded with 1 mlip-ood.json, but the entry contains none")
 
 
 def test_a_trained_model_that_calls_itself_a_control_is_refused(
