@@ -50,6 +50,6 @@ ENERGIES: Final = """\
 Mean absolute error of the energy of a molecule, in eV, mean over seeds: without alignment (`none`); after adding one
 constant, the mean difference over training frames (`mean`); after adding one energy per element, fitted by least
 squares to training frames (`elements`); and relative to the mean over the frames of each molecule, which does not
-depend on reference energies (`relative`). The excess of `mean` over `elements` is bookkeeping of reference energies; one
+depend on reference energies (`relative`). The excess of `mean` over `elements` is bookkeeping of reference energies; a
 column gives its share. The last two columns give the error per atom after the alignment `elements`, in meV, as commonly
 reported."""
