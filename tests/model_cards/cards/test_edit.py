@@ -112,7 +112,7 @@ def test_strange_cards_are_edited(text):
         ("---\na: &a [*a]\n---\n", "contains itself"),
         ("---\na: &a 1\nb: &a 2\n---\n", "not YAML 1.1"),
         ("---\na: '" + "x" * 2**20 + "'\n---\n", "characters long"),
-        ("x" * (MAX_CARD_BYTES + 1), "10,485,760 at most"),
+        ("x" * (MAX_CARD_BYTES + 1), "at most 10,485,760"),
         ("---\n5\n---\n", "is a int; expected keys and values"),
         ("---\n- a\n---\n", "is a list; expected keys and values"),
         ("---\ntext\n---\nbody\n", "is a str; expected keys and values"),

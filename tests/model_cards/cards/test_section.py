@@ -31,7 +31,7 @@ def test_the_section_says_what_the_numbers_stand_on(make_result):
         f"model `{PINNED}`, family graph-pes",
         "protocol zero-shot, precision float64, device cpu",
         "code `0123456789ab…`, Python 3.11, numpy 2",
-        "measured 2026-08-01T12:00:00Z",
+        "evaluated 2026-08-01T12:00:00Z",
         "the level of theory of the model is that of the labels, GFN2-xTB",
         "Brackets hold 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
         "ID are new frames of the training molecules",
@@ -55,7 +55,7 @@ def test_a_pickled_checkpoint_must_be_trusted(make_result):
 @pytest.mark.parametrize(
     ("level", "sentence"),
     [
-        (None, "the level of theory of the model is unknown; if it is not that of the labels, GFN2-xTB, the distance"),
+        (None, "the level of theory of the model is unknown; if it is not that of the labels, GFN2-xTB, every error"),
         (
             "PBE",
             "the level of theory of the model is PBE, that of the labels GFN2-xTB: every error includes the difference",
@@ -72,7 +72,7 @@ def test_another_level_of_the_labels_is_named_in_table_and_command(make_result):
     text = section_of(make_result("task2", "task3", dataset=labels, model=stated))
     assert "| task3-wb97x (fragment combination) |" in text
     assert "--task task2 task3 --labels wb97x --level-of-theory 'wB97X/6-31G(d)' --family" in text
-    assert "the level of theory of the model (as the user states) is that of the labels, wB97X/6-31G(d)" in text
+    assert "the level of theory of the model (as stated by the user) is that of the labels, wB97X/6-31G(d)" in text
 
 
 def test_the_section_shows_the_published_digits(make_result):
