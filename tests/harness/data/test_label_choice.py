@@ -168,7 +168,7 @@ def test_differing_levels_are_said_in_result_and_table(
     differing = evaluated(monkeypatch, datasets, tmp_path / "a", level_of_theory="wB97M-D3(BJ)/def2-TZVPPD").result
     assert (differing.levels_agree, differing.dataset.suffix) == (False, "")
     lines = footer([differing])
-    assert any("the labels MMFF94: the distance between" in line for line in lines)
+    assert any("that of the labels MMFF94: every error" in line for line in lines)
     assert any("If the data set has such labels, select them with --labels wb97m-d3bj" in line for line in lines)
     unknown = evaluated(monkeypatch, datasets, tmp_path / "b", level_of_theory=None).result
     assert unknown.levels_agree is None

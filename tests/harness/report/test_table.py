@@ -153,7 +153,7 @@ def test_the_footer_says_what_the_numbers_stand_on(toy_result: RunResult) -> Non
     content = toy_result.dataset.content_hash[:12]
     assert lines[0].endswith(f": edition tiny, content {content}, labels MMFF94")
     assert any("protocol zero-shot, level of theory GFN1-xTB, float64 on cpu, code " in line for line in lines)
-    assert any("a describes GFN1-xTB, the labels MMFF94: the distance between the levels" in line for line in lines)
+    assert any("the level of theory of a is GFN1-xTB, that of the labels MMFF94: every error" in line for line in lines)
 
 
 def test_an_unknown_level_of_theory_is_a_caution(toy_result: RunResult) -> None:
