@@ -33,7 +33,7 @@ def test_the_section_says_what_the_numbers_stand_on(make_result):
         "code `0123456789ab…`, Python 3.11, numpy 2",
         "evaluated 2026-08-01T12:00:00Z",
         "the level of theory of the model is that of the labels, GFN2-xTB",
-        "Brackets hold 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
+        "Brackets contain 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
         "ID are new frames of the training molecules",
     ):
         assert part in text
