@@ -33,6 +33,7 @@ exit codes:
   5  incomplete: a molecule failed; finished work is kept
   6  environment: a missing package, an unwritable folder, no login or no access to the Hub
   130  interrupted; run the same command again to resume from finished work
+  141  the output was closed before its end, as by `head`
 """
 
 

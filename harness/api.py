@@ -38,8 +38,8 @@ class ModelComparison:
     Attributes:
         task: Task.
         split: `test_id` or `test_ood`.
-        model: Id of the model.
-        compared_with: Id of the first model that has a result on the task.
+        model: Id of the model, with what differs if several results have the same id.
+        compared_with: The same for the first model that has a result on the task.
         difference: Force MAE of the model minus that of the other, eV/Å, with its interval.
         ratio: Force MAE of the model divided by that of the other.
     """
@@ -102,7 +102,7 @@ def evaluate(
     if current_ranks().world_size > 1:
         raise UsageError(
             f"evaluate was called in one of {current_ranks().world_size} processes (WORLD_SIZE); use "
-            "harness.api.evaluate_models, which shares the work and returns the runs in the first of them"
+            "harness.api.evaluate_models, which shares the work and returns the runs in the first process"
         )
     models = [model] if isinstance(model, str | Path) else list(model)
     runs = evaluate_models(models, dataset=dataset, tasks=tasks, **options)
@@ -138,7 +138,7 @@ def evaluate_models(
     require_options(options, EvaluationOptions)
     names = list(dict.fromkeys(map(str, models)))
     if not names:
-        raise UsageError("there is no model to evaluate; give the name, path or Hub id of one or more")
+        raise UsageError("no model is given; expected the name, path or Hub id of one or more")
     from harness.evaluation.run import evaluate_model
     from harness.inference.meeting import meeting
     from harness.inference.ranks import current_ranks
@@ -221,7 +221,7 @@ def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison
         results: Two or more on the same data: return values of `evaluate`, folders of runs, or `result.json` files.
 
     Raises:
-        UsageError: If there are fewer than two results, or no task has two.
+        UsageError: If there are fewer than two results, no task has two, or two results are of one evaluation.
         DataError: If the results are on different data, or a file is not a result.
     """
     from harness.report.compare import comparisons
@@ -231,8 +231,15 @@ def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison
     if len(read) < 2:
         raise UsageError(f"{len(read)} results; a comparison needs two or more")
     return [
-        ModelComparison(task, split, model.model.id, other.model.id, found.difference, found.ratio)
-        for task, model, other, split, found in comparisons(read)
+        ModelComparison(
+            pair.task,
+            pair.split,
+            pair.model_name,
+            pair.other_name,
+            pair.comparison.difference,
+            pair.comparison.ratio,
+        )
+        for pair in comparisons(read)
     ]
 
 

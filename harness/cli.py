@@ -16,18 +16,20 @@ from dataset_builders.core.option_parser import WIDTH
 # Modules by name: some are in `model_cards`, at the end of the flow, and must not be imported before use.
 COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
     {
-        "evaluate": Command("harness.commands.evaluate", "measure models; the default, so its name may be left out"),
-        "compare": Command("harness.commands.compare", "compare models with each other, paired by molecule"),
+        "evaluate": Command("harness.commands.evaluate", "evaluate models; the default, so its name may be omitted"),
+        "compare": Command("harness.commands.compare", "compare models, paired by molecule"),
         "report": Command("harness.commands.report", "recompute metrics, table and result from saved predictions"),
         "train": Command("harness.commands.train", "train a model on the training molecules of one task"),
-        "study": Command("harness.study.command", "train and measure every row of the table of results"),
-        "push": Command("model_cards.publishing.push_command", "send results to the repos of their models on the Hub"),
+        "study": Command("harness.study.command", "train and evaluate every row of the results tables"),
+        "push": Command(
+            "model_cards.publishing.push_command", "publish results in the repos of their models on the Hub"
+        ),
         "retract": Command("model_cards.publishing.retract_command", "remove results that were pushed"),
-        "leaderboard": Command("model_cards.leaderboard.command", "rank the results that have been published"),
+        "leaderboard": Command("model_cards.leaderboard.command", "rank published results"),
         "every-eval-ever": Command(
             "model_cards.entries.every_eval_ever_command", "write results in the format of Every Eval Ever"
         ),
-        "submit": Command("harness.submission.submit_command", "write finished runs as an entry of a repo of results"),
+        "submit": Command("harness.submission.submit_command", "write finished runs as an entry for a repo of results"),
         "verify": Command("harness.submission.verify_command", "check entries of a repo of results"),
         "env": Command("harness.worker.command", "manage environments for families whose packages conflict"),
     }
@@ -55,11 +57,12 @@ exit codes:
   0  done
   1  unexpected error (please report it)
   2  usage: unknown command, task, model or option value
-  3  data: absent, corrupt or not as the schema says
-  4  model: absent from the Hub, cannot be loaded, or lacks an element of the molecules
+  3  data: missing, corrupt, or not as in the schema
+  4  model: not on the Hub, cannot be loaded, or lacks an element of the molecules
   5  incomplete: some structures failed; the result lists them and has no score
   6  environment: a missing package, no network, an unwritable folder
   130  interrupted; the same command resumes from finished work
+  141  the output was closed before its end, as by `head`
 MLIP_OOD_TRACEBACK=1 adds the traceback to an error; docs/command-line.md lists all variables."""
 
 

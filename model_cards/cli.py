@@ -49,14 +49,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=OneScreen,
     )
     commands = parser.add_subparsers(prog=PROG, required=True, metavar="COMMAND", parser_class=CommandParser)
-    card = commands.add_parser("card", help="write the card (README.md) of a checkpoint from results of its evaluation")
+    card = commands.add_parser("card", help="write the card (README.md) of a checkpoint from its results")
     _add_checkpoint(card)
     card.set_defaults(run=_card)
     publish = commands.add_parser(
         "publish", help="publish a checkpoint, or the folder of a method, as a model repo on the Hub"
     )
     _add_checkpoint(publish, takes_methods=True)
-    publish.add_argument("repo", metavar="ORG/NAME", help="model repo; made if it is not there")
+    publish.add_argument("repo", metavar="ORG/NAME", help="model repo; created if it does not exist")
     publish.add_argument("--private", action="store_true", help="make a private repo")
     publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of a commit")
     publish.set_defaults(run=_publish)
@@ -69,7 +69,7 @@ def _add_checkpoint(command: argparse.ArgumentParser, *, takes_methods: bool = F
         type=Path,
         metavar="CHECKPOINT",
         help="folder with config.json and model.safetensors"
-        + ("; or that of a method, with task1/ to task4/" if takes_methods else ""),
+        + ("; or the folder of a method, with task1/ to task4/" if takes_methods else ""),
     )
     command.add_argument(
         "--result",
@@ -98,7 +98,7 @@ def _publish(arguments: argparse.Namespace) -> int:
     if is_method_folder(arguments.checkpoint):
         return _publish_method(arguments, options)
     published = publish_checkpoint(arguments.checkpoint, arguments.repo, load_results(arguments.result), options)
-    print(published.url if published.is_new else f"{arguments.repo} holds this checkpoint already: {published.url}")
+    print(published.url if published.is_new else f"{arguments.repo} already contains this checkpoint: {published.url}")
     print(f"evaluate it: python -m harness --model {arguments.repo}@{published.commit}")
     return 0
 
@@ -108,10 +108,10 @@ def _publish_method(arguments: argparse.Namespace, options: "PublishOptions") ->
 
     if arguments.result:
         raise UsageError(
-            f"--result {arguments.result[0]} with {arguments.checkpoint}, the folder of a method, whose card shows no "
-            f"results; push them: python -m harness push METHOD_DIR --repo {arguments.repo}"
+            f"--result {arguments.result[0]} with {arguments.checkpoint}, the folder of a method: its card shows no "
+            f"results. Push them: python -m harness push METHOD_DIR --repo {arguments.repo}"
         )
     published = publish_method(arguments.checkpoint, arguments.repo, options)
-    print(published.url if published.is_new else f"{arguments.repo} holds this method already: {published.url}")
+    print(published.url if published.is_new else f"{arguments.repo} already contains this method: {published.url}")
     print(f"evaluate it: python -m harness --method {arguments.repo}@{published.commit}")
     return 0

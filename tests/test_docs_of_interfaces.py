@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dataset_builders.cli import COMMANDS as BUILDERS
+from dataset_builders.core.console import EXIT_CLOSED_OUTPUT, EXIT_INTERRUPTED
 from dataset_builders.core.errors import (
     DataError,
     IncompleteError,
@@ -57,7 +58,7 @@ def test_all_commands_are_listed(package: str, commands: tuple[str, ...]) -> Non
 def test_the_exit_codes_are_those_of_the_errors() -> None:
     listed = {int(cell) for cell in rows_under("code")}
     kinds = (MlipOodError, UsageError, DataError, ModelError, IncompleteError, SetupError)
-    assert listed == {0, 130} | {kind.exit_code for kind in kinds}
+    assert listed == {0, EXIT_INTERRUPTED, EXIT_CLOSED_OUTPUT} | {kind.exit_code for kind in kinds}
 
 
 def test_the_variables_of_the_project_are_those_of_the_code() -> None:

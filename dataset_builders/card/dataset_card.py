@@ -86,8 +86,8 @@ def card_facts(report: CertifyReport, repo_id: str, source_url: str | None = Non
     if not report.ok:
         first = f", first {report.problems[0]}" if report.problems else ""
         raise CertificateError(
-            f"{report.directory} fails its certificate with {len(report.problems)} problems{first}; only a certified "
-            f"folder gets a card. See: python -m dataset_builders certify {report.directory}"
+            f"{report.directory} fails its certificate with {len(report.problems)} problems{first}; a card requires a "
+            f"certified folder. See: python -m dataset_builders certify {report.directory}"
         )
     return CardFacts(repo_id, report.certificate, source_url)
 
@@ -100,8 +100,8 @@ def write_card(directory: Path, facts: CardFacts) -> None:
     """
     if not facts.certificate.ok:
         raise CertificateError(
-            f"{directory} does not pass its solvability certificate, so it gets no card; expected unseen OOD molecules "
-            f"that training covers. See: python -m dataset_builders certify {directory}"
+            f"{directory} does not pass its solvability certificate, which a card requires; expected unseen OOD "
+            f"molecules covered by training. See: python -m dataset_builders certify {directory}"
         )
     text = card_text(facts, sizes_of(directory, facts.certificate))
     write_text_whole(directory / "README.md", text)

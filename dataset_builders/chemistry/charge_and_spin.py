@@ -104,8 +104,8 @@ def _problems_of_number(key: str, kind: _Kind, number: float, spin: SpinMeaning 
     elif kind == "spin" and number == 1.0 and _is_the_spin(key):
         if spin is None:
             yield (
-                f"{shown}, a closed shell if it is the multiplicity, but not if it is 2S or S; state which in the map, "
-                "such as labels.spin = 'multiplicity'"
+                f"{shown}, a closed shell if this is the multiplicity, but not if it is 2S or S; state which in the "
+                "map, such as labels.spin = 'multiplicity'"
             )
         elif spin != "multiplicity":
             yield f"{shown}; expected a closed shell, with 0"

@@ -60,7 +60,7 @@ def dft_singlepoint(settings: DftSettings, atomic_numbers: IntArray, positions: 
         more_energy, more_gradient = _dispersion(settings.dispersion, numbers, positions_in_bohr)
         energy, gradient = energy + more_energy, gradient + more_gradient
     if not (np.isfinite(energy) and np.isfinite(gradient).all()):
-        raise ConvergenceError(f"{settings.functional} gave an energy or forces that are not finite")
+        raise ConvergenceError(f"{settings.functional} returned an energy or forces that are not finite")
     return energy * HARTREE, -gradient * HARTREE_PER_BOHR
 
 
@@ -175,14 +175,14 @@ def require_gpu(level: Level) -> None:
     lacking = [name for name in ("gpu4pyscf", "cupy") if find_spec(name) is None]
     if lacking:
         raise SetupError(
-            f"--program gpu4pyscf: {' and '.join(lacking)} is not installed. On a machine with an NVIDIA GPU: "
-            f"pip install 'gpu4pyscf-cuda12x>={_text_of(OLDEST_GPU4PYSCF)}' (or -cuda13x, by its driver); without a "
-            "GPU leave --program out"
+            f"--program gpu4pyscf: {' and '.join(lacking)} is not installed. On a machine with an NVIDIA GPU: pip "
+            f"install 'gpu4pyscf-cuda12x>={_text_of(OLDEST_GPU4PYSCF)}' (or -cuda13x, by its driver); without a GPU, "
+            "omit --program"
         )
     if not uses_gpu():
         raise SetupError(
-            "--program gpu4pyscf: CuPy sees no CUDA device; expected one. See `nvidia-smi`, or leave --program out to "
-            "compute on the processor"
+            "--program gpu4pyscf: CuPy sees no CUDA device; expected one. See `nvidia-smi`, or omit --program to "
+            "compute on the CPU"
         )
     programs()
 
@@ -204,8 +204,8 @@ def programs() -> tuple[str, ...]:
     if tuple(int(part) for part in re.findall(r"\d+", version(found))[:3]) < OLDEST_GPU4PYSCF:
         oldest = _text_of(OLDEST_GPU4PYSCF)
         raise SetupError(
-            f"{found} {version(found)} would compute labels; expected {oldest} or later, since earlier ones leave the "
-            f"response of the grid out of forces without a word: pip install '{found}>={oldest}'"
+            f"{found} {version(found)} would compute labels; expected {oldest} or later, since earlier versions "
+            f"silently omit the grid response in forces: pip install '{found}>={oldest}'"
         )
     return (*names, found)
 

@@ -109,7 +109,7 @@ def name_of(atomic_numbers: IntArray, positions: FloatArray) -> str:
     except ValueError:  # RDKit: no bond orders fit
         return f"{formula}, whose bonds do not form a neutral closed-shell molecule"
     except RuntimeError:  # RDKit: too many combinations tried
-        return f"{formula}, whose bond orders would take too long to find"
+        return f"{formula}, whose bond orders would take too long to determine"
 
 
 def _composition(atomic_numbers: IntArray) -> bytes:

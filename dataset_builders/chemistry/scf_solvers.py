@@ -40,6 +40,6 @@ def second_order(field: Any) -> Any:
 def not_converged(settings: DftSettings) -> ConvergenceError:
     """The error that lists the solvers that failed to converge."""
     return ConvergenceError(
-        f"the SCF of {settings.functional}/{settings.basis} did not converge in {MAX_CYCLES} cycles: neither plainly, "
-        f"nor with a level shift of {LEVEL_SHIFT:g} Hartree, nor with a second-order solver"
+        f"the SCF of {settings.functional}/{settings.basis} did not converge in {MAX_CYCLES} cycles with DIIS, a level "
+        f"shift of {LEVEL_SHIFT:g} Hartree, or a second-order solver"
     )

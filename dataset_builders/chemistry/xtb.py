@@ -83,7 +83,7 @@ class XtbSeries:
         energy = float(self._last.get("energy")) * HARTREE
         forces = -np.asarray(self._last.get("gradient"), dtype=np.float64) * HARTREE_PER_BOHR
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise ConvergenceError(f"{self._method} gave an energy or forces that are not finite")
+            raise ConvergenceError(f"{self._method} returned an energy or forces that are not finite")
         return energy, forces
 
     def _make_calculator(self, positions_in_bohr: FloatArray) -> "Calculator":

@@ -24,18 +24,18 @@ def add_relabel_options(parser: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="level of the frames to take (%(default)s)",
     )
-    parser.add_argument("--task", action="extend", nargs="+", metavar="TASK", help="default: all that DIR holds")
+    parser.add_argument("--task", action="extend", nargs="+", metavar="TASK", help="default: all tasks of DIR")
     parser.add_argument(
         "--subset",
         action="extend",
         nargs="+",
         metavar="SPLIT=N",
-        help="frames of each molecule to take, such as train=1 validation=0 test_id=4 test_ood=4, spread over its "
-        "bursts; a split that is not named is taken whole, and one of 0 frames is left out",
+        help="frames of each molecule to label, such as train=1 validation=0 test_id=4 test_ood=4, spread over its "
+        "bursts; a split that is not named is taken completely, and one with 0 frames is omitted",
     )
-    parser.add_argument("--out", metavar="OUT", help="data-set folder to write (default: DIR itself)")
+    parser.add_argument("--out", metavar="OUT", help="data-set folder to write (default: DIR)")
     parser.add_argument(
-        "--work", metavar="WORK", help="folder of finished labels; all workers must see it (default: OUT.work)"
+        "--work", metavar="WORK", help="folder of finished labels, shared by all workers (default: OUT.work)"
     )
     parser.add_argument(
         "--labels-from",
@@ -44,28 +44,28 @@ def add_relabel_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="KEPT",
-        help="folders that --keep-labels wrote: labels of these are not computed again",
+        help="folders written by --keep-labels, whose labels are not recomputed",
     )
     parser.add_argument(
         "--cheapest-first",
         action="store_true",
-        help="label small molecules first, so that a run that is cut short leaves more labels (default: the dearest "
-        "first, so that no worker waits for another at the end)",
+        help="label small molecules first, so that an interrupted run leaves more labels (default: the most expensive "
+        "first, so that no worker idles at the end)",
     )
     parser.add_argument(
         "--program",
         choices=PROGRAMS,
         default="auto",
-        help="for a density functional: gpu4pyscf asks for a GPU and is refused without one; auto takes a GPU where "
-        "there is one (default: %(default)s)",
+        help="for a density functional: gpu4pyscf requires a GPU; auto uses a GPU if there is one (default: "
+        "%(default)s)",
     )
     stage = add_engine_options(parser, "labels", "a few labels, which are kept")
     stage.add_argument(
         "--keep-labels",
         type=Path,
         metavar="KEPT",
-        help="write the labels that are finished to a small file in a folder, for version control, and stop; also "
-        "while another command computes more",
+        help="write the finished labels to a small file in this folder, for version control, and stop; works while "
+        "another command computes more",
     )
 
 
@@ -100,8 +100,8 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
         shard = parse_shard(arguments.shard)
         frames = make_labels(settings, open_pool, shard)
         print(
-            f"shard {shard} is done: its {len(frames):,} labels are in {label_folder(settings)}. When all shards are, "
-            "give the same command --merge in place of --shard"
+            f"shard {shard} is done: its {len(frames):,} labels are in {label_folder(settings)}. When all shards are "
+            "done, run the same command with --merge instead of --shard"
         )
         return 0
     with sole_user(settings.out, "build", "choose another --out"):

@@ -178,7 +178,7 @@ def frames_of_task(settings: RelabelSettings, task: Task) -> FrameList:
 
 def _require_sound(settings: RelabelSettings) -> None:
     if settings.level == settings.source_level:
-        raise UsageError(f"--labels {settings.level.name} is the level of the source; expected another level of theory")
+        raise UsageError(f"--labels {settings.level.name} is the level of theory of the source; expected another one")
     for split in SPLITS_NEEDED:
         if settings.frame_counts.get(split) == 0:
             raise UsageError(f"--subset {split}=0; expected 1 or more frames of each molecule in {split}")
@@ -286,7 +286,9 @@ def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> Chos
     if count == 0:
         return ChosenRows((), SCHEMA, None)
     if not paths:
-        raise DataError(f"{folder} has no file {split}-*.parquet; build the edition, or name the tasks that it has")
+        raise DataError(
+            f"{folder} has no file {split}-*.parquet; build the edition, or select the tasks that it contains"
+        )
     problem = parts_problem([path.name for path in paths], split)
     if problem is not None:
         raise DataError(f"{split} in {folder} is incomplete: {problem}; build or download it again")
@@ -295,7 +297,7 @@ def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> Chos
         return ChosenRows(paths, schemas[0], None)
     edition = edition_of(usable_metadata(schemas[0]))
     if edition is None:
-        raise UsageError(f"--subset {split}={count}: {folder} is no edition of bursts; expected all of its frames")
+        raise UsageError(f"--subset {split}={count}: {folder} has no bursts to select from; expected all of its frames")
     wanted = edition.frames(split, count)
     present: set[int] = set()
     for table in ChosenRows(paths, schemas[0], None).tables(("frame",)):
@@ -303,7 +305,7 @@ def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> Chos
     if len(wanted) < count or not present.issuperset(wanted):
         raise UsageError(
             f"--subset {split}={count}: {folder} has {len(present)} frames of each molecule in {split}; expected at "
-            "most as many"
+            "most this number"
         )
     return ChosenRows(paths, schemas[0], pa.array(wanted, pa.int32()))
 
@@ -387,8 +389,8 @@ def _spool(
             continue
         if len(positions) != 3 * len(numbers):
             raise DataError(
-                f"{frames.name(index)} has {len(positions)} coordinates for {len(numbers)} atoms; expected three for "
-                "each. See: python -m dataset_builders certify DIR"
+                f"{frames.name(index)} has {len(positions)} coordinates for {len(numbers)} atoms; expected three per "
+                "atom. See: python -m dataset_builders certify DIR"
             )
         offsets[index] = spool.tell()
         spool.write(numbers.tobytes() + positions.tobytes())

@@ -42,7 +42,7 @@ KEPT_SCHEMA: Final = pa.schema(
 """Columns of a split without `subset`, which is specific to a task, plus geometry key and label of the source."""
 
 _REALS: Final = ("positions", "forces", "source_forces")
-_REMEDY: Final = "restore it from version control, or delete it and compute its labels again"
+_REMEDY: Final = "restore it from version control, or delete it and recompute its labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ def kept_files(folders: Sequence[Path], recipe: Recipe, *, others_may_be_there: 
         others = sorted(path.parent.name for path in folder.glob("*/*.parquet") if path.parent.name != recipe.name)
         if not ours and others and not others_may_be_there:
             raise UsageError(
-                f"--labels-from {folder} has labels of {', '.join(dict.fromkeys(others))}; expected {recipe.name}, "
-                "which these programs and settings make. Install the versions that the metadata of its files name, "
-                "or leave --labels-from out to compute all labels here"
+                f"--labels-from {folder} has labels of {', '.join(dict.fromkeys(others))}; expected {recipe.name}, the "
+                "recipe of the programs and settings here. Install the versions in the metadata of its files, or omit "
+                "--labels-from to compute all labels here"
             )
         paths += ours
     return sorted(paths, key=lambda path: path.name)
@@ -104,8 +104,8 @@ def kept_tables(folders: Sequence[Path], recipe: Recipe) -> Iterator[pa.Table]:
             apart = max(abs(energy - known[0]), float(np.abs(np.array(forces) - known[1]).max()))
             if apart > AGREEMENT:
                 raise DataError(
-                    f"{path} and a file before it have labels of one geometry ({key.hex()}) that are {apart:.2g} eV or "
-                    f"eV/Å apart; expected at most {AGREEMENT:g}. Find out which machine is wrong, and delete its file"
+                    f"the labels of geometry {key.hex()} in {path} and in an earlier file differ by {apart:.2g} eV or "
+                    f"eV/Å; expected at most {AGREEMENT:g}. Find out which file is wrong, and delete it"
                 )
         yield table.filter(pa.array(fresh))
 
@@ -123,15 +123,15 @@ def read_kept(path: Path, recipe: Recipe) -> pa.Table:
     if metadata.get("format") != FORMAT:
         problem = f"its format is {metadata.get('format')!r}; expected {FORMAT!r}"
     elif metadata.get("level_of_theory") != dict(recipe.level_of_theory):
-        problem = f"its labels are of another recipe than {recipe.name}: {metadata.get('level_of_theory')}"
+        problem = f"its labels have another recipe than {recipe.name}: {metadata.get('level_of_theory')}"
     elif not table.schema.equals(KEPT_SCHEMA):
         problem = f"its columns are {', '.join(table.schema.names)}; expected {', '.join(KEPT_SCHEMA.names)}"
     elif metadata.get("sha256") != digest_of(table):
-        problem = "its rows differ from its checksum"
+        problem = "its rows do not match its checksum"
     else:
         problem = _first_problem(table, recipe)
     if problem is not None:
-        raise DataError(f"{path} has no labels that can be used: {problem}; {_REMEDY}")
+        raise DataError(f"{path} has no usable labels: {problem}; {_REMEDY}")
     return table
 
 
@@ -149,10 +149,10 @@ def _first_problem(table: pa.Table, recipe: Recipe) -> str | None:
         lengths = pc.fill_null(pc.list_value_length(table[name]), -1).to_numpy()
         if (lengths != each * n_atoms).any():
             return (
-                f"row {int(np.argmax(lengths != each * n_atoms))} has {name} of another length than its atoms ask for"
+                f"row {int(np.argmax(lengths != each * n_atoms))} has {name} of a length that does not match its atoms"
             )
     if table["key"].to_pylist() != [bytes(key).ljust(KEY_BYTES, bytes(1)) for key in keys_of(table)]:
-        return "a key is not that of its geometry"
+        return "a key does not match its geometry"
     for row, (energy, flat) in enumerate(zip(table["energy"].to_pylist(), table["forces"].to_pylist(), strict=True)):
         forces = np.array(flat, np.float64).reshape(-1, 3)
         if not (np.isfinite(energy) and energy < 0):

@@ -198,8 +198,8 @@ def _scan(stream: IO[bytes], name: str) -> Iterator[tuple[bytes, int]]:
             if not stream.read().strip(bytes(1)) and (is_label or not head.strip(bytes(1))):
                 return  # The end of the file, corrupted by a power cut.
             raise DataError(
-                f"{name} is damaged at byte {offset:,}, within its labels; delete it, and the same command computes "
-                "its labels again"
+                f"{name} is damaged at byte {offset:,}, within its labels; delete it, and run the same command again "
+                "to recompute its labels"
             )
         yield key, offset
         offset += len(head) + len(rest)
@@ -215,4 +215,6 @@ def _read_one_label(path: Path) -> tuple[float, FloatArray]:
         with np.load(path, allow_pickle=False) as label:
             return float(label["energy"]), label["forces"]
     except (OSError, ValueError, KeyError, BadZipFile) as cause:
-        raise DataError(f"{path} is no label ({cause}); delete it, and the same command computes it again") from cause
+        raise DataError(
+            f"{path} is not a label ({cause}); delete it, and run the same command again to recompute it"
+        ) from cause

@@ -35,11 +35,12 @@ class Kept:
     def text(self) -> str:
         """Summary for the terminal."""
         if self.path is None:
-            return f"no new label: the folder has {self.n_before:,} of {self.n_wanted:,}"
+            return f"no new labels: the folder contains {self.n_before:,} of {self.n_wanted:,}"
         size = self.path.stat().st_size
         return (
             f"kept {self.n_new:,} new labels in {self.path} ({size:,} bytes, {size / self.n_new:,.0f} a label); the "
-            f"folder has {self.n_before + self.n_new:,} of {self.n_wanted:,}. Give it to a later run with --labels-from"
+            f"folder contains {self.n_before + self.n_new:,} of {self.n_wanted:,}. Reuse it in a later run with "
+            "--labels-from"
         )
 
 
@@ -67,7 +68,7 @@ def keep_labels(settings: RelabelSettings, folder: Path) -> Kept:
         if not labels.has(frames.keys).any():
             raise UsageError(
                 f"--keep-labels: none of the {len(frames):,} labels is finished in {label_folder(settings)}; expected "
-                "at least one. Give --out or --work of the command that computes them"
+                "at least one. Use the --out or --work of the command that computes them"
             )
         parts = list(_rows(settings, labels, set(before)))
     table = pa.concat_tables(parts) if parts else KEPT_SCHEMA.empty_table()

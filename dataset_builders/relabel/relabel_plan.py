@@ -107,8 +107,8 @@ class RelabelPlan:
 
     def _note(self) -> str:
         if not self.rate.timings:
-            return "nothing is to be computed: the configurations are written from finished labels"
-        shared = "\nframes that configurations share are labelled once: the last line counts them so"
+            return "no label is missing: the configurations are written from finished labels"
+        shared = "\nframes shared by configurations are labelled once; the last line counts them once"
         return self.rate.text("labels, which are kept,") + (shared if len(self.configs) > 1 else "")
 
 

@@ -137,9 +137,9 @@ def _write_configs(settings: RelabelSettings, frames: FrameList) -> None:
         missing = np.flatnonzero(~labels.has(frames.keys))
         if len(missing):
             raise IncompleteError(
-                f"{len(missing):,} of {len(frames):,} labels are missing from {label_folder(settings)}, first that of "
-                f"{frames.name(int(missing[0]))}; expected all. Run the shards that did not finish again, with the "
-                "same --task, --labels and --subset, or leave out --merge to compute the labels here"
+                f"{len(missing):,} of {len(frames):,} labels are missing from {label_folder(settings)}, the first is "
+                f"that of {frames.name(int(missing[0]))}; expected none. Run the unfinished shards again, with the "
+                "same --task, --labels and --subset, or omit --merge to compute the labels here"
             )
         for task in settings.tasks:
             _write_config(settings, task, labels)
@@ -199,8 +199,9 @@ def _compute(frames: FrameList, settings: RelabelSettings, open_pool: OpenPool) 
             failures += _label_in_batches(rest, 1, settings, open_pool, count)[0]
     if failures:
         raise IncompleteError(
-            f"{len(failures)} of {len(frames)} frames failed:\n  " + "\n  ".join(failures) + "\n"
-            "Finished labels are kept: the same command goes on from them"
+            f"{len(failures)} of {len(frames)} frames failed:\n  "
+            + "\n  ".join(failures)
+            + "\nFinished labels are kept: run the same command again to resume from them"
         )
 
 
@@ -287,8 +288,8 @@ def check_worker(level: Level, folder: Path) -> None:
         )
     if folder.name != _folder_name(level):
         raise SetupError(
-            f"the worker on {platform.node()} would compute {level.name} labels with {_versions(level)}, other "
-            "programs than the command. Give all the same packages, and a GPU to all or to none"
+            f"the worker on {platform.node()} would compute {level.name} labels with {_versions(level)}, which differs "
+            "from the programs of the command. Use the same packages for all workers, and a GPU for all or for none"
         )
 
 

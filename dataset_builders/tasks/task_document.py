@@ -236,6 +236,6 @@ def _require_words(task: Task) -> None:
         other = known.setdefault(word.smiles, word.molecule_id)
         if other != word.molecule_id:
             raise UsageError(
-                f"{other} and {word.molecule_id} are one molecule ({word.smiles}); give each molecule one name, or "
-                "rename or remove a fragment that can be read as a part of the chain"
+                f"{other} and {word.molecule_id} are the same molecule ({word.smiles}); give each molecule one name, "
+                "or rename or remove a fragment that can be read as a part of the chain"
             )

@@ -142,8 +142,8 @@ def nearest_environments(queries: Environments, references: Environments, k: int
         of_element = np.flatnonzero(references.atomic_numbers == number)
         if len(of_element) < k:
             raise DataError(
-                f"{len(of_element)} reference environments of atomic number {number}; expected {k} or more. "
-                "Ask for fewer neighbours, or give more references"
+                f"{len(of_element)} reference environments of atomic number {number}; expected {k} or more. Use fewer "
+                "neighbours, or more references"
             )
         asked = np.flatnonzero(queries.atomic_numbers == number)
         found = _search(queries.descriptors[asked], references.descriptors[of_element], k)

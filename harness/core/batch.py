@@ -41,7 +41,9 @@ class StructureBatch:
         require_shape("atomic_numbers", self.atomic_numbers, (total,))
         require_shape("positions", self.positions, (total, 3))
         if len(self.smiles) != len(self.n_atoms):
-            raise ShapeError(f"{len(self.smiles)} SMILES for {len(self.n_atoms)} structures; expected one each")
+            raise ShapeError(
+                f"{len(self.smiles)} SMILES for {len(self.n_atoms)} structures; expected one per structure"
+            )
 
     def slice(self, start: int, stop: int) -> "StructureBatch":
         """The structures `start` to `stop` (exclusive)."""
@@ -98,8 +100,8 @@ def sound_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
     strange = [number for number in prediction.failures if number not in range(batch.n_structures)]
     if strange:
         raise ModelError(
-            f"{model_id} reports a failure of structure {strange[0]!r} in a batch of {batch.n_structures}; "
-            f"expected an index from 0 to {batch.n_structures - 1}"
+            f"{model_id} reports the failure of structure {strange[0]!r} in a batch of {batch.n_structures}; expected "
+            f"an index from 0 to {batch.n_structures - 1}"
         )
     failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
     # Tested before the conversion: a number beyond float64 is too large, not an infinity of the model.

@@ -112,7 +112,7 @@ class TrainingRecord(_Record):
                 "without a declaration, or a task of your own with its declaration"
             )
         if list(self.molecules) != sorted(set(self.molecules)):
-            raise ValueError("molecules are not sorted, or one occurs twice; copy the file as `export` wrote it")
+            raise ValueError("molecules are not sorted, or one occurs twice; use the file as `export` wrote it")
         most = max(size.n_molecules for size in self.splits.values())
         if most > len(self.molecules):
             raise ValueError(f"a split has {most} molecules, but the record names {len(self.molecules)}")
@@ -185,7 +185,7 @@ def parse_training_record(content: bytes, place: str) -> TrainingRecord:
     Raises:
         DataError: If it is too long, or not a record.
     """
-    remedy = f"; expected {_EXPECTED}, in which you may change only protocol and base"
+    remedy = f"; expected {_EXPECTED}, in which only protocol and base may be edited"
     if len(content) > MAX_BYTES:
         raise DataError(f"{place} is longer than {MAX_BYTES} bytes{remedy}")
     try:

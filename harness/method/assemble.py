@@ -68,7 +68,7 @@ class MeasuredMember:
         """
         if self.task not in self.result.tasks:
             raise DataError(
-                f"the result of {self.place} holds {' '.join(self.result.tasks) or 'no task'}; expected {self.task}"
+                f"the result of {self.place} contains {' '.join(self.result.tasks) or 'no task'}; expected {self.task}"
             )
         return self.result.tasks[self.task]
 
@@ -122,9 +122,9 @@ def _require_alike(members: Sequence[MeasuredMember]) -> None:
             own, other = value(first.result), value(member.result)
             if own != other:
                 raise DataError(
-                    f"the {what} of {first.place} is {own}, and that of {member.place} {other}; the members of a "
-                    "method are measured on the same data, trained at one level of theory and by one protocol. "
-                    "Evaluate them alike, or as methods of their own"
+                    f"the {what} of {first.place} is {own}, that of {member.place} is {other}; all members of a method "
+                    "must be evaluated on the same data and trained with one protocol at one level of theory. "
+                    "Evaluate them with the same options, or as separate methods"
                 )
 
 

@@ -57,9 +57,9 @@ def require_claims(members: Sequence[Member], statement: Statement | None) -> No
     for member in members:
         if statement is None and member.source.path is not None and claim_of(member) is None:
             raise UsageError(
-                f"{member.place} of the method, {member.source.model_id}, does not say how it was trained. If it was "
-                f"trained on {member.task} alone, put the mlip-ood.json of its export beside it, or say how with "
-                "--protocol from-scratch, or --protocol fine-tuned --base MODEL"
+                f"{member.place} of the method, {member.source.model_id}, does not declare how it was trained. If it "
+                f"was trained only on {member.task}, put the mlip-ood.json of its export beside it, or state the "
+                "protocol with --protocol from-scratch, or --protocol fine-tuned --base MODEL"
             )
 
 
@@ -75,9 +75,9 @@ def require_claims_that_fit(members: Sequence[Member]) -> None:
     for member, claim in claims:
         if claim is not None and claim.task is not None and claim.task != member.task:
             raise UsageError(
-                f"{member.place} of the method is {member.source.model_id}, and {claim.place} says that it was trained "
-                f"on {claim.task}, not on {member.task}; put it where it belongs, for a model is tested on the task "
-                "whose training molecules alone it has seen"
+                f"{member.place} of the method is {member.source.model_id}, but {claim.place} states that it was "
+                f"trained on {claim.task}, not on {member.task}; move it to the folder of that task. A model of a "
+                "method is tested on the task that it was trained on"
             )
     known = [(member, claim) for member, claim in claims if claim is not None]
     for (one, first), (other, second) in itertools.pairwise(known):
@@ -105,8 +105,8 @@ def require_distinct(members: Sequence[Member]) -> None:
 def same_weights(place: str, other: str, sha256: str) -> UsageError:
     """Message for two members that are the same model."""
     return UsageError(
-        f"{place} and {other} of the method hold the same weights (sha256 {sha256[:SHORT_HASH]}); expected a model "
-        "for each task, and a training of its own for each seed"
+        f"{place} and {other} of the method have the same weights (sha256 {sha256[:SHORT_HASH]}); expected a separate "
+        "model for each task, and a separate training for each seed"
     )
 
 
@@ -153,8 +153,9 @@ def _require_same_kind(one: Member, first: Claim, other: Member, second: Claim) 
     for what, own, others in pairs:
         if own is not None and others is not None and own != others:
             raise DataError(
-                f"the {what} of {one.place} is {own} ({first.place}), and that of {other.place} {others} "
-                f"({second.place}); the members of a method are trained alike. Evaluate them as methods of their own"
+                f"the {what} of {one.place} is {own} ({first.place}), that of {other.place} is {others} "
+                f"({second.place}); all members of a method must be trained in the same way. Evaluate them as separate "
+                "methods"
             )
 
 
@@ -168,8 +169,8 @@ def _require_same_data(known: Sequence[tuple[Member, Claim]]) -> None:
         if own.content_hash is not None and own.content_hash != claim.content_hash:
             raise DataError(
                 f"{one.place} was trained on data of content {own.content_hash[:SHORT_HASH]} ({own.place}), and "
-                f"{member.place} on {claim.content_hash[:SHORT_HASH]} ({claim.place}); seeds differ in nothing but "
-                "their random numbers. Train them on the same data"
+                f"{member.place} on {claim.content_hash[:SHORT_HASH]} ({claim.place}); seeds of a task may differ only "
+                "in their random numbers. Train them on the same data"
             )
 
 
@@ -183,7 +184,7 @@ def _config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as cause:
         raise ModelError(f"cannot read {path}: {cause}; expected a JSON object") from cause
     if not isinstance(config, dict):
-        raise ModelError(f"{path} holds a {type(config).__name__}; expected a JSON object")
+        raise ModelError(f"{path} contains a {type(config).__name__}; expected a JSON object")
     return config
 
 

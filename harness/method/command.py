@@ -39,13 +39,13 @@ def method_of(arguments: argparse.Namespace, datasets: Sequence[PinnedDataset]) 
     assigned = assigned_models(arguments.model, known)
     if arguments.method is None and assigned is None:
         if arguments.name is not None:
-            raise UsageError(f"--name {arguments.name} without --model TASK=MODEL; it names a method")
+            raise UsageError(f"--name {arguments.name} without --model TASK=MODEL; --name applies to a method only")
         return None
     _require_no_contradiction(arguments)
     family = arguments.family or ("ase" if arguments.calculator else None)
     method = _found(arguments, known, assigned, family)
     for name in method.left_out:
-        _LOG.warning("%s of %s is none of the method and is left out", name, method.name)
+        _LOG.warning("%s of %s does not belong to the method and is ignored", name, method.name)
     return restricted_to(method, named_tasks(datasets, arguments.task))
 
 
@@ -91,8 +91,8 @@ def show(finished: Sequence[FinishedMethod], output: Path, *, as_json: bool) -> 
     ]
     if failed:
         raise IncompleteError(
-            f"structures failed: {', '.join(failed)}; the results of the runs list each with its cause, and such a "
-            "task has no score. Nothing of it should be published"
+            f"structures failed: {', '.join(failed)}; the results of the runs list each with its cause. A task with "
+            "failures has no score; do not publish these results"
         )
     return 0
 
@@ -117,11 +117,13 @@ def _print_table(finished: FinishedMethod, output: Path) -> None:
 def _require_no_contradiction(arguments: argparse.Namespace) -> None:
     if arguments.trained_on is not None:
         raise UsageError(
-            f"--trained-on {arguments.trained_on} beside the models of a method, of which each is evaluated on the "
-            "task that its folder, or TASK=MODEL, names; say with --protocol and --base how all of them were trained"
+            f"--trained-on {arguments.trained_on} with the models of a method: each is evaluated on the task named by "
+            "its folder or by TASK=MODEL. State with --protocol and --base how all of them were trained"
         )
     if arguments.method is not None and arguments.name is not None:
-        raise UsageError(f"--name {arguments.name} beside --method {arguments.method}, which is its name; leave it out")
+        raise UsageError(
+            f"--name {arguments.name} with --method {arguments.method}, which is already its name; omit --name"
+        )
 
 
 def _found(
@@ -135,6 +137,6 @@ def _found(
         return assigned_method(assigned, arguments.name, family)
     if family is not None and find_family(family).is_open and not Path(arguments.method).is_dir():
         raise UsageError(
-            f"--method {arguments.method} is no folder here, which family {family} needs; download it first"
+            f"--method {arguments.method} is not a local folder; family {family} needs one. Download it first"
         )
     return find_method(arguments.method, known, family)

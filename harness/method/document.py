@@ -82,7 +82,7 @@ class SeedsOfTask(_Record):
     @model_validator(mode="after")
     def _has_a_value_a_seed(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds) or (None in self.seeds and len(self.seeds) > 1):
-            raise ValueError(f"seeds are {self.seeds}; expected each once")
+            raise ValueError(f"seeds are {self.seeds}; expected each of them once")
         for name, spread in self.numbers.items():
             if len(spread.values) != len(self.seeds):
                 raise ValueError(f"{name} has {len(spread.values)} values for {len(self.seeds)} seeds")
@@ -103,9 +103,9 @@ class MeanResult(RunResult):
     @model_validator(mode="after")
     def _has_seeds_of_its_tasks(self) -> Self:
         if self.seeds.keys() != self.tasks.keys():
-            raise ValueError(f"there are seeds of {' '.join(self.seeds)} for the tasks {' '.join(self.tasks)}")
+            raise ValueError(f"seeds are listed for {' '.join(self.seeds)}, but the tasks are {' '.join(self.tasks)}")
         if self.overall != overall_spread(self.seeds):
-            raise ValueError("overall is not what the scores of the seeds give")
+            raise ValueError("overall differs from the value computed from the scores of the seeds")
         return self
 
 
@@ -152,7 +152,7 @@ class MethodResult(_Record):
         named = {task: tuple(m.seed for m in self.members if m.task == task) for task in self.result.tasks}
         found = {task: seeds.seeds for task, seeds in self.result.seeds.items()}
         if named != found or {member.task for member in self.members} != named.keys():
-            raise ValueError("the members are not the seeds of the tasks of the result")
+            raise ValueError("the members do not match the tasks and seeds of the result")
         return self
 
     def save(self, directory: Path) -> Path:
@@ -191,7 +191,7 @@ class MethodResult(_Record):
         except ValidationError as cause:
             error = cause.errors()[0]
             place = ".".join(map(str, error["loc"])) or "the document"
-            raise DataError(f"{path} is no result of a method ({place}: {error['msg']}); {expected}") from cause
+            raise DataError(f"{path} is not a result of a method ({place}: {error['msg']}); {expected}") from cause
 
     def run_of(self, member: MethodMember, directory: Path) -> Path:
         """Folder of the run of a member.

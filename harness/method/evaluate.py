@@ -94,7 +94,7 @@ def report_method(directory: Path, dataset_text: str | None = None) -> FinishedM
         _require_run(folder, member)
         run = evaluate_again(folder, dataset_text)
         if run.result.model.id != member.model:
-            raise DataError(f"{folder} is a run of {run.result.model.id}; {directory} names {member.model} there")
+            raise DataError(f"{folder} is a run of {run.result.model.id}; {directory} names {member.model} for it")
         found.append(_RunOfMember(member.task, member.seed, run))
     model = before.result.model
     return _finish(found, directory, model.id, model.revision)
@@ -118,16 +118,16 @@ def load_method(directory: Path) -> MethodResult:
         found = result_hash(folder)
         if found != member.result_sha256:
             raise DataError(
-                f"{folder / RESULT_NAME} has sha256 {found[:_KEY_LENGTH]}, and {directory / METHOD_NAME} was made of "
-                f"one with {member.result_sha256[:_KEY_LENGTH]}; make it again with: python -m harness report "
+                f"{folder / RESULT_NAME} has sha256 {found[:_KEY_LENGTH]}, but {directory / METHOD_NAME} was computed "
+                f"from one with {member.result_sha256[:_KEY_LENGTH]}; recompute it with: python -m harness report "
                 f"{directory}"
             )
         measured.append(MeasuredMember(member.task, member.seed, RunResult.load(folder / RESULT_NAME)))
     result = method.result
     if mean_result(result.model.id, measured, result.created, result.model.revision) != result:
         raise DataError(
-            f"{directory / METHOD_NAME} is not the mean of the results that it names: it was edited, or another "
-            f"version of the harness made it. Make it again with: python -m harness report {directory}"
+            f"{directory / METHOD_NAME} is not the mean of the results that it names: it was edited, or written by "
+            f"another version of the harness. Recompute it with: python -m harness report {directory}"
         )
     return method
 
@@ -194,6 +194,6 @@ def _key(found: Sequence[_RunOfMember]) -> str:
 def _require_run(folder: Path, member: MethodMember) -> None:
     if not (folder / RESULT_NAME).is_file():
         raise DataError(
-            f"the run of {member.place} of the method is not at {folder}; keep the folders of the runs beside that of "
+            f"the run of {member.place} of the method is not at {folder}; keep the folders of the runs next to that of "
             "the method, or evaluate the method again"
         )

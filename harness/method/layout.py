@@ -79,13 +79,13 @@ def find_layout(place: str, look: Look, known: Collection[TaskName], families: S
     wrong = [name for name in top.folders if name not in known and looks_like_task(name)]
     if wrong:
         raise UsageError(
-            f"{place} holds the folder {wrong[0]!r}, which is named after no task; expected some of "
+            f"{place} contains the folder {wrong[0]!r}, whose name is not a task; expected names among "
             f"{' '.join(in_order(known))}. Rename it, or move it out of the method"
         )
     tasks = in_order(name for name in top.folders if name in known)
     if not tasks:
         raise UsageError(
-            f"{place} is no method: it holds no folder of a task ({' '.join(in_order(known))}); its folders: "
+            f"{place} is not a method: it contains no task folder ({' '.join(in_order(known))}); its folders: "
             f"{_listed(top.folders)}. Evaluate a single checkpoint with --model"
         )
     left_out = [name for name in top.folders if name not in known]
@@ -107,10 +107,10 @@ def look_here(root: Path) -> Look:
         try:
             entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
         except OSError as cause:
-            raise ModelError(f"cannot look into {folder}: {cause.strerror or cause}") from cause
+            raise ModelError(f"cannot read the folder {folder}: {cause.strerror or cause}") from cause
         broken = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
         if broken:
-            raise ModelError(f"{broken[0]} is a link to nothing; mend or remove it")
+            raise ModelError(f"{broken[0]} is a broken link; repair or remove it")
         return Folder(
             tuple(entry.name for entry in entries if entry.is_dir()),
             tuple(entry.name for entry in entries if entry.is_file()),
@@ -143,19 +143,21 @@ def _leaves_of(place: str, task: TaskName, inside: Folder, families: Sequence[Fa
     wrong = [name for name in inside.folders if seed_of(name) is None and looks_like_seed(name)]
     if wrong:
         raise UsageError(
-            f"{place} holds the folder {wrong[0]!r}, which is named after no seed; expected seed0, seed1, ... Rename "
+            f"{place} contains the folder {wrong[0]!r}, whose name is not a seed; expected seed0, seed1, ... Rename "
             "it, or move it out of the method"
         )
     seeds = sorted(seed for name in inside.folders if (seed := seed_of(name)) is not None)
     if not seeds:
         if not inside.files and not inside.folders:
-            raise UsageError(f"{place} is empty; expected a checkpoint, or folders seed0, seed1, ... with one each")
+            raise UsageError(
+                f"{place} is empty; expected a checkpoint, or folders seed0, seed1, ... with one checkpoint each"
+            )
         return [Leaf(task, None)]
     beside = _checkpoint_among(inside.files, families)
     if beside is not None:
         raise UsageError(
-            f"{place} holds the checkpoint {beside} beside the folder seed{seeds[0]}, so it is open which of them "
-            "counts; move the one that does not out of the method"
+            f"{place} contains both the checkpoint {beside} and the folder seed{seeds[0]}; expected only one of them. "
+            "Move the other out of the method"
         )
     return [Leaf(task, seed) for seed in seeds]
 

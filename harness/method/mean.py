@@ -40,7 +40,7 @@ _SPLIT_OF_PART: Final[dict[PartName, _TestSplit]] = {
     "near": "test_ood",
     "far": "test_ood",
 }
-_ONE_DATA_SET: Final = "a mean over seeds needs one data set"
+_ONE_DATA_SET: Final = "a mean over seeds requires the same data set"
 _NO_MOLECULES: Final = "no interval: results keep no value of it for each molecule; those of the seeds have theirs"
 
 
@@ -187,7 +187,7 @@ class _Seeds:
 def _require_same_frames(tasks: Sequence[TaskResult]) -> None:
     names = dict.fromkeys(task.task for task in tasks)
     if len(names) > 1:
-        raise DataError(f"results of {' and '.join(names)}; a mean over seeds needs results of one task")
+        raise DataError(f"results of {' and '.join(names)}; a mean over seeds requires results of a single task")
     first = tasks[0]
     for task in tasks[1:]:
         if task.splits.keys() != first.splits.keys():

@@ -96,7 +96,7 @@ def find_method(text: str, known: Collection[TaskName], family: str | None = Non
     address = None if path.exists() else parse_address(text)
     if address is None:
         raise UsageError(
-            f"--method {text!r} is neither a folder here nor a repo on the Hub; expected one that holds task1/ to "
+            f"--method {text!r} is neither a local folder nor a repo on the Hub; expected a folder with task1/ to "
             "task4/, or org/name[@revision]"
         )
     return _method_on_hub(address, known, family)
@@ -119,7 +119,7 @@ def assigned_models(texts: Sequence[str], known: Collection[TaskName]) -> list[t
     for text, each in zip(texts, found, strict=True):
         if each is None:
             raise UsageError(
-                f"--model {text} beside --model TASK=MODEL; name the task of each model of a method, or of none"
+                f"--model {text} together with --model TASK=MODEL; give the task of every model (a method), or of none"
             )
         if each[1] not in known:
             raise UsageError(f"--model {text}: unknown task {each[1]!r}; known tasks: {' '.join(in_order(known))}")
@@ -149,7 +149,7 @@ def assigned_method(
         texts = by_task[task]
         for seed, text in enumerate(texts):
             if text in texts[:seed]:
-                raise UsageError(f"--model {task}={text} is given twice; name each seed of a task once")
+                raise UsageError(f"--model {task}={text} is given twice; give each seed of a task once")
             members.append(Member(task, seed if len(texts) > 1 else None, resolve_model(text, family)))
     return MethodSource(_checked_name(name or DEFAULT_NAME), tuple(members))
 
@@ -165,13 +165,15 @@ def restricted_to(method: MethodSource, tasks: Sequence[TaskName]) -> MethodSour
     held = in_order(member.task for member in method.members)
     absent = [task for task in tasks if task not in held]
     if absent:
-        raise UsageError(f"--task {absent[0]}, but {method.name} holds models of {' '.join(held)}; leave it out")
+        raise UsageError(
+            f"--task {absent[0]}, but {method.name} contains models of {' '.join(held)} only; omit the others"
+        )
     return replace(method, members=tuple(member for member in method.members if member.task in tasks))
 
 
 def _checked_name(name: str) -> str:
     if not name.strip() or not name.isprintable() or len(name) > _MAX_NAME:
-        raise UsageError(f"--name {name[:_MAX_NAME]!r}; expected one line of {_MAX_NAME} characters at most")
+        raise UsageError(f"--name {name[:_MAX_NAME]!r}; expected one line of at most {_MAX_NAME} characters")
     return name
 
 
@@ -216,7 +218,7 @@ def _require_short(listing: Listing, path: str) -> None:
     """Checks the size of a training declaration before it is downloaded."""
     size = listing.sizes.get(path)
     if size is not None and size > MAX_BYTES:
-        raise ModelError(f"{path} of {listing.repo} has {size:,} bytes; expected {MAX_BYTES:,} at most")
+        raise ModelError(f"{path} of {listing.repo} has {size:,} bytes; expected at most {MAX_BYTES:,}")
 
 
 def _with_statement(method: MethodSource, path: Path) -> MethodSource:

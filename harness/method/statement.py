@@ -18,7 +18,7 @@ from harness.core.potential import TrainingProtocol
 from harness.core.training_record import MAX_BYTES
 from harness.models.training_declaration import Statement, statement_of
 
-_EXPECTED: Final = "does not say how the models of a method were trained; expected schema, protocol and base"
+_EXPECTED: Final = "does not state how the models of a method were trained; expected schema, protocol and base"
 _ANY_TASK: Final = next(iter(TASKS))
 """Placeholder in a statement whose task is given by the folder of each model."""
 
@@ -54,7 +54,7 @@ def read_statement(path: Path) -> Statement | None:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as cause:
-        raise DataError(f"cannot read {path}: {cause}; expected a file, or none") from cause
+        raise DataError(f"cannot read {path}: {cause}; expected a readable file, or no file") from cause
     if len(content) > MAX_BYTES or not _is_statement(content):
         return None
     try:
@@ -80,8 +80,8 @@ def agreed(of_method: Statement | None, of_user: Statement | None) -> Statement 
     for option, value, other in (("--protocol", said.protocol, own.protocol), ("--base", said.base, own.base)):
         if value != other:
             raise UsageError(
-                f"{option} {value or 'not given'}, but the mlip-ood.json of the method says {other or 'none'}; leave "
-                "the options out, or correct the file, which travels with the models"
+                f"{option} {value or 'not given'}, but the mlip-ood.json of the method states {other or 'none'}; omit "
+                "the options, or correct the file, which is published with the models"
             )
     return of_method
 

@@ -112,7 +112,7 @@ def _footer(method: MethodResult, control_gaps: Mapping[TaskName, float]) -> lis
     on_train = errors_on_train(result)
     lines = [
         *data_lines(result),
-        "numbers are means over the seeds of a task; the gap is that of the mean errors. " + _SPREAD,
+        "numbers are means over the seeds of a task; the gap is the ratio of the mean errors. " + _SPREAD,
         f"method {model.id} ({model.family}), {protocol_of(model)}, level of theory "
         f"{model.level_of_theory or 'unknown'}, {model.dtype} on {model.device}; {_overall(result)}",
         *_uneven(result),
@@ -129,8 +129,8 @@ def _overall(result: MeanResult) -> str:
         return f"overall score {result.overall_score:.1f}, the mean of the four tasks"
     missing = missing_tasks(result)
     if missing:
-        return f"no overall score, which is the mean of all four tasks: it has no model of {' '.join(missing)}"
-    return "no overall score, since a task has none"
+        return f"no overall score, which is the mean of all four tasks: no model of {' '.join(missing)}"
+    return "no overall score, since a task has no score"
 
 
 def _uneven(result: MeanResult) -> list[str]:
@@ -148,7 +148,7 @@ def _mixed(method: MethodResult) -> list[str]:
     lines = [f"the base models differ: {method.result.model.base}"] if " + " in (method.result.model.base or "") else []
     if len(by_family) > 1:
         listed = "; ".join(f"{family}: {_listed([m.place for m in of])}" for family, of in by_family.items())
-        lines.append(f"its models are of several families: {listed}")
+        lines.append(f"its models belong to several families: {listed}")
     return lines
 
 

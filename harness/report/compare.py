@@ -1,13 +1,14 @@
 """Compares models, paired within fragments: difficulty that all of them share cancels."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.networks.finished import UNFINISHED
+from harness.report.distinct_names import distinct_names
 from harness.results.result import RunResult
 from harness.scoring.group_rows import TestSplit
 from harness.scoring.intervals import Comparison, Interval
@@ -18,54 +19,75 @@ if TYPE_CHECKING:
 
 SPLIT_NAMES: Final = {"test_id": "ID", "test_ood": "OOD"}
 UNDEFINED: Final = "–"
-_NEEDED: Final = "a comparison needs all frames of both models"
+_NEEDED: Final = "a comparison requires all frames of both models"
 _LEGEND: Final = (
-    "force MAE of the model less, and divided by, that of the model it is compared with; 95 % intervals for other "
-    "fragments and molecules drawn like these, paired: the same ones for both models. A ratio below 1 is the smaller "
-    "error; where its interval holds 1, other fragments might reverse the order"
+    "difference: force MAE of the model minus that of the model it is compared with; ratio: the former divided by the "
+    "latter. 95 % intervals, paired, for other fragments and molecules drawn like these. A ratio below 1 means the "
+    "smaller error; if its interval contains 1, other fragments might reverse the order"
 )
 
 
-def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult, RunResult, TestSplit, Comparison]]:
+@dataclass(frozen=True, slots=True)
+class PairedResults:
+    """Two results on one test split, and their comparison.
+
+    Attributes:
+        task: Task.
+        split: Test split.
+        model: The result.
+        model_name: Id of its model, with what differs if several results of the task have the same id.
+        other: The result it is compared with, the first one of the task.
+        other_name: As `model_name`.
+        comparison: Undefined where frames of either failed.
+    """
+
+    task: TaskName
+    split: TestSplit
+    model: RunResult
+    model_name: str
+    other: RunResult
+    other_name: str
+    comparison: Comparison
+
+
+def comparisons(results: Sequence[RunResult]) -> list[PairedResults]:
     """Compares each result with the first one of its task, on ID and on OOD frames.
 
     Args:
         results: Two or more, on the same data set.
 
-    Returns:
-        Task, the result, the result it is compared with, split, and the comparison; undefined where frames of either
-        failed.
-
     Raises:
-        UsageError: If no task has two results.
+        UsageError: If no task has two results, or two results are of one evaluation.
         DataError: If the results are on different data.
     """
     hashes = {result.dataset.content_hash for result in results}
     if len(hashes) > 1:
-        raise DataError(f"the results are on {len(hashes)} different data sets; a comparison needs one")
+        raise DataError(
+            f"the results are on {len(hashes)} different data sets; a comparison requires the same data set for all"
+        )
     found = []
     for task in in_order(name for result in results for name in result.tasks):
         of_task = [result for result in results if task in result.tasks]
+        (first, first_name), *others = zip(of_task, distinct_names(of_task), strict=True)
         found += [
-            (task, other, of_task[0], split, _comparison(task, other, of_task[0], split))
-            for other in of_task[1:]
+            PairedResults(task, split, model, name, first, first_name, comparison)
+            for model, name in others
             for split in get_args(TestSplit)
+            for comparison in [_comparison(task, split, {name: model, first_name: first})]
         ]
     if not found:
         tasks = ", ".join(f"{result.model.id}: {' '.join(result.tasks)}" for result in results)
-        raise UsageError(f"no task has results of two models ({tasks}); a comparison needs one task that they share")
+        raise UsageError(f"no task has two results ({tasks}); a comparison requires a task that both results contain")
     return found
 
 
-def _comparison(task: TaskName, model: RunResult, other: RunResult, split: TestSplit) -> Comparison:
-    failed = [
-        f"{result.tasks[task].n_failed} of {result.model.id}"
-        for result in (model, other)
-        if result.tasks[task].n_failed
-    ]
+def _comparison(task: TaskName, split: TestSplit, pair: Mapping[str, RunResult]) -> Comparison:
+    """Compares the first of two results, by name, with the second."""
+    failed = [f"{n} of {name}" for name, result in pair.items() if (n := result.tasks[task].n_failed)]
     if failed:
-        undefined = Interval(None, reason=f"frames of {task} that failed: {', '.join(failed)}; {_NEEDED}")
+        undefined = Interval(None, reason=f"failed frames of {task}: {', '.join(failed)}; {_NEEDED}")
         return Comparison(undefined, undefined)
+    model, other = pair.values()
     return compare_force_mae(model.tasks[task], other.tasks[task], split)
 
 
@@ -87,15 +109,15 @@ def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
     for header in ("difference, meV/Å", "ratio"):
         table.add_column(header, justify="right", no_wrap=True)
     reasons: dict[str, None] = {}
-    for task, model, other, split, comparison in comparisons(results):
+    for pair in comparisons(results):
+        comparison, names = pair.comparison, f"{pair.model_name} and {pair.other_name}"
         if comparison.difference.value is None:
-            reasons[f"{UNDEFINED} {task}, {model.model.id} and {other.model.id}: {comparison.difference.reason}"] = None
+            reasons[f"{UNDEFINED} {pair.task}, {names}: {comparison.difference.reason}"] = None
         elif comparison.ratio.reason is not None:
-            names = f"{task} {SPLIT_NAMES[split]}, {model.model.id} and {other.model.id}"
-            reasons[f"{names}: {comparison.ratio.reason}"] = None
-        cells = (task, _shown(model), _shown(other), SPLIT_NAMES[split])
+            reasons[f"{pair.task} {SPLIT_NAMES[pair.split]}, {names}: {comparison.ratio.reason}"] = None
+        models = _shown(pair.model_name, pair.model), _shown(pair.other_name, pair.other)
         numbers = _text(comparison.difference, MILLI, "+.1f"), _text(comparison.ratio, 1.0, ".2f")
-        table.add_row(*(Text(cell) for cell in (*cells, *numbers)))
+        table.add_row(*(Text(cell) for cell in (pair.task, *models, SPLIT_NAMES[pair.split], *numbers)))
     return Group(table, *map(Text, reasons), Text(_LEGEND))
 
 
@@ -106,25 +128,28 @@ def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:
         UsageError: If no task has two results.
         DataError: If the results are on different data.
     """
-    return [
-        {
-            "task": task,
-            "split": split,
-            "model": model.model.id,
-            "compared_with": other.model.id,
-            "unfinished": [each.model.id for each in (model, other) if each.model.unfinished],
-            "stated": [each.model.id for each in (model, other) if each.model.training == "stated"],
-            "force_mae_difference": _document(comparison.difference),
-            "force_mae_ratio": _document(comparison.ratio),
-        }
-        for task, model, other, split, comparison in comparisons(results)
-    ]
+    documents = []
+    for pair in comparisons(results):
+        models = {pair.model_name: pair.model.model, pair.other_name: pair.other.model}
+        documents.append(
+            {
+                "task": pair.task,
+                "split": pair.split,
+                "model": pair.model_name,
+                "compared_with": pair.other_name,
+                "unfinished": [name for name, model in models.items() if model.unfinished],
+                "stated": [name for name, model in models.items() if model.training == "stated"],
+                "force_mae_difference": _document(pair.comparison.difference),
+                "force_mae_ratio": _document(pair.comparison.ratio),
+            }
+        )
+    return documents
 
 
-def _shown(result: RunResult) -> str:
+def _shown(name: str, result: RunResult) -> str:
     model = result.model
     stated = f"\n{model.protocol} as stated" if model.training == "stated" else ""
-    return model.id + (f"\n{UNFINISHED}" if model.unfinished else "") + stated
+    return name + (f"\n{UNFINISHED}" if model.unfinished else "") + stated
 
 
 def _document(interval: Interval) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def _better_than_on_train(model: str, task: TaskResult) -> list[str]:
     if ood is None or train is None or ood >= train or task.n_failed_in("test_ood"):
         return []
     return [
-        f"{model} is better on OOD of {task.task} ({ood / MILLI:.1f} meV/Å) than on the frames that it was trained on "
-        f"({train / MILLI:.1f}): it learned little, or it has seen OOD molecules"
+        f"{model} has a smaller error on OOD of {task.task} ({ood / MILLI:.1f} meV/Å) than on its own training frames "
+        f"({train / MILLI:.1f}): it learned little, or OOD molecules leaked into its training"
     ]
 
 
@@ -80,6 +80,6 @@ def _no_harder_than_known(model: str, task: TaskResult, controls: Sequence[float
         return []
     listed = ", ".join(f"{each:.2f}" for each in controls)
     return [
-        f"OOD of {task.task} is not harder than ID for {model} (gap {gap:.2f}), though it is for every control known "
-        f"here ({listed}): it learned little, or it has seen OOD molecules"
+        f"OOD of {task.task} is not harder than ID for {model} (gap {gap:.2f}), but it is for every known control "
+        f"({listed}): it learned little, or OOD molecules leaked into its training"
     ]

@@ -105,11 +105,11 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
         of_task = [(result.model.id, result.tasks[name]) for result in results if name in result.tasks]
         first = of_task[0][1]
         if first.clusters == "molecule":
-            lines.append(f"no fragments are drawn in {name}: its intervals are for other molecules drawn like these")
+            lines.append(f"{name} draws no fragments: its intervals are for other molecules drawn like these")
         elif len(first.by_fragment) < FEW_CLUSTERS:
             gaps = "; ".join(f"{model} {_gaps_by_fragment(task)}" for model, task in of_task)
             n = len(first.by_fragment)
-            lines.append(f"few for an interval: {name} draws {n} fragments; gap of each over its own molecules: {gaps}")
+            lines.append(f"few fragments for an interval: {name} draws {n}; gap of each over its own molecules: {gaps}")
     return lines
 
 
@@ -127,10 +127,10 @@ def data_lines(result: RunResult) -> list[str]:
     return [
         f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
         f"labels {data.level_of_theory}",
-        f"below each number: {100 * result.settings.confidence:.0f} % interval for other fragments and molecules drawn "
-        "like these, at the same spacers (by fragment, ID and OOD together). Two models on the same molecules are told "
-        "apart more sharply: harness compare. Read a gap with the ID error that it stands on: a model that learned "
-        "little has a gap near 1",
+        f"below each number: {100 * result.settings.confidence:.0f} % interval for other fragments and molecules "
+        "drawn like these, at the same spacers (by fragment, ID and OOD together). To compare two models on the same "
+        "molecules, use harness compare: its paired intervals are narrower. Read a gap together with its ID error: a "
+        "model that learned little has a gap near 1",
     ]
 
 
@@ -218,7 +218,7 @@ def _failures_by_split(result: RunResult) -> list[str]:
     """For each marked number, how many of the frames are left out."""
     return [
         f"{MARK} {name} {_SPLITS[split]} of {result.model.id}: {n_failed} of {n_failed + task.splits[split].n_frames} "
-        "frames failed, and the number is that of the others; it has no interval, gap or rank"
+        "frames failed; the number covers the others only and has no interval, gap or rank"
         for name, task in result.tasks.items()
         for split in _SPLITS
         if (n_failed := task.n_failed_in(split))
@@ -274,27 +274,29 @@ def cautions(result: RunResult) -> list[str]:
         pass  # a control has another level than the labels on purpose
     elif model.level_of_theory is None:
         lines.append(
-            f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, the distance between "
-            "the levels is part of every error and hides the gap. If you know it, state it with --level-of-theory"
+            f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, every error includes the "
+            "difference between the levels, which hides the gap. If you know it, state it with --level-of-theory"
         )
     elif model.level_of_theory != labels:
         own = level_of_method(model.level_of_theory)
-        remedy = f". Where the data set holds such labels, --labels {own.name} takes them" if own else ""
+        remedy = f". If the data set has such labels, select them with --labels {own.name}" if own else ""
         lines.append(
-            f"caution: {model.id} describes {model.level_of_theory}, the labels {labels}: the distance between the "
-            f"levels is part of every error and hides the gap{remedy}"
+            f"caution: the level of theory of {model.id} is {model.level_of_theory}, that of the labels {labels}: "
+            f"every error includes the difference between the levels, which hides the gap{remedy}"
         )
     if model.question:
         lines.append(f"question: {model.question}")
     failed = sum(task.n_failed for task in result.tasks.values())
     if failed:
-        lines.append(f"caution: {failed} structures failed and are not in the averages; such a task has no score")
+        lines.append(
+            f"caution: {failed} structures failed and are not in the averages; a task with failures has no score"
+        )
         lines.extend(_failures_by_split(result))
     lines.extend(_open_shifts(result))
     if model.unfinished:
         lines.append(
-            f"caution: the training of {model.id} was stopped before its end ({model.unfinished}); its numbers are not "
-            "those of a finished model"
+            f"caution: the training of {model.id} was stopped early ({model.unfinished}); its numbers are not those of "
+            "a finished model"
         )
     if model.conservative is False:
         lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")

@@ -72,7 +72,7 @@ class Manifest(BaseModel):
             first = cause.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise DataError(
-                f"{path} is damaged or of another version ({place}: {first['msg']}); run the evaluation again"
+                f"{path} is damaged or from another version ({place}: {first['msg']}); run the evaluation again"
             ) from cause
 
 

@@ -75,13 +75,13 @@ class Estimate(_Record):
     @model_validator(mode="after")
     def _explains_what_is_missing(self) -> Self:
         if (self.low is None) != (self.high is None):
-            raise ValueError("an interval needs both ends or neither")
+            raise ValueError("an interval needs both ends or none")
         if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"interval from {self.low} to {self.high} is upside down")
+            raise ValueError(f"interval from {self.low} to {self.high} has its ends in the wrong order")
         if self.value is None and self.low is not None:
             raise ValueError("an undefined number has no interval")
         if (self.low is None) != (self.reason is not None):
-            raise ValueError("a reason is needed where a number or its interval is missing, and only there")
+            raise ValueError("a reason is required if a number or its interval is missing, and only then")
         return self
 
 
@@ -130,8 +130,8 @@ class ModelRecord(_Record):
         if self.protocol != "zero-shot" or is_named:
             return None
         return (
-            f"{self.id} says nothing of its training: taken for zero-shot. If it was trained on a task of this "
-            "benchmark, say so with --trained-on"
+            f"{self.id} does not state its training and is taken as zero-shot. If it was trained on a task of this "
+            "benchmark, state it with --trained-on"
         )
 
 
@@ -384,7 +384,7 @@ class TaskResult(_Record):
         if self.n_failed != len(self.failures):
             raise ValueError(f"n_failed is {self.n_failed}, but {len(self.failures)} failures are listed")
         if self.failures and self.score.value is not None:
-            raise ValueError(f"{self.task} has failures and a score; a task with failures has none")
+            raise ValueError(f"{self.task} has failures and a score; a task with failures has no score")
         return self
 
 
@@ -434,9 +434,9 @@ class RunResult(_Record):
     def _agrees_with_its_tasks(self) -> Self:
         for name, task in self.tasks.items():
             if task.task != name:
-                raise ValueError(f"the result of {task.task} stands under the name {name}")
+                raise ValueError(f"the result of {task.task} is listed under the name {name}")
         if self.complete != is_complete(self.tasks):
-            raise ValueError(f"complete is {self.complete}, which the tasks contradict")
+            raise ValueError(f"complete is {self.complete}, but the tasks give the opposite")
         expected = overall_score(self.tasks)
         if (self.overall_score is None) != (expected is None):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
@@ -444,7 +444,7 @@ class RunResult(_Record):
             raise ValueError(f"overall_score is {self.overall_score}; the tasks give {expected}")
         # Results of earlier versions lack this field.
         if self.levels_agree not in (None, levels_agree(self.model.level_of_theory, self.dataset.level_of_theory)):
-            raise ValueError(f"levels_agree is {self.levels_agree}, which the levels of theory contradict")
+            raise ValueError(f"levels_agree is {self.levels_agree}, but the levels of theory give the opposite")
         if self.created.utcoffset() != timedelta(0):
             raise ValueError(f"created is {self.created.isoformat()}; expected UTC")
         return self
@@ -461,7 +461,7 @@ class RunResult(_Record):
             write_text_whole(path, text)
         except OSError as error:
             raise SetupError(
-                f"cannot write the result {path}: {error}; expected a folder that can be written to, with space left"
+                f"cannot write the result {path}: {error}; expected a writable folder with free space"
             ) from error
 
     @classmethod
@@ -481,14 +481,14 @@ class RunResult(_Record):
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version in _FORMER:
             raise DataError(
-                f"{path} has schema version {version}: its intervals are of another kind, by bootstrap over molecules, "
-                f"and are not compared with those of version {RESULT_SCHEMA_VERSION}. "
-                f"`python -m harness report {path.parent}` computes it anew from its predictions, without the model"
+                f"{path} has schema version {version}, whose intervals are of an earlier kind (bootstrap over "
+                f"molecules) that cannot be compared with version {RESULT_SCHEMA_VERSION}. `python -m harness report "
+                f"{path.parent}` recomputes it from its predictions, without the model"
             )
         if version != RESULT_SCHEMA_VERSION:
             raise DataError(
-                f"{path} has schema version {version!r}; this version of the harness reads "
-                f"{RESULT_SCHEMA_VERSION!r}: evaluate again, or use the version that wrote it"
+                f"{path} has schema version {version!r}; this version of the harness reads {RESULT_SCHEMA_VERSION!r}: "
+                "evaluate again, or use the version of the harness that wrote it"
             )
         try:
             return cls.model_validate_json(text)

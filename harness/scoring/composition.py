@@ -109,7 +109,7 @@ def composition_gap(
         is_heavy, text = list(known)[n_known]
         raise DataError(
             f"the environment {text} of {'an atom' if is_heavy else 'a hydrogen'} in test_ood does not occur in "
-            f"test_id of this data set; expected every environment of radius {RADIUS} there. Certify the data set"
+            f"test_id of this data set; expected every environment of radius {RADIUS} in test_id. Certify the data set"
         )
     seen, unseen = _by_environment(test_id, codes_id, n_known), _by_environment(test_ood, codes_ood, n_known)
     clusters = [
@@ -212,7 +212,7 @@ def _environments(
         frame = int(wrong[0])
         name = index.molecules[index.molecule_idx[frame]].molecule_id
         raise DataError(
-            f"a frame of {name} has {index.n_atoms[frame]} atoms and its SMILES {smiles[name]} has "
-            f"{sizes[index.molecule_idx[frame]]}; expected as many"
+            f"a frame of {name} has {index.n_atoms[frame]} atoms, but its SMILES {smiles[name]} has "
+            f"{sizes[index.molecule_idx[frame]]}; expected equal numbers"
         )
     return numbers, np.concatenate([of_molecule[position] for position in index.molecule_idx])

@@ -76,7 +76,7 @@ def sum_by_molecule(ratio: Ratio, molecule_idx: IntArray, n_molecules: int) -> M
         ShapeError: If the number of indices differs from the number of terms.
     """
     if molecule_idx.shape != ratio.numerator.shape:
-        raise ShapeError(f"molecule_idx has shape {molecule_idx.shape}; expected {ratio.numerator.shape}, one a term")
+        raise ShapeError(f"molecule_idx has shape {molecule_idx.shape}; expected {ratio.numerator.shape}, one per term")
     return MoleculeSums(
         np.bincount(molecule_idx, ratio.numerator, n_molecules).astype(np.float64),
         np.bincount(molecule_idx, ratio.weight, n_molecules).astype(np.float64),

@@ -202,7 +202,7 @@ def compare_models(
     """
     if first.weight.shape != second.weight.shape or not np.array_equal(first.weight, second.weight):
         raise DataError(
-            "the two models were not measured on the same frames; a paired comparison needs the same data set, "
+            "the two models were not evaluated on the same frames; a paired comparison requires the same data set, "
             "edition and split, and no failed frames"
         )
     one, other = ratio_effect(first, clusters), ratio_effect(second, clusters)

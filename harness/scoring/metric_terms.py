@@ -178,7 +178,7 @@ def energy_per_atom_terms(shifted: FloatArray, reference: FloatArray, n_atoms: I
     error = np.abs(_energy_difference(shifted, reference))
     require_shape("n_atoms", n_atoms, (len(error),))
     if np.any(n_atoms < 1):
-        raise DataError(f"n_atoms is {int(n_atoms.min())}; expected one atom or more in every frame")
+        raise DataError(f"n_atoms is {int(n_atoms.min())}; expected at least one atom in every frame")
     return Ratio(error / n_atoms, np.ones(len(error)), _NO_FRAMES)
 
 
@@ -204,8 +204,8 @@ def centre_energies(predicted: FloatArray, reference: FloatArray, molecule_idx: 
     require_shape("molecule_idx", molecule_idx, (len(predicted),))
     if not np.issubdtype(molecule_idx.dtype, np.integer) or molecule_idx.min(initial=0) < 0:
         raise DataError(
-            f"molecule_idx is of type {molecule_idx.dtype} with minimum {molecule_idx.min(initial=0)}; "
-            "expected integers from 0"
+            f"molecule_idx is of type {molecule_idx.dtype} with minimum {molecule_idx.min(initial=0)}; expected "
+            "non-negative integers"
         )
     n_frames = np.bincount(molecule_idx)
     return CentredEnergies(

@@ -268,7 +268,7 @@ def task_score(ood_force_mae: float, ood_zero_force_mae: float) -> float:
         DataError: If F is negative or not finite, or F0 is not above `SCORE_FLOOR`.
     """
     if not np.isfinite(ood_force_mae) or ood_force_mae < 0.0:
-        raise DataError(f"force MAE is {ood_force_mae} eV/Å; expected a finite number that is not negative")
+        raise DataError(f"force MAE is {ood_force_mae} eV/Å; expected a finite, non-negative number")
     if not np.isfinite(ood_zero_force_mae) or ood_zero_force_mae <= SCORE_FLOOR:
         raise DataError(
             f"zero-force MAE is {ood_zero_force_mae} eV/Å; a score needs reference forces above {SCORE_FLOOR} eV/Å"
@@ -309,7 +309,7 @@ def generalisation_gap(ood_error: float, id_error: float) -> float | None:
     """
     for name, error in (("OOD", ood_error), ("ID", id_error)):
         if not np.isfinite(error) or error < 0.0:
-            raise DataError(f"{name} error is {error}; expected a finite number that is not negative")
+            raise DataError(f"{name} error is {error}; expected a finite, non-negative number")
     return ood_error / id_error if id_error > 0.0 else None
 
 

@@ -126,8 +126,8 @@ class FrameIndex:
                 raise DataError(f"molecules of {self.split}: {after!r} follows {before!r}; expected ascending names")
         if not np.array_equal(np.unique(self.molecule_idx), np.arange(len(self.molecules))):
             raise DataError(
-                f"molecule_idx of {self.split} does not use each number below {len(self.molecules)}, the number of "
-                "molecules, and no other; make it with index_molecules"
+                f"molecule_idx of {self.split} does not use exactly the numbers from 0 to {len(self.molecules) - 1}, "
+                "one per molecule; make it with index_molecules"
             )
         for molecule in self.molecules:
             if molecule.subset not in SUBSETS:
@@ -140,7 +140,7 @@ class FrameIndex:
         if len(distinct) < self.n_frames:
             again = int(np.setdiff1d(np.arange(self.n_frames), first)[0])
             raise DataError(
-                f"{self.split} holds frame {int(self.frame[again])} of the {self.trajectory[again]} trajectory of "
+                f"{self.split} contains frame {int(self.frame[again])} of the {self.trajectory[again]} trajectory of "
                 f"{self.molecules[self.molecule_idx[again]].molecule_id} more than once; expected once"
             )
 
@@ -272,7 +272,7 @@ class TaskFrames:
         expected: tuple[SplitName, ...] = ("train", "test_id", "test_ood")
         for split, index in zip(expected, (self.train.index, self.test_id.index, self.test_ood.index), strict=True):
             if index.split != split:
-                raise DataError(f"frames of {index.split} stand where {self.task} expects those of {split}")
+                raise DataError(f"frames of {index.split} are given where {self.task} expects frames of {split}")
 
 
 def index_molecules(columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> tuple[tuple[Molecule, ...], IntArray]:
@@ -302,7 +302,7 @@ def index_molecules(columns: Mapping[str, Sequence[Any] | npt.NDArray[Any]]) -> 
             at = int(differs[0])
             raise DataError(
                 f"{values['molecule_id'][at]} has {name} {values[name][first[molecule_idx[at]]]} in one frame and "
-                f"{values[name][at]} in another; expected one molecule to have one"
+                f"{values[name][at]} in another; expected one value per molecule"
             )
     left, spacer, right, subset = (values[name][first] for name in names[1:])
     molecules = tuple(

@@ -144,13 +144,15 @@ def compare_force_mae(
         DataError: If tasks or molecules differ, or one result has failures.
     """
     if first.task != second.task:
-        raise DataError(f"a result of {first.task} beside one of {second.task}; a comparison needs one task")
+        raise DataError(f"results of {first.task} and {second.task}; a comparison requires the same task")
     for result in (first, second):
         if result.failures:
-            raise DataError(f"{result.n_failed} frames of {result.task} failed; a comparison needs all frames of both")
+            raise DataError(
+                f"{result.n_failed} frames of {result.task} failed; a comparison requires all frames of both"
+            )
     rows, others = ([row for row in result.by_molecule if row.split == split] for result in (first, second))
     if [row.molecule_id for row in rows] != [row.molecule_id for row in others]:
-        raise DataError(f"the two results of {first.task} are of different {split} molecules; use one data set")
+        raise DataError(f"the two results of {first.task} are on different {split} molecules; use the same data set")
     clusters = Clusters(split, first.clusters, tuple(row.drawn for row in rows))
     return compare_models(force_sums(rows), force_sums(others), clusters, settings)
 

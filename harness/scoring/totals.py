@@ -161,7 +161,7 @@ class TotalsBuilder:
             elif self._known[position] != molecule:
                 raise DataError(
                     f"{molecule.molecule_id} of {self._split} is {self._known[position]} in one row and {molecule} in "
-                    "another; expected one molecule to have one word and one subset"
+                    "another; expected the same word and subset in all rows of a molecule"
                 )
             positions.append(position)
         return np.array(positions, dtype=np.int64)
@@ -180,8 +180,8 @@ class TotalsBuilder:
             at = int(differs[0])
             name = self._known[int(molecule[at])].molecule_id
             raise DataError(
-                f"frame {int(index.frame[at])} of {name} in {self._split} has other atoms than another frame of it; "
-                "expected all frames of a molecule to have the same ones"
+                f"frame {int(index.frame[at])} of {name} in {self._split} has other atoms than another frame of this "
+                "molecule; expected the same atoms in all frames"
             )
 
 

@@ -57,7 +57,7 @@ def _carry_over(out: Path, task_files: Sequence[Path]) -> int:
 
     own_tasks = [read_task_file(path) for path in task_files]
     for path in sorted(out.glob(f"*/{RECORDS_NAME}")):
-        print(f"{path}: {carry_over(path.parent, row_order(), own_tasks)} records carried over")
+        print(f"{path}: {carry_over(path.parent, row_order(), own_tasks)} records converted")
     return 0
 
 
@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     if arguments.dataset.startswith(PREFIX):
         raise UsageError(
-            f"--dataset {arguments.dataset} is read where it lies, and a study reads its frames again and again; use "
+            f"--dataset {arguments.dataset} is read over the network, and a study reads its frames many times; use "
             f"--dataset {id_to_download(arguments.dataset)}, which downloads them once"
         )
     dataset = open_dataset(arguments.dataset, find_level(arguments.labels))
@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if failures:
         listed = "\n".join(f"{failure.job.name}: {failure.cause}" for failure in failures)
         raise IncompleteError(
-            f"{len(failures)} of {len(plan.pending)} jobs failed; the same command tries them again\n{listed}"
+            f"{len(failures)} of {len(plan.pending)} jobs failed; run the same command again to retry them\n{listed}"
         )
     return 0
 
@@ -128,23 +128,27 @@ def _parser() -> argparse.ArgumentParser:
         help=f"{', '.join(LEVELS)} (default: {GFN2.name})",
     )
     add("--rows", nargs="+", default=[], metavar="ROW", help="rows or groups: main, ablation, all (default: main)")
-    add("--tasks", nargs="+", default=[], metavar="TASK", help="default: all that the data set holds")
+    add("--tasks", nargs="+", default=[], metavar="TASK", help="default: all tasks of the data set")
     add(
         "--seeds",
         nargs="+",
         type=int,
         default=DEFAULT_SEEDS,
         metavar="N",
-        help="seeds of rows that have them (default: 0 1 2)",
+        help="seeds of rows that use seeds (default: 0 1 2)",
     )
     add(
         "--model",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="checkpoint, or Hub id, of the rows that need one; rows without are left out",
+        help="checkpoint, or Hub id, of the rows that need one; rows without it are left out",
     )
-    add("--trust-checkpoint", action="store_true", help="load checkpoints that run code when loaded, such as pickles")
+    add(
+        "--trust-checkpoint",
+        action="store_true",
+        help="allow checkpoints that run code when they are loaded, such as pickles",
+    )
     group = parser.add_argument_group("running")
     add = group.add_argument
     length = group.add_mutually_exclusive_group()
@@ -152,27 +156,28 @@ def _parser() -> argparse.ArgumentParser:
         "--epochs",
         type=int,
         metavar="N",
-        help=f"length of each training, in passes over its frames (default: {DEFAULT_EPOCHS})",
+        help=f"length of each training, in epochs (default: {DEFAULT_EPOCHS})",
     )
-    length.add_argument("--steps", type=int, metavar="N", help="length of each training, in steps of the optimiser")
+    length.add_argument("--steps", type=int, metavar="N", help="length of each training, in optimiser steps")
     length.add_argument("--budget", metavar="TIME", help=argparse.SUPPRESS)
     add(
         "--compile",
         action="store_true",
-        help="compile the trainings: minutes before each, then faster on a CPU",
+        help="compile the models: takes minutes per training, then runs faster on a CPU",
     )
-    add("--jobs", type=int, default=1, metavar="N", help="jobs at a time; they share the cores (default: 1)")
+    add("--jobs", type=int, default=1, metavar="N", help="number of parallel jobs; they share the cores (default: 1)")
     add("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:N, or auto (default: auto)")
-    add("--any-code", action="store_true", help="keep finished work although the code has changed since")
-    add("--plan", action="store_true", help="print what would be done, and do nothing")
+    add("--any-code", action="store_true", help="keep finished work even if the code has changed since")
+    add("--plan", action="store_true", help="print the jobs that would run, and stop")
     add = parser.add_argument_group("output").add_argument
     add("--work", type=Path, default=DEFAULT_WORK, metavar="DIR", help=f"checkpoints, logs (default: {DEFAULT_WORK})")
     add("--out", type=Path, default=DEFAULT_OUT, metavar="DIR", help=f"records and reports (default: {DEFAULT_OUT})")
-    add("--report-only", action="store_true", help="write the reports again from the records in --out")
+    add("--report-only", action="store_true", help="rewrite the reports from the records in --out and stop")
     add(
         "--carry-over",
         action="store_true",
-        help="rewrite records of version 1.0 in --out: numbers stay, intervals are computed anew where records allow",
+        help="convert records of version 1.0 in --out: numbers stay, intervals are recomputed where the records "
+        "suffice",
     )
     add(
         "--task-file",
@@ -180,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=[],
         metavar="FILE",
-        help="for --carry-over: declarations of tasks that are none of the four",
+        help="for --carry-over: declarations of custom tasks",
     )
     return parser
 
@@ -204,18 +209,18 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
 
     if arguments.budget is not None:
         raise UsageError(
-            f"--budget {arguments.budget} would make the numbers of a row depend on how busy the machine is; give "
-            "--epochs or --steps. `harness train --budget` is for trying things out"
+            f"--budget {arguments.budget} would make the numbers of a row depend on the load of the machine; give "
+            "--epochs or --steps. `harness train --budget` is for quick tests"
         )
     rows = choose_rows(arguments.rows)
     models = dict(_checkpoint(text) for text in arguments.model)
     unknown = sorted(set(models) - {row.checkpoint for row in ROWS.values()})
     if unknown:
         known = sorted({row.checkpoint for row in ROWS.values() if row.checkpoint is not None})
-        raise UsageError(f"--model {unknown[0]}=...: no row needs that; known names: {' '.join(known)}")
+        raise UsageError(f"--model {unknown[0]}=...: no row needs this checkpoint; known names: {' '.join(known)}")
     asked = [row for row in rows if row.name in arguments.rows and row.checkpoint not in (None, *models)]
     if asked:
-        raise UsageError(f"the row {asked[0].name} needs its checkpoint: --model {asked[0].checkpoint}=PATH")
+        raise UsageError(f"the row {asked[0].name} needs a checkpoint: --model {asked[0].checkpoint}=PATH")
     return Request(
         dataset=arguments.dataset,
         rows=rows,

@@ -90,8 +90,8 @@ def task_distances(dataset: PinnedDataset, task: TaskName, folder: Path) -> dict
         unknown = np.flatnonzero(~np.isfinite(distance))
         if len(unknown):
             raise DataError(
-                f"atomic number {int(rows.atomic_numbers[unknown[0]])} occurs in {split} of {task} and not in train; "
-                "expected every element in training. Certify the data set"
+                f"atomic number {int(rows.atomic_numbers[unknown[0]])} occurs in {split} of {task} but not in train; "
+                "expected every element in train. Certify the data set"
             )
         found[split] = AtomDistances(_digest(rows.molecule_id, rows.trajectory, rows.frame), distance)
     arrays = {f"{split}_frames": np.array(each.frames) for split, each in found.items()}
@@ -156,8 +156,8 @@ def typical_distances(distance: Float64Array, element: IntArray) -> dict[int, fl
     for number, median in typical.items():
         if not median > 0.0:
             raise DataError(
-                f"half of the atoms of atomic number {number} in test_id have distance 0 to training; expected new "
-                "frames. Certify the data set"
+                f"half of the atoms with atomic number {number} in test_id have distance 0 to training; expected "
+                "frames that differ from training. Certify the data set"
             )
     return typical
 
@@ -185,8 +185,8 @@ def _atoms(frames: SplitFrames, distances: AtomDistances, drawn: Drawn) -> _Atom
     index = frames.index
     if distances.frames != frames_digest(index):
         raise DataError(
-            f"the distances to training are of other frames than the predictions of {index.split}; delete the folder "
-            "of distances in the work folder of the study"
+            f"the saved distances to training belong to other frames than the predictions of {index.split}; delete the "
+            "folder `distances` in the work folder of the study"
         )
     return _Atoms(
         distance=distances.distance.astype(np.float64),
@@ -211,7 +211,10 @@ def _of_element(scale: Mapping[int, float], element: IntArray) -> Float64Array:
     """The scale of each atom."""
     lacking = sorted(set(np.unique(element).tolist()) - scale.keys())
     if lacking:
-        raise DataError(f"atomic number {lacking[0]} occurs in test_ood and not in test_id; certify the data set")
+        raise DataError(
+            f"atomic number {lacking[0]} occurs in test_ood but not in test_id; expected every element in test_id. "
+            "Certify the data set"
+        )
     numbers = np.array(sorted(scale))
     return np.array([scale[int(number)] for number in numbers])[np.searchsorted(numbers, element)]
 

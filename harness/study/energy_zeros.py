@@ -20,7 +20,7 @@ from harness.scoring.reference_shift import composition_of, fit_reference_shift
 from harness.study.run_record import EnergyError, Number, ReferenceName, TestSplitName
 
 _NO_FRAMES: Final = "there are no frames"
-_OPEN: Final = "the training compositions leave the energies of elements open for a molecule of this split"
+_OPEN: Final = "the training compositions do not determine the energies of elements for a molecule of this split"
 
 
 def energy_errors(

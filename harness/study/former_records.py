@@ -77,7 +77,7 @@ def carry_over(directory: Path, row_order: Mapping[str, int], own_tasks: Iterabl
             for each in documents
         ]
     except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise DataError(f"cannot carry over the records in {path}: {cause!r}; restore the file") from cause
+        raise DataError(f"cannot convert the records in {path}: {cause!r}; restore the file") from cause
     if former:
         write_records(directory, records, row_order)
     return len(former)
@@ -86,7 +86,7 @@ def carry_over(directory: Path, row_order: Mapping[str, int], own_tasks: Iterabl
 def _drawn(tasks: Mapping[TaskName, Task], name: TaskName) -> Drawn:
     if name not in tasks:
         raise DataError(
-            f"the records are of {name}, which is none of {' '.join(TASKS)}; give its declaration with --task-file"
+            f"the records are of {name}; expected one of {' '.join(TASKS)}, or a custom task declared with --task-file"
         )
     return drawn_of_task(tasks[name])
 
@@ -158,7 +158,7 @@ def _number(recorded: Mapping[str, Any], effect: Effect | None) -> dict[str, Any
         return dict(recorded)
     if not math.isclose(value, effect.value, rel_tol=_ROUNDING, abs_tol=1e-12):
         raise DataError(
-            f"a record says {value}, and its molecules {effect.value}; expected one number. Delete that line"
+            f"a record states {value}, but its molecules give {effect.value}; expected equal values. Delete that line"
         )
     return {**_document(interval_of(effect)), "value": value}
 

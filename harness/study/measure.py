@@ -61,7 +61,7 @@ def measure(
     if found.n_failed:
         raise DataError(
             f"{found.n_failed} frames of {task} failed, first {found.failures[0].molecule_id}: "
-            f"{found.failures[0].cause}; a row of the study needs all of them"
+            f"{found.failures[0].cause}; a row of the study needs all frames"
         )
     settings = IntervalSettings(result.settings.confidence)
     drawn = Drawn(found.clusters, {row.molecule_id: row.drawn for row in found.by_molecule})
@@ -84,7 +84,7 @@ def measure(
 
 def _defined(value: float | None, name: PartName) -> float:
     if value is None:
-        raise DataError(f"{name} holds no atoms; expected one or more")
+        raise DataError(f"{name} contains no atoms; expected one or more")
     return value
 
 

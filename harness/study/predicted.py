@@ -47,12 +47,12 @@ def predicted_task(run: Path, task: TaskName, dataset: PinnedDataset | None = No
     """
     manifest = Manifest.load(run)
     if task not in manifest.tasks:
-        raise DataError(f"the run in {run} is of {' '.join(manifest.tasks)}; expected {task} among them")
+        raise DataError(f"the run in {run} contains {' '.join(manifest.tasks)}; expected {task} among them")
     dataset = dataset or open_dataset(manifest.dataset_directory, manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
         of_run, now = manifest.dataset.content_hash[:SHORT_HASH], dataset.content_hash[:SHORT_HASH]
         raise DataError(
-            f"the run in {run} is on data with content {of_run}, and {dataset.id} has {now}; evaluate the model again"
+            f"the run in {run} is on data with content {of_run}, but {dataset.id} has {now}; evaluate the model again"
         )
     plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
     reader = PredictionReader(plan, run / SHARDS_NAME, manifest.identity)

@@ -71,7 +71,7 @@ class Processes:
     def _start(self, arguments: Sequence[str], errors: int) -> "subprocess.Popen[str]":
         with self._lock:
             if self.stopping:
-                raise SetupError("the study is being stopped; the same command goes on from finished work")
+                raise SetupError("the study is stopping; run the same command again to resume from finished work")
             process = subprocess.Popen(
                 [sys.executable, "-m", "harness", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -98,7 +98,7 @@ def sole_user(folder: Path) -> Iterator[int]:
     Raises:
         SetupError: If the folder is in use, or cannot be written.
     """
-    others = "study, or by a training that one left behind when it was killed"
+    others = "study, or by a training process that a killed study left behind"
     with locked(folder, others, "choose another folder with --work", "lock", keep=True) as lock:
         yield lock
 

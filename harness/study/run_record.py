@@ -249,9 +249,9 @@ def read_records(directory: Path) -> list[RunRecord]:
     for number, line in enumerate(lines, start=1):
         if _is_former(line):
             raise DataError(
-                f"{path}:{number} is a record of version {FORMER_VERSION}: its intervals are of another kind, by "
-                f"bootstrap over molecules. `python -m harness study --carry-over --out {directory.parent}` keeps its "
-                "numbers and computes the intervals anew, as far as the records hold what they need"
+                f"{path}:{number} is a record of version {FORMER_VERSION}, whose intervals are of an earlier kind "
+                f"(bootstrap over molecules). `python -m harness study --carry-over --out {directory.parent}` keeps "
+                "its numbers and recomputes the intervals, as far as the records suffice"
             )
         try:
             records.append(RunRecord.model_validate_json(line))
@@ -260,7 +260,7 @@ def read_records(directory: Path) -> list[RunRecord]:
             place = ".".join(str(part) for part in first["loc"])
             raise DataError(
                 f"{path}:{number} is not a record of version {RECORD_VERSION} ({place}: {first['msg']}); delete that "
-                "line, and the study makes it anew"
+                "line, and the study computes it again"
             ) from cause
     return records
 

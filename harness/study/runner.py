@@ -185,7 +185,10 @@ def _run_of(output: Path, result: RunResult) -> Path:
     for path in sorted(output.glob(f"*/*/{RESULT_NAME}")):
         if RunResult.load(path) == result:
             return path.parent
-    raise DataError(f"the result of {result.model.id} is not in {output}; something else writes there")
+    raise DataError(
+        f"the result of {result.model.id} is not in {output}; another program may write to this folder. Choose "
+        "another one with --work"
+    )
 
 
 def _keep(study: Study, job: Job, future: "Future[_Finished]") -> str | None:
@@ -325,4 +328,4 @@ def _processor(device: str) -> str:
 
 def _last_lines(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "\n".join(lines[-_SHOWN_LINES:]) or "it said nothing"
+    return "\n".join(lines[-_SHOWN_LINES:]) or "no output"

@@ -103,7 +103,9 @@ def report_all(out: Path) -> list[Path]:
     """
     folders = sorted(path.parent for path in out.glob(f"*/{RECORDS_NAME}"))
     if not folders:
-        raise DataError(f"{out} holds no records (*/{RECORDS_NAME}); run the study first, or name its --out")
+        raise DataError(
+            f"{out} contains no records (*/{RECORDS_NAME}); run the study first, or give its folder with --out"
+        )
     reports = [write_report(folder) for folder in folders]
     index = out / REPORT_NAME
     try:
@@ -151,7 +153,7 @@ def _length(minutes: float | None) -> str:
 def _total(study: Study, pending: tuple[Job, ...], n_jobs: int, records: list[RunRecord]) -> str:
     known = [minutes for job in pending if (minutes := _minutes(job, study.request, records)) is not None]
     unknown = len(pending) - len(known)
-    text = f"{len(pending)} of {n_jobs} jobs to do"
+    text = f"{len(pending)} of {n_jobs} jobs to run"
     if known:
-        text += f", about {sum(known) / study.n_parallel:.0f} min with {study.n_parallel} at a time"
-    return text + (f", and {unknown} whose time is not known before" if unknown else "")
+        text += f", about {sum(known) / study.n_parallel:.0f} min with {study.n_parallel} in parallel"
+    return text + (f", and {unknown} of unknown length" if unknown else "")

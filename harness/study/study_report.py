@@ -73,14 +73,14 @@ def write_report(results: Path) -> Path:
     """
     records = read_records(results)
     if not records:
-        raise DataError(f"{results} holds no records ({RECORDS_NAME}); run the study first")
+        raise DataError(f"{results} contains no records ({RECORDS_NAME}); run the study first")
     for task in in_order(record.task for record in records):
         hashes = sorted({record.dataset.content_hash for record in records if record.task == task})
         if len(hashes) > 1:
             raise DataError(
                 f"the records of {task} in {results} are of {len(hashes)} data sets "
-                f"({', '.join(each[:SHORT_HASH] for each in hashes)}); "
-                "a table needs one. Run the study again, or move those of the others elsewhere"
+                f"({', '.join(each[:SHORT_HASH] for each in hashes)}); a table needs a single one. Run the study "
+                "again, or move the records of the other data sets elsewhere"
             )
     lines = summarise(records)
     path = results / REPORT_NAME
@@ -126,12 +126,12 @@ def report_text(
         DISTANCES,
         *_per_task(tasks, lines, records, distance_table),
         _figure("Error against distance to training; filled: ID, open: OOD", DISTANCE_FIGURE, figures),
-        "## Energies and their zero",
+        "## Energies and reference energies",
         ENERGIES,
         *_per_task(tasks, lines, records, energy_table),
         *_training_blocks(lines),
         *_missing_blocks(records),
-        "## What it stands on",
+        "## Provenance",
         _provenance(records),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -174,9 +174,9 @@ def _opening(records: Sequence[RunRecord], has_findings: bool) -> str:
     size = f"{counted(len(records), 'run')}: {counted(n_rows, 'row')} on {counted(n_tasks, 'task')}"
     text = (
         f"{size}, labels {data.level_of_theory}. Written by `python -m harness study --report-only` from "
-        f"[{RECORDS_NAME}]({RECORDS_NAME}), where each run has its numbers, its hashes and the commands that made it. "
-        "Below each table of forces stands the command that makes its runs anew, in a folder of its own; with the "
-        "default folder the study makes what is missing there."
+        f"[{RECORDS_NAME}]({RECORDS_NAME}), which lists the numbers, the hashes and the commands of each run. The "
+        "command below each table of forces repeats its runs in a separate folder; with the default folder, it "
+        "computes only the runs that are missing."
     )
     return text + (f" An interpretation: [{FINDINGS_NAME}]({FINDINGS_NAME})." if has_findings else "")
 
@@ -214,8 +214,8 @@ def _other_levels(records: Sequence[RunRecord]) -> str:
     if not others:
         return ""
     return (
-        f"The labels are {labels}. What describes another level has the distance between the levels in each of its "
-        f"errors, ID and OOD alike, which brings its gap nearer to 1: {', '.join(others)}."
+        f"The labels are {labels}. Rows at another level of theory include the difference between the levels in every "
+        f"error, ID and OOD alike, which moves their gap towards 1: {', '.join(others)}."
     )
 
 
@@ -276,7 +276,8 @@ def _stability(rankings: Mapping[str, ModelRanking]) -> str:
     seeds = next(iter(rankings.values())).seeds
     taus = ", ".join(f"{_two_digits(ranking.agreement)} by {name}" for name, ranking in rankings.items())
     exchanges = [
-        f"By {name}, {'; '.join(f'`{first}` and `{second}`' for first, second in ranking.exchanged)} change places."
+        f"Ranked by {name}, {'; '.join(f'`{first}` and `{second}`' for first, second in ranking.exchanged)} change "
+        "places."
         for name, ranking in rankings.items()
         if ranking.exchanged
     ]
@@ -291,7 +292,7 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
     trained = [line for line in lines if line.records[0].training]
     if not trained:
         return []
-    text = "Means over seeds. What is stored are weights and buffers. Minutes are of the machine named below."
+    text = "Means over seeds. *Numbers stored* counts weights and buffers. Minutes refer to the machine named below."
     rows = dict.fromkeys(
         line.row for line in trained if any(follows_the_clock(record.training) for record in line.records)
     )
@@ -300,8 +301,8 @@ def _training_blocks(lines: Sequence[Line]) -> list[str]:
 
 def _clock_caution(rows: Iterable[str]) -> str:
     return (
-        "The learning rate of these rows followed the clock, so that their numbers depend on how busy the machine was, "
-        f"and another run has other steps: {', '.join(f'`{row}`' for row in rows)}."
+        "The learning rate of these rows followed the clock, so their numbers depend on the load of the machine, and "
+        f"another run takes a different number of steps: {', '.join(f'`{row}`' for row in rows)}."
     )
 
 

@@ -201,7 +201,7 @@ def _errors(
     if len({tuple((molecule.molecule_id, molecule.n_atoms) for molecule in row) for row in rows}) > 1:
         first = records[0]
         raise DataError(
-            f"the records of {first.row} on {first.task} are of different {split} molecules or frames; delete them and "
+            f"the records of {first.row} on {first.task} have different {split} molecules or frames; delete them and "
             "run the study again"
         )
     return np.array([[error(molecule) for molecule in row] for row in rows], dtype=np.float64)

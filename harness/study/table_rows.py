@@ -94,7 +94,7 @@ _MAIN: Final = (
     _control("zero", "no force and no energy"),
     Row(
         name="knn",
-        title="nearest atom environments of training",
+        title="nearest atomic environments of training",
         kind="trained",
         train=("--arch", "knn"),
         packages=("torchani",),
@@ -129,9 +129,9 @@ _ABLATIONS: Final = (
     _variant("painn-long", "PaiNN, four times the budget", "--arch painn", budget_factor=4.0),
     _variant("painn-narrow", "PaiNN, 16 channels", "--arch painn --channels 16"),
     _variant("painn-wide", "PaiNN, 128 channels", "--arch painn --channels 128"),
-    _variant("painn-local", "PaiNN that sees 3 Å", "--arch painn-local"),
-    _variant("painn-5A", "PaiNN of one layer, which sees 5 Å", "--arch painn --layers 1"),
-    _variant("painn-25A", "PaiNN of five layers, which sees 25 Å", "--arch painn --layers 5"),
+    _variant("painn-local", "PaiNN, receptive field 3 Å", "--arch painn-local"),
+    _variant("painn-5A", "PaiNN of one layer, receptive field 5 Å", "--arch painn --layers 1"),
+    _variant("painn-25A", "PaiNN of five layers, receptive field 25 Å", "--arch painn --layers 5"),
     _variant("painn-delta", "PaiNN on top of GFN1-xTB", "--arch painn --delta gfn1-xtb"),
 )
 """Possible causes of a gap: length of training, size of the network, receptive field, learning target."""

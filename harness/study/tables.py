@@ -59,7 +59,7 @@ def neighbour_table(lines: Sequence[Line]) -> str:
         )
         for above, line in pairwise(ordered)
     ]
-    return _table(("row", "OOD force MAE, meV/Å", "divided by that of the row above"), rows)
+    return _table(("row", "OOD force MAE, meV/Å", "ratio to the row above"), rows)
 
 
 def subset_table(lines: Sequence[Line]) -> str:

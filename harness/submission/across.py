@@ -19,12 +19,12 @@ def entries_in(place: Path) -> list[Path]:
         DataError: If it is not a folder, or is empty.
     """
     if not place.is_dir():
-        raise DataError(f"{place} is no folder; expected an entry, or a folder of entries")
+        raise DataError(f"{place} is not a folder; expected an entry, or a folder of entries")
     if (place / ENTRY_NAME).exists():
         return [place]
     found = sorted(child for child in place.iterdir() if not child.name.startswith("."))
     if not found:
-        raise DataError(f"{place} is empty; expected an entry, which holds {ENTRY_NAME}, or a folder of entries")
+        raise DataError(f"{place} is empty; expected an entry, which contains {ENTRY_NAME}, or a folder of entries")
     # A file among them is checked too, and refused because it is not an entry.
     return found
 
@@ -44,10 +44,10 @@ def findings_across(reports: Sequence[EntryReport]) -> dict[str, list[Finding]]:
             for task in run.result.tasks:
                 by_weights[run.model_hash, run.result.dataset.content_hash, task].append(report.place)
         for sibling in _of_same_id(report):
-            found[report.place].append(Finding("fault", f"{sibling} beside it is an entry of the same runs"))
+            found[report.place].append(Finding("fault", f"{sibling} next to it is an entry of the same runs"))
     for run_id, places in by_runs.items():
         for place in _of_several(places):
-            found[place].append(Finding("fault", f"the run {run_id} stands in several entries: {_listed(places)}"))
+            found[place].append(Finding("fault", f"the run {run_id} occurs in several entries: {_listed(places)}"))
     for (_, _, task), places in by_weights.items():
         for place in _of_several(places):
             text = f"the checkpoint of {task} was measured in several entries: {_listed(places)}"

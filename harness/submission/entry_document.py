@@ -203,11 +203,11 @@ def parse_entry(content: bytes, place: str) -> EntryDocument:
         return EntryDocument.model_validate_json(content)
     except ValidationError as cause:
         raise DataError(
-            f"{place} is no document of schema {ENTRY_SCHEMA}: {first_problem(cause)}; write the entry with "
-            "`python -m harness submit`"
+            f"{place} is not a document of schema {ENTRY_SCHEMA}: {first_problem(cause)}; write the entry with `python "
+            "-m harness submit`"
         ) from None
 
 
 def _require_size(name: str, n_bytes: int, most: int) -> None:
     if n_bytes > most:
-        raise ValueError(f"{name} has {n_bytes:,} bytes; expected {most:,} at most")
+        raise ValueError(f"{name} has {n_bytes:,} bytes; expected at most {most:,}")

@@ -34,12 +34,12 @@ def findings_of_members(entry: StagedEntry, runs: Sequence[CheckedRun]) -> Itera
             by_task.setdefault(task, []).append(run)
     for task, members in by_task.items():
         if len({run.model_hash for run in members}) < len(members):
-            yield Finding("fault", f"{task} is there {len(members)} times with one checkpoint; expected it once")
+            yield Finding("fault", f"{task} occurs {len(members)} times with the same checkpoint; expected once")
         elif len(members) > 1 and not has_method:
             yield Finding(
                 "fault",
-                f"{task} is there {len(members)} times, without a {METHOD_NAME} that says which runs are seeds of one "
-                "method; submit them apart, or as a method",
+                f"{task} occurs {len(members)} times, without a {METHOD_NAME} that states which runs are seeds of one "
+                "method; submit them separately, or as a method",
             )
     yield from _mixed(runs)
 
@@ -52,7 +52,7 @@ def _mixed(runs: Sequence[CheckedRun]) -> Iterator[Finding]:
     for what, values in of_runs.items():
         if len(values) > 1:
             yield Finding(
-                "fault", f"its runs are of several {what} ({', '.join(sorted(values))}), which are never mixed"
+                "fault", f"its runs have several {what} ({', '.join(sorted(values))}); an entry never mixes them"
             )
 
 
@@ -103,12 +103,19 @@ def _of_means(entry: StagedEntry) -> Iterator[Finding]:
     wrong = [difference for difference in found if not difference.is_rounding]
     if wrong:
         yield Finding(
-            "fault", f"{len(wrong)} values of {METHOD_NAME} do not follow from the runs of the entry, first {wrong[0]}"
+            "fault",
+            f"{len(wrong)} values of {METHOD_NAME} differ from those computed from the runs of the entry, first "
+            f"{wrong[0]}",
         )
     elif found:
-        yield Finding("look", f"{len(found)} means of {METHOD_NAME} differ in their last digits, as between processors")
+        yield Finding(
+            "look",
+            f"{len(found)} means of {METHOD_NAME} differ in their last digits, as results of different processors do",
+        )
     else:
-        yield Finding("proved", f"every mean of {METHOD_NAME} follows from the runs of the entry, to the last bit")
+        yield Finding(
+            "proved", f"every mean of {METHOD_NAME} equals the one computed from the runs of the entry, to the last bit"
+        )
 
 
 def method_members(content: bytes, place: str) -> list[tuple[str, str]]:
@@ -124,7 +131,7 @@ def method_members(content: bytes, place: str) -> list[tuple[str, str]]:
     document = strict_json(content, place)
     members = document.get("members") if isinstance(document, dict) else None
     if not isinstance(members, list) or not members:
-        raise DataError(f"{place} names no members; {_EXPECTED}")
+        raise DataError(f"{place} lists no members; {_EXPECTED}")
     return [_member(member, place) for member in members]
 
 

@@ -37,10 +37,10 @@ def require_predictions_of(plan: Plan, listed: Mapping[str, FileRecord]) -> None
     shards = shard_files(plan)
     absent, extra = sorted(shards.keys() - listed.keys()), sorted(listed.keys() - shards.keys())
     if absent or extra:
-        first = f"{absent[0]} is absent" if absent else f"{extra[0]} is none of them"
+        first = f"{absent[0]} is absent" if absent else f"{extra[0]} is not one of them"
         raise DataError(
-            f"its {len(listed)} files of predictions are not the {len(shards)} of its tasks and batches: {first}. They "
-            "are of another run, data set or size of a batch; evaluate, and write the entry again"
+            f"its {len(listed)} prediction files are not the {len(shards)} of its tasks and batches: {first}. They "
+            "belong to another run, data set or batch size; evaluate again, and write the entry again"
         )
     for name, shard in shards.items():
         most = _most_bytes(plan, shard)
@@ -90,8 +90,8 @@ def _require_sizes(place: HubPlace, listed: Mapping[str, FileRecord]) -> None:
             path = place.path(name)
             if sizes.get(path) != listed[name].n_bytes:
                 raise DataError(
-                    f"{path} of {place.repo}@{place.revision} has {sizes.get(path, 'no')} bytes; the entry says "
-                    f"{listed[name].n_bytes}. Upload the predictions of the run, and name the commit that holds them"
+                    f"{path} of {place.repo}@{place.revision} has {sizes.get(path, 'no')} bytes; the entry states "
+                    f"{listed[name].n_bytes}. Upload the predictions of the run, and name the commit that contains them"
                 )
 
 
@@ -124,7 +124,7 @@ def require_bounded(plan: Plan, directory: Path) -> None:
 def _require_shape(file: pq.ParquetFile, name: str, shard: Shard, plan: Plan) -> None:
     metadata = file.metadata
     if not file.schema_arrow.equals(SHARD_SCHEMA):
-        raise DataError(f"{name} has other columns than predictions; expected {SHARD_SCHEMA.names}")
+        raise DataError(f"{name} does not have the columns of predictions; expected {SHARD_SCHEMA.names}")
     n_atoms = int(plan.n_atoms[shard.start : shard.stop].astype(np.int64).sum())
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [group.column(number) for group in groups for number in range(group.num_columns)]
@@ -138,8 +138,8 @@ def _require_shape(file: pq.ParquetFile, name: str, shard: Shard, plan: Plan) ->
         or n_bytes > _most_bytes(plan, shard)
     ):
         raise DataError(
-            f"{name} says that it holds {metadata.num_rows} rows and {n_bytes:,} bytes; expected {len(shard)} rows of "
-            f"{n_atoms} atoms"
+            f"{name} declares {metadata.num_rows} rows and {n_bytes:,} bytes; expected {len(shard)} rows of {n_atoms} "
+            "atoms"
         )
 
 

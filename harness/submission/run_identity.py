@@ -36,7 +36,9 @@ def findings_of_identity(manifest: Manifest, dataset: PinnedDataset, run_id: str
         run_id: Name of its folder in the entry.
     """
     if run_id_of(manifest) != run_id:
-        yield Finding("fault", f"the folder is called {run_id}; by its identity it is {run_id_of(manifest)}", run_id)
+        yield Finding(
+            "fault", f"the folder is named {run_id}; from its identity, it should be {run_id_of(manifest)}", run_id
+        )
     expected = run_identity(_traits(manifest), dataset, manifest.tasks, manifest.batch_atoms)
     here = expected[_CODE]
     expected[_CODE] = manifest.environment.code_hash
@@ -45,12 +47,12 @@ def findings_of_identity(manifest: Manifest, dataset: PinnedDataset, run_id: str
     for name in wrong:
         yield Finding(
             "fault",
-            f"identity.{shown(name)} is {shown(said.get(name, 'absent'))}; the records of the run give "
-            f"{shown(expected.get(name, 'none'))}",
+            f"identity.{shown(name)} is {shown(said.get(name, 'absent'))}; expected "
+            f"{shown(expected.get(name, 'none'))}, from the records of the run",
             run_id,
         )
     if not wrong:
-        text = "the predictions carry the identity of the model, data, settings and packages that are named"
+        text = "the predictions carry the identity of the named model, data, settings and packages"
         yield Finding("proved", text, run_id)
     yield _of_code(manifest, here, run_id)
 
@@ -59,13 +61,13 @@ def _of_code(manifest: Manifest, here: str, run_id: str) -> Finding:
     stated = manifest.environment.code_hash
     if stated == here:
         return Finding(
-            "stated", f"the predictions were made by the code of this version ({stated[:SHORT_HASH]})", run_id
+            "stated", f"the predictions were made with the code of this version ({stated[:SHORT_HASH]})", run_id
         )
     return Finding(
         "look",
-        f"the predictions were made by other code ({stated[:SHORT_HASH]}, mlip-ood "
+        f"the predictions were made with other code ({stated[:SHORT_HASH]}, mlip-ood "
         f"{manifest.environment.packages.get(_OWN_PACKAGE, 'unknown')}) than is installed here ({here[:SHORT_HASH]}); "
-        "a spot check with --model shows whether it matters",
+        "a spot check with --model shows whether this matters",
         run_id,
     )
 
@@ -77,7 +79,7 @@ def dtype_of(model: ModelRecord) -> DtypeName:
         DataError: If it is `mixed`, which is valid only for the mean of a method.
     """
     if model.dtype == "mixed":
-        raise DataError("dtype is 'mixed', which only the result of a method may have; expected float32 or float64")
+        raise DataError("dtype is 'mixed', which only a result of a method may have; expected float32 or float64")
     return model.dtype
 
 

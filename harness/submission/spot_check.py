@@ -83,8 +83,8 @@ def spot_check_entry(
             found = [finding for run in runs for finding in _of_run(model, run, check)]
             if not found:
                 raise ModelError(
-                    f"{model.model_id} is the checkpoint of no run of {directory.name}: the sha256 of its files are "
-                    "others. Name the checkpoint that was measured"
+                    f"{model.model_id} is not the checkpoint of any run of {directory.name}: the sha256 of its files "
+                    "differ. Name the checkpoint that was evaluated"
                 )
             findings += found
     return findings
@@ -142,10 +142,12 @@ def _of_training(potential: Potential, stated: ModelRecord, run_id: str) -> Iter
     own, said = (traits.protocol, traits.trained_on), (stated.protocol, stated.trained_on)
     if own == said:
         yield Finding(
-            "proved", f"its checkpoint says {traits.protocol} on {traits.trained_on}, as the run does", run_id
+            "proved", f"its checkpoint states {traits.protocol} on {traits.trained_on}, as the run does", run_id
         )
     else:
-        yield Finding("fault", f"its checkpoint says {own[0]} on {own[1]}, the run {said[0]} on {said[1]}", run_id)
+        yield Finding(
+            "fault", f"its checkpoint states {own[0]} on {own[1]}, but the run states {said[0]} on {said[1]}", run_id
+        )
 
 
 def _places(plan: Plan, check: SpotCheck) -> IntArray:
@@ -194,8 +196,8 @@ def _compared(
     allowed = check.tolerance + _rounding_of_energy(stored.energy, run.manifest.model)
     n_wrong = int(((energies > allowed) | (forces > check.tolerance)).sum())
     said = (
-        f"{batch.n_structures} frames (seed {check.seed}) computed again: forces differ by {forces.max():.2g} meV/Å at "
-        f"most, energies by {energies.max():.2g} meV"
+        f"{batch.n_structures} frames (seed {check.seed}) recomputed: forces differ by at most {forces.max():.2g} "
+        f"meV/Å, energies by at most {energies.max():.2g} meV"
     )
     allowance = f"{check.tolerance:g} meV/Å and meV" + (
         ", and the rounding of energies in float32" if run.manifest.model.dtype == "float32" else ""

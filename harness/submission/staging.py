@@ -67,8 +67,8 @@ def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
     document = parse_entry(content, ENTRY_NAME)
     if directory.resolve().name != document.folder:
         raise DataError(
-            f"the folder is called {shown(directory.resolve().name)}; by its name and its runs it is "
-            f"{document.folder}. Write the entry with `python -m harness submit`, which names it"
+            f"the folder is named {shown(directory.resolve().name)}; expected {document.folder}, from its name and its "
+            "runs. Write the entry with `python -m harness submit`, which names it"
         )
     _require_same_files(sizes, document.carried())
     for path, file in document.carried().items():
@@ -79,7 +79,7 @@ def stage_entry(directory: Path, workspace: Path) -> StagedEntry:
 def _plain_files(directory: Path) -> Iterator[tuple[str, int]]:
     """Paths and sizes of all files in a folder; anything but a plain file is refused before any file is opened."""
     if not stat.S_ISDIR(directory.lstat().st_mode):
-        raise DataError(f"{shown(directory.name)} is no folder, or a link to one; expected the folder of an entry")
+        raise DataError(f"{shown(directory.name)} is not a folder, or is a link; expected the folder of an entry")
     waiting, found = [("", directory, 0)], 0
     while waiting:
         above, folder, depth = waiting.pop()
@@ -95,23 +95,23 @@ def _plain_files(directory: Path) -> Iterator[tuple[str, int]]:
                 elif stat.S_ISREG(mode.st_mode):
                     yield path, mode.st_size
                 else:
-                    kind = "a symbolic link" if stat.S_ISLNK(mode.st_mode) else "no plain file"
-                    raise DataError(f"{shown(path)} is {kind}; an entry holds plain files only")
+                    kind = "a symbolic link" if stat.S_ISLNK(mode.st_mode) else "not a plain file"
+                    raise DataError(f"{shown(path)} is {kind}; an entry contains plain files only")
 
 
 def _require_same_files(sizes: Mapping[str, int], listed: Mapping[str, FileRecord]) -> None:
     extra, absent = sorted(sizes.keys() - listed.keys() - {ENTRY_NAME}), sorted(listed.keys() - sizes.keys())
-    for names, what in ((extra, "holds files that it does not list"), (absent, "lacks files that it lists")):
+    for names, what in ((extra, "contains files that it does not list"), (absent, "lacks files that it lists")):
         if names:
             named = ", ".join(shown(name) for name in names[:_MAX_NAMED])
             raise DataError(f"it {what}: {len(names)}, first {named}. Write the entry with `python -m harness submit`")
     for path, file in listed.items():
         if sizes[path] != file.n_bytes:
-            raise DataError(f"{path} has {sizes[path]:,} bytes; {ENTRY_NAME} says {file.n_bytes:,}{_REMEDY}")
+            raise DataError(f"{path} has {sizes[path]:,} bytes; {ENTRY_NAME} states {file.n_bytes:,}{_REMEDY}")
 
 
 _REMEDY: Final = (
-    ". It was changed, cut, or checked out with other line ends; copy the entry as it was written, and keep "
+    ". It was changed, truncated, or checked out with other line endings; copy the entry as it was written, and keep "
     "`* -text` in .gitattributes"
 )
 
@@ -133,7 +133,7 @@ def require_content(path: str, content: bytes, file: FileRecord) -> None:
     found = bytes_sha256(content)
     if len(content) != file.n_bytes or found != file.sha256:
         raise DataError(
-            f"{path} has the sha256 {found[:SHORT_HASH]}; {ENTRY_NAME} says {file.sha256[:SHORT_HASH]}{_REMEDY}"
+            f"{path} has the sha256 {found[:SHORT_HASH]}; {ENTRY_NAME} states {file.sha256[:SHORT_HASH]}{_REMEDY}"
         )
 
 
@@ -142,10 +142,10 @@ def _read(path: Path, most: int) -> bytes:
     try:
         with os.fdopen(os.open(path, _FLAGS), "rb") as stream:
             if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise DataError(f"{shown(path.name)} is no plain file; an entry holds plain files only")
+                raise DataError(f"{shown(path.name)} is not a plain file; an entry contains plain files only")
             content = stream.read(most + 1)
     except OSError as cause:
         raise DataError(f"{shown(path.name)} cannot be read: {cause.strerror}; expected a plain file") from cause
     if len(content) > most:
-        raise DataError(f"{shown(path.name)} is larger than {most:,} bytes, so it is not read; expected less")
+        raise DataError(f"{shown(path.name)} is larger than {most:,} bytes and is not read; expected a smaller file")
     return content

@@ -35,8 +35,8 @@ def strict_json(content: bytes, place: str) -> Any:
         ) from None
     if odd is not None:
         raise DataError(
-            f"{place} holds the text {shown(odd)}, with control characters, a line break, or {len(odd):,} characters; "
-            f"expected printable text in one line, of {MAX_TEXT:,} characters at most"
+            f"{place} contains the text {shown(odd)}, with control characters, a line break, or {len(odd):,} "
+            f"characters; expected printable text on one line, at most {MAX_TEXT:,} characters"
         )
     return document
 
@@ -54,18 +54,18 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {shown(twice)} stands there twice")
+        raise ValueError(f"the key {shown(twice)} occurs twice")
     return found
 
 
 def _refused(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
+    raise ValueError(f"it contains {name}, which is not a JSON number")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"it holds {shown(text)}, which no float64 can hold")
+        raise ValueError(f"it contains {shown(text)}, which does not fit a float64")
     return number
 
 

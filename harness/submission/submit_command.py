@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness submit",
         "RUN_DIR [RUN_DIR ...] --out DIR [options]",
-        "Write an entry of a repo of results from finished runs, check it as `verify` does, send nothing.",
+        "Write an entry for a repo of results from finished runs and check it as `verify` does; nothing is sent.",
         ("python -m harness submit results/reference/* --out entries --name painn-reference",),
     )
     parser.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run, or of a method")
@@ -55,10 +55,10 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="DIR", help="folder of entries, such as a repo's entries/"
     )
     parser.add_argument(
-        "--name", metavar="NAME", help="what the entry is called (default: made of the name of the model)"
+        "--name", metavar="NAME", help="name of the entry (default: derived from the name of the model)"
     )
     parser.add_argument(
-        "--checkpoint", metavar="WHERE", help="where the weights can be had, such as org/model@commit or an address"
+        "--checkpoint", metavar="WHERE", help="where the weights are available, such as org/model@commit or an address"
     )
     parser.add_argument(
         "--record",
@@ -66,19 +66,19 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=[],
         metavar="FILE",
-        help="the mlip-ood.json that a model was evaluated with, if it is no longer beside it",
+        help="the mlip-ood.json that a model was evaluated with, if it is no longer next to the checkpoint",
     )
     parser.add_argument(
         "--predictions-at",
         metavar="REPO",
-        help="data-set repo on the Hub that holds the predictions, org/name@COMMIT[/folder], those of a run in a "
-        "folder of its name (default: the entry carries them)",
+        help="data-set repo on the Hub with the predictions, org/name@COMMIT[/folder], each run in a folder of its "
+        "name (default: the entry contains them)",
     )
     parser.add_argument(
         "--dataset",
         action="append",
         metavar="DATASET",
-        help="the data set that the runs are on: `mini`, a folder, or org/name@revision (default: mini)",
+        help="data set of the runs: `mini`, a folder, or org/name@revision (default: mini)",
     )
     return parser
 

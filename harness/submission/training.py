@@ -39,8 +39,8 @@ def findings_of_training(
         return
     listed = [name for name in model.files if name.endswith(RECORD_NAME)]
     if bool(listed) != (record is not None) or len(listed) > 1:
-        held = "holds one" if record is not None else "holds none"
-        yield Finding("fault", f"the model was read with {len(listed)} {RECORD_NAME}, but the entry {held}", run_id)
+        held = "contains one" if record is not None else "contains none"
+        yield Finding("fault", f"the model was loaded with {len(listed)} {RECORD_NAME}, but the entry {held}", run_id)
     elif record is not None:
         yield from _of_record(model, listed[0], record, dataset, run_id)
     else:
@@ -51,15 +51,18 @@ def _contradictions(model: ModelRecord, tasks: tuple[str, ...]) -> Iterator[str]
     """Contradictions within the stated training."""
     is_trained = model.protocol in get_args(TrainingProtocol)
     if is_trained != (model.trained_on is not None):
-        yield f"protocol {model.protocol}, trained on {shown(model.trained_on)}: one of them is wrong"
+        yield f"protocol {model.protocol}, trained on {shown(model.trained_on)}: these contradict each other"
     if is_trained and tasks != (model.trained_on,):
-        yield f"trained on {model.trained_on}, and tested on {' '.join(tasks)}; a model is tested on its task alone"
+        yield (
+            f"trained on {model.trained_on}, and tested on {' '.join(tasks)}; a model is tested only on the task that "
+            "it was trained on"
+        )
     if model.base is not None and model.protocol != "fine-tuned":
-        yield f"protocol {model.protocol} with the base {shown(model.base)}; only a fine-tuning begins with one"
+        yield f"protocol {model.protocol} with base {shown(model.base)}; only a fine-tuned model has a base"
     if model.protocol == "fine-tuned" and model.training == "stated" and model.base is None:
-        yield "a stated fine-tuning that does not name what it began with"
+        yield "fine-tuning is stated without the base model"
     if model.protocol == "control" and (model.files or model.id not in known_names()):
-        yield f"{model.id} is no control: one is a method of the harness, without a checkpoint"
+        yield f"{model.id} is not a control: controls are methods of the harness, without a checkpoint"
     if not is_trained and model.training is not None:
         yield f"protocol {model.protocol} with training {model.training}; expected none"
 
@@ -69,7 +72,7 @@ def _of_record(model: ModelRecord, name: str, record: Path, dataset: PinnedDatas
     if found != model.files[name]:
         yield Finding(
             "fault",
-            f"{RECORD_NAME} has the sha256 {found[:SHORT_HASH]}; the model was read with one of "
+            f"{RECORD_NAME} has the sha256 {found[:SHORT_HASH]}; the model was loaded with one of "
             f"{model.files[name][:SHORT_HASH]}",
             run_id,
         )
@@ -101,7 +104,7 @@ def _mismatches(model: ModelRecord, declaration: Declaration) -> Iterator[str]:
         pairs["what is unchecked"] = (declaration.unchecked, model.unchecked)
     for what, (declared, recorded) in pairs.items():
         if declared != recorded:
-            yield f"{what}: {RECORD_NAME} says {shown(declared)}, the result {shown(recorded)}"
+            yield f"{what}: {RECORD_NAME} states {shown(declared)}, the result {shown(recorded)}"
 
 
 def _fitting(model: ModelRecord, declaration: Declaration, run_id: str) -> Finding:
@@ -110,8 +113,8 @@ def _fitting(model: ModelRecord, declaration: Declaration, run_id: str) -> Findi
         return Finding("look", f"{said}, but its frames were not compared: {declaration.unchecked}", run_id)
     return Finding(
         "proved",
-        f"{said}, no test molecule, and the training frames of this data set. That the model was trained on them alone "
-        "is stated",
+        f"{said}, no test molecule, and the training frames of this data set. That the model was trained on these "
+        "frames only is stated, not proved",
         run_id,
     )
 
@@ -124,8 +127,10 @@ def _without_record(model: ModelRecord, run_id: str) -> Finding:
         return Finding("look" if asked else "stated", f"zero-shot: no training on this benchmark{asked}", run_id)
     said = f"{model.protocol} on {model.trained_on}" + (f" of {model.base}" if model.base else "")
     if model.training == "stated":
-        return Finding("look", f"{said}, on the command line alone: no file says which frames were trained on", run_id)
-    return Finding("stated", f"{said}, which its checkpoint proves to who has it: see --model", run_id)
+        return Finding(
+            "look", f"{said}, on the command line only: no file states which frames it was trained on", run_id
+        )
+    return Finding("stated", f"{said}, which the checkpoint proves; check it with --model", run_id)
 
 
 def as_named(dataset: PinnedDataset, manifest: Manifest) -> PinnedDataset:

@@ -107,8 +107,8 @@ def open_run(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> Opened
         there, here = getattr(manifest, name).model_dump(mode="json"), getattr(stated, name).model_dump(mode="json")
         for difference in differences(here, there, name):
             raise DataError(
-                f"{RESULT_NAME} says {shown(difference.stated)} for {shown(difference.place)}, and {MANIFEST_NAME} "
-                f"{shown(difference.computed)}; both come from one run, so one of them was changed"
+                f"{RESULT_NAME} states {shown(difference.stated)} for {shown(difference.place)}, but {MANIFEST_NAME} "
+                f"states {shown(difference.computed)}; both come from one run, so one of them was changed"
             )
     dataset, text = _known_dataset(manifest, datasets)
     if run.predictions_at is not None:
@@ -138,19 +138,23 @@ def _checked(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> tuple[
         findings.append(Finding("fault", text, run_id, is_incomplete=isinstance(cause, IncompleteError)))
         return None, findings
     except (MemoryError, OverflowError, RecursionError) as cause:
-        findings.append(Finding("fault", f"it cannot be read within bounds ({type(cause).__name__})", run_id))
+        findings.append(
+            Finding("fault", f"it cannot be read within the limits of time and memory ({type(cause).__name__})", run_id)
+        )
         return None, findings
     return CheckedRun(run_id, model_hash_of(run.manifest), computed), findings
 
 
 def _require_possible(manifest: Manifest) -> None:
     if manifest.batch_atoms > _MAX_BATCH_ATOMS:
-        raise DataError(f"batch_atoms is {shown(manifest.batch_atoms)}; expected {_MAX_BATCH_ATOMS:,} at most")
+        raise DataError(f"batch_atoms is {shown(manifest.batch_atoms)}; expected at most {_MAX_BATCH_ATOMS:,}")
     if not manifest.tasks or len(set(manifest.tasks)) < len(manifest.tasks):
         raise DataError(f"tasks are {' '.join(manifest.tasks) or 'none'}; expected one or more, each once")
     unnamed = [name for name, version in manifest.environment.packages.items() if not version]
     if unnamed:
-        raise DataError(f"the package {shown(unnamed[0])} has no version; expected that which computed")
+        raise DataError(
+            f"the package {shown(unnamed[0])} has no version; expected the version used for the computation"
+        )
 
 
 def _known_dataset(manifest: Manifest, datasets: Sequence[str]) -> tuple[PinnedDataset, str]:
@@ -166,10 +170,9 @@ def _known_dataset(manifest: Manifest, datasets: Sequence[str]) -> tuple[PinnedD
             return found, text
         offered.append(f"{text} has {found.content_hash[:SHORT_HASH]}")
     raise DataError(
-        f"the run is on {shown(stated.id)}, edition {shown(stated.edition)}, "
-        f"content {stated.content_hash[:SHORT_HASH]}, "
-        f"which is none of the data sets that count here: {'; '.join(offered)}. Name the data set with --dataset, or "
-        "evaluate on one that counts"
+        f"the run is on {shown(stated.id)}, edition {shown(stated.edition)}, content "
+        f"{stated.content_hash[:SHORT_HASH]}, which is not one of the accepted data sets: {'; '.join(offered)}. Name "
+        "the data set with --dataset, or evaluate on an accepted one"
     )
 
 
@@ -188,7 +191,9 @@ def _of_dataset(run: OpenedRun) -> Iterator[Finding]:
     wrong = [name for name, (there, here) in pairs.items() if there != here]
     for name in wrong:
         there, here = pairs[name]
-        yield Finding("fault", f"{name} of the data set is {shown(there)}; that of its content is {here}", run.run_id)
+        yield Finding(
+            "fault", f"{name} of the data set is {shown(there)}; expected {here}, from its content", run.run_id
+        )
     if not wrong:
         yield Finding(
             "proved",
@@ -206,18 +211,22 @@ def _of_numbers(run: OpenedRun, computed: RunResult) -> Iterator[Finding]:
         yield Finding("fault", str(each), run.run_id)
     if len(wrong) > _MAX_SHOWN:
         yield Finding(
-            "fault", f"{len(wrong) - _MAX_SHOWN} more values are not those that its predictions give", run.run_id
+            "fault",
+            f"{len(wrong) - _MAX_SHOWN} more values differ from those computed from its predictions",
+            run.run_id,
         )
     if wrong:
         return
     count = n_numbers([computed_document["tasks"], computed_document["overall_score"]])
-    exact = "to the last bit" if not found else f"within {RELATIVE:g} of themselves"
-    yield Finding("proved", f"all {count} numbers and intervals follow from the predictions, {exact}", run.run_id)
+    exact = "to the last bit" if not found else f"with relative differences of at most {RELATIVE:g}"
+    yield Finding(
+        "proved", f"all {count} numbers and intervals are reproduced from the predictions, {exact}", run.run_id
+    )
     if found:
         yield Finding(
             "look",
-            f"{len(found)} of {count} numbers differ in their last digits from those computed here, as they do on "
-            f"another kind of processor; first {found[0]}",
+            f"{len(found)} of {count} numbers differ in their last digits from those computed here, as results of "
+            f"different processors do; first {found[0]}",
             run.run_id,
         )
 
@@ -232,7 +241,7 @@ def _document(result: RunResult) -> Any:
 def _of_failures(computed: RunResult, run_id: str) -> Iterator[Finding]:
     n_failed = sum(task.n_failed for task in computed.tasks.values())
     if n_failed:
-        text = f"{n_failed} structures failed, so its numbers do not stand for its tasks; mend the cause, run again"
+        text = f"{n_failed} structures failed, so its numbers do not represent its tasks; fix the cause and run again"
         yield Finding("fault", text, run_id, is_incomplete=True)
     else:
         n_frames = sum(

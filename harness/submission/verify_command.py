@@ -21,7 +21,7 @@ _TOLERANCE: Final = 1.0
 
 _EXIT_CODES: Final = """\
 exit codes:
-  0  every entry is sound: what can be proved is, the rest is listed for a reviewer
+  0  every entry is sound: what can be proved is proved, the rest is listed for a reviewer
   2  usage
   3  an entry is refused
   4  the checkpoint of --model cannot be loaded
@@ -65,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness verify",
         "DIR [DIR ...] [options]",
-        "Check entries of a repo of results: files, identities, data set, declaration, and every number\n"
-        "against the predictions. Nothing of an entry is run.",
+        "Check entries of a repo of results: files, identities, data set, training declaration, and every\nnumber "
+        "against the predictions. No code from an entry is executed.",
         ("python -m harness verify entries --dataset compgen/mlip-ood@v1.0",),
         _EXIT_CODES,
     )
@@ -75,38 +75,41 @@ def parser() -> argparse.ArgumentParser:
         "--dataset",
         action="append",
         metavar="DATASET",
-        help="a data set that counts: `mini`, a folder, or org/name@revision; repeat for several (default: mini). What "
-        "an entry names is never opened",
+        help="an accepted data set: `mini`, a folder, or org/name@revision; repeat for several (default: mini). A "
+        "data set named only by an entry is never opened",
     )
-    parser.add_argument(
-        "--summary", type=Path, metavar="FILE", help="add the tables, in Markdown, to the end of a file"
-    )
-    parser.add_argument("--json", action="store_true", help="print each report as JSON, one a line, and nothing else")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="append the tables, in Markdown, to a file")
+    parser.add_argument("--json", action="store_true", help="print only the reports, as JSON, one per line")
     _add_spot_check(parser)
     return parser
 
 
 def _add_spot_check(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("spot check", "compute some frames of one entry again with its checkpoint")
+    group = parser.add_argument_group("spot check", "recompute some frames of one entry with its checkpoint")
     group.add_argument(
-        "--model", action="append", default=[], metavar="MODEL", help="a checkpoint of the entry, as usual"
+        "--model", action="append", default=[], metavar="MODEL", help="a checkpoint of the entry: path or Hub id"
     )
-    group.add_argument("--frames", type=int, default=_FRAMES, metavar="N", help=f"how many (default: {_FRAMES})")
     group.add_argument(
-        "--seed", type=int, metavar="N", help="which frames (default: drawn anew, so that nobody can foresee them)"
+        "--frames", type=int, default=_FRAMES, metavar="N", help=f"number of frames (default: {_FRAMES})"
+    )
+    group.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="seed of the choice of frames (default: random, so that it cannot be predicted)",
     )
     group.add_argument(
         "--tolerance",
         type=float,
         default=_TOLERANCE,
         metavar="MEV",
-        help="largest difference of a force, meV/Å, and of an energy, meV, beyond what the precision of the run rounds "
-        f"(default: {_TOLERANCE:g})",
+        help="largest accepted difference of forces, meV/Å, and energies, meV, beyond the rounding of the precision "
+        f"of the run (default: {_TOLERANCE:g})",
     )
     group.add_argument("--family", metavar="NAME", help=f"family of the checkpoint: {' '.join(readers())}")
     group.add_argument("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:N, or auto (default: auto)")
     group.add_argument(
-        "--trust-checkpoint", action="store_true", help="load a checkpoint that runs code when it is loaded"
+        "--trust-checkpoint", action="store_true", help="allow a checkpoint that runs code when it is loaded"
     )
 
 
@@ -114,16 +117,16 @@ def _checked(arguments: argparse.Namespace) -> tuple[list["EntryReport"], list[S
     """The reports, and the errors that prevented a check, such as an unreachable Hub."""
     from dataset_builders.engines.separate_processes import SeparateProcesses
     from harness.submission.across import entries_in, findings_across
-    from harness.submission.apart import verify_apart
+    from harness.submission.bounded_process import verify_in_bounded_process
 
     places = list(dict.fromkeys(entry.absolute() for place in arguments.entry for entry in entries_in(place)))
     if arguments.model and len(places) > 1:
-        raise UsageError(f"--model with {len(places)} entries; a spot check is of one entry")
+        raise UsageError(f"--model with {len(places)} entries; a spot check takes one entry")
     reports, problems = [], []
     with SeparateProcesses(1) as processes:
         for place in places:
             try:
-                reports.append(verify_apart(processes, place, arguments.dataset))
+                reports.append(verify_in_bounded_process(processes, place, arguments.dataset))
             except SetupError as problem:
                 problems.append(problem)
     across = findings_across(reports)
@@ -176,7 +179,7 @@ def _require_sound(reports: Sequence["EntryReport"]) -> None:
         return
     faults = [fault for report in refused for fault in report.faults]
     text = (
-        f"{len(refused)} of {len(reports)} entries are refused, for {len(faults)} faults; the first: "
+        f"{len(refused)} of {len(reports)} entries are refused, with {len(faults)} faults; the first: "
         f"{printable(faults[0].text)}"
     )
     raise (IncompleteError if all(fault.is_incomplete for fault in faults) else DataError)(text)

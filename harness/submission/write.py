@@ -97,12 +97,12 @@ def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> Wr
     sources = [_source(directory, options) for directory in directories]
     twice = [source.run_id for source in sources if [each.run_id for each in sources].count(source.run_id) > 1]
     if twice:
-        raise UsageError(f"the run {twice[0]} is named twice; name each run once")
+        raise UsageError(f"the run {twice[0]} is given twice; give each run once")
     content = None if method is None else _method_of_entry(method, sources)
     document = _document(sources, content, options)
     place = output / document.folder
     if place.exists() and not (place / ENTRY_NAME).is_file():
-        raise UsageError(f"{place} is there and is no entry; move it away, or choose another folder with --out")
+        raise UsageError(f"{place} exists and is not an entry; move it away, or choose another folder with --out")
     with whole_folder(place) as fresh:
         # In a folder of its final name, which the check verifies too.
         trial = fresh / document.folder
@@ -122,7 +122,7 @@ def _members(runs: Sequence[Path]) -> tuple[list[Path], Path | None]:
     if not methods:
         return list(dict.fromkeys(run.resolve() for run in runs)), None
     if len(runs) > 1:
-        raise UsageError(f"{methods[0]} is a method, which is an entry by itself; submit it alone")
+        raise UsageError(f"{methods[0]} is a method, which is an entry of its own; submit it separately")
     path = methods[0] / METHOD_NAME
     members = method_members(_content(path, _MAX_METHOD_BYTES), str(path))
     return [member_directory(run, methods[0]).resolve() for run, _ in members], path
@@ -151,9 +151,8 @@ def _record(manifest: Manifest, sha256: str, named: Sequence[Path]) -> bytes:
             if bytes_sha256(content) == sha256:
                 return content
     raise UsageError(
-        f"{manifest.model.id} was read with a {RECORD_NAME} of sha256 "
-        f"{sha256[:SHORT_HASH]}, which is not beside it now; "
-        "name the file with --record"
+        f"{manifest.model.id} was loaded with a {RECORD_NAME} of sha256 {sha256[:SHORT_HASH]}, which is no longer next "
+        "to it; name the file with --record"
     )
 
 
@@ -177,9 +176,8 @@ def _method_of_entry(path: Path, sources: Sequence[_Source]) -> bytes:
         found = _file_record(source.files[RESULT_NAME]).sha256
         if member["result_sha256"] != found:
             raise DataError(
-                f"{path} names a result of {source.directory} with the sha256 "
-                f"{member['result_sha256'][:SHORT_HASH]}, and "
-                f"the one there has {found[:SHORT_HASH]}; evaluate the method again"
+                f"{path} names a result of {source.directory} with sha256 {member['result_sha256'][:SHORT_HASH]}, but "
+                f"that file now has {found[:SHORT_HASH]}; evaluate the method again"
             )
         member["run"] = f"{RUNS_NAME}/{source.run_id}"
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -189,13 +187,13 @@ def _document(sources: Sequence[_Source], method: bytes | None, options: EntryOp
     name = options.name or slug_of(Path(sources[0].manifest.model.id).name)
     if not is_slug(name):
         raise UsageError(
-            f"an entry cannot be called {name!r}; name it with --name, in lower-case letters and digits with single "
-            "- . _ between them, 60 characters at most"
+            f"{name!r} is not a valid name of an entry; choose one with --name: lower-case letters and digits with "
+            "single - . _ between them, at most 60 characters"
         )
     checkpoint = options.checkpoint
     if checkpoint is not None and not (0 < len(checkpoint) <= 200 and checkpoint.isprintable()):
         raise UsageError(
-            f"--checkpoint {checkpoint[:200]!r}; expected one line of 200 characters at most, such as org/model"
+            f"--checkpoint {checkpoint[:200]!r}; expected one line of at most 200 characters, such as org/model"
         )
     runs = {source.run_id: _run(source, options.predictions_at) for source in sources}
     if options.predictions_at is None:
@@ -211,9 +209,7 @@ def _document(sources: Sequence[_Source], method: bytes | None, options: EntryOp
 def _run(source: _Source, predictions_at: HubPlace | None) -> EntryRun:
     shards = sorted((source.directory / SHARDS_NAME).glob("*.parquet"))
     if not shards:
-        raise DataError(
-            f"{source.directory} holds no predictions; start the evaluation again, and it goes on to its end"
-        )
+        raise DataError(f"{source.directory} contains no predictions; run the evaluation again to resume and finish it")
     place = None
     if predictions_at is not None:
         place = predictions_at.model_copy(update={"folder": predictions_at.path(source.run_id)})
@@ -228,9 +224,9 @@ def _require_small(runs: Mapping[str, EntryRun]) -> None:
     n_bytes = sum(file.n_bytes for run in runs.values() for file in (*run.files.values(), *run.predictions.values()))
     if n_bytes > MAX_CARRIED_BYTES:
         raise UsageError(
-            f"the entry would have {n_bytes / 1e6:.0f} MB, and a repo of results carries {MAX_CARRIED_BYTES / 1e6:.0f} "
-            "at most. Upload the folder `predictions` of each run as a folder RUN of a data-set repo on the Hub (hf "
-            "upload), and name it with --predictions-at org/name@COMMIT"
+            f"the entry would have {n_bytes / 1e6:.0f} MB; a repo of results takes at most "
+            f"{MAX_CARRIED_BYTES / 1e6:.0f}. Upload the folder `predictions` of each run as a folder RUN of a data-set "
+            "repo on the Hub (hf upload), and name it with --predictions-at org/name@COMMIT"
         )
 
 

@@ -47,7 +47,7 @@ def card_with_results(
     card = Card("", "", "", f"# {repo_id}\n") if text is None else split_card(text)
     n_bytes = len(card.text.encode())
     if n_bytes > MAX_CARD_BYTES:
-        raise DataError(f"{CARD_PATH} has {n_bytes:,} bytes; expected {MAX_CARD_BYTES:,} at most. Shorten it first")
+        raise DataError(f"{CARD_PATH} has {n_bytes:,} bytes; expected at most {MAX_CARD_BYTES:,}. Shorten it first")
     require_closed(card)
     read_front(card)
     front = merge_model_index(add_tag(card.front, BENCHMARK_TAG), repo_id, eval_results, today)

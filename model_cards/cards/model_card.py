@@ -36,13 +36,14 @@ _CONTROLS: Final[Mapping[ControlArchitecture, tuple[str, str, str]]] = MappingPr
     {
         "additive": (
             "A sum of bonds, angles and torsions",
-            "a force field of terms among at most four atoms in a row, fitted by ridge: compositional by construction",
+            "a force field of terms of at most four consecutive atoms, fitted by ridge regression: compositional by "
+            "construction",
             "the derivative of the energy",
         ),
         "knn": (
             "A memoriser",
-            "kernel regression over the nearest atom environments of training (AEV descriptors of ANI-2x)",
-            "of their own, not the derivative of the energy",
+            "kernel regression over the nearest atomic environments of training (AEV descriptors of ANI-2x)",
+            "predicted directly, not the derivative of the energy",
         ),
     }
 )
@@ -172,12 +173,12 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
     if not own:
         seen = ", ".join(result.model.id for result in results)
         raise UsageError(
-            f"no result is of the weights in {checkpoint} (sha256 {weights_hash[:SHORT_HASH]}); results given: {seen}. "
-            f"Evaluate it first: python -m harness --model {checkpoint}"
+            f"none of the results belongs to the weights in {checkpoint} (sha256 {weights_hash[:SHORT_HASH]}); results "
+            f"given: {seen}. Evaluate the checkpoint first: python -m harness --model {checkpoint}"
         )
     hashes = {result.dataset.content_hash for result in results}
     if len(hashes) > 1:
-        raise DataError(f"the results are of {len(hashes)} data sets; a card compares models on one")
+        raise DataError(f"the results are on {len(hashes)} data sets; a card requires results on a single one")
     return {
         "table": results_table(results),
         "model_id": own[0].model.id,

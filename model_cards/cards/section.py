@@ -44,16 +44,15 @@ _OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", "clusters",
 _OF_ONE_TASK: Final = frozenset({"trained on", "seeds"})
 """Notes of a method that differ between tasks."""
 _METHOD_LAW: Final = (
-    "Numbers of a method are means over the seeds of a task; what follows ± is the sample standard deviation of the "
-    "seeds. "
+    "Numbers of a method are means over the seeds of a task, ± the sample standard deviation over seeds. "
 )
 
 _TITLE: Final = "## Compositional generalisation (mlip-ood)"
 _COLUMNS: Final = (
-    "ID are molecules of the training distribution in new frames, OOD are unseen combinations of parts that training "
-    "showed. The gap is the ratio of the two force errors; it means something only beside the ID error, since a model "
-    "that learned little has a gap near 1. The score is the share, in percent, of the decades between a zero-force "
-    "guess and 1 meV/Å that the model covers on OOD: higher is better. "
+    "ID are new frames of the training molecules, OOD are unseen combinations of parts that occur in training. The "
+    "gap is the ratio of the two force errors; read it together with the ID error, since a model that learned little "
+    "has a gap near 1. The score is the percentage of the decades between a zero-force guess and 1 meV/Å that the "
+    "model covers on OOD: higher is better. "
 )
 
 
@@ -98,11 +97,11 @@ def _intervals(entries: Sequence["EvalResultEntry"]) -> str:
         (sorted({share for share, notes in of_both if has_former_interval(notes) is is_former}), words)
         for is_former, words in (
             (False, "intervals for other fragments and molecules drawn like these, at the same spacers"),
-            (True, "intervals of a former kind, by bootstrap over molecules, which are too narrow"),
+            (True, "intervals of an earlier kind (bootstrap over molecules), which are too narrow"),
         )
     ]
     said = [f"{' and '.join(map(plain, shares))} {words}" for shares, words in parts if shares]
-    return f"Brackets hold {', and '.join(said)}." if said else ""
+    return f"Brackets contain {', and '.join(said)}." if said else ""
 
 
 def with_section(card: Card, section: str) -> Card:
@@ -153,7 +152,7 @@ def place_of_section(card: Card) -> slice | None:
     if begins or ends:
         raise DataError(
             f"{CARD_PATH} has {len(begins)} lines {BEGIN} and {len(ends)} lines {END}; expected one of each, in this "
-            "order. Remove the marks, and the next push appends the section anew"
+            "order. Remove these lines, and the next push appends a new section"
         )
     return None
 
@@ -197,7 +196,7 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
     )
     facts = "\n".join(f"- {fact}" for fact in [*_facts(run, notes), *_method_facts(notes, by_config)])
     command = _command(run, notes, configs)
-    return [table, facts, *([f"The same numbers come from\n\n    {command}"] if command else [])]
+    return [table, facts, *([f"To reproduce these numbers:\n\n    {command}"] if command else [])]
 
 
 def _method_facts(notes: Mapping[str, str], by_config: Mapping[str, Mapping[str, "EvalResultEntry"]]) -> list[str]:
@@ -213,10 +212,10 @@ def _method_facts(notes: Mapping[str, str], by_config: Mapping[str, Mapping[str,
     of_four = [entry.value for task in TASKS if (entry := scores.get(task)) is not None]
     if len(of_four) < len(TASKS):
         missing = [task for task in TASKS if scores.get(task) is None]
-        overall = f"no overall score, which needs all four tasks: {' '.join(missing)} missing"
+        overall = f"no overall score, which requires all four tasks: {' '.join(missing)} missing"
     else:
         overall = f"overall score {sum(of_four) / len(of_four):.{DIGITS}f}, the mean of the four tasks"
-    return [f"a method, one model a task and seed; seeds: {plain(listed)}; {overall}"]
+    return [f"a method, with one model for each task and seed; seeds: {plain(listed)}; {overall}"]
 
 
 def _number_text(entry: "EvalResultEntry | None") -> str:
@@ -263,7 +262,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "packages": ("", plain),
         },
     )
-    lines = [data, used, protocol, versions, [f"measured {plain(run.date)}"] if run.date else []]
+    lines = [data, used, protocol, versions, [f"evaluated {plain(run.date)}"] if run.date else []]
     facts = [", ".join(line) for line in lines if line]
     caution = _caution(notes)
     return facts if caution is None else [*facts, caution]
@@ -290,12 +289,12 @@ def _caution(notes: Mapping[str, str]) -> str | None:
     labels, own = shown.get("labels"), shown.get("level of theory")
     if labels is None:
         return None
-    distance = "the distance between the two levels is part of every error and hides the gap"
+    distance = "every error includes the difference between the two levels, which hides the gap"
     if own is None:
         return f"the level of theory of the model is unknown; if it is not that of the labels, {labels}, {distance}"
-    stated = f" (as {shown['level stated by']} states)" if "level stated by" in shown else ""
+    stated = f" (as stated by {shown['level stated by']})" if "level stated by" in shown else ""
     if own != labels:
-        return f"the model describes {own}{stated}, the labels {labels}: {distance}"
+        return f"the level of theory of the model is {own}{stated}, that of the labels {labels}: {distance}"
     return f"the level of theory of the model{stated} is that of the labels, {labels}"
 
 

@@ -38,7 +38,7 @@ def without_contradictions(entries: Sequence["EvalResultEntry"]) -> Examined:
         alone = [entry for entry in group if first[_content(entry)] is entry]
         causes = [*_twice(alone), *_mixed(alone), *_wrong_gap(alone)]
         dropped |= {id(entry) for entry in group if causes or first[_content(entry)] is not entry}
-        faults += [f"{config}: {cause}; none of its numbers counts" for cause in causes]
+        faults += [f"{config}: {cause}; none of its numbers is used" for cause in causes]
     return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
 
 
@@ -54,9 +54,9 @@ def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
     }
     dropped = {id(entry) for group in former.values() for entry in group}
     faults = (
-        f"{config}: its intervals are of a former kind, by bootstrap over molecules, and are not compared with "
-        "today's; `python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends "
-        "them"
+        f"{config}: its intervals are of an earlier kind (bootstrap over molecules) that cannot be compared with "
+        "current ones; `python -m harness report RUN_DIR` recomputes them without the model, and `harness push` "
+        "publishes them"
         for _, config, _ in former
     )
     return Examined(tuple(entry for entry in entries if id(entry) not in dropped), tuple(faults))
@@ -73,7 +73,7 @@ def _twice(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
         values[entry.task_id].append(f"{entry.value:g}")
     for task_id, found in values.items():
         if len(found) > 1:
-            yield f"{task_id} stands there {len(found)} times ({', '.join(found[:3])})"
+            yield f"{task_id} occurs {len(found)} times ({', '.join(found[:3])})"
 
 
 def _mixed(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _mixed(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
     for key in _OF_ONE_RUN:
         found = dict.fromkeys(notes[key] for notes in said if key in notes)
         if len(found) > 1:
-            yield f"its numbers are of several evaluations ({key} {' and '.join(map(shown, [*found][:2]))})"
+            yield f"its numbers come from several evaluations ({key} {' and '.join(map(shown, [*found][:2]))})"
 
 
 def _wrong_gap(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
@@ -94,4 +94,4 @@ def _wrong_gap(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
     highest = (ood + half) / (known - half) if known > half else float("inf")
     if not (ood - half) / (known + half) - half <= gap <= highest + half:
         ratio = f"{ood / known:.{DIGITS}f}" if known else "undefined"
-        yield f"its gap is {gap:g}, and OOD / ID is {ood:g} / {known:g}, {ratio}"
+        yield f"its gap is {gap:g}, but OOD / ID is {ood:g} / {known:g} = {ratio}"

@@ -213,8 +213,8 @@ def examine_entries(
     newer = {_measured(entry) for written, entry in entries if written == entry.dataset_id}
     older = [written != entry.dataset_id and _measured(entry) in newer for written, entry in entries]
     faults += dict.fromkeys(
-        f"{config_and_number(entry)[0]}: entries under {written}, an earlier id of {entry.dataset_id}, give way to "
-        "those under the id of today"
+        f"{config_and_number(entry)[0]}: entries under {written}, an earlier id of {entry.dataset_id}, are replaced by "
+        "those under its current id"
         for (written, entry), is_older in zip(entries, older, strict=True)
         if is_older
     )
@@ -234,7 +234,7 @@ def _items(text: str, name: str) -> list[Any]:
         return []
     if not isinstance(present, list):
         raise DataError(
-            f"{name} holds a {type(present).__name__}; expected a list of results. Correct or remove it first"
+            f"{name} contains a {type(present).__name__}; expected a list of results. Correct or remove it first"
         )
     return present
 
@@ -247,7 +247,9 @@ def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]
     """
     found = parse_leaderboard_id(entry.task_id)
     if found is None:
-        raise DataError(f"{entry.task_id!r} is no id of this benchmark; expected CONFIG_NUMBER, such as task3_score")
+        raise DataError(
+            f"{entry.task_id!r} is not an id of this benchmark; expected CONFIG_NUMBER, such as task3_score"
+        )
     return found
 
 
@@ -282,8 +284,8 @@ def pinned_commit(dataset: DatasetRecord) -> str:
     """
     if dataset.revision is None:
         raise UsageError(
-            f"the result is on the data set {dataset.id!r}, which is not pinned to a commit on the Hub, so nobody else "
-            "could find the same data; evaluate with --dataset org/name@revision, and push that result"
+            f"the result is on the data set {dataset.id!r}, which is not pinned to a commit on the Hub, so others "
+            "cannot find the same data; evaluate with --dataset org/name@revision, and push that result"
         )
     return dataset.revision
 

@@ -29,7 +29,7 @@ _CLOCKS: Final = timedelta(days=1)
 def _in_print(value: Any) -> Any:
     """Checks for control characters; line breaks and tabs, which hand-written notes may contain, are allowed."""
     if isinstance(value, str) and not " ".join(value.split()).isprintable():
-        raise ValueError("it holds control characters or such as change the direction of reading")
+        raise ValueError("it contains control characters, or characters that change the direction of text")
     return value
 
 
@@ -98,7 +98,9 @@ def checked_entry(item: Mapping[str, Any]) -> "EvalResultEntry":
         raise DataError(_first_error(cause)) from None
     found = parse_leaderboard_id(entry.dataset.task_id)
     if found is None:
-        raise DataError(f"{shown(entry.dataset.task_id)} is no id of this benchmark; expected one such as task3_score")
+        raise DataError(
+            f"{shown(entry.dataset.task_id)} is not an id of this benchmark; expected one such as task3_score"
+        )
     _require_possible(entry.value, found[1])
     if entry.date is not None:
         _require_date(entry.date)
@@ -147,7 +149,7 @@ def _require_date(text: str) -> None:
         latest = datetime.now(UTC) + _CLOCKS
         if (found if found.tzinfo else found.replace(tzinfo=UTC)) <= latest:
             return
-    raise DataError(f"date is {shown(text)}; expected one from {_FIRST_YEAR} until today")
+    raise DataError(f"date is {shown(text)}; expected a date from {_FIRST_YEAR} until today")
 
 
 def _first_error(cause: ValidationError) -> str:

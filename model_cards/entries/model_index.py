@@ -202,8 +202,8 @@ def _require_model_index(index: Any) -> None:
     wrong = [model for model in models if not (isinstance(model, dict) and isinstance(model.get("results"), list))]
     if not isinstance(index, list) or wrong:
         raise DataError(
-            f"{MODEL_INDEX} in {FRONT_MATTER} is no list of models with `name` and `results`; correct it first, it is "
-            "left as it is"
+            f"{MODEL_INDEX} in {FRONT_MATTER} is not a list of models with `name` and `results`; correct it first, it "
+            "was not changed"
         )
 
 

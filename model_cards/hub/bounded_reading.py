@@ -49,7 +49,7 @@ def read_answer(path: str, parameters: dict[str, str], name: str) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as cause:
-        raise DataError(f"the Hub's answer about {name} is no JSON; try again later") from cause
+        raise DataError(f"the answer of the Hub about {name} is not JSON; try again later") from cause
 
 
 def _read(url: str, parameters: dict[str, str], name: str, max_bytes: int) -> bytes:
@@ -66,7 +66,9 @@ def _read(url: str, parameters: dict[str, str], name: str, max_bytes: int) -> by
             for piece in response.iter_bytes():
                 content += piece
                 if len(content) > max_bytes:
-                    raise DataError(f"{name} is larger than {max_bytes:,} bytes, so it is not read; expected less")
+                    raise DataError(
+                        f"{name} is larger than {max_bytes:,} bytes and is not read; expected a smaller file"
+                    )
         return bytes(content)
 
     return retried(call)

@@ -36,7 +36,7 @@ class DatasetNames:
         if dataset_id in self.answers or not is_repo_id(dataset_id):
             return self.answers.get(dataset_id, dataset_id)
         if self.left <= 0:
-            said = "names many data sets; the Hub was not asked whether the others are earlier ids of this one"
+            said = "names many data sets; whether the others are earlier ids of this one was not checked on the Hub"
             self.faults += [] if said in self.faults else [said]
             return dataset_id
         self.left -= 1
@@ -46,7 +46,7 @@ class DatasetNames:
         except (DataError, UsageError):
             pass  # An id that does not exist belongs to another data set.
         except MlipOodError as cause:
-            self.faults.append(f"whether {dataset_id} is an earlier id of this data set is not known: {cause}")
+            self.faults.append(f"cannot check whether {dataset_id} is an earlier id of this data set: {cause}")
         self.answers |= {dataset_id: found, found: found}
         return found
 

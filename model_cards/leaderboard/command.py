@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from model_cards.leaderboard.ranking import Leaderboard, Overall, Ranked
 
 _MARKS: Final = (
-    "verified: the Hub vouches for the score; merged: the model's owner has it on the main branch; community: it "
-    "stands in an open pull request, which anybody may write, so it is ranked apart. Score 0-100, higher is better; "
-    "errors in meV/Å, lower is better; a gap (OOD / ID) means something only beside its ID error. Compare only models "
-    "of one protocol, and two that are close with `harness compare`, which pairs them on the same molecules; stated: "
-    "whoever published it says what the model was trained on, and no checkpoint proves it. "
-    "Seeds: how many trainings of a task a number is the mean of."
+    "verified: the Hub verified the score; merged: the owner of the model has it on the main branch; community: it is "
+    "in an open pull request, which anyone may write, so it is ranked separately. Score 0-100, higher is better; "
+    "errors in meV/Å, lower is better; read a gap (OOD / ID) together with its ID error. Compare only models of the "
+    "same protocol, and compare close models with `harness compare`, paired on the same molecules; stated: the "
+    "publisher states what the model was trained on, and no checkpoint proves it. Seeds: number of trainings of a "
+    "task that a number is the mean of."
 )
-_COMMUNITY: Final = "; open pull requests, which the owners of the models have not merged"
+_COMMUNITY: Final = "; open pull requests, not merged by the owners of the models"
 _SHORT: Final = 12
 _MAX_LINE: Final = 400
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = _parser().parse_args(argv)
     if arguments.dataset.count("/") != 1:
-        raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, with @revision if you like")
+        raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, optionally with @revision")
     dataset_id, _, revision = arguments.dataset.partition("@")
     level = find_level(arguments.labels)
     from model_cards.leaderboard.ranking import read_leaderboard
@@ -64,10 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness leaderboard",
         "[options]",
-        "Rank the results that model repos on the Hub have published about the benchmark.",
+        "Rank the results on this benchmark that model repos on the Hub publish.",
         ("python -m harness leaderboard --dataset compgen/mlip-ood --task task2",),
-        notes="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push`\n"
-        "leaves on a card, and by --model. Only results on the data of the revision asked for are ranked.",
+        notes="Models are found through the leaderboard of the data set on the Hub, through the tag that `harness "
+        "push`\nadds to a card, and by --model. Only results on the data of the requested revision are ranked.",
     )
     parser.add_argument(
         "--dataset",
@@ -79,11 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         "--labels",
         choices=(*LEVELS,),
         default=GFN2.name,
-        help=f"level of theory of the labels; each has a ranking of its own (default: {GFN2.name})",
+        help=f"level of theory of the labels; each has a separate ranking (default: {GFN2.name})",
     )
     parser.add_argument("--task", action="extend", nargs="+", default=[], metavar="TASK", help="only these tasks")
     parser.add_argument(
-        "--model", action="append", default=[], metavar="ORG/NAME", help="look into this model repo too; repeatable"
+        "--model", action="append", default=[], metavar="ORG/NAME", help="also read this model repo; repeatable"
     )
     parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
     return parser
@@ -118,7 +118,7 @@ def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
     parts: list[RenderableType] = [_plain(head)]
     merged, community = ([config for config in configs if ranked.get(config)] for ranked in _rankings(board))
     if not merged:
-        parts.append(_plain("no model has published a result on these data"))
+        parts.append(_plain("no results are published on these data"))
     parts.extend(_task_table(board.by_config[config], config) for config in merged)
     if board.overall:
         parts.append(_overall_table(board.overall, ""))
@@ -183,7 +183,7 @@ def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
 
 def _left_out(board: "Leaderboard") -> list[str]:
     lines = [
-        f"not ranked, since it was measured on other data: {each.model_id}, {each.config}, revision "
+        f"not ranked, since it was evaluated on other data: {each.model_id}, {each.config}, revision "
         f"{(each.revision or 'not stated')[:_SHORT]}, score {each.values.get('score', '–')}"
         for each in board.elsewhere
     ]

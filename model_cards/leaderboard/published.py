@@ -186,7 +186,7 @@ def _in_pull_requests(main: _Revision, merged: Sequence[Published]) -> Iterator[
         new = tuple(each for each in found.results if not any(_same(each, other) for other in merged))
         yield Found(new, found.faults)
     if len(numbers) > MAX_PULL_REQUESTS:
-        left_out = f"there are {len(numbers)} of results; the oldest {MAX_PULL_REQUESTS} are read"
+        left_out = f"there are {len(numbers)} of results; only the oldest {MAX_PULL_REQUESTS} are read"
         yield Found((), (main.fault("pull requests", left_out),))
 
 
@@ -225,7 +225,7 @@ def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
     faults: list[Fault] = []
     most = MAX_FILES if revision.pull_request is None else MAX_FILES_OF_PULL_REQUEST
     if len(files) > most:
-        left_out = f"there are {len(files)} files of results; {files[0].path} and the next are read, {most} in all"
+        left_out = f"there are {len(files)} files of results; only {most} are read, starting with {files[0].path}"
         faults.append(revision.fault(_FOLDER, left_out))
     for file in files[:most]:
         try:
@@ -245,7 +245,7 @@ def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
 def _text_of(revision: _Revision, file: "RepoFile") -> str:
     # UTF-8 needs at least one byte per character.
     if file.size > 4 * MAX_CHARACTERS:
-        raise DataError(f"it has {file.size:,} bytes; expected {MAX_CHARACTERS:,} characters at most")
+        raise DataError(f"it has {file.size:,} bytes; expected at most {MAX_CHARACTERS:,} characters")
     with explained(revision.repo, revision.name):
         content = read_file(revision.repo, revision.commit, file.path, 4 * MAX_CHARACTERS)
     return decode_text(content, file.path)

@@ -71,8 +71,8 @@ def publish_checkpoint(
         present = list_files(repo, head).sha256
         if present.get(WEIGHTS_FILE, weights_hash) != weights_hash:
             raise UsageError(
-                f"{repo} holds other weights than {checkpoint}, and results that were published for them; give the new "
-                "checkpoint a repo of its own"
+                f"{repo} contains other weights than {checkpoint}, and results published for them; publish the new "
+                "checkpoint in a separate repo"
             )
         names = [
             name for name in (CONFIG_FILE, WEIGHTS_FILE, RECORD_NAME, *CURVE_FILES) if (checkpoint / name).is_file()
@@ -82,7 +82,7 @@ def publish_checkpoint(
             files[CARD_PATH] = card.encode()
         return Change(files)
 
-    message = Message("Add the checkpoint", "Weights, settings and card of a checkpoint that `harness train` wrote.")
+    message = Message("Add the checkpoint", "Weights, settings and card of a checkpoint written by `harness train`.")
     return commit(CommitTarget(repo, create_pr=options.create_pr), change_at, message)
 
 
@@ -93,4 +93,4 @@ def require_id(repo_id: str) -> None:
         UsageError: If the id is invalid.
     """
     if not is_repo_id(repo_id):
-        raise UsageError(f"{repo_id!r} is not an id on the Hub; expected org/name")
+        raise UsageError(f"{repo_id!r} is not a valid Hub id; expected org/name")

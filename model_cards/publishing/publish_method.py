@@ -87,7 +87,7 @@ def publish_method(directory: Path, repo_id: str, options: PublishOptions) -> Co
             new[CARD_PATH] = method_card(method, repo.id).encode()
         return Change(new)
 
-    message = Message("Add the models of the method", "One model for each task and seed, laid out for `--method`.")
+    message = Message("Add the models of the method", "One model for each task and seed, in the layout of `--method`.")
     return commit(CommitTarget(repo, create_pr=options.create_pr), change_at, message)
 
 
@@ -143,14 +143,14 @@ def _require_no_others(present: Listing, hashes: dict[str, str], directory: Path
     for path, sha256 in hashes.items():
         if not path.endswith(_SETTINGS) and present.sha256.get(path) not in (None, sha256):
             raise UsageError(
-                f"{present.repo} holds other weights than {directory} at {path}, and maybe results that were published "
-                "for them; give the new method a repo of its own"
+                f"{present.repo} contains other weights than {directory} at {path}, and possibly results published for "
+                "them; publish the new method in a separate repo"
             )
     for path in present.sha256:
         parts = PurePosixPath(path).parts
         if len(parts) > 1 and parts[0] in TASKS and path not in hashes and not path.endswith(CARD_PATH):
             what = "/".join(parts[:2]) if seed_of(parts[1]) is not None else path
             raise UsageError(
-                f"{present.repo} holds {what}, which {directory} does not, and which would be taken for a model of the "
-                "method; remove it there, or give the method a repo of its own"
+                f"{present.repo} contains {what}, which {directory} does not, and which would be read as a model of "
+                "the method; remove it there, or publish the method in a separate repo"
             )

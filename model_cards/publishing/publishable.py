@@ -41,8 +41,8 @@ def require_publishable(results: Sequence[RunResult]) -> None:
             config = result.dataset.config(name)
             if (result.dataset.id, config) in seen:
                 raise UsageError(
-                    f"there are several results of {config} on {result.dataset.id} for one repo, which publishes one "
-                    "number for each; push the one that counts"
+                    f"several results of {config} on {result.dataset.id} are for one repo, which publishes a single "
+                    "number for each; push only one of them"
                 )
             seen.add((result.dataset.id, config))
 
@@ -59,8 +59,8 @@ def require_no_failures(results: Iterable[RunResult]) -> None:
                 first = task.failures[0]
                 raise IncompleteError(
                     f"{task.n_failed} structures of {task.task} of {result.model.id} failed, the first "
-                    f"{first.molecule_id} ({first.cause}), so its numbers do not stand for the task; mend the cause "
-                    "and evaluate again"
+                    f"{first.molecule_id} ({first.cause}), so its numbers do not represent the task; fix the cause and "
+                    "evaluate again"
                 )
 
 
@@ -102,9 +102,9 @@ def find_model_files(result: RunResult, listing: Listing) -> list[str]:
     if absent:
         hashes = ", ".join(f"{name} (sha256 {result.model.files[name][:SHORT_HASH]}…)" for name in absent)
         raise ModelError(
-            f"the result is not of the files in {listing.repo} at {listing.commit}: it was measured with {hashes}, "
-            f"which the repo does not hold. Name the repo that does with --repo, or measure this one: python -m "
-            f"harness --model {listing.repo.id}"
+            f"the result does not belong to the files in {listing.repo} at {listing.commit}: it was computed with "
+            f"{hashes}, which the repo does not contain. Give the repo that contains them with --repo, or evaluate "
+            f"this one: python -m harness --model {listing.repo.id}"
         )
     return sorted(path for path in found.values() if path is not None)
 
@@ -158,9 +158,9 @@ def _folder_of_method(result: MeanResult, head: Listing) -> str:
     wrong = [name for name, found in here.items() if found != f"{root}{name}"]
     if wrong:
         raise ModelError(
-            f"{head.repo} at {head.commit} holds the models of {result.model.id}, but not laid out as a method: "
-            f"{wrong[0]} is not there under this name. Publish the folder of the method in one repo, with "
-            f"task1/ to task4/: python -m model_cards publish DIR {head.repo.id}"
+            f"{head.repo} at {head.commit} contains the models of {result.model.id}, but not in the layout of a "
+            f"method: {wrong[0]} is missing. Publish the folder of the method in one repo, with task1/ to task4/: "
+            f"python -m model_cards publish DIR {head.repo.id}"
         )
     return (root or "").rstrip("/")
 
@@ -197,25 +197,25 @@ def _require_model(result: RunResult) -> None:
     protocols = {result.model.protocol, *(task.protocol for task in result.tasks.values())}
     if "control" in protocols or not result.model.files:
         raise UsageError(
-            f"{result.model.id} is a control: it has no checkpoint, so no model repo to push to. Controls come with "
-            "the harness; push results of models"
+            f"{result.model.id} is a control, which has no checkpoint and no model repo. Only results of models can be "
+            "pushed; controls are part of the harness"
         )
     if result.model.unfinished:
         raise IncompleteError(
-            f"the training of {result.model.id} was stopped before its end ({result.model.unfinished}); finish it with "
-            "the command that began it, and evaluate again"
+            f"the training of {result.model.id} was stopped early ({result.model.unfinished}); finish it with the "
+            "command that started it, and evaluate again"
         )
     if not result.tasks:
-        raise IncompleteError(f"the result of {result.model.id} holds no task; evaluate again")
+        raise IncompleteError(f"the result of {result.model.id} contains no task; evaluate again")
 
 
 def _require_whole(result: RunResult, task: TaskResult) -> None:
     of = f"{task.task} of {result.model.id}"
     missing = [part for part in _TEST_PARTS if part not in task.splits]
     if missing:
-        raise IncompleteError(f"{of} is partial: it has no {' and '.join(missing)}; evaluate on the whole data set")
+        raise IncompleteError(f"{of} is incomplete: it has no {' and '.join(missing)}; evaluate on the whole data set")
     if task.score.value is None:
-        raise IncompleteError(f"{of} has no score ({task.score.reason}); a leaderboard ranks by it. Evaluate again")
+        raise IncompleteError(f"{of} has no score ({task.score.reason}), which leaderboards rank by. Evaluate again")
 
 
 def declared_ids(dataset: Repo, commit: str) -> list[str]:
@@ -232,8 +232,8 @@ def declared_ids(dataset: Repo, commit: str) -> list[str]:
             content = read_file(dataset, commit, EVAL_FILE)
         except EntryNotFoundError as cause:
             raise DataError(
-                f"{dataset} at {commit} has no {EVAL_FILE}, so it is no benchmark that results can be pushed for; its "
-                f"owner publishes one with: python -m dataset_builders publish DIR {dataset.id}"
+                f"{dataset} at {commit} has no {EVAL_FILE}, so no results can be pushed for it; its owner publishes "
+                f"this file with: python -m dataset_builders publish DIR {dataset.id}"
             ) from cause
     name = f"{EVAL_FILE} of {dataset}"
     data: Any = load_yaml(decode_text(content, name), name)
@@ -290,6 +290,8 @@ def _last_commits(listing: Listing, paths: Sequence[str]) -> list[str]:
     last: Mapping[str, Any] = {each.path: each.last_commit for each in found}
     unknown = [path for path in paths if last.get(path) is None]
     if unknown:
-        raise SetupError(f"the Hub does not say which commit changed {' '.join(unknown)} of {listing.repo}; try again")
+        raise SetupError(
+            f"the Hub does not report which commit changed {' '.join(unknown)} of {listing.repo}; try again later"
+        )
     commits = {last[path].oid: last[path].date for path in paths}
     return sorted(commits, key=lambda commit: (commits[commit], commit), reverse=True)

@@ -85,7 +85,7 @@ class PushedRepo:
         notes = "".join(f"\n{self.repo}: not on the card, {printable(each)}" for each in self.left_out)
         if self.state == "dry run":
             return self.plan + notes.lstrip("\n")
-        said = "unchanged, it holds these results already: " if self.state == "unchanged" else ""
+        said = "unchanged, it already contains these results: " if self.state == "unchanged" else ""
         return f"{self.repo}: {said}{self.url}{notes}"
 
 
@@ -175,7 +175,7 @@ def _target(result: RunResult, options: PushOptions) -> str:
     found = options.repo or hub_repo_of(result)
     if found is None:
         raise UsageError(
-            f"{result.model.id} was not read from the Hub, so its repo is not known; name it with --repo org/name"
+            f"{result.model.id} was not loaded from the Hub, so its repo is unknown; give it with --repo org/name"
         )
     address = parse_address(found)
     if address is None or address.repo.id != found:
@@ -247,11 +247,12 @@ def _message(parcel: _Parcel) -> Message:
         for result in parcel.results
     ]
     body = [
-        "Results on the mlip-ood benchmark, which measures potentials on unseen combinations of known parts:",
+        "Results on the mlip-ood benchmark, which evaluates interatomic potentials on unseen combinations of known "
+        "molecular parts:",
         "",
         *lines,
         "",
-        f"The numbers are in `{ENTRIES_PATH}` and in the `model-index` of the card; a section of the card says what "
-        "they mean and which command gives the same ones. Sent with `python -m harness push`.",
+        f"The numbers are in `{ENTRIES_PATH}` and in the `model-index` of the card; a section of the card explains "
+        "them and gives the command that reproduces them. Sent with `python -m harness push`.",
     ]
     return Message(PULL_REQUEST_TITLE, "\n".join(body))

@@ -28,9 +28,9 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness push",
         "RUN [RUN ...] [options]",
-        "Send results to the repos of their models on the Hub, in one commit each: entries for leaderboards,\n"
-        "model-index and a section of the card. What others wrote there stays, and results that are sent\n"
-        "again change nothing.",
+        "Publish results in the repos of their models on the Hub, in one commit each: leaderboard "
+        "entries,\nmodel-index and a section of the card. Content of others is kept, and pushing the same "
+        "results\nagain changes nothing.",
         ("python -m harness push results/org-name/* --dry-run",),
     )
     parser.add_argument(
@@ -38,10 +38,10 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="RUN",
-        help="run folder or result.json; of a method its folder or method.json",
+        help="run folder or result.json; for a method, its folder or method.json",
     )
     parser.add_argument(
-        "--repo", metavar="ORG/NAME", help="model repo to send to (default: the one that the model was read from)"
+        "--repo", metavar="ORG/NAME", help="model repo to push to (default: the one that the model was loaded from)"
     )
     add_way(parser)
     return parser
@@ -56,7 +56,7 @@ def add_way(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="pull request",
         default="own",
-        help="open a pull request, or add to yours that is open (default: on repos that are not yours)",
+        help="open a pull request, or add to your open one (default for repos that are not yours)",
     )
     way.add_argument(
         "--direct",
@@ -64,7 +64,7 @@ def add_way(parser: argparse.ArgumentParser) -> None:
         action="store_const",
         const="commit",
         default="own",
-        help="commit (default: on your repos, and those of organisations where you may write)",
+        help="commit directly (default for your repos, and those of organisations where you have write access)",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show the changes as a diff and send nothing; needs no login"

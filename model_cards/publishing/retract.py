@@ -95,7 +95,7 @@ class RetractedRepo:
             return "\n".join([f"{self.repo}: nothing to retract{self.how}: {self.url}", *notes])
         if self.state == "dry run":
             head = f"{self.repo}: {self.how}; nothing was sent"
-            return "\n".join([head, *self._removed("would go"), *notes, self.plan])
+            return "\n".join([head, *self._removed("would be removed"), *notes, self.plan])
         return "\n".join([f"{self.repo}: {self.how}: {self.url}", *self._removed("removed"), *notes])
 
     def _removed(self, word: str) -> list[str]:
@@ -135,7 +135,7 @@ def retract_each(results: Sequence[RunResult], options: RetractOptions) -> Itera
         SetupError: If you are not logged in, or the Hub cannot be reached or refuses access.
     """
     if not results and options.repo is None:
-        raise UsageError("nothing was named; give run folders, or a repo with --repo org/name")
+        raise UsageError("nothing to retract is given; expected run folders, or a repo with --repo org/name")
     if not options.dry_run:
         require_login("retracting")
     targets = [_target(result, options) for result in results] or [_checked_id(str(options.repo))]
@@ -175,7 +175,7 @@ def _target(result: RunResult, options: RetractOptions) -> str:
     found = options.repo or hub_repo_of(result)
     if found is None:
         raise UsageError(
-            f"{result.model.id} was not read from the Hub, so its repo is not known; name it with --repo org/name"
+            f"{result.model.id} was not loaded from the Hub, so its repo is unknown; give it with --repo org/name"
         )
     return _checked_id(found)
 
@@ -221,7 +221,7 @@ def _main_of(task: _Task) -> tuple[Difference, Retraction]:
         except DataError as cause:
             lines.append(f"{path}, which cannot be read: {cause}")
             continue
-        lines += [f"{line}: in {path}, which no push writes" for line in named]
+        lines += [f"{line}: in {path}, which is not a file that push writes" for line in named]
     return difference, replace(found, left=(*found.left, *lines))
 
 
@@ -271,7 +271,7 @@ def _from_branch(task: _Task, main: Difference, found: Retraction, user: User | 
     if way.pull_request is not None:
         main, found = _difference_at(task, head_of(repo, way.revision))
         if not main.new:
-            how = f", your open pull request {way.pull_request} removes it already"
+            how = f", your open pull request {way.pull_request} already removes it"
             return RetractedRepo(repo.id, "unchanged", way.url, left=found.left, how=how)
     if options.dry_run or user is None:
         return RetractedRepo(repo.id, "dry run", repo.url, found.gone, found.left, way.text(options.route), main.diff())
@@ -311,7 +311,7 @@ def _change(task: _Task) -> Callable[[str], Change]:
 
 def _message(found: Retraction) -> Message:
     body = [
-        "Results on the mlip-ood benchmark that were pushed before are taken back:",
+        "Retracts results on the mlip-ood benchmark that were pushed before:",
         "",
         *(f"- {line}" for line in found.gone),
         "",

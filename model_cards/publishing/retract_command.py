@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(argv)
     if not arguments.run and arguments.repo is None:
-        raise UsageError("nothing was named; give run folders, or a repo with --repo org/name")
+        raise UsageError("nothing to retract is given; expected run folders, or a repo with --repo org/name")
     from harness.method.evaluate import load_any_results
     from model_cards.publishing.retract import RetractOptions, retract_each
 
@@ -40,10 +40,10 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness retract",
         "[RUN ...] [--repo ORG/NAME] [options]",
-        "Take back results that `harness push` sent: the entries for leaderboards, the results in the\n"
-        "model-index and the section of the card, in one commit or pull request. What others wrote stays.\n"
-        "With run folders, the numbers of these evaluations go; with --repo alone, all that were pushed to\n"
-        "that repo. What is gone already changes nothing.",
+        "Remove results that `harness push` published: leaderboard entries, results in the model-index\nand the "
+        "section of the card, in one commit or pull request. Content of others is kept.\nGiven run folders, the "
+        "numbers of these evaluations are removed; given only --repo, all numbers\npushed to that repo. Retracting "
+        "again changes nothing.",
         ("python -m harness retract --repo org/name --task task2 --dry-run",),
     )
     parser.add_argument(
@@ -51,12 +51,12 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="RUN",
-        help="run folder or result.json; of a method its folder or method.json",
+        help="run folder or result.json; for a method, its folder or method.json",
     )
     parser.add_argument(
         "--repo",
         metavar="ORG/NAME",
-        help="model repo to take them from (default: the one that the model of each run was read from)",
+        help="model repo to remove them from (default: the one that the model of each run was loaded from)",
     )
     parser.add_argument("--dataset", metavar="ORG/NAME", help="only numbers on this data set (default: on all)")
     parser.add_argument(

@@ -177,7 +177,7 @@ def retraction(
         new_card = _card_without_any(files.card, repo_id, index_gone, ours, earlier)
     else:
         new_card = _card_with_the_rest(files.card, entries, ours)
-    lines = [*_by_config(gone, index_gone, today)] or ["the section of the card, which no entry stood behind"]
+    lines = [*_by_config(gone, index_gone, today)] or ["the section of the card, which has no entries"]
     return Retraction(Files(entries, new_card), tuple(lines), left)
 
 
@@ -384,8 +384,8 @@ def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[s
     selected = _selected(stay, selection, today)
     pushed = [each for each in selected if is_pushed(each)]
     others = [each for each in stay if benchmark_identity(each) and each not in selected]
-    yield from (f"{line}: not of these results" for line in _by_config(pushed, (), today))
+    yield from (f"{line}: not from these results" for line in _by_config(pushed, (), today))
     yield from (
-        f"{line}: not written by a push" for line in _by_config([e for e in selected if not is_pushed(e)], (), today)
+        f"{line}: not written by push" for line in _by_config([e for e in selected if not is_pushed(e)], (), today)
     )
     yield from (f"{line}: not asked for" for line in _by_config(others, (), today))

@@ -51,7 +51,7 @@ def decode_text(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as cause:
-        raise DataError(f"{name} is not UTF-8 ({cause}); correct it first, it is left as it is") from cause
+        raise DataError(f"{name} is not UTF-8 ({cause}); correct it first, it was not changed") from cause
 
 
 def split_card(text: str) -> Card:
@@ -75,8 +75,8 @@ def require_closed(card: Card) -> None:
     """
     if not card.closing and _OPENED.match(card.body):
         raise DataError(
-            f"{CARD_PATH} opens YAML at its head with a line --- and has no second one, so the Hub reads none of it; "
-            "close it first, the card is left as it is"
+            f"{CARD_PATH} starts YAML with a line --- but has no closing line ---, so the Hub reads none of it; close "
+            "it first, the card was not changed"
         )
 
 
@@ -94,18 +94,18 @@ def require_readable(card: Card) -> None:
         raise _unread(
             "the file starts with a byte order mark"
             if card.opening.startswith(_BYTE_ORDER_MARK)
-            else "the lines --- around it are not those that it looks for"
+            else "the lines --- around it differ from those it expects"
         )
     try:
         yaml.safe_load(card.front)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as cause:
-        raise _unread(f"it is no YAML 1.1 ({first_line(cause)})") from cause
+        raise _unread(f"it is not YAML 1.1 ({first_line(cause)})") from cause
 
 
 def _unread(cause: str) -> DataError:
     return DataError(
-        f"the client of the Hub would not read {FRONT_MATTER}, since {cause}. Save the card as plain YAML and Markdown "
-        "in UTF-8 without byte order mark, and send the results again; it is left as it is"
+        f"the Hub client would not read {FRONT_MATTER}, since {cause}. Save the card as plain YAML and Markdown in "
+        "UTF-8 without byte order mark, and push the results again; the card was not changed"
     )
 
 

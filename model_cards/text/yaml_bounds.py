@@ -75,7 +75,10 @@ def _add(count: _Count, event: Any, name: str) -> None:
             anchor, values = event.anchor, 1
         case events.AliasEvent():
             if event.anchor in count.anchors:
-                raise DataError(f"{name} holds a list or mapping (&{event.anchor}) that contains itself; write it out")
+                raise DataError(
+                    f"{name} contains a list or mapping (&{event.anchor}) that contains itself; write it without an "
+                    "alias"
+                )
             anchor, values = None, count.of_anchor.get(event.anchor, 1)
         case _:
             return
@@ -83,10 +86,8 @@ def _add(count: _Count, event: Any, name: str) -> None:
         count.of_anchor[anchor] = values
     count.open[-1] += values
     if count.open[-1] > MAX_VALUES:
-        raise _limit_error(
-            name, f"more than {MAX_VALUES:,} values large with its aliases written out", f"{MAX_VALUES:,}"
-        )
+        raise _limit_error(name, f"more than {MAX_VALUES:,} values large with its aliases expanded", f"{MAX_VALUES:,}")
 
 
 def _limit_error(name: str, seen: str, expected: str) -> DataError:
-    return DataError(f"{name} is {seen}; expected {expected} at most. Shorten it first, it is left as it is")
+    return DataError(f"{name} is {seen}; expected at most {expected}. Shorten it first, it was not changed")

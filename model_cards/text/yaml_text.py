@@ -75,7 +75,7 @@ def load_yaml(text: str, name: str) -> Any:
         return copy.deepcopy(_parsed(text, name))
     # The parser raises the others if a scalar does not match its tag, such as `!!int ""`.
     except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
-        raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it is left as it is") from cause
+        raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it was not changed") from cause
 
 
 @functools.lru_cache(maxsize=_KEPT)
@@ -416,8 +416,8 @@ def _is_same(first: Any, second: Any) -> bool:
 
 def _unusual(name: str) -> DataError:
     return DataError(
-        f"{name} is written in a way that cannot be added to without touching what others wrote there; write it as "
-        "plain lists and mappings, without anchors, each item on lines of its own"
+        f"{name} has a form that cannot be extended without changing the content of others; write it as plain lists "
+        "and mappings, without anchors, each item on separate lines"
     )
 
 

@@ -137,7 +137,7 @@ def test_a_wrong_option_is_one_clear_error(given: dict[str, Any], message: str, 
     ("model", "error", "message"),
     [
         ("no-such-model", UsageError, "unknown model 'no-such-model'"),
-        ([], UsageError, "there is no model to evaluate"),
+        ([], UsageError, "no model is given"),
         (["zero", "nowhere/x.model"], ModelError, "there is no model nowhere/x"),
     ],
 )

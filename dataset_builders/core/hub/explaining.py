@@ -43,8 +43,8 @@ def explained(repo: Repo, revision: str | None = None, other_ways: str = "") -> 
         ) from cause
     except errors.LocalEntryNotFoundError as cause:
         raise SetupError(
-            f"{repo} cannot be fetched from the Hub and the local cache lacks some of its files "
-            f"({first_line(cause)}); connect to the network{other_ways}"
+            f"{repo} cannot be fetched from the Hub and the local cache lacks some of its files ({first_line(cause)}); "
+            f"connect to the network{other_ways}"
         ) from cause
     # The client raises its HTTP library's own errors and re-exports their root, whichever library that is.
     except errors.HTTPError as cause:  # type: ignore[attr-defined]

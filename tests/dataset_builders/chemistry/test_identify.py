@@ -92,5 +92,5 @@ def test_a_stranger_of_many_conjugated_bonds_is_named():
         with pytest.raises(DataError) as caught:
             IDENTIFIER.identify(atomic_numbers_of(smiles), frame_of(smiles, "primary", 0)[0])
         named.append(str(caught.value).removeprefix("a geometry of "))
-    assert named[0] == "C12H4N6O12, whose bond orders would take too long to find"
+    assert named[0] == "C12H4N6O12, whose bond orders would take too long to determine"
     assert named[-1] == "NCC(=O)NCC(=O)NCC(=O)NCC(=O)NCC(=O)O"

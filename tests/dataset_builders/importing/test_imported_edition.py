@@ -318,7 +318,7 @@ def commented(path, text):
         ("spin=3", "spin 3, which is not a closed shell"),
         (
             "spin=1",
-            "spin 1, a closed shell if it is the multiplicity, but not if it is 2S or S; state which in the map",
+            "spin 1, a closed shell if this is the multiplicity, but not if it is 2S or S; state which in the map",
         ),
     ],
 )

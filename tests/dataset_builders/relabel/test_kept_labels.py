@@ -88,11 +88,11 @@ def test_what_is_kept_is_kept_once(toy, tmp_path):
     assert keep_labels(once, tmp_path / "kept").n_new == 20
     again = keep_labels(once, tmp_path / "kept")
     assert again.path is None
-    assert again.text() == "no new label: the folder has 20 of 120"
+    assert again.text() == "no new labels: the folder contains 20 of 120"
     relabel(once, one_thread)
     rest = keep_labels(once, tmp_path / "kept")
     assert (rest.n_new, rest.n_before) == (100, 20)
-    assert "the folder has 120 of 120" in rest.text()
+    assert "the folder contains 120 of 120" in rest.text()
     assert rest.path.stat().st_size / rest.n_new < 1_000
 
 
@@ -145,8 +145,11 @@ def first_changed(table, name, change):
         (lambda t: first_changed(t, "forces", lambda f: [200.0, *f[1:]]), "row 0 has a force of 200 eV/Å; expected"),
         (lambda t: first_changed(t, "forces", lambda f: [float("nan"), *f[1:]]), "row 0 has a force of nan eV/Å"),
         (lambda t: first_changed(t, "forces", lambda f: [f[0] + 1.0, *f[1:]]), "row 0 has forces that sum to 1 eV/Å"),
-        (lambda t: first_changed(t, "forces", lambda f: f[:-3]), "row 0 has forces of another length than its atoms"),
-        (lambda t: first_changed(t, "positions", lambda p: [p[0] + 1e-6, *p[1:]]), "a key is not that of its geometry"),
+        (
+            lambda t: first_changed(t, "forces", lambda f: f[:-3]),
+            "row 0 has forces of a length that does not match its atoms",
+        ),
+        (lambda t: first_changed(t, "positions", lambda p: [p[0] + 1e-6, *p[1:]]), "a key does not match its geometry"),
         (lambda t: t.drop_columns(["left"]), r"its columns are key, molecule_id, .*; expected key, molecule_id"),
     ],
 )
@@ -158,14 +161,14 @@ def test_rows_that_cannot_be_labels_are_named(kept, change, message):
         pq.write_table(changed, kept)
     else:
         rewrite(kept, changed)
-    with pytest.raises(DataError, match=rf"{kept.name} has no labels that can be used: {message}.*; restore it from"):
+    with pytest.raises(DataError, match=rf"{kept.name} has no usable labels: {message}.*; restore it from"):
         read_kept(kept, recipe_of(WB97X))
 
 
 def test_a_file_that_is_not_as_it_was_written_is_named(kept):
     table = first_changed(pq.read_table(kept), "source_energy", lambda energy: energy + 1e-9)
     pq.write_table(table, kept)
-    with pytest.raises(DataError, match="its rows differ from its checksum; restore it from version control"):
+    with pytest.raises(DataError, match="its rows do not match its checksum; restore it from version control"):
         read_kept(kept, recipe_of(WB97X))
     kept.write_bytes(kept.read_bytes()[:-10])
     with pytest.raises(DataError, match="cannot be read as Parquet"):
@@ -177,7 +180,7 @@ def test_a_file_that_is_not_as_it_was_written_is_named(kept):
     [
         (
             {"level_of_theory": {"method": "toy", "program": {"pyscf": "2.0"}}},
-            "its labels are of another recipe",
+            "its labels have another recipe",
         ),
         ({"format": "kept labels 9"}, "its format is 'kept labels 9'; expected 'kept labels 1'"),
     ],
@@ -201,7 +204,9 @@ def test_two_labels_of_a_geometry_that_disagree_are_told(kept):
     table = pq.read_table(kept)
     other = first_changed(table, "energy", lambda energy: energy - 0.01)
     write_kept(other, kept.parent.parent, recipe_of(WB97X), {})
-    with pytest.raises(DataError, match=r"have labels of one geometry \([0-9a-f]{32}\) that are 0.01 eV or eV/Å apart"):
+    with pytest.raises(
+        DataError, match=r"the labels of geometry [0-9a-f]{32} in .* and in an earlier file differ by 0.01 eV"
+    ):
         list(kept_tables((kept.parent.parent,), recipe_of(WB97X)))
 
 

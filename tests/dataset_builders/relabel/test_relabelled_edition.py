@@ -278,7 +278,7 @@ def test_a_work_folder_of_an_earlier_version_is_gone_on_from(computed, tmp_path)
     shutil.rmtree(tmp_path / "out")
     path = next(folder.glob("*.npz"))
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(DataError, match=r"\.npz is no label .* delete it"):
+    with pytest.raises(DataError, match=r"\.npz is not a label .* delete it"):
         relabel(once, one_thread)
 
 
@@ -454,7 +454,7 @@ def test_a_plan_counts_and_keeps_what_it_times(computed, tmp_path):
     computed.clear()
     relabel(settings(tmp_path / "out"), one_thread)
     assert len(computed) == 120 - labelled
-    assert "nothing is to be computed" in plan_relabel(settings(tmp_path / "out"), one_thread).text()
+    assert "no label is missing" in plan_relabel(settings(tmp_path / "out"), one_thread).text()
 
 
 def test_gpu_hours_count_where_a_gpu_computes(computed, monkeypatch, tmp_path):
@@ -529,7 +529,9 @@ def test_workers_that_cannot_do_the_work_are_told_apart(computed, tmp_path):
     check_worker(WB97X, folder)
     other = folder.with_name("wb97x-0123456789ab")
     other.mkdir()
-    with pytest.raises(SetupError, match=r"would compute wb97x labels with pyscf .*, other programs than the command"):
+    with pytest.raises(
+        SetupError, match=r"would compute wb97x labels with pyscf .*, which differs from the programs of the command"
+    ):
         check_worker(WB97X, other)
 
 

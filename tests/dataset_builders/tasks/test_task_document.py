@@ -91,7 +91,7 @@ def test_what_is_no_declaration_is_refused(changes, message):
 def test_two_words_of_one_molecule_are_refused():
     fragments = {"OMe": "[*]OC", "methoxy": "CO[*]", "vinyl": "[*]C=C"}
     train = [{"left": ["OMe", "methoxy"], "spacers": [2], "right": "H"}]
-    with pytest.raises(UsageError, match=r"OMe-2-H and methoxy-2-H are one molecule \(CCOC\)"):
+    with pytest.raises(UsageError, match=r"OMe-2-H and methoxy-2-H are the same molecule \(CCOC\)"):
         parse_task(document(fragments=fragments, train=train), "here")
 
 
@@ -99,7 +99,7 @@ def test_a_fragment_that_can_be_read_as_chain_is_refused_where_it_matters():
     fragments = {"Me": "[*]C"}
     ood = [{"left": ["Me"], "spacers": [2], "right": "H"}]
     train = [{"left": ["H"], "spacers": [3], "right": "H"}]
-    with pytest.raises(UsageError, match=r"H-3-H and Me-2-H are one molecule \(CCC\)"):
+    with pytest.raises(UsageError, match=r"H-3-H and Me-2-H are the same molecule \(CCC\)"):
         parse_task(document(fragments=fragments, train=train, ood=ood), "here")
 
 

@@ -168,8 +168,8 @@ def test_differing_levels_are_reported_in_result_and_table(
     differing = evaluated(monkeypatch, datasets, tmp_path / "a", level_of_theory="wB97M-D3(BJ)/def2-TZVPPD").result
     assert (differing.levels_agree, differing.dataset.suffix) == (False, "")
     lines = footer([differing])
-    assert any("the labels MMFF94: the distance between" in line for line in lines)
-    assert any("Where the data set holds such labels, --labels wb97m-d3bj takes them" in line for line in lines)
+    assert any("that of the labels MMFF94: every error" in line for line in lines)
+    assert any("If the data set has such labels, select them with --labels wb97m-d3bj" in line for line in lines)
     unknown = evaluated(monkeypatch, datasets, tmp_path / "b", level_of_theory=None).result
     assert unknown.levels_agree is None
     assert any("If you know it, state it with --level-of-theory" in line for line in footer([unknown]))
@@ -276,7 +276,7 @@ def test_results_of_an_earlier_version_are_read(levels: Path, tmp_path: Path, mo
     path.write_text(json.dumps(document))
     assert RunResult.load(path).dataset.config("task1") == "task1"
     path.write_text(json.dumps(document | {"levels_agree": True}))
-    with pytest.raises(DataError, match="levels_agree is True, which the levels of theory contradict"):
+    with pytest.raises(DataError, match="levels_agree is True, but the levels of theory give the opposite"):
         RunResult.load(path)
 
 

@@ -294,7 +294,7 @@ def test_a_failure_of_no_structure_is_refused(predict: Predict, plan: Plan, tmp_
         def compute(self, batch: StructureBatch) -> Prediction:
             return replace(super().compute(batch), failures={number: "no SCF"})
 
-    with pytest.raises(ModelError, match=f"toy reports a failure of structure {number} in a batch of"):
+    with pytest.raises(ModelError, match=f"toy reports the failure of structure {number} in a batch of"):
         predict(Elsewhere(), plan, tmp_path)
 
 

@@ -35,7 +35,9 @@ def test_what_says_nothing_needs_a_statement(foreign):
     method = method_in(foreign)
     assert [member.source.family.name for member in method.members] == ["mace", "mace", "mace"]
     assert [claim_of(member) for member in method.members] == [None, None, None]
-    with pytest.raises(UsageError, match=r"task1/seed0 of the method, .*foreign/task1/seed0, does not say how it was"):
+    with pytest.raises(
+        UsageError, match=r"task1/seed0 of the method, .*foreign/task1/seed0, does not declare how it was"
+    ):
         require_claims(method.members, None)
     require_claims(method.members, FROM_SCRATCH)
 
@@ -61,8 +63,11 @@ def test_the_record_of_one_task_at_the_root_is_not_that_of_another(foreign, four
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocol": "fine-tuned", "base": "org/m"}, r"protocol of task1/seed1 is from-scratch .* task2 fine-tuned"),
-        ({"level_of_theory": "PBE"}, r"level of theory of task1/seed1 is MMFF94 .* task2 PBE"),
+        (
+            {"protocol": "fine-tuned", "base": "org/m"},
+            r"protocol of task1/seed1 is from-scratch .* task2 is fine-tuned",
+        ),
+        ({"level_of_theory": "PBE"}, r"level of theory of task1/seed1 is MMFF94 .* task2 is PBE"),
     ],
 )
 def test_members_that_were_trained_differently_are_refused(foreign, four_tasks, changes, message):
@@ -76,7 +81,7 @@ def test_other_editions_and_other_data_of_a_task_are_refused(foreign, four_tasks
     write_record(foreign / "task1" / RECORD_NAME, record_of(four_tasks, "task1"))
     document = record_of(four_tasks, "task2")
     write_record(foreign / "task2" / RECORD_NAME, document | {"dataset": document["dataset"] | {"edition": "standard"}})
-    with pytest.raises(DataError, match=r"edition of the training data of task1/seed1 is tiny .* task2 standard"):
+    with pytest.raises(DataError, match=r"edition of the training data of task1/seed1 is tiny .* task2 is standard"):
         require_claims(method_in(foreign).members, None)
     write_record(foreign / "task2" / RECORD_NAME, document)
     other = record_of(four_tasks, "task1")
@@ -88,7 +93,7 @@ def test_other_editions_and_other_data_of_a_task_are_refused(foreign, four_tasks
 
 def test_one_file_is_one_model(foreign):
     (foreign / "task2/my.model").write_bytes(b"weights 0")
-    with pytest.raises(UsageError, match="task1/seed0 and task2 of the method hold the same weights"):
+    with pytest.raises(UsageError, match="task1/seed0 and task2 of the method have the same weights"):
         require_distinct(method_in(foreign).members)
 
 
@@ -113,10 +118,10 @@ def test_a_method_says_how_all_its_models_were_trained(foreign):
     assert agreed(method.statement, statement_for_all("fine-tuned", "org/mace")) == method.statement
     assert agreed(None, None) is None
     assert agreed(None, FROM_SCRATCH) == FROM_SCRATCH
-    with pytest.raises(UsageError, match=r"--base org/other, but the mlip-ood.json of the method says org/mace"):
+    with pytest.raises(UsageError, match=r"--base org/other, but the mlip-ood.json of the method states org/mace"):
         agreed(method.statement, statement_for_all("fine-tuned", "org/other"))
     with pytest.raises(
-        UsageError, match=r"--protocol from-scratch, but the mlip-ood.json of the method says fine-tuned"
+        UsageError, match=r"--protocol from-scratch, but the mlip-ood.json of the method states fine-tuned"
     ):
         agreed(method.statement, FROM_SCRATCH)
 
@@ -134,7 +139,7 @@ def test_a_method_says_how_all_its_models_were_trained(foreign):
 def test_a_statement_that_is_none_is_refused(tmp_path, text):
     path = tmp_path / RECORD_NAME
     path.write_text(text)
-    with pytest.raises(DataError, match="does not say how the models of a method were trained"):
+    with pytest.raises(DataError, match="does not state how the models of a method were trained"):
         read_statement(path)
 
 
@@ -161,7 +166,7 @@ def test_mixed_families_are_said_and_what_is_stated_stays_so(foreign, trained, f
     options = ["--dataset", str(four_tasks), "--output", str(tmp_path / "results"), "--quiet", "--trust-checkpoint"]
     assert main(["--method", str(root), *options]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "its models are of several families: graph-pes: task1/seed0, task2; mace: task1/seed1" in shown
+    assert "its models belong to several families: graph-pes: task1/seed0, task2; mace: task1/seed1" in shown
     assert "protocol from-scratch, as stated by mlip-ood.json" in shown
     assert "mixed on cpu" in shown
     (path,) = (tmp_path / "results").glob(f"*/*/{METHOD_NAME}")

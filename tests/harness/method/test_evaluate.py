@@ -108,7 +108,7 @@ def test_a_changed_or_absent_run_is_named(copied, capsys):
     run = method.run_of(method.members[3], copied)
     path = run / "result.json"
     path.write_text(path.read_text() + "\n")
-    with pytest.raises(DataError, match=r"result.json has sha256 .* was made of one with"):
+    with pytest.raises(DataError, match=r"result.json has sha256 .* was computed from one with"):
         load_method(copied)
     assert main(["report", str(copied), "--quiet"]) == 0
     load_method(copied)
@@ -125,13 +125,11 @@ def test_a_missing_task_leaves_no_overall_score(run, trained, tmp_path):
     document = json.loads(run("--method", tmp_path / "three", "--json").out)
     assert document["result"]["overall_score"] is None
     printed = run("--method", tmp_path / "three")
-    assert "no overall score, which is the mean of all four tasks: it has no model of task3" in " ".join(
-        printed.out.split()
-    )
+    assert "no overall score, which is the mean of all four tasks: no model of task3" in " ".join(printed.out.split())
     assert run("--method", trained, "--task", "task1", "task2", "--json").out.count('"place"') == 0
     refused = run("--method", tmp_path / "three", "--task", "task3", code=2)
     assert "--task task3, but" in refused.err
-    assert "holds models of task1 task2 task4" in refused.err
+    assert "contains models of task1 task2 task4 only" in refused.err
 
 
 def test_uneven_seeds_are_allowed_and_shown(run, trained, tmp_path):
@@ -164,14 +162,14 @@ def test_models_named_one_by_one_are_a_method_too(run, trained, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "task1=zero", "--model", "mmff94"), "--model mmff94 beside --model TASK=MODEL"),
+        (("--model", "task1=zero", "--model", "mmff94"), "--model mmff94 together with --model TASK=MODEL"),
         (("--model", "task1=zero", "--model", "task1=zero"), "task1=zero is given twice"),
         (("--model", "task9=zero"), "unknown task 'task9'; known tasks: task1 task2 task3 task4"),
-        (("--model", "task1=zero", "--trained-on", "task1"), "--trained-on task1 beside the models of a method"),
+        (("--model", "task1=zero", "--trained-on", "task1"), "--trained-on task1 with the models of a method"),
         (("--model", "zero", "--name", "x"), "--name x without --model TASK=MODEL"),
         (("--model", "task1=zero", "--name", " "), "--name ' '; expected one line"),
-        (("--method", ".", "--name", "x"), "--name x beside --method"),
-        (("--method", "no such folder"), "is neither a folder here nor a repo on the Hub"),
+        (("--method", ".", "--name", "x"), "--name x with --method"),
+        (("--method", "no such folder"), "is neither a local folder nor a repo on the Hub"),
         (("--method", ".", "--protocol", "fine-tuned"), "--protocol fine-tuned without --base"),
     ],
 )
@@ -206,7 +204,7 @@ def test_one_model_is_not_two_seeds(run, trained, tmp_path):
     shutil.copytree(trained, tmp_path / "twice")
     (tmp_path / "twice/task1/seed2").symlink_to(tmp_path / "twice/task1/seed0")
     refused = run("--method", tmp_path / "twice", code=2)
-    assert "task1/seed0 and task1/seed2 of the method hold the same weights (sha256 " in refused.err
+    assert "task1/seed0 and task1/seed2 of the method have the same weights (sha256 " in refused.err
 
 
 def test_two_checkpoints_in_a_folder_are_named(run, trained, tmp_path):
@@ -250,9 +248,9 @@ def test_a_damaged_file_is_named(copied):
     path = copied / METHOD_NAME
     content = json.loads(path.read_text())
     changes = [
-        ("no JSON", "is no result of a method"),
+        ("no JSON", "is not a result of a method"),
         (json.dumps(content | {"members": []}), "members"),
-        (json.dumps(content | {"members": content["members"][1:]}), "the members are not the seeds of the tasks"),
+        (json.dumps(content | {"members": content["members"][1:]}), "the members do not match the tasks and seeds"),
         (json.dumps(content | {"schema": "mlip-ood-method-result/2"}), "schema"),
         (json.dumps(content | {"extra": 1}), "extra"),
     ]

@@ -40,14 +40,16 @@ def test_tasks_and_seeds_are_found_in_order(tmp_path):
 @pytest.mark.parametrize("name", ["task9", "Task1", "task_1", "task-2", "task1-pbe", "tasks1"])
 def test_a_folder_named_almost_like_a_task_is_refused(tmp_path, name):
     made(tmp_path, "task2/m.model", f"{name}/m.model")
-    with pytest.raises(UsageError, match=f"holds the folder '{name}', which is named after no task; expected some of"):
+    with pytest.raises(
+        UsageError, match=f"contains the folder '{name}', whose name is not a task; expected names among"
+    ):
         layouts_of(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["seed_x", "Seed1", "seed-1", "seed01", "seed", "seeds", "seed1.bak", "seed 1"])
 def test_a_folder_named_almost_like_a_seed_is_refused(tmp_path, name):
     made(tmp_path, "task2/seed0/m.model", f"task2/{name}/m.model")
-    with pytest.raises(UsageError, match=f"task2 holds the folder '{name}', which is named after no seed"):
+    with pytest.raises(UsageError, match=f"task2 contains the folder '{name}', whose name is not a seed"):
         layouts_of(tmp_path)
 
 
@@ -60,12 +62,12 @@ def test_other_folders_are_left_out(tmp_path, name):
 @pytest.mark.parametrize("beside", [("m.model",), ("config.json", "model.safetensors")])
 def test_a_checkpoint_beside_seeds_is_refused(tmp_path, beside):
     made(tmp_path, "task2/seed0/m.model", *(f"task2/{name}" for name in beside))
-    with pytest.raises(UsageError, match=f"task2 holds the checkpoint {beside[0]} beside the folder seed0"):
+    with pytest.raises(UsageError, match=f"task2 contains both the checkpoint {beside[0]} and the folder seed0"):
         layouts_of(tmp_path)
 
 
 def test_an_empty_folder_is_none(tmp_path):
-    with pytest.raises(UsageError, match=r"is no method: it holds no folder of a task .*its folders: none.*--model"):
+    with pytest.raises(UsageError, match=r"is not a method: it contains no task folder .*its folders: none.*--model"):
         layouts_of(tmp_path)
     made(tmp_path, "painn/task1/m.model")
     with pytest.raises(UsageError, match="its folders: painn"):
@@ -83,5 +85,5 @@ def test_links_to_folders_count_and_broken_ones_are_refused(tmp_path):
     found = find_layout("method", look_here(root), TASKS.keys(), families())
     assert found.leaves == (Leaf("task1", 0), Leaf("task2", None))
     (root / "task1/seed1").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match="seed1 is a link to nothing"):
+    with pytest.raises(ModelError, match="seed1 is a broken link"):
         find_layout("method", look_here(root), TASKS.keys(), families())

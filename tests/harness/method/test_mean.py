@@ -155,10 +155,14 @@ def test_a_seed_with_failures_leaves_no_score_no_gap_and_no_interval(results):
 
 def test_results_of_other_tasks_or_frames_are_refused(results):
     one, other, _ = results
-    with pytest.raises(DataError, match="results of task3 and task2; a mean over seeds needs results of one task"):
+    with pytest.raises(
+        DataError, match="results of task3 and task2; a mean over seeds requires results of a single task"
+    ):
         mean_task([one, other.model_copy(update={"task": "task2"})], SETTINGS)
     fewer = other.model_copy(update={"by_molecule": other.by_molecule[1:]})
-    with pytest.raises(DataError, match="of different molecules or frames; a mean over seeds needs one data set"):
+    with pytest.raises(
+        DataError, match="of different molecules or frames; a mean over seeds requires the same data set"
+    ):
         mean_task([one, fewer], SETTINGS)
     flat = other.model_copy(update={"splits": {name: other.splits[name] for name in ("test_id", "test_ood")}})
     with pytest.raises(DataError, match="of different splits"):

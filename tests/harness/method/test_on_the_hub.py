@@ -116,13 +116,13 @@ def test_a_repo_that_is_not_laid_out_as_the_method_is_refused(published, run, tm
     }
     published.add_repo("ann/other", "model", files)
     refused = run("push", str(path), "--repo", "ann/other", code=4)
-    assert "not laid out as a method: task1/seed0/" in refused.err
+    assert "not in the layout of a method: task1/seed0/" in refused.err
 
 
 def test_the_same_method_again_changes_nothing_and_another_one_is_refused(published, trained, tmp_path, capsys):
     n_commits = len(published.history(MODEL, "model"))
     assert model_cards(["publish", str(trained), MODEL]) == 0
-    assert "holds this method already" in capsys.readouterr().out
+    assert "already contains this method" in capsys.readouterr().out
     fewer = tmp_path / "fewer"
     shutil.copytree(trained, fewer)
     shutil.rmtree(fewer / "task2" / "seed1")
@@ -134,7 +134,7 @@ def test_the_same_method_again_changes_nothing_and_another_one_is_refused(publis
     (swapped / "task2/seed1").rename(swapped / "task2/seed0")
     (swapped / "task2/other").rename(swapped / "task2/seed1")
     assert model_cards(["publish", str(swapped), MODEL]) == 2
-    assert "holds other weights" in capsys.readouterr().err
+    assert "contains other weights" in capsys.readouterr().err
     assert len(published.history(MODEL, "model")) == n_commits
 
 

@@ -43,7 +43,7 @@ def test_a_mace_of_mace_run_train_is_from_scratch_on_its_task(
     )
     capsys.readouterr()
     assert main([*command, "--task", "task3", "--output", str(tmp_path / "silent")]) == 0
-    assert "says nothing of its training: taken for zero-shot" in " ".join(capsys.readouterr().out.split())
+    assert "does not state its training and is taken as zero-shot" in " ".join(capsys.readouterr().out.split())
     shutil.copy(export / "mlip-ood.json", model.with_name("m.model.mlip-ood.json"))
     assert main([*command, "--output", str(tmp_path / "beside")]) == 0
     (path,) = (tmp_path / "beside").glob("*/*/result.json")

@@ -159,7 +159,7 @@ def changed(**changes: Callable[[Prediction], Any]) -> object:
         ({"forces": lambda it: it.forces.ravel()}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces[:-1]}, "forces of toy has shape"),
         ({"forces": lambda it: it.forces.astype(object)}, "forces of toy has dtype object"),
-        ({"failures": lambda _: {3: "out of range"}}, "toy reports a failure of structure 3 in a batch of 3"),
+        ({"failures": lambda _: {3: "out of range"}}, "toy reports the failure of structure 3 in a batch of 3"),
     ],
 )
 def test_what_is_no_prediction_is_the_models_fault(

@@ -457,7 +457,7 @@ def test_a_model_that_says_nothing_is_asked(
     run = evaluated(monkeypatch, tiny_dataset, tmp_path)
     assert run.result.model.training is None
     question = (
-        "question: toy says nothing of its training: taken for zero-shot. If it was trained on a task of this bench"
+        "question: toy does not state its training and is taken as zero-shot. If it was trained on a task of this bench"
     )
     assert question in lines_of(run.result)
     assert question in lines_of(evaluate_again(run.directory).result)
@@ -557,8 +557,8 @@ def test_a_mace_is_from_scratch_on_its_task_alone_where_that_is_stated(
     assert (result.model.trained_on, result.model.level_of_theory, [*result.tasks]) == ("task3", "GFN2-xTB", ["task3"])
     assert result.levels_agree
     assert "protocol from-scratch on task3, as stated by the user, level of theory GFN2-xTB" in shown
-    assert "says nothing of its training" not in shown
+    assert "does not state its training" not in shown
     assert main([*options, "--task", "task3"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "m.model says nothing of its training: taken for zero-shot. If it was trained on a task" in shown
+    assert "m.model does not state its training and is taken as zero-shot. If it was trained on a task" in shown
     assert len([*tmp_path.glob("*/*/result.json")]) == 2

@@ -74,7 +74,7 @@ def test_what_is_made_of_it_says_so(
     said = " ".join(table.split())
     assert "unfinished" in table.partition("data set")[0]
     assert "training not finished (weights of step 13 of 50)" in said
-    assert f"caution: the training of {as_on_the_hub} was stopped before its end (weights of step 13 of 50)" in said
+    assert f"caution: the training of {as_on_the_hub} was stopped early (weights of step 13 of 50)" in said
     (path,) = output.rglob(RESULT_NAME)
     document = json.loads(path.read_text())
     assert document["model"]["unfinished"] == "weights of step 13 of 50"
@@ -83,12 +83,12 @@ def test_what_is_made_of_it_says_so(
     assert main(["report", str(path.parent), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["model"]["unfinished"] == "weights of step 13 of 50"
     (result,) = load_results([path])
-    with pytest.raises(IncompleteError, match=r"was stopped before its end \(weights of step 13 of 50\); finish it"):
+    with pytest.raises(IncompleteError, match=r"was stopped early \(weights of step 13 of 50\); finish it"):
         require_publishable([result])
     (document,) = comparison_documents([result, result.model_copy(update={"created": result.created})])[:1]
     assert document["unfinished"] == [result.model.id, result.model.id]
     card = " ".join(render_card(as_on_the_hub, [result]).split())
-    assert "**The training was stopped before its end** (weights of step 13 of 50): this is no finished model." in card
+    assert "**The training was stopped early** (weights of step 13 of 50): this is not a finished model." in card
     assert "from-scratch, training not finished" in card
 
 
@@ -107,7 +107,7 @@ def test_a_training_that_came_to_its_end_is_a_model(stopped: Path, tiny_dataset:
     train(["--dataset", str(tiny_dataset), "--out", str(out), *TRAIN])
     assert read_config(out).training["finished"] is True
     assert load(out, LoadOptions(device="cpu")).traits.unfinished is None
-    assert "stopped before its end" not in render_card(out, [])
+    assert "stopped early" not in render_card(out, [])
 
 
 EPOCHS = {"settings": {"epochs": 3, "batch_size": 4, "steps": None, "budget_minutes": None}, "n_frames": 50}

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from dataset_builders.core.errors import DataError, UsageError
 from harness.cli import main
 from harness.core.batch import Prediction, StructureBatch
-from harness.report.compare import comparisons
+from harness.report.compare import comparison_documents, comparisons
+from harness.report.distinct_names import distinct_names
 from harness.results.result import RunResult
 from harness.worker.family_environments import find_environment
 from tests.harness.potentials.molecules import saved, small_mace
@@ -72,11 +74,46 @@ def test_results_without_a_common_task_are_refused(compare, tmp_path):
         result.model_copy(update={"tasks": {task: result.tasks[task]}})
         for result, task in ((first, "task1"), (second, "task4"))
     ]
-    with pytest.raises(UsageError, match=r"no task has results of two models \(zero: task1, mmff94: task4\)"):
+    with pytest.raises(UsageError, match=r"no task has two results \(zero: task1, mmff94: task4\)"):
         comparisons(apart)
     elsewhere = second.model_copy(update={"dataset": second.dataset.model_copy(update={"content_hash": "f" * 64})})
     with pytest.raises(DataError, match="on 2 different data sets"):
         comparisons([first, elsewhere])
+
+
+def test_two_runs_of_one_model_are_named_by_what_differs(compare, tmp_path):
+    compare("--model", "zero", "--model", "mmff94", "--task", "task1")
+    zero, first = (RunResult.load(Path(folder_of(tmp_path, name)) / "result.json") for name in ("zero", "mmff94"))
+    second = with_model(first, dtype="float32", files={"a.model": "a" * 64})
+    third = with_model(first, dtype="float32", files={"a.model": "b" * 64})
+    assert [(each["model"], each["compared_with"]) for each in comparison_documents([zero, first])] == [
+        ("mmff94", "zero"),
+        ("mmff94", "zero"),
+    ]
+    assert distinct_names([zero, first, second]) == [
+        "zero",
+        "mmff94 (precision float64)",
+        "mmff94 (precision float32)",
+    ]
+    assert {each["model"] for each in comparison_documents([first, second, third])} == {
+        "mmff94 (precision float32, a.model aaaaaaaaaaaa)",
+        "mmff94 (precision float32, a.model bbbbbbbbbbbb)",
+    }
+    later = first.model_copy(update={"created": first.created + timedelta(hours=1)})
+    assert distinct_names([first, later])[0] == f"mmff94 (evaluated {first.created.isoformat()})"
+    assert distinct_names([first, with_model(first, id="other")]) == ["mmff94", "other"]
+
+
+def test_one_run_given_twice_is_refused(compare, tmp_path):
+    compare("--model", "zero", "--task", "task1")
+    code, printed = compare(folder_of(tmp_path, "zero"), folder_of(tmp_path, "zero"))
+    assert code == 2
+    assert "two of the results are of one evaluation of zero; give each run once" in printed.err
+
+
+def with_model(result: RunResult, **changes: object) -> RunResult:
+    """The result with other values of its model."""
+    return result.model_copy(update={"model": result.model.model_copy(update=changes)})
 
 
 def test_two_families_with_conflicting_packages_in_one_run(compare, tmp_path):
@@ -120,11 +157,12 @@ def test_failures_leave_a_comparison_undefined_with_the_count_and_the_others_as_
         for number in (each["force_mae_difference"], each["force_mae_ratio"]):
             assert (number["value"] is None) == (model == "broken")
             assert (
-                model != "broken" or f"{broken.n_failed} of broken; a comparison needs all frames" in number["reason"]
+                model != "broken"
+                or f"{broken.n_failed} of broken; a comparison requires all frames" in number["reason"]
             )
     code, printed = compare(*folders)
     assert code == 5
-    assert f"– task1, broken and zero: frames of task1 that failed: {broken.n_failed} of broken" in " ".join(
+    assert f"– task1, broken and zero: failed frames of task1: {broken.n_failed} of broken" in " ".join(
         printed.out.split()
     )
 

@@ -76,8 +76,8 @@ def test_failed_training_frames_leave_the_error_of_the_others_without_an_interva
 def test_better_on_ood_than_on_training_frames_is_said() -> None:
     assert cautions_of_evidence(of_model(measured(0.03)), {}) == []
     (caution,) = cautions_of_evidence(of_model(measured(0.5)), {})
-    assert caution.startswith("m is better on OOD of task3 (")
-    assert "meV/Å) than on the frames that it was trained on (500.0): it learned little, or it has seen OOD" in caution
+    assert caution.startswith("m has a smaller error on OOD of task3 (")
+    assert "meV/Å) than on its own training frames (500.0): it learned little, or OOD" in caution
     assert f"caution: {caution}" in footer([of_model(measured(0.5))])
 
 

@@ -104,10 +104,12 @@ def test_undefined_numbers_are_dashes_and_failures_are_counted(toy_result: RunRe
     row, below = (next(line for line in lines if start in line).split() for start in ("task4 ", "fragment transfer"))
     assert row == ["task4", "1066.1", "1332.2*", "–", "1.00", "–", "12.3", "/", "45.6*", "3"]
     assert below == ["fragment", "transfer", "1055.0–1077.2", "3", "failed"]
-    assert "caution: 3 structures failed and are not in the averages; such a task has no score" in footer([result])
+    assert "caution: 3 structures failed and are not in the averages; a task with failures has no score" in footer(
+        [result]
+    )
     # Of an earlier version, which left the gap and did not count by split.
     n_frames = result.tasks["task4"].splits["test_ood"].n_frames
-    assert f"* task4 OOD of a: 3 of {n_frames + 3} frames failed, and the number is that of the others" in " ".join(
+    assert f"* task4 OOD of a: 3 of {n_frames + 3} frames failed; the number covers the others only" in " ".join(
         footer([result])
     )
 
@@ -151,7 +153,7 @@ def test_the_footer_says_what_the_numbers_stand_on(toy_result: RunResult) -> Non
     content = toy_result.dataset.content_hash[:12]
     assert lines[0].endswith(f": edition tiny, content {content}, labels MMFF94")
     assert any("protocol zero-shot, level of theory GFN1-xTB, float64 on cpu, code " in line for line in lines)
-    assert any("a describes GFN1-xTB, the labels MMFF94: the distance between the levels" in line for line in lines)
+    assert any("the level of theory of a is GFN1-xTB, that of the labels MMFF94: every error" in line for line in lines)
 
 
 def test_an_unknown_level_of_theory_is_a_caution(toy_result: RunResult) -> None:

@@ -138,7 +138,7 @@ def test_no_overall_score_where_one_is_undefined(tasks: dict[TaskName, TaskResul
 
 def test_task_with_failures_and_a_score_is_refused(tasks: dict[TaskName, TaskResult]) -> None:
     document = failed(tasks["task1"]).model_dump() | {"score": tasks["task1"].score.model_dump()}
-    with pytest.raises(ValidationError, match="a task with failures has none"):
+    with pytest.raises(ValidationError, match="a task with failures has no score"):
         TaskResult.model_validate(document)
     with pytest.raises(ValidationError, match="n_failed is 2, but 1 failures are listed"):
         TaskResult.model_validate(failed(tasks["task1"]).model_dump() | {"n_failed": 2})
@@ -152,7 +152,7 @@ def test_result_that_contradicts_its_tasks_is_refused(tasks: dict[TaskName, Task
         RunResult.model_validate(document | {"overall_score": None})
     with pytest.raises(ValidationError, match="complete is False"):
         RunResult.model_validate(document | {"complete": False})
-    with pytest.raises(ValidationError, match="result of task1 stands under the name task2"):
+    with pytest.raises(ValidationError, match="result of task1 is listed under the name task2"):
         result_of({"task2": tasks["task1"]})
     with pytest.raises(ValidationError, match="expected UTC"):
         result_of(tasks, datetime(2026, 8, 1, tzinfo=timezone(timedelta(hours=2))))
@@ -161,11 +161,11 @@ def test_result_that_contradicts_its_tasks_is_refused(tasks: dict[TaskName, Task
 @pytest.mark.parametrize(
     ("value", "low", "high", "reason", "message"),
     [
-        (1.0, 0.5, None, None, "both ends or neither"),
-        (1.0, 2.0, 1.5, None, "upside down"),
+        (1.0, 0.5, None, None, "both ends or none"),
+        (1.0, 2.0, 1.5, None, "ends in the wrong order"),
         (None, 0.5, 1.5, None, "undefined number has no interval"),
-        (None, None, None, None, "a reason is needed"),
-        (1.0, 0.5, 1.5, "because", "a reason is needed"),
+        (None, None, None, None, "a reason is required"),
+        (1.0, 0.5, 1.5, "because", "a reason is required"),
         (float("nan"), None, None, "because", "finite number"),
         (1.0, 0.5, float("inf"), None, "finite number"),
     ],
@@ -207,7 +207,7 @@ def test_unusable_files_are_refused(tasks: dict[TaskName, TaskResult], tmp_path:
         RunResult.load(path)
     with pytest.raises(DataError, match=r"schema version '3\.0'; this version of the harness reads '2\.0'"):
         RunResult.load(spoil(path, tasks, schema_version="3.0"))
-    former = r"1\.0: its intervals are of another kind, .* `python -m harness report .*` computes it anew"
+    former = r"1\.0, whose intervals are of an earlier kind .* `python -m harness report .*` recomputes it"
     with pytest.raises(DataError, match=former):
         RunResult.load(spoil(path, tasks, schema_version="1.0"))
     with pytest.raises(DataError, match="not a result of schema 2"):

@@ -100,7 +100,7 @@ def test_an_environment_that_training_lacks() -> None:
 def test_a_smiles_of_another_molecule() -> None:
     frames = frames_of("test_id", TRAIN, error_of), frames_of("test_ood", OOD, error_of)
     wrong = {**SMILES, "OH-3-H": "CO"}
-    with pytest.raises(DataError, match="a frame of OH-3-H has 12 atoms and its SMILES CO has 6"):
+    with pytest.raises(DataError, match="a frame of OH-3-H has 12 atoms, but its SMILES CO has 6"):
         composition_gap(*frames, wrong, DRAWN)
 
 

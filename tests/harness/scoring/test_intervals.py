@@ -344,7 +344,7 @@ def test_paired_comparison_cancels_what_is_hard_for_both() -> None:
 
 
 def test_comparison_needs_the_same_frames() -> None:
-    with pytest.raises(DataError, match="not measured on the same frames"):
+    with pytest.raises(DataError, match="not evaluated on the same frames"):
         compare_models(sums_of([1.0, 1.0], [3.0, 3.0]), sums_of([1.0, 1.0], [3.0, 6.0]), clusters(*"AB"))
 
 

@@ -406,7 +406,7 @@ def test_comparison_from_saved_results_is_that_of_the_arrays(frames: TaskFrames,
 
 
 def test_comparison_refuses_what_is_not_the_same(frames: TaskFrames, result: TaskResult) -> None:
-    with pytest.raises(DataError, match="task3 beside one of task1"):
+    with pytest.raises(DataError, match="task3 and task1; a comparison requires the same task"):
         compare_force_mae(result, evaluate_frames(make_task("task1"), SETTINGS))
     failed = evaluate_frames(replace(frames, test_id=frames.test_id.without_failures({0: "x"})), SETTINGS)
     with pytest.raises(DataError, match="1 frames of task3 failed"):
@@ -430,7 +430,7 @@ def test_tables_that_contradict_themselves_are_refused(frames: TaskFrames) -> No
         replace(index, atomic_numbers=index.atomic_numbers[1:])
     with pytest.raises(ShapeError, match="predicted energies of test_ood"):
         replace(frames.test_ood, predicted=Labels(np.zeros(3), frames.test_ood.predicted.forces))
-    with pytest.raises(DataError, match="frames of test_ood stand where task3 expects those of test_id"):
+    with pytest.raises(DataError, match="frames of test_ood are given where task3 expects frames of test_id"):
         replace(frames, test_id=frames.test_ood)
     with pytest.raises(DataError, match="failure at frame 20 of test_ood; it has 20 frames"):
         frames.test_ood.without_failures({20: "x"})

@@ -178,9 +178,11 @@ def test_a_failure_is_the_exit_code(tiny_dataset: Path, tmp_path: Path, capsys: 
     assert main(["study", *options, *places, "--rows", "ani2x", "zero"]) == 5
     error = capsys.readouterr().err
     assert "[2/2]" in error
-    assert "error: 1 of 2 jobs failed; the same command tries them again\nani2x-task4: python -m harness" in error
+    assert (
+        "error: 1 of 2 jobs failed; run the same command again to retry them\nani2x-task4: python -m harness" in error
+    )
     assert main(["study", *options, *places, "--rows", "zero"]) == 0
-    assert "0 of 1 jobs to do" in capsys.readouterr().out
+    assert "0 of 1 jobs to run" in capsys.readouterr().out
 
 
 def test_labels_of_another_level_have_a_report_of_their_own(tmp_path: Path) -> None:
@@ -195,13 +197,13 @@ def test_labels_of_another_level_have_a_report_of_their_own(tmp_path: Path) -> N
 def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--dataset", str(tiny_dataset), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
     assert main(["study", "--plan", *options, "--rows", "zero", "painn", "ani2x", "zero-shot"]) == 2
-    assert "the row ani2x needs its checkpoint: --model ani2x=PATH" in capsys.readouterr().err
+    assert "the row ani2x needs a checkpoint: --model ani2x=PATH" in capsys.readouterr().err
     assert main(["study", "--plan", *options, "--rows", "zero", "painn", "zero-shot"]) == 0
     shown = capsys.readouterr().out
     assert "painn-task4-seed2: no record, time unknown\n" in shown
     assert "zero-task1: no record, time unknown\n" in shown
     assert "left out: ani2x (ANI-2x as published); give its checkpoint with --model ani2x=PATH\n" in shown
-    assert "8 of 8 jobs to do, and 8 whose time is not known before\n" in shown
+    assert "8 of 8 jobs to run, and 8 of unknown length\n" in shown
     assert list(tmp_path.iterdir()) == []
 
 
@@ -209,10 +211,10 @@ def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.
     ("options", "message"),
     [
         (["--model", "ani2x"], "--model ani2x; expected NAME=PATH"),
-        (["--model", "big=x.pt"], "--model big=...: no row needs that; known names: ani2x"),
+        (["--model", "big=x.pt"], "--model big=...: no row needs this checkpoint; known names: ani2x"),
         (["--epochs", "0"], "--epochs 0; expected 1 or more"),
         (["--steps", "0"], "--steps 0; expected 1 or more"),
-        (["--budget", "5min"], "--budget 5min would make the numbers of a row depend on how busy the machine is"),
+        (["--budget", "5min"], "--budget 5min would make the numbers of a row depend on the load of the machine"),
         (["--jobs", "0"], "--jobs 0; expected 1 or more"),
         (["--rows", "nope"], "unknown row 'nope'"),
         (["--tasks", "task9"], "unknown task 'task9'"),
@@ -258,7 +260,7 @@ def test_a_study_that_was_killed_goes_on(tiny_dataset: Path, tmp_path: Path, end
     wait_for(lambda: is_free(tmp_path / "work"))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"{3 - len(first)} of 3 jobs to do" in done.stdout
+    assert f"{3 - len(first)} of 3 jobs to run" in done.stdout
     found = {record.place: record.line() for record in read_records(records.parent)}
     assert len(found) == 3
     assert {place: found[place] for place in first} == first
@@ -297,7 +299,7 @@ def test_a_process_left_behind_keeps_the_folder(tmp_path: Path) -> None:
 def test_nothing_starts_while_the_study_stops(tmp_path: Path) -> None:
     processes = Processes(child_environment(1))
     processes.stop()
-    with pytest.raises(SetupError, match="the study is being stopped"):
+    with pytest.raises(SetupError, match="the study is stopping"):
         processes.run(["--help"], tmp_path / "log")
 
 

@@ -87,7 +87,7 @@ def test_elements_with_scales_of_their_own() -> None:
 def test_typical_distances_by_hand() -> None:
     distance, element = np.array([0.1, 0.3, 0.2, 4.0]), np.array([1, 1, 1, 6])
     assert typical_distances(distance, element) == {1: 0.2, 6: 4.0}
-    with pytest.raises(DataError, match="half of the atoms of atomic number 6 in test_id have distance 0"):
+    with pytest.raises(DataError, match="half of the atoms with atomic number 6 in test_id have distance 0"):
         typical_distances(np.array([0.1, 0.0]), np.array([1, 6]))
 
 
@@ -99,7 +99,7 @@ def test_errors_that_are_all_equal() -> None:
 
 def test_distances_of_other_frames() -> None:
     wrong = {split: AtomDistances("0" * 64, each) for split, each in ERRORS.items()}
-    with pytest.raises(DataError, match="of other frames than the predictions of test_id"):
+    with pytest.raises(DataError, match="belong to other frames than the predictions of test_id"):
         error_against_distance(FRAMES, wrong, DRAWN)  # type: ignore[arg-type]
 
 

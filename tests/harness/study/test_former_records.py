@@ -54,11 +54,11 @@ def test_numbers_stay_and_intervals_are_todays(tmp_path: Path) -> None:
 def test_a_record_whose_molecules_contradict_it(tmp_path: Path) -> None:
     document = made()
     document["force_mae"]["test_id"]["value"] = 0.5
-    with pytest.raises(DataError, match=r"a record says 0\.5, and its molecules"):
+    with pytest.raises(DataError, match=r"a record states 0\.5, but its molecules"):
         carry_over(write(tmp_path / "mini", document), {})
 
 
 def test_a_task_that_nobody_declared(tmp_path: Path) -> None:
     document = made() | {"task": "mine"}
-    with pytest.raises(DataError, match="give its declaration with --task-file"):
+    with pytest.raises(DataError, match="a custom task declared with --task-file"):
         carry_over(write(tmp_path / "mini", document), {})

@@ -77,7 +77,7 @@ def test_rows_of_other_levels_are_named(tmp_path: Path) -> None:
     assert "The labels are" not in write_report(tmp_path).read_text()
     records[2] = records[2].model_copy(update={"model": records[2].model.model_copy(update=level)})
     write_records(tmp_path, records, row_order())
-    assert "brings its gap nearer to 1: `mmff94` (MMFF94)." in write_report(tmp_path).read_text()
+    assert "moves their gap towards 1: `mmff94` (MMFF94)." in write_report(tmp_path).read_text()
 
 
 def test_a_task_of_ones_own_comes_after_the_four_with_its_title(tmp_path: Path) -> None:
@@ -117,10 +117,10 @@ def test_other_tables(results: Path) -> None:
     assert "| painn | 20.0 | 30.0 | 25.0 | 60.0 |" in section(text, "Error against spacer length")
     distances = section(text, "Error against distance to training")
     assert "| painn | 0.20 ± 0.00 [0.18, 0.22] | 0.30 ± 0.00 [0.27, 0.33] | 0.40 ± 0.00 [0.36, 0.44] |" in distances
-    energies = section(text, "Energies and their zero")
+    energies = section(text, "Energies and reference energies")
     assert "| zero | 1 | 1 | 1 | 0.005 | 1 | 1 | 1 | 0.01 | 0.0 % | 100.00 / 100.00 | 1.0 |" in energies
     assert "| painn | task1 | 1,234 | 100 | – | 1.0 | 10.0 | 30 |" in section(text, "Training")
-    provenance = section(text, "What it stands on")
+    provenance = section(text, "Provenance")
     assert f"content of the files of each task: task1 `{CONTENT}`, task2 `{CONTENT}`" in provenance
     assert "- machine: abacus, 2 cores, Linux, Python 3.11" in provenance
     assert "- code that trains: `cdcdcdcdcdcd`" in provenance
@@ -167,9 +167,9 @@ def test_records_of_two_data_sets(results: Path) -> None:
 
 
 def test_no_records(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no records"):
+    with pytest.raises(DataError, match="contains no records"):
         write_report(tmp_path)
-    with pytest.raises(DataError, match="holds no records"):
+    with pytest.raises(DataError, match="contains no records"):
         report_all(tmp_path)
 
 
@@ -198,7 +198,7 @@ def test_rows_whose_learning_rate_followed_the_clock_are_named(tmp_path: Path) -
     )
     text = " ".join(write_report(tmp_path).read_text().split())
     assert "The learning rate of these rows followed the clock" in text
-    assert "and another run has other steps: `schnet`." in text
+    assert "and another run takes a different number of steps: `schnet`." in text
 
 
 def test_labels_of_another_level(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def test_a_task_that_is_there_twice_needs_a_method(
     seeds: list[FinishedRun], tiny_dataset: Path, tmp_path: Path
 ) -> None:
     runs = [run.directory for run in seeds]
-    with pytest.raises(DataError, match=r"task1 is there 2 times, without a method\.json"):
+    with pytest.raises(DataError, match=r"task1 occurs 2 times, without a method\.json"):
         write_entry(runs, tmp_path / "entries", options(tiny_dataset))
     assert not list((tmp_path / "entries").iterdir())
-    with pytest.raises(UsageError, match=r"a method, which is an entry by itself; submit it alone"):
+    with pytest.raises(UsageError, match=r"a method, which is an entry of its own; submit it separately"):
         write_entry([method_of(seeds, tmp_path / "m"), runs[0]], tmp_path / "entries", options(tiny_dataset))
 
 
@@ -88,7 +88,7 @@ def test_a_method_is_one_entry(seeds: list[FinishedRun], tiny_dataset: Path, tmp
     assert len(written.report.runs) == 3
     said = "\n".join(finding.text for finding in written.report.findings)
     assert "the 3 runs are the members that method.json names, by the sha256 of their results" in said
-    assert "every mean of method.json follows from the runs of the entry, to the last bit" in said
+    assert "every mean of method.json equals the one computed from the runs of the entry, to the last bit" in said
     members = json.loads((written.directory / "method.json").read_text())["members"]
     for member in members:
         assert RunResult.load(written.directory / member["run"] / "result.json").complete is False
@@ -102,7 +102,7 @@ def method_entry(seeds: list[FinishedRun], tiny_dataset: Path, tmp_path: Path) -
 CHANGES = {
     "other mean": (
         lambda document: document["result"]["tasks"]["task1"]["score"].update(value=99.0),
-        r"values of method\.json do not follow from the runs of the entry, first .*score",
+        r"values of method\.json differ from those computed from the runs of the entry, first .*score",
     ),
     "other model": (
         lambda document: document["members"][0].update(model="org/other"),
@@ -115,9 +115,9 @@ CHANGES = {
     "one twice": (lambda document: document["members"].append(document["members"][0]), "the 4 members of"),
     "elsewhere": (lambda document: document["members"][0].update(run="../../x"), r"first \.\./\.\./x"),
     "other result": (lambda document: document["members"][0].update(result_sha256="0" * 64), "are not the 3 runs"),
-    "no members": (lambda document: document.update(members=[]), "method.json names no members"),
+    "no members": (lambda document: document.update(members=[]), "method.json lists no members"),
     "no hash": (lambda document: document["members"][0].pop("result_sha256") and None, "without run and result_sha256"),
-    "a list": (lambda document: [document], "method.json names no members"),
+    "a list": (lambda document: [document], "method.json lists no members"),
 }
 
 
@@ -132,7 +132,7 @@ def test_a_method_in_which_a_key_stands_twice_is_refused(method_entry: Path, tin
     path = method_entry / "method.json"
     path.write_text(path.read_text().replace('"schema"', '"schema": "other/1", "schema"', 1))
     reseal(method_entry)
-    assert "method.json cannot be read: the key schema stands there twice" in faults(
+    assert "method.json cannot be read: the key schema occurs twice" in faults(
         verify_entry(method_entry, [str(tiny_dataset)])
     )
 
@@ -141,10 +141,10 @@ def test_one_checkpoint_is_no_two_seeds(seeds: list[FinishedRun], tiny_dataset: 
     checkpoint = tmp_path / "a.model"
     checkpoint.write_bytes(b"a")
     again = evaluated(checkpoint, None, tiny_dataset, tmp_path / "out", Statement("task1"), dtype="float32")
-    with pytest.raises(UsageError, match="task1/seed0 and task1/seed1 of the method hold the same weights"):
+    with pytest.raises(UsageError, match="task1/seed0 and task1/seed1 of the method have the same weights"):
         method_of([seeds[0], again], tmp_path / "m")
     runs = [seeds[0].directory, again.directory]
-    with pytest.raises(DataError, match="task1 is there 2 times with one checkpoint; expected it once"):
+    with pytest.raises(DataError, match="task1 occurs 2 times with the same checkpoint; expected once"):
         write_entry(runs, tmp_path / "entries", options(tiny_dataset))
 
 
@@ -153,7 +153,7 @@ def test_protocols_are_never_mixed(seeds: list[FinishedRun], tiny_dataset: Path,
     checkpoint.write_bytes(b"z")
     tuned = evaluated(checkpoint, None, tiny_dataset, tmp_path / "out", Statement("task4", "fine-tuned", "org/base"))
     with pytest.raises(
-        DataError, match=r"its runs are of several protocols \(fine-tuned, from-scratch\), which are never mixed"
+        DataError, match=r"its runs have several protocols \(fine-tuned, from-scratch\); an entry never mixes them"
     ):
         write_entry([seeds[0].directory, tuned.directory], tmp_path / "entries", options(tiny_dataset))
 
@@ -163,7 +163,7 @@ def test_a_result_that_is_not_the_one_of_the_method_is_not_written(
 ) -> None:
     method = method_of(seeds, tmp_path / "m")
     edit(method / "method.json", lambda document: document["members"][1].update(result_sha256="1" * 64))
-    with pytest.raises(DataError, match="with the sha256 111111111111, and the one there has"):
+    with pytest.raises(DataError, match="with sha256 111111111111, but that file now has"):
         write_entry([method], tmp_path / "entries", options(tiny_dataset))
 
 

@@ -63,7 +63,7 @@ def test_frames_of_its_own_checkpoint_are_the_same(made: SimpleNamespace, toy: O
     ((kind, text),) = found(made, tiny_dataset)
     assert kind == "proved"
     assert re.fullmatch(
-        r"12 frames \(seed 3\) computed again: forces differ by [\de.-]+ meV/Å at most, energies by [\de.-]+ meV, "
+        r"12 frames \(seed 3\) recomputed: forces differ by at most [\de.-]+ meV/Å, energies by at most [\de.-]+ meV, "
         r"within 1 meV/Å and meV",
         text,
     )
@@ -106,7 +106,7 @@ def test_another_checkpoint_is_not_loaded(
     other.write_bytes(b"other weights")
     monkeypatch.setattr(spot_check, "loaded", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(
-        ModelError, match=r"m\.model is the checkpoint of no run of toy-.*: the sha256 of its files are others"
+        ModelError, match=r"m\.model is not the checkpoint of any run of toy-.*: the sha256 of its files differ"
     ):
         found(made, tiny_dataset, path=other)
 

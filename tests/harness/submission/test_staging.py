@@ -14,7 +14,7 @@ from tests.harness.submission.forging import edit, named_after_runs, refused, re
 
 def test_a_file_that_is_not_listed_is_refused(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     (run_of(entry) / "evil.py").write_text("import os")
-    refused(checked(entry), r"holds files that it does not list: 1, first runs/\w{12}/evil.py")
+    refused(checked(entry), r"contains files that it does not list: 1, first runs/\w{12}/evil.py")
 
 
 @pytest.mark.parametrize("name", ["runs/zzz/x", ".git/config", "predictions", "runs/0/1/2/3/4/5/6"])
@@ -49,7 +49,7 @@ def test_links_and_devices_are_refused(
             os.mkfifo(target)
         else:
             target.symlink_to(copy if kind == "absolute" else os.path.relpath(copy, target.parent))
-    refused(checked(entry), "is a symbolic link|is no plain file|is no folder, or a link to one")
+    refused(checked(entry), "is a symbolic link|is not a plain file|is not a folder, or is a link")
 
 
 @pytest.mark.parametrize("path", ["../../secret.parquet", "/etc/passwd", "..\\x.parquet", "a/b.parquet", "", "\x00"])
@@ -59,7 +59,7 @@ def test_a_name_that_leads_elsewhere_is_refused(entry: Path, checked: Callable[[
         run["predictions"][path] = next(iter(run["predictions"].values()))
 
     edit(entry / "entry.json", change)
-    refused(checked(entry), "entry.json (is no document|holds the text)")
+    refused(checked(entry), "entry.json (is not a document|contains the text)")
 
 
 @pytest.mark.parametrize("run_id", ["../47d71af872c3", "x" * 12, "47D71AF872C3"])
@@ -67,13 +67,13 @@ def test_a_run_that_leads_elsewhere_is_refused(
     entry: Path, checked: Callable[[Path], EntryReport], run_id: str
 ) -> None:
     edit(entry / "entry.json", lambda document: document.update(runs={run_id: next(iter(document["runs"].values()))}))
-    refused(checked(entry), "entry.json is no document of schema")
+    refused(checked(entry), "entry.json is not a document of schema")
 
 
 def test_a_file_larger_than_stated_is_not_read(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     with (run_of(entry) / "result.json").open("ab") as stream:
         stream.truncate(2**40)  # no block of it is on the disk
-    refused(checked(entry), "result.json has 1,099,511,627,776 bytes; entry.json says")
+    refused(checked(entry), "result.json has 1,099,511,627,776 bytes; entry.json states")
 
 
 def test_a_file_larger_than_any_can_be_is_refused_by_what_it_says(
@@ -83,33 +83,33 @@ def test_a_file_larger_than_any_can_be_is_refused_by_what_it_says(
     with path.open("ab") as stream:
         stream.truncate(5 * 2**20)
     reseal(entry)
-    refused(checked(entry), "result.json has 5,242,880 bytes; expected 4,194,304 at most")
+    refused(checked(entry), "result.json has 5,242,880 bytes; expected at most 4,194,304")
 
 
 def test_a_document_of_any_length_is_not_read(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     with (entry / "entry.json").open("ab") as stream:
         stream.truncate(2**40)
-    refused(checked(entry), "entry.json is larger than 4,194,304 bytes, so it is not read")
+    refused(checked(entry), "entry.json is larger than 4,194,304 bytes and is not read")
 
 
 NULL = '"overall_score": null'
 PROTOCOL = '"protocol": "from-scratch"'
 IN_TEXT = {
-    "key twice": ("result.json", NULL, f"{NULL}, {NULL}", "the key overall_score stands there twice"),
-    "nan": ("result.json", NULL, '"overall_score": NaN', "it holds NaN, which is no number"),
-    "infinity": ("result.json", NULL, '"overall_score": -Infinity', "it holds -Infinity"),
-    "overflow": ("result.json", NULL, '"overall_score": 1e999', "it holds 1e999, which no float64"),
+    "key twice": ("result.json", NULL, f"{NULL}, {NULL}", "the key overall_score occurs twice"),
+    "nan": ("result.json", NULL, '"overall_score": NaN', "it contains NaN, which is not a JSON number"),
+    "infinity": ("result.json", NULL, '"overall_score": -Infinity', "it contains -Infinity"),
+    "overflow": ("result.json", NULL, '"overall_score": 1e999', "it contains 1e999, which does not fit a float64"),
     "deep": ("result.json", NULL, '"overall_score": ' + "[" * 100_000, "cannot be read"),
     "long": ("result.json", NULL, '"overall_score": ' + "9" * 10_000, "cannot be read"),
     "extra": ("result.json", NULL, f'{NULL}, "verdict": "good"', "Extra inputs are not permitted"),
     "old": ("result.json", '"schema_version": "2.0"', '"schema_version": "0.9"', "has schema version '0.9'"),
-    "new": ("run.json", '"version": "1.0"', '"version": "2.0"', "run.json is damaged or of another version"),
+    "new": ("run.json", '"version": "1.0"', '"version": "2.0"', "run.json is damaged or from another version"),
     "large": ("run.json", '"batch_atoms": 512', '"batch_atoms": 1' + "0" * 22, "batch_atoms is an integer of 74 bits"),
     "task twice": ("run.json", '"task1"\n', '"task1", "task1"\n', "tasks are task1 task1; expected one or more"),
-    "terminal": ("result.json", '"m.model"', '"m.\\u001b[31mmodel"', "holds the text .*control characters"),
-    "direction": ("result.json", '"m.model"', '"m.\\u202emodel"', "holds the text .*control characters"),
-    "lines": ("result.json", '"m.model"', '"m.\\nmodel"', "holds the text .*a line break"),
-    "record": ("mlip-ood.json", PROTOCOL, f"{PROTOCOL}, {PROTOCOL}", "the key protocol stands there twice"),
+    "terminal": ("result.json", '"m.model"', '"m.\\u001b[31mmodel"', "contains the text .*control characters"),
+    "direction": ("result.json", '"m.model"', '"m.\\u202emodel"', "contains the text .*control characters"),
+    "lines": ("result.json", '"m.model"', '"m.\\nmodel"', "contains the text .*a line break"),
+    "record": ("mlip-ood.json", PROTOCOL, f"{PROTOCOL}, {PROTOCOL}", "the key protocol occurs twice"),
 }
 
 
@@ -128,28 +128,28 @@ def test_json_that_readers_could_take_for_two_things_is_refused(
 def test_the_document_itself_is_read_strictly(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     path = entry / "entry.json"
     path.write_text(path.read_text().replace('"name"', '"name": "other", "name"', 1))
-    refused(checked(entry), "entry.json cannot be read: the key name stands there twice")
+    refused(checked(entry), "entry.json cannot be read: the key name occurs twice")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"{}", b"null", b'{"schema": "mlip-ood-entry/2"}'])
 def test_what_is_no_document_is_refused(entry: Path, checked: Callable[[Path], EntryReport], content: bytes) -> None:
     (entry / "entry.json").write_bytes(content)
-    refused(checked(entry), "entry.json (cannot be read|is no document)")
+    refused(checked(entry), "entry.json (cannot be read|is not a document)")
 
 
 def test_a_folder_called_otherwise_is_refused(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
-    refused(checked(entry.rename(entry.with_name("better-name"))), "by its name and its runs it is toy-")
+    refused(checked(entry.rename(entry.with_name("better-name"))), "the folder is named .*; expected toy-")
 
 
 def test_another_name_in_the_document_is_another_folder(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     edit(entry / "entry.json", lambda document: document.update(name="state-of-the-art"))
-    refused(checked(entry), "by its name and its runs it is state-of-the-art-")
+    refused(checked(entry), "the folder is named .*; expected state-of-the-art-")
 
 
 @pytest.mark.parametrize("name", ["", "-x", "X", "a b", "a/b", "..", "a" * 61, "a\n", "<b>"])
 def test_names_are_plain(entry: Path, checked: Callable[[Path], EntryReport], name: str) -> None:
     edit(entry / "entry.json", lambda document: document.update(name=name))
-    refused(checked(entry), "entry.json (is no document|holds the text)")
+    refused(checked(entry), "entry.json (is not a document|contains the text)")
 
 
 def test_a_run_renamed_with_its_entry_is_not_of_its_identity(
@@ -157,4 +157,4 @@ def test_a_run_renamed_with_its_entry_is_not_of_its_identity(
 ) -> None:
     run = run_of(entry)
     run.rename(run.with_name("0" * 12))
-    refused(checked(named_after_runs(entry)), "the folder is called 0{12}; by its identity it is")
+    refused(checked(named_after_runs(entry)), "the folder is named 0{12}; from its identity, it should be")

@@ -43,20 +43,20 @@ def test_bytes_are_a_document_or_a_data_error(content: bytes) -> None:
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"a": {"b": 1, "c": 2, "b": 3}}]', '{"a": 1, "\\u0061": 2}'])
 def test_keys_stand_once_at_any_depth(text: str) -> None:
-    with pytest.raises(DataError, match=r"x\.json cannot be read: the key [ab] stands there twice"):
+    with pytest.raises(DataError, match=r"x\.json cannot be read: the key [ab] occurs twice"):
         strict_json(text.encode(), "x.json")
 
 
 @pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}', "1e400", "[-1e400]"])
 def test_numbers_are_finite(text: str) -> None:
-    with pytest.raises(DataError, match=r"x\.json cannot be read: it holds"):
+    with pytest.raises(DataError, match=r"x\.json cannot be read: it contains"):
         strict_json(text.encode(), "x.json")
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\nb", "\x1b[0m", "\u202e", "\u200b", "\ud800", "x" * 2001])
 def test_texts_and_keys_are_printable(text: str) -> None:
     for document in (text, [text], {text: 1}):
-        with pytest.raises(DataError, match=r"x\.json holds the text"):
+        with pytest.raises(DataError, match=r"x\.json contains the text"):
             strict_json(json.dumps(document).encode(), "x.json")
 
 

@@ -55,13 +55,13 @@ def test_a_sound_entry_is_told_apart_into_proved_and_stated(
     report = checked(made.entry)
     assert not report.faults
     proved, stated, look = (texts(report, kind) for kind in ("proved", "stated", "look"))
-    assert re.search(r"all \d+ numbers and intervals follow from the predictions, to the last bit", proved)
-    assert "the predictions carry the identity of the model, data, settings and packages" in proved
+    assert re.search(r"all \d+ numbers and intervals are reproduced from the predictions, to the last bit", proved)
+    assert "the predictions carry the identity of the named model, data, settings and packages" in proved
     assert "no structure failed, of 60 in the test splits of task1" in proved
     assert "mlip-ood.json names task1, from-scratch, no test molecule, and the training frames of this data" in proved
-    assert "the predictions are those of m.model 9a129038d9a0, from org/toy" in stated
-    assert "the predictions were made by the code of this version" in stated
-    assert "is called by a path of somebody's machine" in look
+    assert "the predictions are attributed to m.model 9a129038d9a0, from org/toy" in stated
+    assert "the predictions were made with the code of this version" in stated
+    assert "is named by a path on a local machine" in look
     assert report.runs[0].result == made.run.result.model_copy(update={"created": report.runs[0].result.created})
 
 
@@ -121,7 +121,7 @@ def test_a_number_in_its_last_digits_is_that_of_another_processor(
     reseal(entry)
     report = checked(entry)
     assert not report.faults
-    assert "follow from the predictions, within 1e-09 of themselves" in texts(report, "proved")
+    assert "are reproduced from the predictions, with relative differences of at most 1e-09" in texts(report, "proved")
     assert re.search(r"1 of \d+ numbers differ in their last digits", texts(report, "look"))
 
 
@@ -149,12 +149,16 @@ BOTH = {
     "files": (("model", "files", "m.model"), "0" * 64, r"identity\.model_hash is"),
     "dtype": (("model", "dtype"), "float32", r"identity\.dtype is"),
     "device": (("model", "device"), "cuda:0", r"identity\.device is"),
-    "protocol": (("model", "protocol"), "zero-shot", "protocol zero-shot, trained on task1: one of them is wrong"),
+    "protocol": (
+        ("model", "protocol"),
+        "zero-shot",
+        "protocol zero-shot, trained on task1: these contradict each other",
+    ),
     "trained_on": (("model", "trained_on"), "task4", r"identity\.stated is|was tested on|tested on task1"),
-    "level": (("model", "level_of_theory"), "GFN2-xTB", "level of theory: mlip-ood.json says MMFF94"),
-    "base": (("model", "base"), "org/base", "only a fine-tuning begins with one"),
+    "level": (("model", "level_of_theory"), "GFN2-xTB", "level of theory: mlip-ood.json states MMFF94"),
+    "base": (("model", "base"), "org/base", "only a fine-tuned model has a base"),
     "edition": (("dataset", "edition"), "standard", "edition of the data set is standard"),
-    "content": (("dataset", "content_hash"), "0" * 64, "none of the data sets that count here"),
+    "content": (("dataset", "content_hash"), "0" * 64, "not one of the accepted data sets"),
     "packages": (("environment", "packages", "numpy"), "1.0", r"identity\.packages is"),
     "code": (("environment", "code_hash"), "0" * 64, r"identity\.code_hash is"),
     "no version": (("environment", "packages", "numpy"), "", "the package numpy has no version"),
@@ -181,7 +185,7 @@ def test_an_identity_that_is_changed_with_its_records_is_not_that_of_the_predict
     edit(run / "run.json", lambda document: put(document, ("identity", "device"), "cuda"))
     reseal(entry)
     report = checked(entry)
-    refused(report, "the folder is called .*; by its identity it is")
+    refused(report, "the folder is named .*; from its identity, it should be")
     refused(report, "are damaged, or belong to another model, data set or code")
 
 
@@ -196,7 +200,7 @@ def test_other_code_is_looked_at(made: SimpleNamespace, checked: Any, monkeypatc
     report = checked(made.entry)
     assert not report.faults
     assert re.search(
-        r"made by other code \(\w{12}, mlip-ood [\d.]+\) than is installed here \(f{12}\)", texts(report, "look")
+        r"made with other code \(\w{12}, mlip-ood [\d.]+\) than is installed here \(f{12}\)", texts(report, "look")
     )
 
 
@@ -242,7 +246,7 @@ def test_a_shard_cut_or_with_a_bit_flipped_is_refused_whether_or_not_it_is_seale
         spoilt.append(content[:place] + bytes([content[place] ^ 1 << int(random.integers(8))]) + content[place + 1 :])
     for each in spoilt:
         path.write_bytes(each)
-        refused(checked(entry), "has the sha256|bytes; entry.json says")
+        refused(checked(entry), "has the sha256|bytes; entry.json states")
         reseal(entry)
         report = checked(entry)
         # A bit of the file that no reader looks at leaves every prediction as it was.
@@ -300,7 +304,7 @@ def test_predictions_are_those_of_the_plan(entry: Path, checked: Callable[[Path]
     if state == "absent":
         path.unlink()
     reseal(entry)
-    refused(checked(entry), "files of predictions are not the . of its tasks and batches")
+    refused(checked(entry), "prediction files are not the . of its tasks and batches")
 
 
 def test_a_shard_that_would_grow_without_end_is_not_read(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
@@ -318,7 +322,7 @@ def test_a_shard_that_would_grow_without_end_is_not_read(entry: Path, checked: C
     )
     assert path.stat().st_size < 100_000
     reseal(entry)
-    refused(checked(entry), "says that it holds 2000000 rows")
+    refused(checked(entry), "declares 2000000 rows")
 
 
 def test_a_structure_that_failed_is_refused_as_incomplete(
@@ -339,7 +343,7 @@ def test_a_structure_that_failed_is_refused_as_incomplete(
 
 def test_what_an_entry_calls_its_data_set_is_never_opened(entry: Path, tiny_dataset: Path, tmp_path: Path) -> None:
     report = verify_entry(entry, ["mini"])
-    refused(report, r"which is none of the data sets that count here: mini has 3e09dcfc984d")
+    refused(report, r"which is not one of the accepted data sets: mini has 3e09dcfc984d")
 
 
 def test_one_of_several_data_sets_is_enough(made: SimpleNamespace, tiny_dataset: Path) -> None:
@@ -354,13 +358,13 @@ def test_another_declaration_than_the_model_was_read_with_is_refused(
 ) -> None:
     edit(run_of(entry) / "mlip-ood.json", lambda document: document.update(molecules=document["molecules"][:2]))
     reseal(entry)
-    refused(checked(entry), "mlip-ood.json has the sha256 .*; the model was read with one of")
+    refused(checked(entry), "mlip-ood.json has the sha256 .*; the model was loaded with one of")
 
 
 def test_a_model_read_with_a_declaration_needs_it(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
     (run_of(entry) / "mlip-ood.json").unlink()
     reseal(entry)
-    refused(checked(entry), "the model was read with 1 mlip-ood.json, but the entry holds none")
+    refused(checked(entry), "the model was loaded with 1 mlip-ood.json, but the entry contains none")
 
 
 def test_a_trained_model_that_calls_itself_a_control_is_refused(
@@ -370,7 +374,7 @@ def test_a_trained_model_that_calls_itself_a_control_is_refused(
         for keys, value in {"protocol": "control", "trained_on": None, "training": None}.items():
             edit(run_of(entry) / name, lambda document, keys=keys, value=value: put(document, ("model", keys), value))
     reseal(entry)
-    refused(checked(entry), "m.model is no control")
+    refused(checked(entry), "m.model is not a control")
 
 
 def test_a_training_that_the_command_line_states_is_looked_at(
@@ -382,8 +386,8 @@ def test_a_training_that_the_command_line_states_is_looked_at(
     options = EntryOptions(name="toy", datasets=(str(tiny_dataset),))
     report = checked(write_entry([run.directory], tmp_path / "entries", options).directory)
     assert not report.faults
-    assert "from-scratch on task1, on the command line alone: no file says which frames" in texts(report, "look")
-    assert "nothing says where the checkpoint (m.model 9a129038d9a0) can be had" in texts(report, "look")
+    assert "from-scratch on task1, on the command line only: no file states which frames" in texts(report, "look")
+    assert "the entry does not state where the checkpoint (m.model 9a129038d9a0) is available" in texts(report, "look")
 
 
 def test_the_result_in_an_entry_is_one_that_other_commands_read(made: SimpleNamespace) -> None:

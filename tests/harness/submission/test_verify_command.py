@@ -12,7 +12,7 @@ import pytest
 from dataset_builders.core.errors import DataError, IncompleteError, SetupError
 from dataset_builders.engines.separate_processes import SeparateProcesses
 from harness.cli import main
-from harness.submission import apart
+from harness.submission import bounded_process
 from harness.submission.across import entries_in, findings_across
 from harness.submission.findings import EntryReport, Finding
 from harness.submission.review_table import document_of, markdown_report, terminal_report, verdict_of
@@ -55,7 +55,7 @@ def test_a_spot_check_as_json_which_alone_is_on_standard_output(zero: Path, capf
     (result,) = document["results"].values()
     assert list(result["tasks"]) == ["task4"]
     texts = [finding["text"] for finding in document["findings"]]
-    assert any(text.startswith("5 frames (seed 1) computed again: forces differ by 0 meV/Å") for text in texts)
+    assert any(text.startswith("5 frames (seed 1) recomputed: forces differ by at most 0 meV/Å") for text in texts)
 
 
 def test_a_run_of_an_entry_is_one_that_other_commands_take(zero: Path, tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_a_run_of_an_entry_is_one_that_other_commands_take(zero: Path, tmp_path:
 
 def test_an_entry_with_failures_alone_ends_with_the_code_of_incomplete_results() -> None:
     failed, wrong = Finding("fault", "2 structures failed", is_incomplete=True), Finding("fault", "a number is wrong")
-    with pytest.raises(IncompleteError, match="1 of 1 entries are refused, for 1 faults; the first: 2 structures"):
+    with pytest.raises(IncompleteError, match="1 of 1 entries are refused, with 1 faults; the first: 2 structures"):
         _require_sound([EntryReport("x", None, (), (failed,))])
-    with pytest.raises(DataError, match="for 2 faults"):
+    with pytest.raises(DataError, match="with 2 faults"):
         _require_sound([EntryReport("x", None, (), (failed, wrong))])
     _require_sound([EntryReport("x", None, (), ())])
 
@@ -82,12 +82,12 @@ def test_refused_entries_end_with_the_code_of_data_and_every_report(
 ) -> None:
     entries = Path(shutil.copytree(zero / "entries", tmp_path / "entries"))
     (sound,) = entries.iterdir()
-    (entries / "README.md").write_text("no entry")
+    (entries / "README.md").write_text("not an entry")
     assert main(["verify", str(entries)]) == 3
     printed = capfd.readouterr()
     assert f"{sound.name}: sound" in printed.out
     assert "README.md: refused, 1 fault" in printed.out
-    assert "error: 1 of 2 entries are refused, for 1 faults; the first: README.md is no folder" in printed.err
+    assert "error: 1 of 2 entries are refused, with 1 faults; the first: README.md is not a folder" in printed.err
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_refused_entries_end_with_the_code_of_data_and_every_report(
         (["--seed", "-1"], 2, "--seed -1"),
         (["--tolerance", "nan"], 2, "--tolerance nan"),
         (["--tolerance", "0"], 2, "--tolerance 0"),
-        (["--dataset", "nowhere"], 3, "none of the data sets that count here: there is no data-set folder 'nowhere'"),
+        (["--dataset", "nowhere"], 3, "not one of the accepted data sets: there is no data-set folder 'nowhere'"),
         (["--summary", "/nowhere/x.md"], 6, "cannot write /nowhere/x.md"),
     ],
 )
@@ -111,7 +111,7 @@ def test_wrong_options_are_told(
 def test_a_folder_without_entries_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(DataError, match="is empty; expected an entry"):
         entries_in(tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         entries_in(tmp_path / "absent")
     assert main(["verify", str(tmp_path)]) == 3
 
@@ -138,7 +138,7 @@ def _die(directory: Path, datasets: object) -> EntryReport:
 def _limit(directory: Path, datasets: tuple[str, ...]) -> tuple[EntryReport, int]:
     import resource
 
-    return apart._verify_within_bounds(directory, datasets), resource.getrlimit(resource.RLIMIT_AS)[0]
+    return bounded_process._verify_within_bounds(directory, datasets), resource.getrlimit(resource.RLIMIT_AS)[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound the address space")
@@ -146,18 +146,21 @@ def test_memory_is_bounded(made: SimpleNamespace, tiny_dataset: Path) -> None:
     with SeparateProcesses(1) as processes:
         report, limit = processes.submit(_limit, made.entry, (str(tiny_dataset),)).result()
     assert not report.faults
-    assert 0 < limit <= apart.MEMORY_BYTES
+    assert 0 < limit <= bounded_process.MEMORY_BYTES
 
 
 def test_a_file_that_kills_its_reader_is_a_fault_of_its_entry(
     made: SimpleNamespace, tiny_dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with SeparateProcesses(1) as processes:
-        monkeypatch.setattr(apart, "_verify_within_bounds", _die)
-        report = apart.verify_apart(processes, made.entry, [])
-        assert "the process that read it died: a file is malformed, or needs more than 8 GiB" in report.faults[0].text
+        monkeypatch.setattr(bounded_process, "_verify_within_bounds", _die)
+        report = bounded_process.verify_in_bounded_process(processes, made.entry, [])
+        assert (
+            "the process that read the entry died: a file is malformed, or needs more than 8 GiB"
+            in report.faults[0].text
+        )
         monkeypatch.undo()
-        assert not apart.verify_apart(processes, made.entry, [str(tiny_dataset)]).faults
+        assert not bounded_process.verify_in_bounded_process(processes, made.entry, [str(tiny_dataset)]).faults
 
 
 def test_what_cannot_be_checked_now_takes_no_report_away(
@@ -171,7 +174,7 @@ def test_what_cannot_be_checked_now_takes_no_report_away(
     entries = Path(shutil.copytree(zero / "entries", tmp_path / "entries"))
     (near,) = entries.iterdir()
     (entries / "far").mkdir()
-    monkeypatch.setattr(apart, "verify_apart", offline)
+    monkeypatch.setattr(bounded_process, "verify_in_bounded_process", offline)
     assert main(["verify", str(entries)]) == 6
     printed = capfd.readouterr()
     assert f"{near.name}: sound" in printed.out
@@ -190,11 +193,11 @@ def test_one_run_under_two_names_is_refused(entry: Path, tiny_dataset: Path) -> 
     found = findings_across(reports)
     for report, sibling in zip(reports, (other, entry), strict=True):
         texts = [finding.text for finding in found[report.place] if finding.kind == "fault"]
-        assert f"{sibling.name} beside it is an entry of the same runs" in texts
-        assert any("stands in several entries" in text for text in texts)
+        assert f"{sibling.name} next to it is an entry of the same runs" in texts
+        assert any("occurs in several entries" in text for text in texts)
     # Also where only one of them is checked, as in a pull request.
     alone = findings_across(reports[:1])
-    assert [finding.text for finding in alone[str(entry)]] == [f"{other.name} beside it is an entry of the same runs"]
+    assert [finding.text for finding in alone[str(entry)]] == [f"{other.name} next to it is an entry of the same runs"]
 
 
 def test_entries_of_different_runs_live_beside_each_other(

@@ -46,7 +46,7 @@ def test_an_entry_written_again_is_the_same(made: SimpleNamespace, tmp_path: Pat
 def test_an_entry_takes_the_place_of_no_other_folder(made: SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / made.entry.name).mkdir()
     (tmp_path / made.entry.name / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="is there and is no entry; move it away"):
+    with pytest.raises(UsageError, match="exists and is not an entry; move it away"):
         write_entry([made.run.directory], tmp_path, made.options)
     assert (tmp_path / made.entry.name / "thesis.tex").exists()
 
@@ -60,7 +60,7 @@ def test_what_would_be_refused_is_not_written(made: SimpleNamespace, tmp_path: P
 
 
 def test_the_declaration_is_found_by_its_hash(made: SimpleNamespace, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"m\.model was read with a mlip-ood\.json of sha256 .*--record"):
+    with pytest.raises(UsageError, match=r"m\.model was loaded with a mlip-ood\.json of sha256 .*--record"):
         write_entry([made.run.directory], tmp_path, replace(made.options, records=()))
     other = tmp_path / "mlip-ood.json"
     other.write_text("{}")
@@ -71,7 +71,7 @@ def test_the_declaration_is_found_by_its_hash(made: SimpleNamespace, tmp_path: P
 @pytest.mark.parametrize("name", ["A", "a b", "../a", "", "a" * 61, "ä"])
 def test_names_are_plain(made: SimpleNamespace, tmp_path: Path, name: str) -> None:
     if name:
-        with pytest.raises(UsageError, match="an entry cannot be called"):
+        with pytest.raises(UsageError, match="is not a valid name of an entry"):
             write_entry([made.run.directory], tmp_path, replace(made.options, name=name))
 
 
@@ -92,13 +92,13 @@ def test_a_folder_that_is_no_run_is_refused(made: SimpleNamespace, tmp_path: Pat
         write_entry([tmp_path], tmp_path / "entries", made.options)
     run = Path(shutil.copytree(made.run.directory, tmp_path / "run"))
     shutil.rmtree(run / "predictions")
-    with pytest.raises(DataError, match="holds no predictions"):
+    with pytest.raises(DataError, match="contains no predictions"):
         write_entry([run], tmp_path / "entries", made.options)
 
 
 def test_one_run_in_two_folders_is_named_twice(made: SimpleNamespace, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(made.run.directory, tmp_path / "copy"))
-    with pytest.raises(UsageError, match=f"the run {made.run.directory.name} is named twice"):
+    with pytest.raises(UsageError, match=f"the run {made.run.directory.name} is given twice"):
         write_entry([made.run.directory, copy], tmp_path / "entries", made.options)
 
 
@@ -108,7 +108,7 @@ def test_what_a_repo_cannot_carry_is_to_be_uploaded(
     read = write._content
     monkeypatch.setattr(write, "_content", lambda path, most: read(path, 10 * most))
     monkeypatch.setattr(write, "MAX_CARRIED_BYTES", 10_000)
-    with pytest.raises(UsageError, match=r"a repo of results carries 0 at most\. Upload the folder `predictions`"):
+    with pytest.raises(UsageError, match=r"a repo of results takes at most 0\. Upload the folder `predictions`"):
         write_entry([made.run.directory], tmp_path, made.options)
 
 
@@ -117,7 +117,7 @@ def test_an_entry_that_says_it_carries_more_is_none(made: SimpleNamespace) -> No
     (run,) = document["runs"].values()
     (shard,) = run["predictions"].values()
     run["predictions"] = {f"{number:016x}.parquet": dict(shard, n_bytes=limits._MAX_SHARD_BYTES) for number in range(2)}
-    with pytest.raises(DataError, match=r"all that the entry carries has .* bytes; expected 67,108,864 at most"):
+    with pytest.raises(DataError, match=r"all that the entry carries has .* bytes; expected at most 67,108,864"):
         parse_entry(json.dumps(document).encode(), "entry.json")
 
 
@@ -147,12 +147,12 @@ def test_predictions_may_lie_on_the_hub(uploaded: HubPlace, made: SimpleNamespac
     assert written.directory.name == made.entry.name
     said = "\n".join(finding.text for finding in written.report.findings)
     assert f"predictions at me/predictions@{uploaded.revision}/toys/{made.run.directory.name}" in said
-    assert "follow from the predictions, to the last bit" in said
+    assert "are reproduced from the predictions, to the last bit" in said
 
 
 def test_predictions_that_are_not_there_are_a_fault(uploaded: HubPlace, made: SimpleNamespace, tmp_path: Path) -> None:
     options = replace(made.options, predictions_at=uploaded.model_copy(update={"folder": "elsewhere"}))
-    with pytest.raises(DataError, match="has no bytes; the entry says"):
+    with pytest.raises(DataError, match="has no bytes; the entry states"):
         write_entry([made.run.directory], tmp_path, options)
     options = replace(made.options, predictions_at=uploaded.model_copy(update={"revision": "0" * 40}))
     with pytest.raises(DataError, match="would be refused"):
@@ -174,5 +174,5 @@ def test_predictions_of_another_size_or_content_are_not_used(
         return "\n".join(fault.text for fault in verify_entry(entry, [str(tiny_dataset)]).faults)
 
     assert "has the sha256" in changed("sha256", "0" * 64)
-    assert "bytes; the entry says 17" in changed("n_bytes", 17)
+    assert "bytes; the entry states 17" in changed("n_bytes", 17)
     assert run_of(entry).is_dir()

@@ -49,7 +49,7 @@ def test_a_card_names_model_data_table_and_command(checkpoint, tasks):  # noqa: 
 def test_a_card_may_come_before_its_results(checkpoint):
     body = render_card(checkpoint, [], model_id="compgen/painn")
     assert "python -m harness --model compgen/painn --dataset compgen/mlip-ood" in body
-    assert "follow at the end of this card" in body
+    assert "are added at the end of this card" in body
 
 
 def test_a_broken_weights_file_is_named(tmp_path):
@@ -59,7 +59,7 @@ def test_a_broken_weights_file_is_named(tmp_path):
 
 
 def test_a_card_needs_a_result_of_its_own_weights(checkpoint, tasks):  # noqa: F811
-    with pytest.raises(UsageError, match=r"no result is of the weights in .*; results given: org/model"):
+    with pytest.raises(UsageError, match=r"none of the results belongs to the weights in .*; results given: org/model"):
         render_card(checkpoint, [result_of(tasks)])
 
 
@@ -122,7 +122,7 @@ def test_a_card_of_a_network_on_top_of_a_method(checkpoint):
     card = card_of(checkpoint, baseline="gfn1-xtb")
     assert "# PaiNN on top of GFN1-xTB, trained on task2" in card
     assert "| on top of | GFN1-xTB, whose energies and forces are added" in card
-    assert "fitted by least squares on the labels of `train` less GFN1-xTB." in card
+    assert "fitted by least squares to the labels of `train` minus GFN1-xTB." in card
 
 
 def test_a_card_of_pyg(checkpoint):
@@ -153,7 +153,7 @@ def test_a_card_of_a_tuned_foundation_model(checkpoint):
     assert "| architecture | ANI (torchani), ani2x_state_dict.pt, cutoff 5.1 Å |" in body
     assert f"| started from | `roitberg-group/ani2x` at `{'a' * 40}` (torchani, wB97X/6-31G(d)); " in body
     assert "| protocol | fine-tuned |" in body
-    assert "its licence holds for them" in body
+    assert "its licence applies to them" in body
     local = card_of(checkpoint, **{**tuned, "started_from": {**START, "revision": None}})
     assert "base_model" not in local
 

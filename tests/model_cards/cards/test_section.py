@@ -31,10 +31,10 @@ def test_the_section_says_what_the_numbers_stand_on(make_result):
         f"model `{PINNED}`, family graph-pes",
         "protocol zero-shot, precision float64, device cpu",
         "code `0123456789ab…`, Python 3.11, numpy 2",
-        "measured 2026-08-01T12:00:00Z",
+        "evaluated 2026-08-01T12:00:00Z",
         "the level of theory of the model is that of the labels, GFN2-xTB",
-        "Brackets hold 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
-        "ID are molecules of the training distribution",
+        "Brackets contain 95 % intervals for other fragments and molecules drawn like these, at the same spacers.",
+        "ID are new frames of the training molecules",
     ):
         assert part in text
 
@@ -55,8 +55,11 @@ def test_a_pickled_checkpoint_must_be_trusted(make_result):
 @pytest.mark.parametrize(
     ("level", "sentence"),
     [
-        (None, "the level of theory of the model is unknown; if it is not that of the labels, GFN2-xTB, the distance"),
-        ("PBE", "the model describes PBE, the labels GFN2-xTB: the distance between the two levels is part of every"),
+        (None, "the level of theory of the model is unknown; if it is not that of the labels, GFN2-xTB, every error"),
+        (
+            "PBE",
+            "the level of theory of the model is PBE, that of the labels GFN2-xTB: every error includes the difference",
+        ),
     ],
 )
 def test_another_level_of_theory_is_named(make_result, level, sentence):
@@ -69,7 +72,7 @@ def test_another_level_of_the_labels_is_named_in_table_and_command(make_result):
     text = section_of(make_result("task2", "task3", dataset=labels, model=stated))
     assert "| task3-wb97x (fragment combination) |" in text
     assert "--task task2 task3 --labels wb97x --level-of-theory 'wB97X/6-31G(d)' --family" in text
-    assert "the level of theory of the model (as the user states) is that of the labels, wB97X/6-31G(d)" in text
+    assert "the level of theory of the model (as stated by the user) is that of the labels, wB97X/6-31G(d)" in text
 
 
 def test_the_section_shows_the_published_digits(make_result):
@@ -92,7 +95,7 @@ def test_a_later_result_keeps_the_earlier_rows(make_result):
         "task3",
     ]
     assert text.count("python -m harness") == 2
-    assert text.count("ID are molecules") == 1
+    assert text.count("ID are new frames") == 1
     assert section_of(make_result("task2")).split("ID are")[0] in text
 
 
@@ -111,9 +114,9 @@ def test_intervals_of_the_former_kind_are_told_from_todays(make_result):
         replace(entry, notes=format_notes({k: v for k, v in parse_notes(entry.notes).items() if k != "clusters"}))
         for entry in entries
     ]
-    assert "hold 95 % intervals of a former kind, by bootstrap over molecules" in section_text(former)
+    assert "contain 95 % intervals of an earlier kind (bootstrap over molecules)" in section_text(former)
     both = section_text([*entries[:1], *former[1:]])
-    assert "at the same spacers, and 95 % intervals of a former kind" in both
+    assert "at the same spacers, and 95 % intervals of an earlier kind" in both
 
 
 def test_numbers_without_interval_share_the_table(make_result):

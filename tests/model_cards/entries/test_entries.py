@@ -160,8 +160,8 @@ def test_evaluations_with_intervals_of_the_former_kind_are_not_compared(make_res
     found = without_former_intervals(mixed)
     assert {entry.task_id.partition("_")[0] for entry in found.entries} == {"task3"}
     assert found.faults == (
-        "task2: its intervals are of a former kind, by bootstrap over molecules, and are not compared with today's; "
-        "`python -m harness report RUN_DIR` computes them anew without the model, and `harness push` sends them",
+        "task2: its intervals are of an earlier kind (bootstrap over molecules) that cannot be compared with current "
+        "ones; `python -m harness report RUN_DIR` recomputes them without the model, and `harness push` publishes them",
     )
     # What somebody publishes without intervals stays.
     bare = [without(entry, "clusters", "interval", "confidence") for entry in entries]

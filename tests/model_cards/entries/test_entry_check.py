@@ -150,12 +150,12 @@ def test_numbers_that_stand_twice_count_once_or_not_at_all():
     for other in (item(value=6.0, notes="protocol: a"), item(notes="protocol: b"), item()):
         found = consistent(twice, other, item("task2_score"))
         assert [entry.task_id for entry in found.entries] == ["task2_score"]
-        assert "task1_score stands there 2 times" in found.faults[0]
+        assert "task1_score occurs 2 times" in found.faults[0]
 
 
 def test_numbers_of_several_evaluations_are_no_result():
     found = consistent(item(notes="protocol: a"), item("task1_gap", notes="protocol: b"), item("task2_gap"))
     assert [entry.task_id for entry in found.entries] == ["task2_gap"]
     assert found.faults == (
-        "task1: its numbers are of several evaluations (protocol a and b); none of its numbers counts",
+        "task1: its numbers come from several evaluations (protocol a and b); none of its numbers is used",
     )

@@ -132,7 +132,9 @@ def test_the_only_model_takes_the_results_whatever_its_name(make_result):
 
 @pytest.mark.parametrize("index", ["12", "{a: 1}", "[1]", "[{name: a}]", "[{name: a, results: 3}]"])
 def test_an_index_that_is_none_is_refused(make_result, index):
-    with pytest.raises(DataError, match=r"model-index in the YAML .* is no list of models with `name` and `results`"):
+    with pytest.raises(
+        DataError, match=r"model-index in the YAML .* is not a list of models with `name` and `results`"
+    ):
         merge_model_index(f"model-index: {index}\n", MODEL, eval_results_of(make_result()))
 
 

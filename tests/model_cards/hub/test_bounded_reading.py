@@ -27,5 +27,5 @@ def test_an_answer_is_json(hub):
     hub.add_repo(MODEL.id, files={"a": b"x", "b": b"[" * 100_000})
     assert read_answer("/api/models/org/model", {}, "it")["id"] == MODEL.id
     for name in ("a", "b"):
-        with pytest.raises(DataError, match="the Hub's answer about it is no JSON"):
+        with pytest.raises(DataError, match="the answer of the Hub about it is not JSON"):
             read_answer(f"/org/model/resolve/main/{name}", {}, "it")

@@ -98,7 +98,7 @@ def test_each_level_of_theory_has_a_ranking_of_its_own(hub, measured, capsys):
     shown = capsys.readouterr().out
     assert f"{commit[:12]}, content {content[:12]}, labels wb97x" in shown
     assert "task2-wb97x: fragment duplication" in shown
-    with pytest.raises(DataError, match=r"holds no file such as task1-wb97m/test_ood-.* with wb97m-d3bj labels"):
+    with pytest.raises(DataError, match=r"contains no file such as task1-wb97m/test_ood-.* with wb97m-d3bj labels"):
         read_leaderboard(DATASET, level=LEVELS["wb97m-d3bj"])
 
 
@@ -162,8 +162,8 @@ def test_results_on_other_data_are_listed_and_not_ranked(hub, measured, capsys):
     assert [each.model_id for each in board.elsewhere] == ["org/old"]
     assert main(["--dataset", DATASET]) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "no model has published a result on these data" in printed
-    assert "not ranked, since it was measured on other data: org/old, task2" in printed
+    assert "no results are published on these data" in printed
+    assert "not ranked, since it was evaluated on other data: org/old, task2" in printed
 
 
 def test_a_model_without_the_tag_is_found_by_name_or_on_the_board(hub, measured):
@@ -232,7 +232,7 @@ def test_what_is_not_there_is_said(hub, commit_of_data):
     with pytest.raises(DataError, match="has no revision 'v9'"):
         read_leaderboard(DATASET, "v9")
     hub.add_repo("org/recipes", kind="dataset", files={"README.md": b"# Soup\n"})
-    with pytest.raises(DataError, match=r"holds no file such as task1/test_ood-.* with gfn2-xtb labels"):
+    with pytest.raises(DataError, match=r"contains no file such as task1/test_ood-.* with gfn2-xtb labels"):
         read_leaderboard("org/recipes")
     with pytest.raises(UsageError, match="expected a Hub id org/name"):
         main(["--dataset", "mini"])

@@ -54,7 +54,7 @@ def test_results_under_the_id_of_today_supersede_earlier_ones(hub, moved, measur
     board = read_leaderboard(NEW)
     assert ranked(board) == [("org/early", 70.0), ("org/late", 70.0)]
     assert [fault.cause for fault in board.faults] == [
-        f"task2: entries under {DATASET}, an earlier id of {NEW}, give way to those under the id of today"
+        f"task2: entries under {DATASET}, an earlier id of {NEW}, are replaced by those under its current id"
     ]
 
 

@@ -74,7 +74,7 @@ def printed(capsys):
         (b"[" * 5000 + b"]" * 5000, "lists and mappings deep"),
         (b"- " * 5000, "lists and mappings deep"),
         (b"{a: " * 5000, "lists and mappings deep"),
-        (ALIASES.encode(), "values large with its aliases written out"),
+        (ALIASES.encode(), "values large with its aliases expanded"),
         (b"- &a [*a]\n", "contains itself"),
         (b"\xff\xfe\x00binary\x00", "is not UTF-8"),
         (b"- \xc3\x28\n", "is not UTF-8"),
@@ -106,12 +106,12 @@ def printed(capsys):
         (entry(dataset={"id": DATASET, "task_id": "task2_score", "revision": "a](b)"}), "dataset.revision is a](b)"),
         (entry(notes="x" * 10**5), "notes is xxx"),
         (entry(notes={"protocol": "zero-shot"}), "notes is {'protocol'"),
-        (entry(notes="protocol: \u202eabc"), "change the direction of reading"),
-        (entry(notes="protocol: \ud800"), "change the direction of reading"),
+        (entry(notes="protocol: \u202eabc"), "change the direction of text"),
+        (entry(notes="protocol: \ud800"), "change the direction of text"),
         (entry(date="yesterday"), "date is yesterday; expected an ISO-8601"),
-        (entry(date="1970-01-01"), "date is 1970-01-01; expected one from 2020 until today"),
-        (entry(date="9999-12-31T23:59:59-23:59"), "expected one from 2020 until today"),
-        (entry(date=(datetime.now(UTC) + timedelta(days=3)).isoformat()), "expected one from 2020 until today"),
+        (entry(date="1970-01-01"), "date is 1970-01-01; expected a date from 2020 until today"),
+        (entry(date="9999-12-31T23:59:59-23:59"), "expected a date from 2020 until today"),
+        (entry(date=(datetime.now(UTC) + timedelta(days=3)).isoformat()), "expected a date from 2020 until today"),
         (entry(date=3), "date is 3"),
         (entry(source="somewhere"), "source is somewhere"),
         (entry(source={"url": 3}), "source.url is 3"),
@@ -210,7 +210,7 @@ def test_an_open_pull_request_outranks_and_removes_nothing(hub, measured, capsys
     assert rows == [(1, GOOD, 1), (2, "org/empty", 1)]
     assert [(row.score, row.pull_request) for row in board.community_overall] == [(99.0, 1)]
     text = printed(capsys)
-    assert text.rindex("60.0") < text.index("; open pull requests, which the owners") < text.index("99.0")
+    assert text.rindex("60.0") < text.index("; open pull requests, not merged by the owners") < text.index("99.0")
     assert "community (PR 1)" in text
 
 
@@ -218,7 +218,7 @@ def test_results_of_pull_requests_alone_are_shown(hub, measured, capsys):  # noq
     hub.add_repo("org/empty", files={"README.md": CARD})
     open_pull_request(hub, "org/empty", {ENTRIES_PATH: file_of(measured({"task2": 80.0}))})
     text = printed(capsys)
-    assert "no model has published a result on these data" in text
+    assert "no results are published on these data" in text
     assert "task2: fragment duplication; open pull requests" in text
     assert "80.0" in text
 
@@ -231,7 +231,7 @@ def test_of_two_entries_for_one_number_neither_wins(hub, measured, capsys):  # n
     assert ranked(board) == [(BAD, 50.0)]
     assert ranked(board, "task3") == [(GOOD, 20.0)]
     assert [(fault.model_id, fault.place) for fault in board.faults] == [(GOOD, "")]
-    assert "task2: task2_score stands there 2 times (60, 90); none of its numbers counts" in printed(capsys)
+    assert "task2: task2_score occurs 2 times (60, 90); none of its numbers is used" in printed(capsys)
 
 
 def test_the_same_entry_in_two_files_counts_once(hub, measured):  # noqa: F811
@@ -255,7 +255,7 @@ def test_a_gap_that_is_not_the_ratio_of_the_errors_is_not_ranked(hub, measured, 
     hub.add_repo(BAD, files={"README.md": CARD, ENTRIES_PATH: strange})
     board = read_leaderboard(DATASET)
     assert ranked(board) == [(GOOD, 60.0)]
-    assert "and OOD / ID is" in board.faults[0].cause
+    assert "but OOD / ID is" in board.faults[0].cause
 
 
 def test_numbers_of_other_data_do_not_mix_with_those_of_these(hub, measured):  # noqa: F811
@@ -282,7 +282,7 @@ def test_of_too_many_files_and_pull_requests_some_are_read_and_it_is_said(hub, m
     assert "there are 6 files" in causes
     assert causes.count("there are 2 files") == 2
     assert "is not YAML" not in causes
-    assert "there are 3 of results; the oldest 2 are read" in causes
+    assert "there are 3 of results; only the oldest 2 are read" in causes
 
 
 def test_a_large_file_is_not_downloaded(hub, measured):  # noqa: F811

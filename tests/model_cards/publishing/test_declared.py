@@ -88,7 +88,7 @@ def test_the_whole_way_round_the_hub(hub, data, weights, record, tmp_path, capsy
     assert leaderboard(["--dataset", DATASET]) == 0
     shown = capsys.readouterr().out
     assert "from-scratch, stated" in " ".join(shown.split())
-    assert "stated: whoever published it says what the model was trained on" in " ".join(shown.split())
+    assert "stated: the publisher states what the model was trained on" in " ".join(shown.split())
 
 
 def test_a_result_of_files_here_needs_the_file_in_the_repo(hub, data, weights, record, tmp_path):
@@ -138,7 +138,9 @@ def test_the_card_says_what_a_protocol_stands_on(make_result, model, sentence):
 
 
 def test_a_dry_run_asks_about_a_model_that_says_nothing(hub, own_repo, hub_result, tmp_path, capsys, caplog):
-    question = "ann/model says nothing of its training: taken for zero-shot. If it was trained on a task of this bench"
+    question = (
+        "ann/model does not state its training and is taken as zero-shot. If it was trained on a task of this bench"
+    )
     hub_result().save(tmp_path / "result.json")
     assert push([str(tmp_path / "result.json"), "--dry-run"]) == 0
     shown = capsys.readouterr().out

@@ -31,7 +31,7 @@ def test_a_checkpoint_is_published_in_one_commit(hub, ann):
     assert {"config.json", "README.md", "validation_curve.csv", "validation_curve.png"} <= set(files)
     card = files["README.md"].decode()
     assert f"python -m harness --model {REPO} --dataset compgen/mlip-ood" in card
-    assert "follow at the end of this card" in card
+    assert "are added at the end of this card" in card
 
 
 def test_the_card_on_the_hub_is_kept(hub, ann):
@@ -55,7 +55,9 @@ def test_an_earlier_id_leads_to_the_repo_of_today(hub, ann):
 
 def test_other_weights_are_refused(hub, ann):
     hub.add_repo(REPO, files={WEIGHTS_FILE: b"other weights"})
-    with pytest.raises(UsageError, match=r"holds other weights than .*; give the new checkpoint a repo of its own"):
+    with pytest.raises(
+        UsageError, match=r"contains other weights than .*; publish the new checkpoint in a separate repo"
+    ):
         publish_checkpoint(REFERENCE_DIRECTORY, REPO)
     assert len(hub.history(REPO, "model")) == 1
 
@@ -98,4 +100,4 @@ def test_the_command_says_where_it_is(hub, ann, capsys):
     assert f"{hub.endpoint}/{REPO}/commit/" in first
     assert f"python -m harness --model {REPO}@" in first
     assert main(["publish", str(REFERENCE_DIRECTORY), REPO]) == 0
-    assert f"{REPO} holds this checkpoint already" in capsys.readouterr().out
+    assert f"{REPO} already contains this checkpoint" in capsys.readouterr().out

@@ -48,7 +48,7 @@ def without_id_split(result):
         (
             lambda result: result.model_copy(update={"tasks": {"task2": failed(result.tasks["task2"])}}),
             IncompleteError,
-            r"1 structures of task2 of ann/model failed, the first OH-2-H \(no convergence\).*mend the cause",
+            r"1 structures of task2 of ann/model failed, the first OH-2-H \(no convergence\).*fix the cause",
         ),
         (
             lambda result: result.model_copy(
@@ -57,23 +57,27 @@ def without_id_split(result):
             UsageError,
             r"on the data set 'mini', which is not pinned to a commit.*evaluate with --dataset org/name@revision",
         ),
-        (without_id_split, IncompleteError, r"task2 of ann/model is partial: it has no test_id; evaluate on the whole"),
+        (
+            without_id_split,
+            IncompleteError,
+            r"task2 of ann/model is incomplete: it has no test_id; evaluate on the whole",
+        ),
         (
             lambda result: with_task(result, score=NONE),
             IncompleteError,
-            r"task2 of ann/model has no score \(F0 is too small\); a leaderboard ranks by it",
+            r"task2 of ann/model has no score \(F0 is too small\), which leaderboards rank by",
         ),
         (
             lambda result: with_task(result, protocol="control"),
             UsageError,
-            r"ann/model is a control: it has no checkpoint.*push results of models",
+            r"ann/model is a control, which has no checkpoint.*Only results of models can be pushed",
         ),
         (
             lambda result: result.model_copy(update={"model": result.model.model_copy(update={"files": {}})}),
             UsageError,
-            r"ann/model is a control: it has no checkpoint",
+            r"ann/model is a control, which has no checkpoint",
         ),
-        (lambda result: result.model_copy(update={"tasks": {}}), IncompleteError, r"the result .* holds no task"),
+        (lambda result: result.model_copy(update={"tasks": {}}), IncompleteError, r"the result .* contains no task"),
     ],
 )
 def test_what_would_mislead_is_refused(make_result, spoil, error, message):
@@ -82,7 +86,7 @@ def test_what_would_mislead_is_refused(make_result, spoil, error, message):
 
 
 def test_two_results_of_a_task_are_refused(make_result):
-    with pytest.raises(UsageError, match=rf"several results of task2 on {DATASET} for one repo.*push the one that"):
+    with pytest.raises(UsageError, match=rf"several results of task2 on {DATASET} are for one repo.*push only one"):
         require_publishable([make_result("task1", "task2"), make_result("task2", revision="b" * 40)])
 
 
@@ -95,7 +99,7 @@ def test_the_data_set_declares_the_ids(hub_result):
     [
         (
             {"README.md": b"# Data\n"},
-            r"has no eval\.yaml, so it is no benchmark.*dataset_builders publish DIR",
+            r"has no eval\.yaml, so no results can be pushed for it.*dataset_builders publish DIR",
         ),
         (
             {"eval.yaml": eval_yaml(["task1"]).encode()},
@@ -144,7 +148,7 @@ def test_other_files_are_refused(hub, make_result, spoilt):
     hub.add_repo(MODEL, files=FILES | {spoilt: b"other \0 content"})
     listing = list_files(Repo(MODEL, "model"), None)
     with pytest.raises(
-        ModelError, match=rf"not of the files in model ann/model at \w+: .*{spoilt} .*--repo, or measure"
+        ModelError, match=rf"does not belong to the files in model ann/model at \w+: .*{spoilt} .*--repo, or evaluate"
     ):
         find_model_files(make_result(), listing)
 

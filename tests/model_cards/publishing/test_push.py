@@ -57,7 +57,7 @@ def test_the_same_result_again_changes_nothing(hub, own_repo, hub_result):
     pushed(hub_result())
     again = pushed(hub_result())
     assert again == PushedRepo(MODEL, "unchanged", f"{hub.endpoint}/{MODEL}")
-    assert again.text == f"{MODEL}: unchanged, it holds these results already: {hub.endpoint}/{MODEL}"
+    assert again.text == f"{MODEL}: unchanged, it already contains these results: {hub.endpoint}/{MODEL}"
     assert len(hub.history(MODEL, "model")) == 2
     assert len(writes(hub)) == 1
 
@@ -94,7 +94,7 @@ def test_crlf_and_bytes_outside_stay(hub, own_repo, hub_result):
 
 def test_a_model_from_here_is_pushed_to_a_named_repo(hub, own_repo, hub_result):
     result = hub_result(model={"id": "reference", "revision": None})
-    with pytest.raises(UsageError, match=r"reference was not read from the Hub.*name it with --repo org/name"):
+    with pytest.raises(UsageError, match=r"reference was not loaded from the Hub.*give it with --repo org/name"):
         pushed(result)
     options = PushOptions(repo=MODEL)
     pushed(result, options)
@@ -125,7 +125,7 @@ def test_results_of_several_repos_go_to_each(hub, own_repo, hub_result):
 
 def test_nothing_is_sent_where_one_of_several_is_refused(hub, own_repo, hub_result):
     hub.add_repo("compgen/other", files={"model.safetensors": b"other"})
-    with pytest.raises(ModelError, match="not of the files in model compgen/other"):
+    with pytest.raises(ModelError, match="does not belong to the files in model compgen/other"):
         push_results([hub_result(), hub_result(model={"id": "compgen/other"})], PushOptions())
     assert writes(hub) == []
 
@@ -240,7 +240,7 @@ def test_a_dry_run_names_a_missing_last_line_ending(hub, own_repo, hub_result):
     [
         ("---\nlicense: [\n---\n", DataError, r"the YAML at the head of README\.md is not YAML"),
         ("---\n- a\n---\n", DataError, r"the YAML at the head of README\.md is a list; expected keys and values"),
-        ("---\nmodel-index: 3\n---\n", DataError, "model-index in the YAML .* is no list of models"),
+        ("---\nmodel-index: 3\n---\n", DataError, "model-index in the YAML .* is not a list of models"),
         ("# A\n<!-- mlip-ood:begin -->\n", DataError, "expected one of each, in this order"),
     ],
 )
@@ -339,7 +339,7 @@ def test_entries_that_are_no_list_are_left_alone(hub, own_repo, hub_result):
 
 def test_refusals_come_before_anything_is_sent(hub, own_repo, hub_result):
     hub.commit(MODEL, "model", {"model.safetensors": b"new \0 weights"})
-    with pytest.raises(ModelError, match="not of the files in model ann/model"):
+    with pytest.raises(ModelError, match="does not belong to the files in model ann/model"):
         pushed(hub_result())
     with pytest.raises(DataError, match="there is no model ann/absent on the Hub"):
         pushed(hub_result(), PushOptions(repo="ann/absent"))
@@ -358,7 +358,8 @@ def test_the_command_pushes_run_folders(hub, own_repo, hub_result, tmp_path, cap
     assert main([*runs, "--repo", MODEL, "--create-pr"]) == 0
     assert main([*runs, "--dry-run"]) == 0
     assert (
-        capsys.readouterr().out == 2 * f"{MODEL}: unchanged, it holds these results already: {hub.endpoint}/{MODEL}\n"
+        capsys.readouterr().out
+        == 2 * f"{MODEL}: unchanged, it already contains these results: {hub.endpoint}/{MODEL}\n"
     )
 
 

@@ -33,7 +33,7 @@ def test_weights_that_change_meanwhile_are_noticed(hub, own_repo, hub_result):
             before=lambda: hub.commit(MODEL, "model", {"model.safetensors": b"new \0 weights"}),
         )
     )
-    with pytest.raises(ModelError, match="not of the files in model ann/model"):
+    with pytest.raises(ModelError, match="does not belong to the files in model ann/model"):
         pushed(hub_result())
     assert ENTRIES_PATH not in hub.files(MODEL, "model")
 
@@ -42,7 +42,7 @@ def test_new_weights_are_pushed_into_a_pull_request_that_is_older(hub, foreign_r
     pushed(foreign_result("task2"))
     new = b"new \0 weights"
     hub.commit(FOREIGN, "model", {"model.safetensors": new})
-    with pytest.raises(ModelError, match="not of the files in model bob/model"):
+    with pytest.raises(ModelError, match="does not belong to the files in model bob/model"):
         pushed(foreign_result("task3"))
     files = FILES | {"model.safetensors": new}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

@@ -115,7 +115,7 @@ def test_a_look_up_that_fails_is_said_and_stops_nothing(hub, renamed, monkeypatc
     hub.order(Fault(path="/api/datasets/other/data", status=500, times=99))
     done = pushed(renamed())
     assert done.state == "pushed"
-    assert "whether other/data is an earlier id of this data set is not known" in done.text
+    assert "cannot check whether other/data is an earlier id of this data set" in done.text
 
 
 def test_look_ups_are_bounded_and_made_once(hub, monkeypatch):

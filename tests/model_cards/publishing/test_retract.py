@@ -99,11 +99,11 @@ def test_numbers_of_other_evaluations_are_left_and_named(hub, own_repo, hub_resu
     (none,) = retracted([hub_result("task2", created=datetime(2026, 8, 2, tzinfo=UTC)), hub_result("task4")])
     assert none.state == "unchanged"
     assert "left, task2 on" in none.text
-    assert "not of these results" in none.text
-    assert f"left, task4 on {DATASET} (score): not written by a push" in none.text
+    assert "not from these results" in none.text
+    assert f"left, task4 on {DATASET} (score): not written by push" in none.text
     assert text_at(hub, ENTRIES_PATH) == theirs
     (done,) = retracted((), OF_REPO)
-    assert f"left, task4 on {DATASET} (score): not written by a push" in done.text
+    assert f"left, task4 on {DATASET} (score): not written by push" in done.text
     assert files_of(hub) == {"README.md": CARD.encode(), ENTRIES_PATH: THEIRS.encode()}
 
 
@@ -112,7 +112,10 @@ def test_numbers_in_other_files_are_left_and_named(hub, own_repo, hub_result):
     files = {".eval_results/other.yaml": THEIRS.encode(), ".eval_results/odd.yaml": b"- ["}
     hub.commit(MODEL, "model", files)
     (done,) = retracted((), OF_REPO)
-    assert f"left, task4 on {DATASET} (score): in .eval_results/other.yaml, which no push writes" in done.text
+    assert (
+        f"left, task4 on {DATASET} (score): in .eval_results/other.yaml, which is not a file that push writes"
+        in done.text
+    )
     assert "left, .eval_results/odd.yaml, which cannot be read" in done.text
     assert files.items() <= hub.files(MODEL, "model").items()
     assert ENTRIES_PATH not in hub.files(MODEL, "model")
@@ -217,7 +220,7 @@ def test_a_repo_of_others_gets_a_pull_request(hub, foreign_result):
     assert (opened.title, opened.author) == (RETRACTION_TITLE, "ann")
     (again,) = retracted([foreign_result()])
     assert (again.state, again.url) == ("unchanged", done.url)
-    assert "your open pull request 2 removes it already" in again.text
+    assert "your open pull request 2 already removes it" in again.text
     hub.log_in("bob")
     HfApi().merge_pull_request(FOREIGN, 2)
     assert ENTRIES_PATH not in hub.files(FOREIGN, "model")
@@ -266,7 +269,7 @@ def test_a_dry_run_shows_the_diff_and_sends_nothing(hub, foreign_result, hub_res
     n_writes = len(writes(hub))
     (done,) = retracted([hub_result()], RetractOptions(dry_run=True))
     assert done.text.startswith(
-        f"{MODEL}: would be one commit; nothing was sent\n{MODEL}: would go, task2 on {DATASET}"
+        f"{MODEL}: would be one commit; nothing was sent\n{MODEL}: would be removed, task2 on {DATASET}"
     )
     assert f"--- a/{ENTRIES_PATH}\n+++ /dev/null\n" in done.text
     assert "-<!-- mlip-ood:begin -->\n" in done.text
@@ -279,13 +282,13 @@ def test_a_dry_run_shows_the_diff_and_sends_nothing(hub, foreign_result, hub_res
 
 
 def test_without_login_or_name_nothing_is_done(hub, own_repo, hub_result):
-    with pytest.raises(UsageError, match="nothing was named; give run folders, or a repo"):
+    with pytest.raises(UsageError, match="nothing to retract is given; expected run folders, or a repo"):
         retracted()
     with pytest.raises(UsageError, match="--repo 'a b/c'; expected the id of a model repo"):
         retracted((), RetractOptions(repo="a b/c"))
     with pytest.raises(UsageError, match="not pinned to a commit"):
         retracted([hub_result(revision=None)])
-    with pytest.raises(UsageError, match=r"here was not read from the Hub.*--repo org/name"):
+    with pytest.raises(UsageError, match=r"here was not loaded from the Hub.*--repo org/name"):
         retracted([hub_result(model={"id": "here", "revision": None})])
     with pytest.raises(DataError, match="there is no model ann/absent on the Hub"):
         retracted((), RetractOptions(repo="ann/absent"))
@@ -372,7 +375,7 @@ def test_the_command_takes_run_folders_back(hub, own_repo, hub_result, tmp_path,
     assert harness(["retract", "--repo", MODEL, "--task", "task2", "--labels", "gfn2-xtb"]) == 0
     assert capsys.readouterr().out == f"{MODEL}: nothing to retract: {hub.endpoint}/{MODEL}\n"
     assert harness(["retract"]) == 2
-    assert "nothing was named" in capsys.readouterr().err
+    assert "nothing to retract is given" in capsys.readouterr().err
 
 
 FRONTS = [

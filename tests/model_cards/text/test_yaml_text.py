@@ -135,13 +135,13 @@ def test_a_key_that_holds_nothing_is_filled(old, new):
     ],
 )
 def test_what_cannot_be_changed_alone_is_left_alone(text):
-    with pytest.raises(DataError, match="the file is written in a way that cannot be added to without touching"):
+    with pytest.raises(DataError, match="the file has a form that cannot be extended without changing"):
         merge_items(text, ("list",), Items(NEW, own_id), "the file")
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: 1\na: 2\n", "a: 2026-13-45\n", "--- 1\n--- 2\n"])
 def test_what_is_no_yaml_is_refused(text):
-    with pytest.raises(DataError, match=r"the file is not YAML .*; correct it first, it is left as it is"):
+    with pytest.raises(DataError, match=r"the file is not YAML .*; correct it first, it was not changed"):
         load_yaml(text, "the file")
 
 
@@ -286,7 +286,7 @@ def test_a_document_that_held_nothing_takes_a_list(text, expected):
 
 @pytest.mark.parametrize("text", ["null\n", "~", "---\n...\n"])
 def test_a_document_that_takes_no_list_is_left_alone(text):
-    with pytest.raises(DataError, match="the file is written in a way that cannot be added to"):
+    with pytest.raises(DataError, match="the file has a form that cannot be extended"):
         fill_empty(text, [1], "the file")
 
 

@@ -17,7 +17,7 @@ MEMORY_BYTES: Final = 8 * 2**30
 """Limit on the address space, where the system enforces it (Linux)."""
 
 
-def verify_apart(processes: SeparateProcesses, directory: Path, datasets: Sequence[str]) -> EntryReport:
+def verify_in_bounded_process(processes: SeparateProcesses, directory: Path, datasets: Sequence[str]) -> EntryReport:
     """Checks an entry with `verify_entry` in one of the processes.
 
     Args:
@@ -32,8 +32,8 @@ def verify_apart(processes: SeparateProcesses, directory: Path, datasets: Sequen
         return processes.submit(_verify_within_bounds, directory, tuple(datasets)).result()
     except BrokenProcessPool:
         text = (
-            f"the process that read it died: a file is malformed, or needs more than {MEMORY_BYTES / 2**30:.0f} GiB. "
-            "Do not merge it; write the entry again with `python -m harness submit`"
+            f"the process that read the entry died: a file is malformed, or needs more than {MEMORY_BYTES / 2**30:.0f} "
+            "GiB of memory. Do not merge the entry; write it again with `python -m harness submit`"
         )
         return EntryReport(str(directory), None, (), (Finding("fault", text),))
 
