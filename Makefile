@@ -13,9 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE
 # Environments of families whose packages contradict those of others; the tests of these families run in them.
 export MLIP_OOD_ENVIRONMENTS ?= $(CURDIR)/.environments
 FAMILIES ?= sevennet nequip
-# Processes that share the tests; a file goes to one of them, so that what its tests share is made once.
+# Processes that share the tests; a file goes to one of them, so that what its tests share is made once. The longest
+# files come first (tests/conftest.py), so the plug-in's own order, by number of tests, is off.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 # pip compiles modules one after the other. Files that are templates cannot be compiled, which is no error.
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
