@@ -99,6 +99,13 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _former_objects_are_not_collected() -> None:
+    """Exempts what tests of earlier files imported too: some tests collect hundreds of times."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def _server_thread() -> Iterator["ServerThread"]:
     from tests.loopback_hub.server import ServerThread
