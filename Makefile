@@ -8,21 +8,31 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export HF_HUB_OFFLINE ?= 1
 export HF_DATASETS_OFFLINE ?= 1
+# Tests start hundreds of processes; each would compile the modules it imports if none could write them down.
+unexport PYTHONDONTWRITEBYTECODE
 # Environments of families whose packages contradict those of others; the tests of these families run in them.
 export MLIP_OOD_ENVIRONMENTS ?= $(CURDIR)/.environments
 FAMILIES ?= sevennet nequip
 # Its validator is read from the wheel; it asks for a newer Python, so it is not installed.
 EVERY_EVAL_EVER ?= every-eval-ever==0.3.0
-# Processes that share the tests; a file goes to one of them, so that what its tests share is made once.
+# Processes that share the tests; a file goes to one of them, so that what its tests share is made once. The longest
+# files come first (tests/conftest.py), so the plug-in's own order, by number of tests, is off.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+# pip compiles modules one after the other. Files that are templates cannot be compiled, which is no error.
+COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
+ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever
 
 .PHONY: demo test lint pytest slow matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
 
-test: lint pytest
+# Linters run while the environments of families are installed.
+test:
+	@$(MAKE) --no-print-directory --jobs 2 lint $(ENVIRONMENTS)
+	@$(MAKE) --no-print-directory pytest
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -30,10 +40,10 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pytest: $(VENV)/.dev $(VENV)/.environments
+pytest: $(VENV)/.dev $(ENVIRONMENTS)
 	$(PYTEST)
 
-slow: $(VENV)/.dev $(VENV)/.environments
+slow: $(VENV)/.dev $(ENVIRONMENTS)
 	$(PYTEST) -m "slow or not slow"
 
 # The wheel alone, with three Pythons, newest and lowest versions of what it needs; downloads several gigabytes.
@@ -47,19 +57,24 @@ audit: $(VENV)/.dev
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(PIP) "$(TORCH)"
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all]"
+	$(PIP) -c constraints.txt -e ".[all]"
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all,dev]"
+	$(PIP) -c constraints.txt -e ".[all,dev]"
+	$(COMPILE)
 	@touch $@
 
-$(VENV)/.environments: $(VENV)/.demo harness/worker/family_environments.py
-	$(BIN)/python -m harness env create $(FAMILIES)
+$(VENV)/.environment-%: $(VENV)/.dev harness/worker/family_environments.py
+	$(BIN)/python -m harness env create $*
+	@touch $@
+
+$(VENV)/.every-eval-ever: $(VENV)/.dev
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --ignore-requires-python -d $(MLIP_OOD_ENVIRONMENTS) $(EVERY_EVAL_EVER)
 	@touch $@
 

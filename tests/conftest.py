@@ -71,8 +71,37 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Use 'content=<...>':DeprecationWarning")
 
 
+_LONGEST = (
+    "tests/harness/train/test_train.py",
+    "tests/harness/study/test_command.py",
+    "tests/test_docs.py",
+    "tests/harness/potentials/test_nequip.py",
+    "tests/harness/potentials/test_sevennet.py",
+    "tests/test_hub_story.py",
+    "tests/harness/export/test_tuning.py",
+    "tests/harness/export/test_trainer_recipes.py",
+    "tests/harness/networks/test_architecture_package.py",
+    "tests/test_custom_task.py",
+    "tests/test_docs_of_interfaces.py",
+)
+"""Files that take longest, longest first: started last, one of them would run while the other processes have ended."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Moves the longest files to the front; within a file the order stays."""
+    place = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: place.get(item.nodeid.partition("::")[0], len(_LONGEST)))
+
+
 def pytest_collection_finish() -> None:
     """Exempts what was imported from garbage collection, which would walk all of it in each full collection."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _former_objects_are_not_collected() -> None:
+    """Exempts what tests of earlier files imported too: some tests collect hundreds of times."""
     gc.collect()
     gc.freeze()
 

@@ -5,11 +5,12 @@ Sources: DimeNet++, Gasteiger et al., arXiv 2011.14115; ViSNet, an equivariant t
 some versions of PyTorch, so it is assembled here from the same blocks.
 """
 
+import functools
 import math
 from typing import TYPE_CHECKING, Final
 
 import torch
-from torch_geometric.nn.models import DimeNetPlusPlus
+from torch_geometric.nn.models import DimeNetPlusPlus, dimenet_utils
 from torch_geometric.nn.models.visnet import ViSNet as PygViSNet
 
 from harness.networks.graph import MoleculeGraph
@@ -27,6 +28,10 @@ ANGULAR_ORDER: Final = 2
 """Maximum spherical harmonic degree of ViSNet, as in its paper for molecular dynamics."""
 _COLLINEAR: Final = 1e-8
 """Å^4, added to a squared cross product, so that the derivative exists for a straight angle."""
+
+# SymPy takes seconds to derive the formulas of a basis, and PyG asks for them again for each network.
+for _formulas in ("bessel_basis", "real_sph_harm"):
+    setattr(dimenet_utils, _formulas, functools.cache(getattr(dimenet_utils, _formulas)))
 
 
 class DimeNet(torch.nn.Module):

@@ -1,4 +1,7 @@
-"""The recipes of `TRAINING.md` run: the trainers of others, on an export of two molecules, for two epochs."""
+"""The recipes of `TRAINING.md` run: the trainers of others, on an export of two molecules, for two epochs.
+
+That of MACE runs in `test_tuning.py`, whose fine-tuning starts from its model.
+"""
 
 import subprocess
 import sys
@@ -21,12 +24,6 @@ FILES = RecipeFiles("train.extxyz", "validation.extxyz", REFERENCE_KEYS, {"H": -
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_training_set(tmp_path_factory.mktemp("dataset") / "toy")
-
-
-def test_mace(dataset: Path, tmp_path: Path) -> None:
-    out = export(dataset, tmp_path / "out", "extxyz")
-    run_recipe(out, "MACE", programs_here("mace_run_train", "mace-torch"))
-    assert (out / "runs" / "mace" / "mace.model").stat().st_size
 
 
 @pytest.mark.parametrize("form", ["extxyz", pytest.param("ase-db", marks=pytest.mark.slow)])

@@ -53,6 +53,7 @@ def test_a_checkpoint_is_trained_further_and_evaluated(
     variables = without_mpi(tmp_path) if trainer == "graph-pes" else None
     out = export(tiny_dataset, tmp_path / "out", "extxyz", task="task1")
     run_recipe(out, trainer, found, variables)
+    assert (out / scratch).stat().st_size
     shutil.copy(out / scratch, out / base)
     run_recipe(out, f"{trainer}, fine-tuned", found, variables)
     assert (out / tuned).read_bytes() != (out / base).read_bytes()
