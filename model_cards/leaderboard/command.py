@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "python -m harness leaderboard",
         "[options]",
         "Rank the results that model repos on the Hub have published about the benchmark.",
-        ("python -m harness leaderboard --dataset compgen/mlip-ood --task task2",),
+        (f"python -m harness leaderboard --dataset {DATASET_ID} --task task2",),
         notes="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push`\n"
         "leaves on a card, and by --model. Only results on the data of the revision asked for are ranked.",
     )
