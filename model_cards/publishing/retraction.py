@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from dataset_builders.card.numbers import parse_leaderboard_id
+from dataset_builders.card.numbers import OVERALL_ID, parse_number_id
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import DataError
 from dataset_builders.folder.configs import level_of_config, task_of_config
-from dataset_builders.tasks.regions import in_order
+from dataset_builders.tasks.editions import UNKNOWN_EDITION
+from dataset_builders.tasks.regions import TASKS, in_order
 from harness.results.result import RunResult
 from model_cards.cards.section import BEGIN, place_of_section, section_text, with_section, without_section
 from model_cards.entries.consistency import without_contradictions
 from model_cards.entries.entries import (
     BENCHMARK_TAG,
     ENTRIES_PATH,
+    any_identity,
     benchmark_identity,
     entries_of,
     eval_results_of,
@@ -35,6 +37,7 @@ from model_cards.entries.model_index import (
     remove_tag,
     result_identity,
 )
+from model_cards.entries.notes import edition_in
 from model_cards.text.front_matter import Card, split_card, with_front
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items, remove_items
 
@@ -77,11 +80,11 @@ class Files:
     """The files of a repo that contain results; `None` for a file that does not exist.
 
     Attributes:
-        entries: `.eval_results/mlip-ood.yaml`.
+        entries: The files of entries that a push writes, by path; see `entries_path`.
         card: `README.md`.
     """
 
-    entries: str | None
+    entries: Mapping[str, str]
     card: str | None
 
 
@@ -108,22 +111,26 @@ class _Ours:
         selection: The requested selection.
         today: Returns the current id of a data set.
         entries: Value, revision and date of the entries of the results, by data set and task id.
-        index: Revision and values of their results in a `model-index`, by data set, configuration and split.
-        kept: Data set and configuration of pushed entries that stay, as do their results in a `model-index`.
+        index: Revision and values of their results in a `model-index`, by data set, edition, configuration and split.
+        kept: Data set, edition and configuration of pushed entries that stay, as do their results in a `model-index`.
+        means: Data set and edition of the overall scores to retract.
     """
 
     selection: Selection
     today: Today
     entries: Mapping[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = field(default_factory=dict)
-    index: Mapping[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = field(default_factory=dict)
-    kept: frozenset[tuple[str, str]] = frozenset()
+    index: Mapping[tuple[str, ...], list[tuple[str | None, frozenset[float]]]] = field(default_factory=dict)
+    kept: frozenset[tuple[str, ...]] = frozenset()
+    means: frozenset[tuple[str, str]] = frozenset()
 
     def entry(self, item: Any) -> bool:
         """Whether to retract an entry."""
-        identity = benchmark_identity(item, self.today)
-        found = None if identity is None else parse_leaderboard_id(identity[1])
-        if identity is None or found is None or not is_pushed(item):
+        identity = any_identity(item, self.today)
+        if identity is None or not is_pushed(item):
             return False
+        found = parse_number_id(identity[1])
+        if found is None:
+            return (identity[0], _edition(item)) in self.means
         if not self.selection.names(identity[0], found[0]):
             return False
         return not self.selection.results or _fingerprint(item) in self.entries.get(identity, [])
@@ -131,9 +138,9 @@ class _Ours:
     def result(self, item: dict[str, Any]) -> bool:
         """Whether to retract a result of a `model-index`."""
         identity = result_identity(item, self.today)
-        if identity is None or not is_pushed(item) or not self.selection.names(*identity[:2]):
+        if identity is None or not is_pushed(item) or not self.selection.names(identity[0], identity[2]):
             return False
-        if identity[:2] in self.kept:
+        if identity[:3] in self.kept:
             return False
         if not self.selection.results:
             return True
@@ -158,8 +165,9 @@ def retraction(
         DataError: If a file cannot be changed at these places alone.
     """
     ours = _told_apart(selection, today)
-    items = _items(files.entries)
+    items = _all_items(files)
     ours = replace(ours, kept=frozenset(_configs_of(filter(is_pushed, items), ours)))
+    ours = replace(ours, means=_means_to_retract(items, ours))
     card = split_card(files.card or "")
     results = index_results_in(card.front)
     gone, index_gone = [each for each in items if ours.entry(each)], [each for each in results if ours.result(each)]
@@ -172,7 +180,11 @@ def retraction(
     if not gone and not index_gone and not is_orphan:
         return Retraction(files, (), left)
     earlier = before() if is_last else None
-    entries = _entries_without(files.entries, gone, ours, earlier)
+    entries = {
+        path: rest
+        for path, text in files.entries.items()
+        if (rest := _entries_without(path, text, ours, earlier)) is not None
+    }
     if is_last:
         new_card = _card_without_any(files.card, repo_id, index_gone, ours, earlier)
     else:
@@ -187,7 +199,7 @@ def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
     Raises:
         DataError: If the file is not YAML.
     """
-    return [*_by_config(_meant(_items(text), selection, today), (), today)]
+    return [*_by_config(_meant(_items(text, "its file"), selection, today), (), today)]
 
 
 def is_pushed(item: Any) -> bool:
@@ -198,17 +210,21 @@ def is_pushed(item: Any) -> bool:
 
 def holds_results(files: Files) -> bool:
     """Whether the files contain anything that a push wrote."""
-    return BEGIN in (files.card or "") or any(map(is_pushed, _items(files.entries)))
+    return BEGIN in (files.card or "") or any(map(is_pushed, _all_items(files)))
 
 
 def pushed_entries(files: Files) -> list[Any]:
     """The benchmark entries that a push wrote."""
-    return [each for each in _items(files.entries) if is_pushed(each) and benchmark_identity(each)]
+    return [each for each in _all_items(files) if is_pushed(each) and benchmark_identity(each)]
+
+
+def _all_items(files: Files) -> list[Any]:
+    return [item for path in sorted(files.entries) for item in _items(files.entries[path], path)]
 
 
 def _told_apart(selection: Selection, today: Today) -> _Ours:
     entries: dict[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = {}
-    index: dict[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = {}
+    index: dict[tuple[str, ...], list[tuple[str | None, frozenset[float]]]] = {}
     for result in map(_whole_tasks, selection.results):
         for entry in entries_of(result, ""):
             mark = float(entry.value), entry.dataset_revision, _moment(entry.date)
@@ -216,7 +232,9 @@ def _told_apart(selection: Selection, today: Today) -> _Ours:
         for each in index_results_of(eval_results_of(result)):
             identity = result_identity(each)
             if identity is not None:
-                index.setdefault(identity, []).append(_measured(each))
+                # Pushes of earlier versions named no edition; there, the revision tells evaluations apart.
+                for edition in (identity[1], UNKNOWN_EDITION):
+                    index.setdefault((identity[0], edition, *identity[2:]), []).append(_measured(each))
     return _Ours(selection, today, entries, index)
 
 
@@ -226,12 +244,30 @@ def _whole_tasks(result: RunResult) -> RunResult:
     return result.model_copy(update={"tasks": whole})
 
 
-def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str]]:
-    """Data set and configuration of the entries that stay."""
+def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str, str]]:
+    """Data set, edition and configuration of the entries that stay."""
     for item in items:
         identity = benchmark_identity(item, ours.today)
         if identity is not None and not ours.entry(item):
-            yield identity[0], _parts(identity[1])[0]
+            for edition in (_edition(item), UNKNOWN_EDITION):
+                yield identity[0], edition, _parts(identity[1])[0]
+
+
+def _means_to_retract(items: Sequence[Any], ours: _Ours) -> frozenset[tuple[str, str]]:
+    """Data set and edition of the overall scores that lose one of their four tasks."""
+    return frozenset(
+        (identity[0], _edition(item))
+        for item in items
+        if (identity := any_identity(item, ours.today)) is not None
+        and identity[1] == OVERALL_ID
+        and is_pushed(item)
+        and not all((identity[0], _edition(item), task) in ours.kept for task in TASKS)
+    )
+
+
+def _edition(item: dict[str, Any]) -> str:
+    notes = item.get("notes")
+    return edition_in(notes if isinstance(notes, str) else None)
 
 
 def _fingerprint(item: dict[str, Any]) -> tuple[float, str | None, datetime | None] | None:
@@ -254,31 +290,32 @@ def _measured(item: dict[str, Any]) -> tuple[str | None, frozenset[float]]:
     return item["dataset"].get("revision"), frozenset(each for each in values if isinstance(each, int | float))
 
 
-def _items(text: str | None) -> list[Any]:
-    found = load_yaml(text or "", ENTRIES_PATH)
+def _items(text: str | None, path: str) -> list[Any]:
+    found = load_yaml(text or "", path)
     return found if isinstance(found, list) else []
 
 
-def _entries_without(text: str | None, gone: Sequence[Any], ours: _Ours, earlier: Files | None) -> str | None:
-    """The file of entries without the retracted ones; `None` if nothing is left."""
-    if text is None or not gone:
+def _entries_without(path: str, text: str, ours: _Ours, earlier: Files | None) -> str | None:
+    """A file of entries without the retracted ones; `None` if nothing is left."""
+    gone = [each for each in _items(text, path) if ours.entry(each)]
+    if not gone:
         return text
-    if earlier is not None and _entries_added(earlier.entries, gone) == text:
-        return earlier.entries
-    rest = remove_items(text, (), ours.entry, ENTRIES_PATH)
+    if earlier is not None and _entries_added(earlier.entries.get(path), gone, path) == text:
+        return earlier.entries.get(path)
+    rest = remove_items(text, (), ours.entry, path)
     return None if rest.strip() == "[]" else rest
 
 
-def _entries_added(text: str | None, added: Sequence[Any]) -> str | None:
+def _entries_added(text: str | None, added: Sequence[Any], path: str) -> str | None:
     """The file of entries as a push of new entries writes it."""
     with contextlib.suppress(DataError):
-        if not _items(text):
-            return fill_empty(text or "", added, ENTRIES_PATH)
-        return merge_items(text or "", (), Items(dict(enumerate(added)), lambda item: None), ENTRIES_PATH)
+        if not _items(text, path):
+            return fill_empty(text or "", added, path)
+        return merge_items(text or "", (), Items(dict(enumerate(added)), lambda item: None), path)
     return None
 
 
-def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> str | None:
+def _card_with_the_rest(text: str | None, entries: Mapping[str, str], ours: _Ours) -> str | None:
     """The card with the remaining numbers."""
     if text is None:
         return None
@@ -286,8 +323,10 @@ def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> s
     card = with_front(card, remove_index_results(card.front, ours.result, None)) if card.front else card
     if place_of_section(card) is None:
         return card.text
-    examined = examine_entries(entries or "", today=ours.today)
-    return with_section(card, section_text(without_contradictions(examined.entries).entries)).text
+    paths = sorted(entries, key=lambda path: (path != ENTRIES_PATH, path))
+    examined = [examine_entries(entries[path], path, today=ours.today).entries for path in paths]
+    rest = without_contradictions([entry for each in examined for entry in each])
+    return with_section(card, section_text(rest.entries)).text
 
 
 def _card_without_any(
@@ -357,7 +396,7 @@ def _by_config(gone: Sequence[Any], index_gone: Sequence[dict[str, Any]], today:
     for result in index_gone:
         found = result_identity(result, today)
         if found is not None:
-            numbers.setdefault(found[:2], [])
+            numbers.setdefault((found[0], found[2]), [])
     order = in_order({config for _, config in numbers})
     for dataset_id, config in sorted(numbers, key=lambda each: (each[0], order.index(each[1]))):
         named = ", ".join(dict.fromkeys(numbers[dataset_id, config])) or "in the model-index only"
@@ -365,7 +404,7 @@ def _by_config(gone: Sequence[Any], index_gone: Sequence[dict[str, Any]], today:
 
 
 def _parts(task_id: str) -> tuple[str, str]:
-    found = parse_leaderboard_id(task_id)
+    found = parse_number_id(task_id)
     return (task_id, "") if found is None else (found[0], found[1].name)
 
 

@@ -6,24 +6,28 @@ from huggingface_hub import parse_eval_result_entries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builders.card.numbers import NUMBERS, leaderboard_ids
+from dataset_builders.card.numbers import NUMBERS, number_id
 from dataset_builders.core.errors import DataError, UsageError
 from harness.results.result import Estimate
 from model_cards.entries.consistency import without_former_intervals
 from model_cards.entries.entries import (
-    DIGITS,
     entries_of,
     eval_results_of,
-    format_notes,
     merge_entries,
-    parse_notes,
     published_value,
     read_entries,
 )
+from model_cards.entries.notes import format_notes, parse_notes
+from model_cards.entries.scores import DIGITS
 from model_cards.publishing.publishable import require_publishable
 from tests.model_cards.conftest import COMMIT, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
+
+
+def ids(configs):
+    """The ids of all numbers, as `entries_of` gives them."""
+    return [number_id(config, number) for number in NUMBERS for config in configs]
 
 
 def with_task(result, **changes):
@@ -53,7 +57,7 @@ def with_numbers(result):
 
 def test_there_is_an_entry_for_each_number_the_score_first(make_result):
     entries = entries_of(make_result("task3", "task2"), PINNED)
-    assert [entry.task_id for entry in entries] == list(leaderboard_ids(["task2", "task3"]))
+    assert [entry.task_id for entry in entries] == list(ids(["task2", "task3"]))
     assert [entry.task_id for entry in entries][:2] == ["task2_score", "task3_score"]
 
 
@@ -61,11 +65,11 @@ def test_numbers_at_two_levels_of_theory_never_meet(make_result):
     labels = {"suffix": "wb97x", "level_of_theory": "wB97X/6-31G(d)", "content_hash": "9" * 64}
     at_dft = make_result("task2", dataset=labels)
     first, second = entries_of(make_result("task2"), PINNED), entries_of(at_dft, PINNED)
-    assert [entry.task_id for entry in second] == list(leaderboard_ids(["task2-wb97x"]))
+    assert [entry.task_id for entry in second] == list(ids(["task2-wb97x"]))
     text = merge_entries(merge_entries(None, first), second)
     assert [entry.task_id for entry in read_entries(text)] == [
-        *leaderboard_ids(["task2"]),
-        *leaderboard_ids(["task2-wb97x"]),
+        *ids(["task2"]),
+        *ids(["task2-wb97x"]),
     ]
     assert {each.dataset_config for each in eval_results_of(at_dft)} == {"task2-wb97x"}
     require_publishable([make_result("task2"), at_dft])
@@ -138,9 +142,9 @@ def test_a_number_that_is_undefined_has_no_entry(make_result):
     assert "gap" not in {each.metric_type for each in eval_results_of(result)}
     present = merge_entries(None, entries_of(make_result("task2", "task3"), PINNED))
     updated = read_entries(merge_entries(present, entries_of(result, PINNED)))
-    assert {entry.task_id for entry in updated} == set(leaderboard_ids(["task2", "task3"])) - {"task2_gap"}
+    assert {entry.task_id for entry in updated} == set(ids(["task2", "task3"])) - {"task2_gap"}
     again = merge_entries(merge_entries(present, entries_of(result, PINNED)), entries_of(make_result(), PINNED))
-    assert {entry.task_id for entry in read_entries(again)} == set(leaderboard_ids(["task2", "task3"]))
+    assert {entry.task_id for entry in read_entries(again)} == set(ids(["task2", "task3"]))
 
 
 def test_a_number_without_interval_says_none(make_result):

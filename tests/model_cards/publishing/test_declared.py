@@ -13,7 +13,8 @@ from harness.models.resolve import resolve_model
 from harness.models.training_declaration import declaration_for
 from harness.results.result import RunResult
 from model_cards.cards.section import section_text
-from model_cards.entries.entries import ENTRIES_PATH, entries_of, parse_notes, read_entries
+from model_cards.entries.entries import ENTRIES_PATH, entries_of, read_entries
+from model_cards.entries.notes import parse_notes
 from model_cards.leaderboard.command import main as leaderboard
 from model_cards.publishing.push import PushOptions, push_results
 from model_cards.publishing.push_command import main as push

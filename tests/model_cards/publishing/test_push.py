@@ -6,7 +6,8 @@ from huggingface_hub import HfApi, ModelCard
 
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
-from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, parse_notes, read_entries
+from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, read_entries
+from model_cards.entries.notes import parse_notes
 from model_cards.publishing.push import PushedRepo, PushOptions, push_results
 from model_cards.publishing.push_command import main
 from tests.model_cards.conftest import DATASET, FILES, FOREIGN, MODEL
