@@ -238,4 +238,5 @@ def test_a_mark_inside_a_line_is_text():
 
 
 def test_every_number_has_a_place(make_result):
-    assert {entry.task_id for entry in entries_of(make_result("task1"), PINNED)} == {number_id("task1", number) for number in NUMBERS}
+    found = {entry.task_id for entry in entries_of(make_result("task1"), PINNED)}
+    assert found == {number_id("task1", number) for number in NUMBERS}

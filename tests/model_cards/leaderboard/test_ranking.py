@@ -10,7 +10,8 @@ from harness.cli import main as main_of_harness
 from harness.data.dataset import open_dataset
 from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
 from model_cards.leaderboard.command import main
-from model_cards.leaderboard.ranking import DataOnHub, data_on_hub, read_leaderboard
+from model_cards.leaderboard.data_on_hub import DataOnHub, data_on_hub
+from model_cards.leaderboard.ranking import read_leaderboard
 from tests.dataset_builders.core.test_printable import output_of
 from tests.harness.results.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
