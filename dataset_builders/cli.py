@@ -1,4 +1,4 @@
-"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | export | path`."""
+"""The command line: `python -m dataset_builders COMMAND`; `COMMANDS` lists them."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ from dataset_builders.core.sole_user import sole_user
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.relabel.command import add_relabel_options, run_relabel
 
-COMMANDS: Final = ("build", "import", "relabel", "certify", "publish", "export", "path")
+COMMANDS: Final = ("build", "import", "relabel", "certify", "publish", "export", "hashes", "path")
 PROG: Final = "python -m dataset_builders"
 
 _DESCRIPTION: Final = f"""\
@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     certify.set_defaults(run=_certify)
     _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
     commands.add_parser("export", help="write the frames of one task in formats for other training codes")
+    hashes = commands.add_parser("hashes", help="print the content hash of each configuration of a data-set folder")
+    hashes.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
+    hashes.set_defaults(run=_hashes)
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
@@ -198,6 +201,14 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 def _folder(directory: Path) -> Path:
     return MINI_DIRECTORY if str(directory) == "mini" else directory
+
+
+def _hashes(arguments: argparse.Namespace) -> int:
+    from dataset_builders.folder.content_hash import config_hashes
+
+    for config, content in config_hashes(_folder(arguments.directory)).items():
+        print(f"{config} {content}")
+    return 0
 
 
 def _path(_: argparse.Namespace) -> int:

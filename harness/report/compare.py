@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.errors import UsageError
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.networks.finished import UNFINISHED
+from harness.results.one_dataset import require_one_dataset
 from harness.results.result import RunResult
 from harness.scoring.group_rows import TestSplit
 from harness.scoring.intervals import Comparison, Interval
@@ -40,9 +41,7 @@ def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult,
         UsageError: If no task has two results.
         DataError: If the results are on different data.
     """
-    hashes = {result.dataset.content_hash for result in results}
-    if len(hashes) > 1:
-        raise DataError(f"the results are on {len(hashes)} different data sets; a comparison needs one")
+    require_one_dataset(results, "a comparison")
     found = []
     for task in in_order(name for result in results for name in result.tasks):
         of_task = [result for result in results if task in result.tasks]

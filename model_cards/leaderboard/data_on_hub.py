@@ -14,9 +14,10 @@ from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.hub.retrying import retried
 from dataset_builders.folder.configs import is_split_at
+from dataset_builders.folder.content_hash import hash_of_hashes
 from dataset_builders.tasks.editions import UNKNOWN_EDITION
 from dataset_builders.tasks.regions import in_order
-from harness.data.dataset import hash_of_hashes, provenance_of
+from harness.data.dataset import provenance_of
 from harness.hub.hub_folder import PREFIX, open_hub_folder
 
 MAX_STATES: Final = 20
