@@ -7,7 +7,7 @@ from pathlib import Path
 from dataset_builders.cli import main
 from dataset_builders.folder.content_hash import config_hashes
 from dataset_builders.folder.mini import MINI_DIRECTORY
-from dataset_builders.folder.schema import DATASET_VERSION, SCHEMA_VERSION
+from dataset_builders.folder.schema import DATASET_DATE, DATASET_VERSION, SCHEMA_VERSION
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -37,6 +37,7 @@ def test_no_row_changes_within_a_major_version() -> None:
 def test_the_newest_version_is_that_of_the_code() -> None:
     version, text = SECTIONS[0]
     assert version == DATASET_VERSION
+    assert f"## Data set [{version}] - {DATASET_DATE}\n" in PAGE
     assert f"schema {SCHEMA_VERSION}" in text
     card = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
     assert f"version {DATASET_VERSION}, schema {SCHEMA_VERSION}." in card

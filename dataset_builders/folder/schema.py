@@ -12,6 +12,9 @@ SCHEMA_VERSION: Final = "1.0"
 DATASET_VERSION: Final = "1.0"
 """Version of the tasks, the recipe and the frozen rows; CHANGELOG.md says what each version holds."""
 
+DATASET_DATE: Final = "2026-11-28"
+"""Day on which this version was frozen, ISO 8601."""
+
 COLUMNS: Final[tuple[tuple[str, pa.DataType, str], ...]] = (
     ("molecule_id", pa.string(), "stable name, such as COOH-6-NH2"),
     ("smiles", pa.string(), "canonical SMILES (RDKit); atoms in the order of AddHs(MolFromSmiles(smiles))"),
