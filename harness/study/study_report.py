@@ -114,8 +114,8 @@ def report_text(
     data = records[0].dataset
     blocks = [
         f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
-        f"**{note}.**" if (note := edition_note(data.edition)) else "",
         _opening(records, has_findings),
+        f"**{note}.**" if (note := edition_note(data.edition)) else "",
         "## Forces",
         HOW_TO_READ,
         CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from huggingface_hub import parse_eval_result_entries
+from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +11,12 @@ from dataset_builders.core.errors import DataError, UsageError
 from harness.results.result import Estimate
 from model_cards.entries.consistency import without_former_intervals
 from model_cards.entries.entries import (
+    OWN_FILE,
+    RESULTS_FILE,
     entries_of,
+    entries_path,
     eval_results_of,
+    examine_entries,
     merge_entries,
     published_value,
     read_entries,
@@ -269,3 +273,64 @@ def test_notes_are_read_as_they_were_written(notes):
 def test_notes_of_others_do_no_harm(text):
     assert all(isinstance(value, str) for value in parse_notes(text).values())
     assert parse_notes("no-tools") == {}
+
+
+def test_a_file_holds_scores_only_the_overall_score_first(make_result):
+    four = make_result("task1", "task2", "task3", "task4")
+    entries = entries_of(four, PINNED)
+    items = yaml.safe_load(merge_entries(None, entries))
+    assert [item["dataset"]["task_id"] for item in items] == ["overall_score", *(f"task{n}_score" for n in range(1, 5))]
+    assert items[0]["value"] == round(sum(item["value"] for item in items[1:]) / 4, 2)
+    notes = parse_notes(items[0]["notes"])
+    assert notes["mean of"] == "task1 task2 task3 task4"
+    assert (notes["protocol"], notes["edition"], notes["content"]) == ("zero-shot", "standard", "0123456789ab")
+    gap = next(entry for entry in entries if entry.task_id == "task2_gap")
+    said = parse_notes(gap.notes)
+    assert parse_notes(items[2]["notes"])["gap"] == f"{gap.value:.2f} ({said['interval']}, {said['clusters']})"
+
+
+def test_scores_that_differ_in_kind_have_no_mean(make_result):
+    first = merge_entries(None, entries_of(make_result("task1", "task2", "task3"), PINNED))
+    for changes in ({"content_hash": "9" * 64}, {"edition": "full"}, {"level_of_theory": "other"}):
+        other = entries_of(make_result("task4", dataset=changes), PINNED)
+        assert "overall_score" not in merge_entries(first, other)
+    four = merge_entries(first, entries_of(make_result("task4"), PINNED))
+    assert four.count("overall_score") == 1
+    # One task anew on other data: the mean would mix, so it goes.
+    mixed = merge_entries(four, entries_of(make_result("task2", dataset={"content_hash": "9" * 64}), PINNED))
+    assert "overall_score" not in mixed
+
+
+@pytest.mark.parametrize("text", ["abc", "1.2.3", "nan", "-5.00", "1e300", "5 ± x", "5 (1 to 2", "9" * 20])
+def test_a_number_in_the_notes_that_is_none_is_left_out_and_named(make_result, text):
+    whole = yaml.safe_load(merge_entries(None, entries_of(make_result(), PINNED)))
+    notes = parse_notes(whole[0]["notes"])
+    whole[0]["notes"] = format_notes(notes | {"ood_force_mae": text})
+    examined = examine_entries(yaml.safe_dump(whole, allow_unicode=True))
+    assert {entry.task_id for entry in examined.entries} == {*ids(["task2"])} - {"task2_ood_force_mae"}
+    assert examined.faults[0].startswith("entry 1, task2_score: its note ood_force_mae: ")
+
+
+def test_entries_of_earlier_versions_are_read_and_give_way(make_result):
+    """They had an entry for each number, with ids that a data set no longer declares."""
+    entries = entries_of(make_result(), PINNED)
+    former = yaml.safe_dump(eval_result_entries_to_yaml(entries), allow_unicode=True)
+    assert [in_full(entry) for entry in read_entries(former)] == [in_full(entry) for entry in entries]
+    (only,) = yaml.safe_load(merge_entries(former, entries))
+    assert only["dataset"]["task_id"] == "task2_score"
+
+
+@pytest.mark.parametrize(
+    ("edition", "path"),
+    [
+        ("standard", ".eval_results/mlip-ood.yaml"),
+        ("mini", ".eval_results/mlip-ood-mini.yaml"),
+        ("25/20/5/10", ".eval_results/mlip-ood-25-20-5-10.yaml"),
+        ("../../x", ".eval_results/mlip-ood-x.yaml"),
+        ("..", ".eval_results/mlip-ood-unknown.yaml"),
+    ],
+)
+def test_each_edition_has_a_file(edition, path):
+    assert entries_path(edition) == path
+    assert OWN_FILE.fullmatch(path)
+    assert RESULTS_FILE.fullmatch(path)
