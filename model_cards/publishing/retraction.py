@@ -110,7 +110,7 @@ class _Ours:
     Attributes:
         selection: The requested selection.
         today: Returns the current id of a data set.
-        entries: Value, revision and date of the entries of the results, by data set and task id.
+        entries: Value, revision and date of the entries of the results, by data set, task id and edition.
         index: Revision and values of their results in a `model-index`, by data set, edition, configuration and split.
         kept: Data set, edition and configuration of pushed entries that stay, as do their results in a `model-index`.
         means: Data set and edition of the overall scores to retract.
@@ -118,7 +118,7 @@ class _Ours:
 
     selection: Selection
     today: Today
-    entries: Mapping[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = field(default_factory=dict)
+    entries: Mapping[tuple[str, ...], list[tuple[float, str | None, datetime | None]]] = field(default_factory=dict)
     index: Mapping[tuple[str, ...], list[tuple[str | None, frozenset[float]]]] = field(default_factory=dict)
     kept: frozenset[tuple[str, ...]] = frozenset()
     means: frozenset[tuple[str, str]] = frozenset()
@@ -133,7 +133,7 @@ class _Ours:
             return (identity[0], _edition(item)) in self.means
         if not self.selection.names(identity[0], found[0]):
             return False
-        return not self.selection.results or _fingerprint(item) in self.entries.get(identity, [])
+        return not self.selection.results or _fingerprint(item) in self.entries.get((*identity, _edition(item)), [])
 
     def result(self, item: dict[str, Any]) -> bool:
         """Whether to retract a result of a `model-index`."""
@@ -223,12 +223,13 @@ def _all_items(files: Files) -> list[Any]:
 
 
 def _told_apart(selection: Selection, today: Today) -> _Ours:
-    entries: dict[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = {}
+    entries: dict[tuple[str, ...], list[tuple[float, str | None, datetime | None]]] = {}
     index: dict[tuple[str, ...], list[tuple[str | None, frozenset[float]]]] = {}
     for result in map(_whole_tasks, selection.results):
         for entry in entries_of(result, ""):
             mark = float(entry.value), entry.dataset_revision, _moment(entry.date)
-            entries.setdefault((entry.dataset_id, entry.task_id), []).append(mark)
+            for edition in (edition_in(entry.notes), UNKNOWN_EDITION):
+                entries.setdefault((entry.dataset_id, entry.task_id, edition), []).append(mark)
         for each in index_results_of(eval_results_of(result)):
             identity = result_identity(each)
             if identity is not None:

@@ -77,6 +77,9 @@ def test_results_without_a_common_task_are_refused(compare, tmp_path):
     elsewhere = second.model_copy(update={"dataset": second.dataset.model_copy(update={"content_hash": "f" * 64})})
     with pytest.raises(DataError, match="on 2 different data sets"):
         comparisons([first, elsewhere])
+    larger = elsewhere.dataset.model_copy(update={"edition": "standard"})
+    with pytest.raises(DataError, match=r"are on 2 editions, .* and standard; a comparison needs one"):
+        comparisons([first, elsewhere.model_copy(update={"dataset": larger})])
 
 
 def test_two_families_with_conflicting_packages_in_one_run(compare, tmp_path):

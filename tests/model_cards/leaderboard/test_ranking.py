@@ -258,9 +258,9 @@ def two_editions(hub, measured):
     hub.commit(DATASET, "dataset", changed)
     second = data_on_hub(DATASET)
 
-    def make(edition, scores, **changes):
+    def make(edition, scores, named=None, **changes):
         result = measured(scores)
-        data = {"edition": edition} | (
+        data = {"edition": named or edition} | (
             {"revision": first}
             if edition == "mini"
             else {"revision": second.commit, "content_hash": second.content_hash}
@@ -303,7 +303,7 @@ def test_at_a_revision_only_its_edition_is_there(hub, two_editions, commit_of_da
 
 def test_what_a_result_says_of_its_edition_is_checked(hub, two_editions):
     """A score on mini is not a score on standard, whatever its notes say."""
-    add_model(hub, "org/liar", two_editions("mini", {"task2": 99.0}, edition="standard"))
+    add_model(hub, "org/liar", two_editions("mini", {"task2": 99.0}, named="standard"))
     add_model(hub, "org/large", two_editions("standard", {"task2": 60.0}))
     board = read_leaderboard(DATASET)
     assert (models_of(board), board.other_editions) == (["org/large"], {})

@@ -52,7 +52,7 @@ def test_a_result_is_taken_back_in_one_commit(hub, own_repo, hub_result):
     assert (newest.title, newest.author, newest.changed) == (RETRACTION_TITLE, "ann", (ENTRIES_PATH, "README.md"))
     assert hub.files(MODEL, "model") == before
     assert len(hub.history(MODEL, "model")) == 3
-    assert done.text.startswith(f"{MODEL}: retracted: {done.url}\n{MODEL}: removed, task2 on {DATASET} (score, ")
+    assert done.text.startswith(f"{MODEL}: retracted: {done.url}\n{MODEL}: removed, task2 on {DATASET} (score)")
     assert f"{MODEL}: removed, task3 on {DATASET} (" in done.text
 
 
