@@ -8,6 +8,7 @@ from dataset_builders.core.errors import UsageError
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.networks.finished import UNFINISHED
+from harness.report.table import dataset_lines
 from harness.results.one_dataset import require_one_dataset
 from harness.results.result import RunResult
 from harness.scoring.group_rows import TestSplit
@@ -95,7 +96,8 @@ def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
         cells = (task, _shown(model), _shown(other), SPLIT_NAMES[split])
         numbers = _text(comparison.difference, MILLI, "+.1f"), _text(comparison.ratio, 1.0, ".2f")
         table.add_row(*(Text(cell) for cell in (*cells, *numbers)))
-    return Group(table, *map(Text, reasons), Text(_LEGEND))
+    lines = [*reasons, _LEGEND, *dataset_lines(results[0])]
+    return Group(table, *map(Text, lines))
 
 
 def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:

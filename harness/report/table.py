@@ -123,17 +123,24 @@ def _gaps_by_fragment(task: TaskResult) -> str:
 
 def data_lines(result: RunResult) -> list[str]:
     """The data set of a table, and the meaning of its intervals."""
-    data = result.dataset
-    note = edition_note(data.edition)
-    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
     return [
-        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
-        f"labels {data.level_of_theory}",
-        *([note] if note else []),
+        *dataset_lines(result),
         f"below each number: {100 * result.settings.confidence:.0f} % interval for other fragments and molecules drawn "
         "like these, at the same spacers (by fragment, ID and OOD together). Two models on the same molecules are told "
         "apart more sharply: harness compare. Read a gap with the ID error that it stands on: a model that learned "
         "little has a gap near 1",
+    ]
+
+
+def dataset_lines(result: RunResult) -> list[str]:
+    """The data set with its edition, and what an edition that is too small to rank is for."""
+    data = result.dataset
+    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
+    note = edition_note(data.edition)
+    return [
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
+        f"labels {data.level_of_theory}",
+        *([note] if note else []),
     ]
 
 

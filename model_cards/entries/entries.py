@@ -11,14 +11,13 @@ from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, LeaderboardNumber
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.repo import Repo
-from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.editions import RANKING
 from dataset_builders.tasks.regions import in_order, title_of
 from harness.method.document import MeanResult
 from harness.results.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
 from model_cards.entries.entry_check import checked_entry, entry_identity, shown
 from model_cards.entries.notes import CLUSTERS, EDITION, format_notes, parse_notes
-from model_cards.entries.scores import DIGITS, overall_entry, packed, unpacked
+from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
 from model_cards.hub.dataset_names import as_written
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items
 
@@ -238,6 +237,7 @@ def examine_entries(
         found, wrong = unpacked(entry)
         entries += [(each.dataset_id, replace(each, dataset_id=identity[0])) for each in found]
         faults += [f"entry {place}, {shown(identity[1])}: {cause}" for cause in wrong]
+    faults += _wrong_means(_items(text, name), [entry for _, entry in entries], datasets, today)
     newer = {_measured(entry) for written, entry in entries if written == entry.dataset_id}
     older = [written != entry.dataset_id and _measured(entry) in newer for written, entry in entries]
     faults += dict.fromkeys(
@@ -249,6 +249,22 @@ def examine_entries(
     return Examined(
         tuple(entry for (_, entry), is_older in zip(entries, older, strict=True) if not is_older), tuple(faults)
     )
+
+
+def _wrong_means(
+    items: Sequence[Any],
+    entries: Sequence["EvalResultEntry"],
+    datasets: Collection[str] | None,
+    today: Callable[[str], str],
+) -> Iterator[str]:
+    """Overall scores among items that are not the mean of the scores of the four tasks, one line each."""
+    for place, item in enumerate(items, start=1):
+        identity = any_identity(item, today)
+        if identity is None or identity[1] != OVERALL_ID or (datasets is not None and identity[0] not in datasets):
+            continue
+        fault = wrong_mean(item.get("value"), [entry for entry in entries if entry.dataset_id == identity[0]])
+        if fault is not None:
+            yield f"entry {place}, {OVERALL_ID}: {fault}"
 
 
 def _valid(items: Sequence[Any], today: Callable[[str], str]) -> Iterator["EvalResultEntry"]:
@@ -286,11 +302,6 @@ def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]
     if found is None:
         raise DataError(f"{entry.task_id!r} is no id of this benchmark; expected CONFIG_NUMBER, such as task3_score")
     return found
-
-
-def published_value(value: float, number: LeaderboardNumber) -> float:
-    """A number as published: in its published unit, rounded to `DIGITS` decimal places."""
-    return round(value / (MILLI if number.unit else 1.0), DIGITS)
 
 
 def pinned_commit(dataset: DatasetRecord) -> str:

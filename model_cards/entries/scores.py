@@ -8,7 +8,7 @@ entry of its own, computed from theirs.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.card.numbers import (
     NUMBERS,
@@ -19,6 +19,7 @@ from dataset_builders.card.numbers import (
     parse_number_id,
 )
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TASKS
 from model_cards.entries.entry_check import require_possible, shown
 from model_cards.entries.notes import CLUSTERS, EDITION, format_notes, parse_notes
@@ -40,6 +41,11 @@ _OF_ONE_MEAN: Final = ("protocol", "training", EDITION, "content", "labels", "ha
 """Notes of the overall score: those that its four scores share."""
 _ALIKE: Final = ("protocol", EDITION, "content", "labels")
 """Notes that must agree between scores with a common mean."""
+
+
+def published_value(value: float, number: LeaderboardNumber) -> float:
+    """A number as published: in its published unit, rounded to `DIGITS` decimal places."""
+    return round(value / (MILLI if number.unit else 1.0), DIGITS)
 
 
 def packed(entries: Sequence["EvalResultEntry"]) -> list["EvalResultEntry"]:
@@ -110,6 +116,26 @@ def overall_entry(entries: Iterable["EvalResultEntry"]) -> "EvalResultEntry | No
     value = round(sum(float(entry.value) for entry in of_four) / len(of_four), DIGITS)
     notes = format_notes(shared | {"mean of": " ".join(TASKS)})
     return replace(newest, task_id=OVERALL_ID, value=value, notes=notes, verify_token=None)
+
+
+def wrong_mean(value: Any, entries: Iterable["EvalResultEntry"]) -> str | None:
+    """What is wrong with an overall score, which nothing here uses but a leaderboard of the Hub ranks by.
+
+    Args:
+        value: Its value, from an untrusted file.
+        entries: The entries of the file on its data set.
+
+    Returns:
+        `None` if it is the mean of the scores of the four tasks within rounding.
+    """
+    mean = overall_entry(entries)
+    is_score = isinstance(value, int | float) and 0 <= value <= 100
+    if mean is not None and is_score and abs(value - mean.value) <= 1.01 * 10.0**-DIGITS:
+        return None
+    expected = (
+        "the four tasks have no mean in this file" if mean is None else f"the mean of its four tasks is {mean.value}"
+    )
+    return f"value is {shown(value)}, and {expected}; it is not used"
 
 
 def _all_notes(score: "EvalResultEntry", entries: Sequence["EvalResultEntry"]) -> dict[str, str]:

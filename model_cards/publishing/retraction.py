@@ -12,7 +12,7 @@ from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import DataError
 from dataset_builders.folder.configs import level_of_config, task_of_config
 from dataset_builders.tasks.editions import UNKNOWN_EDITION
-from dataset_builders.tasks.regions import TASKS, in_order
+from dataset_builders.tasks.regions import TASKS
 from harness.results.result import RunResult
 from model_cards.cards.section import BEGIN, place_of_section, section_text, with_section, without_section
 from model_cards.entries.consistency import without_contradictions
@@ -25,7 +25,7 @@ from model_cards.entries.entries import (
     eval_results_of,
     examine_entries,
 )
-from model_cards.entries.entry_check import checked_entry, shown
+from model_cards.entries.entry_check import checked_entry
 from model_cards.entries.model_index import (
     add_tag,
     has_one_tag_as_text,
@@ -38,6 +38,7 @@ from model_cards.entries.model_index import (
     result_identity,
 )
 from model_cards.entries.notes import edition_in
+from model_cards.publishing.published_lines import by_config, edition_of, is_pushed, parts
 from model_cards.text.front_matter import Card, split_card, with_front
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items, remove_items
 
@@ -130,10 +131,10 @@ class _Ours:
             return False
         found = parse_number_id(identity[1])
         if found is None:
-            return (identity[0], _edition(item)) in self.means
+            return (identity[0], edition_of(item)) in self.means
         if not self.selection.names(identity[0], found[0]):
             return False
-        return not self.selection.results or _fingerprint(item) in self.entries.get((*identity, _edition(item)), [])
+        return not self.selection.results or _fingerprint(item) in self.entries.get((*identity, edition_of(item)), [])
 
     def result(self, item: dict[str, Any]) -> bool:
         """Whether to retract a result of a `model-index`."""
@@ -189,7 +190,7 @@ def retraction(
         new_card = _card_without_any(files.card, repo_id, index_gone, ours, earlier)
     else:
         new_card = _card_with_the_rest(files.card, entries, ours)
-    lines = [*_by_config(gone, index_gone, today)] or ["the section of the card, which no entry stood behind"]
+    lines = [*by_config(gone, index_gone, today)] or ["the section of the card, which no entry stood behind"]
     return Retraction(Files(entries, new_card), tuple(lines), left)
 
 
@@ -199,13 +200,7 @@ def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
     Raises:
         DataError: If the file is not YAML.
     """
-    return [*_by_config(_meant(_items(text, "its file"), selection, today), (), today)]
-
-
-def is_pushed(item: Any) -> bool:
-    """Whether an entry, or a result of a `model-index`, names a push of this project as its source."""
-    source = item.get("source") if isinstance(item, dict) else None
-    return isinstance(source, dict) and source.get("name") == BENCHMARK_TAG
+    return [*by_config(_meant(_items(text, "its file"), selection, today), (), today)]
 
 
 def holds_results(files: Files) -> bool:
@@ -250,25 +245,20 @@ def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str, s
     for item in items:
         identity = benchmark_identity(item, ours.today)
         if identity is not None and not ours.entry(item):
-            for edition in (_edition(item), UNKNOWN_EDITION):
-                yield identity[0], edition, _parts(identity[1])[0]
+            for edition in (edition_of(item), UNKNOWN_EDITION):
+                yield identity[0], edition, parts(identity[1])[0]
 
 
 def _means_to_retract(items: Sequence[Any], ours: _Ours) -> frozenset[tuple[str, str]]:
     """Data set and edition of the overall scores that lose one of their four tasks."""
     return frozenset(
-        (identity[0], _edition(item))
+        (identity[0], edition_of(item))
         for item in items
         if (identity := any_identity(item, ours.today)) is not None
         and identity[1] == OVERALL_ID
         and is_pushed(item)
-        and not all((identity[0], _edition(item), task) in ours.kept for task in TASKS)
+        and not all((identity[0], edition_of(item), task) in ours.kept for task in TASKS)
     )
-
-
-def _edition(item: dict[str, Any]) -> str:
-    notes = item.get("notes")
-    return edition_in(notes if isinstance(notes, str) else None)
 
 
 def _fingerprint(item: dict[str, Any]) -> tuple[float, str | None, datetime | None] | None:
@@ -386,36 +376,13 @@ def _without_front(card: Card, base: Card | None) -> Card:
     return Card(opening, "", "", body.removeprefix(blank))
 
 
-def _by_config(gone: Sequence[Any], index_gone: Sequence[dict[str, Any]], today: Today) -> Iterator[str]:
-    """The retracted or remaining results, one line for each configuration."""
-    numbers: dict[tuple[str, str], list[str]] = {}
-    for item in gone:
-        identity = benchmark_identity(item, today)
-        if identity is not None:
-            config, number = _parts(identity[1])
-            numbers.setdefault((identity[0], config), []).append(number)
-    for result in index_gone:
-        found = result_identity(result, today)
-        if found is not None:
-            numbers.setdefault((found[0], found[2]), [])
-    order = in_order({config for _, config in numbers})
-    for dataset_id, config in sorted(numbers, key=lambda each: (each[0], order.index(each[1]))):
-        named = ", ".join(dict.fromkeys(numbers[dataset_id, config])) or "in the model-index only"
-        yield f"{shown(config)} on {shown(dataset_id)} ({named})"
-
-
-def _parts(task_id: str) -> tuple[str, str]:
-    found = parse_number_id(task_id)
-    return (task_id, "") if found is None else (found[0], found[1].name)
-
-
 def _meant(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
     """The entries of the selected configurations."""
     identities = [benchmark_identity(each, today) for each in items]
     return [
         each
         for each, identity in zip(items, identities, strict=True)
-        if identity is not None and selection.names(identity[0], _parts(identity[1])[0])
+        if identity is not None and selection.names(identity[0], parts(identity[1])[0])
     ]
 
 
@@ -424,8 +391,8 @@ def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[s
     meant = _meant(stay, selection, today)
     pushed = [each for each in meant if is_pushed(each)]
     others = [each for each in stay if benchmark_identity(each) and each not in meant]
-    yield from (f"{line}: not of these results" for line in _by_config(pushed, (), today))
+    yield from (f"{line}: not of these results" for line in by_config(pushed, (), today))
     yield from (
-        f"{line}: not written by a push" for line in _by_config([e for e in meant if not is_pushed(e)], (), today)
+        f"{line}: not written by a push" for line in by_config([e for e in meant if not is_pushed(e)], (), today)
     )
-    yield from (f"{line}: not asked for" for line in _by_config(others, (), today))
+    yield from (f"{line}: not asked for" for line in by_config(others, (), today))

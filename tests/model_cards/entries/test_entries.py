@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from dataset_builders.card.numbers import NUMBERS, number_id
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.tasks.regions import TASKS
 from harness.results.result import Estimate
 from model_cards.entries.consistency import without_former_intervals
 from model_cards.entries.entries import (
@@ -18,11 +20,10 @@ from model_cards.entries.entries import (
     eval_results_of,
     examine_entries,
     merge_entries,
-    published_value,
     read_entries,
 )
 from model_cards.entries.notes import format_notes, parse_notes
-from model_cards.entries.scores import DIGITS
+from model_cards.entries.scores import DIGITS, published_value
 from model_cards.publishing.publishable import require_publishable
 from tests.model_cards.conftest import COMMIT, DATASET, MODEL
 
@@ -334,3 +335,17 @@ def test_each_edition_has_a_file(edition, path):
     assert entries_path(edition) == path
     assert OWN_FILE.fullmatch(path)
     assert RESULTS_FILE.fullmatch(path)
+
+
+@pytest.mark.parametrize("value", [99.0, 10**400, "high", None, float("nan")])
+def test_an_overall_score_that_is_not_the_mean_is_named(make_result, value):
+    items = yaml.safe_load(merge_entries(None, entries_of(make_result(*TASKS), PINNED)))
+    assert examine_entries(json.dumps(items)).faults == ()
+    items[0]["value"] = value
+    examined = examine_entries(json.dumps(items))
+    (fault,) = examined.faults
+    assert fault.startswith("entry 1, overall_score: value is ")
+    assert "and the mean of its four tasks is" in fault
+    assert len(examined.entries) == 24
+    (alone,) = examine_entries(json.dumps([items[0] | {"value": 50.0}])).faults
+    assert "the four tasks have no mean in this file" in alone
