@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "Rank the results that model repos on the Hub have published about the benchmark.",
         (f"python -m harness leaderboard --dataset {DATASET_ID} --task task2",),
         notes="Models are found through the Hub's leaderboard of the data set, through the tag that `harness push`\n"
-        "leaves on a card, and by --model. Only results on the data of the revision asked for are ranked.",
+        "leaves on a card, and by --model. Only results on the same data are ranked together.",
     )
     parser.add_argument(
         "--dataset",

@@ -194,11 +194,14 @@ def _by_state(found: Sequence[Published], states: Sequence[DataState]) -> tuple[
 
 
 def _chosen(wanted: str | None, measured: Sequence[_Measured], head: DataState) -> str:
-    """The edition to rank: the requested one, else the best with results, else that of the data set."""
-    with_results = sorted({_edition(state) for _, state in measured}, key=edition_order, reverse=True)
-    known = [edition for edition in with_results if edition != UNKNOWN_EDITION]
+    """The edition to rank: the requested one, else the best with results, else that of the data set.
+
+    Open pull requests, which anyone may write, decide only where no result is merged.
+    """
+    with_results = _best_first(_edition(state) for _, state in measured)
     if wanted is None:
-        return known[0] if known else head.edition
+        merged = _best_first(_edition(state) for each, state in measured if each.status != "community")
+        return next((edition for edition in (*merged, *with_results) if edition != UNKNOWN_EDITION), head.edition)
     if wanted not in (*with_results, head.edition):
         listed = ", ".join(with_results) or "none"
         raise UsageError(
@@ -206,6 +209,10 @@ def _chosen(wanted: str | None, measured: Sequence[_Measured], head: DataState) 
             f"{head.edition}, and editions with results are: {listed}. Choose one of them with --edition"
         )
     return wanted
+
+
+def _best_first(editions: Iterable[str]) -> list[str]:
+    return sorted({*editions}, key=edition_order, reverse=True)
 
 
 def _edition(state: DataState | None) -> str:
@@ -225,8 +232,7 @@ def _others(measured: Sequence[_Measured], edition: str) -> dict[str, int]:
     models: dict[str, set[str]] = {}
     for each, state in measured:
         models.setdefault(_edition(state), set()).add(each.model_id)
-    names = sorted(models.keys() - {edition}, key=edition_order, reverse=True)
-    return {name: len(models[name]) for name in names}
+    return {name: len(models[name]) for name in _best_first(models.keys() - {edition})}
 
 
 def _tagged_models() -> list[str]:

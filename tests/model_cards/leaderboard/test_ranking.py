@@ -333,3 +333,21 @@ def test_results_on_unknown_data_are_ranked_apart(hub, two_editions, capsys):
     assert (apart.edition, apart.content_hash, models_of(apart)) == ("unknown", "f" * 12, ["org/lost", "org/gone"])
     assert main(["--dataset", DATASET, "--edition", "unknown"]) == 0
     assert "99.0" in capsys.readouterr().out
+
+
+def test_an_open_pull_request_does_not_choose_the_edition(hub, two_editions):
+    add_model(hub, "org/small", two_editions("mini", {"task2": 60.0}))
+    hub.add_repo("org/open", files={"README.md": CARD})
+    hub.log_in("ann")
+    from huggingface_hub import HfApi
+
+    HfApi().upload_file(
+        path_or_fileobj=file_of(two_editions("standard", {"task2": 55.0})),
+        path_in_repo=ENTRIES_PATH,
+        repo_id="org/open",
+        create_pr=True,
+        commit_message=PULL_REQUEST_TITLE,
+    )
+    board = read_leaderboard(DATASET)
+    assert (board.edition, models_of(board), board.other_editions) == ("mini", ["org/small"], {"standard": 1})
+    assert read_leaderboard(DATASET, edition="standard").community["task2"][0].published.model_id == "org/open"
