@@ -10,6 +10,7 @@ from typing import Final
 
 from dataset_builders.chemistry.levels import GFN2, Level
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.hub.retrying import retried
@@ -134,5 +135,5 @@ def state_of(content: str | None, revision: str | None, states: Sequence[DataSta
         `None` if it is none of them.
     """
     if content is not None:
-        return next((each for each in states if content and each.data.content_hash.startswith(content)), None)
+        return next((each for each in states if each.data.content_hash[:SHORT_HASH] == content), None)
     return next((each for each in states if each.data.commit == revision), None)

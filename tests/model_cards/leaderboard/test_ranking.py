@@ -15,7 +15,7 @@ from harness.data.dataset import open_dataset
 from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
 from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.leaderboard.command import main
-from model_cards.leaderboard.data_on_hub import DataOnHub, data_on_hub
+from model_cards.leaderboard.data_on_hub import DataOnHub, DataState, data_on_hub, state_of
 from model_cards.leaderboard.ranking import read_leaderboard
 from tests.dataset_builders.core.test_printable import output_of
 from tests.harness.results.test_result import result_of, tasks  # noqa: F401 (a fixture)
@@ -351,3 +351,26 @@ def test_an_open_pull_request_does_not_choose_the_edition(hub, two_editions):
     board = read_leaderboard(DATASET)
     assert (board.edition, models_of(board), board.other_editions) == ("mini", ["org/small"], {"standard": 1})
     assert read_leaderboard(DATASET, edition="standard").community["task2"][0].published.model_id == "org/open"
+
+
+@pytest.mark.parametrize(
+    ("content", "revision", "edition"),
+    [
+        ("a" * 12, None, "mini"),
+        ("b" * 12, "1" * 40, "standard"),
+        (None, "1" * 40, "mini"),
+        ("a", "1" * 40, None),
+        ("", "1" * 40, None),
+        ("c" * 12, "1" * 40, None),
+        (None, "3" * 40, None),
+        (None, None, None),
+    ],
+)
+def test_the_data_of_a_result(content, revision, edition):
+    """The content decides, by all digits that a push writes; the commit only where no content is stated."""
+    states = [
+        DataState(DataOnHub("1" * 40, "a" * 64, ("task1",)), "mini"),
+        DataState(DataOnHub("2" * 40, "b" * 64, ("task1",)), "standard"),
+    ]
+    found = state_of(content, revision, states)
+    assert (None if found is None else found.edition) == edition
