@@ -1,4 +1,4 @@
-"""The command line: `python -m dataset_builders build | import | relabel | certify | publish | export | path`."""
+"""The command line: `python -m dataset_builders COMMAND`; `COMMANDS` lists them."""
 
 import argparse
 import sys
@@ -10,12 +10,14 @@ from dataset_builders.build.command import add_build_options, run_build
 from dataset_builders.core.commands import unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import CertificateError, UsageError
+from dataset_builders.core.hub.names import DATASET_ID, is_repo_id
 from dataset_builders.core.option_parser import CommandParser, OneScreen
+from dataset_builders.core.printable import print_json
 from dataset_builders.core.sole_user import sole_user
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.relabel.command import add_relabel_options, run_relabel
 
-COMMANDS: Final = ("build", "import", "relabel", "certify", "publish", "export", "path")
+COMMANDS: Final = ("build", "import", "relabel", "certify", "publish", "export", "croissant", "hashes", "path")
 PROG: Final = "python -m dataset_builders"
 
 _DESCRIPTION: Final = f"""\
@@ -89,6 +91,19 @@ def _parser() -> argparse.ArgumentParser:
     certify.set_defaults(run=_certify)
     _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
     commands.add_parser("export", help="write the frames of one task in formats for other training codes")
+    croissant = commands.add_parser("croissant", help="print the Croissant metadata of a data-set folder, as JSON-LD")
+    croissant.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
+    croissant.add_argument(
+        "repo_id",
+        metavar="ORG/NAME",
+        nargs="?",
+        default=DATASET_ID,
+        help=f"its repo on the Hub ({DATASET_ID})",
+    )
+    croissant.set_defaults(run=_croissant)
+    hashes = commands.add_parser("hashes", help="print the content hash of each configuration of a data-set folder")
+    hashes.add_argument("directory", type=Path, metavar="DIR", help="data-set folder, or `mini`")
+    hashes.set_defaults(run=_hashes)
     path = commands.add_parser("path", help="print the folder of the embedded mini edition")
     path.set_defaults(run=_path)
     return parser
@@ -199,6 +214,23 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 def _folder(directory: Path) -> Path:
     return MINI_DIRECTORY if str(directory) == "mini" else directory
+
+
+def _croissant(arguments: argparse.Namespace) -> int:
+    from dataset_builders.card.croissant import croissant
+
+    if not is_repo_id(arguments.repo_id):
+        raise UsageError(f"{arguments.repo_id!r} is not an id on the Hub; expected ORG/NAME")
+    print_json(croissant(_folder(arguments.directory), arguments.repo_id), indent=2)
+    return 0
+
+
+def _hashes(arguments: argparse.Namespace) -> int:
+    from dataset_builders.folder.content_hash import config_hashes
+
+    for config, content in config_hashes(_folder(arguments.directory)).items():
+        print(f"{config} {content}")
+    return 0
 
 
 def _path(_: argparse.Namespace) -> int:

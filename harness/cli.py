@@ -11,6 +11,7 @@ from typing import Final
 
 from dataset_builders.core.commands import Command, listed, unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.option_parser import WIDTH
 
 # Modules by name: some are in `model_cards`, at the end of the flow, and must not be imported before use.
@@ -45,7 +46,7 @@ examples:
   {prog} --model reference --task task2
   {prog} compare --model gfn1-xtb --model mmff94 --task task2
   {prog} train --arch painn --task task2 --budget 5min
-  {prog} --model org/name --dataset compgen/mlip-ood --push
+  {prog} --model org/name --dataset {dataset} --push
 
 commands ({prog} COMMAND --help lists the options of each):
 {commands}
@@ -100,4 +101,4 @@ def _help() -> str:
         fill(f"{title}: {' '.join(each)}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for title, each in names.items()
     )
-    return _HELP.format(prog=PROG, commands=listed(COMMANDS), models=models, families=families)
+    return _HELP.format(prog=PROG, dataset=DATASET_ID, commands=listed(COMMANDS), models=models, families=families)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
-from dataset_builders.card.numbers import NUMBERS, leaderboard_id
+from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, SCORE, number_id
 from dataset_builders.certify.audit import CertifyReport
 from dataset_builders.certify.coverage import (
     CERTIFICATE_HEADER,
@@ -34,8 +34,8 @@ from dataset_builders.core.errors import CertificateError
 from dataset_builders.core.markdown import code, markdown_table
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.folder.provenance import import_record_of, is_imported
-from dataset_builders.folder.schema import COLUMNS, METADATA_KEY, SCHEMA_VERSION
-from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS
+from dataset_builders.folder.schema import COLUMNS, DATASET_VERSION, METADATA_KEY, SCHEMA_VERSION
+from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS, edition_note
 from dataset_builders.tasks.fragments import FRAGMENTS
 from dataset_builders.tasks.regions import TASKS, Region, Task
 
@@ -133,7 +133,9 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "front_matter": front_matter(certificate, sizes),
         "pretty_name": PRETTY_NAME,
         "n_rows": count_rows(certificate),
-        "editions": ", ".join(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries)),
+        "editions": ", ".join(_editions(summaries)),
+        "edition_notes": [*filter(None, map(edition_note, _editions(summaries)))],
+        "dataset_version": DATASET_VERSION,
         "schema_version": SCHEMA_VERSION,
         "repo_id": facts.repo_id,
         "example_config": example_config(certificate),
@@ -167,7 +169,9 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "notes": certificate_notes(certificate.tasks),
         "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
         "label_notes": label_notes(certificate.labels),
-        "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
+        "numbers_table": markdown_table(_NUMBERS_HEADER, _number_rows()),
+        "overall_id": OVERALL_ID,
+        "score_id": number_id("CONFIG", SCORE),
         "license_url": LICENSE_URL,
         "imported": import_record_of(summaries[0].metadata),
         "labels_of_others": ", ".join(summary.config for summary in summaries if not _labelled_here(summary)),
@@ -176,6 +180,11 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
     }
+
+
+def _editions(summaries: Iterable[ConfigSummary]) -> list[str]:
+    """The editions of the configurations; the same frames at another level may be of another edition."""
+    return list(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries))
 
 
 def _subset_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:
@@ -254,13 +263,13 @@ def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-_LEADERBOARD_HEADER: Final = ("id", "split", "unit", "better", "meaning")
+_NUMBERS_HEADER: Final = ("number", "split", "unit", "better", "meaning")
 
 
-def _leaderboard_rows() -> list[tuple[str, ...]]:
+def _number_rows() -> list[tuple[str, ...]]:
     return [
         (
-            code(leaderboard_id("CONFIG", number)),
+            code(number.name),
             number.split,
             number.unit or "-",
             "higher" if number.higher_is_better else "lower",

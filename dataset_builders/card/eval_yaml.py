@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME
-from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, leaderboard_ids
+from dataset_builders.card.numbers import OVERALL_ID, SCORE, leaderboard_ids
+from dataset_builders.tasks.regions import TASKS
 
 EVAL_FILE: Final = "eval.yaml"
 
 _PURPOSE: Final = (
     "Energies and forces that interatomic potentials predict for small organic molecules: for training molecules, "
-    "and for unseen combinations of their parts (out of distribution, OOD). One id for each configuration "
-    "and number. The numbers are"
+    "and for unseen combinations of their parts (out of distribution, OOD). Each score is"
+)
+_RANKING: Final = (
+    f"{OVERALL_ID} is the mean score of {', '.join(TASKS)}; a model without results on all of them has none. Errors "
+    "and gaps are in the model-index and on the card of each model."
 )
 
 
@@ -28,13 +32,12 @@ def eval_yaml(configs: Sequence[str], evaluation_framework: str | None = None) -
 
     data: dict[str, Any] = {
         "name": PRETTY_NAME,
-        "description": " ".join([_PURPOSE, *(_in_words(number) for number in NUMBERS)]),
+        "description": f"{_PURPOSE} {SCORE.meaning}; higher is better. {_RANKING}",
     }
     if evaluation_framework is not None:
         data["evaluation_framework"] = evaluation_framework
     data["tasks"] = [
-        {"id": task_id, "config": config, "split": number.split}
-        for task_id, (config, number) in leaderboard_ids(configs).items()
+        {"id": task_id, "config": config, "split": SCORE.split} for task_id, config in leaderboard_ids(configs).items()
     ]
     yaml, text = YAML(), io.StringIO()
     yaml.width = 120
@@ -65,9 +68,3 @@ def _mapping(text: str) -> Mapping[str, Any]:
     except YAMLError:
         return {}
     return data if isinstance(data, dict) else {}
-
-
-def _in_words(number: LeaderboardNumber) -> str:
-    unit = f"{number.unit}, " if number.unit else ""
-    direction = "higher" if number.higher_is_better else "lower"
-    return f"{number.name} ({unit}{direction} is better): {number.meaning}."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PRETTY_NAME: Final = "MLIP-OOD: compositional generalisation of interatomic potentials"
 
-_TAGS: Final = (
+TAGS: Final = (
     "chemistry",
     "molecules",
     "mlip",
@@ -124,7 +124,7 @@ def front_matter(certificate: DataSetCertificate, sizes: Sizes) -> str:
         annotations_creators=["machine-generated"],
         source_datasets=["original" if record is None else "extended"],
         task_categories=["graph-ml"],
-        tags=list(_TAGS),
+        tags=list(TAGS),
         size_categories=[size_category(count_rows(certificate))],
         configs=configs,
     )

@@ -1,6 +1,9 @@
-"""The numbers on the leaderboard of the benchmark, with one id for each configuration and number.
+"""The published numbers of the benchmark, and the ids under which the Hub ranks them.
 
-The ids are in `eval.yaml` of the data set and in the results of every model, so they never change.
+The Hub ranks by one id, the first of `eval.yaml` by default, higher values first; it has no field for the direction. So
+only scores have ids there: the overall score first, then the score of each configuration. Errors and gaps, where lower
+is better, go to the `model-index` and the card of a model. The ids are in the results of every model, so they never
+change.
 """
 
 from collections.abc import Sequence
@@ -9,6 +12,7 @@ from typing import Final
 
 from dataset_builders.folder.configs import CONFIG
 from dataset_builders.tasks.editions import SplitName
+from dataset_builders.tasks.regions import RESERVED_NAME, TASKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +48,43 @@ NUMBERS: Final = (
     LeaderboardNumber("ood_energy_mae", "test_ood", "meV", "MAE of relative energies on unseen combinations"),
     LeaderboardNumber("id_energy_mae", "test_id", "meV", "MAE of relative energies on training molecules"),
 )
-"""In the order of publication: the score first, since a leaderboard ranks by the first."""
+"""In the order of publication."""
+
+SCORE: Final = NUMBERS[0]
+"""The only number with an id on the Hub."""
+
+OVERALL_ID: Final = f"{RESERVED_NAME}_{SCORE.name}"
+"""Id of the mean score of the four tasks; a model that lacks one of them has no such entry."""
 
 
-def leaderboard_id(config: str, number: LeaderboardNumber) -> str:
-    """The id of a number of a configuration, such as `task3_score`."""
+def number_id(config: str, number: LeaderboardNumber) -> str:
+    """The id of a number of a configuration, such as `task3_score`; on the Hub, only scores have one."""
     return f"{config}_{number.name}"
 
 
-def parse_leaderboard_id(text: str) -> tuple[str, LeaderboardNumber] | None:
-    """Configuration and number of an id; `None` if the id is not of this benchmark."""
+def parse_number_id(text: str) -> tuple[str, LeaderboardNumber] | None:
+    """Configuration and number of an id; `None` if it is no number of a configuration, as the overall score."""
     for number in NUMBERS:
         config = text.removesuffix(f"_{number.name}")
-        if config != text and CONFIG.fullmatch(config):
+        if text not in (config, OVERALL_ID) and CONFIG.fullmatch(config):
             return config, number
     return None
 
 
-def leaderboard_ids(configs: Sequence[str]) -> dict[str, tuple[str, LeaderboardNumber]]:
-    """Configuration and number by id, in the order of publication, with the scores of all configurations first."""
-    return {leaderboard_id(config, number): (config, number) for number in NUMBERS for config in configs}
+def is_benchmark_id(text: str) -> bool:
+    """Whether an id belongs to this benchmark."""
+    return text == OVERALL_ID or parse_number_id(text) is not None
+
+
+def leaderboard_ids(configs: Sequence[str]) -> dict[str, str]:
+    """The ids of a data set on the Hub with the configuration of each, in the order of publication.
+
+    Args:
+        configs: Configurations of the data set, or of a result.
+
+    Returns:
+        The overall score, if the four tasks are there, then the score of each configuration. The overall score belongs
+        to several configurations; the Hub shows one, the first of the four.
+    """
+    overall = {OVERALL_ID: next(iter(TASKS))} if set(TASKS) <= {*configs} else {}
+    return overall | {number_id(config, SCORE): config for config in configs}

@@ -18,6 +18,13 @@ class OneScreen(argparse.RawDescriptionHelpFormatter):
         width = min(WIDTH, shutil.get_terminal_size().columns)
         super().__init__(prog, max_help_position=_HELP_COLUMN, width=width)
 
+    def add_argument(self, action: argparse.Action) -> None:
+        """Adds an argument; argparse forgets that commands are indented once more when it aligns the help."""
+        super().add_argument(action)
+        for command in self._iter_indented_subactions(action):
+            length = len(self._format_action_invocation(command)) + self._current_indent
+            self._action_max_length = max(self._action_max_length, length)
+
     def _get_default_metavar_for_optional(self, action: argparse.Action) -> str:
         return "N" if action.type in (int, float) else super()._get_default_metavar_for_optional(action)
 

@@ -7,6 +7,13 @@ from typing import Any, Final
 import pyarrow as pa
 
 SCHEMA_VERSION: Final = "1.0"
+"""Version of the columns and of the metadata of a file."""
+
+DATASET_VERSION: Final = "1.0"
+"""Version of the tasks, the recipe and the frozen rows; CHANGELOG.md says what each version holds."""
+
+DATASET_DATE: Final = "2026-11-28"
+"""Day on which this version was frozen, ISO 8601."""
 
 COLUMNS: Final[tuple[tuple[str, pa.DataType, str], ...]] = (
     ("molecule_id", pa.string(), "stable name, such as COOH-6-NH2"),

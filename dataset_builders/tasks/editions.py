@@ -81,6 +81,49 @@ EDITIONS: Final[dict[str, Edition]] = {
 }
 
 
+DEMONSTRATION: Final = "mini"
+"""The edition for demonstrations and tests."""
+RANKING: Final = "standard"
+"""The smallest edition whose results rank models."""
+UNKNOWN_EDITION: Final = "unknown"
+"""Stands for an edition that neither files nor results state."""
+
+
+def edition_note(name: str) -> str | None:
+    """For an edition that is too small to rank models, a sentence that says so; else `None`.
+
+    An OOD molecule is as well sampled as it has bursts, since each burst starts from a conformer of its own. Nothing is
+    said of imported data, whose trajectories are their own.
+
+    Args:
+        name: Name of the edition, as in the files of a data set and in results.
+    """
+    edition, needed = _edition_or_none(name), len(EDITIONS[RANKING].bursts("test_ood"))
+    if edition is None or (n_bursts := len(edition.bursts("test_ood"))) >= needed:
+        return None
+    use = "is the demonstration and test edition" if name == DEMONSTRATION else "is an own build"
+    conformers = f"{n_bursts} conformer{'s' if n_bursts > 1 else ''} of an OOD molecule"
+    return f"{name} {use} ({conformers}); {RANKING} ({needed}) ranks models"
+
+
+def edition_order(name: str) -> tuple[int, int, str]:
+    """Sort key of editions, the one that ranks best last: unknown, mini, others, standard, full.
+
+    Args:
+        name: Name of the edition. Own builds are ordered by their frames of an OOD molecule.
+    """
+    named = (UNKNOWN_EDITION, DEMONSTRATION, "", RANKING, "full")
+    edition = _edition_or_none(name)
+    return named.index(name if name in named else ""), 0 if edition is None else edition.test_ood, name
+
+
+def _edition_or_none(name: str) -> Edition | None:
+    try:
+        return find_edition(name)
+    except UsageError:
+        return None
+
+
 def find_edition(text: str) -> Edition:
     """Returns a named edition, or one with custom sizes written as TRAIN/OOD/VALIDATION/TEST_ID.
 

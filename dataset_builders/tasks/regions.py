@@ -24,6 +24,9 @@ from dataset_builders.tasks.words import Word, word
 TaskName: TypeAlias = str
 """Name of a task, such as `task1`; it matches `TASK_PATTERN`."""
 
+RESERVED_NAME: Final = "overall"
+"""Name that no task may have: the mean score of the four tasks is published under it."""
+
 TASK_PATTERN: Final = r"[a-z][a-z0-9_]{0,39}"
 """Pattern of task names: without `-`, which precedes the level of theory in the name of a configuration."""
 

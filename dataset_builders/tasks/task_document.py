@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import DataError, MlipOodError, ModelError, UsageError
 from dataset_builders.tasks.fragments import BUILT_IN, NAME_PATTERN, parse_fragment
-from dataset_builders.tasks.regions import DECLARATION, TASK_PATTERN, TASKS, Region, Task, TaskName
+from dataset_builders.tasks.regions import DECLARATION, RESERVED_NAME, TASK_PATTERN, TASKS, Region, Task, TaskName
 
 MAX_SPACER: Final = 40
 """Longest chain of a word, in CH2 groups."""
@@ -86,11 +86,13 @@ class TaskDocument(_Document):
         """Converts the declaration into a task.
 
         Raises:
-            UsageError: If the name is that of one of the four tasks, a fragment is invalid, or a region names an
-                unknown fragment.
+            UsageError: If the name is that of one of the four tasks or reserved, a fragment is invalid, or a region
+                names an unknown fragment.
         """
         if self.name in TASKS:
             raise UsageError(f"name = {self.name!r}: the tasks {' '.join(TASKS)} are fixed; choose another name")
+        if self.name == RESERVED_NAME:
+            raise UsageError(f"name = {self.name!r}: it stands for the mean of the four tasks; choose another name")
         own = (parse_fragment(name, smiles) for name, smiles in sorted(self.fragments.items()))
         task = Task(
             name=self.name,

@@ -19,16 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from harness.commands.printing import print_runs
     from harness.evaluation.run import evaluate_again
     from harness.method.document import is_method
+    from harness.results.one_dataset import require_one_dataset
 
     methods = [directory for directory in dict.fromkeys(arguments.run) if is_method(directory)]
     if methods:
         return _report_methods(arguments, methods)
     runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
-    contents = {run.result.dataset.content_hash for run in runs}
-    if len(contents) > 1:
-        raise UsageError(
-            f"the runs are on {len(contents)} different data sets; a table needs one. Report them separately"
-        )
+    require_one_dataset([run.result for run in runs], "a table")
     return print_runs(runs, runs[0].directory.resolve().parent.parent, as_json=arguments.json)
 
 

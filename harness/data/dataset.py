@@ -7,7 +7,6 @@ separate configs, such as `task2-wb97x`; the configs of one level are pinned tog
 levels are ignored.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import file_sha256
 from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.core.hub.names import REPO_ID
+from dataset_builders.folder.content_hash import hash_of_hashes
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import read_metadata, schema_problems
 from dataset_builders.folder.split_files import in_part_order, parts_problem, stated_level
@@ -335,14 +335,6 @@ def content_hash(directory: Folder, files: Sequence[DataFile]) -> str:
             continue
         hashes[path.relative_to(str(directory)).as_posix()] = file_sha256(path)
     return hash_of_hashes(hashes)
-
-
-def hash_of_hashes(hashes: Mapping[str, str]) -> str:
-    """The content hash of files with known sha256, by path in the data set."""
-    digest = hashlib.sha256()
-    for path, file_hash in sorted(hashes.items()):
-        digest.update(f"{path}\n{file_hash}\n".encode())
-    return digest.hexdigest()
 
 
 def provenance_of(path: DataFile) -> Provenance:

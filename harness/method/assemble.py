@@ -29,8 +29,8 @@ from harness.scoring.intervals import IntervalSettings
 _JOINED: Final = " + "
 
 _ALIKE: Final[Mapping[str, Callable[[RunResult], object]]] = {
-    "content of the data set": lambda result: result.dataset.content_hash,
     "edition of the data set": lambda result: result.dataset.edition,
+    "content of the data set": lambda result: result.dataset.content_hash,
     "level of theory of the labels": lambda result: result.dataset.level_of_theory,
     "level of theory of the model": lambda result: result.model.level_of_theory or "unknown",
     "protocol": lambda result: result.model.protocol,

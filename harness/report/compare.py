@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.errors import UsageError
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.networks.finished import UNFINISHED
 from harness.report.distinct_names import distinct_names
+from harness.report.table import dataset_lines
+from harness.results.one_dataset import require_one_dataset
 from harness.results.result import RunResult
 from harness.scoring.group_rows import TestSplit
 from harness.scoring.intervals import Comparison, Interval
@@ -60,11 +62,7 @@ def comparisons(results: Sequence[RunResult]) -> list[PairedResults]:
         UsageError: If no task has two results, or two results are of one evaluation.
         DataError: If the results are on different data.
     """
-    hashes = {result.dataset.content_hash for result in results}
-    if len(hashes) > 1:
-        raise DataError(
-            f"the results are on {len(hashes)} different data sets; a comparison requires the same data set for all"
-        )
+    require_one_dataset(results, "a comparison")
     found = []
     for task in in_order(name for result in results for name in result.tasks):
         of_task = [result for result in results if task in result.tasks]
@@ -118,7 +116,8 @@ def comparison_table(results: Sequence[RunResult]) -> "RenderableType":
         models = _shown(pair.model_name, pair.model), _shown(pair.other_name, pair.other)
         numbers = _text(comparison.difference, MILLI, "+.1f"), _text(comparison.ratio, 1.0, ".2f")
         table.add_row(*(Text(cell) for cell in (pair.task, *models, SPLIT_NAMES[pair.split], *numbers)))
-    return Group(table, *map(Text, reasons), Text(_LEGEND))
+    lines = [*reasons, _LEGEND, *dataset_lines(results[0])]
+    return Group(table, *map(Text, lines))
 
 
 def comparison_documents(results: Sequence[RunResult]) -> list[dict[str, Any]]:

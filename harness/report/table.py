@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from dataset_builders.chemistry.levels import level_of_method
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.units import MILLI
+from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.networks.finished import UNFINISHED
 from harness.report.control_gaps import CONTROL
@@ -122,15 +123,24 @@ def _gaps_by_fragment(task: TaskResult) -> str:
 
 def data_lines(result: RunResult) -> list[str]:
     """The data set of a table, and the meaning of its intervals."""
-    data = result.dataset
-    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
     return [
-        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
-        f"labels {data.level_of_theory}",
+        *dataset_lines(result),
         f"below each number: {100 * result.settings.confidence:.0f} % interval for other fragments and molecules "
         "drawn like these, at the same spacers (by fragment, ID and OOD together). To compare two models on the same "
         "molecules, use harness compare: its paired intervals are narrower. Read a gap together with its ID error: a "
         "model that learned little has a gap near 1",
+    ]
+
+
+def dataset_lines(result: RunResult) -> list[str]:
+    """The data set with its edition, and what an edition that is too small to rank is for."""
+    data = result.dataset
+    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
+    note = edition_note(data.edition)
+    return [
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
+        f"labels {data.level_of_theory}",
+        *([note] if note else []),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.networks.finished import follows_the_clock
 from harness.scoring.intervals import FEW_CLUSTERS
@@ -74,6 +75,12 @@ def write_report(results: Path) -> Path:
     records = read_records(results)
     if not records:
         raise DataError(f"{results} contains no records ({RECORDS_NAME}); run the study first")
+    editions = sorted({record.dataset.edition for record in records})
+    if len(editions) > 1:
+        raise DataError(
+            f"the records in {results} are of {len(editions)} editions ({', '.join(editions)}); a report needs one. "
+            "Give each a folder of its own with --out"
+        )
     for task in in_order(record.task for record in records):
         hashes = sorted({record.dataset.content_hash for record in records if record.task == task})
         if len(hashes) > 1:
@@ -108,6 +115,7 @@ def report_text(
     blocks = [
         f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
         _opening(records, has_findings),
+        f"**{note}.**" if (note := edition_note(data.edition)) else "",
         "## Forces",
         HOW_TO_READ,
         CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",

@@ -46,6 +46,7 @@ def findings_of_members(entry: StagedEntry, runs: Sequence[CheckedRun]) -> Itera
 
 def _mixed(runs: Sequence[CheckedRun]) -> Iterator[Finding]:
     of_runs: dict[str, set[str]] = {
+        "editions": {run.result.dataset.edition for run in runs},
         "data sets": {run.result.dataset.content_hash[:SHORT_HASH] for run in runs},
         "protocols": {run.result.model.protocol for run in runs},
     }

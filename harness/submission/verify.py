@@ -12,6 +12,7 @@ from typing import Any
 
 from dataset_builders.core.errors import DataError, IncompleteError, MlipOodError, SetupError
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.tasks.editions import edition_note
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.scan import scan_dataset
@@ -187,6 +188,7 @@ def _computed(run: OpenedRun, listed: EntryRun) -> RunResult:
 
 def _of_dataset(run: OpenedRun) -> Iterator[Finding]:
     stated, found = run.manifest.dataset, run.dataset
+    note = edition_note(found.edition)
     pairs = {"edition": (stated.edition, found.edition), "level": (stated.level_of_theory, found.level_of_theory)}
     wrong = [name for name, (there, here) in pairs.items() if there != here]
     for name in wrong:
@@ -198,7 +200,7 @@ def _of_dataset(run: OpenedRun) -> Iterator[Finding]:
         yield Finding(
             "proved",
             f"data set {run.dataset_text}: edition {found.edition}, labels {found.level_of_theory}, content "
-            f"{found.content_hash[:SHORT_HASH]}",
+            f"{found.content_hash[:SHORT_HASH]}{f'; {note}' if note else ''}",
             run.run_id,
         )
 

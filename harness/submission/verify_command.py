@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.errors import DataError, IncompleteError, SetupError, UsageError
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import printable
 from dataset_builders.core.option_parser import option_parser
 from dataset_builders.core.printable import print_json
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "DIR [DIR ...] [options]",
         "Check entries of a repo of results: files, identities, data set, training declaration, and every\nnumber "
         "against the predictions. No code from an entry is executed.",
-        ("python -m harness verify entries --dataset compgen/mlip-ood@v1.0",),
+        (f"python -m harness verify entries --dataset {DATASET_ID}@v1.0",),
         _EXIT_CODES,
     )
     parser.add_argument("entry", nargs="+", type=Path, metavar="DIR", help="an entry, or a folder of entries")

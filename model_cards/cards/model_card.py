@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from dataset_builders.chemistry.levels import GFN2, level_of_method
-from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH, file_sha256
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import code, plain
 from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import DECLARATION
 from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.networks.architecture import NetworkArguments
@@ -26,6 +27,7 @@ from harness.networks.checkpoint_format import (
 from harness.networks.control_checkpoints import ControlArchitecture, ControlConfig, control_of, read_control
 from harness.networks.finished import follows_the_clock, training_progress
 from harness.potentials.xtb import METHODS
+from harness.results.one_dataset import require_one_dataset
 from harness.results.result import RunResult
 from model_cards.cards.result_tables import results_table
 from model_cards.text.front_matter import CARD_PATH
@@ -176,14 +178,13 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
             f"none of the results belongs to the weights in {checkpoint} (sha256 {weights_hash[:SHORT_HASH]}); results "
             f"given: {seen}. Evaluate the checkpoint first: python -m harness --model {checkpoint}"
         )
-    hashes = {result.dataset.content_hash for result in results}
-    if len(hashes) > 1:
-        raise DataError(f"the results are on {len(hashes)} data sets; a card requires results on a single one")
+    require_one_dataset(results, "the table of a card")
     return {
         "table": results_table(results),
         "model_id": own[0].model.id,
         "models": " ".join(f"--model {result.model.id}" for result in results),
         "dataset": own[0].dataset,
+        "edition_note": edition_note(own[0].dataset.edition),
         "environment": own[0].environment,
         "device": own[0].model.device,
     }

@@ -12,11 +12,14 @@ from dataset_builders.core.errors import DataError
 from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.markdown import Markdown, code, plain, printable
 from dataset_builders.folder.configs import level_of_config, task_of_config
+from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TASKS, in_order
 from harness.models.registry import readers
 from harness.results.result import USER
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
-from model_cards.entries.entries import DIGITS, METHOD, config_and_number, has_former_interval, parse_notes
+from model_cards.entries.entries import METHOD, config_and_number
+from model_cards.entries.notes import EDITION, has_former_interval, parse_notes
+from model_cards.entries.scores import DIGITS
 from model_cards.text.front_matter import CARD_PATH, Card
 from model_cards.text.yaml_text import newline_of
 
@@ -172,7 +175,7 @@ def _run_of(entry: "EvalResultEntry") -> _Run:
 
 def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
     """The notes, each on one line."""
-    return {key: printable(value) for key, value in parse_notes(entry.notes or "").items()}
+    return {key: printable(value) for key, value in parse_notes(entry.notes).items()}
 
 
 def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
@@ -236,7 +239,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
         f"data set [{code(run.dataset_id)}]({quote(tree, safe=_URL)})",
         *([f"commit {code(run.revision)}"] if run.revision else []),
         *_named(
-            notes, {"edition": ("edition ", plain), "content": ("content sha256 ", _cut), "labels": ("labels ", plain)}
+            notes, {EDITION: ("edition ", plain), "content": ("content sha256 ", _cut), "labels": ("labels ", plain)}
         ),
     ]
     used = _named(notes, {"model": ("model ", code), "family": ("family ", plain)})
@@ -263,7 +266,8 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
         },
     )
     lines = [data, used, protocol, versions, [f"evaluated {plain(run.date)}"] if run.date else []]
-    facts = [", ".join(line) for line in lines if line]
+    note = edition_note(notes.get(EDITION, ""))
+    facts = [*([plain(note)] if note else []), *(", ".join(line) for line in lines if line)]
     caution = _caution(notes)
     return facts if caution is None else [*facts, caution]
 

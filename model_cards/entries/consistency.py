@@ -4,24 +4,27 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from model_cards.entries.entries import DIGITS, Examined, config_and_number, has_former_interval, parse_notes
+from model_cards.entries.entries import Examined, config_and_number
 from model_cards.entries.entry_check import shown
+from model_cards.entries.notes import EDITION, has_former_interval, parse_notes
+from model_cards.entries.scores import DIGITS
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry
 
 _Key = tuple[str, str, str | None]
+"""Data set, configuration, and content hash of the data, or their edition where the hash is not stated."""
 
-_OF_ONE_RUN: Final = ("protocol", "trained on", "training", "base", "model", "dtype", "edition")
+_OF_ONE_RUN: Final = ("protocol", "trained on", "training", "base", "model", "dtype", EDITION)
 """Notes that must agree between all numbers of one evaluation, where present."""
 
 
 def by_evaluation(entries: Iterable["EvalResultEntry"]) -> dict[_Key, list["EvalResultEntry"]]:
-    """Groups entries by data set, configuration and content hash of the data they were measured on."""
+    """Groups entries by data set, configuration, and the data they were measured on: content hash, else edition."""
     groups: defaultdict[_Key, list[EvalResultEntry]] = defaultdict(list)
     for entry in entries:
-        content = parse_notes(entry.notes or "").get("content")
-        groups[entry.dataset_id, config_and_number(entry)[0], content].append(entry)
+        notes = parse_notes(entry.notes)
+        groups[entry.dataset_id, config_and_number(entry)[0], notes.get("content", notes.get(EDITION))].append(entry)
     return dict(groups)
 
 
@@ -50,7 +53,7 @@ def without_former_intervals(entries: Sequence["EvalResultEntry"]) -> Examined:
     former = {
         key: group
         for key, group in by_evaluation(entries).items()
-        if any(has_former_interval(parse_notes(entry.notes or "")) for entry in group)
+        if any(has_former_interval(parse_notes(entry.notes)) for entry in group)
     }
     dropped = {id(entry) for group in former.values() for entry in group}
     faults = (
@@ -77,7 +80,7 @@ def _twice(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
 
 
 def _mixed(group: Sequence["EvalResultEntry"]) -> Iterator[str]:
-    said: Sequence[Mapping[str, str]] = [parse_notes(entry.notes or "") for entry in group]
+    said: Sequence[Mapping[str, str]] = [parse_notes(entry.notes) for entry in group]
     for key in _OF_ONE_RUN:
         found = dict.fromkeys(notes[key] for notes in said if key in notes)
         if len(found) > 1:

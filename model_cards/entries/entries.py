@@ -2,20 +2,22 @@
 
 import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, unquote
 
-from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, leaderboard_id, parse_leaderboard_id
+from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, LeaderboardNumber, number_id, parse_number_id
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.repo import Repo
-from dataset_builders.core.units import MILLI
+from dataset_builders.tasks.editions import RANKING
 from dataset_builders.tasks.regions import in_order, title_of
 from harness.method.document import MeanResult
 from harness.results.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
 from model_cards.entries.entry_check import checked_entry, entry_identity, shown
+from model_cards.entries.notes import CLUSTERS, EDITION, format_notes, parse_notes
+from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
 from model_cards.hub.dataset_names import as_written
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items
 
@@ -23,17 +25,14 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
 
 ENTRIES_PATH: Final = ".eval_results/mlip-ood.yaml"
+"""File of the entries on the edition that ranks; those on others have files of their own, see `entries_path`."""
+OWN_FILE: Final = re.compile(r"\.eval_results/mlip-ood(?:-[\w.-]+)?\.yaml", re.ASCII)
+"""Files of entries that a push writes."""
 RESULTS_FILE: Final = re.compile(r"\.eval_results/[^/]+\.yaml")
 """Files in which the Hub looks for results."""
 BENCHMARK_TAG: Final = "mlip-ood"
 """Tag on the card of every model with results, and name of the source of results."""
 PULL_REQUEST_TITLE: Final = "Add mlip-ood evaluation results"
-
-DIGITS: Final = 2
-"""Decimal places of every published number and of its interval, in its published unit."""
-
-_CLUSTERS: Final = "clusters"
-"""Note with number and type of the clusters of an interval; without it, the interval is a bootstrap over molecules."""
 
 TASK_TYPE: Final = "graph-ml"
 _HARNESS: Final = "mlip-ood"
@@ -59,9 +58,6 @@ _METRIC_LABELS: Final = {
 }
 """Type and name of a published number in a `model-index`."""
 
-# Characters that would end a note or a line, be lost at its ends, or look percent-encoded.
-_SPECIAL: Final = re.compile(r"[;\x00-\x1f\x7f\x85\u2028\u2029]|\A\s|\s\Z|%(?=[0-9A-Fa-f]{2})")
-
 
 @dataclass(frozen=True, slots=True)
 class Examined:
@@ -77,7 +73,9 @@ class Examined:
 
 
 def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
-    """The entries of a result, scores first; an undefined number has no entry.
+    """All numbers of a result as entries, scores first; an undefined number has no entry.
+
+    `merge_entries` publishes the scores among them, with the other numbers in their notes.
 
     Args:
         result: A result that passes `model_cards.publishing.publishable`.
@@ -88,7 +86,7 @@ def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
     return [
         EvalResultEntry(
             dataset_id=result.dataset.id,
-            task_id=leaderboard_id(result.dataset.config(task.task), number),
+            task_id=number_id(result.dataset.config(task.task), number),
             value=published_value(estimate.value, number),
             dataset_revision=pinned_commit(result.dataset),
             date=result.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -111,6 +109,7 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
             task_name=title_of(task.task, task.title),
             dataset_type=result.dataset.id,
             dataset_name=f"{result.dataset.id.rpartition('/')[2]} {result.dataset.config(task.task)}",
+            dataset_args={EDITION: result.dataset.edition},
             dataset_config=result.dataset.config(task.task),
             dataset_split=number.split,
             dataset_revision=pinned_commit(result.dataset),
@@ -125,13 +124,23 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
     ]
 
 
+def entries_path(edition: str) -> str:
+    """The file of a model repo with the entries on an edition.
+
+    The Hub wants a file for each variant of a result. So a push of one edition replaces nothing of another.
+    """
+    slug = re.sub(r"[^A-Za-z0-9.-]+", "-", edition).strip("-.")
+    return ENTRIES_PATH if edition == RANKING else ENTRIES_PATH.replace(".yaml", f"-{slug or 'unknown'}.yaml")
+
+
 def merge_entries(
     text: str | None, entries: Sequence["EvalResultEntry"], today: Callable[[str], str] = as_written
 ) -> str:
     """Merges entries into a file of entries.
 
     Entries of the same data set and configurations are replaced in place, or removed if their number is no
-    longer defined. All others stay unchanged.
+    longer defined or no longer published. So is the overall score of the data set, which needs the scores of all four
+    tasks, from this file and of one kind. All others stay unchanged.
 
     Args:
         text: The present file; `None` if there is none.
@@ -144,17 +153,23 @@ def merge_entries(
     from huggingface_hub import eval_result_entries_to_yaml
 
     present = _items(text or "", ENTRIES_PATH)
-    documents = eval_result_entries_to_yaml(list(entries))
+    configs = {(entry.dataset_id, config_and_number(entry)[0]) for entry in entries}
+    datasets = dict.fromkeys(dataset for dataset, _ in configs)
+    scores = packed(entries)
+    stay = [each for each in _valid(present, today) if (each.dataset_id, config_and_number(each)[0]) not in configs]
+    means = [overall_entry(each for each in (*stay, *scores) if each.dataset_id == dataset) for dataset in datasets]
+    published = [*(each for each in means if each is not None), *scores]
+    documents = eval_result_entries_to_yaml(published)
     if not present and load_yaml(text or "", ENTRIES_PATH) is None:
         return fill_empty(text or "", documents, ENTRIES_PATH)
-    configs = {(entry.dataset_id, config_and_number(entry)[0]) for entry in entries}
-    replaced = {(dataset, leaderboard_id(config, number)) for dataset, config in configs for number in NUMBERS}
+    replaced = {(dataset, number_id(config, number)) for dataset, config in configs for number in NUMBERS}
+    replaced |= {(dataset, OVERALL_ID) for dataset in datasets}
 
     def identity_of(item: Any) -> Hashable | None:
-        identity = benchmark_identity(item, today)
+        identity = any_identity(item, today)
         return identity if identity in replaced else None
 
-    wanted = {(entry.dataset_id, entry.task_id): each for entry, each in zip(entries, documents, strict=True)}
+    wanted = {(entry.dataset_id, entry.task_id): each for entry, each in zip(published, documents, strict=True)}
     return merge_items(text or "", (), Items(wanted, identity_of), ENTRIES_PATH)
 
 
@@ -167,15 +182,23 @@ def read_entries(text: str) -> list["EvalResultEntry"]:
     return [*examine_entries(text).entries]
 
 
+def any_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str] | None:
+    """As `benchmark_identity`, also of the overall score, which belongs to no configuration."""
+    identity = entry_identity(item)
+    if identity is not None and identity[1] == OVERALL_ID:
+        return today(identity[0]), OVERALL_ID
+    return benchmark_identity(item, today)
+
+
 def benchmark_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str] | None:
-    """Data set and task id of a benchmark entry; `None` for anything else.
+    """Data set and task id of an entry with numbers of a configuration; `None` for anything else.
 
     Args:
         item: The parsed item of the file.
         today: Returns the current id of a data set.
     """
     identity = entry_identity(item)
-    if identity is None or parse_leaderboard_id(identity[1]) is None:
+    if identity is None or parse_number_id(identity[1]) is None:
         return None
     return today(identity[0]), identity[1]
 
@@ -188,7 +211,8 @@ def examine_entries(
 ) -> Examined:
     """Checks each benchmark entry in an untrusted file separately.
 
-    Entries under the current id of a data set are newer and replace those of the same data under an earlier id.
+    Entries under the current id of a data set are newer and replace those of the same data under an earlier id. The
+    overall score is left out: whoever needs it computes it from the scores of the tasks.
 
     Args:
         text: The file.
@@ -207,9 +231,13 @@ def examine_entries(
             continue
         try:
             entry = checked_entry(item)
-            entries.append((entry.dataset_id, replace(entry, dataset_id=identity[0])))
         except DataError as cause:
             faults.append(f"entry {place}, {shown(identity[1])}: {cause}")
+            continue
+        found, wrong = unpacked(entry)
+        entries += [(each.dataset_id, replace(each, dataset_id=identity[0])) for each in found]
+        faults += [f"entry {place}, {shown(identity[1])}: {cause}" for cause in wrong]
+    faults += _wrong_means(_items(text, name), [entry for _, entry in entries], datasets, today)
     newer = {_measured(entry) for written, entry in entries if written == entry.dataset_id}
     older = [written != entry.dataset_id and _measured(entry) in newer for written, entry in entries]
     faults += dict.fromkeys(
@@ -223,9 +251,34 @@ def examine_entries(
     )
 
 
+def _wrong_means(
+    items: Sequence[Any],
+    entries: Sequence["EvalResultEntry"],
+    datasets: Collection[str] | None,
+    today: Callable[[str], str],
+) -> Iterator[str]:
+    """Overall scores among items that are not the mean of the scores of the four tasks, one line each."""
+    for place, item in enumerate(items, start=1):
+        identity = any_identity(item, today)
+        if identity is None or identity[1] != OVERALL_ID or (datasets is not None and identity[0] not in datasets):
+            continue
+        fault = wrong_mean(item.get("value"), [entry for entry in entries if entry.dataset_id == identity[0]])
+        if fault is not None:
+            yield f"entry {place}, {OVERALL_ID}: {fault}"
+
+
+def _valid(items: Sequence[Any], today: Callable[[str], str]) -> Iterator["EvalResultEntry"]:
+    """The valid entries among items, under the current ids of their data sets."""
+    for item in items:
+        identity = benchmark_identity(item, today)
+        if identity is not None:
+            with suppress(DataError):
+                yield replace(checked_entry(item), dataset_id=identity[0])
+
+
 def _measured(entry: "EvalResultEntry") -> tuple[str, str, str | None]:
     """Data set, configuration and content hash of the data that an entry was measured on."""
-    return entry.dataset_id, config_and_number(entry)[0], parse_notes(entry.notes or "").get("content")
+    return entry.dataset_id, config_and_number(entry)[0], parse_notes(entry.notes).get("content")
 
 
 def _items(text: str, name: str) -> list[Any]:
@@ -245,35 +298,12 @@ def config_and_number(entry: "EvalResultEntry") -> tuple[str, LeaderboardNumber]
     Raises:
         DataError: If it is not a benchmark entry.
     """
-    found = parse_leaderboard_id(entry.task_id)
+    found = parse_number_id(entry.task_id)
     if found is None:
         raise DataError(
             f"{entry.task_id!r} is not an id of this benchmark; expected CONFIG_NUMBER, such as task3_score"
         )
     return found
-
-
-def published_value(value: float, number: LeaderboardNumber) -> float:
-    """A number as published: in its published unit, rounded to `DIGITS` decimal places."""
-    return round(value / (MILLI if number.unit else 1.0), DIGITS)
-
-
-def format_notes(notes: Mapping[str, str]) -> str:
-    """Writes notes as `key: value; key: value`; characters that would break this format are percent-encoded."""
-    return "; ".join(
-        f"{key}: {_SPECIAL.sub(lambda found: quote(found[0], safe=''), value)}" for key, value in notes.items()
-    )
-
-
-def parse_notes(text: str) -> dict[str, str]:
-    """Parses the output of `format_notes`; parts in another format, which others may write, are skipped."""
-    parts = (part.partition(":") for part in text.split(";"))
-    return {key.strip(): unquote(value.strip()) for key, colon, value in parts if colon}
-
-
-def has_former_interval(notes: Mapping[str, str]) -> bool:
-    """Whether a number was published with the kind of interval used in version 1.0."""
-    return "interval" in notes and _CLUSTERS not in notes
 
 
 def pinned_commit(dataset: DatasetRecord) -> str:
@@ -337,6 +367,7 @@ def _notes(
     notes = {
         "protocol": task.protocol,
         "trained on": task.task if isinstance(result, MeanResult) else used.trained_on,
+        EDITION: result.dataset.edition,
         # For a published model in our list, no statement is needed.
         "training": "not stated" if used.question else used.training,
         "stated by": used.stated_by,
@@ -346,10 +377,9 @@ def _notes(
         "interval": None if low is None else f"{low:.{DIGITS}f} to {high:.{DIGITS}f}",
         **_notes_of_seeds(result, task, number),
         "confidence": None if low is None else f"{100 * result.settings.confidence:g} %",
-        _CLUSTERS: None if low is None else f"{estimate.n_clusters or ''} {task.clusters}s".strip(),
+        CLUSTERS: None if low is None else f"{estimate.n_clusters or ''} {task.clusters}s".strip(),
         "dtype": used.dtype,
         "device": used.device,
-        "edition": result.dataset.edition,
         "content": result.dataset.content_hash[:SHORT_HASH],
         "labels": result.dataset.level_of_theory,
         "level of theory": used.level_of_theory,

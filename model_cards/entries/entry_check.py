@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from dataset_builders.card.numbers import LeaderboardNumber, parse_leaderboard_id
+from dataset_builders.card.numbers import LeaderboardNumber, parse_number_id
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.markdown import printable
 
@@ -96,12 +96,12 @@ def checked_entry(item: Mapping[str, Any]) -> "EvalResultEntry":
         entry = _Entry.model_validate(item)
     except ValidationError as cause:
         raise DataError(_first_error(cause)) from None
-    found = parse_leaderboard_id(entry.dataset.task_id)
+    found = parse_number_id(entry.dataset.task_id)
     if found is None:
         raise DataError(
             f"{shown(entry.dataset.task_id)} is not an id of this benchmark; expected one such as task3_score"
         )
-    _require_possible(entry.value, found[1])
+    require_possible(entry.value, found[1])
     if entry.date is not None:
         _require_date(entry.date)
     source = entry.source if entry.source is not None and entry.source.url is not None else _Source()
@@ -128,7 +128,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
-def _require_possible(value: float, number: LeaderboardNumber) -> None:
+def require_possible(value: float, number: LeaderboardNumber) -> None:
     """Checks that a number lies within its possible range."""
     if number.name == "score":
         possible, expected = 0.0 <= value <= 100.0, "0 to 100"

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, leaderboard_id
+from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, number_id
 from dataset_builders.core.commands import DISTRIBUTION
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hashes import text_sha256
@@ -152,7 +152,7 @@ def _evaluations(result: RunResult) -> Iterator[dict[str, Any]]:
 
 
 def _evaluation(result: RunResult, task: TaskResult, number: LeaderboardNumber, estimate: Estimate) -> dict[str, Any]:
-    identifier = leaderboard_id(result.dataset.config(task.task), number)
+    identifier = number_id(result.dataset.config(task.task), number)
     config = _direction(identifier, number, number.meaning)
     return {
         "evaluation_result_id": identifier,

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.card.numbers import NUMBERS
 from dataset_builders.core.errors import DataError
 from dataset_builders.folder.configs import CONFIG
+from dataset_builders.tasks.editions import DEMONSTRATION, UNKNOWN_EDITION
 from model_cards.entries.entry_check import shown
+from model_cards.entries.notes import EDITION
 from model_cards.hub.dataset_names import as_written
 from model_cards.text.front_matter import FRONT_MATTER
 from model_cards.text.yaml_text import (
@@ -32,7 +34,7 @@ def merge_model_index(
 ) -> str:
     """Merges results into the `model-index` in the YAML of a card.
 
-    A result of the same data set, configuration and split is replaced in place. All other results and
+    A result of the same data set, edition, configuration and split is replaced in place. All other results and
     keys stay unchanged.
 
     Args:
@@ -72,8 +74,23 @@ def merge_index_results(
         return set_top_key(front, MODEL_INDEX, index, FRONT_MATTER)
     _require_model_index(present)
     wanted = {identity: each for each in results if (identity := result_identity(each))}
-    replaced = {(dataset, config, split) for dataset, config, _ in wanted for split in _SPLITS}
-    items = Items(wanted, lambda item: identity if (identity := result_identity(item, today)) in replaced else None)
+    replaced = {(dataset, edition, config, split) for dataset, edition, config, _ in wanted for split in _SPLITS}
+    revisions = {identity[:2]: each["dataset"].get("revision") for identity, each in wanted.items()}
+
+    def identity_of(item: Any) -> tuple[str, str, str, str] | None:
+        identity = result_identity(item, today)
+        if identity is None or identity in replaced:
+            return identity
+        # A result that names no edition is of the same one if it is of the same revision, and never of the
+        # demonstration edition otherwise.
+        for (dataset, edition), revision in revisions.items():
+            is_same = edition != DEMONSTRATION or revision == item["dataset"].get("revision")
+            named = (dataset, edition, *identity[2:])
+            if identity[:2] == (dataset, UNKNOWN_EDITION) and is_same and named in replaced:
+                return named
+        return None
+
+    items = Items(wanted, identity_of)
     place = _place_of_model(present, items, (name, repo_id, repo_id.rpartition("/")[2]))
     if place is None:
         return merge_items(front, (MODEL_INDEX,), Items({name: index[0]}, lambda model: None), FRONT_MATTER)
@@ -184,8 +201,11 @@ def add_tag(front: str, tag: str) -> str:
     return front if tag in tags else merge_items(front, (_TAGS,), items, FRONT_MATTER)
 
 
-def result_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str, str] | None:
-    """Data set, configuration and split of a benchmark result; `None` for anything else."""
+def result_identity(item: Any, today: Callable[[str], str] = as_written) -> tuple[str, str, str, str] | None:
+    """Data set, edition, configuration and split of a benchmark result; `None` for anything else.
+
+    The edition is `UNKNOWN_EDITION` if the result names none.
+    """
     dataset = item.get("dataset") if isinstance(item, dict) else None
     if not isinstance(dataset, dict):
         return None
@@ -194,7 +214,9 @@ def result_identity(item: Any, today: Callable[[str], str] = as_written) -> tupl
         return None
     if split not in _SPLITS or not CONFIG.fullmatch(config):
         return None
-    return today(kind), config, split
+    args = dataset.get("args")
+    edition = args.get(EDITION) if isinstance(args, dict) else None
+    return today(kind), edition if isinstance(edition, str) else UNKNOWN_EDITION, config, split
 
 
 def _require_model_index(index: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dataset_builders.card.numbers import parse_leaderboard_id
+from dataset_builders.card.numbers import parse_number_id
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import Repo
@@ -93,7 +93,7 @@ def verified_numbers(
 
 def _number(data: dict[str, Any], dataset_id: str, today: Callable[[str], str]) -> Iterator[VerifiedNumber]:
     identity = entry_identity(data)
-    if identity is None or parse_leaderboard_id(identity[1]) is None or today(identity[0]) != dataset_id:
+    if identity is None or parse_number_id(identity[1]) is None or today(identity[0]) != dataset_id:
         return
     try:
         entry = checked_entry(data)

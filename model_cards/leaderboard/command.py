@@ -11,6 +11,7 @@ from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.option_parser import option_parser
 from dataset_builders.core.printable import print_json
 from dataset_builders.folder.configs import task_of_config
+from dataset_builders.tasks.editions import UNKNOWN_EDITION, edition_note
 from dataset_builders.tasks.regions import TASKS, in_order, title_of
 from model_cards.cards.result_tables import protocol_text
 
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     level = find_level(arguments.labels)
     from model_cards.leaderboard.ranking import read_leaderboard
 
-    board = read_leaderboard(dataset_id, revision or None, arguments.model, level)
+    board = read_leaderboard(dataset_id, revision or None, arguments.model, level, arguments.edition)
     configs = _configs(arguments.task, board, level)
     if arguments.json:
         document = asdict(board)
@@ -65,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         "python -m harness leaderboard",
         "[options]",
         "Rank the results on this benchmark that model repos on the Hub publish.",
-        ("python -m harness leaderboard --dataset compgen/mlip-ood --task task2",),
+        (f"python -m harness leaderboard --dataset {DATASET_ID} --task task2",),
         notes="Models are found through the leaderboard of the data set on the Hub, through the tag that `harness "
-        "push`\nadds to a card, and by --model. Only results on the data of the requested revision are ranked.",
+        "push`\nadds to a card, and by --model. Only results on the same data are ranked together.",
     )
     parser.add_argument(
         "--dataset",
@@ -80,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
         choices=(*LEVELS,),
         default=GFN2.name,
         help=f"level of theory of the labels; each has a separate ranking (default: {GFN2.name})",
+    )
+    parser.add_argument(
+        "--edition",
+        metavar="NAME",
+        help="edition to rank; two are never mixed (default: the one with results that ranks best: full, standard, "
+        f"others, mini); {UNKNOWN_EDITION!r} for results on data that the data set does not hold",
     )
     parser.add_argument("--task", action="extend", nargs="+", default=[], metavar="TASK", help="only these tasks")
     parser.add_argument(
@@ -112,10 +119,13 @@ def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
     """
     from rich.console import Group
 
+    commit = f" at {board.commit[:_SHORT]}" if board.commit else ""
     head = (
-        f"{board.dataset_id} at {board.commit[:_SHORT]}, content {board.content_hash[:_SHORT]}, labels {board.labels}"
+        f"{board.dataset_id}{commit}, content {board.content_hash[:_SHORT]}, labels {board.labels}, "
+        f"edition {board.edition}"
     )
-    parts: list[RenderableType] = [_plain(head)]
+    note = edition_note(board.edition)
+    parts: list[RenderableType] = [_plain(head), *([_plain(note)] if note else [])]
     merged, community = ([config for config in configs if ranked.get(config)] for ranked in _rankings(board))
     if not merged:
         parts.append(_plain("no results are published on these data"))
@@ -183,6 +193,11 @@ def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
 
 def _left_out(board: "Leaderboard") -> list[str]:
     lines = [
+        f"not ranked here: {count} model{'' if count == 1 else 's'} with results on edition {edition}; "
+        f"--edition {edition} ranks them"
+        for edition, count in board.other_editions.items()
+    ]
+    lines += [
         f"not ranked, since it was evaluated on other data: {each.model_id}, {each.config}, revision "
         f"{(each.revision or 'not stated')[:_SHORT]}, score {each.values.get('score', '–')}"
         for each in board.elsewhere

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
-from dataset_builders.card.numbers import NUMBERS, leaderboard_id
+from dataset_builders.card.numbers import SCORE, number_id
 from dataset_builders.core.errors import DataError, MlipOodError
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.pull_requests import open_pull_requests
@@ -15,12 +15,13 @@ from dataset_builders.core.hub.retrying import retried
 from model_cards.entries.consistency import by_evaluation, without_contradictions, without_former_intervals
 from model_cards.entries.entries import (
     ENTRIES_PATH,
+    OWN_FILE,
     PULL_REQUEST_TITLE,
     RESULTS_FILE,
     config_and_number,
     examine_entries,
-    parse_notes,
 )
+from model_cards.entries.notes import parse_notes
 from model_cards.entries.verification import VerifiedNumber, verified_numbers
 from model_cards.hub.bounded_reading import read_file
 from model_cards.hub.dataset_names import DatasetNames
@@ -44,7 +45,6 @@ MAX_PULL_REQUESTS: Final = 50
 MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
 """Limit on look-ups of other data-set ids per pull request."""
 
-_SCORE: Final = NUMBERS[0]
 _COUNT: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 _FOLDER: Final = ".eval_results"
 
@@ -216,7 +216,7 @@ def _files_at(revision: _Revision) -> list["RepoFile"]:
     with explained(repo, revision.name):
         listed = retried(call)
     files = [file for file in listed if RESULTS_FILE.fullmatch(file.path) and file.blob_id not in revision.without]
-    return sorted(files, key=lambda file: (file.path != ENTRIES_PATH, file.path))
+    return sorted(files, key=lambda file: (OWN_FILE.fullmatch(file.path) is None, file.path != ENTRIES_PATH, file.path))
 
 
 def _read(revision: _Revision, files: Sequence["RepoFile"]) -> Found:
@@ -257,7 +257,7 @@ def _results_of(revision: _Revision, entries: Iterable["EvalResultEntry"]) -> It
             model_id=revision.repo.id,
             config=config,
             values={config_and_number(entry)[1].name: float(entry.value) for entry in group},
-            notes=parse_notes(group[0].notes or ""),
+            notes=parse_notes(group[0].notes),
             revision=group[0].dataset_revision,
             status="merged" if revision.pull_request is None else "community",
             pull_request=revision.pull_request,
@@ -276,9 +276,7 @@ def _with_verification(
     except MlipOodError as cause:
         faults.append(main.fault("what the Hub verified", cause))
     return [
-        replace(each, status="verified")
-        if (leaderboard_id(each.config, _SCORE), each.values.get("score")) in known
-        else each
+        replace(each, status="verified") if (number_id(each.config, SCORE), each.values.get("score")) in known else each
         for each in merged
     ], faults
 

@@ -6,40 +6,27 @@ pull requests, so their content is checked (`model_cards.leaderboard.published`)
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dataset_builders.chemistry.levels import GFN2, Level
-from dataset_builders.core.errors import DataError, MlipOodError
+from dataset_builders.core.errors import DataError, MlipOodError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.access import canonical
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.hub.retrying import retried
-from dataset_builders.folder.configs import is_split_at, level_of_config, task_of_config
+from dataset_builders.folder.configs import level_of_config, task_of_config
+from dataset_builders.tasks.editions import UNKNOWN_EDITION, edition_order
 from dataset_builders.tasks.regions import TASKS, in_order
-from harness.data.dataset import hash_of_hashes
 from model_cards.entries.entries import BENCHMARK_TAG
+from model_cards.entries.notes import EDITION
 from model_cards.entries.verification import Board, VerifiedNumber, read_board
 from model_cards.hub.dataset_names import DatasetNames
+from model_cards.leaderboard.data_on_hub import DataOnHub, DataState, earlier_states, state_of, state_on_hub
 from model_cards.leaderboard.published import Fault, Published, Status, published_by, seeds_of
 from model_cards.publishing.publishable import declared_ids
-
-
-@dataclass(frozen=True, slots=True)
-class DataOnHub:
-    """A data set on the Hub.
-
-    Attributes:
-        commit: Commit.
-        content_hash: Hash of the data at that commit and level.
-        configs: Its configurations at the level.
-    """
-
-    commit: str
-    content_hash: str
-    configs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +70,26 @@ class Overall:
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
-    """All published results on one state of the data.
+    """All published results on one edition: on one state of the data.
 
     Attributes:
         dataset_id: The data set.
-        commit: Its commit.
+        edition: The edition.
+        commit: Commit of the data set; empty where it is not known.
         content_hash: Hash of the data at that commit and level.
         labels: Name of the level of theory of the labels.
         by_config: Ranking of each configuration, best first, of results merged by the owners of the models.
         overall: The ranking by mean score.
         community: Ranking of each configuration of results in open pull requests, which anyone may open.
         community_overall: The ranking by mean score of pull requests with all four tasks.
-        elsewhere: Results on other data, which are not ranked.
+        elsewhere: Results on other data of the edition, or on data that are not known, which are not ranked.
+        other_editions: Number of models with results on each other edition, which has a ranking of its own.
         faults: Excluded results of a model, with the reason.
         unread: The reason why a model could not be read, by model.
     """
 
     dataset_id: str
+    edition: str
     commit: str
     content_hash: str
     labels: str
@@ -108,12 +98,17 @@ class Leaderboard:
     community: Mapping[str, tuple[Ranked, ...]] = field(default_factory=dict)
     community_overall: tuple[Overall, ...] = ()
     elsewhere: tuple[Published, ...] = ()
+    other_editions: Mapping[str, int] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_leaderboard(
-    dataset_id: str, revision: str | None = None, models: Sequence[str] = (), level: Level = GFN2
+    dataset_id: str,
+    revision: str | None = None,
+    models: Sequence[str] = (),
+    level: Level = GFN2,
+    edition: str | None = None,
 ) -> Leaderboard:
     """Collects and ranks the results that model repos have published.
 
@@ -123,16 +118,44 @@ def read_leaderboard(
 
     Args:
         dataset_id: Hub id of the data set.
-        revision: Revision on which results must have been measured; `None` for the newest.
+        revision: Revision on which results must have been measured; `None` for any commit of the main branch.
         models: Further model repos to read.
         level: Level of theory of the labels; results at other levels are ignored.
+        edition: Edition to rank, or `UNKNOWN_EDITION` for results on data that the data set does not hold; `None` for
+            the one that ranks best among those with results.
 
     Raises:
+        UsageError: If there are no data or results of the requested edition.
         DataError: If the data set or the revision does not exist, or it has no data at the level.
         SetupError: If the Hub cannot be reached.
     """
     dataset_id = canonical(Repo(dataset_id, "dataset")).id
-    data = data_on_hub(dataset_id, revision, level)
+    head = state_on_hub(dataset_id, revision, level)
+    found, faults, unread = _results_on(dataset_id, models)
+    found = [each for each in found if level_of_config(each.config) == level]
+    states = [head]
+    if revision is None:
+        content = head.data.content_hash[:SHORT_HASH]
+        stated = {each.revision for each in found if each.notes.get("content") != content} - {head.data.commit}
+        states += earlier_states(dataset_id, stated, level)
+    measured, wrong = _by_state(found, states)
+    edition = _chosen(edition, measured, head)
+    state = next((each for each in states if each.edition == edition), None) or _unknown_state(measured)
+    empty = Leaderboard(
+        dataset_id,
+        edition,
+        state.data.commit,
+        state.data.content_hash,
+        level.name,
+        other_editions=_others(measured, edition),
+        faults=(*faults, *wrong),
+        unread=unread,
+    )
+    return _ranked(empty, measured, state)
+
+
+def _results_on(dataset_id: str, models: Sequence[str]) -> tuple[list[Published], list[Fault], dict[str, str]]:
+    """All published results on a data set, faults in them, and the reason why some models were not read."""
     board = read_board(dataset_id)
     found: list[Published] = []
     faults: list[Fault] = []
@@ -148,33 +171,68 @@ def read_leaderboard(
             continue
         found.extend(of_model.results)
         faults.extend(of_model.faults)
-    empty = Leaderboard(dataset_id, data.commit, data.content_hash, level.name, faults=tuple(faults), unread=unread)
-    return _ranked(empty, [each for each in found if level_of_config(each.config) == level], data.configs)
+    return found, faults, unread
 
 
-def data_on_hub(dataset_id: str, revision: str | None = None, level: Level = GFN2) -> DataOnHub:
-    """Commit, content hash and configurations of a data set on the Hub at a level of theory, without a download.
+_Measured = tuple[Published, DataState | None]
+"""A result with the state of the data that it was measured on; `None` if that is not known."""
 
-    Raises:
-        DataError: If the data set or the revision does not exist, or it has no file of the benchmark at the level.
-        SetupError: If the Hub cannot be reached.
+
+def _by_state(found: Sequence[Published], states: Sequence[DataState]) -> tuple[list[_Measured], list[Fault]]:
+    """The results with their data; those that name another edition than that of their data are faults."""
+    measured: list[_Measured] = []
+    faults: list[Fault] = []
+    for each in found:
+        state, said = state_of(each.notes.get("content"), each.revision, states), each.notes.get(EDITION)
+        if state is not None and said not in (None, state.edition):
+            place = "" if each.pull_request is None else f"pull request {each.pull_request}"
+            cause = f"{each.config}: it names the edition {said}, and its data are {state.edition}"
+            faults.append(Fault(each.model_id, place, cause))
+        else:
+            measured.append((each, state))
+    return measured, faults
+
+
+def _chosen(wanted: str | None, measured: Sequence[_Measured], head: DataState) -> str:
+    """The edition to rank: the requested one, else the best with results, else that of the data set.
+
+    Open pull requests, which anyone may write, decide only where no result is merged.
     """
-    from huggingface_hub import HfApi
-
-    repo = Repo(dataset_id, "dataset")
-    with explained(repo, revision):
-        info = retried(lambda: HfApi().dataset_info(dataset_id, revision=revision or MAIN, files_metadata=True))
-    files = [file for file in info.siblings or () if is_split_at(file.rfilename, level)]
-    if not files or info.sha is None:
-        raise DataError(
-            f"{repo} contains no file such as {level.config('task1')}/test_ood-*.parquet; expected a data set of this "
-            f"benchmark with {level.name} labels"
+    with_results = _best_first(_edition(state) for _, state in measured)
+    if wanted is None:
+        merged = _best_first(_edition(state) for each, state in measured if each.status != "community")
+        return next((edition for edition in (*merged, *with_results) if edition != UNKNOWN_EDITION), head.edition)
+    if wanted not in (*with_results, head.edition):
+        listed = ", ".join(with_results) or "none"
+        raise UsageError(
+            f"there is no result on the edition {wanted!r}; the data set at {head.data.commit[:SHORT_HASH]} is "
+            f"{head.edition}, and editions with results are: {listed}. Choose one of them with --edition"
         )
-    hashes = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}
-    if len(hashes) < len(files):
-        absent = next(file.rfilename for file in files if file.lfs is None)
-        raise DataError(f"{repo} stores {absent} outside of LFS, so its sha256 is unknown; publish the data set again")
-    return DataOnHub(info.sha, hash_of_hashes(hashes), in_order(path.partition("/")[0] for path in hashes))
+    return wanted
+
+
+def _best_first(editions: Iterable[str]) -> list[str]:
+    return sorted({*editions}, key=edition_order, reverse=True)
+
+
+def _edition(state: DataState | None) -> str:
+    return UNKNOWN_EDITION if state is None else state.edition
+
+
+def _unknown_state(measured: Sequence[_Measured]) -> DataState:
+    """The unknown data with the most results; nothing but the first digits of their content hash is known."""
+    contents = Counter(each.notes.get("content", "") for each, state in measured if state is None)
+    content = min(contents, key=lambda content: (-contents[content], content), default="")
+    configs = in_order(each.config for each, _ in measured)
+    return DataState(DataOnHub("", content, configs), UNKNOWN_EDITION)
+
+
+def _others(measured: Sequence[_Measured], edition: str) -> dict[str, int]:
+    """The number of models with results on each other edition, best edition first."""
+    models: dict[str, set[str]] = {}
+    for each, state in measured:
+        models.setdefault(_edition(state), set()).add(each.model_id)
+    return {name: len(models[name]) for name in _best_first(models.keys() - {edition})}
 
 
 def _tagged_models() -> list[str]:
@@ -210,9 +268,15 @@ def _verified_on(board: Board, dataset_id: str, ids: Mapping[str, str]) -> dict[
     }
 
 
-def _ranked(empty: Leaderboard, found: Sequence[Published], configs: Sequence[str]) -> Leaderboard:
-    content = empty.content_hash[:SHORT_HASH]
-    here = [each for each in found if each.notes.get("content") == content and each.config in configs]
+def _ranked(empty: Leaderboard, measured: Sequence[_Measured], state: DataState) -> Leaderboard:
+    content = state.data.content_hash[:SHORT_HASH]
+    here = [
+        each
+        for each, own in measured
+        if each.config in state.data.configs
+        and (own is not None or state.edition == UNKNOWN_EDITION)
+        and (content == each.notes.get("content", "") if own is None else own.data.content_hash[:SHORT_HASH] == content)
+    ]
     merged = [each for each in here if each.status != "community"]
     community = [each for each in here if each.status == "community"]
     return replace(
@@ -221,7 +285,9 @@ def _ranked(empty: Leaderboard, found: Sequence[Published], configs: Sequence[st
         overall=_overall(merged),
         community=_by_config(community),
         community_overall=_overall(community),
-        elsewhere=tuple(each for each in found if each not in here),
+        elsewhere=tuple(
+            each for each, own in measured if each not in here and (own is None or own.edition == empty.edition)
+        ),
     )
 
 

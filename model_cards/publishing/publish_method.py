@@ -7,6 +7,7 @@ from typing import Final
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hub.access import canonical, ensure_repo, require_login
 from dataset_builders.core.hub.commits import Change, CommitTarget, Committed, Message, commit
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.markdown import code, plain
 from dataset_builders.tasks.regions import TASKS, title_of
@@ -111,7 +112,7 @@ def method_card(method: MethodSource, repo_id: str) -> str:
     missing = [name for name in TASKS if name not in {member.task for member in method.members}]
     lines = [_line(member) for member in method.members]
     template = environment.get_template("method.md.jinja")
-    return template.render(repo_id=repo_id, lines=lines, missing=missing)
+    return template.render(repo_id=repo_id, dataset_id=DATASET_ID, lines=lines, missing=missing)
 
 
 def _line(member: Member) -> _Line:

@@ -31,7 +31,7 @@ def require_publishable(results: Sequence[RunResult]) -> None:
         UsageError: If one belongs to a control or to data that are not pinned, or two belong to one task.
         IncompleteError: If structures failed or results are missing.
     """
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, str]] = set()
     for result in results:
         _require_model(result)
         pinned_commit(result.dataset)
@@ -39,12 +39,13 @@ def require_publishable(results: Sequence[RunResult]) -> None:
         for name, task in result.tasks.items():
             _require_whole(result, task)
             config = result.dataset.config(name)
-            if (result.dataset.id, config) in seen:
+            place = (result.dataset.id, result.dataset.edition, config)
+            if place in seen:
                 raise UsageError(
                     f"several results of {config} on {result.dataset.id} are for one repo, which publishes a single "
                     "number for each; push only one of them"
                 )
-            seen.add((result.dataset.id, config))
+            seen.add(place)
 
 
 def require_no_failures(results: Iterable[RunResult]) -> None:

@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from dataset_builders.core.errors import UsageError
@@ -11,6 +11,7 @@ from dataset_builders.core.hub.access import canonical, head_of, is_logged_in, r
 from dataset_builders.core.hub.commits import Change, Message
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.markdown import printable
+from dataset_builders.tasks.editions import edition_note
 from harness.hub.download import list_files
 from harness.models.resolve import parse_address
 from harness.results.result import RunResult
@@ -19,12 +20,15 @@ from model_cards.cards.result_tables import protocol_text
 from model_cards.entries.consistency import without_contradictions
 from model_cards.entries.entries import (
     ENTRIES_PATH,
+    OWN_FILE,
     PULL_REQUEST_TITLE,
     entries_of,
+    entries_path,
     eval_results_of,
     examine_entries,
     merge_entries,
 )
+from model_cards.entries.notes import edition_in
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.hub.ownership import User, logged_in_user
 from model_cards.publishing.publishable import (
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult, EvalResultEntry
 
 _LOG: Final = logging.getLogger(__name__)
+
+_FOLDER: Final = ENTRIES_PATH.rpartition("/")[0]
 
 State = Literal["pushed", "unchanged", "dry run"]
 
@@ -71,6 +77,7 @@ class PushedRepo:
         url: Page of the commit or pull request, or of the repo.
         plan: For a dry run: the change as a diff, and its route.
         left_out: Entries by others that remain in the repo but are not on the card, with the reason.
+        notes: Further information, such as what an edition is for.
     """
 
     repo: str
@@ -78,15 +85,17 @@ class PushedRepo:
     url: str
     plan: str = ""
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """Text for the terminal."""
-        notes = "".join(f"\n{self.repo}: not on the card, {printable(each)}" for each in self.left_out)
+        said = [*self.notes, *(f"not on the card, {printable(each)}" for each in self.left_out)]
+        notes = "".join(f"\n{self.repo}: {each}" for each in said)
         if self.state == "dry run":
             return self.plan + notes.lstrip("\n")
-        said = "unchanged, it already contains these results: " if self.state == "unchanged" else ""
-        return f"{self.repo}: {said}{self.url}{notes}"
+        state = "unchanged, it already contains these results: " if self.state == "unchanged" else ""
+        return f"{self.repo}: {state}{self.url}{notes}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +164,9 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
         for question in _questions(results):
             _LOG.warning("%s", question)
     for parcel, difference in zip(parcels, differences, strict=True):
-        yield _sent(parcel, difference, user, options)
+        editions = dict.fromkeys(result.dataset.edition for result in parcel.results)
+        notes = tuple(note for each in editions if (note := edition_note(each)) is not None)
+        yield replace(_sent(parcel, difference, user, options), notes=notes)
 
 
 def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResult]]:
@@ -203,15 +214,23 @@ def _difference_at(parcel: _Parcel, head: str) -> Difference:
         DataError: If the present card or entries cannot be extended.
     """
     listing = list_files(parcel.repo, head)
-    old = {path: text_at(listing, path) for path in (ENTRIES_PATH, CARD_PATH)}
+    by_path: dict[str, list[EvalResultEntry]] = {}
+    for entry in parcel.entries:
+        by_path.setdefault(entries_path(edition_in(entry.notes)), []).append(entry)
+    present = [path for path in listing.sha256 if OWN_FILE.fullmatch(path)]
+    # The edition that ranks comes first on the card.
+    paths = sorted({*by_path, *present}, key=lambda path: (path != ENTRIES_PATH, path))
+    old = {path: text_at(listing, path) for path in (*paths, CARD_PATH)}
     today = parcel.names.today
-    merged = merge_entries(old[ENTRIES_PATH], parcel.entries, today)
-    examined = examine_entries(merged, today=today)
-    consistent = without_contradictions(examined.entries)
-    card = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries, today)
-    new = {ENTRIES_PATH: merged, CARD_PATH: card}
+    new: dict[str, str | None] = {
+        path: merge_entries(old[path], by_path[path], today) if path in by_path else old[path] for path in paths
+    }
+    examined = [examine_entries(new[path] or "", path, today=today) for path in paths]
+    consistent = without_contradictions([entry for each in examined for entry in each.entries])
+    new[CARD_PATH] = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries, today)
     changed = {path: text for path, text in new.items() if text != old[path]}
-    return Difference(old, changed, (*examined.faults, *consistent.faults, *parcel.names.faults))
+    faults = [fault for each in examined for fault in each.faults]
+    return Difference(old, changed, (*faults, *consistent.faults, *parcel.names.faults))
 
 
 def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: PushOptions) -> PushedRepo:
@@ -242,7 +261,8 @@ def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: P
 
 def _message(parcel: _Parcel) -> Message:
     lines = [
-        f"- {', '.join(sorted(result.tasks))} of {result.dataset.id} at {result.dataset.revision}, "
+        f"- {', '.join(sorted(result.tasks))} of {result.dataset.id} at {result.dataset.revision}, edition "
+        f"{result.dataset.edition}, "
         f"protocol {protocol_text(result.model.protocol, result.model.training)}"
         for result in parcel.results
     ]
@@ -252,7 +272,7 @@ def _message(parcel: _Parcel) -> Message:
         "",
         *lines,
         "",
-        f"The numbers are in `{ENTRIES_PATH}` and in the `model-index` of the card; a section of the card explains "
+        f"The scores are in `{_FOLDER}`, all numbers in the `model-index` of the card; a section of the card explains "
         "them and gives the command that reproduces them. Sent with `python -m harness push`.",
     ]
     return Message(PULL_REQUEST_TITLE, "\n".join(body))

@@ -17,7 +17,7 @@ from dataset_builders.core.markdown import printable
 from harness.hub.download import list_files
 from harness.models.resolve import parse_address
 from harness.results.result import RunResult
-from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, RESULTS_FILE, pinned_commit
+from model_cards.entries.entries import OWN_FILE, PULL_REQUEST_TITLE, RESULTS_FILE, pinned_commit
 from model_cards.hub.bounded_reading import read_answer
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.hub.ownership import User, logged_in_user
@@ -189,7 +189,9 @@ def _checked_id(repo_id: str) -> str:
 
 def _files_at(repo: Repo, commit: str) -> Files:
     listing = list_files(repo, commit)
-    return Files(text_at(listing, ENTRIES_PATH), text_at(listing, CARD_PATH))
+    own = sorted(path for path in listing.sha256 if OWN_FILE.fullmatch(path))
+    entries = {path: text for path in own if (text := text_at(listing, path)) is not None}
+    return Files(entries, text_at(listing, CARD_PATH))
 
 
 def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
@@ -202,8 +204,8 @@ def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
     found = retraction(
         files, task.repo.id, task.selection, task.names.today, lambda: _files_before_a_push(task.repo, head)
     )
-    old = {ENTRIES_PATH: files.entries, CARD_PATH: files.card}
-    new = {ENTRIES_PATH: found.files.entries, CARD_PATH: found.files.card}
+    old: dict[str, str | None] = {**files.entries, CARD_PATH: files.card}
+    new = {path: found.files.entries.get(path) for path in files.entries} | {CARD_PATH: found.files.card}
     changed = {path: text for path, text in new.items() if text != old[path]}
     return Difference(old, changed), replace(found, left=(*found.left, *task.names.faults))
 
@@ -213,7 +215,7 @@ def _main_of(task: _Task) -> tuple[Difference, Retraction]:
     head = head_of(task.repo)
     difference, found = _difference_at(task, head)
     listing = list_files(task.repo, head)
-    others = [path for path in sorted(listing.sha256) if RESULTS_FILE.fullmatch(path) and path != ENTRIES_PATH]
+    others = [path for path in sorted(listing.sha256) if RESULTS_FILE.fullmatch(path) and not OWN_FILE.fullmatch(path)]
     lines: list[str] = []
     for path in others[:MAX_OTHER_FILES]:
         try:
@@ -256,7 +258,10 @@ def _from_main(task: _Task, main: Difference, found: Retraction, user: User | No
     numbers = [] if user is None else sorted(open_pull_requests(task.repo, PULL_REQUEST_TITLE, user.name))
     if main.new:
         yield _from_branch(task, main, found, user)
-    in_pull_requests = (_from_pull_request(task, number, Files(*main.old.values())) for number in numbers)
+    old = Files(
+        {path: text for path, text in main.old.items() if text is not None and path != CARD_PATH}, main.old[CARD_PATH]
+    )
+    in_pull_requests = (_from_pull_request(task, number, old) for number in numbers)
     done = [each for each in in_pull_requests if each is not None]
     yield from done
     if not main.new and not done:

@@ -7,23 +7,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from dataset_builders.card.numbers import parse_leaderboard_id
+from dataset_builders.card.numbers import OVERALL_ID, parse_number_id
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import DataError
 from dataset_builders.folder.configs import level_of_config, task_of_config
-from dataset_builders.tasks.regions import in_order
+from dataset_builders.tasks.editions import UNKNOWN_EDITION
+from dataset_builders.tasks.regions import TASKS
 from harness.results.result import RunResult
 from model_cards.cards.section import BEGIN, place_of_section, section_text, with_section, without_section
 from model_cards.entries.consistency import without_contradictions
 from model_cards.entries.entries import (
     BENCHMARK_TAG,
     ENTRIES_PATH,
+    any_identity,
     benchmark_identity,
     entries_of,
     eval_results_of,
     examine_entries,
 )
-from model_cards.entries.entry_check import checked_entry, shown
+from model_cards.entries.entry_check import checked_entry
 from model_cards.entries.model_index import (
     add_tag,
     has_one_tag_as_text,
@@ -35,6 +37,8 @@ from model_cards.entries.model_index import (
     remove_tag,
     result_identity,
 )
+from model_cards.entries.notes import edition_in
+from model_cards.publishing.published_lines import by_config, edition_of, is_pushed, parts
 from model_cards.text.front_matter import Card, split_card, with_front
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items, remove_items
 
@@ -77,11 +81,11 @@ class Files:
     """The files of a repo that contain results; `None` for a file that does not exist.
 
     Attributes:
-        entries: `.eval_results/mlip-ood.yaml`.
+        entries: The files of entries that a push writes, by path; see `entries_path`.
         card: `README.md`.
     """
 
-    entries: str | None
+    entries: Mapping[str, str]
     card: str | None
 
 
@@ -107,33 +111,37 @@ class _Ours:
     Attributes:
         selection: The requested selection.
         today: Returns the current id of a data set.
-        entries: Value, revision and date of the entries of the results, by data set and task id.
-        index: Revision and values of their results in a `model-index`, by data set, configuration and split.
-        kept: Data set and configuration of pushed entries that stay, as do their results in a `model-index`.
+        entries: Value, revision and date of the entries of the results, by data set, task id and edition.
+        index: Revision and values of their results in a `model-index`, by data set, edition, configuration and split.
+        kept: Data set, edition and configuration of pushed entries that stay, as do their results in a `model-index`.
+        means: Data set and edition of the overall scores to retract.
     """
 
     selection: Selection
     today: Today
-    entries: Mapping[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = field(default_factory=dict)
-    index: Mapping[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = field(default_factory=dict)
-    kept: frozenset[tuple[str, str]] = frozenset()
+    entries: Mapping[tuple[str, ...], list[tuple[float, str | None, datetime | None]]] = field(default_factory=dict)
+    index: Mapping[tuple[str, ...], list[tuple[str | None, frozenset[float]]]] = field(default_factory=dict)
+    kept: frozenset[tuple[str, ...]] = frozenset()
+    means: frozenset[tuple[str, str]] = frozenset()
 
     def entry(self, item: Any) -> bool:
         """Whether to retract an entry."""
-        identity = benchmark_identity(item, self.today)
-        found = None if identity is None else parse_leaderboard_id(identity[1])
-        if identity is None or found is None or not is_pushed(item):
+        identity = any_identity(item, self.today)
+        if identity is None or not is_pushed(item):
             return False
+        found = parse_number_id(identity[1])
+        if found is None:
+            return (identity[0], edition_of(item)) in self.means
         if not self.selection.names(identity[0], found[0]):
             return False
-        return not self.selection.results or _fingerprint(item) in self.entries.get(identity, [])
+        return not self.selection.results or _fingerprint(item) in self.entries.get((*identity, edition_of(item)), [])
 
     def result(self, item: dict[str, Any]) -> bool:
         """Whether to retract a result of a `model-index`."""
         identity = result_identity(item, self.today)
-        if identity is None or not is_pushed(item) or not self.selection.names(*identity[:2]):
+        if identity is None or not is_pushed(item) or not self.selection.names(identity[0], identity[2]):
             return False
-        if identity[:2] in self.kept:
+        if identity[:3] in self.kept:
             return False
         if not self.selection.results:
             return True
@@ -158,8 +166,9 @@ def retraction(
         DataError: If a file cannot be changed at these places alone.
     """
     ours = _indexed(selection, today)
-    items = _items(files.entries)
+    items = _all_items(files)
     ours = replace(ours, kept=frozenset(_configs_of(filter(is_pushed, items), ours)))
+    ours = replace(ours, means=_means_to_retract(items, ours))
     card = split_card(files.card or "")
     results = index_results_in(card.front)
     gone, index_gone = [each for each in items if ours.entry(each)], [each for each in results if ours.result(each)]
@@ -172,12 +181,16 @@ def retraction(
     if not gone and not index_gone and not is_orphan:
         return Retraction(files, (), left)
     earlier = before() if is_last else None
-    entries = _entries_without(files.entries, gone, ours, earlier)
+    entries = {
+        path: rest
+        for path, text in files.entries.items()
+        if (rest := _entries_without(path, text, ours, earlier)) is not None
+    }
     if is_last:
         new_card = _card_without_any(files.card, repo_id, index_gone, ours, earlier)
     else:
         new_card = _card_with_the_rest(files.card, entries, ours)
-    lines = [*_by_config(gone, index_gone, today)] or ["the section of the card, which has no entries"]
+    lines = [*by_config(gone, index_gone, today)] or ["the section of the card, which has no entries"]
     return Retraction(Files(entries, new_card), tuple(lines), left)
 
 
@@ -187,36 +200,37 @@ def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
     Raises:
         DataError: If the file is not YAML.
     """
-    return [*_by_config(_selected(_items(text), selection, today), (), today)]
-
-
-def is_pushed(item: Any) -> bool:
-    """Whether an entry, or a result of a `model-index`, names a push of this project as its source."""
-    source = item.get("source") if isinstance(item, dict) else None
-    return isinstance(source, dict) and source.get("name") == BENCHMARK_TAG
+    return [*by_config(_selected(_items(text, "its file"), selection, today), (), today)]
 
 
 def holds_results(files: Files) -> bool:
     """Whether the files contain anything that a push wrote."""
-    return BEGIN in (files.card or "") or any(map(is_pushed, _items(files.entries)))
+    return BEGIN in (files.card or "") or any(map(is_pushed, _all_items(files)))
 
 
 def pushed_entries(files: Files) -> list[Any]:
     """The benchmark entries that a push wrote."""
-    return [each for each in _items(files.entries) if is_pushed(each) and benchmark_identity(each)]
+    return [each for each in _all_items(files) if is_pushed(each) and benchmark_identity(each)]
+
+
+def _all_items(files: Files) -> list[Any]:
+    return [item for path in sorted(files.entries) for item in _items(files.entries[path], path)]
 
 
 def _indexed(selection: Selection, today: Today) -> _Ours:
-    entries: dict[tuple[str, str], list[tuple[float, str | None, datetime | None]]] = {}
-    index: dict[tuple[str, str, str], list[tuple[str | None, frozenset[float]]]] = {}
+    entries: dict[tuple[str, ...], list[tuple[float, str | None, datetime | None]]] = {}
+    index: dict[tuple[str, ...], list[tuple[str | None, frozenset[float]]]] = {}
     for result in map(_whole_tasks, selection.results):
         for entry in entries_of(result, ""):
             mark = float(entry.value), entry.dataset_revision, _moment(entry.date)
-            entries.setdefault((entry.dataset_id, entry.task_id), []).append(mark)
+            for edition in (edition_in(entry.notes), UNKNOWN_EDITION):
+                entries.setdefault((entry.dataset_id, entry.task_id, edition), []).append(mark)
         for each in index_results_of(eval_results_of(result)):
             identity = result_identity(each)
             if identity is not None:
-                index.setdefault(identity, []).append(_measured(each))
+                # Pushes of earlier versions named no edition; there, the revision tells evaluations apart.
+                for edition in (identity[1], UNKNOWN_EDITION):
+                    index.setdefault((identity[0], edition, *identity[2:]), []).append(_measured(each))
     return _Ours(selection, today, entries, index)
 
 
@@ -226,12 +240,25 @@ def _whole_tasks(result: RunResult) -> RunResult:
     return result.model_copy(update={"tasks": whole})
 
 
-def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str]]:
-    """Data set and configuration of the entries that stay."""
+def _configs_of(items: Iterable[Any], ours: _Ours) -> Iterator[tuple[str, str, str]]:
+    """Data set, edition and configuration of the entries that stay."""
     for item in items:
         identity = benchmark_identity(item, ours.today)
         if identity is not None and not ours.entry(item):
-            yield identity[0], _parts(identity[1])[0]
+            for edition in (edition_of(item), UNKNOWN_EDITION):
+                yield identity[0], edition, parts(identity[1])[0]
+
+
+def _means_to_retract(items: Sequence[Any], ours: _Ours) -> frozenset[tuple[str, str]]:
+    """Data set and edition of the overall scores that lose one of their four tasks."""
+    return frozenset(
+        (identity[0], edition_of(item))
+        for item in items
+        if (identity := any_identity(item, ours.today)) is not None
+        and identity[1] == OVERALL_ID
+        and is_pushed(item)
+        and not all((identity[0], edition_of(item), task) in ours.kept for task in TASKS)
+    )
 
 
 def _fingerprint(item: dict[str, Any]) -> tuple[float, str | None, datetime | None] | None:
@@ -254,31 +281,32 @@ def _measured(item: dict[str, Any]) -> tuple[str | None, frozenset[float]]:
     return item["dataset"].get("revision"), frozenset(each for each in values if isinstance(each, int | float))
 
 
-def _items(text: str | None) -> list[Any]:
-    found = load_yaml(text or "", ENTRIES_PATH)
+def _items(text: str | None, path: str) -> list[Any]:
+    found = load_yaml(text or "", path)
     return found if isinstance(found, list) else []
 
 
-def _entries_without(text: str | None, gone: Sequence[Any], ours: _Ours, earlier: Files | None) -> str | None:
-    """The file of entries without the retracted ones; `None` if nothing is left."""
-    if text is None or not gone:
+def _entries_without(path: str, text: str, ours: _Ours, earlier: Files | None) -> str | None:
+    """A file of entries without the retracted ones; `None` if nothing is left."""
+    gone = [each for each in _items(text, path) if ours.entry(each)]
+    if not gone:
         return text
-    if earlier is not None and _entries_added(earlier.entries, gone) == text:
-        return earlier.entries
-    rest = remove_items(text, (), ours.entry, ENTRIES_PATH)
+    if earlier is not None and _entries_added(earlier.entries.get(path), gone, path) == text:
+        return earlier.entries.get(path)
+    rest = remove_items(text, (), ours.entry, path)
     return None if rest.strip() == "[]" else rest
 
 
-def _entries_added(text: str | None, added: Sequence[Any]) -> str | None:
+def _entries_added(text: str | None, added: Sequence[Any], path: str) -> str | None:
     """The file of entries as a push of new entries writes it."""
     with contextlib.suppress(DataError):
-        if not _items(text):
-            return fill_empty(text or "", added, ENTRIES_PATH)
-        return merge_items(text or "", (), Items(dict(enumerate(added)), lambda item: None), ENTRIES_PATH)
+        if not _items(text, path):
+            return fill_empty(text or "", added, path)
+        return merge_items(text or "", (), Items(dict(enumerate(added)), lambda item: None), path)
     return None
 
 
-def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> str | None:
+def _card_with_the_rest(text: str | None, entries: Mapping[str, str], ours: _Ours) -> str | None:
     """The card with the remaining numbers."""
     if text is None:
         return None
@@ -286,8 +314,10 @@ def _card_with_the_rest(text: str | None, entries: str | None, ours: _Ours) -> s
     card = with_front(card, remove_index_results(card.front, ours.result, None)) if card.front else card
     if place_of_section(card) is None:
         return card.text
-    examined = examine_entries(entries or "", today=ours.today)
-    return with_section(card, section_text(without_contradictions(examined.entries).entries)).text
+    paths = sorted(entries, key=lambda path: (path != ENTRIES_PATH, path))
+    examined = [examine_entries(entries[path], path, today=ours.today).entries for path in paths]
+    rest = without_contradictions([entry for each in examined for entry in each])
+    return with_section(card, section_text(rest.entries)).text
 
 
 def _card_without_any(
@@ -346,36 +376,13 @@ def _without_front(card: Card, base: Card | None) -> Card:
     return Card(opening, "", "", body.removeprefix(blank))
 
 
-def _by_config(gone: Sequence[Any], index_gone: Sequence[dict[str, Any]], today: Today) -> Iterator[str]:
-    """The retracted or remaining results, one line for each configuration."""
-    numbers: dict[tuple[str, str], list[str]] = {}
-    for item in gone:
-        identity = benchmark_identity(item, today)
-        if identity is not None:
-            config, number = _parts(identity[1])
-            numbers.setdefault((identity[0], config), []).append(number)
-    for result in index_gone:
-        found = result_identity(result, today)
-        if found is not None:
-            numbers.setdefault(found[:2], [])
-    order = in_order({config for _, config in numbers})
-    for dataset_id, config in sorted(numbers, key=lambda each: (each[0], order.index(each[1]))):
-        named = ", ".join(dict.fromkeys(numbers[dataset_id, config])) or "in the model-index only"
-        yield f"{shown(config)} on {shown(dataset_id)} ({named})"
-
-
-def _parts(task_id: str) -> tuple[str, str]:
-    found = parse_leaderboard_id(task_id)
-    return (task_id, "") if found is None else (found[0], found[1].name)
-
-
 def _selected(items: Sequence[Any], selection: Selection, today: Today) -> list[Any]:
     """The entries of the selected configurations."""
     identities = [benchmark_identity(each, today) for each in items]
     return [
         each
         for each, identity in zip(items, identities, strict=True)
-        if identity is not None and selection.names(identity[0], _parts(identity[1])[0])
+        if identity is not None and selection.names(identity[0], parts(identity[1])[0])
     ]
 
 
@@ -384,8 +391,8 @@ def _left(stay: Sequence[Any], selection: Selection, today: Today) -> Iterator[s
     selected = _selected(stay, selection, today)
     pushed = [each for each in selected if is_pushed(each)]
     others = [each for each in stay if benchmark_identity(each) and each not in selected]
-    yield from (f"{line}: not from these results" for line in _by_config(pushed, (), today))
+    yield from (f"{line}: not from these results" for line in by_config(pushed, (), today))
     yield from (
-        f"{line}: not written by push" for line in _by_config([e for e in selected if not is_pushed(e)], (), today)
+        f"{line}: not written by push" for line in by_config([e for e in selected if not is_pushed(e)], (), today)
     )
-    yield from (f"{line}: not asked for" for line in _by_config(others, (), today))
+    yield from (f"{line}: not asked for" for line in by_config(others, (), today))

@@ -341,5 +341,5 @@ def test_runs_on_different_data_are_not_put_into_one_table(
     assert evaluate(tiny_dataset, tmp_path) == 0
     assert evaluate(own_dataset, tmp_path) == 0
     runs = [str(run) for run in tmp_path.glob("mmff94/*")]
-    assert main(["report", *runs]) == 2
-    assert "error: the runs are on 2 different data sets; a table needs one" in capsys.readouterr().err
+    assert main(["report", *runs]) == 3
+    assert "error: the results are on 2 different data sets, " in capsys.readouterr().err

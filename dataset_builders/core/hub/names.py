@@ -1,10 +1,14 @@
 """Names on the Hub: the data set of this benchmark, and the pattern of valid repo ids."""
 
+import os
 import re
 from typing import Final
 
-DATASET_ID: Final = "compgen/mlip-ood"
-"""Id of the published data set; defined only here."""
+DATASET_VARIABLE: Final = "MLIP_OOD_DATASET"
+"""Environment variable with the id of another published data set, such as that of a fork."""
+
+DATASET_ID: Final = os.environ.get(DATASET_VARIABLE) or "compgen/mlip-ood"
+"""Id of the published data set, for cards, examples and defaults; spelt only here."""
 
 _PART: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 REPO_ID: Final = rf"{_PART}/{_PART}"

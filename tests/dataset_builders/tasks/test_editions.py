@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builders.core.errors import UsageError
-from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS, Edition, find_edition, split_of_frame
+from dataset_builders.tasks.editions import (
+    EDITIONS,
+    FRAMES_PER_BURST,
+    SPLITS,
+    Edition,
+    edition_note,
+    edition_order,
+    find_edition,
+    split_of_frame,
+)
 
 sizes = st.integers(1, 60).map(lambda bursts: bursts * FRAMES_PER_BURST)
 editions = st.builds(Edition, st.just("any"), sizes, sizes, sizes, sizes)
@@ -74,3 +83,28 @@ def test_few_frames_of_a_molecule_come_from_different_bursts():
     assert edition.frames("train", 1) == (0,)
     assert edition.frames("test_ood", 4) == (0, 5, 10, 15)
     assert edition.frames("test_id", 2) == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "note"),
+    [
+        (
+            "mini",
+            "mini is the demonstration and test edition (2 conformers of an OOD molecule); standard (20) ranks models",
+        ),
+        ("25/20/5/10", "25/20/5/10 is an own build (4 conformers of an OOD molecule); standard (20) ranks models"),
+        ("400/5/5/10", "400/5/5/10 is an own build (1 conformer of an OOD molecule); standard (20) ranks models"),
+        ("standard", None),
+        ("full", None),
+        ("25/100/5/10", None),
+        ("imported", None),
+        ("unknown", None),
+    ],
+)
+def test_an_edition_that_is_too_small_to_rank_says_so(name, note):
+    assert edition_note(name) == note
+
+
+def test_the_best_edition_comes_last():
+    order = ["unknown", "mini", "imported", "100/10/5/10", "25/20/5/10", "standard", "full"]
+    assert sorted(set(order), key=edition_order) == order

@@ -11,9 +11,11 @@ from dataset_builders.tasks.regions import TASKS
 from harness.cli import main as harness
 from harness.method.document import METHOD_NAME, MethodResult
 from model_cards.cli import main as model_cards
-from model_cards.entries.entries import ENTRIES_PATH, parse_notes
+from model_cards.entries.entries import entries_path
+from model_cards.entries.notes import parse_notes
 
 DATASET = "compgen/four"
+ENTRIES = entries_path("tiny")
 MODEL = "ann/painn"
 
 
@@ -64,19 +66,21 @@ def test_a_method_of_four_checkpoints_and_two_seeds_is_one_entry(published, run,
 
     assert "removed, task1" in run("retract", str(path.parent)).out
     files = hub.files(MODEL, "model")
-    assert ENTRIES_PATH not in files
+    assert ENTRIES not in files
     assert "mlip-ood:begin" not in files["README.md"].decode()
 
 
 def check_entries(hub, result):
-    entries = yaml.safe_load(hub.files(MODEL, "model")[ENTRIES_PATH])
+    entries = yaml.safe_load(hub.files(MODEL, "model")[ENTRIES])
     published = {each["dataset"]["task_id"]: each for each in entries}
-    assert len(published) == 24
+    assert list(published) == ["overall_score", *(f"{name}_score" for name in TASKS)]
+    assert published["overall_score"]["value"] == pytest.approx(result.overall_score, abs=0.01)
     for name in TASKS:
-        score, gap = published[f"{name}_score"], published[f"{name}_gap"]
+        score = published[f"{name}_score"]
         assert score["value"] == round(result.tasks[name].score.value, 2)
-        assert gap["value"] == round(result.tasks[name].gap.value, 2)
         notes = parse_notes(score["notes"])
+        gap, spread = result.tasks[name].gap.value, result.seeds[name].numbers["gap"].standard_deviation
+        assert notes["gap"].startswith(f"{gap:.2f} ± {spread:.2f}")
         assert (notes["seeds"], notes["trained on"], notes["training"]) == ("2", name, "proved")
         deviation = result.seeds[name].numbers["score"].standard_deviation
         assert notes["standard deviation"] == f"{deviation:.2f}"

@@ -79,6 +79,9 @@ def test_results_without_a_common_task_are_refused(compare, tmp_path):
     elsewhere = second.model_copy(update={"dataset": second.dataset.model_copy(update={"content_hash": "f" * 64})})
     with pytest.raises(DataError, match="on 2 different data sets"):
         comparisons([first, elsewhere])
+    larger = elsewhere.dataset.model_copy(update={"edition": "standard"})
+    with pytest.raises(DataError, match=r"are on 2 editions, standard and tiny; a comparison needs one"):
+        comparisons([first, elsewhere.model_copy(update={"dataset": larger})])
 
 
 def test_two_runs_of_one_model_are_named_by_what_differs(compare, tmp_path):

@@ -194,3 +194,12 @@ def test_the_control_is_found_where_it_is_known(
     (output / "gfn1-xtb" / "abc" / "result.json").write_text("{}")
     assert control_gaps(content, [toy_result], output, installed) == both
     assert "a control is left out: " in caplog.text
+
+
+def test_a_small_edition_says_that_it_does_not_rank(toy_result: RunResult) -> None:
+    for edition, is_said in (("mini", True), ("standard", False)):
+        dataset = toy_result.dataset.model_copy(update={"edition": edition})
+        text = " ".join(text_of([toy_result.model_copy(update={"dataset": dataset})], {}).split())
+        assert f"edition {edition}, content" in text
+        assert ("mini is the demonstration and test edition" in text) is is_said
+        assert ("standard (20) ranks models" in text) is is_said

@@ -166,6 +166,18 @@ def test_records_of_two_data_sets(results: Path) -> None:
         write_report(results)
 
 
+def test_records_of_two_editions(results: Path) -> None:
+    """Of other tasks too: a table for each task would hide that they are of other frames."""
+    other = DatasetRecord(id="x", revision=None, content_hash="cd" * 32, edition="standard", level_of_theory="GFN2-xTB")
+    write_records(results, [record("zero"), record("zero", task="task2", dataset=other)], {})
+    with pytest.raises(DataError, match=r"are of 2 editions \(mini, standard\); a report needs one"):
+        write_report(results)
+
+
+def test_a_small_edition_says_that_it_does_not_rank(results: Path) -> None:
+    assert "\n\n**mini is the demonstration and test edition" in write_report(results).read_text()
+
+
 def test_no_records(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="contains no records"):
         write_report(tmp_path)

@@ -66,8 +66,16 @@ def test_a_card_needs_a_result_of_its_own_weights(checkpoint, tasks):  # noqa: F
 def test_a_card_compares_on_one_data_set(checkpoint, tasks):  # noqa: F811
     first = own_result(result_of(tasks), checkpoint)
     other = first.model_copy(update={"dataset": first.dataset.model_copy(update={"content_hash": "f" * 64})})
-    with pytest.raises(DataError, match="results are of 2 data sets"):
+    with pytest.raises(DataError, match=r"are on 2 different data sets, .*; the table of a card needs one"):
         render_card(checkpoint, [first, other])
+
+
+def test_a_card_says_that_mini_does_not_rank(checkpoint, tasks):  # noqa: F811
+    result = own_result(result_of(tasks), checkpoint)
+    assert "\n\n**mini is the demonstration and test edition" in render_card(checkpoint, [result])
+    standard = result.dataset.model_copy(update={"edition": "standard"})
+    card = render_card(checkpoint, [result.model_copy(update={"dataset": standard})])
+    assert "demonstration" not in card
 
 
 def test_the_command_writes_the_card(checkpoint, tasks, tmp_path, capsys):  # noqa: F811

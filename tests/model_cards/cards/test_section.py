@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from dataset_builders.card.numbers import leaderboard_ids
+from dataset_builders.card.numbers import NUMBERS, number_id
 from dataset_builders.core.errors import DataError
 from harness.results.result import Estimate
 from model_cards.cards.section import BEGIN, END, section_text, with_section
-from model_cards.entries.entries import entries_of, format_notes, merge_entries, parse_notes, read_entries
+from model_cards.entries.entries import entries_of, merge_entries, read_entries
+from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.text.front_matter import Card, split_card
 from tests.model_cards.conftest import COMMIT, DATASET, MODEL
 
@@ -240,4 +241,5 @@ def test_a_mark_inside_a_line_is_text():
 
 
 def test_every_number_has_a_place(make_result):
-    assert {entry.task_id for entry in entries_of(make_result("task1"), PINNED)} == set(leaderboard_ids(["task1"]))
+    found = {entry.task_id for entry in entries_of(make_result("task1"), PINNED)}
+    assert found == {number_id("task1", number) for number in NUMBERS}

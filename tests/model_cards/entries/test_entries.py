@@ -1,29 +1,43 @@
+import json
 from dataclasses import replace
 
 import pytest
 import yaml
-from huggingface_hub import parse_eval_result_entries
+from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset_builders.card.numbers import NUMBERS, leaderboard_ids
+from dataset_builders.card.numbers import NUMBERS, number_id
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.tasks.regions import TASKS
 from harness.results.result import Estimate
 from model_cards.entries.consistency import without_former_intervals
 from model_cards.entries.entries import (
-    DIGITS,
+    OWN_FILE,
+    RESULTS_FILE,
     entries_of,
+    entries_path,
     eval_results_of,
-    format_notes,
+    examine_entries,
     merge_entries,
-    parse_notes,
-    published_value,
     read_entries,
 )
+from model_cards.entries.notes import format_notes, parse_notes
+from model_cards.entries.scores import DIGITS, published_value
 from model_cards.publishing.publishable import require_publishable
 from tests.model_cards.conftest import COMMIT, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
+
+
+def ids(configs):
+    """The ids of all numbers, as `entries_of` gives them."""
+    return [number_id(config, number) for number in NUMBERS for config in configs]
+
+
+def in_full(entry):
+    """An entry with its notes by key: their order does not matter."""
+    return replace(entry, notes=None), parse_notes(entry.notes)
 
 
 def with_task(result, **changes):
@@ -53,7 +67,7 @@ def with_numbers(result):
 
 def test_there_is_an_entry_for_each_number_the_score_first(make_result):
     entries = entries_of(make_result("task3", "task2"), PINNED)
-    assert [entry.task_id for entry in entries] == list(leaderboard_ids(["task2", "task3"]))
+    assert [entry.task_id for entry in entries] == list(ids(["task2", "task3"]))
     assert [entry.task_id for entry in entries][:2] == ["task2_score", "task3_score"]
 
 
@@ -61,11 +75,11 @@ def test_numbers_at_two_levels_of_theory_never_meet(make_result):
     labels = {"suffix": "wb97x", "level_of_theory": "wB97X/6-31G(d)", "content_hash": "9" * 64}
     at_dft = make_result("task2", dataset=labels)
     first, second = entries_of(make_result("task2"), PINNED), entries_of(at_dft, PINNED)
-    assert [entry.task_id for entry in second] == list(leaderboard_ids(["task2-wb97x"]))
+    assert [entry.task_id for entry in second] == list(ids(["task2-wb97x"]))
     text = merge_entries(merge_entries(None, first), second)
     assert [entry.task_id for entry in read_entries(text)] == [
-        *leaderboard_ids(["task2"]),
-        *leaderboard_ids(["task2-wb97x"]),
+        *ids(["task2"]),
+        *ids(["task2-wb97x"]),
     ]
     assert {each.dataset_config for each in eval_results_of(at_dft)} == {"task2-wb97x"}
     require_publishable([make_result("task2"), at_dft])
@@ -138,9 +152,9 @@ def test_a_number_that_is_undefined_has_no_entry(make_result):
     assert "gap" not in {each.metric_type for each in eval_results_of(result)}
     present = merge_entries(None, entries_of(make_result("task2", "task3"), PINNED))
     updated = read_entries(merge_entries(present, entries_of(result, PINNED)))
-    assert {entry.task_id for entry in updated} == set(leaderboard_ids(["task2", "task3"])) - {"task2_gap"}
+    assert {entry.task_id for entry in updated} == set(ids(["task2", "task3"])) - {"task2_gap"}
     again = merge_entries(merge_entries(present, entries_of(result, PINNED)), entries_of(make_result(), PINNED))
-    assert {entry.task_id for entry in read_entries(again)} == set(leaderboard_ids(["task2", "task3"]))
+    assert {entry.task_id for entry in read_entries(again)} == set(ids(["task2", "task3"]))
 
 
 def test_a_number_without_interval_says_none(make_result):
@@ -171,7 +185,9 @@ def test_evaluations_with_intervals_of_the_former_kind_are_not_compared(make_res
 def test_a_file_is_what_the_client_reads(make_result):
     entries = entries_of(make_result(), PINNED)
     text = merge_entries(None, entries)
-    assert parse_eval_result_entries(yaml.safe_load(text)) == entries == read_entries(text)
+    (score,) = parse_eval_result_entries(yaml.safe_load(text))
+    assert (score.task_id, score.value) == ("task2_score", entries[0].value)
+    assert [in_full(entry) for entry in read_entries(text)] == [in_full(entry) for entry in entries]
     assert merge_entries(text, entries) == text
     assert merge_entries("# a comment\n", entries) == "# a comment\n" + text
 
@@ -258,3 +274,78 @@ def test_notes_are_read_as_they_were_written(notes):
 def test_notes_of_others_do_no_harm(text):
     assert all(isinstance(value, str) for value in parse_notes(text).values())
     assert parse_notes("no-tools") == {}
+
+
+def test_a_file_holds_scores_only_the_overall_score_first(make_result):
+    four = make_result("task1", "task2", "task3", "task4")
+    entries = entries_of(four, PINNED)
+    items = yaml.safe_load(merge_entries(None, entries))
+    assert [item["dataset"]["task_id"] for item in items] == ["overall_score", *(f"task{n}_score" for n in range(1, 5))]
+    assert items[0]["value"] == round(sum(item["value"] for item in items[1:]) / 4, 2)
+    notes = parse_notes(items[0]["notes"])
+    assert notes["mean of"] == "task1 task2 task3 task4"
+    assert (notes["protocol"], notes["edition"], notes["content"]) == ("zero-shot", "standard", "0123456789ab")
+    gap = next(entry for entry in entries if entry.task_id == "task2_gap")
+    said = parse_notes(gap.notes)
+    assert parse_notes(items[2]["notes"])["gap"] == f"{gap.value:.2f} ({said['interval']}, {said['clusters']})"
+
+
+def test_scores_that_differ_in_kind_have_no_mean(make_result):
+    first = merge_entries(None, entries_of(make_result("task1", "task2", "task3"), PINNED))
+    for changes in ({"content_hash": "9" * 64}, {"edition": "full"}, {"level_of_theory": "other"}):
+        other = entries_of(make_result("task4", dataset=changes), PINNED)
+        assert "overall_score" not in merge_entries(first, other)
+    four = merge_entries(first, entries_of(make_result("task4"), PINNED))
+    assert four.count("overall_score") == 1
+    # One task anew on other data: the mean would mix, so it goes.
+    mixed = merge_entries(four, entries_of(make_result("task2", dataset={"content_hash": "9" * 64}), PINNED))
+    assert "overall_score" not in mixed
+
+
+@pytest.mark.parametrize("text", ["abc", "1.2.3", "nan", "-5.00", "1e300", "5 ± x", "5 (1 to 2", "9" * 20])
+def test_a_number_in_the_notes_that_is_none_is_left_out_and_named(make_result, text):
+    whole = yaml.safe_load(merge_entries(None, entries_of(make_result(), PINNED)))
+    notes = parse_notes(whole[0]["notes"])
+    whole[0]["notes"] = format_notes(notes | {"ood_force_mae": text})
+    examined = examine_entries(yaml.safe_dump(whole, allow_unicode=True))
+    assert {entry.task_id for entry in examined.entries} == {*ids(["task2"])} - {"task2_ood_force_mae"}
+    assert examined.faults[0].startswith("entry 1, task2_score: its note ood_force_mae: ")
+
+
+def test_entries_of_earlier_versions_are_read_and_give_way(make_result):
+    """They had an entry for each number, with ids that a data set no longer declares."""
+    entries = entries_of(make_result(), PINNED)
+    former = yaml.safe_dump(eval_result_entries_to_yaml(entries), allow_unicode=True)
+    assert [in_full(entry) for entry in read_entries(former)] == [in_full(entry) for entry in entries]
+    (only,) = yaml.safe_load(merge_entries(former, entries))
+    assert only["dataset"]["task_id"] == "task2_score"
+
+
+@pytest.mark.parametrize(
+    ("edition", "path"),
+    [
+        ("standard", ".eval_results/mlip-ood.yaml"),
+        ("mini", ".eval_results/mlip-ood-mini.yaml"),
+        ("25/20/5/10", ".eval_results/mlip-ood-25-20-5-10.yaml"),
+        ("../../x", ".eval_results/mlip-ood-x.yaml"),
+        ("..", ".eval_results/mlip-ood-unknown.yaml"),
+    ],
+)
+def test_each_edition_has_a_file(edition, path):
+    assert entries_path(edition) == path
+    assert OWN_FILE.fullmatch(path)
+    assert RESULTS_FILE.fullmatch(path)
+
+
+@pytest.mark.parametrize("value", [99.0, 10**400, "high", None, float("nan")])
+def test_an_overall_score_that_is_not_the_mean_is_named(make_result, value):
+    items = yaml.safe_load(merge_entries(None, entries_of(make_result(*TASKS), PINNED)))
+    assert examine_entries(json.dumps(items)).faults == ()
+    items[0]["value"] = value
+    examined = examine_entries(json.dumps(items))
+    (fault,) = examined.faults
+    assert fault.startswith("entry 1, overall_score: value is ")
+    assert "and the mean of its four tasks is" in fault
+    assert len(examined.entries) == 24
+    (alone,) = examine_entries(json.dumps([items[0] | {"value": 50.0}])).faults
+    assert "the four tasks have no mean in this file" in alone

@@ -1,16 +1,22 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.folder.mini import MINI_DIRECTORY
+from dataset_builders.folder.schema import METADATA_KEY
 from dataset_builders.tasks.regions import TASKS
 from harness.cli import main as main_of_harness
 from harness.data.dataset import open_dataset
 from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, entries_of, merge_entries
+from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.leaderboard.command import main
-from model_cards.leaderboard.ranking import DataOnHub, data_on_hub, read_leaderboard
+from model_cards.leaderboard.data_on_hub import DataOnHub, DataState, data_on_hub, state_of
+from model_cards.leaderboard.ranking import read_leaderboard
 from tests.dataset_builders.core.test_printable import output_of
 from tests.harness.results.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
@@ -236,3 +242,135 @@ def test_what_is_not_there_is_said(hub, commit_of_data):
         read_leaderboard("org/recipes")
     with pytest.raises(UsageError, match="expected a Hub id org/name"):
         main(["--dataset", "mini"])
+
+
+@pytest.fixture
+def two_editions(hub, measured):
+    """The data set as `mini`, then as `standard` on its main branch; a result on a state of it."""
+    first = hub.history(DATASET, "dataset")[0].sha
+    changed = {}
+    for path in MINI_DIRECTORY.glob("task?/*.parquet"):
+        table = pq.read_table(path)
+        metadata = json.loads(table.schema.metadata[METADATA_KEY]) | {"edition": "standard"}
+        sink = pa.BufferOutputStream()
+        pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)}), sink)
+        changed[path.relative_to(MINI_DIRECTORY).as_posix()] = sink.getvalue().to_pybytes()
+    hub.commit(DATASET, "dataset", changed)
+    second = data_on_hub(DATASET)
+
+    def make(edition, scores, named=None, **changes):
+        result = measured(scores)
+        data = {"edition": named or edition} | (
+            {"revision": first}
+            if edition == "mini"
+            else {"revision": second.commit, "content_hash": second.content_hash}
+        )
+        return result.model_copy(update={"dataset": result.dataset.model_copy(update=data | changes)})
+
+    return make
+
+
+def models_of(board, config="task2"):
+    return [row.published.model_id for row in board.by_config.get(config, ())]
+
+
+def test_one_edition_is_ranked_at_a_time_the_best_by_default(hub, two_editions, capsys):
+    add_model(hub, "org/small", two_editions("mini", dict.fromkeys(TASKS, 90.0)))
+    add_model(hub, "org/large", two_editions("standard", {"task2": 60.0}))
+    board = read_leaderboard(DATASET)
+    assert (board.edition, models_of(board), board.other_editions) == ("standard", ["org/large"], {"mini": 1})
+    assert (board.overall, board.elsewhere) == ((), ())
+    small = read_leaderboard(DATASET, edition="mini")
+    assert (small.edition, models_of(small), small.other_editions) == ("mini", ["org/small"], {"standard": 1})
+    assert (small.content_hash, small.overall[0].score) == (open_dataset("mini").content_hash, 90.0)
+    assert main(["--dataset", DATASET]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "edition standard" in printed
+    assert "not ranked here: 1 model with results on edition mini; --edition mini ranks them" in printed
+    assert main(["--dataset", DATASET, "--edition", "mini"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "edition mini mini is the demonstration and test edition" in printed
+    with pytest.raises(UsageError, match=r"no result on the edition 'full'.* is standard, .* are: standard, mini"):
+        main(["--dataset", DATASET, "--edition", "full"])
+
+
+def test_at_a_revision_only_its_edition_is_there(hub, two_editions, commit_of_data):
+    add_model(hub, "org/small", two_editions("mini", {"task2": 90.0}))
+    add_model(hub, "org/large", two_editions("standard", {"task2": 60.0}))
+    board = read_leaderboard(DATASET, commit_of_data)
+    assert (board.edition, models_of(board)) == ("mini", ["org/small"])
+
+
+def test_what_a_result_says_of_its_edition_is_checked(hub, two_editions):
+    """A score on mini is not a score on standard, whatever its notes say."""
+    add_model(hub, "org/liar", two_editions("mini", {"task2": 99.0}, named="standard"))
+    add_model(hub, "org/large", two_editions("standard", {"task2": 60.0}))
+    board = read_leaderboard(DATASET)
+    assert (models_of(board), board.other_editions) == (["org/large"], {})
+    assert [(fault.model_id, fault.cause) for fault in board.faults] == [
+        ("org/liar", "task2: it names the edition standard, and its data are mini")
+    ]
+
+
+def test_the_edition_of_results_that_name_none_is_that_of_their_data(hub, two_editions):
+    for name, keys in (("org/content", ("edition",)), ("org/revision", ("edition", "content"))):
+        result = two_editions("mini", {"task2": 80.0})
+        lines = list(yaml.safe_load(file_of(result)))
+        notes = {key: text for key, text in parse_notes(lines[0]["notes"]).items() if key not in keys}
+        lines[0]["notes"] = format_notes(notes)
+        text = yaml.safe_dump(lines, allow_unicode=True).encode()
+        hub.add_repo(name, files={"README.md": CARD, ENTRIES_PATH: text})
+    assert sorted(models_of(read_leaderboard(DATASET, edition="mini"))) == ["org/content", "org/revision"]
+
+
+def test_results_on_unknown_data_are_ranked_apart(hub, two_editions, capsys):
+    add_model(hub, "org/large", two_editions("standard", {"task2": 60.0}))
+    for name, score in (("org/lost", 99.0), ("org/gone", 98.0)):
+        add_model(hub, name, two_editions("standard", {"task2": score}, content_hash="f" * 64, revision="e" * 40))
+    board = read_leaderboard(DATASET)
+    assert (models_of(board), board.other_editions) == (["org/large"], {"unknown": 2})
+    apart = read_leaderboard(DATASET, edition="unknown")
+    assert (apart.edition, apart.content_hash, models_of(apart)) == ("unknown", "f" * 12, ["org/lost", "org/gone"])
+    assert main(["--dataset", DATASET, "--edition", "unknown"]) == 0
+    assert "99.0" in capsys.readouterr().out
+
+
+def test_an_open_pull_request_does_not_choose_the_edition(hub, two_editions):
+    add_model(hub, "org/small", two_editions("mini", {"task2": 60.0}))
+    hub.add_repo("org/open", files={"README.md": CARD})
+    hub.log_in("ann")
+    from huggingface_hub import HfApi
+
+    HfApi().upload_file(
+        path_or_fileobj=file_of(two_editions("standard", {"task2": 55.0})),
+        path_in_repo=ENTRIES_PATH,
+        repo_id="org/open",
+        create_pr=True,
+        commit_message=PULL_REQUEST_TITLE,
+    )
+    board = read_leaderboard(DATASET)
+    assert (board.edition, models_of(board), board.other_editions) == ("mini", ["org/small"], {"standard": 1})
+    assert read_leaderboard(DATASET, edition="standard").community["task2"][0].published.model_id == "org/open"
+
+
+@pytest.mark.parametrize(
+    ("content", "revision", "edition"),
+    [
+        ("a" * 12, None, "mini"),
+        ("b" * 12, "1" * 40, "standard"),
+        (None, "1" * 40, "mini"),
+        ("a", "1" * 40, None),
+        ("", "1" * 40, None),
+        ("c" * 12, "1" * 40, None),
+        (None, "3" * 40, None),
+        (None, None, None),
+    ],
+)
+def test_the_data_of_a_result(content, revision, edition):
+    """The content decides, by all digits that a push writes; the commit only where no content is stated."""
+    states = [
+        DataState(DataOnHub("1" * 40, "a" * 64, ("task1",)), "mini"),
+        DataState(DataOnHub("2" * 40, "b" * 64, ("task1",)), "standard"),
+    ]
+    found = state_of(content, revision, states)
+    assert (None if found is None else found.edition) == edition

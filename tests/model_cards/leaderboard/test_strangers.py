@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from dataset_builders.card.eval_yaml import eval_yaml
 from dataset_builders.tasks.regions import TASKS
 from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE
+from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.leaderboard import published
 from model_cards.leaderboard.command import main
 from model_cards.leaderboard.ranking import read_leaderboard
@@ -241,17 +242,17 @@ def test_the_same_entry_in_two_files_counts_once(hub, measured):  # noqa: F811
     assert (ranked(board), board.faults) == ([(GOOD, 60.0)], ())
 
 
-def changed(content, task_id, value):
-    items = YAML(typ="safe", pure=True).load(content.decode())
-    for item in items:
-        item.update({"value": value} if item["dataset"]["task_id"] == task_id else {})
-    return json.dumps(items).encode()
+def changed(content, number, value):
+    """The file with another value of a number in the notes of the score."""
+    (item,) = YAML(typ="safe", pure=True).load(content.decode())
+    notes = parse_notes(item["notes"])
+    return json.dumps([item | {"notes": format_notes(notes | {number: value})}]).encode()
 
 
-@pytest.mark.parametrize("number", ["task2_gap", "task2_id_force_mae", "task2_ood_force_mae"])
+@pytest.mark.parametrize("number", ["gap", "id_force_mae", "ood_force_mae"])
 def test_a_gap_that_is_not_the_ratio_of_the_errors_is_not_ranked(hub, measured, number):  # noqa: F811
     add_model(hub, GOOD, measured({"task2": 60.0}))
-    strange = changed(file_of(measured({"task2": 90.0})), number, 0.5)
+    strange = changed(file_of(measured({"task2": 90.0})), number, "0.50")
     hub.add_repo(BAD, files={"README.md": CARD, ENTRIES_PATH: strange})
     board = read_leaderboard(DATASET)
     assert ranked(board) == [(GOOD, 60.0)]

@@ -13,7 +13,8 @@ from harness.models.resolve import resolve_model
 from harness.models.training_declaration import declaration_for
 from harness.results.result import RunResult
 from model_cards.cards.section import section_text
-from model_cards.entries.entries import ENTRIES_PATH, entries_of, parse_notes, read_entries
+from model_cards.entries.entries import entries_of, entries_path, read_entries
+from model_cards.entries.notes import parse_notes
 from model_cards.leaderboard.command import main as leaderboard
 from model_cards.publishing.push import PushOptions, push_results
 from model_cards.publishing.push_command import main as push
@@ -77,7 +78,7 @@ def test_the_whole_way_round_the_hub(hub, data, weights, record, tmp_path, capsy
     assert (result.model.protocol, result.model.training, [*result.tasks]) == ("from-scratch", "stated", ["task1"])
     assert {*result.model.files} == {"m.model", "mlip-ood.json"}
     files = hub.files(REPO, "model")
-    notes = parse_notes(read_entries(files[ENTRIES_PATH].decode())[0].notes)
+    notes = parse_notes(read_entries(files[entries_path(result.dataset.edition)].decode())[0].notes)
     expected = {"protocol": "from-scratch", "trained on": "task1", "training": "stated", "stated by": "mlip-ood.json"}
     assert {key: notes.get(key) for key in expected} == expected
     card = files["README.md"].decode()

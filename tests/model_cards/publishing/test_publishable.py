@@ -103,7 +103,7 @@ def test_the_data_set_declares_the_ids(hub_result):
         ),
         (
             {"eval.yaml": eval_yaml(["task1"]).encode()},
-            r"eval\.yaml .* does not declare task2_score task2_ood_f",
+            r"eval\.yaml .* does not declare task2_score; it declares task1_score",
         ),
         ({"eval.yaml": b"- a\n"}, r"does not declare task2_score.*it declares nothing"),
         ({"eval.yaml": b"tasks: [1, {config: a}]\n"}, r"does not declare task2_score.*it declares nothing"),

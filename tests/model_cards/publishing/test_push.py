@@ -6,7 +6,8 @@ from huggingface_hub import HfApi, ModelCard
 
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
-from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, parse_notes, read_entries
+from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, read_entries
+from model_cards.entries.notes import parse_notes
 from model_cards.publishing.push import PushedRepo, PushOptions, push_results
 from model_cards.publishing.push_command import main
 from tests.model_cards.conftest import DATASET, FILES, FOREIGN, MODEL
@@ -387,3 +388,68 @@ def test_the_hub_has_nothing_to_warn_of(hub, own_repo, hub_result):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pushed(hub_result())
+
+
+MINI = {"edition": "mini", "content_hash": "9" * 64}
+MINI_PATH = ".eval_results/mlip-ood-mini.yaml"
+
+
+def test_a_result_on_mini_replaces_nothing_of_standard(hub, own_repo, hub_result):
+    pushed(hub_result("task2"))
+    of_standard = text_at(hub, ENTRIES_PATH)
+    done = pushed(hub_result("task2", dataset=MINI))
+    assert done.text == (
+        f"{MODEL}: {done.url}\n{MODEL}: mini is the demonstration and test edition (2 conformers of an OOD molecule); "
+        "standard (20) ranks models"
+    )
+    assert text_at(hub, ENTRIES_PATH) == of_standard
+    assert {parse_notes(entry.notes)["edition"] for entry in read_entries(of_standard)} == {"standard"}
+    assert {parse_notes(entry.notes)["edition"] for entry in read_entries(text_at(hub, MINI_PATH))} == {"mini"}
+    card = text_at(hub, "README.md")
+    index = [(each.dataset_args["edition"], each.dataset_split) for each in ModelCard(card).data.eval_results]
+    assert sorted(set(index)) == [
+        (edition, split) for edition in ("mini", "standard") for split in ("test_id", "test_ood")
+    ]
+    assert len(index) == 12
+    assert card.index("edition standard") < card.index("mini is the demonstration and test edition")
+    assert "edition mini" in hub.history(MODEL, "model")[0].message
+    # In the other order, it is the same.
+    assert pushed(hub_result("task2")).state == "unchanged"
+    assert pushed(hub_result("task2", dataset=MINI)).state == "unchanged"
+
+
+def test_results_on_two_editions_go_in_one_push(hub, own_repo, hub_result):
+    results = [hub_result("task2"), hub_result("task2", dataset=MINI)]
+    (done,) = push_results(results, PushOptions()).repos
+    assert done.state == "pushed"
+    assert hub.history(MODEL, "model")[0].changed == (MINI_PATH, ENTRIES_PATH, "README.md")
+
+
+def test_retracting_one_edition_keeps_the_other(hub, own_repo, hub_result):
+    from model_cards.publishing.retract import RetractOptions, retract_each
+
+    pushed(hub_result("task2"))
+    before = hub.files(MODEL, "model")
+    pushed(hub_result("task2", dataset=MINI))
+    (done,) = retract_each([hub_result("task2", dataset=MINI)], RetractOptions())
+    assert done.gone == (f"task2 on {DATASET} (score)",)
+    assert hub.files(MODEL, "model") == before
+
+
+def test_the_overall_score_is_the_first_entry_and_needs_all_four_tasks(hub, own_repo, hub_result):
+    from model_cards.publishing.retract import RetractOptions, retract_each
+
+    def published():
+        return {entry.task_id: entry for entry in HfApi().model_info(MODEL, expand=["evalResults"]).eval_results}
+
+    pushed(hub_result("task1", "task2", "task3"))
+    assert list(published()) == ["task1_score", "task2_score", "task3_score"]
+    pushed(hub_result("task4"))
+    found = published()
+    scores = [found.pop(f"task{number}_score").value for number in range(1, 5)]
+    assert list(found) == ["overall_score"]
+    assert found["overall_score"].value == pytest.approx(sum(scores) / 4, abs=0.00501)
+    assert parse_notes(found["overall_score"].notes)["mean of"] == "task1 task2 task3 task4"
+    (done,) = retract_each([hub_result("task4")], RetractOptions())
+    assert done.state == "retracted"
+    assert list(published()) == ["task1_score", "task2_score", "task3_score"]

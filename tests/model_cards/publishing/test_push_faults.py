@@ -64,7 +64,7 @@ def test_a_conflict_in_a_pull_request_is_made_anew(hub, foreign_result):
     assert pushed(foreign_result("task3")).state == "pushed"
     found = yaml.safe_load(text_at(hub, ENTRIES_PATH, FOREIGN, "refs/pr/1"))
     assert found[0]["dataset"]["id"] == "other/bench"
-    assert len(found) == 7
+    assert len(found) == 2
 
 
 READING = [

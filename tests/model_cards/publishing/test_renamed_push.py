@@ -8,7 +8,8 @@ from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hub.access import canonical
 from dataset_builders.core.hub.repo import Repo
 from dataset_builders.tasks.regions import TASKS
-from model_cards.entries.entries import ENTRIES_PATH, parse_notes, read_entries
+from model_cards.entries.entries import ENTRIES_PATH, read_entries
+from model_cards.entries.notes import parse_notes
 from model_cards.hub import dataset_names
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.publishing.push import PushOptions, push_results
