@@ -14,16 +14,14 @@ from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front
 from dataset_builders.card.numbers import NUMBERS, leaderboard_id
 from dataset_builders.certify.audit import CertifyReport
 from dataset_builders.certify.coverage import (
-    CERTIFICATE_HEADER,
     DIVERGENCE_RADIUS,
     REQUIRED_RADIUS,
     SUMMARY_HEADER,
     ConfigSummary,
     DataSetCertificate,
-    certificate_notes,
-    certificate_rows,
     summary_rows,
 )
+from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
 from dataset_builders.certify.labels.label_table import LABEL_HEADER, label_notes, label_rows
 from dataset_builders.certify.row_checks import frame_counts_of
 from dataset_builders.chemistry.environments import FAR_RADIUS
@@ -100,7 +98,7 @@ def write_card(directory: Path, facts: CardFacts) -> None:
     """
     if not facts.certificate.ok:
         raise CertificateError(
-            f"{directory} does not pass its solvability certificate, so it gets no card; expected unseen OOD molecules "
+            f"{directory} does not pass its coverage certificate, so it gets no card; expected unseen OOD molecules "
             f"that training covers. See: python -m dataset_builders certify {directory}"
         )
     text = card_text(facts, sizes_of(directory, facts.certificate))
