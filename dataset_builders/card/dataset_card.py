@@ -22,6 +22,14 @@ from dataset_builders.certify.coverage import (
     summary_rows,
 )
 from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
+from dataset_builders.certify.geometry.support_tables import (
+    LEGEND,
+    NOT_MEASURED,
+    SUPPORT_HEADER,
+    spacer_table,
+    support_rows,
+)
+from dataset_builders.certify.inferred import inferred_texts
 from dataset_builders.certify.labels.label_table import LABEL_HEADER, label_notes, label_rows
 from dataset_builders.certify.row_checks import frame_counts_of
 from dataset_builders.chemistry.environments import FAR_RADIUS
@@ -163,6 +171,8 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "divergence_radius": DIVERGENCE_RADIUS,
         "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
         "notes": certificate_notes(certificate.tasks),
+        "inferred": inferred_texts(certificate),
+        **_geometry(certificate),
         "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
         "label_notes": label_notes(certificate.labels),
         "leaderboard_table": markdown_table(_LEADERBOARD_HEADER, _leaderboard_rows()),
@@ -173,6 +183,16 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "import_table": markdown_table(_IMPORT_HEADER, list(_import_rows(certificate))),
         "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
+    }
+
+
+def _geometry(certificate: DataSetCertificate) -> dict[str, Any]:
+    return {
+        "geometry_is_measured": bool(certificate.support),
+        "not_measured": NOT_MEASURED,
+        "support_table": markdown_table(SUPPORT_HEADER, support_rows(certificate.support)),
+        "support_legend": LEGEND,
+        "spacer_table": markdown_table(*spacer_table(certificate.support)),
     }
 
 

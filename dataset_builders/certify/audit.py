@@ -22,6 +22,7 @@ from dataset_builders.certify.coverage import (
 from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
 from dataset_builders.certify.geometry.support import GeometricSupport
 from dataset_builders.certify.geometry.support_tables import (
+    LEGEND,
     NOT_MEASURED,
     SUPPORT_HEADER,
     spacer_table,
@@ -124,8 +125,9 @@ def _support_parts(certificate: DataSetCertificate) -> Iterator[str]:
     if not certificate.support:
         yield NOT_MEASURED
         return
-    yield "geometric support by the training frames (docs/certificate.md defines the columns):"
+    yield "geometric support: what of the geometries of the test frames training shows:"
     yield text_table(SUPPORT_HEADER, support_rows(certificate.support))
+    yield "\n".join(LEGEND)
     yield text_table(*spacer_table(certificate.support))
 
 

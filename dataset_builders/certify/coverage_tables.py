@@ -28,7 +28,7 @@ def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
     """The certificates as table rows under `CERTIFICATE_HEADER`, one for each task."""
     return [
         (
-            each.config,
+            _label(names),
             str(each.n_train),
             str(each.n_ood),
             str(len(each.shared)),
@@ -40,14 +40,14 @@ def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
             "-" if each.far is None else f"{len(each.far)}/{each.n_ood - len(each.far)}",
             f"{each.divergence:.2f}",
         )
-        for each in one_for_each_task(tasks)
+        for names, each in one_for_each_task(tasks).items()
     ]
 
 
 def certificate_notes(tasks: Sequence[TaskCertificate]) -> list[str]:
     """Details for the table: the molecules in both sets, and what training does not show of which molecule."""
     notes = []
-    for each in one_for_each_task(tasks):
+    for each in one_for_each_task(tasks).values():
         if each.shared:
             notes.append(f"{each.config}, in training and OOD: {', '.join(each.shared)}")
         for coverage in each.coverage:
@@ -64,17 +64,23 @@ def certificate_notes(tasks: Sequence[TaskCertificate]) -> list[str]:
     return notes
 
 
-def one_for_each_task(tasks: Sequence[TaskCertificate]) -> list[TaskCertificate]:
-    """Certificates without repetition: those that differ only by the configuration become one, with all its names."""
-    found: list[TaskCertificate] = []
+def one_for_each_task(tasks: Sequence[TaskCertificate]) -> dict[tuple[str, ...], TaskCertificate]:
+    """Certificates without repetition: the first of those that differ only by the configuration, by all their names."""
+    found: list[tuple[list[str], TaskCertificate]] = []
     for each in tasks:
-        for place, other in enumerate(found):
+        for names, other in found:
             if replace(other, config="") == replace(each, config=""):
-                found[place] = replace(other, config=f"{other.config}, {each.config}")
+                names.append(each.config)
                 break
         else:
-            found.append(each)
-    return found
+            found.append(([each.config], each))
+    return {tuple(names): each for names, each in found}
+
+
+def _label(names: Sequence[str]) -> str:
+    """Such as `task2 (-pbe, -wb97x)`."""
+    first, *others = names
+    return first + (f" ({', '.join(other.removeprefix(first) for other in others)})" if others else "")
 
 
 def by_part(unseen: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

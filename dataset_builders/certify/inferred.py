@@ -1,12 +1,13 @@
 """What a model must infer without having seen it, in words, from the columns of the certificate."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from dataset_builders.certify.coverage import RADII, DataSetCertificate, TaskCertificate
 from dataset_builders.certify.coverage_tables import by_part, one_for_each_task
-from dataset_builders.certify.geometry.support import Counts, GeometricSupport
+from dataset_builders.certify.geometry.support import MEASURED_SPLITS, Counts, GeometricSupport
 from dataset_builders.certify.geometry.support_tables import share
+from dataset_builders.chemistry.conformations import CONTACT
 
 _SHOWN: Final = 6
 
@@ -15,8 +16,8 @@ def inferred_texts(certificate: DataSetCertificate) -> list[str]:
     """One paragraph for each task: what training does not show of its OOD molecules and of their geometries."""
     supports = {support.config: support for support in certificate.support}
     texts = []
-    for each in one_for_each_task(certificate.tasks):
-        support = next((supports[name] for name in each.config.split(", ") if name in supports), None)
+    for names, each in one_for_each_task(certificate.tasks).items():
+        support = next((supports[name] for name in names if name in supports), None)
         sentences = [*_sentences_of_parts(each), *(_sentences_of_geometry(support) if support else ())]
         texts.append(f"{each.config}: {' '.join(sentences)}")
     return texts
@@ -25,65 +26,64 @@ def inferred_texts(certificate: DataSetCertificate) -> list[str]:
 def _sentences_of_parts(certificate: TaskCertificate) -> Iterator[str]:
     n_ood = certificate.n_ood
     missing = list(_missing(certificate))
-    if not missing:
+    if not certificate.incomplete:
         yield (
-            f"Every part of its {n_ood} OOD molecules was shown: environments up to radius {RADII[-1]}, torsion types and "
-            "pairs of heavy elements; training fixes their total energies."
+            f"every part of its {n_ood} OOD molecules was shown: environments up to radius {RADII[-1]}, torsion types "
+            "and pairs of heavy elements; training fixes their total energies."
         )
         return
-    yield f"A model must infer, without having seen them, {_joined(missing)}."
+    if missing:
+        yield f"training never shows {_joined(missing)}: a model must infer them."
+    if certificate.undetermined:
+        yield f"Training leaves the total energies of {_of(len(certificate.undetermined), n_ood)} open."
     n_complete = n_ood - len(certificate.incomplete)
     if n_complete:
-        yield f"Of {n_complete} of {n_ood} OOD molecules every part was shown."
+        yield f"Every part of the other {n_complete} was shown."
 
 
 def _missing(certificate: TaskCertificate) -> Iterator[str]:
-    n_ood = certificate.n_ood
-    for coverage in certificate.coverage:
-        if coverage.uncovered:
-            yield f"environments of radius {coverage.radius} of {_of(len(coverage.uncovered), n_ood)}"
-    if certificate.unseen_torsions:
-        yield f"torsion types of {_of_parts(certificate.unseen_torsions, n_ood)}"
-    if certificate.unseen_pairs:
-        yield f"pairs of heavy elements of {_of_parts(certificate.unseen_pairs, n_ood)}"
-    if certificate.undetermined:
-        yield f"total energies of {_of(len(certificate.undetermined), n_ood)}, which training leaves open"
+    """Each kind of parts that training does not show, with the number of OOD molecules that have some."""
+    unseen: tuple[tuple[str, Collection[str], list[str]], ...] = (
+        *((f"environments of radius {each.radius}", each.uncovered, []) for each in certificate.coverage),
+        ("torsion types", certificate.unseen_torsions, list(by_part(certificate.unseen_torsions))),
+        ("element pairs", certificate.unseen_pairs, list(by_part(certificate.unseen_pairs))),
+    )
+    is_first = True
+    for what, molecules, parts in unseen:
+        if molecules:
+            number = _of(len(molecules), certificate.n_ood) if is_first else str(len(molecules))
+            yield f"{what} of {number}" + (f" ({_shortened(parts)})" if parts else "")
+            is_first = False
 
 
 def _of(count: int, n_ood: int) -> str:
     return f"all {n_ood} OOD molecules" if count == n_ood else f"{count} of {n_ood} OOD molecules"
 
 
-def _of_parts(unseen: Mapping[str, Sequence[str]], n_ood: int) -> str:
-    parts = list(by_part(unseen))
+def _shortened(parts: Sequence[str]) -> str:
     more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
-    return f"{_of(len(unseen), n_ood)} ({', '.join(parts[:_SHOWN])}{more})"
+    return f"{', '.join(parts[:_SHOWN])}{more}"
 
 
 def _sentences_of_geometry(support: GeometricSupport) -> Iterator[str]:
-    tested, unseen = support.of_split("test_id"), support.of_split("test_ood")
-    if not unseen.frames:
-        return
-    compared = (
-        ("a torsion angle that training does not show of its type", "unseen_angles", "frames"),
-        ("two heavy atoms at a distance that training does not show", "unseen_pairs", "frames"),
-    )
-    found = [
-        f"{share(getattr(unseen, part), getattr(unseen, whole))} of the OOD frames have {what} "
-        f"(ID: {share(getattr(tested, part), getattr(tested, whole))})"
-        for what, part, whole in compared
-        if getattr(unseen, part)
-    ]
+    train, tested, unseen = (support.of_split(split) for split in MEASURED_SPLITS)
+    found = []
+    for what, part in (("a torsion angle", "unseen_angles"), ("heavy atoms at a distance", "unseen_pairs")):
+        if getattr(unseen, part):
+            of_ood, of_id = (share(getattr(counts, part), counts.frames) for counts in (unseen, tested))
+            found.append(f"{of_ood} have {what} that training does not show (ID: {of_id})")
+    for what, part in (
+        (f"have the two end fragments within {CONTACT:g} Å of each other", "contacts"),
+        ("have a hydrogen bond between them", "hydrogen_bonds"),
+    ):
+        if getattr(unseen, part):
+            found.append(f"{_share_of(unseen, part)} {what} (training: {_share_of(train, part)})")
     if found:
-        yield f"{_joined(found)}."
-    yield from _sentences_of_ends(support.of_split("train"), unseen)
+        yield f"Of the OOD frames, {_joined(found)}."
 
 
-def _sentences_of_ends(train: Counts, unseen: Counts) -> Iterator[str]:
-    bonds = share(unseen.hydrogen_bonds, unseen.two_ended)
-    if unseen.contacts and not train.contacts:
-        bonded = f", and in {bonds} by a hydrogen bond" if unseen.hydrogen_bonds else ""
-        yield f"In {share(unseen.contacts, unseen.two_ended)} of the OOD frames the two ends are in contact{bonded}; in training never."
+def _share_of(counts: Counts, part: str) -> str:
+    return share(getattr(counts, part), counts.frames) if getattr(counts, part) else "none"
 
 
 def _joined(parts: Sequence[str]) -> str:

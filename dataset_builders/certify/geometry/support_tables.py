@@ -3,7 +3,16 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dataset_builders.certify.geometry.support import Counts, GeometricSupport, Group, MeasuredSplit
+from dataset_builders.certify.geometry.support import Counts, GeometricSupport, MeasuredSplit
+from dataset_builders.certify.geometry.support_meter import (
+    ANGLE_TOLERANCE,
+    DISTANCE_LIMIT,
+    DISTANCE_TOLERANCE,
+    N_TEST_ATOMS,
+    N_TRAIN_ATOMS,
+    QUANTILE,
+)
+from dataset_builders.chemistry.conformations import CONTACT
 from dataset_builders.chemistry.environments import Subset
 
 SUPPORT_HEADER: Final = (
@@ -19,7 +28,25 @@ SUPPORT_HEADER: Final = (
     "hydrogen bond of ends",
 )
 
-NOT_MEASURED: Final = "Geometric support was not measured (`--without-geometry`)."
+NOT_MEASURED: Final = (
+    "Geometric support was not measured: `certify --without-geometry` leaves it out, and it needs frames of train and "
+    "test_ood."
+)
+
+
+LEGEND: Final = (
+    "rotamer seen: frames whose rotamer (the wells of all rotatable bonds) the same molecule has in train",
+    "torsion type unseen: frames of molecules with a torsion type that training does not have",
+    f"torsion angle unseen: frames with an angle more than {ANGLE_TOLERANCE:g}° from every training angle of its type, "
+    "signs aside; then the share of such torsions",
+    f"heavy-atom distance unseen: frames with two heavy atoms within {DISTANCE_LIMIT:g} Å whose distance is more than "
+    f"{DISTANCE_TOLERANCE:g} Å from every training distance of their elements",
+    f"atoms remote: atoms whose environment vector (AEV) is farther from training than those of {QUANTILE:.0%} of the "
+    f"test_id atoms, in samples of up to {N_TRAIN_ATOMS:,} atoms of train and {N_TEST_ATOMS:,} of each test split",
+    f"ends in contact, hydrogen bond of ends: frames with an atom of one end fragment within {CONTACT:g} Å of the "
+    "other fragment, or hydrogen-bonded to it; - where no molecule has two end fragments",
+)
+"""What the columns mean."""
 
 
 def support_rows(supports: Sequence[GeometricSupport]) -> list[tuple[str, ...]]:
@@ -67,11 +94,13 @@ def share(part: int, whole: int, digits: int = 0) -> str:
     """A share as text in percent; `-` of nothing. What is neither 0 nor all is not rounded to them."""
     if not whole:
         return "-"
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
     least = 10.0**-digits
     percent = 100.0 * part / whole
-    if 0.0 < percent < least / 2.0:
+    if percent <= least / 2.0:
         return f"<{least:g} %"
-    if 100.0 - least / 2.0 <= percent < 100.0:
+    if percent >= 100.0 - least / 2.0:
         return f">{100.0 - least:g} %"
     return f"{percent:.{digits}f} %"
 
@@ -93,16 +122,15 @@ def _spacer_row(
     support: GeometricSupport, split: MeasuredSplit, subset: Subset | None, spacers: Sequence[int]
 ) -> tuple[str, ...]:
     def shown(counts: Counts) -> str:
-        return (
-            share(counts.seen_rotamers, counts.frames)
-            if split == "test_id"
-            else share(counts.contacts, counts.two_ended)
+        if split == "test_id":
+            return share(counts.seen_rotamers, counts.frames)
+        return share(counts.contacts, counts.two_ended)
+
+    def of_spacer(spacer: int) -> Counts:
+        return support.total(
+            lambda group: (group.split, group.spacer) == (split, spacer) and subset in (None, group.subset)
         )
 
-    def belongs(group: Group, spacer: int) -> bool:
-        return (group.split, group.spacer) == (split, spacer) and subset in (None, group.subset)
-
-    by_spacer = (support.total(lambda group, k=spacer: belongs(group, k)) for spacer in spacers)  # type: ignore[misc]
     name = f"{support.config} {split}" + (f" {subset}" if subset else "")
     what = "rotamer in train" if split == "test_id" else "ends in contact"
-    return name, what, shown(support.of_split(split, subset)), *(shown(counts) for counts in by_spacer)
+    return name, what, shown(support.of_split(split, subset)), *(shown(of_spacer(spacer)) for spacer in spacers)
