@@ -17,9 +17,9 @@ def test_the_four_tasks():
         "task1: training never shows environments of radius 3 of all 40 OOD molecules: a model must infer them."
     )
     assert second == (
-        "task2: training never shows environments of radius 2 of 4 of 24 OOD molecules, environments of radius 3 of 12, "
-        "torsion types of 8 (C2-C4-C4-C2, C3-C4-C4-C3, Cl1-C4-C4-Cl1, N3-C4-C4-N3, O2-C4-C4-O2, S2-C4-C4-S2) and element "
-        "pairs of 15 (Cl-Cl, N-N, S-S): a model must infer them. Every part of the other 5 was shown."
+        "task2: training never shows environments of radius 2 of 4 of 24 OOD molecules, environments of radius 3 of "
+        "12, torsion types of 8 (C2-C4-C4-C2, C3-C4-C4-C3, Cl1-C4-C4-Cl1, N3-C4-C4-N3, O2-C4-C4-O2, S2-C4-C4-S2) and "
+        "element pairs of 15 (Cl-Cl, N-N, S-S): a model must infer them. Every part of the other 5 was shown."
     )
     assert "C3-C4-C4-C3, C3-C4-C4-Cl1 and 5 more) and element pairs of 24 (Cl-N, Cl-O, N-N, N-O)" in third
     assert "every part" not in fourth.lower()
