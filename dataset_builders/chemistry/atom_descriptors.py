@@ -37,7 +37,7 @@ N_FEATURES: Final = _N_RADIAL * len(ELEMENTS) + _N_ANGULAR * len(ELEMENTS) * (le
 
 _ROWS: Final = 512
 _SCORES_PER_BLOCK: Final = 1 << 23
-_CANDIDATES: Final = 8
+_CANDIDATES: Final = 4
 """Candidates whose distance is computed exactly, since the search before it rounds."""
 
 
@@ -141,17 +141,17 @@ def nearest_distances(queries: npt.NDArray[np.float32], references: npt.NDArray[
     nearest = np.full(len(queries), np.inf)
     if not len(references):
         return nearest
-    used = references.any(axis=0)  # other features contribute equally to the distances to all references
+    used = references.any(axis=0)  # other features add the same to the squared distances to all references
     centre = references[:, used].mean(axis=0)  # centred values lose less to rounding
     rows = references[:, used] - centre
     half_squares = (rows**2).sum(axis=1) / 2.0
     n_candidates = min(len(references), _CANDIDATES)
     step = max(1, _SCORES_PER_BLOCK // len(references))
     for start in range(0, len(queries), step):
-        block = queries[start : start + step]
-        scores = half_squares - (block[:, used] - centre) @ rows.T
+        block = queries[start : start + step, used] - centre
+        scores = half_squares - block @ rows.T
         candidates = np.argpartition(scores, n_candidates - 1, axis=1)[:, :n_candidates]
-        for column in candidates.T:
-            exact = np.linalg.norm(block.astype(np.float64) - references[column], axis=1)
-            nearest[start : start + step] = np.minimum(nearest[start : start + step], exact)
+        squares = [((block.astype(np.float64) - rows[column]) ** 2).sum(axis=1) for column in candidates.T]
+        others = (queries[start : start + step, ~used].astype(np.float64) ** 2).sum(axis=1)
+        nearest[start : start + step] = np.sqrt(np.min(squares, axis=0) + others)
     return nearest

@@ -6,7 +6,7 @@ of training are ranges of angles and distances, the set of rotamers of each mole
 
 import functools
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Final
 
@@ -147,8 +147,9 @@ class SupportMeter:
         if len(own):  # without ID atoms, no distance is known to be usual
             limit = float(np.quantile(own, QUANTILE))
             for atoms, distances in ((tested, own), (unseen, unseen.distances_to(train))):
-                for group, is_remote in zip(atoms.groups, distances > limit, strict=True):
-                    counts[group] += Counts(atoms=1, remote_atoms=int(is_remote))
+                remote = Counter(itertools.compress(atoms.groups, distances > limit))
+                for group, number in Counter(atoms.groups).items():
+                    counts[group] += Counts(atoms=number, remote_atoms=remote[group])
         order = sorted(counts, key=lambda each: (MEASURED_SPLITS.index(each.split), each.subset, each.spacer))
         return GeometricSupport(self._config, {group: counts[group] for group in order})
 

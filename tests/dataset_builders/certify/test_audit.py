@@ -1,3 +1,4 @@
+import functools
 import re
 import shutil
 
@@ -7,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.card.dataset_card import card_facts
-from dataset_builders.certify.audit import PROBLEMS_SHOWN, certify
+from dataset_builders.certify.audit import PROBLEMS_SHOWN
+from dataset_builders.certify.audit import certify as certify_all
 from dataset_builders.core.errors import CertificateError, DataError
 from dataset_builders.folder.schema import with_metadata
 from dataset_builders.tasks.regions import TASKS
@@ -20,6 +22,9 @@ from tests.dataset_builders.synthetic_folder import (
     total_energy,
     write_folder,
 )
+
+certify = functools.partial(certify_all, with_geometry=False)
+"""Checks of rows and molecules; tests/dataset_builders/certify/geometry has those of geometric support."""
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +57,10 @@ def test_a_good_folder(good_folder):
 
 
 def test_geometric_support_is_measured_unless_left_out(good_folder):
-    (support,) = certify(good_folder).certificate.support
+    (support,) = certify_all(good_folder).certificate.support
     assert support.config == "task2"
     assert support.of_split("test_ood").frames == 120
-    report = certify(good_folder, with_geometry=False)
+    report = certify(good_folder)
     assert report.ok
     assert report.certificate.support == ()
     assert "Geometric support was not measured" in report.text()
