@@ -39,6 +39,7 @@ def report():
 
 def test_it_is_certified_with_the_specified_counts(report):
     assert report.ok, report.text()
+    assert [each.config for each in report.certificate.support] == list(TASKS)  # the largest of each task
     counts = {task.config: (task.n_train, task.n_ood) for task in report.certificate.tasks}
     assert counts == {
         "task1": (30, 40),
