@@ -88,6 +88,11 @@ def _parser() -> argparse.ArgumentParser:
     certify.add_argument(
         "--seed", type=int, default=0, metavar="SEED", help="seed of the choice of rows of --recompute (default: 0)"
     )
+    certify.add_argument(
+        "--without-geometry",
+        action="store_true",
+        help="leave out the geometric support of the test frames, which takes seconds to minutes",
+    )
     certify.set_defaults(run=_certify)
     _add_publish(commands.add_parser("publish", help="publish a certified data-set folder on the Hub, in one commit"))
     commands.add_parser("export", help="write the frames of one task in formats for other training codes")
@@ -190,7 +195,12 @@ def _relabel(arguments: argparse.Namespace) -> int:
 def _certify(arguments: argparse.Namespace) -> int:
     from dataset_builders.certify.audit import certify
 
-    report = certify(_folder(arguments.directory), arguments.recompute, arguments.seed)
+    report = certify(
+        _folder(arguments.directory),
+        arguments.recompute,
+        arguments.seed,
+        with_geometry=not arguments.without_geometry,
+    )
     print(report.text())
     return 0 if report.ok else CertificateError.exit_code
 

@@ -14,16 +14,22 @@ from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front
 from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, SCORE, number_id
 from dataset_builders.certify.audit import CertifyReport
 from dataset_builders.certify.coverage import (
-    CERTIFICATE_HEADER,
     DIVERGENCE_RADIUS,
     REQUIRED_RADIUS,
     SUMMARY_HEADER,
     ConfigSummary,
     DataSetCertificate,
-    certificate_notes,
-    certificate_rows,
     summary_rows,
 )
+from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
+from dataset_builders.certify.geometry.support_tables import (
+    LEGEND,
+    NOT_MEASURED,
+    SUPPORT_HEADER,
+    spacer_table,
+    support_rows,
+)
+from dataset_builders.certify.inferred import inferred_texts
 from dataset_builders.certify.labels.label_table import LABEL_HEADER, label_notes, label_rows
 from dataset_builders.certify.row_checks import frame_counts_of
 from dataset_builders.chemistry.environments import FAR_RADIUS
@@ -100,7 +106,7 @@ def write_card(directory: Path, facts: CardFacts) -> None:
     """
     if not facts.certificate.ok:
         raise CertificateError(
-            f"{directory} does not pass its solvability certificate, which a card requires; expected unseen OOD "
+            f"{directory} does not pass its coverage certificate, which a card requires; expected unseen OOD "
             f"molecules covered by training. See: python -m dataset_builders certify {directory}"
         )
     text = card_text(facts, sizes_of(directory, facts.certificate))
@@ -167,6 +173,8 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "divergence_radius": DIVERGENCE_RADIUS,
         "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
         "notes": certificate_notes(certificate.tasks),
+        "inferred": inferred_texts(certificate),
+        **_geometry(certificate),
         "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
         "label_notes": label_notes(certificate.labels),
         "numbers_table": markdown_table(_NUMBERS_HEADER, _number_rows()),
@@ -185,6 +193,16 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
 def _editions(summaries: Iterable[ConfigSummary]) -> list[str]:
     """The editions of the configurations; the same frames at another level may be of another edition."""
     return list(dict.fromkeys(str(summary.metadata["edition"]) for summary in summaries))
+
+
+def _geometry(certificate: DataSetCertificate) -> dict[str, Any]:
+    return {
+        "geometry_is_measured": bool(certificate.support),
+        "not_measured": NOT_MEASURED,
+        "support_table": markdown_table(SUPPORT_HEADER, support_rows(certificate.support)),
+        "support_legend": LEGEND,
+        "spacer_table": markdown_table(*spacer_table(certificate.support)),
+    }
 
 
 def _subset_rows(certificate: DataSetCertificate) -> list[tuple[str, ...]]:

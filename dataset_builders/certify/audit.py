@@ -1,7 +1,7 @@
 """Certifies a data-set folder from its Parquet files alone.
 
 No information of the builder is used: the rows are read back, checked one by one and against each other, and the
-solvability certificate is computed from their molecules.
+coverage certificate is computed from their molecules.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,63 +9,50 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from dataset_builders.certify.config_audit import REMEDY, ConfigAudit, read_schema, row_count
 from dataset_builders.certify.coverage import (
-    CERTIFICATE_HEADER,
     RADII,
     SUMMARY_HEADER,
     ConfigSummary,
     DataSetCertificate,
     TaskCertificate,
-    certificate_notes,
-    certificate_rows,
-    certify_task,
     summary_rows,
     text_table,
 )
-from dataset_builders.certify.labels.evidence import LabelEvidence
+from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
+from dataset_builders.certify.geometry.support import GeometricSupport
+from dataset_builders.certify.geometry.support_tables import (
+    LEGEND,
+    NOT_MEASURED,
+    SUPPORT_HEADER,
+    spacer_table,
+    support_rows,
+)
+from dataset_builders.certify.inferred import inferred_texts
 from dataset_builders.certify.labels.label_table import (
     LABEL_HEADER,
     LabelReport,
-    examine_labels,
     label_notes,
     label_rows,
 )
-from dataset_builders.certify.ledger import ConfigLedger, FrameHashes
+from dataset_builders.certify.ledger import FrameHashes
 from dataset_builders.certify.recompute import Recomputation, recompute
 from dataset_builders.certify.row_checks import (
-    Place,
     Problem,
-    edition_of,
-    file_problems,
-    frame_counts_of,
-    frame_problems,
-    frames_by_molecule,
     method_of,
-    molecules_of,
-    sound_rows,
     usable_metadata,
 )
 from dataset_builders.chemistry.levels import GFN2, LEVELS, LEVELS_BY_SUFFIX, Level, other_level
-from dataset_builders.chemistry.sampling import RECIPE
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.whole_folder import settle_all
-from dataset_builders.folder.configs import CONFIG, SPLIT_FILE
+from dataset_builders.folder.configs import CONFIG
 from dataset_builders.folder.provenance import import_record_of, is_imported
-from dataset_builders.folder.schema import SCHEMA, schema_problems
-from dataset_builders.folder.split_files import parts_problem
-from dataset_builders.tasks.editions import SPLITS, SplitName
 from dataset_builders.tasks.regions import TASKS, Task
 from dataset_builders.tasks.task_document import task_of_metadata
 
-ROWS_PER_BATCH: Final = 2_000
 PROBLEMS_SHOWN: Final = 50
 
 _LAYOUT: Final = "expected files such as DIR/task1/train-00000-of-00001.parquet"
-_WHOLE: Final = "one complete set of files per split; remove leftover files, or build or download it again"
-_REMEDY: Final = "build the folder with `python -m dataset_builders build --out DIR`, or download it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +62,7 @@ class CertifyReport:
     Attributes:
         directory: The folder.
         n_files: Number of Parquet files read.
-        certificate: Content summary and solvability certificate.
+        certificate: Content summary and coverage certificate.
         problems: All deviations of its rows and files.
         slices: Description of each configuration that has only some of its molecules on purpose.
         recomputation: Results of recomputed labels; `None` if none were recomputed.
@@ -105,9 +92,12 @@ class CertifyReport:
         parts = [
             f"certificate of {self.directory}: {n_rows:,} frames in {self.n_files} files",
             text_table(SUMMARY_HEADER, summary_rows(certificate.summaries)),
-            f"OOD molecules with every heavy-atom environment in training, at radius {', '.join(map(str, RADII))}:",
+            "coverage certificate: OOD molecules of which training shows every heavy-atom environment of radius "
+            f"{', '.join(map(str, RADII))}, torsion type and pair of heavy elements:",
             text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
             "\n".join(certificate_notes(certificate.tasks)),
+            *_support_parts(certificate),
+            "\n".join(inferred_texts(certificate)),
             "labels compared with each other, with MMFF94 and with bond energies:",
             text_table(LABEL_HEADER, label_rows(certificate.labels)),
             "\n".join(label_notes(certificate.labels)),
@@ -131,7 +121,19 @@ class CertifyReport:
         return "\n".join(lines)
 
 
-def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> CertifyReport:
+def _support_parts(certificate: DataSetCertificate) -> Iterator[str]:
+    if not certificate.support:
+        yield NOT_MEASURED
+        return
+    yield "geometric support: what of the geometries of the test frames training shows:"
+    yield text_table(SUPPORT_HEADER, support_rows(certificate.support))
+    yield "\n".join(LEGEND)
+    yield text_table(*spacer_table(certificate.support))
+
+
+def certify(
+    directory: Path, n_recomputed: int | None = None, seed: int = 0, *, with_geometry: bool = True
+) -> CertifyReport:
     """Recomputes the certificate of a data-set folder from its rows.
 
     Args:
@@ -139,6 +141,7 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
             Missing configurations are listed in the certificate and are not a problem.
         n_recomputed: Number of rows whose labels are recomputed at their level of theory; `None` for none.
         seed: Seed of the choice of these rows.
+        with_geometry: Whether to measure the geometric support of the test frames, once for each task.
 
     Raises:
         DataError: If the folder is missing, has no configuration, or contains an unreadable file.
@@ -147,20 +150,22 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
         SetupError: If a killed command was replacing a configuration that cannot be restored.
     """
     if not directory.is_dir():
-        raise DataError(f"{directory} is not a folder; {_LAYOUT}; {_REMEDY}")
+        raise DataError(f"{directory} is not a folder; {_LAYOUT}; {REMEDY}")
     settle_all(directory)
     folders = _config_folders(directory)
     known, problems = _configs(folders)
     if not known:
         first = f" (first of {len(problems)}: {problems[0]})" if problems else ""
-        raise DataError(f"{directory} has no configuration{first}; {_LAYOUT}; {_REMEDY}")
+        raise DataError(f"{directory} has no configuration{first}; {_LAYOUT}; {REMEDY}")
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
     slices: list[str] = []
     certificates: list[TaskCertificate] = []
     labels: list[LabelReport] = []
+    supports: list[GeometricSupport] = []
+    measured = _largest_of_each_task(known) if with_geometry else set()
     for folder, (task, level) in known.items():
-        audit = _ConfigAudit(folder, task, level, hashes)
+        audit = ConfigAudit(folder, task, level, hashes, with_geometry=folder in measured)
         found = list(audit.run())
         report, label_problems = audit.labels()
         # Problems of all rows first: they often explain those of single rows.
@@ -168,13 +173,14 @@ def certify(directory: Path, n_recomputed: int | None = None, seed: int = 0) -> 
         labels.append(report)
         summaries.append(audit.summary())
         certificates.extend(audit.certificates())
+        supports.extend(audit.support())
         slices.extend(audit.slices())
     problems.extend(_origin_problems(summaries))
     problems.extend(_agreement_problems(summaries))
     present = {folder.name for folder in known}
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
-    certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing, tuple(labels))
+    certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing, tuple(labels), tuple(supports))
     recomputation = None if n_recomputed is None else recompute(directory, n_recomputed, seed)
     problems = [*(recomputation.problems if recomputation else ()), *problems]
     return CertifyReport(directory, n_files, certificate, tuple(problems), tuple(slices), recomputation)
@@ -184,6 +190,16 @@ def _config_folders(directory: Path) -> list[Path]:
     # A build in progress keeps its incomplete configurations in hidden folders.
     folders = (path for path in directory.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted(folder for folder in folders if any(folder.glob("*.parquet")))
+
+
+def _largest_of_each_task(known: Mapping[Path, tuple[Task, Level]]) -> set[Path]:
+    """The folder with the most training frames of each task: other levels of theory have the same frames, or fewer."""
+    largest: dict[str, tuple[int, Path]] = {}
+    for folder, (task, _) in known.items():
+        n_train = sum(row_count(path) for path in folder.glob("train-*.parquet"))
+        if task.name not in largest or n_train > largest[task.name][0]:
+            largest[task.name] = n_train, folder
+    return {folder for _, folder in largest.values()}
 
 
 def _configs(folders: list[Path]) -> tuple[dict[Path, tuple[Task, Level]], list[Problem]]:
@@ -198,7 +214,7 @@ def _configs(folders: list[Path]) -> tuple[dict[Path, tuple[Task, Level]], list[
             problems.append(Problem(folder.name, None, "", "", seen, expected))
             continue
         first = min(folder.glob("*.parquet"))
-        metadata = usable_metadata(_read_schema(first))
+        metadata = usable_metadata(read_schema(first))
         try:
             task = task_of_metadata(metadata, match[1], f"{folder.name}/{first.name}")
         except DataError as cause:
@@ -241,167 +257,3 @@ def _level(named: Level, metadata: Mapping[str, Any]) -> Level:
     method = method_of(metadata)
     is_known = any(method == level.method for level in LEVELS.values())
     return other_level(method, "elsewhere") if named is GFN2 and is_imported(metadata) and not is_known else named
-
-
-class _ConfigAudit:
-    """Runs all checks on the files of one configuration.
-
-    Args:
-        folder: Folder of the configuration.
-        task: Its task.
-        level: Level of theory of its labels.
-        hashes: Frames of the previous configurations, for comparison.
-    """
-
-    def __init__(self, folder: Path, task: Task, level: Level, hashes: FrameHashes) -> None:
-        self._folder = folder
-        self._task = task
-        self._level = level
-        self._hashes = hashes
-        self._ledger = ConfigLedger(folder.name, self._task)
-        self._evidence = LabelEvidence()
-        self._metadata: dict[str, Any] = {}
-
-    def run(self) -> Iterator[Problem]:
-        """Checks split by split, then the configuration as a whole."""
-        files: dict[str, list[Path]] = {split: [] for split in SPLITS}
-        for path in sorted(self._folder.glob("*.parquet")):
-            match = SPLIT_FILE.fullmatch(path.name)
-            if match:
-                files[match[1]].append(path)
-            else:
-                yield Problem(self._name(path), None, "", "", "a file that belongs to no split", "SPLIT-*.parquet")
-        for split in SPLITS:
-            if files[split]:
-                parts = parts_problem([path.name for path in files[split]], split)
-                if parts is not None:
-                    yield Problem(self._folder.name, None, "", "", f"{split} is incomplete: {parts}", _WHOLE)
-                yield from self._split_problems(split, files[split])
-            elif self._frame_counts().get(split) != 0:
-                yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
-        yield from self._ledger.energy_problems(self._temperature())
-
-    def labels(self) -> tuple[LabelReport, list[Problem]]:
-        """Checks of the labels; call it after `run`."""
-        return examine_labels(self._folder.name, self._level, self._evidence, self._temperature())
-
-    def summary(self) -> ConfigSummary:
-        """Content of the configuration; call it after `run`."""
-        return ConfigSummary(
-            config=self._folder.name,
-            task=self._task,
-            method=method_of(self._metadata) or self._level.method,
-            metadata=self._metadata,
-            n_rows={split: self._ledger.n_rows[split] for split in SPLITS},
-            n_molecules={split: self._ledger.n_molecules(split) for split in SPLITS},
-        )
-
-    def certificates(self) -> Iterator[TaskCertificate]:
-        """The solvability certificate, unless there are no training or no OOD molecules."""
-        train, ood = self._ledger.smiles["train"], self._ledger.smiles["test_ood"]
-        if train and ood:
-            yield certify_task(self._folder.name, self._task, train, ood)
-
-    def slices(self) -> Iterator[str]:
-        """The missing molecules of the configuration, if its files declare a slice."""
-        named = molecules_of(self._metadata)
-        if named:
-            names = [word.molecule_id for word in (*self._task.train_words(), *self._task.ood_words())]
-            lacking = [name for name in names if name not in named]
-            yield (
-                f"{self._folder.name} is a slice of {len(names) - len(lacking)} of {len(names)} molecules, without "
-                + ", ".join(lacking)
-            )
-
-    def _split_problems(self, split: SplitName, files: list[Path]) -> Iterator[Problem]:
-        complete = True
-        for path in files:
-            place = Place(self._name(path), self._folder.name, self._task, self._level, split)
-            schema = _read_schema(path)
-            yield from file_problems(schema, place.file)
-            if schema_problems(schema):
-                complete = False
-                continue
-            yield from self._metadata_problems(schema, place)
-            yield from self._row_problems(path, place)
-        if complete:
-            yield from self._completeness_problems(split)
-
-    def _completeness_problems(self, split: SplitName) -> Iterator[Problem]:
-        record = import_record_of(self._metadata)
-        if record is not None:
-            yield from self._ledger.import_problems(split, record)
-        elif not is_imported(self._metadata):
-            edition, molecules = edition_of(self._metadata), molecules_of(self._metadata)
-            count = self._frame_counts().get(split)
-            yield from self._ledger.completeness_problems(split, edition, count, molecules)
-
-    def _temperature(self) -> float:
-        record = import_record_of(self._metadata)
-        return RECIPE.temperature if record is None else record.temperature
-
-    def _frame_counts(self) -> dict[SplitName, int]:
-        return frame_counts_of(self._metadata) or {}
-
-    def _metadata_problems(self, schema: pa.Schema, place: Place) -> Iterator[Problem]:
-        metadata = usable_metadata(schema)
-        self._metadata = self._metadata or metadata
-        for key in sorted(self._metadata.keys() | metadata.keys()):
-            if metadata.get(key) != self._metadata.get(key):
-                seen, expected = (
-                    f"metadata {key} = {metadata.get(key)}",
-                    f"{self._metadata.get(key)}, as in other files",
-                )
-                yield Problem(place.file, None, "", "", seen, expected)
-        method = method_of(metadata)
-        if method and method != self._level.method:
-            expected = f"{self._level.method}, according to the name {place.config}"
-            yield Problem(place.file, None, "", "", f"labels of {method}", expected)
-
-    def _row_problems(self, path: Path, place: Place) -> Iterator[Problem]:
-        first_row = 0
-        for batch in _read_batches(path):
-            sound, rows, problems = sound_rows(batch, first_row, place.file)
-            yield from problems
-            for frames in frames_by_molecule(sound, rows, place.file, self._task.vocabulary):
-                yield from frame_problems(frames, place)
-                yield from self._ledger.add(frames, place)
-                yield from self._hashes.add(frames, place)
-                self._evidence.add(frames)
-            first_row += batch.num_rows
-        # A slice may have no molecule of a split.
-        if not first_row and not molecules_of(self._metadata):
-            yield Problem(place.file, None, "", "", "no row", f"rows of {place.split}, or no such file")
-        elif first_row and _has_empty_group(path):
-            # `datasets` takes its batch size from the first row group.
-            yield Problem(place.file, None, "", "", "a row group without rows", "rows in each")
-        self._ledger.n_rows[place.split] += first_row
-
-    def _name(self, path: Path) -> str:
-        return f"{self._folder.name}/{path.name}"
-
-
-def _read_schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as cause:
-        raise _unreadable(path, cause) from cause
-
-
-def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(ROWS_PER_BATCH, columns=SCHEMA.names):
-                batch.validate(full=True)
-                yield batch
-    except (pa.ArrowException, OSError) as cause:
-        raise _unreadable(path, cause) from cause
-
-
-def _has_empty_group(path: Path) -> bool:
-    metadata = pq.read_metadata(path)
-    return any(metadata.row_group(number).num_rows == 0 for number in range(metadata.num_row_groups))
-
-
-def _unreadable(path: Path, cause: Exception) -> DataError:
-    return DataError(f"{path} cannot be read as Parquet ({cause}); expected a complete file of the data set; {_REMEDY}")

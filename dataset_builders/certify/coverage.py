@@ -1,15 +1,17 @@
-"""The solvability certificate: training covers the parts of every OOD molecule.
+"""The coverage certificate: which parts of the OOD molecules training shows.
 
 Records and arithmetic only; `certify` fills them from the Parquet files of a data-set folder.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dataset_builders.certify.geometry.support import GeometricSupport
 from dataset_builders.certify.labels.label_table import LabelReport
 from dataset_builders.chemistry.environments import FAR_RADIUS, divergence, uncovered, undetermined
 from dataset_builders.chemistry.mmff94 import molecule
+from dataset_builders.chemistry.molecule_parts import heavy_pairs, torsion_types
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import Task
 
@@ -17,7 +19,7 @@ RADII: Final = (1, 2, 3)
 """Radii, in bonds, at which coverage is reported."""
 
 REQUIRED_RADIUS: Final = 1
-"""Radius up to which training must cover every OOD molecule for the task to be solvable."""
+"""Radius up to which training must cover every OOD molecule for a task to be certified."""
 
 DIVERGENCE_RADIUS: Final = 2
 
@@ -59,6 +61,8 @@ class TaskCertificate:
             training does not determine; forces and relative energies are not affected.
         far: Ids of the OOD molecules covered at `FAR_RADIUS`; `None` in a task without subsets.
         divergence: Divergence of the environment distributions at `DIVERGENCE_RADIUS`, 0 to 1.
+        unseen_torsions: Torsion types that training never shows, by id of the OOD molecules that have some.
+        unseen_pairs: Pairs of heavy elements, such as `Cl-N`, that no training molecule holds, likewise.
     """
 
     config: str
@@ -69,6 +73,14 @@ class TaskCertificate:
     undetermined: tuple[str, ...]
     far: tuple[str, ...] | None
     divergence: float
+    unseen_torsions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen_pairs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def incomplete(self) -> frozenset[str]:
+        """Ids of the OOD molecules with any part that training does not show, or an undetermined total energy."""
+        uncovered_ids = (name for each in self.coverage for name in each.uncovered)
+        return frozenset((*uncovered_ids, *self.undetermined, *self.unseen_torsions, *self.unseen_pairs))
 
     @property
     def ok(self) -> bool:
@@ -106,12 +118,15 @@ class DataSetCertificate:
         tasks: The certificate of each configuration that has training and OOD molecules.
         missing: Tasks that are not in the folder.
         labels: Checks of the labels of each configuration.
+        support: Geometric support of one configuration of each task, the one with the most training frames; empty if it
+            was not measured.
     """
 
     summaries: tuple[ConfigSummary, ...]
     tasks: tuple[TaskCertificate, ...]
     missing: tuple[str, ...]
     labels: tuple[LabelReport, ...] = ()
+    support: tuple[GeometricSupport, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -146,7 +161,22 @@ def certify_task(config: str, task: Task, train: Mapping[str, str], ood: Mapping
         undetermined=_ids(ood, undetermined(train.values(), ood.values(), REQUIRED_RADIUS)),
         far=tuple(name for name in ood if name not in beyond) if task.has_subsets else None,
         divergence=divergence(train.values(), ood.values(), DIVERGENCE_RADIUS),
+        unseen_torsions=_unseen(train, ood, torsion_types),
+        unseen_pairs=_unseen(train, ood, _pair_names),
     )
+
+
+def _unseen(
+    train: Mapping[str, str], ood: Mapping[str, str], parts_of: Callable[[str], Iterable[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Parts that training never shows, by id of the OOD molecules that have some."""
+    known = {part for smiles in train.values() for part in parts_of(smiles)}
+    found = {name: tuple(sorted(set(parts_of(smiles)) - known)) for name, smiles in ood.items()}
+    return {name: parts for name, parts in found.items() if parts}
+
+
+def _pair_names(smiles: str) -> Iterator[str]:
+    return ("-".join(pair) for pair in heavy_pairs(smiles))
 
 
 def _ids(molecules: Mapping[str, str], chosen: Iterable[str]) -> tuple[str, ...]:
@@ -158,55 +188,6 @@ def _canonical(smiles: str) -> str:
     from rdkit import Chem
 
     return str(Chem.MolToSmiles(Chem.RemoveHs(molecule(smiles))))
-
-
-CERTIFICATE_HEADER: Final = (
-    "config",
-    "train molecules",
-    "OOD molecules",
-    "in both",
-    *(f"covered at radius {radius}" for radius in RADII),
-    "total energy fixed",
-    "far/near",
-    "divergence",
-)
-
-
-def certificate_rows(tasks: Sequence[TaskCertificate]) -> list[tuple[str, ...]]:
-    """The certificates as table rows under `CERTIFICATE_HEADER`."""
-    return [
-        (
-            each.config,
-            str(each.n_train),
-            str(each.n_ood),
-            str(len(each.shared)),
-            *(str(coverage) for coverage in each.coverage),
-            f"{each.n_ood - len(each.undetermined)}/{each.n_ood}",
-            "-" if each.far is None else f"{len(each.far)}/{each.n_ood - len(each.far)}",
-            f"{each.divergence:.2f}",
-        )
-        for each in tasks
-    ]
-
-
-def certificate_notes(tasks: Sequence[TaskCertificate]) -> list[str]:
-    """Details for the table: the molecules in both sets, not covered, or with undetermined energy."""
-    notes = []
-    for each in tasks:
-        if each.shared:
-            notes.append(f"{each.config}, in training and OOD: {', '.join(each.shared)}")
-        for coverage in each.coverage:
-            if coverage.uncovered:
-                notes.append(
-                    f"{each.config}, not covered at radius {coverage.radius}: {_named(coverage.uncovered, each)}"
-                )
-        if each.undetermined:
-            notes.append(f"{each.config}, total energy not determined by training: {_named(each.undetermined, each)}")
-    return notes
-
-
-def _named(ids: Sequence[str], certificate: TaskCertificate) -> str:
-    return "all" if len(ids) == certificate.n_ood else ", ".join(ids)
 
 
 SUMMARY_HEADER: Final = ("config", "labels", "edition", "train", "validation", "test_id", "test_ood")

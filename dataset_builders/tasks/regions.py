@@ -88,7 +88,7 @@ class Task:
         train: Regions of the training molecules.
         ood: Regions of the unseen combinations.
         has_subsets: Whether its OOD molecules are split into `far` and `near`: `far` if training covers their
-            environments up to radius 3, so that no environment contains both fragments.
+            environments up to radius 3.
         origin: Whether the task is from the literature or was designed for this benchmark.
         fragments: Custom fragments, in addition to the built-in ones.
     """

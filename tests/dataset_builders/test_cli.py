@@ -35,6 +35,14 @@ def test_certify_names_an_absent_folder(tmp_path, capsys):
     assert "nowhere" in error
 
 
+def test_certify_leaves_out_the_geometry_if_asked(tmp_path, capsys):
+    folder = str(write_folder(tmp_path / "out"))
+    assert main(["certify", folder, "--without-geometry"]) == 0
+    text = capsys.readouterr().out
+    assert "Geometric support was not measured" in text
+    assert "rotamer seen" not in text
+
+
 def test_path_prints_the_embedded_edition(capsys):
     from pathlib import Path
 

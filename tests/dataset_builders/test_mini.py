@@ -1,5 +1,8 @@
 """The embedded edition itself: certified, and labelled with what it says."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +15,7 @@ from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.editions import FRAMES_PER_BURST
 from dataset_builders.tasks.regions import TASKS
 
+DOCS = Path(__file__).parents[2] / "docs"
 FILES = sorted(path for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))
 DFT_FILES = sorted(set(MINI_DIRECTORY.glob("*/*.parquet")) - set(FILES))
 LABEL_TOLERANCE = 1e-5  # eV/Å, the limit of the specification; the same processor gives the same bits
@@ -28,9 +32,14 @@ def mean_force_error(path, every):
     return np.mean(errors)
 
 
-def test_it_is_certified_with_the_specified_counts():
-    report = certify(MINI_DIRECTORY)
+@pytest.fixture(scope="module")
+def report():
+    return certify(MINI_DIRECTORY)
+
+
+def test_it_is_certified_with_the_specified_counts(report):
     assert report.ok, report.text()
+    assert [each.config for each in report.certificate.support] == list(TASKS)  # the largest of each task
     counts = {task.config: (task.n_train, task.n_ood) for task in report.certificate.tasks}
     assert counts == {
         "task1": (30, 40),
@@ -41,6 +50,16 @@ def test_it_is_certified_with_the_specified_counts():
         "task3": (28, 30),
         "task4": (18, 16),
     }
+
+
+def test_the_documentation_shows_what_certify_prints(report):
+    printed = report.text().replace(str(MINI_DIRECTORY), "dataset_builders/data/mini")
+    page = (DOCS / "data.md").read_text(encoding="utf-8")
+    assert f"```text\n{printed}\n```" in page
+    blocks = re.findall(r"```text\n(.*?)\n```", (DOCS / "certificate.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    for part in (part for block in blocks for part in block.split("\n\n")):
+        assert part in printed
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name.split('-')[0]}")

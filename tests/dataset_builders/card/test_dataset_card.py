@@ -45,14 +45,30 @@ def test_the_card_says_what_the_certificate_says():
     from tests.dataset_builders.certify.test_coverage import certificate_of
 
     text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
-    assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/15 | 0.24 |" in text
-    assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | - | 0.10 |" in text
+    assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/30 | 6/30 | 3/30 | 15/15 | 0.24 |" in text
+    assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | 16/16 | 16/16 | 0/16 | - | 0.10 |" in text
     assert "4,800 rows" in text
     assert "are named in arXiv 2605.08988" in text
     assert "designed for this benchmark" in text
     assert 'load_dataset("someone/some-data", "task3")' in text
     assert "Not in this repository" not in text
     assert "python -m dataset_builders certify DIR" in text
+    assert "Geometric support was not measured" in text  # a certificate without it
+    assert "| frames of |" not in text
+
+
+def test_the_card_shows_geometric_support_and_what_must_be_inferred(published):
+    text = (published / "README.md").read_text()
+    assert re.search(r"^\| task2 test_ood near \| 60 \| 0 % \| 67 % \|", text, re.MULTILINE)
+    assert re.search(r"^\| task2 test_id \| rotamer in train \| \d+ % \|", text, re.MULTILINE)
+    assert "- task2: training never shows environments of radius 2 of 4 of 24 OOD molecules," in text
+    assert "Geometric support was not measured" not in text
+
+
+def test_molecules_are_listed_once_for_each_task():
+    text = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
+    assert text.count("OH-2-OH, SH-2-SH, NH2-2-NH2, Cl-2-Cl\n") == 1
+    assert "| task2 (-pbe, -wb97x) | 36 | 24 |" in text
 
 
 def test_every_column_stands_on_the_card(published):
@@ -96,7 +112,7 @@ def test_licence(published):
 
 def test_no_card_without_a_passed_certificate(tmp_path):
     failing = TaskCertificate("task1", 1, 1, (), (Coverage(1, 1, ("OH-2-H",)),), (), None, 0.5)
-    with pytest.raises(CertificateError, match=r"does not pass its solvability certificate"):
+    with pytest.raises(CertificateError, match=r"does not pass its coverage certificate"):
         write_card(tmp_path, CardFacts("someone/some-data", DataSetCertificate((), (failing,), ())))
     assert not (tmp_path / "README.md").exists()
 

@@ -1,3 +1,4 @@
+import functools
 import re
 import shutil
 
@@ -7,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.card.dataset_card import card_facts
-from dataset_builders.certify.audit import PROBLEMS_SHOWN, certify
+from dataset_builders.certify.audit import PROBLEMS_SHOWN
+from dataset_builders.certify.audit import certify as certify_all
 from dataset_builders.core.errors import CertificateError, DataError
 from dataset_builders.folder.schema import with_metadata
 from dataset_builders.tasks.regions import TASKS
@@ -20,6 +22,9 @@ from tests.dataset_builders.synthetic_folder import (
     total_energy,
     write_folder,
 )
+
+certify = functools.partial(certify_all, with_geometry=False)
+"""Checks of rows and molecules; tests/dataset_builders/certify/geometry has those of geometric support."""
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +51,19 @@ def test_a_good_folder(good_folder):
     assert report.certificate.summaries[0].n_molecules["test_ood"] == 24
     text = report.text()
     assert "660 frames in 4 files" in text
-    assert re.search(r"task2 +36 +24 +0 +24/24 +20/24 +12/24 +24/24 +12/12 +0\.23", text)
+    assert re.search(r"task2 +36 +24 +0 +24/24 +20/24 +12/24 +24/24 +16/24 +9/24 +5/24 +12/12 +0\.23", text)
     assert "not in this folder: task1, task3, task4" in text
     assert text.endswith("\n\ncertified")
+
+
+def test_geometric_support_is_measured_unless_left_out(good_folder):
+    (support,) = certify_all(good_folder).certificate.support
+    assert support.config == "task2"
+    assert support.of_split("test_ood").frames == 120
+    report = certify(good_folder)
+    assert report.ok
+    assert report.certificate.support == ()
+    assert "Geometric support was not measured" in report.text()
 
 
 def test_an_absent_folder(tmp_path):

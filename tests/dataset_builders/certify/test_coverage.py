@@ -1,13 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
-from dataset_builders.certify.coverage import (
+from dataset_builders.certify.coverage import Coverage, DataSetCertificate, certify_task, text_table
+from dataset_builders.certify.coverage_tables import (
     CERTIFICATE_HEADER,
-    Coverage,
-    DataSetCertificate,
     certificate_notes,
     certificate_rows,
-    certify_task,
-    text_table,
+    one_for_each_task,
 )
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.regions import TASKS
@@ -25,10 +25,16 @@ def certificate_of(name):
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        ("task1", ("task1", "30", "40", "0", "40/40", "40/40", "0/40", "40/40", "-", "0.26")),
-        ("task2", ("task2", "36", "24", "0", "24/24", "20/24", "12/24", "24/24", "12/12", "0.23")),
-        ("task3", ("task3", "28", "30", "0", "30/30", "18/30", "15/30", "30/30", "15/15", "0.24")),
-        ("task4", ("task4", "18", "16", "0", "16/16", "16/16", "0/16", "16/16", "-", "0.10")),
+        ("task1", ("task1", "30", "40", "0", "40/40", "40/40", "0/40", "40/40", "40/40", "40/40", "0/40", "-", "0.26")),
+        (
+            "task2",
+            ("task2", "36", "24", "0", "24/24", "20/24", "12/24", "24/24", "16/24", "9/24", "5/24", "12/12", "0.23"),
+        ),
+        (
+            "task3",
+            ("task3", "28", "30", "0", "30/30", "18/30", "15/30", "30/30", "15/30", "6/30", "3/30", "15/15", "0.24"),
+        ),
+        ("task4", ("task4", "18", "16", "0", "16/16", "16/16", "0/16", "16/16", "16/16", "16/16", "0/16", "-", "0.10")),
     ],
 )
 def test_the_certificates_of_the_tasks(name, row):
@@ -59,7 +65,10 @@ def test_a_molecule_whose_total_energy_is_open_passes_and_is_named():
     assert certificate.undetermined == ("OH-3-OH",)
     assert certificate.ok
     assert certificate_rows([certificate])[0][7] == "1/2"
-    assert certificate_notes([certificate])[-1] == "task2, total energy not determined by training: OH-3-OH"
+    assert certificate_notes([certificate])[-2:] == [
+        "task2, total energy not determined by training: OH-3-OH",
+        "task2, element pairs not in training: O-O (OH-3-OH)",
+    ]
 
 
 def test_without_training_there_is_no_certificate():
@@ -72,6 +81,25 @@ def test_notes_name_what_is_not_covered():
         "task2, not covered at radius 2: OH-2-OH, SH-2-SH, NH2-2-NH2, Cl-2-Cl"
     )
     assert certificate_notes([certificate_of("task4")]) == ["task4, not covered at radius 3: all"]
+
+
+def test_unseen_torsion_types_and_element_pairs_by_molecule():
+    train = {"Cl-2-H": "CCCl", "NH2-2-H": "CCN", "H-4-H": "CCCC"}
+    certificate = certify_task("task3", TASKS["task3"], train, {"Cl-2-NH2": "NCCCl", "H-3-H": "CCC"})
+    assert certificate.unseen_torsions == {"Cl-2-NH2": ("Cl1-C4-C4-N3",)}
+    assert certificate.unseen_pairs == {"Cl-2-NH2": ("Cl-N",)}
+    assert certificate.ok  # only environments of radius 1 are required
+    assert "Cl-2-NH2" in certificate.incomplete
+
+
+def test_levels_of_theory_of_a_task_share_a_row_and_its_notes():
+    first = certificate_of("task2")
+    same = [first, replace(first, config="task2-pbe"), certificate_of("task4"), replace(first, config="task2-wb97x")]
+    assert list(one_for_each_task(same)) == [("task2", "task2-pbe", "task2-wb97x"), ("task4",)]
+    assert [row[0] for row in certificate_rows(same)] == ["task2 (-pbe, -wb97x)", "task4"]
+    assert len(certificate_notes(same)) == len(certificate_notes([first])) + 1
+    other = replace(first, config="task2-pbe", n_ood=23)
+    assert [row[0] for row in certificate_rows([first, other])] == ["task2", "task2-pbe"]
 
 
 def test_a_data_set_without_any_failure_is_ok():

@@ -1,0 +1,1 @@
+"""Geometric support: what of the geometries of the test frames the training frames show."""
