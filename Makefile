@@ -10,7 +10,7 @@ export HF_HUB_OFFLINE ?= 1
 export HF_DATASETS_OFFLINE ?= 1
 # Environments of families whose packages contradict those of others; the tests of these families run in them.
 export MLIP_OOD_ENVIRONMENTS ?= $(CURDIR)/.environments
-FAMILIES ?= sevennet nequip
+FAMILIES ?= sevennet nequip so3lr
 # Processes that share the tests; a file goes to one of them, so that what its tests share is made once.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
