@@ -223,9 +223,9 @@ def _of_numbers(run: OpenedRun, computed: RunResult) -> Iterator[Finding]:
 
 
 def _document(result: RunResult) -> Any:
-    """The part of a result that follows from the predictions: everything but its date."""
+    """The part of a result that follows from the predictions: everything but its date and its cost."""
     document = json.loads(result.model_dump_json())
-    del document["created"]
+    del document["created"], document["cost"]
     return document
 
 

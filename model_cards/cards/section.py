@@ -254,6 +254,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "device": ("device ", plain),
         },
     )
+    cost = _named(notes, {"speed": ("", plain), "hardware": ("on ", plain), "memory": ("peak ", plain)})
     versions = _named(
         notes,
         {
@@ -263,7 +264,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "packages": ("", plain),
         },
     )
-    lines = [data, used, protocol, versions, [f"measured {plain(run.date)}"] if run.date else []]
+    lines = [data, used, protocol, cost, versions, [f"measured {plain(run.date)}"] if run.date else []]
     facts = [", ".join(line) for line in lines if line]
     caution = _caution(notes)
     return facts if caution is None else [*facts, caution]
