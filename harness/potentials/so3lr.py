@@ -62,6 +62,9 @@ SPIN: Final = 0
 _NETWORKS: Final = ("so3krates_torch.blocks.", "so3krates_torch.modules.", "torch.nn.modules.")
 """Packages whose networks a checkpoint may hold."""
 
+_RECORDS: Final = ("so3krates_torch.data.utils.GraphContext", "so3krates_torch.data.utils.InteractionKwargs")
+"""Tuples of tensors that a model keeps of the last batch that it was trained on."""
+
 _DAMAGED: Final = (
     *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError),
     *(LookupError, TypeError, AttributeError, AssertionError),
@@ -247,13 +250,13 @@ def _network(name: str) -> Any:
     import torch
 
     module, _, attribute = name.rpartition(".")
-    if not f"{module}.".startswith(_NETWORKS):
+    if name not in _RECORDS and not f"{module}.".startswith(_NETWORKS):
         return None
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ImportError:
         return None
-    return found if inspect.isclass(found) and issubclass(found, torch.nn.Module) else None
+    return found if inspect.isclass(found) and issubclass(found, (torch.nn.Module, tuple)) else None
 
 
 def _require_pairwise(model: Any, path: Path) -> None:

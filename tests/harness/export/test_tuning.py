@@ -50,17 +50,9 @@ def test_so3lr_is_trained_further_from_the_weights_in_its_package(
     run_recipe(out, "SO3LR, fine-tuned", programs)
     tuned = out / "runs" / "so3lr-tuned" / "so3lr-tuned.so3lr.pt"
     monkeypatch.chdir(tmp_path)
-    options = [
-        "--dataset",
-        str(tiny_dataset),
-        "--trust-checkpoint",
-        "--device",
-        "cpu",
-        "--quiet",
-        "--output",
-        "results",
-    ]
-    assert main(["--model", str(tuned), *options, "--trained-on", "task1", "--base", "so3lr"]) == 0
+    options = ["--dataset", str(tiny_dataset), "--trust-checkpoint", "--device", "cpu", "--quiet"]
+    stated = ["--trained-on", "task1", "--base", "so3lr", "--output", "results"]
+    assert main(["--model", str(tuned), *options, *stated]) == 0
     (path,) = Path("results").glob("*/*/result.json")
     result = RunResult.load(path)
     assert (result.model.family, result.model.protocol, result.model.base) == ("so3lr", "fine-tuned", "so3lr")
