@@ -12,7 +12,7 @@ export HF_DATASETS_OFFLINE ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 # Environments of families whose packages contradict those of others; the tests of these families run in them.
 export MLIP_OOD_ENVIRONMENTS ?= $(CURDIR)/.environments
-FAMILIES ?= sevennet nequip
+FAMILIES ?= sevennet nequip so3lr
 # Its validator is read from the wheel; it asks for a newer Python, so it is not installed.
 EVERY_EVAL_EVER ?= every-eval-ever==0.3.0
 # Processes that share the tests; a file goes to one of them, so that what its tests share is made once. The longest

@@ -51,6 +51,7 @@ COVERED = {
     "--model checkpoints/painn-task5": "what the line before it writes: tests/test_custom_task.py",
     "--model additive-task2": "what the two lines before it write: tests/harness/train/test_fit_controls.py",
     "--model gfn2-xtb": "minutes: run by the slow tests",
+    "--model so3lr": "an environment of its own: tests/harness/potentials/test_so3lr.py",
     "--model 7net-0": "an environment of its own: tests/harness/potentials/test_sevennet.py",
     "--model org/mace-off": "answered by the loopback Hub: below",
     "--calculator mymodule": "the reader's module: tests/harness/potentials/test_ase_calculator.py",

@@ -16,11 +16,13 @@ class Footprint:
         in_use: Peak memory of the tensors of this batch.
         taken: Peak memory reserved on the device meanwhile; it exceeds `in_use`, since PyTorch reserves large blocks
             and other libraries take memory, too.
+        peak: Peak memory of all tensors meanwhile, those of the model included; `None` if it is not known.
     """
 
     available: int
     in_use: int
     taken: int
+    peak: int | None = None
 
 
 class Meter(Protocol):
@@ -84,8 +86,8 @@ class CudaMeter:
         import torch
 
         torch.cuda.synchronize(self._device)
-        in_use = torch.cuda.max_memory_allocated(self._device) - self._allocated
+        peak = torch.cuda.max_memory_allocated(self._device)
         reserved = torch.cuda.max_memory_reserved(self._device) - self._reserved
         # PyTorch does not count what other libraries take; they keep it for the next batch.
         taken = max(reserved, self._free - torch.cuda.mem_get_info(self._device)[0])
-        return Footprint(self._available, in_use, taken)
+        return Footprint(self._available, peak - self._allocated, taken, peak)

@@ -47,6 +47,8 @@ class PotentialTraits:
         versions: Versions of the packages, if another interpreter than this one has them.
         precision: Precision of PyTorch's products, if it may be used; see `arithmetic`.
         variables: Environment variables of the computing process that can change the last digits.
+        processor: Model of the GPU or CPU that computes.
+        threads: CPU threads of the arithmetic, if known.
     """
 
     model_id: str
@@ -73,6 +75,8 @@ class PotentialTraits:
     versions: Mapping[str, str] = field(default_factory=dict)
     precision: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
+    processor: str | None = None
+    threads: int | None = None
 
 
 class Potential(Protocol):

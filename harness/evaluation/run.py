@@ -30,10 +30,12 @@ from harness.inference.meeting import ALONE, Meeting
 from harness.inference.predict import compute_shards
 from harness.inference.progress import prediction_progress
 from harness.inference.shards import PredictionReader
+from harness.inference.stopwatch import Stopwatch
 from harness.inference.windows import read_windows
 from harness.models.foreign import is_unknown
 from harness.models.registry import ModelSource, with_traits
 from harness.models.training_declaration import Statement, declaration_for, declared, named_level
+from harness.results.cost import cost_of, read_parts
 from harness.results.identity import code_hash, package_versions, run_directory, run_identity
 from harness.results.manifest import Manifest, earlier_batch_atoms
 from harness.results.result import (
@@ -149,10 +151,14 @@ def _evaluate(
     meeting.gather(f"start of run {directory.name}")
     share = plan.share(ranks.rank, ranks.world_size)
     quiet = options.quiet or not ranks.is_first
-    with prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures:
-        windows, on_done = read_windows(dataset, plan), meeting.watched(on_structures)
-        # An absolute path, since the code of a model may change the working directory while other threads write.
-        compute_shards(potential, share, windows, directory.absolute() / SHARDS_NAME, manifest.identity, on_done)
+    # An absolute path, since the code of a model may change the working directory while other threads write.
+    folder = directory.absolute()
+    with (
+        prediction_progress(traits.model_id, share.n_structures, quiet=quiet) as on_structures,
+        Stopwatch(potential, folder, ranks.rank) as stopwatch,
+    ):
+        windows, on_done = read_windows(dataset, plan), stopwatch.watched(meeting.watched(on_structures))
+        compute_shards(potential, share, windows, folder / SHARDS_NAME, manifest.identity, on_done)
     meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
         return None
@@ -325,6 +331,7 @@ def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: P
             for task in manifest.tasks
         },
     )
+    result = result.model_copy(update={"cost": cost_of(read_parts(directory), plan.n_structures)})
     path = directory / RESULT_NAME
     result = _with_first_date(result, path)
     try:
@@ -335,14 +342,18 @@ def _finish(manifest: Manifest, directory: Path, dataset: PinnedDataset, plan: P
 
 
 def _with_first_date(result: RunResult, path: Path) -> RunResult:
-    """Keeps the date of the saved result if the content is unchanged, so that publishing it again changes nothing."""
+    """Keeps the date of the saved result if the content is unchanged, so that publishing it again changes nothing.
+
+    Its cost is kept, too, where nothing more was timed: the records of the parts may not have moved with the result.
+    """
     if not path.is_file():
         return result
     try:
         earlier = RunResult.load(path)
     except DataError:
         return result
-    return earlier if earlier == result.model_copy(update={"created": earlier.created}) else result
+    kept = result.model_copy(update={"created": earlier.created, "cost": result.cost or earlier.cost})
+    return kept if earlier == kept else result.model_copy(update={"cost": kept.cost})
 
 
 def _save(manifest: Manifest, directory: Path) -> None:

@@ -8,7 +8,7 @@ from harness.export.formats import Format, FormatName
 from harness.export.keys import RESULT_KEYS, LabelKeys
 from harness.export.recipe_files import NOT_RUN, RecipeFiles
 from harness.export.reference_energies import ENERGIES_NAME, FittedEnergies, forms
-from harness.export.tuning import tune_graph_pes, tune_mace, tune_nequip, tune_others, tune_sevennet
+from harness.export.tuning import tune_graph_pes, tune_mace, tune_nequip, tune_others, tune_sevennet, tune_so3lr
 
 
 def recipes_text(record: TrainingRecord, form: Format, keys: LabelKeys, fitted: FittedEnergies) -> str:
@@ -293,6 +293,7 @@ _TUNERS: Final[tuple[tuple[str, tuple[FormatName, ...], _Recipe], ...]] = (
     ("graph-pes, fine-tuned", _ASE, tune_graph_pes),
     ("NequIP, fine-tuned", _ASE, tune_nequip),
     ("SevenNet, fine-tuned", _ASE, tune_sevennet),
+    ("SO3LR, fine-tuned", ("extxyz",), tune_so3lr),
     ("Others, fine-tuned", (*_ASE, "lmdb", "npz"), tune_others),
 )
 """The same for published checkpoints that are trained further."""

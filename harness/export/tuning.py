@@ -173,6 +173,50 @@ sevenn train sevennet-tuned.yaml -w runs/sevennet-tuned
 """
 
 
+def tune_so3lr(files: RecipeFiles) -> str:
+    """SO3LR, from the weights in its package; its trainer reads extxyz under the suffix .xyz only."""
+    return f"""Tested from the weights in so3krates-torch 0.2.1 (`pip install "so3krates-torch[vis]"`). Save this as
+`so3lr-tuned.yaml`; the model is `runs/so3lr-tuned/so3lr-tuned.so3lr.pt`. Say `--base so3lr`.
+
+```yaml
+GENERAL:
+  name_exp: so3lr-tuned
+  checkpoints_dir: runs/so3lr-tuned
+  model_dir: runs/so3lr-tuned
+  log_dir: runs/so3lr-tuned
+  default_dtype: float32
+ARCHITECTURE:  # of the weights, and the long-range cutoff of its calculator
+  degrees: [1, 2, 3, 4]
+  r_max: 4.5
+  r_max_lr: 12.0
+  dispersion_energy_cutoff_lr_damping: 2.0
+TRAINING:
+  path_to_train_data: train.xyz
+  path_to_val_data: validation.xyz
+  keys: {{energy_key: {files.keys.energy}, forces_key: {files.keys.forces}}}
+  pretrained_model: base.model
+  finetune_choice: naive
+  force_use_average_shifts: true  # energies of elements from train, since the weights are of another level of theory
+  batch_size: 8
+  valid_batch_size: 64
+  lr: 0.0001
+  num_epochs: 50
+MISC:
+  device: cuda
+```
+
+```bash
+ln -sf {files.train} train.xyz
+ln -sf {files.validation} validation.xyz
+cp "$(python -c 'import importlib.resources as r; print(r.files("so3krates_torch"))')/pretrained/so3lr/so3lr.model" \\
+  base.model
+mkdir -p runs/so3lr-tuned
+torchkrates-train --config so3lr-tuned.yaml
+mv so3lr-tuned.model runs/so3lr-tuned/so3lr-tuned.so3lr.pt
+```
+"""
+
+
 def tune_others(_files: RecipeFiles) -> str:
     """Projects whose trainers were not tested here."""
     return f"""{NOT_RUN}

@@ -15,6 +15,7 @@ from harness.data.dataset import levels_agree
 from harness.method.claims import same_weights
 from harness.method.document import MeanResult, SeedsOfTask, overall_spread, seeds_of_task
 from harness.method.mean import mean_task
+from harness.results.cost import joint_cost
 from harness.results.result import (
     EnvironmentRecord,
     ModelRecord,
@@ -111,6 +112,7 @@ def mean_result(
         complete=is_complete(tasks),
         seeds=seeds,
         overall=overall_spread(seeds),
+        cost=joint_cost([member.result.cost for member in members]),
     )
 
 

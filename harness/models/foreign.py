@@ -12,6 +12,7 @@ import numpy as np
 from dataset_builders.core.errors import ModelError
 from harness.compute.arithmetic import FULL, deciding_variables, precision_in_use
 from harness.compute.device import out_of_memory_as_itself
+from harness.compute.hardware import processor_name, threads_of
 from harness.compute.meter import Meter, meter_of
 from harness.compute.staging import staged
 from harness.core.batch import Prediction, StructureBatch, sound_prediction
@@ -85,7 +86,13 @@ def _of_this_process(traits: PotentialTraits, *, always: bool) -> PotentialTrait
     """Traits with the precision of this process; unless `always`, only if the family uses PyTorch."""
     full = {"float32_products": FULL}  # as it will be if PyTorch is imported later
     precision = (precision_in_use() or full) if always or "torch" in traits.packages else {}
-    return replace(traits, precision=precision, variables=deciding_variables(os.environ))
+    return replace(
+        traits,
+        precision=precision,
+        variables=deciding_variables(os.environ),
+        processor=processor_name(traits.device),
+        threads=threads_of(traits),
+    )
 
 
 @dataclass(frozen=True, slots=True)

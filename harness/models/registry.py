@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from dataset_builders.core.errors import MissingPackageError, ModelError, SetupError, UsageError
 from harness.compute.device import does_not_fit, is_out_of_memory
+from harness.compute.hardware import peak_resident_of
 from harness.compute.meter import Meter, meter_of
 from harness.compute.staging import staged
 from harness.core.batch import Prediction, StructureBatch
@@ -230,6 +231,10 @@ class _Renamed:
     def meter(self) -> Meter | None:
         """The meter of the potential; see `meter`."""
         return meter_of(self.potential)
+
+    def peak_resident(self) -> int | None:
+        """Peak memory of the process that computes; see `hardware`."""
+        return peak_resident_of(self.potential)
 
 
 def _source(

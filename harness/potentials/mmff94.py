@@ -25,6 +25,7 @@ _TRAITS: Final = PotentialTraits(
     packages=("rdkit",),
     protocol="control",
     level_of_theory="MMFF94",
+    threads=1,
 )
 _MAX_FORCE_FIELDS: Final = 1024
 

@@ -49,6 +49,7 @@ class XtbPotential:
             packages=("tblite",),
             protocol="control",
             level_of_theory=self._method,
+            threads=threads,
         )
 
     @property

@@ -11,6 +11,7 @@ from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.networks.finished import UNFINISHED
 from harness.report.control_gaps import CONTROL
+from harness.report.cost_line import cost_lines
 from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
 from harness.results.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
 from harness.scoring.intervals import FEW_CLUSTERS
@@ -92,6 +93,7 @@ def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] 
     controls = gaps_of_controls(results, control_gaps or {})
     for result in results:
         lines.append(_model_line(result))
+        lines.extend(cost_lines(result))
         on_train = errors_on_train(result)
         lines.extend([] if on_train is None else [on_train])
         lines.extend(cautions(result))

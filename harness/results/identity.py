@@ -30,6 +30,8 @@ AFTER_PREDICTIONS: Final = frozenset(
         "harness.scoring.score_interval",
         "harness.scoring.task_result",
         "harness.scoring.joining",
+        "harness.inference.stopwatch",
+        "harness.results.cost",
         "harness.results.manifest",
         "harness.results.result",
     }

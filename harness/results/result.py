@@ -19,6 +19,7 @@ from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
 from harness.networks.architecture import PLUGIN_FAMILY
+from harness.results.cost import CostRecord
 
 RESULT_SCHEMA_VERSION: Final = "2.0"
 """Version 1.0 had bootstrap intervals over molecules, as if molecules with a common fragment were independent."""
@@ -392,7 +393,8 @@ class RunResult(_Record):
     """One evaluation of one model on one data set; create it with `RunResult.of`.
 
     `levels_agree` says whether labels and model share one level of theory; `None` if one is unknown. Where they
-    differ, the distance between the two levels contributes to every error.
+    differ, the distance between the two levels contributes to every error. `cost` is `None` where nothing was timed,
+    and in results of earlier versions.
     """
 
     schema_version: Literal["2.0"] = RESULT_SCHEMA_VERSION
@@ -405,6 +407,16 @@ class RunResult(_Record):
     tasks: dict[TaskName, TaskResult]
     overall_score: FiniteFloat | None
     complete: bool
+    cost: CostRecord | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two results are the same, whatever they cost."""
+        if not isinstance(other, RunResult):
+            return NotImplemented
+        first, second = (each.model_copy(update={"cost": None}) for each in (self, other))
+        return BaseModel.__eq__(first, second)
+
+    __hash__ = None  # type: ignore[assignment]  # its tasks are a dictionary
 
     @classmethod
     def of(

@@ -18,6 +18,7 @@ from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.scan import scan_dataset
 from harness.evaluation.run import SHARDS_NAME, evaluate_again
 from harness.inference.batching import make_plan
+from harness.report.cost_line import cost_lines
 from harness.results.manifest import MANIFEST_NAME, Manifest
 from harness.results.result import RESULT_NAME, RunResult
 from harness.submission.cautions import findings_of_checkpoint, findings_of_evidence, findings_of_records
@@ -132,6 +133,7 @@ def _checked(entry: StagedEntry, run_id: str, datasets: Sequence[str]) -> tuple[
         findings += _of_failures(computed, run_id)
         findings += findings_of_checkpoint(computed, entry.document.checkpoint, run_id)
         findings += findings_of_evidence(computed, run_id)
+        findings += _of_cost(run.stated, run_id)
     except SetupError:
         raise
     except MlipOodError as cause:
@@ -234,9 +236,9 @@ def _of_numbers(run: OpenedRun, computed: RunResult) -> Iterator[Finding]:
 
 
 def _document(result: RunResult) -> Any:
-    """The part of a result that follows from the predictions: everything but its date."""
+    """The part of a result that follows from the predictions: everything but its date and its cost."""
     document = json.loads(result.model_dump_json())
-    del document["created"]
+    del document["created"], document["cost"]
     return document
 
 
@@ -252,6 +254,12 @@ def _of_failures(computed: RunResult, run_id: str) -> Iterator[Finding]:
         yield Finding(
             "proved", f"no structure failed, of {n_frames} in the test splits of {' '.join(computed.tasks)}", run_id
         )
+
+
+def _of_cost(stated: RunResult, run_id: str) -> Iterator[Finding]:
+    """What the run cost, which nothing here can prove."""
+    if stated.cost is not None:
+        yield Finding("stated", "; ".join(cost_lines(stated)), run_id)
 
 
 def _of_files(entry: StagedEntry) -> Finding:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from dataset_builders.core import errors
 from dataset_builders.core.errors import MlipOodError, ModelError
 from dataset_builders.core.hub.explaining import first_line
+from harness.compute.hardware import peak_resident_of_process
 from harness.compute.meter import Footprint
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import LoadOptions, PotentialTraits
@@ -177,6 +178,10 @@ class WorkerPotential:
         """Measures in the worker, since no other process can measure its memory."""
         return _RemoteMeter(self)
 
+    def peak_resident(self) -> int | None:
+        """Peak memory of the worker, in bytes; `None` where the system does not report it."""
+        return self._worker.peak_resident()
+
     def ask(self, kind: str) -> Message | None:
         """The worker's answer to a request other than a batch; `None` if it died meanwhile.
 
@@ -276,6 +281,10 @@ class _Worker:
             raise
         if not is_cut_off:
             _LOG.info("the worker of %s can reach the network: this system does not allow isolating it", spec.source)
+
+    def peak_resident(self) -> int | None:
+        """Peak memory of the process, in bytes; `None` where the system does not tell."""
+        return peak_resident_of_process(self._process.pid)
 
     def ask(self, number: int, content: bytes, longest: int) -> None:
         """Sends a request in a separate thread, since a worker that hangs does not empty its socket.

@@ -46,6 +46,7 @@ ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
         "mace": EnvironmentSpec(("mace-torch==0.3.16", "e3nn==0.4.4")),
         "sevennet": EnvironmentSpec(("sevenn==0.13.0",)),
         "nequip": EnvironmentSpec(("nequip==0.19.1",)),
+        "so3lr": EnvironmentSpec(("so3krates-torch[vis]==0.2.1",)),
         "fairchem": EnvironmentSpec(("fairchem-core==2.24.0",)),
         "metatomic": EnvironmentSpec(("upet==0.3.1", "metatrain==2026.4.1", "metatomic-torch==0.1.19")),
         "orb": EnvironmentSpec(("orb-models==0.7.0",), (3, 12)),

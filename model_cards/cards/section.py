@@ -256,6 +256,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "device": ("device ", plain),
         },
     )
+    cost = _named(notes, {"speed": ("", plain), "hardware": ("on ", plain), "memory": ("peak ", plain)})
     versions = _named(
         notes,
         {
@@ -265,7 +266,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "packages": ("", plain),
         },
     )
-    lines = [data, used, protocol, versions, [f"evaluated {plain(run.date)}"] if run.date else []]
+    lines = [data, used, protocol, cost, versions, [f"evaluated {plain(run.date)}"] if run.date else []]
     note = edition_note(notes.get(EDITION, ""))
     facts = [*([plain(note)] if note else []), *(", ".join(line) for line in lines if line)]
     caution = _caution(notes)

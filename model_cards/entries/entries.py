@@ -359,7 +359,7 @@ def _notes(
     result: RunResult, task: TaskResult, number: LeaderboardNumber, estimate: Estimate, model: str
 ) -> dict[str, str]:
     """Notes needed to judge a number and to measure it again."""
-    used, environment = result.model, result.environment
+    used, environment, cost = result.model, result.environment, result.cost
     low, high = (None if end is None else published_value(end, number) for end in (estimate.low, estimate.high))
     packages = dict(environment.packages)
     # Results of earlier versions do not record it.
@@ -387,6 +387,9 @@ def _notes(
         "model": model,
         "family": used.family,
         "head": used.head,
+        "speed": None if cost is None or cost.structures_per_second is None else cost.speed_text,
+        "hardware": None if cost is None else cost.hardware_text,
+        "memory": None if cost is None else cost.memory_text,
         "batch atoms": None if result.settings.batch_atoms is None else str(result.settings.batch_atoms),
         "harness": harness,
         "code": environment.code_hash[:SHORT_HASH],

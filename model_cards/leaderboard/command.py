@@ -27,7 +27,8 @@ _MARKS: Final = (
     "errors in meV/Å, lower is better; read a gap (OOD / ID) together with its ID error. Compare only models of the "
     "same protocol, and compare close models with `harness compare`, paired on the same molecules; stated: the "
     "publisher states what the model was trained on, and no checkpoint proves it. Seeds: number of trainings of a "
-    "task that a number is the mean of."
+    "task that a number is the mean of. Structures/s: as measured by the publisher; the hardware is in the notes of "
+    "the entry, and speeds on different hardware are not compared."
 )
 _COMMUNITY: Final = "; open pull requests, not merged by the owners of the models"
 _SHORT: Final = 12
@@ -147,14 +148,16 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from model_cards.leaderboard.published import seeds_of
+    from model_cards.leaderboard.published import seeds_of, speed_of
 
     title = f"{config}: {title_of(task_of_config(config), None)}{whose}"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for name in ("rank", "score", "OOD", "ID", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
     has_seeds = any(seeds_of(row.published) for row in rows)
-    for name in ("model", "protocol", "dtype", *(["seeds"] if has_seeds else []), "status"):
+    has_speed = any(speed_of(row.published) for row in rows)
+    shown = (*(["seeds"] if has_seeds else []), *(["structures/s"] if has_speed else []))
+    for name in ("model", "protocol", "dtype", *shown, "status"):
         table.add_column(name, overflow="fold")
     for row in rows:
         each = row.published
@@ -168,6 +171,7 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
             _plain(protocol_text(each.notes.get("protocol", "not stated"), each.notes.get("training"))),
             _plain(each.notes.get("dtype", "not stated")),
             *([seeds_of(each) or "–"] if has_seeds else []),
+            *([speed_of(each) or "–"] if has_speed else []),
             _status(each),
         )
     return table

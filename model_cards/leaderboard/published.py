@@ -46,6 +46,7 @@ MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
 """Limit on look-ups of other data-set ids per pull request."""
 
 _COUNT: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
+_SPEED: Final = re.compile(r"(\d{1,3}(?:,\d{3}){0,3}(?:\.\d{1,4})?) structures/s", re.ASCII)
 _FOLDER: Final = ".eval_results"
 
 
@@ -76,6 +77,12 @@ def seeds_of(published: Published) -> str:
     """The number of seeds that a number averages; empty if the notes do not state a valid count."""
     found = published.notes.get("seeds", "")
     return found if _COUNT.fullmatch(found) else ""
+
+
+def speed_of(published: Published) -> str:
+    """Structures per second; empty if the notes do not state a valid number."""
+    found = _SPEED.fullmatch(published.notes.get("speed", ""))
+    return found[1] if found else ""
 
 
 @dataclass(frozen=True, slots=True)

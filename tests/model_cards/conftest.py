@@ -5,6 +5,7 @@ import pytest
 
 from dataset_builders.card.eval_yaml import eval_yaml
 from dataset_builders.tasks.regions import TASKS
+from harness.results.cost import CostRecord
 from harness.scoring.intervals import IntervalSettings
 from tests.harness.frame_tables import evaluate_frames, make_task
 from tests.harness.results.test_result import result_of
@@ -23,6 +24,18 @@ def measured():
     """Results of the four tasks, of a model that is a little wrong."""
     settings = IntervalSettings()
     return {name: evaluate_frames(make_task(name, seed, frames_each=2), settings) for seed, name in enumerate(TASKS)}
+
+
+COST = CostRecord(
+    structures_per_second=1234.5,
+    n_timed=500,
+    n_structures=600,
+    n_processes=1,
+    processor="A CPU; fast",
+    threads=2,
+    peak_device_bytes=None,
+    peak_resident_bytes=3 * 2**29,
+)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -48,13 +49,56 @@ def test_the_result_says_what_it_stands_on(finished: FinishedRun, tiny_dataset: 
     assert "rdkit" in result.environment.packages
 
 
+def test_the_result_says_what_it_cost(finished: FinishedRun) -> None:
+    cost = RunResult.load(finished.directory / "result.json").cost
+    assert cost is not None
+    assert cost == finished.result.cost
+    assert cost.structures_per_second is not None
+    assert cost.structures_per_second > 0.0
+    assert 0 < cost.n_timed < cost.n_structures
+    assert (cost.n_processes, cost.peak_device_bytes) == (1, None)
+    assert cost.processor
+
+
+def test_the_cost_decides_nothing(finished: FinishedRun, tiny_dataset: Path, tmp_path: Path) -> None:
+    """Two results are equal whatever they cost, and a run that finds all on disk keeps the result as it is."""
+    result = finished.result
+    assert result == result.model_copy(update={"cost": None})
+    options = RunOptions(tasks=("task4",), output=tmp_path, quiet=True)
+    first = evaluate_model(resolve_model("mmff94"), open_dataset(str(tiny_dataset)), options)
+    written = (first.directory / "result.json").read_bytes()
+    evaluate_model(resolve_model("mmff94"), open_dataset(str(tiny_dataset)), options)
+    assert (first.directory / "result.json").read_bytes() == written
+    # The records of what was timed need not move with the result.
+    shutil.rmtree(first.directory / "timing")
+    assert evaluate_again(first.directory).result.cost == first.result.cost
+    assert (first.directory / "result.json").read_bytes() == written
+
+
+def test_a_resumed_run_says_what_was_timed(tiny_dataset: Path, tmp_path: Path) -> None:
+    options = RunOptions(tasks=("task1",), output=tmp_path, batch_atoms=30, quiet=True)
+    first = evaluate_model(resolve_model("mmff94"), open_dataset(str(tiny_dataset)), options)
+    shard = min((first.directory / "predictions").glob("*.parquet"))
+    shard.unlink()
+    again = evaluate_model(resolve_model("mmff94"), open_dataset(str(tiny_dataset)), options)
+    assert again.result == first.result
+    assert again.result.created == first.result.created
+    before, after = first.result.cost, again.result.cost
+    assert before is not None
+    assert after is not None
+    assert after.n_structures == before.n_structures
+    assert after.n_timed > before.n_timed
+
+
 def test_the_result_can_be_had_again_without_the_model(finished: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr("harness.worker.loading.load_potential", refuse)
     again = evaluate_again(finished.directory)
-    assert again.result.model_dump(exclude={"created"}) == finished.result.model_dump(exclude={"created"})
+    assert again.result.model_dump(exclude={"created", "cost"}) == finished.result.model_dump(
+        exclude={"created", "cost"}
+    )
 
 
 def test_a_result_is_not_made_again_on_other_data(finished: FinishedRun, own_dataset: Path) -> None:

@@ -65,6 +65,6 @@ def test_no_recipe_claims_a_run_that_no_test_here_makes() -> None:
     assert tested == {"MACE", "graph-pes", "NequIP", "SevenNet"}
     assert "not run" in {title: text(FILES) for title, _, text in _TRAINERS}["fairchem"]
     texts = {title: text(FILES) for title, _, text in _TUNERS}
-    tuned = {f"{title}, fine-tuned" for title in ("MACE", "graph-pes", "NequIP", "SevenNet")}
+    tuned = {f"{title}, fine-tuned" for title in ("MACE", "graph-pes", "NequIP", "SevenNet", "SO3LR")}
     assert {title for title, text in texts.items() if "Tested" in text} == tuned
     assert texts["Others, fine-tuned"].startswith("Written from its documentation, not run.")

@@ -41,6 +41,24 @@ CASES: dict[str, tuple[str, str, str, Callable[[], Path]]] = {
 """Where the recipe from scratch leaves its model, the name of a base, where fine-tuning leaves its own, programs."""
 
 
+@pytest.mark.slow
+def test_so3lr_is_trained_further_from_the_weights_in_its_package(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = programs_of("so3lr")
+    out = export(tiny_dataset, tmp_path / "out", "extxyz", task="task1")
+    run_recipe(out, "SO3LR, fine-tuned", programs)
+    tuned = out / "runs" / "so3lr-tuned" / "so3lr-tuned.so3lr.pt"
+    monkeypatch.chdir(tmp_path)
+    options = ["--dataset", str(tiny_dataset), "--trust-checkpoint", "--device", "cpu", "--quiet"]
+    stated = ["--trained-on", "task1", "--base", "so3lr", "--output", "results"]
+    assert main(["--model", str(tuned), *options, *stated]) == 0
+    (path,) = Path("results").glob("*/*/result.json")
+    result = RunResult.load(path)
+    assert (result.model.family, result.model.protocol, result.model.base) == ("so3lr", "fine-tuned", "so3lr")
+    assert result.tasks["task1"].n_failed == 0
+
+
 # Two trainings and an evaluation each, so that the others wait for `make slow`.
 @pytest.mark.parametrize(
     "trainer", ["MACE", *(pytest.param(name, marks=pytest.mark.slow) for name in CASES if name != "MACE")]

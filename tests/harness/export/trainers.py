@@ -18,6 +18,7 @@ CONFIGS = {
     "graph-pes, fine-tuned": "graph-pes-tuned.yaml",
     "NequIP, fine-tuned": "nequip-tuned.yaml",
     "SevenNet, fine-tuned": "sevennet-tuned.yaml",
+    "SO3LR, fine-tuned": "so3lr-tuned.yaml",
 }
 SMALLER = {
     "--max_num_epochs 200": "--max_num_epochs 2",
@@ -31,6 +32,8 @@ SMALLER = {
     "--max_num_epochs 50": "--max_num_epochs 2",
     "max_epochs: 50": "max_epochs: 2",
     "epoch: 50": "epoch: 2",
+    "num_epochs: 50": "num_epochs: 1",
+    "device: cuda": "device: cpu",
     "channel: 32": "channel: 4",
 }
 """What a test changes in a recipe, so that it takes seconds on a CPU."""

@@ -13,7 +13,7 @@ from model_cards.cards.section import BEGIN, END, section_text, with_section
 from model_cards.entries.entries import entries_of, merge_entries, read_entries
 from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.text.front_matter import Card, split_card
-from tests.model_cards.conftest import COMMIT, DATASET, MODEL
+from tests.model_cards.conftest import COMMIT, COST, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
 
@@ -83,6 +83,11 @@ def test_the_section_shows_the_published_digits(make_result):
     names = ("id_force_mae", "ood_force_mae", "gap", "score")
     shown = [cell.split(" (")[0].strip() for cell in row.strip("| ").split(" | ")[3:]]
     assert shown == [f"{values[f'task2_{name}']:.2f}" for name in names]
+
+
+def test_the_section_says_what_it_cost(make_result):
+    text = section_text(entries_of(make_result(cost=COST), PINNED))
+    assert "\n- 1,230 structures/s, on A CPU; fast, 2 threads, peak 1.50 GiB of memory\n" in text
 
 
 def test_a_later_result_keeps_the_earlier_rows(make_result):

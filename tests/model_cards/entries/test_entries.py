@@ -25,7 +25,7 @@ from model_cards.entries.entries import (
 from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, published_value
 from model_cards.publishing.publishable import require_publishable
-from tests.model_cards.conftest import COMMIT, DATASET, MODEL
+from tests.model_cards.conftest import COMMIT, COST, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
 
@@ -143,6 +143,15 @@ def test_the_version_of_the_harness_is_named(make_result):
     )
     notes = parse_notes(entries_of(result.model_copy(update={"environment": environment}), PINNED)[0].notes)
     assert (notes["harness"], notes["packages"]) == ("0.1.0", "e3nn 1, torch 2.13")
+
+
+def test_what_an_evaluation_cost_is_noted(make_result):
+    notes = parse_notes(entries_of(make_result(cost=COST), PINNED)[0].notes)
+    assert (notes["speed"], notes["hardware"]) == ("1,230 structures/s", "A CPU; fast, 2 threads")
+    assert notes["memory"] == "1.50 GiB of memory"
+    untimed = COST.model_copy(update={"structures_per_second": None, "reason": "one batch"})
+    notes = parse_notes(entries_of(make_result(cost=untimed), PINNED)[0].notes)
+    assert "speed" not in notes
 
 
 def test_a_number_that_is_undefined_has_no_entry(make_result):

@@ -20,6 +20,7 @@ from model_cards.leaderboard.ranking import read_leaderboard
 from tests.dataset_builders.core.test_printable import output_of
 from tests.harness.results.test_result import result_of, tasks  # noqa: F401 (a fixture)
 from tests.loopback_hub import Fault
+from tests.model_cards.conftest import COST
 
 DATASET = "compgen/mlip-ood"
 CARD = b"---\ntags:\n- mlip-ood\n---\n# A model\n"
@@ -203,6 +204,20 @@ def test_the_table(hub, measured, capsys):
     assert "overall: mean score of the four tasks" in printed
     assert "zero-shot" in printed
     assert "60.0" in printed
+
+
+def test_speeds_have_a_column_if_one_is_stated(hub, measured, capsys):
+    add_model(hub, "org/untimed", measured({"task2": 60.0}))
+    assert main(["--dataset", DATASET, "--task", "task2"]) == 0
+    assert "structures/s " not in capsys.readouterr().out.split("verified:")[0]
+    add_model(hub, "org/timed", measured({"task2": 70.0}, cost=COST))
+    strange = file_of(measured({"task2": 50.0}, cost=COST)).decode().replace("1,230 structures/s", "9e9 structures/s")
+    hub.add_repo("org/strange", files={"README.md": CARD, ENTRIES_PATH: strange.encode()})
+    assert main(["--dataset", DATASET, "--task", "task2"]) == 0
+    table = capsys.readouterr().out.split("verified:")[0]
+    assert "structures/s" in table
+    assert "1,230" in table
+    assert "9e9" not in table
 
 
 def test_an_output_that_lacks_characters_loses_no_ranking(hub, measured):

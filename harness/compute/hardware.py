@@ -1,0 +1,77 @@
+"""What a process computes on, and the memory that it took: for the record beside a speed."""
+
+import platform
+import sys
+from pathlib import Path
+from typing import Final, Protocol, runtime_checkable
+
+from harness.core.potential import Potential, PotentialTraits
+
+_CPU_INFO: Final = Path("/proc/cpuinfo")
+_KIBIBYTE: Final = 1024
+
+
+@runtime_checkable
+class ComputesElsewhere(Protocol):
+    """A potential that computes in another process."""
+
+    def peak_resident(self) -> int | None:
+        """Peak memory of that process, in bytes; `None` where the system does not tell."""
+        ...
+
+
+def processor_name(device: str) -> str:
+    """The model of the GPU or CPU that computes, such as `AMD EPYC 9B14`.
+
+    Args:
+        device: `cpu`, `cuda:0`, ...
+    """
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None:
+        return str(torch.cuda.get_device_name(device))
+    if device != "cpu":
+        return device
+    return _cpu_of_linux() or platform.processor() or platform.machine()
+
+
+def threads_of(traits: PotentialTraits) -> int | None:
+    """CPU threads that the arithmetic of a potential may use: its own number, or that of PyTorch; `None` if unknown."""
+    if traits.threads is not None or "torch" not in traits.packages:
+        return traits.threads
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
+
+
+def peak_resident_of(potential: Potential) -> int | None:
+    """Peak memory of the process in which a potential computes, in bytes; `None` where the system does not tell."""
+    if isinstance(potential, ComputesElsewhere):
+        return potential.peak_resident()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KIBIBYTE
+
+
+def peak_resident_of_process(number: int) -> int | None:
+    """Peak memory of another running process, in bytes; `None` where the system does not tell.
+
+    Args:
+        number: Its process id.
+    """
+    try:
+        status = Path(f"/proc/{number}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), None)
+    return None if line is None else int(line.split()[1]) * _KIBIBYTE
+
+
+def _cpu_of_linux() -> str | None:
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, None) or None
