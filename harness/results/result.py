@@ -19,9 +19,20 @@ from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
 from harness.networks.architecture import PLUGIN_FAMILY
+from harness.results.anatomy_record import TOLERANCE, Anatomy, ContactResult
+from harness.results.estimate import Count as Count  # noqa: PLC0414
+from harness.results.estimate import Estimate as Estimate  # noqa: PLC0414
 
-RESULT_SCHEMA_VERSION: Final = "2.0"
-"""Version 1.0 had bootstrap intervals over molecules, as if molecules with a common fragment were independent."""
+RESULT_SCHEMA_VERSION: Final = "2.1"
+"""Version 2.1 adds the anatomy of the gap and errors by end-to-end contact, and changes no other number of 2.0.
+
+Version 1.0 had bootstrap intervals over molecules, as if molecules with a common fragment were independent.
+"""
+
+_READABLE: Final = ("2.0", RESULT_SCHEMA_VERSION)
+"""Versions with equal numbers and intervals; later ones have fields that earlier ones lack."""
+
+NO_ANATOMY: Final = "no anatomy: the result is of an earlier version; `python -m harness report` computes it"
 
 _FORMER: Final = ("1.0",)
 """Versions whose intervals were computed otherwise; their predictions remain valid."""
@@ -34,7 +45,6 @@ PartName = Literal["test_id", "test_ood", "near", "far"]
 _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
 TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 
@@ -50,39 +60,6 @@ _OF_ANY_MODEL: Final = ("ase", "torchsim")
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Estimate(_Record):
-    """A number with its confidence interval.
-
-    Attributes:
-        value: `None` where the number is undefined.
-        low: Lower end of the interval; `None` where there is none.
-        high: Upper end; `None` where there is none.
-        unit: `1` for a dimensionless number.
-        reason: Why the number or its interval is missing; `None` where neither is missing.
-        n_clusters: Number of drawn fragments (or molecules, see `TaskResult.clusters`) behind the number; `None`
-            where it is undefined.
-    """
-
-    value: FiniteFloat | None
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    unit: str
-    reason: str | None
-    n_clusters: Count | None = None
-
-    @model_validator(mode="after")
-    def _explains_what_is_missing(self) -> Self:
-        if (self.low is None) != (self.high is None):
-            raise ValueError("an interval needs both ends or neither")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"interval from {self.low} to {self.high} is upside down")
-        if self.value is None and self.low is not None:
-            raise ValueError("an undefined number has no interval")
-        if (self.low is None) != (self.reason is not None):
-            raise ValueError("a reason is needed where a number or its interval is missing, and only there")
-        return self
 
 
 class ModelRecord(_Record):
@@ -346,6 +323,8 @@ class TaskResult(_Record):
         n_failed: Number of failures.
         train: Errors on training frames of a model that was trained on the task; `None` for others, and in results of
             earlier versions.
+        anatomy: The factors of the gap; `None` in results of earlier versions, and in means over seeds.
+        by_contact: Errors of frames with the ends in contact and apart, where molecules have two fragments.
     """
 
     task: TaskName
@@ -364,6 +343,8 @@ class TaskResult(_Record):
     failures: tuple[Failure, ...]
     n_failed: Count
     train: TrainErrors | None = None
+    anatomy: Anatomy | None = None
+    by_contact: tuple[ContactResult, ...] = ()
 
     def n_failed_in(self, part: PartName) -> int:
         """Failed frames of a split or subset; for a subset in an older result, all failures of its split."""
@@ -387,6 +368,13 @@ class TaskResult(_Record):
             raise ValueError(f"{self.task} has failures and a score; a task with failures has none")
         return self
 
+    @model_validator(mode="after")
+    def _factors_multiply_to_the_gap(self) -> Self:
+        found = None if self.anatomy is None else self.anatomy.log_gap
+        if found is not None and (not self.gap.value or abs(found - math.log(self.gap.value)) > TOLERANCE):
+            raise ValueError(f"the gap of {self.task} is {self.gap.value}, and its factors give {math.exp(found)}")
+        return self
+
 
 class RunResult(_Record):
     """One evaluation of one model on one data set; create it with `RunResult.of`.
@@ -395,7 +383,7 @@ class RunResult(_Record):
     differ, the distance between the two levels contributes to every error.
     """
 
-    schema_version: Literal["2.0"] = RESULT_SCHEMA_VERSION
+    schema_version: Literal["2.0", "2.1"] = RESULT_SCHEMA_VERSION
     model: ModelRecord
     dataset: DatasetRecord
     levels_agree: bool | None = None
@@ -485,7 +473,7 @@ class RunResult(_Record):
                 f"and are not compared with those of version {RESULT_SCHEMA_VERSION}. "
                 f"`python -m harness report {path.parent}` computes it anew from its predictions, without the model"
             )
-        if version != RESULT_SCHEMA_VERSION:
+        if version not in _READABLE:
             raise DataError(
                 f"{path} has schema version {version!r}; this version of the harness reads "
                 f"{RESULT_SCHEMA_VERSION!r}: evaluate again, or use the version that wrote it"
