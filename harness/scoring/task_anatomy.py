@@ -43,7 +43,7 @@ def task_anatomy(test_id: Part, test_ood: Part, gap: Estimate, training: Trainin
     if known is None or unseen is None or training is None:
         return None
     # Without a training split, the molecules of `test_id` are known to be those of training.
-    is_shown = _parts_shown(unseen.smiles, training.smiles or known.smiles)
+    is_shown = parts_shown(unseen.smiles, training.smiles or known.smiles)
     misfit = training.misfit or known.misfit or unseen.misfit
     if gap.value is None or misfit is not None:
         return _undefined(gap.reason if gap.value is None else misfit, is_shown)
@@ -85,7 +85,7 @@ def by_contact(split: TestSplit, part: Part) -> list[ContactResult]:
     return rows
 
 
-def _parts_shown(unseen: Sequence[str], training: Iterable[str]) -> BoolArray:
+def parts_shown(unseen: Sequence[str], training: Iterable[str]) -> BoolArray:
     """Which OOD molecules have only torsion types and pairs of heavy elements that training molecules have."""
     known = list(training)
     torsions = {name for smiles in known for name in torsion_types(smiles)}
@@ -110,7 +110,8 @@ def _environment_codes(
 def _by_environment(smiles: str, codes: Mapping[AtomEnvironment, int], of_atom: Float64Array | None) -> Float64Array:
     """Atoms of a molecule, or the sum of a number of its atoms, by environment; shape (n_environments,)."""
     own = [codes[environment] for environment in environments_of_atoms(smiles)]
-    return np.asarray(np.bincount(own, of_atom, len(codes)), dtype=np.float64)
+    sums: Float64Array = np.bincount(own, of_atom, len(codes)).astype(np.float64)
+    return sums
 
 
 def _id_errors(sums: ConditionSums, part: Part, codes: Mapping[AtomEnvironment, int]) -> IdErrors:
@@ -170,7 +171,7 @@ def _anatomy(
         unseen_parts=none_unseen if factors.unseen_parts is None else _factor(factors.unseen_parts, settings),
         combination=_factor(factors.combination, settings),
         n_molecules=len(is_shown),
-        n_parts_shown=int(is_shown.sum()),
+        nparts_shown=int(is_shown.sum()),
         rotamers=rotamers,
     )
 
@@ -193,7 +194,7 @@ def _undefined(reason: str | None, is_shown: BoolArray) -> Anatomy:
         unseen_parts=no_value,
         combination=no_value,
         n_molecules=len(is_shown),
-        n_parts_shown=int(is_shown.sum()),
+        nparts_shown=int(is_shown.sum()),
         rotamers=None,
     )
 
