@@ -171,7 +171,7 @@ def _anatomy(
         unseen_parts=none_unseen if factors.unseen_parts is None else _factor(factors.unseen_parts, settings),
         combination=_factor(factors.combination, settings),
         n_molecules=len(is_shown),
-        nparts_shown=int(is_shown.sum()),
+        n_parts_shown=int(is_shown.sum()),
         rotamers=rotamers,
     )
 
@@ -194,7 +194,7 @@ def _undefined(reason: str | None, is_shown: BoolArray) -> Anatomy:
         unseen_parts=no_value,
         combination=no_value,
         n_molecules=len(is_shown),
-        nparts_shown=int(is_shown.sum()),
+        n_parts_shown=int(is_shown.sum()),
         rotamers=None,
     )
 
