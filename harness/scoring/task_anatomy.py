@@ -24,6 +24,9 @@ NO_TRAIN: Final = "the data set holds no training frames at this level of theory
 NO_EXPECTATION: Final = "the OOD errors, or those expected of them, are zero"
 ALL_SHOWN: Final = "no interval: every torsion type and pair of heavy elements of the OOD molecules occurs in training"
 
+MIN_CLUSTERS_OF_COMPOSITION: Final = 5
+"""Minimum number of clusters for an interval of the composition: with four, it covered 98 to 99 %."""
+
 _CONTACTS: Final[tuple[tuple[ContactName, int], ...]] = (("contact", CONTACT), ("apart", APART))
 
 
@@ -136,7 +139,8 @@ def _ood_errors(
 
 def _atoms(sums: ConditionSums, codes: Mapping[AtomEnvironment, int]) -> Float64Array:
     of_frame = np.stack([_by_environment(smiles, codes, None) for smiles in sums.smiles])
-    return of_frame * sums.n_frames.sum(axis=1, keepdims=True)
+    atoms: Float64Array = of_frame * sums.n_frames.sum(axis=1, keepdims=True)
+    return atoms
 
 
 def _rotamer_errors(known: IdErrors, ood: OodErrors, factors: LogFactors, settings: IntervalSettings) -> RotamerErrors:
@@ -165,7 +169,7 @@ def _anatomy(
 ) -> Anatomy:
     none_unseen = Estimate(value=1.0, low=None, high=None, unit="1", reason=ALL_SHOWN)
     return Anatomy(
-        composition=_factor(factors.composition, settings),
+        composition=_of_enough_clusters(_factor(factors.composition, settings)),
         conformers=_factor(factors.conformers, settings),
         remaining=_factor(factors.remaining, settings),
         unseen_parts=none_unseen if factors.unseen_parts is None else _factor(factors.unseen_parts, settings),
@@ -183,6 +187,17 @@ def _factor(logarithm: Effect | str, settings: IntervalSettings) -> Estimate:
     value = math.exp(logarithm.value)
     scaled = {part: (value * own, clusters) for part, (own, clusters) in logarithm.influences.items()}
     return estimate_of(interval_of(Effect(value, scaled), "log", settings), "1")
+
+
+def _of_enough_clusters(composition: Estimate) -> Estimate:
+    """Without its interval on few clusters, where coverage would exceed 97 %."""
+    n_clusters = composition.n_clusters
+    if composition.low is None or n_clusters is None or n_clusters >= MIN_CLUSTERS_OF_COMPOSITION:
+        return composition
+    reason = (
+        f"no interval: it stands on {n_clusters} clusters, and this one needs {MIN_CLUSTERS_OF_COMPOSITION} or more"
+    )
+    return composition.model_copy(update={"low": None, "high": None, "reason": reason})
 
 
 def _undefined(reason: str | None, is_shown: BoolArray) -> Anatomy:

@@ -8,8 +8,9 @@ from typing import Final
 from dataset_builders.core.markdown import markdown_table
 from dataset_builders.tasks.regions import in_order
 from harness.report.anatomy_figure import GapFactors
+from harness.results.anatomy_record import ContactName
 from harness.study.run_record import Number
-from harness.study.summary import Line, Spread
+from harness.study.summary import Line, Spread, over_seeds
 from harness.study.tables import UNDEFINED, force_text, number_text
 
 ANATOMY_FIGURE: Final = "anatomy.png"
@@ -33,6 +34,7 @@ _HEADER: Final = (
     "combination",
     "unseen parts x combination",
 )
+_CONTACT_NAMES: Final[tuple[ContactName, ...]] = ("contact", "apart")
 _CONTACTS: Final = ("OOD, ends within 5 Å, meV/Å", "OOD, apart, meV/Å")
 
 
@@ -98,10 +100,10 @@ def _row(line: Line, *, has_contacts: bool) -> tuple[str, ...]:
     factors = _factors(line)
     gap = math.prod(spread.value or 1.0 for spread in factors.values())
     cells = [number_text(factors[name], 1.0, 2) if name in factors else UNDEFINED for name in _FACTORS]
-    contacts = [
-        force_text(line.over_seeds(lambda record, name=name: record.contact_force_mae[name]))
-        if all(name in record.contact_force_mae for record in line.records)
-        else UNDEFINED
-        for name in ("contact", "apart")
-    ]
+    contacts = [_contact_text(line, name) for name in _CONTACT_NAMES]
     return (line.row, f"{gap:.2f}", *cells, *(contacts if has_contacts else ()))
+
+
+def _contact_text(line: Line, name: ContactName) -> str:
+    numbers = [record.contact_force_mae[name] for record in line.records if name in record.contact_force_mae]
+    return force_text(over_seeds(numbers)) if len(numbers) == len(line.records) else UNDEFINED

@@ -8,10 +8,11 @@ ID are new frames of the training molecules, OOD are unseen combinations of thei
 molecules drawn like these, at the same spacers (clustered by fragment, ID and OOD drawn together). *Fragments* is the
 number that were drawn. The gap is the mean over seeds of each seed's ratio. The *composition-matched gap* follows if
 each OOD atom has the mean ID error of its environment within one bond. *Excess* is the OOD error divided by the
-composition-matched one: above 1, the combination itself is harder for the model. Read a gap beside its ID error: a
-model that learned little has one near 1. Score: share, in percent, of the decades between zero forces and 1 meV/Å that
-the OOD error covers. Two rows were measured on the same molecules, so they may differ significantly although their
-intervals overlap: see *Ranking*."""
+composition-matched one: above 1, the OOD molecules are harder for the model than their atoms explain, be it for their
+conformers, for parts that training never shows, or for the combination (docs/anatomy.md). Read a gap beside its ID
+error: a model that learned little has one near 1. Score: share, in percent, of the decades between zero forces and 1
+meV/Å that the OOD error covers. Two rows were measured on the same molecules, so they may differ significantly although
+their intervals overlap: see *Ranking*."""
 
 SUBSETS: Final = """\
 OOD molecules in which the two fragments meet within an environment (`near`: training does not cover every environment

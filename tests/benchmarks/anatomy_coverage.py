@@ -25,7 +25,7 @@ from harness.scoring.condition_sums import SEEN, UNSEEN
 from harness.scoring.influences import Effect
 from harness.scoring.intervals import interval_of
 from harness.scoring.metric_terms import BoolArray, Float64Array
-from harness.scoring.task_anatomy import parts_shown
+from harness.scoring.task_anatomy import MIN_CLUSTERS_OF_COMPOSITION, parts_shown
 from harness.scoring.training_parts import TrainingPartsBuilder, traits_of
 from tests.benchmarks.coverage import RECORDS
 from tests.benchmarks.simulated_errors import Design, components_of_study, design_of, draw
@@ -83,8 +83,9 @@ def simulate(task: TaskName, n_sets: int, seed: int) -> Iterator[tuple[str, int,
     found = [_factors(each) for each in samples]
     for name in NAMES:
         logs = [effect for each in found if isinstance(effect := getattr(each, name), Effect)]
-        if logs:
-            yield name, *_coverage(logs, truth[name])
+        if logs and name in truth:
+            least = MIN_CLUSTERS_OF_COMPOSITION if name == "composition" else 0
+            yield name, *_coverage(logs, truth[name], least)
 
 
 def _id_errors(
@@ -110,7 +111,7 @@ def _factors(sample: Sample) -> LogFactors:
     return found
 
 
-def _coverage(logs: Sequence[Effect], truth: float) -> tuple[int, float | None, float]:
+def _coverage(logs: Sequence[Effect], truth: float, least: int) -> tuple[int, float | None, float]:
     intervals = []
     for log in logs:
         value = math.exp(log.value)
@@ -118,7 +119,7 @@ def _coverage(logs: Sequence[Effect], truth: float) -> tuple[int, float | None, 
         intervals.append(interval_of(Effect(value, scaled)))
     ends = [(each.low, each.high) for each in intervals if each.low is not None and each.high is not None]
     n_clusters = intervals[0].n_clusters or 0
-    if len(ends) < len(intervals):
+    if len(ends) < len(intervals) or n_clusters < least:
         return n_clusters, None, math.nan
     covered = sum(low <= truth <= high for low, high in ends) / len(ends)
     return n_clusters, covered, float(np.median([high / low for low, high in ends]))
