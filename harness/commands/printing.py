@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from harness.results.result import RunResult
 
 
-def print_runs(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) -> int:
+def print_runs(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool, with_anatomy: bool = False) -> int:
     """Prints runs and returns the exit code.
 
     Args:
         runs: Finished runs.
         output: Folder of results, which is searched for results of controls.
         as_json: Whether to print JSON, one result per line.
+        with_anatomy: Whether to print the factors of the gaps below the table.
 
     Raises:
         IncompleteError: If structures failed.
@@ -28,13 +29,14 @@ def print_runs(runs: Sequence["FinishedRun"], output: Path, *, as_json: bool) ->
         for result in results:
             print_json(result.model_dump(mode="json"))
     else:
-        print_tables(runs, output)
+        print_tables(runs, output, with_anatomy=with_anatomy)
     require_no_failures(results)
     return 0
 
 
-def print_tables(runs: Sequence["FinishedRun"], output: Path) -> None:
-    """Prints a table for each data set, and the paths of the results."""
+def print_tables(runs: Sequence["FinishedRun"], output: Path, *, with_anatomy: bool = False) -> None:
+    """Prints a table for each data set, on demand with the factors of its gaps, and the paths of the results."""
+    from harness.report.anatomy_table import anatomy_report
     from harness.report.control_gaps import control_gaps
     from harness.report.table import console, report
 
@@ -44,6 +46,8 @@ def print_tables(runs: Sequence["FinishedRun"], output: Path) -> None:
         results = [run.result for run in runs if run.result.dataset.content_hash == content]
         gaps = control_gaps(content, results, output)
         terminal.print(report(results, gaps, terminal.width), markup=False)
+        if with_anatomy:
+            terminal.print(anatomy_report(results, terminal.width), markup=False)
     for run in runs:
         terminal.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)
 

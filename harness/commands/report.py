@@ -1,12 +1,16 @@
-"""`python -m harness report`: recomputes metrics, table and result.json from saved predictions, without the model."""
+"""`python -m harness report`: recomputes metrics, tables and result.json from saved predictions, without the model."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dataset_builders.core.errors import UsageError
+from dataset_builders.core.errors import SetupError, UsageError
 from dataset_builders.core.option_parser import option_parser
 from harness.commands.evaluation_options import add_printing
+
+if TYPE_CHECKING:
+    from harness.evaluation.run import FinishedRun
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,11 +26,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     from harness.results.one_dataset import require_one_dataset
 
     methods = [directory for directory in dict.fromkeys(arguments.run) if is_method(directory)]
+    if methods and arguments.anatomy_figure is not None:
+        raise UsageError("--anatomy-figure is for runs; give those of the method, which are in its folder")
     if methods:
         return _report_methods(arguments, methods)
     runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
     require_one_dataset([run.result for run in runs], "a table")
-    return print_runs(runs, runs[0].directory.resolve().parent.parent, as_json=arguments.json)
+    output = runs[0].directory.resolve().parent.parent
+    if arguments.anatomy_figure is not None:
+        _draw_figure(runs, arguments.anatomy_figure)
+    return print_runs(runs, output, as_json=arguments.json, with_anatomy=True)
+
+
+def _draw_figure(runs: Sequence["FinishedRun"], path: Path) -> None:
+    from harness.report.anatomy_figure import bars_of, draw_anatomy
+
+    bars = bars_of([run.result for run in runs])
+    if not bars:
+        raise UsageError("--anatomy-figure: no run has a gap that could be divided; leave the option out")
+    try:
+        draw_anatomy(bars, path)
+    except OSError as cause:
+        raise SetupError(
+            f"cannot write {path}: {cause.strerror or cause}; choose a file with --anatomy-figure"
+        ) from cause
 
 
 def _report_methods(arguments: argparse.Namespace, methods: Sequence[Path]) -> int:
@@ -44,12 +67,14 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness report",
         "RUN_DIR [RUN_DIR ...] [options]",
-        "Recompute metrics, table and result.json from the predictions of finished runs; for a method, those\n"
-        "of all its runs and method.json.",
+        "Recompute metrics, tables and result.json from the predictions of finished runs; for a method, those\n"
+        "of all its runs and method.json. For runs, also print the anatomy of their gaps.",
         ("python -m harness report results/mmff94/*",),
     )
     data = parser.add_argument_group("data")
     data.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
     data.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: as recorded)")
-    add_printing(parser.add_argument_group("output"))
+    output = parser.add_argument_group("output")
+    output.add_argument("--anatomy-figure", type=Path, metavar="FILE", help="also draw the factors of the gaps, as PNG")
+    add_printing(output)
     return parser

@@ -97,7 +97,7 @@ def stream_reference_rows(dataset: PinnedDataset, task: TaskName) -> Iterator[Sp
         DataError: As `stream_split`.
     """
     n_rows = 0
-    for rows in map(_reference_frames, stream_split(dataset, task, "train")):
+    for rows in map(reference_frames, stream_split(dataset, task, "train")):
         n_rows += len(rows)
         if len(rows):
             yield rows
@@ -233,7 +233,8 @@ def _require_distinct(rows: SplitRows, what: str) -> None:
         raise repeated_frame(what, trajectory, frame, molecule_id)
 
 
-def _reference_frames(rows: SplitRows) -> SplitRows:
+def reference_frames(rows: SplitRows) -> SplitRows:
+    """Those rows of a piece of `train` to which the reference shift is fitted; see `stream_reference_rows`."""
     wanted = (rows.frame % FRAMES_PER_BURST == 0) & (rows.frame < REFERENCE_BURSTS * FRAMES_PER_BURST)
     atoms = np.repeat(wanted, rows.n_atoms)
     per_atom = ("atomic_numbers", "positions", "forces")

@@ -35,7 +35,8 @@ _ALIKE: Final[Mapping[str, Callable[[RunResult], object]]] = {
     "level of theory of the labels": lambda result: result.dataset.level_of_theory,
     "level of theory of the model": lambda result: result.model.level_of_theory or "unknown",
     "protocol": lambda result: result.model.protocol,
-    "version of the results": lambda result: result.schema_version,
+    # A minor version adds fields and changes no number.
+    "version of the results": lambda result: result.schema_version.partition(".")[0],
     "confidence of the intervals": lambda result: f"{result.settings.confidence:g}",
 }
 """Properties that all members of a method share; architectures, bases and precisions may differ and are reported."""

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, FiniteFloat, ValidationError, model_validator
 
 from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.core.whole_file import write_text_whole
+from harness.results.estimate import Record
 
 TIMING_NAME: Final = "timing"
 """Folder of a run with what its processes timed."""
@@ -25,11 +26,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _GIB: Final = 2**30
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class TimedPart(_Record):
+class TimedPart(Record):
     """What one process computed of a run, from its start to its end.
 
     Attributes:
@@ -66,7 +63,7 @@ class TimedPart(_Record):
         write_text_whole(folder / name, self.model_dump_json(indent=2) + "\n")
 
 
-class CostRecord(_Record):
+class CostRecord(Record):
     """The cost of an evaluation; batch size, precision and device are in other parts of the result.
 
     Attributes:

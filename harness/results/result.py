@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, FiniteFloat, ValidationError, model_validator
 
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level
 from dataset_builders.core.errors import DataError, SetupError
@@ -19,10 +19,22 @@ from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
 from harness.networks.architecture import PLUGIN_FAMILY
+from harness.results.anatomy_record import TOLERANCE, Anatomy, ContactResult
 from harness.results.cost import CostRecord
+from harness.results.estimate import Count as Count  # noqa: PLC0414
+from harness.results.estimate import Estimate as Estimate  # noqa: PLC0414
+from harness.results.estimate import Record
 
-RESULT_SCHEMA_VERSION: Final = "2.0"
-"""Version 1.0 had bootstrap intervals over molecules, as if molecules with a common fragment were independent."""
+RESULT_SCHEMA_VERSION: Final = "2.1"
+"""Version 2.1 adds the anatomy of the gap and errors by end-to-end contact, and changes no other number of 2.0.
+
+Version 1.0 had bootstrap intervals over molecules, as if molecules with a common fragment were independent.
+"""
+
+_READABLE: Final = ("2.0", RESULT_SCHEMA_VERSION)
+"""Versions with equal numbers and intervals; later ones have fields that earlier ones lack."""
+
+NO_ANATOMY: Final = "no anatomy: the result is of an earlier version; `python -m harness report` computes it"
 
 _FORMER: Final = ("1.0",)
 """Versions whose intervals were computed otherwise; their predictions remain valid."""
@@ -35,7 +47,6 @@ PartName = Literal["test_id", "test_ood", "near", "far"]
 _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
 TaskName = Annotated[str, Field(pattern=f"^{TASK_PATTERN}$")]
 
 
@@ -49,44 +60,7 @@ _OF_ANY_MODEL: Final = ("ase", "torchsim")
 """Families whose models always state their own level of theory, whoever made them."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Estimate(_Record):
-    """A number with its confidence interval.
-
-    Attributes:
-        value: `None` where the number is undefined.
-        low: Lower end of the interval; `None` where there is none.
-        high: Upper end; `None` where there is none.
-        unit: `1` for a dimensionless number.
-        reason: Why the number or its interval is missing; `None` where neither is missing.
-        n_clusters: Number of drawn fragments (or molecules, see `TaskResult.clusters`) behind the number; `None`
-            where it is undefined.
-    """
-
-    value: FiniteFloat | None
-    low: FiniteFloat | None
-    high: FiniteFloat | None
-    unit: str
-    reason: str | None
-    n_clusters: Count | None = None
-
-    @model_validator(mode="after")
-    def _explains_what_is_missing(self) -> Self:
-        if (self.low is None) != (self.high is None):
-            raise ValueError("an interval needs both ends or none")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"interval from {self.low} to {self.high} has its ends in the wrong order")
-        if self.value is None and self.low is not None:
-            raise ValueError("an undefined number has no interval")
-        if (self.low is None) != (self.reason is not None):
-            raise ValueError("a reason is required if a number or its interval is missing, and only then")
-        return self
-
-
-class ModelRecord(_Record):
+class ModelRecord(Record):
     """The evaluated model; the fields are those of `PotentialTraits`, and the Hub revision.
 
     `dtype` is `mixed` only where the models of a method differ. `cautions` are the problems found on two molecules
@@ -136,7 +110,7 @@ class ModelRecord(_Record):
         )
 
 
-class DatasetRecord(_Record):
+class DatasetRecord(Record):
     """The data set of the evaluation.
 
     Attributes:
@@ -165,7 +139,7 @@ class DatasetRecord(_Record):
         return self.level.config(task)
 
 
-class EnvironmentRecord(_Record):
+class EnvironmentRecord(Record):
     """The software and hardware that computed the numbers.
 
     Attributes:
@@ -185,7 +159,7 @@ class EnvironmentRecord(_Record):
     variables: dict[str, str] = {}
 
 
-class SettingsRecord(_Record):
+class SettingsRecord(Record):
     """Settings that may change the last digits or the intervals.
 
     Attributes:
@@ -197,7 +171,7 @@ class SettingsRecord(_Record):
     confidence: Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
-class SplitResult(_Record):
+class SplitResult(Record):
     """Metrics of one split or subset.
 
     Attributes:
@@ -217,7 +191,7 @@ class SplitResult(_Record):
     n_failed: Count = 0
 
 
-class ReferenceShiftRecord(_Record):
+class ReferenceShiftRecord(Record):
     """The shift of total energies, fitted on `train` molecules only.
 
     Attributes:
@@ -235,7 +209,7 @@ class ReferenceShiftRecord(_Record):
     n_frames: Count
 
 
-class TrainErrors(_Record):
+class TrainErrors(Record):
     """Errors on a sample of the model's training frames, for comparison with the test errors.
 
     Attributes:
@@ -251,7 +225,7 @@ class TrainErrors(_Record):
     n_failed: Count = 0
 
 
-class SpacerResult(_Record):
+class SpacerResult(Record):
     """Errors of the molecules of one spacer length."""
 
     split: Literal["test_id", "test_ood"]
@@ -261,7 +235,7 @@ class SpacerResult(_Record):
     centred_energy_mae: Estimate
 
 
-class PairResult(_Record):
+class PairResult(Record):
     """Errors of the molecules with one pair of fragments."""
 
     split: Literal["test_id", "test_ood"]
@@ -272,7 +246,7 @@ class PairResult(_Record):
     centred_energy_mae: Estimate
 
 
-class FragmentResult(_Record):
+class FragmentResult(Record):
     """Errors of the molecules with one drawn fragment, and their ratio: the individual values behind an interval.
 
     Attributes:
@@ -288,7 +262,7 @@ class FragmentResult(_Record):
     gap: FiniteFloat | None
 
 
-class MoleculeResult(_Record):
+class MoleculeResult(Record):
     """Errors of one molecule, the input of a paired comparison.
 
     Attributes:
@@ -316,7 +290,7 @@ class MoleculeResult(_Record):
     zero_force_mae: FiniteFloat | None = None
 
 
-class Failure(_Record):
+class Failure(Record):
     """A frame that the model could not compute."""
 
     split: SplitName
@@ -326,7 +300,7 @@ class Failure(_Record):
     cause: str
 
 
-class TaskResult(_Record):
+class TaskResult(Record):
     """Everything measured on one task.
 
     Attributes:
@@ -347,6 +321,8 @@ class TaskResult(_Record):
         n_failed: Number of failures.
         train: Errors on training frames of a model that was trained on the task; `None` for others, and in results of
             earlier versions.
+        anatomy: The factors of the gap; `None` in results of earlier versions, and in means over seeds.
+        by_contact: Errors of frames with the ends in contact and apart, where molecules have two fragments.
     """
 
     task: TaskName
@@ -365,6 +341,8 @@ class TaskResult(_Record):
     failures: tuple[Failure, ...]
     n_failed: Count
     train: TrainErrors | None = None
+    anatomy: Anatomy | None = None
+    by_contact: tuple[ContactResult, ...] = ()
 
     def n_failed_in(self, part: PartName) -> int:
         """Failed frames of a split or subset; for a subset in an older result, all failures of its split."""
@@ -388,8 +366,15 @@ class TaskResult(_Record):
             raise ValueError(f"{self.task} has failures and a score; a task with failures has no score")
         return self
 
+    @model_validator(mode="after")
+    def _factors_multiply_to_the_gap(self) -> Self:
+        found = None if self.anatomy is None else self.anatomy.log_gap
+        if found is not None and (not self.gap.value or abs(found - math.log(self.gap.value)) > TOLERANCE):
+            raise ValueError(f"the gap of {self.task} is {self.gap.value}, and its factors give {math.exp(found)}")
+        return self
 
-class RunResult(_Record):
+
+class RunResult(Record):
     """One evaluation of one model on one data set; create it with `RunResult.of`.
 
     `levels_agree` says whether labels and model share one level of theory; `None` if one is unknown. Where they
@@ -397,7 +382,7 @@ class RunResult(_Record):
     and in results of earlier versions.
     """
 
-    schema_version: Literal["2.0"] = RESULT_SCHEMA_VERSION
+    schema_version: Literal["2.0", "2.1"] = RESULT_SCHEMA_VERSION
     model: ModelRecord
     dataset: DatasetRecord
     levels_agree: bool | None = None
@@ -497,7 +482,7 @@ class RunResult(_Record):
                 f"molecules) that cannot be compared with version {RESULT_SCHEMA_VERSION}. `python -m harness report "
                 f"{path.parent}` recomputes it from its predictions, without the model"
             )
-        if version != RESULT_SCHEMA_VERSION:
+        if version not in _READABLE:
             raise DataError(
                 f"{path} has schema version {version!r}; this version of the harness reads {RESULT_SCHEMA_VERSION!r}: "
                 "evaluate again, or use the version of the harness that wrote it"

@@ -179,10 +179,13 @@ def excess_effect(
 def environments_of_atoms(smiles: str) -> tuple[AtomEnvironment, ...]:
     """The environment of each atom of a molecule; a hydrogen has that of its heavy neighbour, marked as hydrogen."""
     found = []
+    texts: dict[int, str] = {}
     for atom in molecule(smiles).GetAtoms():
         is_heavy = atom.GetAtomicNum() > 1
         centre = atom.GetIdx() if is_heavy else atom.GetNeighbors()[0].GetIdx()
-        found.append((is_heavy, environment_of_atom(smiles, centre, RADIUS)))
+        if centre not in texts:
+            texts[centre] = environment_of_atom(smiles, centre, RADIUS)
+        found.append((is_heavy, texts[centre]))
     return tuple(found)
 
 

@@ -250,7 +250,8 @@ _SCALES: Final[Mapping[Scale, _ScaleFunctions]] = MappingProxyType(
 
 
 def _student(settings: IntervalSettings, n_clusters: int) -> float:
-    from scipy.special import stdtrit  # `scipy.stats.t.ppf` calls it, and takes three times as long to import
+    # The quantile that `scipy.stats.t.ppf` returns, to the bit; that package takes three times as long to import.
+    from scipy.special import stdtrit
 
     return float(stdtrit(n_clusters - 1, (1.0 + settings.confidence) / 2.0))
 

@@ -1,6 +1,6 @@
 """Joins predictions with the labels of the data set, the input of a task's evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
@@ -8,14 +8,17 @@ import numpy as np
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TaskName
+from dataset_builders.tasks.words import Word
 from harness.core.potential import ProtocolName
 from harness.data.dataset import PinnedDataset
-from harness.data.rows import SplitRows, concatenated
+from harness.data.rows import SplitRows, concatenated, reference_frames, stream_split
 from harness.data.scan import stream_needed
 from harness.inference.batching import Plan
 from harness.inference.shards import PredictionReader
+from harness.scoring.frame_traits import FrameTraits
 from harness.scoring.paired_frames import FrameIndex, Labels, SplitFrames, TaskFrames, TrainFrames, index_molecules
 from harness.scoring.totals import SplitTotals, TaskTotals, TotalsBuilder
+from harness.scoring.training_parts import TrainingParts, TrainingPartsBuilder, traits_of
 
 TestSplit = Literal["test_id", "test_ood"]
 
@@ -35,13 +38,15 @@ def sum_task(
     Raises:
         DataError: If labels or predictions cannot be read or are inconsistent.
     """
-    return TaskTotals(
-        task=task,
-        protocol=protocol,
-        train=_join_train(dataset, task, plan, reader),
-        test_id=_sum_split(dataset, task, "test_id", plan, reader),
-        test_ood=_sum_split(dataset, task, "test_ood", plan, reader),
-    )
+    train, parts = _join_train(dataset, task, plan, reader)
+
+    def summed(split: TestSplit) -> SplitTotals:
+        builder = TotalsBuilder(split, len(plan.rows[task, split]))
+        for _, frames in join_pieces(dataset, task, split, plan, reader, parts):
+            builder.add(frames)
+        return builder.finish()
+
+    return TaskTotals(task, protocol, train, summed("test_id"), summed("test_ood"), parts)
 
 
 def join_task(
@@ -54,39 +59,49 @@ def join_task(
 
     def whole(split: TestSplit) -> SplitFrames:
         rows = concatenated(list(stream_needed(dataset, (task, split))))
-        return _join(rows, plan.rows[task, split], split, reader)
+        return _join(rows, plan.rows[task, split], split, reader, traits_of(rows, split, parts, words))
 
-    train = _join_train(dataset, task, plan, reader)
-    return TaskFrames(task, protocol, train, whole("test_id"), whole("test_ood"))
+    train, parts = _join_train(dataset, task, plan, reader)
+    words = _declared_words(dataset, task)
+    return TaskFrames(task, protocol, train, whole("test_id"), whole("test_ood"), parts)
 
 
 def join_pieces(
-    dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
+    dataset: PinnedDataset,
+    task: TaskName,
+    split: TestSplit,
+    plan: Plan,
+    reader: PredictionReader,
+    parts: TrainingParts | None = None,
 ) -> Iterator[tuple[SplitRows, SplitFrames]]:
     """Yields the frames of a split with labels and predictions, piece by piece, beside the rows that they come from.
 
-    Failed frames are recorded separately, so a piece may have fewer frames than rows.
+    Failed frames are recorded separately, so a piece may have fewer frames than rows. Frames have traits if the parts
+    of `train` are given.
     """
-    read = 0
+    read, words = 0, _declared_words(dataset, task)
     for rows in stream_needed(dataset, (task, split)):
         places = plan.rows[task, split][read : read + len(rows)]
         read += len(rows)
-        yield rows, _join(rows, places, split, reader)
+        yield rows, _join(rows, places, split, reader, None if parts is None else traits_of(rows, split, parts, words))
 
 
-def _sum_split(
-    dataset: PinnedDataset, task: TaskName, split: TestSplit, plan: Plan, reader: PredictionReader
-) -> SplitTotals:
-    builder = TotalsBuilder(split, len(plan.rows[task, split]))
-    for _, frames in join_pieces(dataset, task, split, plan, reader):
-        builder.add(frames)
-    return builder.finish()
+def _declared_words(dataset: PinnedDataset, task: TaskName) -> Mapping[str, Word]:
+    declared = dataset.task(task)
+    return {word.molecule_id: word for word in (*declared.train_words(), *declared.ood_words())}
 
 
-def _join_train(dataset: PinnedDataset, task: TaskName, plan: Plan, reader: PredictionReader) -> TrainFrames:
+def _join_train(
+    dataset: PinnedDataset, task: TaskName, plan: Plan, reader: PredictionReader
+) -> tuple[TrainFrames, TrainingParts]:
+    """The frames of the reference shift with predictions, and the parts of all frames; `train` is read once."""
     if (task, "train") in dataset.left_out:
-        return TrainFrames.none()
-    rows = concatenated(list(stream_needed(dataset, (task, "train"))))
+        return TrainFrames.none(), TrainingParts()
+    builder, chosen = TrainingPartsBuilder(), []
+    for piece in stream_split(dataset, task, "train"):
+        builder.add(piece)
+        chosen.append(reference_frames(piece))
+    rows = concatenated(chosen)
     predicted = reader.at(plan.rows[task, "train"])
     frames = TrainFrames(
         _index(rows, "train"),
@@ -95,13 +110,18 @@ def _join_train(dataset: PinnedDataset, task: TaskName, plan: Plan, reader: Pred
         reference_forces=rows.forces,
         predicted_forces=predicted.forces,
     )
-    return frames.without_failures(predicted.failures)
+    return frames.without_failures(predicted.failures), builder.finish()
 
 
-def _join(rows: SplitRows, places: IntArray, split: SplitName, reader: PredictionReader) -> SplitFrames:
+def _join(
+    rows: SplitRows, places: IntArray, split: SplitName, reader: PredictionReader, traits: FrameTraits | None
+) -> SplitFrames:
     predicted = reader.at(places)
     frames = SplitFrames(
-        _index(rows, split), Labels(rows.energy, rows.forces), Labels(predicted.energy, predicted.forces)
+        _index(rows, split),
+        Labels(rows.energy, rows.forces),
+        Labels(predicted.energy, predicted.forces),
+        traits=traits,
     )
     return frames.without_failures(predicted.failures)
 

@@ -13,7 +13,9 @@ from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TaskName
 from harness.core.potential import ProtocolName
+from harness.scoring.frame_traits import FrameTraits
 from harness.scoring.metric_terms import BoolArray
+from harness.scoring.training_parts import TrainingParts
 
 SUBSETS: Final = ("", "far", "near")
 """Values of the column `subset`; it is non-empty only for OOD molecules of task2 and task3."""
@@ -167,12 +169,14 @@ class SplitFrames:
         reference: Their labels in the data set.
         predicted: Predictions of the potential.
         failures: Frames of the split that the potential could not compute; see `without_failures`.
+        traits: What their geometries say; `None` if no geometry is known.
     """
 
     index: FrameIndex
     reference: Labels
     predicted: Labels
     failures: tuple[FailedFrame, ...] = ()
+    traits: FrameTraits | None = None
 
     def __post_init__(self) -> None:
         for name, labels in (("reference", self.reference), ("predicted", self.predicted)):
@@ -197,6 +201,7 @@ class SplitFrames:
             self.index.keep(keep),
             Labels(self.reference.energy[keep], self.reference.forces[atoms]),
             Labels(self.predicted.energy[keep], self.predicted.forces[atoms]),
+            traits=None if self.traits is None else self.traits.keep(keep),
         )
 
 
@@ -260,6 +265,7 @@ class TaskFrames:
         train: Energies of training frames.
         test_id: Unseen frames of the training molecules.
         test_ood: Frames of the unseen combinations.
+        training_parts: What `train` shows of its molecules; `None` if no geometry is known.
     """
 
     task: TaskName
@@ -267,6 +273,7 @@ class TaskFrames:
     train: TrainFrames
     test_id: SplitFrames
     test_ood: SplitFrames
+    training_parts: TrainingParts | None = None
 
     def __post_init__(self) -> None:
         expected: tuple[SplitName, ...] = ("train", "test_id", "test_ood")

@@ -56,6 +56,7 @@ from harness.scoring.metrics import SCORE_FLOOR, UNITS
 from harness.scoring.paired_frames import FailedFrame, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import ReferenceShift, fit_reference_shift
 from harness.scoring.score_interval import score_interval
+from harness.scoring.task_anatomy import by_contact, task_anatomy
 from harness.scoring.totals import SplitTotals, TaskTotals
 
 SUBSET_NAMES: Final[tuple[Literal["near", "far"], ...]] = ("near", "far")
@@ -100,12 +101,13 @@ def evaluate_task(
     parts = [_part(name, part, _shift_of_molecules(shift, part), (drawn, settings)) for name, part in named]
     test_id, test_ood = parts[:2]
     failures = (*train.failures, *totals.test_id.failures, *totals.test_ood.failures)
+    gap = _gap(test_ood, test_id, "force_mae")
     return TaskResult(
         task=totals.task,
         title=title,
         protocol=totals.protocol,
         splits={part.name: _split_result(part, shift, train) for part in parts},
-        gap=_gap(test_ood, test_id, "force_mae"),
+        gap=gap,
         energy_gap=_gap(test_ood, test_id, "centred_energy_mae"),
         score=_score(test_ood, failures),
         reference_shift=_shift_record(shift),
@@ -117,6 +119,8 @@ def evaluate_task(
         failures=tuple(map(_failure, failures)),
         n_failed=len(failures),
         train=_train_errors(totals, drawn, settings),
+        anatomy=task_anatomy(test_id, test_ood, gap, totals.training_parts),
+        by_contact=(*by_contact("test_id", test_id), *by_contact("test_ood", test_ood)),
     )
 
 

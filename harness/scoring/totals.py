@@ -14,10 +14,12 @@ from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TaskName
 from harness.core.potential import ProtocolName
+from harness.scoring.condition_sums import ConditionSums, ConditionSumsBuilder
 from harness.scoring.influences import MoleculeSums, sum_by_molecule
 from harness.scoring.metric_terms import Float64Array, force_terms
 from harness.scoring.paired_frames import FailedFrame, FrameIndex, Molecule, SplitFrames, TaskFrames, TrainFrames
 from harness.scoring.reference_shift import N_ELEMENTS, composition_of
+from harness.scoring.training_parts import TrainingParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class SplitTotals:
         predicted_energy: Shape (n_frames_total,), eV.
         reference_energy: Same shape and unit.
         failures: Frames that the potential could not compute; no other field includes them.
+        conditions: Force errors by rotamer and end-to-end contact; `None` if no geometry is known, or for a subset.
     """
 
     molecules: tuple[Molecule, ...]
@@ -43,6 +46,7 @@ class SplitTotals:
     predicted_energy: Float64Array
     reference_energy: Float64Array
     failures: tuple[FailedFrame, ...] = ()
+    conditions: ConditionSums | None = None
 
     @property
     def n_atoms(self) -> IntArray:
@@ -75,6 +79,7 @@ class TaskTotals:
         train: Energies of training frames.
         test_id: Unseen frames of the training molecules.
         test_ood: Frames of the unseen combinations.
+        training_parts: What `train` shows of its molecules; `None` if no geometry is known.
     """
 
     task: TaskName
@@ -82,6 +87,7 @@ class TaskTotals:
     train: TrainFrames
     test_id: SplitTotals
     test_ood: SplitTotals
+    training_parts: TrainingParts | None = None
 
     @classmethod
     def of(cls, frames: TaskFrames) -> "TaskTotals":
@@ -91,7 +97,7 @@ class TaskTotals:
             builder = TotalsBuilder(split.index.split, split.index.n_frames)
             builder.add(split)
             sums.append(builder.finish())
-        return cls(frames.task, frames.protocol, frames.train, *sums)
+        return cls(frames.task, frames.protocol, frames.train, sums[0], sums[1], frames.training_parts)
 
 
 class TotalsBuilder:
@@ -112,6 +118,7 @@ class TotalsBuilder:
         self._energies = np.empty((2, n_frames))
         self._n_frames = 0
         self._failures: list[FailedFrame] = []
+        self._conditions: ConditionSumsBuilder | None = ConditionSumsBuilder()
 
     def add(self, frames: SplitFrames) -> None:
         """Adds the frames of a piece; each frame may be added only once.
@@ -124,10 +131,15 @@ class TotalsBuilder:
             require_finite(f"{side} energies", labels.energy)
         positions = self._positions(index)
         self._require_composition(index, positions)
-        for name, ratio in force_terms(frames.predicted.forces, frames.reference.forces).items():
+        terms = force_terms(frames.predicted.forces, frames.reference.forces)
+        for name, ratio in terms.items():
             sums = sum_by_molecule(ratio, positions[index.atom_molecule_idx], len(self._known))
             before = self._forces.get(name)
             self._forces[name] = sums if before is None else _grown(before, len(self._known)).added(sums)
+        if frames.traits is None:
+            self._conditions = None
+        elif self._conditions is not None:
+            self._conditions.add(frames.traits, index, positions, terms["force_mae"].numerator)
         place = slice(self._n_frames, self._n_frames + index.n_frames)
         self._molecule_idx[place] = positions[index.molecule_idx]
         self._energies[0, place], self._energies[1, place] = frames.predicted.energy, frames.reference.energy
@@ -140,9 +152,11 @@ class TotalsBuilder:
         place = np.empty(len(order), dtype=np.int32)
         place[order] = np.arange(len(order), dtype=np.int32)
         n = len(order)
+        molecules = tuple(self._known[position] for position in order)
+        names = tuple(molecule.molecule_id for molecule in molecules)
         molecule_idx = place[self._molecule_idx[: self._n_frames]]
         return SplitTotals(
-            tuple(self._known[position] for position in order),
+            molecules,
             np.bincount(molecule_idx, minlength=n),
             self._composition[order],
             {name: _grown(sums, n).select(order) for name, sums in self._forces.items()},
@@ -150,6 +164,7 @@ class TotalsBuilder:
             self._energies[0, : self._n_frames],
             self._energies[1, : self._n_frames],
             tuple(self._failures),
+            None if self._conditions is None else self._conditions.finish(names, order),
         )
 
     def _positions(self, index: FrameIndex) -> IntArray:

@@ -7,6 +7,7 @@ from typing import Final, get_args
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.drawn import ClusterKind, Drawn
 from dataset_builders.tasks.regions import TaskName
+from harness.results.anatomy_record import ContactName
 from harness.results.result import MoleculeResult, PartName, RunResult, TaskResult
 from harness.scoring.composition import CompositionGap, composition_gap
 from harness.scoring.intervals import IntervalSettings
@@ -41,6 +42,8 @@ class Measured:
     distances: DistanceRecord
     molecules: dict[TestSplitName, tuple[MoleculeError, ...]]
     clusters: ClusterKind
+    factors: dict[str, Number]
+    contact_force_mae: dict[ContactName, Number]
 
 
 def measure(
@@ -79,6 +82,10 @@ def measure(
         distances=error_against_distance({"test_id": frames.test_id, "test_ood": frames.test_ood}, distances, drawn),
         molecules=_molecules(found, predicted, composition),
         clusters=found.clusters,
+        factors={} if found.anatomy is None else {n: Number.of(f) for n, f in found.anatomy.factors.items()},
+        contact_force_mae={
+            row.contact: Number.of(row.force_mae) for row in found.by_contact if row.split == "test_ood"
+        },
     )
 
 

@@ -8,10 +8,11 @@ ID are new frames of the training molecules, OOD are unseen combinations of thei
 molecules drawn like these, at the same spacers (clustered by fragment, ID and OOD drawn together). *Fragments* is the
 number of fragments drawn. The gap is the mean over seeds of the ratio of each seed. The *composition-matched gap*
 assumes that each OOD atom has the mean ID error of its environment within one bond. *Excess* is the OOD error divided
-by the composition-matched one: above 1, the combination itself is harder for the model. Read a gap together with its ID
-error: a model that learned little has a gap near 1. The score is the percentage of the decades between zero forces and
-1 meV/Å that the OOD error covers. All rows are evaluated on the same molecules, so two rows may differ significantly
-although their intervals overlap: see *Ranking*."""
+by the composition-matched one: above 1, the OOD molecules are harder for the model than their atoms explain, because of
+their conformers, of parts that training never shows, or of the combination (docs/anatomy.md). Read a gap together with
+its ID error: a model that learned little has a gap near 1. The score is the percentage of the decades between zero
+forces and 1 meV/Å that the OOD error covers. All rows are evaluated on the same molecules, so two rows may differ
+significantly although their intervals overlap: see *Ranking*."""
 
 SUBSETS: Final = """\
 OOD molecules in which an environment reaches both fragments (`near`: training does not cover every environment of

@@ -16,6 +16,7 @@ from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.regions import in_order
 from harness.core.potential import DtypeName, ProtocolName
+from harness.results.anatomy_record import ContactName
 from harness.results.result import DatasetRecord, PartName, Sha256, TaskName
 
 RECORD_VERSION: Final = "2.0"
@@ -187,6 +188,8 @@ class RunRecord(_Record):
         distances: Force error against distance to the training set.
         molecules: Errors of each molecule, by split.
         clusters: The type of cluster that the intervals use.
+        factors: Factors that multiply to the gap, by name; none without a gap, and in records made before.
+        contact_force_mae: OOD force MAE of frames with the two ends within 5 Å, and of the others, where known, eV/Å.
     """
 
     version: Literal["2.0"] = RECORD_VERSION
@@ -215,6 +218,8 @@ class RunRecord(_Record):
     distances: DistanceRecord
     molecules: dict[TestSplitName, tuple[MoleculeError, ...]]
     clusters: ClusterKind = "fragment"
+    factors: dict[str, Number] = {}
+    contact_force_mae: dict[ContactName, Number] = {}
 
     @property
     def place(self) -> tuple[str, TaskName, int | None]:

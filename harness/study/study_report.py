@@ -12,7 +12,9 @@ from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.networks.finished import follows_the_clock
+from harness.report.anatomy_figure import draw_anatomy
 from harness.scoring.intervals import FEW_CLUSTERS
+from harness.study.anatomy_blocks import ANATOMY_FIGURE, anatomy_bars, anatomy_blocks
 from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
 from harness.study.former_records import CARRIED
 from harness.study.report_texts import (
@@ -93,6 +95,9 @@ def write_report(results: Path) -> Path:
     path = results / REPORT_NAME
     try:
         figures = draw_figures(lines, results)
+        if bars := anatomy_bars(lines):
+            draw_anatomy(bars, results / ANATOMY_FIGURE)
+            figures = (*figures, ANATOMY_FIGURE)
         write_text_whole(path, report_text(records, lines, figures, (results / FINDINGS_NAME).exists()))
     except OSError as cause:
         raise SetupError(f"cannot write to {results}: {cause.strerror or cause}; choose a folder with --out") from cause
@@ -125,6 +130,7 @@ def report_text(
             "Gap against ID error; bars are 95 % intervals, dashes the composition-matched gap", GAP_FIGURE, figures
         ),
         *_subset_blocks(tasks, lines, records),
+        *anatomy_blocks(lines, _figure("The factors of each gap", ANATOMY_FIGURE, figures)),
         *_ranking_blocks(tasks, lines),
         "## Error against spacer length",
         SPACERS,

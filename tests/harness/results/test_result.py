@@ -79,7 +79,7 @@ def test_file_is_plain_json_in_a_stable_order(tasks: dict[TaskName, TaskResult],
     document = json.loads(text)
     assert list(document) == sorted(document)
     assert document["created"] == "2026-08-01T12:00:00Z"
-    assert document["schema_version"] == "2.0"
+    assert document["schema_version"] == "2.1"
 
 
 def test_failed_save_leaves_the_old_file(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_unusable_files_are_refused(tasks: dict[TaskName, TaskResult], tmp_path:
     path.write_text("[1, 2]")
     with pytest.raises(DataError, match="schema version None"):
         RunResult.load(path)
-    with pytest.raises(DataError, match=r"schema version '3\.0'; this version of the harness reads '2\.0'"):
+    with pytest.raises(DataError, match=r"schema version '3\.0'; this version of the harness reads '2\.1'"):
         RunResult.load(spoil(path, tasks, schema_version="3.0"))
     former = r"1\.0, whose intervals are of an earlier kind .* `python -m harness report .*` recomputes it"
     with pytest.raises(DataError, match=former):

@@ -102,7 +102,7 @@ IN_TEXT = {
     "deep": ("result.json", NULL, '"overall_score": ' + "[" * 100_000, "cannot be read"),
     "long": ("result.json", NULL, '"overall_score": ' + "9" * 10_000, "cannot be read"),
     "extra": ("result.json", NULL, f'{NULL}, "verdict": "good"', "Extra inputs are not permitted"),
-    "old": ("result.json", '"schema_version": "2.0"', '"schema_version": "0.9"', "has schema version '0.9'"),
+    "old": ("result.json", '"schema_version": "2.1"', '"schema_version": "0.9"', "has schema version '0.9'"),
     "new": ("run.json", '"version": "1.0"', '"version": "2.0"', "run.json is damaged or from another version"),
     "large": ("run.json", '"batch_atoms": 512', '"batch_atoms": 1' + "0" * 22, "batch_atoms is an integer of 74 bits"),
     "task twice": ("run.json", '"task1"\n', '"task1", "task1"\n', "tasks are task1 task1; expected one or more"),
