@@ -155,8 +155,8 @@ class EnvironmentRecord(Record):
     platform: str
     packages: dict[str, str]
     code_hash: str
-    precision: dict[str, str] = {}
-    variables: dict[str, str] = {}
+    precision: dict[str, str] = Field(default_factory=dict)
+    variables: dict[str, str] = Field(default_factory=dict)
 
 
 class SettingsRecord(Record):
@@ -399,7 +399,7 @@ class RunResult(Record):
         if not isinstance(other, RunResult):
             return NotImplemented
         first, second = (each.model_copy(update={"cost": None}) for each in (self, other))
-        return BaseModel.__eq__(first, second)
+        return bool(Record.__eq__(first, second))
 
     __hash__ = None  # type: ignore[assignment]  # its tasks are a dictionary
 
