@@ -42,7 +42,8 @@ def main() -> None:
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     done = {(row["level"], *row["frame"]) for row in rows_of(arguments.out)}
     for level in arguments.level:
-        for frame in FRAMES:
+        # ID and OOD in turn, so that a run that is cut short has frames of both.
+        for frame in (each for pair in zip(FRAMES[:12], FRAMES[12:], strict=True) for each in pair):
             if (level, *frame) not in done:
                 row = computed(level, frame)
                 with arguments.out.open("a", encoding="utf-8") as stream:
