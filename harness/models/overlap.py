@@ -1,7 +1,7 @@
 """Molecules of the test splits that are among the training molecules of a published model: a known leak.
 
 A list of training molecules is a text file with one SMILES a line, as those of SPICE or ANI can be written out; what
-follows the first blank of a line is ignored. SMILES are compared after RDKit has read them, without atom maps, explicit
+follows the first blank or comma of a line is ignored. SMILES are compared after RDKit has read them, without atom maps, explicit
 hydrogens and stereochemistry, since the molecules of the tasks have no stereocentres. A SMILES with several components
 counts for each of them: a dimer shows both molecules.
 
@@ -11,6 +11,7 @@ checkpoint; none is public in a form that could be shipped so far.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ TestSplit = Literal["test_id", "test_ood"]
 LISTS: Final = Path(__file__).parent / "training_molecules"
 HASHED: Final = "sha256:"
 _DIGITS: Final = 16
+_END: Final = re.compile(r"[\s,;]")
+"""Ends a SMILES, which contains none of these."""
+
 _MOST_UNREADABLE: Final = 0.5
 
 
@@ -67,7 +71,7 @@ def training_molecules(path: Path) -> TrainingMolecules:
     try:
         with path.open(encoding="utf-8") as stream:
             for number, line in enumerate(stream, 1):
-                text = line.split(maxsplit=1)[0] if line.strip() else ""
+                text = _END.split(line.strip(), maxsplit=1)[0]
                 if not text or text.startswith("#"):
                     continue
                 n_lines += 1

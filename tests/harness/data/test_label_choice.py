@@ -108,14 +108,17 @@ def test_an_evaluation_needs_both_test_splits(own_levels: Path, tmp_path: Path) 
     [
         (WB97X.method, (), "wb97x"),
         (WB97X.method, ("task1",), "wb97x"),
-        (WB97X.method, ("task4",), "gfn2-xtb"),
+        (WB97X.method, ("task4",), "pbe-d3bj"),
+        (PBE.method, (), "pbe-d3bj"),
+        ("wB97M-D3(BJ)/def2-TZVPPD", ("task1",), "wb97x"),
+        ("wB97M-D3(BJ)/def2-TZVPPD", ("task4",), "pbe-d3bj"),
         (PBE.method, ("task4",), "pbe-d3bj"),
         ("PBE", (), "gfn2-xtb"),
         ("wB97X/6-31G(d,p)", (), "gfn2-xtb"),
         (None, (), "gfn2-xtb"),
     ],
 )
-def test_labels_are_those_of_the_models_own_level(
+def test_labels_are_those_of_the_models_own_level_or_of_the_nearest(
     levels: Path, level_of_theory: str | None, tasks: tuple[str, ...], expected: str
 ) -> None:
     assert labels_for(level_of_theory, open_labels(str(levels), "auto"), tasks).level.name == expected
@@ -165,8 +168,9 @@ def test_differing_levels_are_said_in_result_and_table(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = open_levels(str(levels))
-    differing = evaluated(monkeypatch, datasets, tmp_path / "a", level_of_theory="wB97M-D3(BJ)/def2-TZVPPD").result
-    assert (differing.levels_agree, differing.dataset.suffix) == (False, "")
+    only = (datasets[0],)
+    differing = evaluated(monkeypatch, only, tmp_path / "a", level_of_theory="wB97M-D3(BJ)/def2-TZVPPD").result
+    assert (differing.levels_agree, differing.dataset.suffix, differing.floor) == (False, "", None)
     lines = footer([differing])
     assert any("the labels MMFF94: the distance between" in line for line in lines)
     assert any("Where the data set holds such labels, --labels wb97m-d3bj takes them" in line for line in lines)
