@@ -1,9 +1,9 @@
 """Molecules of the test splits that are among the training molecules of a published model: a known leak.
 
 A list of training molecules is a text file with one SMILES a line, as those of SPICE or ANI can be written out; what
-follows the first blank or comma of a line is ignored. SMILES are compared after RDKit has read them, without atom maps, explicit
-hydrogens and stereochemistry, since the molecules of the tasks have no stereocentres. A SMILES with several components
-counts for each of them: a dimer shows both molecules.
+follows the first blank or comma of a line is ignored. SMILES are compared after RDKit has read them, without atom
+maps, explicit hydrogens and stereochemistry, since the molecules of the tasks have no stereocentres. A SMILES with
+several components counts for each of them: a dimer shows both molecules.
 
 A line may also be `sha256:` and the first 16 hex digits of the sha256 of such a SMILES, for lists that are shared
 without their molecules. Lists of known checkpoints lie in `training_molecules` beside this file, named after the

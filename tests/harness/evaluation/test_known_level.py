@@ -18,7 +18,7 @@ WB97M = LEVELS["wb97m-d3bj"]
 
 @pytest.fixture(scope="module")
 def with_wb97m(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Task 2 of mini, and its wB97X labels once more under the name of wB97M-D3(BJ): the choice is tested, not errors."""
+    """Task 2 of mini, its wB97X labels once more under the name of wB97M-D3(BJ): the choice is tested, not errors."""
     folder = tmp_path_factory.mktemp("levels")
     shutil.copytree(MINI_DIRECTORY / "task2", folder / "task2")
     shutil.copytree(MINI_DIRECTORY / "task2-wb97x", folder / "task2-wb97x")
