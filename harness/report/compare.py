@@ -42,7 +42,11 @@ def comparisons(results: Sequence[RunResult]) -> list[tuple[TaskName, RunResult,
     """
     hashes = {result.dataset.content_hash for result in results}
     if len(hashes) > 1:
-        raise DataError(f"the results are on {len(hashes)} different data sets; a comparison needs one")
+        labels = sorted({result.dataset.level_of_theory for result in results})
+        remedy = (
+            f". Their labels are {', '.join(labels)}; evaluate all at one, with --labels" if len(labels) > 1 else ""
+        )
+        raise DataError(f"the results are on {len(hashes)} different data sets; a comparison needs one{remedy}")
     found = []
     for task in in_order(name for result in results for name in result.tasks):
         of_task = [result for result in results if task in result.tasks]

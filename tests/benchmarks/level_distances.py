@@ -1,6 +1,8 @@
 """Makes the distances between levels of theory that the package ships, from labels and from forces of `level_forces`.
 
-python -m tests.benchmarks.level_distances            # writes dataset_builders/data/level_distances/distances.json
+python -m tests.benchmarks.level_distances
+
+Writes dataset_builders/data/level_distances/distances.json and the tables of docs/levels.md.
 
 Two levels of labels are compared on all frames of both test splits that mini has at both (each frame once, whichever
 tasks share it), and on those of kept labels. A level without labels is compared on the frames of `level_forces`.
@@ -18,8 +20,9 @@ import pyarrow.parquet as pq
 from dataset_builders.chemistry.foreign_levels import FOREIGN_LEVELS
 from dataset_builders.chemistry.levels import LEVELS, LEVELS_BY_SUFFIX
 from dataset_builders.folder.mini import MINI_DIRECTORY
-from harness.data.level_distances import DISTANCES
+from harness.data.level_distances import DISTANCES, level_distances
 from tests.benchmarks.level_forces import FORCES, FRAMES, rows_of
+from tests.benchmarks.level_tables import main as write_tables
 
 LEAST_FRAMES = 4
 """Pairs with fewer frames in a split are left out."""
@@ -53,6 +56,8 @@ def main() -> None:
             f"{each[split]['force_mae'] * 1e3:.1f} ({each[split]['n_frames']})" for split in ("test_id", "test_ood")
         )
         print(f"{each['levels'][0]:28}{each['levels'][1]:28}{sizes}")
+    level_distances.cache_clear()
+    write_tables()
 
 
 def all_forces() -> tuple[dict[str, dict[Key, np.ndarray]], dict[Key, str]]:
