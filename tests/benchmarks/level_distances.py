@@ -24,6 +24,7 @@ from harness.data.level_distances import DISTANCES, level_distances
 from tests.benchmarks.level_forces import FORCES, FRAMES, rows_of
 from tests.benchmarks.level_tables import main as write_tables
 
+ENOUGH_FRAMES = 12
 LEAST_FRAMES = 4
 """Pairs with fewer frames in a split are left out."""
 
@@ -38,8 +39,9 @@ def main() -> None:
     for first, second in itertools.combinations(forces, 2):
         is_foreign = any(method not in {level.method for level in LEVELS.values()} for method in (first, second))
         common = forces[first].keys() & forces[second].keys() & (small if is_foreign else split_of.keys())
-        # Frames of `train` count as ID only where small frames are all there is.
-        wanted = {"test_id": ("test_id", "train") if is_foreign else ("test_id",), "test_ood": ("test_ood",)}
+        # Frames of `train` are of the same molecules; they count where `test_id` alone has too few.
+        is_enough = not is_foreign and sum(split_of[key] == "test_id" for key in common) >= ENOUGH_FRAMES
+        wanted = {"test_id": ("test_id",) if is_enough else ("test_id", "train"), "test_ood": ("test_ood",)}
         parts = {
             split: distance(forces[first], forces[second], [key for key in common if split_of[key] in names])
             for split, names in wanted.items()

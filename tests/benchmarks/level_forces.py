@@ -36,7 +36,7 @@ FRAMES = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--level", nargs="+", default=[*FOREIGN_LEVELS], choices=[*FOREIGN_LEVELS, *DFT])
+    parser.add_argument("--level", nargs="+", default=[*FOREIGN_LEVELS, "pbe-d3bj"], choices=[*FOREIGN_LEVELS, *DFT])
     parser.add_argument("--out", type=Path, default=FORCES)
     arguments = parser.parse_args()
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def main() -> None:
     for level in arguments.level:
         # ID and OOD in turn, so that a run that is cut short has frames of both.
         for frame in (each for pair in zip(FRAMES[:12], FRAMES[12:], strict=True) for each in pair):
-            if (level, *frame) not in done:
+            if (level, *frame) not in done and not is_labelled(level, frame):
                 row = computed(level, frame)
                 with arguments.out.open("a", encoding="utf-8") as stream:
                     stream.write(json.dumps(row) + "\n")
@@ -72,6 +72,16 @@ def computed(level: str, frame: tuple[str, str, str, int]) -> dict:
         "cpu_seconds": round(time.process_time() - started, 1),
         "forces": np.round(forces, 6).tolist(),
     }
+
+
+def is_labelled(level: str, frame: tuple[str, str, str, int]) -> bool:
+    """Whether mini has a label of the frame at the level already."""
+    if level not in LEVELS:
+        return False
+    task, split, molecule, number = frame
+    paths = (MINI_DIRECTORY / LEVELS[level].config(task)).glob(f"{split}-*.parquet")
+    rows = (row for path in paths for row in pq.read_table(path).to_pylist())
+    return any((row["molecule_id"], row["frame"]) == (molecule, number) for row in rows)
 
 
 def geometry(frame: tuple[str, str, str, int]) -> tuple[np.ndarray, np.ndarray]:
