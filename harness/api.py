@@ -139,6 +139,10 @@ def evaluate_models(
     names = list(dict.fromkeys(map(str, models)))
     if not names:
         raise UsageError("no model is given; expected the name, path or Hub id of one or more")
+    if options.get("training_smiles") is not None and len(names) > 1:
+        raise UsageError(
+            f"--training-smiles is the list of one model, and {len(names)} are given; evaluate that model by itself"
+        )
     from harness.evaluation.run import evaluate_model
     from harness.inference.meeting import meeting
     from harness.inference.ranks import current_ranks

@@ -18,7 +18,9 @@ from dataset_builders.core.errors import (
     UsageError,
 )
 from harness.cli import COMMANDS
+from harness.core.known_checkpoints import known_checkpoints
 from model_cards.cli import COMMANDS as CARDS
+from tests.benchmarks.level_tables import with_tables
 
 ROOT = Path(__file__).parent.parent
 PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
@@ -86,3 +88,10 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)", text):
         assert (ROOT / "docs" / target).exists(), target
+
+
+def test_the_tables_of_levels_are_those_of_the_data() -> None:
+    """Otherwise run `python -m tests.benchmarks.level_tables`."""
+    page = (ROOT / "docs" / "levels.md").read_text(encoding="utf-8")
+    assert page == with_tables(page)
+    assert all(f"| {row.name} |" in page for row in known_checkpoints())

@@ -11,9 +11,10 @@ from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import COLUMNS
 from dataset_builders.tasks.editions import EDITIONS, SPLITS
 from dataset_builders.tasks.regions import TASKS
-from harness.data.dataset import open_dataset
-from harness.report.control_gaps import INSTALLED
+from harness.data.dataset import open_dataset, open_levels
+from harness.report.control_gaps import INSTALLED, control_gaps
 from harness.results.result import RunResult
+from tests.benchmarks.shipped_controls import CONTROLS, file_name
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,12 +62,22 @@ def test_the_embedded_edition_is_small():
     assert size < 12e6
 
 
-@pytest.mark.parametrize("control", ["gfn1-xtb", "mmff94"])
+@pytest.mark.parametrize("control", CONTROLS)
 def test_installed_results_of_controls_are_of_the_embedded_edition(control):
     result = RunResult.load(INSTALLED / f"{control}.json")
     assert result.model.id == control
     assert result.complete
     assert result.dataset.content_hash == open_dataset("mini").content_hash
+
+
+@pytest.mark.parametrize("dataset", open_levels("mini"), ids=lambda dataset: dataset.level.name)
+def test_the_gap_of_gfn1_is_known_at_every_level_of_the_embedded_edition(dataset):
+    """Otherwise run `python -m tests.benchmarks.shipped_controls`."""
+    for control in CONTROLS:
+        result = RunResult.load(INSTALLED / file_name(control, dataset.level.name))
+        assert (result.model.id, result.dataset.content_hash) == (control, dataset.content_hash)
+        assert tuple(result.tasks) == dataset.tasks
+    assert set(control_gaps(dataset.content_hash, [], None)) == set(dataset.tasks)
 
 
 def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
@@ -94,6 +105,9 @@ def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
         "harness/networks/reference/model.safetensors",
         "harness/report/shipped_controls/gfn1-xtb.json",
         "harness/report/shipped_controls/mmff94.json",
+        "harness/report/shipped_controls/gfn1-xtb-wb97x.json",
+        "harness/core/known_checkpoints.toml",
+        "dataset_builders/data/level_distances/distances.json",
         "harness/metric/mlip_ood/mlip_ood.py",
         "harness/py.typed",
         "model_cards/templates/checkpoint.md.jinja",

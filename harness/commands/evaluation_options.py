@@ -24,7 +24,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool =
     if comparing:
         model.add_argument("run", nargs="*", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
     _add_model(model, model_is_required=not comparing)
-    _add_data(parser.add_argument_group("data"))
+    _add_data(parser.add_argument_group("data"), GFN2.name if comparing else AUTO)
     _add_running(parser.add_argument_group("running"))
     output = parser.add_argument_group("output")
     output.add_argument(
@@ -58,6 +58,7 @@ def options_of(arguments: argparse.Namespace) -> EvaluationOptions:
         trained_on=arguments.trained_on,
         protocol=arguments.protocol,
         base=arguments.base,
+        training_smiles=arguments.training_smiles,
         batch_atoms=_batch_atoms(arguments.batch_atoms),
         output=arguments.output,
         quiet=arguments.quiet,
@@ -91,9 +92,15 @@ def _add_model(group: argparse._ArgumentGroup, *, model_is_required: bool) -> No
         help="from-scratch or fine-tuned (the default with --base)",
     )
     add("--base", metavar="MODEL", help="checkpoint before fine-tuning, such as org/model")
+    add(
+        "--training-smiles",
+        type=Path,
+        metavar="FILE",
+        help="SMILES of molecules that the model, or its base, was trained on; names those that it is tested on",
+    )
 
 
-def _add_data(group: argparse._ArgumentGroup) -> None:
+def _add_data(group: argparse._ArgumentGroup, labels: str) -> None:
     add = group.add_argument
     add(
         "--dataset",
@@ -112,9 +119,9 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     add(
         "--labels",
         choices=(*LEVELS, AUTO),
-        default=GFN2.name,
+        default=labels,
         metavar="LEVEL",
-        help=f"{', '.join(LEVELS)} or {AUTO} (default: {GFN2.name})",
+        help=f"{', '.join(LEVELS)} or {AUTO}: the level of each model, else the nearest (default: {labels})",
     )
 
 

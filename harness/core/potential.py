@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from harness.core.batch import Prediction, StructureBatch
+from harness.core.known_checkpoints import Evidence
 
 DtypeName = Literal["float32", "float64"]
 ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
@@ -38,6 +39,8 @@ class PotentialTraits:
         unchecked: Data of a stated training that were not compared with the data set, and why.
         level_of_theory: Level of theory of the training labels, if known.
         level_is_stated: Whether the user stated that level, because the model does not.
+        known_as: Name of the published checkpoint that the model was recognised as, if any.
+        known_by: Whether the bytes of its files or their name alone told.
         unfinished: How far its training had advanced, if it was stopped early.
         conservative: Whether the forces are the negative gradient of the energy; `None` if unknown.
         head: Readout head in use, for a checkpoint that has more than one.
@@ -66,6 +69,8 @@ class PotentialTraits:
     unchecked: str | None = None
     level_of_theory: str | None = None
     level_is_stated: bool = False
+    known_as: str | None = None
+    known_by: Evidence | None = None
     unfinished: str | None = None
     conservative: bool | None = True
     head: str | None = None

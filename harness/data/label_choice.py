@@ -1,4 +1,4 @@
-"""Chooses the labels for a model: those of a given level of theory, or of the level that it was trained at."""
+"""Chooses the labels for a model: those of a given level of theory, or of the level nearest to that of its training."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,9 +6,10 @@ from typing import Final
 from dataset_builders.chemistry.levels import find_level
 from dataset_builders.tasks.regions import TaskName
 from harness.data.dataset import PinnedDataset, open_dataset, open_levels
+from harness.data.level_distances import LevelDistance, distance_between
 
 AUTO: Final = "auto"
-"""Labels of the level that the model was trained at, if the data set contains them."""
+"""Labels of the level that the model was trained at, else of the nearest level, of those that the data set contains."""
 
 
 def open_labels(text: str, labels: str) -> tuple[PinnedDataset, ...]:
@@ -25,7 +26,10 @@ def open_labels(text: str, labels: str) -> tuple[PinnedDataset, ...]:
 
 
 def labels_for(
-    level_of_theory: str | None, datasets: Sequence[PinnedDataset], tasks: Sequence[TaskName]
+    level_of_theory: str | None,
+    datasets: Sequence[PinnedDataset],
+    tasks: Sequence[TaskName],
+    known: Sequence[LevelDistance] | None = None,
 ) -> PinnedDataset:
     """The labels that a model is evaluated on.
 
@@ -35,9 +39,18 @@ def labels_for(
         level_of_theory: Level that the model was trained at; `None` if unknown.
         datasets: One data set at one or more levels.
         tasks: Tasks to evaluate the model on; empty for all tasks of the data set.
+        known: Distances between levels; by default those of the package.
 
     Returns:
-        The data set at the model's level if it contains the tasks there; otherwise at the first level.
+        Of the levels that contain the tasks, the model's own; otherwise the one at the smallest known distance from it;
+        otherwise the first. If no level contains all tasks, the first level.
     """
-    own = [each for each in datasets if each.level_of_theory == level_of_theory and set(tasks) <= set(each.tasks)]
-    return next(iter([*own, *datasets]))
+    able = [each for each in datasets if set(tasks) <= set(each.tasks)]
+    own = [each for each in able if each.level_of_theory == level_of_theory]
+    if own:
+        return own[0]
+    measured = [(distance_between(level_of_theory, each.level_of_theory, known), each) for each in able]
+    near = [(found.size, each) for found, each in measured if found is not None]
+    if near:
+        return min(near, key=lambda pair: pair[0])[1]
+    return next(iter([*able, *datasets]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypedDict, get_args
 
-from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.commands import did_you_mean
 from dataset_builders.core.errors import UsageError
 from harness.core.potential import DtypeName, Isolation, LoadOptions, TrainingProtocol
@@ -53,11 +53,13 @@ class EvaluationOptions(LoadingOptions, total=False):
     """How models are loaded and evaluated.
 
     Attributes:
-        labels: Level of theory of the labels (default: `gfn2-xtb`), or `auto` for that of each model.
+        labels: Level of theory of the labels, or `auto` (default): for each model its own level, else the nearest that
+            the data set contains, else the first, GFN2-xTB.
         level_of_theory: Level of the models' training labels, for models whose files do not name it.
         trained_on: Task whose training set is the models' only one, for models whose files do not state it.
         protocol: Protocol of that training, `from-scratch` or `fine-tuned`.
         base: Checkpoint that a fine-tuning started from.
+        training_smiles: File with the SMILES of the molecules that the model, or its base, was trained on, one a line.
         batch_atoms: Maximum number of atoms in a batch; `None` (default) for a limit that suits the device.
         output: Folder of results (default: `results`).
         quiet: Whether to hide the progress bar.
@@ -68,6 +70,7 @@ class EvaluationOptions(LoadingOptions, total=False):
     trained_on: str | None
     protocol: TrainingProtocol | None
     base: str | None
+    training_smiles: str | Path | None
     batch_atoms: int | None
     output: str | Path
     quiet: bool
@@ -124,6 +127,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "trained_on": _or_none((_is_text, "the name of a task")),
     "protocol": _or_none(_one_of(*get_args(TrainingProtocol))),
     "base": _or_none((lambda value: isinstance(value, str), "the name of a checkpoint")),
+    "training_smiles": _or_none((lambda value: isinstance(value, Path) or _is_text(value), "a file of SMILES")),
     "batch_atoms": _or_none((_is_count, "a number of atoms, 1 or more, or auto")),
     "output": (lambda value: isinstance(value, Path) or _is_text(value), "a folder"),
     "quiet": _FLAG,
@@ -181,12 +185,12 @@ def datasets_of(dataset: "str | Path | PinnedDataset", options: EvaluationOption
         MlipOodError: If it cannot be opened.
     """
     from harness.data.dataset import PinnedDataset
-    from harness.data.label_choice import open_labels
+    from harness.data.label_choice import AUTO, open_labels
 
-    labels = options.get("labels")
+    labels = options.get("labels", AUTO)
     if not isinstance(dataset, PinnedDataset):
-        return open_labels(str(dataset), labels or GFN2.name)
-    if labels not in (None, dataset.level.name):
+        return open_labels(str(dataset), labels)
+    if labels not in (AUTO, dataset.level.name):
         raise UsageError(
             f"--labels {labels}, but {dataset.id} was opened with labels of {dataset.level.name}; leave labels out, or "
             "give the name of the data set"
@@ -221,5 +225,15 @@ def run_options(datasets: "Sequence[PinnedDataset]", tasks: Sequence[str], optio
         isolation=loading.isolation,
         level_of_theory=options.get("level_of_theory"),
         statement=statement,
+        training_smiles=_training_smiles(options.get("training_smiles")),
         quiet=options.get("quiet", False),
     )
+
+
+def _training_smiles(given: str | Path | None) -> Path | None:
+    if given is None:
+        return None
+    path = Path(given)
+    if not path.is_file():
+        raise UsageError(f"--training-smiles {path}: no such file; expected a text file with one SMILES a line")
+    return path

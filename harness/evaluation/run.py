@@ -33,6 +33,8 @@ from harness.inference.shards import PredictionReader
 from harness.inference.stopwatch import Stopwatch
 from harness.inference.windows import read_windows
 from harness.models.foreign import is_unknown
+from harness.models.known import with_known_level
+from harness.models.overlap import list_of, overlap_with, training_molecules
 from harness.models.registry import ModelSource, with_traits
 from harness.models.training_declaration import Statement, declaration_for, declared, named_level
 from harness.results.cost import cost_of, read_parts
@@ -40,9 +42,12 @@ from harness.results.identity import code_hash, package_versions, run_directory,
 from harness.results.manifest import Manifest, earlier_batch_atoms
 from harness.results.result import (
     RESULT_NAME,
+    UNKNOWN_OVERLAP,
     DatasetRecord,
     EnvironmentRecord,
     ModelRecord,
+    Overlap,
+    OverlapRecord,
     RunResult,
     SettingsRecord,
 )
@@ -54,6 +59,9 @@ from harness.trust.tokens import without_tokens
 from harness.worker.loading import loaded
 
 SHARDS_NAME: Final = "predictions"
+
+_OF_OTHERS: Final = ("zero-shot", "fine-tuned")
+"""Protocols of models that were trained on data of others, at least at first."""
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -71,6 +79,7 @@ class RunOptions:
         level_of_theory: Level of the training labels, for a model that does not name it: a level of this benchmark, or
             any text.
         statement: The user's statement about the training set, for models that do not state it themselves.
+        training_smiles: List of the training molecules of the model, or of its base.
         quiet: Whether to hide the progress bar.
     """
 
@@ -81,6 +90,7 @@ class RunOptions:
     isolation: Isolation = "auto"
     level_of_theory: str | None = None
     statement: Statement | None = None
+    training_smiles: Path | None = None
     quiet: bool = False
 
 
@@ -126,6 +136,7 @@ def evaluate_model(
         loaded(model, options.load, options.isolation) as potential,
     ):
         traits = declared(potential.traits, model.family, declaration, datasets, options.level_of_theory)
+        traits = with_known_level(traits, model, options.level_of_theory)
         traits = with_stated_level(traits, options.level_of_theory)
         return _evaluate(
             with_traits(potential, traits), datasets, options, meeting, is_known=not is_unknown(model.family.module)
@@ -142,6 +153,7 @@ def _evaluate(
     ranks = meeting.ranks
     batch_atoms, plan = _planned(potential, dataset, tasks, options, meeting)
     manifest = _manifest(traits, dataset, tasks, batch_atoms)
+    manifest = _with_overlap(manifest, dataset, options.training_smiles)
     directory = run_directory(options.output, traits.model_id, manifest.identity)
     if ranks.is_first:
         if not is_known:
@@ -200,6 +212,23 @@ def _manifest(
         tasks=tasks,
         batch_atoms=batch_atoms,
     )
+
+
+def _with_overlap(manifest: Manifest, dataset: PinnedDataset, path: Path | None) -> Manifest:
+    """A manifest that names the test molecules on the list of training molecules, if there is one."""
+    model = manifest.model
+    molecules = None if path is None else training_molecules(path)
+    if molecules is None and model.protocol == "zero-shot":
+        molecules = list_of(model.known_as)
+    overlap: Overlap = UNKNOWN_OVERLAP if model.protocol in _OF_OTHERS else None
+    if molecules is not None and model.protocol != "control":
+        overlap = OverlapRecord(
+            source=molecules.source,
+            n_listed=len(molecules.keys),
+            n_unreadable=molecules.n_unreadable,
+            molecules=overlap_with(molecules, [dataset.task(task) for task in manifest.tasks]),
+        )
+    return manifest.model_copy(update={"model": model.model_copy(update={"overlap": overlap})})
 
 
 def _with_cautions(
@@ -396,6 +425,8 @@ def _model_record(traits: PotentialTraits) -> ModelRecord:
         training=traits.training,
         base=traits.base,
         unchecked=traits.unchecked,
+        known_as=traits.known_as,
+        known_by=traits.known_by,
     )
 
 

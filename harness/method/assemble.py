@@ -17,11 +17,15 @@ from harness.method.document import MeanResult, SeedsOfTask, overall_spread, see
 from harness.method.mean import mean_task
 from harness.results.cost import joint_cost
 from harness.results.result import (
+    UNKNOWN_OVERLAP,
     EnvironmentRecord,
     ModelRecord,
+    Overlap,
+    OverlapRecord,
     RunResult,
     SettingsRecord,
     TaskResult,
+    floor_of,
     is_complete,
     overall_score,
 )
@@ -105,6 +109,7 @@ def mean_result(
         model=model,
         dataset=first.dataset,
         levels_agree=levels_agree(model.level_of_theory, first.dataset.level_of_theory),
+        floor=floor_of(model, first.dataset),
         environment=_environment([member.result.environment for member in members]),
         settings=_settings([member.result.settings for member in members]),
         created=created,
@@ -173,6 +178,22 @@ def _model(name: str, members: Sequence[MeasuredMember], revision: str | None) -
         training="proved" if set(kinds) == {"proved"} else next((kind for kind in kinds if kind == "stated"), None),
         base=_joined(model.base for model in models),
         unchecked=_joined(model.unchecked for model in models),
+        known_as=_joined(model.known_as for model in models),
+        known_by="name" if any(model.known_by == "name" for model in models) else first.known_by,
+        overlap=_overlap([model.overlap for model in models]),
+    )
+
+
+def _overlap(overlaps: Sequence[Overlap]) -> Overlap:
+    """The overlap of all members: unknown if that of any is unknown."""
+    records = [each for each in overlaps if isinstance(each, OverlapRecord)]
+    if not records or len(records) < len(overlaps):
+        return UNKNOWN_OVERLAP if UNKNOWN_OVERLAP in overlaps else None
+    return OverlapRecord(
+        source=_joined(each.source for each in records) or "",
+        n_listed=max(each.n_listed for each in records),
+        n_unreadable=max(each.n_unreadable for each in records),
+        molecules={task: splits for each in records for task, splits in each.molecules.items()},
     )
 
 

@@ -8,6 +8,7 @@ from dataset_builders.tasks.regions import TASKS, TaskName, in_order, title_of
 from harness.method.document import MeanResult, MethodMember, MethodResult, Spread
 from harness.report.cost_line import cost_lines
 from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
+from harness.report.level_cautions import evidence_for_level
 from harness.report.table import FULL_WIDTH, UNDEFINED, cautions, data_lines, protocol_of
 from harness.results.result import Estimate, TaskResult
 
@@ -115,7 +116,8 @@ def _footer(method: MethodResult, control_gaps: Mapping[TaskName, float]) -> lis
         *data_lines(result),
         "numbers are means over the seeds of a task; the gap is the ratio of the mean errors. " + _SPREAD,
         f"method {model.id} ({model.family}), {protocol_of(model)}, level of theory "
-        f"{model.level_of_theory or 'unknown'}, {model.dtype} on {model.device}; {_overall(result)}",
+        f"{model.level_of_theory or 'unknown'}{evidence_for_level(model)}, {model.dtype} on {model.device}; "
+        f"{_overall(result)}",
         *cost_lines(result),
         *_uneven(result),
         *_mixed(method),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from harness.core.known_checkpoints import known_models
+
 PADDING: Final = -1
 """The atomic number that TorchANI uses for padding."""
 
@@ -25,11 +27,16 @@ class Ensemble:
     level_of_theory: str
 
 
+_ARCHITECTURES: Final = {
+    "ani2x_state_dict.pt": ((1, 6, 7, 8, 16, 9, 17), "ani2x"),
+    "ani1x_state_dict.pt": ((1, 6, 7, 8), "ani1x"),
+    "ani1ccx_state_dict.pt": ((1, 6, 7, 8), "ani1x"),
+}
+
 ENSEMBLES: Final[Mapping[str, Ensemble]] = MappingProxyType(
     {
-        "ani2x_state_dict.pt": Ensemble((1, 6, 7, 8, 16, 9, 17), "ani2x", "wB97X/6-31G(d)"),
-        "ani1x_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "wB97X/6-31G(d)"),
-        "ani1ccx_state_dict.pt": Ensemble((1, 6, 7, 8), "ani1x", "CCSD(T)*/CBS"),
+        name: Ensemble(elements, architecture, known_models("torchani")[name])
+        for name, (elements, architecture) in _ARCHITECTURES.items()
     }
 )
 """Keyed by the file name that TorchANI publishes: nothing inside the file tells ANI-1x from ANI-1ccx."""

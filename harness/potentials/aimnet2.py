@@ -10,13 +10,13 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
+from harness.core.known_checkpoints import known_models
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
@@ -37,16 +37,8 @@ CONFIG: Final = "config.json"
 WEIGHTS: Final = "ensemble_0.safetensors"
 """A folder may contain more members of an ensemble; the package's own calculator uses the first."""
 
-LEVELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "wb97m-d3": "wB97M-D3",
-        "nse": "wB97M-D3",
-        "b973c-d3": "B97-3c",
-        "b973c-2025-d3": "B97-3c",
-        "pd": "B97-3c/CPCM(THF)",
-    }
-)
-"""Level of theory by the family in a config, from AIMNet2's guide to models; its sources disagree on `rxn`."""
+LEVELS: Final[Mapping[str, str]] = known_models("aimnet2")
+"""Level of theory by the family in a config; the sources of AIMNet2 disagree on that of `rxn`."""
 
 
 class Aimnet2Potential(TorchPotential):

@@ -21,6 +21,7 @@ from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
+from harness.core.known_checkpoints import known_models
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
@@ -48,8 +49,8 @@ class Weights:
 
 METHODS: Final[Mapping[str, Weights]] = MappingProxyType(
     {
-        "chgnet": Weights("0.3.0", "PBE/PBE+U (MPtrj)"),
-        "chgnet-r2scan": Weights("r2scan", "r2SCAN (MP-r2SCAN)"),
+        "chgnet": Weights("0.3.0", known_models("chgnet")["chgnet"]),
+        "chgnet-r2scan": Weights("r2scan", known_models("chgnet")["chgnet-r2scan"]),
     }
 )
 

@@ -9,9 +9,7 @@ A UMA model has several levels of theory, one for each of its tasks; `omol`, the
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import ModelError
@@ -19,6 +17,7 @@ from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
 from harness.core.family import Family
+from harness.core.known_checkpoints import level_of_file
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import require_trust, sha256_of
 
@@ -40,24 +39,6 @@ RELEASE: Final = "2.24.0"
 
 MOLECULES: Final = "omol"
 """Task of molecules, the only one trained on charges and spins."""
-
-LEVELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "omol": "wB97M-V/def2-TZVPD",
-        "omc": "PBE-D3 (OMC25)",
-        "omat": "PBE/PBE+U (OMat24)",
-        "oc20": "RPBE (OC20)",
-        "odac": "PBE-D3 (ODAC)",
-    }
-)
-"""Level of theory by task, from fairchem's page on UMA (docs/core/uma.md)."""
-
-PUBLISHED: Final = frozenset(
-    {"uma-s-1p1.pt", "uma-s-1p2.pt", "uma-s-1p2p1.pt", "uma-m-1p1.pt"}
-    | {"esen_sm_conserving_all.pt", "esen_sm_direct_all.pt", "esen_md_direct_all.pt"}
-)
-"""Files on the Hub (facebook/UMA, facebook/OMol25) whose tasks have the levels of theory above; a fine-tuned model
-keeps the name of a task and may have been trained at another level."""
 
 
 class FairchemPotential(TorchPotential):
@@ -133,7 +114,8 @@ def load(source: Path, options: LoadOptions) -> Potential:
             packages=("fairchem-core", "e3nn", "torch"),
             dtype=dtype,
             device=str(device),
-            level_of_theory=LEVELS.get(task) if source.name in PUBLISHED else None,
+            # A fine-tuned model keeps the name of a task and may have been trained at another level.
+            level_of_theory=level_of_file("fairchem", source.name, task),
             conservative=not unit.model.module.backbone.regress_config.direct_forces,
             head=task if len(unit.dataset_to_tasks) > 1 else None,
         )

@@ -14,6 +14,7 @@ from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
 from harness.core.family import Family
+from harness.core.known_checkpoints import level_of_file
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
@@ -31,12 +32,6 @@ FAMILY: Final = Family(
 
 RELEASE: Final = "1.2.5"
 """Release of mattersim that this adapter was written for."""
-
-PUBLISHED: Final = frozenset({"mattersim-v1.0.0-1m.pth", "mattersim-v1.0.0-5m.pth"})
-"""Files of the package's repository, in lower case; other files may be fine-tuned to another level of theory."""
-
-LEVEL: Final = "PBE (MatterSim)"
-"""Level of theory of the published models, from the package's MODEL_CARD.md."""
 
 
 class MattersimPotential(TorchPotential):
@@ -107,7 +102,8 @@ def load(source: Path, options: LoadOptions) -> Potential:
             packages=("mattersim", "torch", "e3nn"),
             dtype=dtype,
             device=str(device),
-            level_of_theory=LEVEL if source.name.lower() in PUBLISHED else None,
+            # Other files may be fine-tuned to another level of theory.
+            level_of_theory=level_of_file("mattersim", source.name),
         )
         potential = MattersimPotential(model, traits)
         potential.compute(bent_trio(traits))

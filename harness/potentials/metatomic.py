@@ -8,7 +8,6 @@ Forces are the negative gradient of the energy, as in the package's own calculat
 can predict them directly.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
 from harness.core.family import Family
+from harness.core.known_checkpoints import level_of_file
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import require_trust, sha256_of
 
@@ -42,29 +42,10 @@ RELEASE: Final = "0.1.19"
 CHECKPOINT: Final = ".ckpt"
 """Extension of a metatrain checkpoint; other files are models exported to TorchScript."""
 
-LEVELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "pet-mad": "r2SCAN (MAD-1.5)",
-        "pet-omat": "PBE/PBE+U (OMat24)",
-        "pet-oam": "PBE/PBE+U (sAlex, MPtrj)",
-        "pet-omad": "PBEsol (MAD)",
-        "pet-omatpes": "r2SCAN (MatPES)",
-        "pet-omol": "wB97M-V/def2-TZVPD",
-        "pet-spice": "wB97M-D3(BJ)/def2-TZVPPD",
-        "pet-mols": "PBE0+MBD",
-    }
-)
-"""Level of theory by name of a published model, from the documentation of upet 0.3.1 (docs/src/models.rst)."""
-
-PET_MAD_1: Final = "PBEsol (MAD)"
-"""Level of theory of PET-MAD before version 1.5."""
-
 _NEUTRAL_SINGLET: Final[Mapping[str, tuple[float, str]]] = MappingProxyType(
     {"charge": (0.0, "e"), "spin_multiplicity": (1.0, "")}
 )
 """Inputs of a molecule that a model may request, with the unit."""
-
-_PUBLISHED: Final = re.compile(r"(pet-[a-z]+)-(?:xs|s|m|l|xl)-v?([0-9]+)\.([0-9]+)\.[0-9]+")
 
 
 class MetatomicPotential(TorchPotential):
@@ -158,21 +139,12 @@ def load(source: Path, options: LoadOptions) -> Potential:
             packages=("metatomic-torch", "metatensor-torch", "metatrain", "torch"),
             dtype=dtype,
             device=str(device),
-            level_of_theory=level_of(source.stem),
+            level_of_theory=level_of_file("metatomic", source.name),
             head=options.head,
         )
         potential = MetatomicPotential(model.to(device=device), energy_name, traits)
         potential.compute(bent_trio(traits))
     return potential
-
-
-def level_of(name: str) -> str | None:
-    """Level of theory of a published model (`pet-mad-s-v1.0.2`), or `None` for another name."""
-    match = _PUBLISHED.fullmatch(name)
-    if match is None:
-        return None
-    model, version = match[1], (int(match[2]), int(match[3]))
-    return PET_MAD_1 if model == "pet-mad" and version < (1, 5) else LEVELS.get(model)
 
 
 def _read(source: Path, dtype: DtypeName | None) -> Any:

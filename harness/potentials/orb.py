@@ -11,7 +11,6 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import ModelError, UsageError
@@ -20,6 +19,7 @@ from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
 from harness.core.family import Family
+from harness.core.known_checkpoints import known_models
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import sha256_of
 
@@ -39,31 +39,7 @@ RELEASE: Final = "0.7.0"
 """Release of orb-models that this adapter was written for."""
 
 _OMOL: Final = "wB97M-V/def2-TZVPD"
-_OMAT: Final = "PBE/PBE+U (OMat24)"
-_MPA: Final = "PBE/PBE+U (MPtrj, Alexandria)"
-
-LEVELS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "orbmol-v2": _OMOL,
-        "orbmol-v1-conservative": _OMOL,
-        "orbmol-v1-direct": _OMOL,
-        "orb-v3-conservative-omol": _OMOL,
-        "orb-v3-direct-omol": _OMOL,
-        "orb-v3-conservative-inf-omat": _OMAT,
-        "orb-v3-conservative-20-omat": _OMAT,
-        "orb-v3-direct-inf-omat": _OMAT,
-        "orb-v3-direct-20-omat": _OMAT,
-        "orb-v3-conservative-inf-mpa": _MPA,
-        "orb-v3-conservative-20-mpa": _MPA,
-        "orb-v3-direct-inf-mpa": _MPA,
-        "orb-v3-direct-20-mpa": _MPA,
-        "orb-v2": _MPA,
-        "orb-mptraj-only-v2": "PBE/PBE+U (MPtrj)",
-        "orb-d3-v2": "PBE-D3 (MPtrj, Alexandria)",
-        "orb-d3-sm-v2": "PBE-D3 (MPtrj, Alexandria)",
-        "orb-d3-xs-v2": "PBE-D3 (MPtrj, Alexandria)",
-    }
-)
+LEVELS: Final[Mapping[str, str]] = known_models("orb")
 """Level of theory of the training labels by the package's name of a model, which implies the data set (MODELS.md)."""
 
 _MOLECULAR: Final = frozenset(range(1, 84))

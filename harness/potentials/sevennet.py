@@ -9,7 +9,6 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import ModelError, UsageError
@@ -17,6 +16,7 @@ from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
+from harness.core.known_checkpoints import known_models
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import require_trust, sha256_of
 
@@ -34,13 +34,7 @@ FAMILY: Final = Family(
     is_pickled=True,
 )
 
-SHIPPED: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "7net-0": "PBE/PBE+U (MPtrj)",
-        "7net-l3i5": "PBE/PBE+U (MPtrj)",
-        "7net-mf-0": "PBE/PBE+U and r2SCAN (Materials Project)",
-    }
-)
+SHIPPED: Final[Mapping[str, str]] = known_models("sevennet")
 """Models whose weights are in the package, with the level of theory of their training data."""
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from dataset_builders.chemistry.levels import level_of_method
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.editions import edition_note
@@ -13,7 +12,8 @@ from harness.networks.finished import UNFINISHED
 from harness.report.control_gaps import CONTROL
 from harness.report.cost_line import cost_lines
 from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
-from harness.results.result import Estimate, ModelRecord, PartName, RunResult, TaskResult
+from harness.report.level_cautions import evidence_for_level, level_cautions, overlap_lines
+from harness.results.result import Estimate, FloorRecord, ModelRecord, PartName, RunResult, TaskResult
 from harness.scoring.intervals import FEW_CLUSTERS
 
 if TYPE_CHECKING:
@@ -169,9 +169,10 @@ def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float],
     task, splits = row.task, row.task.splits
     id_energy, ood_energy = (splits[split].metrics["centred_energy_mae"] for split in ("test_id", "test_ood"))
     n_failed = {name: task.n_failed_in(name) for name in splits}
+    floor = row.result.floor
     numbers = [
-        _of_split(splits["test_id"].metrics["force_mae"], n_failed["test_id"]),
-        _of_split(splits["test_ood"].metrics["force_mae"], n_failed["test_ood"]),
+        _of_split(splits["test_id"].metrics["force_mae"], n_failed["test_id"]) + _floor(floor, "test_id"),
+        _of_split(splits["test_ood"].metrics["force_mae"], n_failed["test_ood"]) + _floor(floor, "test_ood"),
         with_interval(task.comparable_gap, 1.0, 2),
         f"{control_gaps[task.task]:.2f}" if task.task in control_gaps else _UNKNOWN_CONTROL,
         _number(task.score, 1.0, 1),
@@ -207,6 +208,13 @@ def _add_row(table: "Table", layout: _Layout, names: Sequence[str], numbers: Seq
 def _of_split(estimate: Estimate, n_failed: int) -> str:
     """A force error in meV/Å, and below it its interval or the number of failed frames of its split."""
     return f"{_marked(estimate, n_failed)}\n{n_failed} failed" if n_failed else with_interval(estimate, MILLI, 1)
+
+
+def _floor(floor: FloorRecord | None, split: Literal["test_id", "test_ood"]) -> str:
+    """A line with the distance between the levels of theory of model and labels; empty where they are the same."""
+    if floor is None:
+        return ""
+    return f"\nfloor {(floor.test_id if split == 'test_id' else floor.test_ood) / MILLI:.1f}"
 
 
 def _marked(estimate: Estimate, n_failed: int) -> str:
@@ -259,7 +267,7 @@ def _model_line(result: RunResult) -> str:
         *([f"commit {model.revision[:SHORT_HASH]}"] if model.revision else []),
         protocol_of(model),
         *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
-        f"level of theory {model.level_of_theory or 'unknown'}" + (" as stated" if model.level_is_stated else ""),
+        f"level of theory {model.level_of_theory or 'unknown'}{evidence_for_level(model)}",
         f"{model.dtype} on {model.device}",
         *([files] if files else []),
         f"code {result.environment.code_hash[:SHORT_HASH]}",
@@ -280,22 +288,8 @@ def protocol_of(model: ModelRecord) -> str:
 
 def cautions(result: RunResult) -> list[str]:
     """What a reader of this model's numbers needs to know."""
-    model, labels = result.model, result.dataset.level_of_theory
-    lines = []
-    if model.protocol == "control":
-        pass  # a control has another level than the labels on purpose
-    elif model.level_of_theory is None:
-        lines.append(
-            f"caution: the level of theory of {model.id} is unknown; if it is not {labels}, every error includes the "
-            "difference between the levels, which hides the gap. If you know it, state it with --level-of-theory"
-        )
-    elif model.level_of_theory != labels:
-        own = level_of_method(model.level_of_theory)
-        remedy = f". If the data set has such labels, select them with --labels {own.name}" if own else ""
-        lines.append(
-            f"caution: the level of theory of {model.id} is {model.level_of_theory}, that of the labels {labels}: "
-            f"every error includes the difference between the levels, which hides the gap{remedy}"
-        )
+    model = result.model
+    lines = [*level_cautions(result), *overlap_lines(model)]
     if model.question:
         lines.append(f"question: {model.question}")
     failed = sum(task.n_failed for task in result.tasks.values())

@@ -26,7 +26,10 @@ def require_one_dataset(results: Sequence[RunResult], what: str) -> None:
         )
     if len(data) > 1:
         listed = " and ".join(f"{each.id} {content[:SHORT_HASH]}" for content, each in data.items())
-        raise DataError(
-            f"the results are on {len(data)} different data sets, {listed}; {what} needs one. Evaluate all models on "
-            "the same data (--dataset)"
+        labels = sorted({each.level_of_theory for each in data.values()})
+        remedy = (
+            f"Their labels are {', '.join(labels)}: evaluate all models at one level (--labels)"
+            if len(labels) > 1
+            else "Evaluate all models on the same data (--dataset)"
         )
+        raise DataError(f"the results are on {len(data)} different data sets, {listed}; {what} needs one. {remedy}")

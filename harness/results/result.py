@@ -15,9 +15,11 @@ from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS
+from harness.core.known_checkpoints import Evidence
 from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
+from harness.data.level_distances import distance_between
 from harness.networks.architecture import PLUGIN_FAMILY
 from harness.results.anatomy_record import TOLERANCE, Anatomy, ContactResult
 from harness.results.cost import CostRecord
@@ -60,12 +62,36 @@ _OF_ANY_MODEL: Final = ("ase", "torchsim")
 """Families whose models always state their own level of theory, whoever made them."""
 
 
+class OverlapRecord(Record):
+    """Test molecules that are among the training molecules of a published model.
+
+    Attributes:
+        source: Name and hash of the list of training molecules.
+        n_listed: Number of different molecules on the list.
+        n_unreadable: Lines of the list that are no SMILES.
+        molecules: Test molecules on the list, by task and split.
+    """
+
+    source: str
+    n_listed: Count
+    n_unreadable: Count
+    molecules: dict[TaskName, dict[Literal["test_id", "test_ood"], tuple[str, ...]]]
+
+
+UNKNOWN_OVERLAP: Final[Literal["unknown"]] = "unknown"
+"""For a model that was trained on data of others, if no list of its training molecules is known."""
+
+Overlap = OverlapRecord | Literal["unknown"] | None
+
+
 class ModelRecord(Record):
     """The evaluated model; the fields are those of `PotentialTraits`, and the Hub revision.
 
     `dtype` is `mixed` only where the models of a method differ. `cautions` are the problems found on two molecules
-    before the run; see `harness.inference.force_consistency`. Results of earlier versions have no `training`: the only
-    trained models they recognised were checkpoints that prove their training set.
+    before the run; see `harness.inference.force_consistency`. `overlap` names test molecules that the model is known to
+    have been trained on; `None` for controls, for models trained on a task alone, and in results of earlier versions.
+    Results of earlier versions have no `training`: the only trained models they recognised were checkpoints that prove
+    their training set.
     """
 
     id: str
@@ -88,6 +114,9 @@ class ModelRecord(Record):
     training: TrainingEvidence | None = None
     base: str | None = None
     unchecked: str | None = None
+    known_as: str | None = None
+    known_by: Evidence | None = None
+    overlap: Overlap = None
 
     @property
     def stated_by(self) -> str | None:
@@ -374,18 +403,39 @@ class TaskResult(Record):
         return self
 
 
+class FloorRecord(Record):
+    """Distance between the levels of theory of model and labels: a perfect model has these force errors.
+
+    Attributes:
+        test_id: On molecules of the training sets, eV/Å.
+        test_ood: On OOD molecules, eV/Å.
+        n_frames_id: Frames behind the first.
+        n_frames_ood: Frames behind the second.
+        computed: Methods that were computed in place of the levels, by level.
+        source: Hash of the file of distances.
+    """
+
+    test_id: FiniteFloat
+    test_ood: FiniteFloat
+    n_frames_id: Count
+    n_frames_ood: Count
+    computed: dict[str, str] = Field(default_factory=dict)
+    source: str
+
+
 class RunResult(Record):
     """One evaluation of one model on one data set; create it with `RunResult.of`.
 
     `levels_agree` says whether labels and model share one level of theory; `None` if one is unknown. Where they
-    differ, the distance between the two levels contributes to every error. `cost` is `None` where nothing was timed,
-    and in results of earlier versions.
+    differ, the distance between the two levels contributes to every error; `floor` is that distance, where it was
+    measured. `cost` is `None` where nothing was timed, and in results of earlier versions.
     """
 
     schema_version: Literal["2.0", "2.1"] = RESULT_SCHEMA_VERSION
     model: ModelRecord
     dataset: DatasetRecord
     levels_agree: bool | None = None
+    floor: FloorRecord | None = None
     environment: EnvironmentRecord
     settings: SettingsRecord
     created: AwareDatetime
@@ -414,11 +464,12 @@ class RunResult(Record):
         created: datetime,
         tasks: Mapping[TaskName, TaskResult],
     ) -> "RunResult":
-        """Assembles a result; the overall score and the completeness flag follow from the tasks."""
+        """Assembles a result; floor, overall score and completeness follow from the rest."""
         return cls(
             model=model,
             dataset=dataset,
             levels_agree=levels_agree(model.level_of_theory, dataset.level_of_theory),
+            floor=floor_of(model, dataset),
             environment=environment,
             settings=settings,
             created=created,
@@ -491,6 +542,26 @@ class RunResult(Record):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise DataError(f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {error}") from error
+
+
+def floor_of(model: ModelRecord, dataset: DatasetRecord) -> FloorRecord | None:
+    """The distance between the levels of model and labels; `None` if they are the same, or it was not measured.
+
+    A control has another level than the labels on purpose.
+    """
+    if model.protocol == "control":
+        return None
+    found = distance_between(model.level_of_theory, dataset.level_of_theory)
+    if found is None:
+        return None
+    return FloorRecord(
+        test_id=found.test_id.force_mae,
+        test_ood=found.test_ood.force_mae,
+        n_frames_id=found.test_id.n_frames,
+        n_frames_ood=found.test_ood.n_frames,
+        computed=dict(found.computed),
+        source=found.source,
+    )
 
 
 def load_results(runs: Iterable[Path]) -> list[RunResult]:

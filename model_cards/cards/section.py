@@ -270,7 +270,8 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
     note = edition_note(notes.get(EDITION, ""))
     facts = [*([plain(note)] if note else []), *(", ".join(line) for line in lines if line)]
     caution = _caution(notes)
-    return facts if caution is None else [*facts, caution]
+    overlap = [f"tested on molecules that it was trained on: {plain(notes['overlap'])}"] if "overlap" in notes else []
+    return [*facts, *([] if caution is None else [caution]), *overlap]
 
 
 def _named(notes: Mapping[str, str], forms: Mapping[str, tuple[str, Callable[[str], Markdown]]]) -> list[str]:
@@ -298,8 +299,9 @@ def _caution(notes: Mapping[str, str]) -> str | None:
     if own is None:
         return f"the level of theory of the model is unknown; if it is not that of the labels, {labels}, {distance}"
     stated = f" (as stated by {shown['level stated by']})" if "level stated by" in shown else ""
+    floor = f"; a model without any other error would have force errors of {shown['floor']}" if "floor" in shown else ""
     if own != labels:
-        return f"the level of theory of the model is {own}{stated}, that of the labels {labels}: {distance}"
+        return f"the level of theory of the model is {own}{stated}, that of the labels {labels}: {distance}{floor}"
     return f"the level of theory of the model{stated} is that of the labels, {labels}"
 
 
@@ -318,9 +320,13 @@ def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str
     what = "--method" if METHOD in notes else "--model"
     words = ["python", "-m", "harness", what, notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
     words += ["--task", *(task_of_config(config) for config in configs)]
-    words += ["--labels", *levels] if levels != {GFN2.name} else []
+    # The default gives a model that names its level the labels of that level, or of the nearest.
+    is_elsewhere = "level of theory" in notes and notes["level of theory"] != notes.get("labels")
+    words += ["--labels", *levels] if levels != {GFN2.name} or is_elsewhere else []
     words += (
-        ["--level-of-theory", notes["level of theory"]] if {"level stated by", "level of theory"} <= {*notes} else []
+        ["--level-of-theory", notes["level of theory"]]
+        if notes.get("level stated by") == USER and "level of theory" in notes
+        else []
     )
     words += _stated_words(notes)
     known = ("family", "head", "dtype", "device", "batch atoms")

@@ -11,10 +11,21 @@ from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, LeaderboardNumber
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.editions import RANKING
 from dataset_builders.tasks.regions import in_order, title_of
 from harness.method.document import MeanResult
-from harness.results.result import DatasetRecord, Estimate, PartName, RunResult, TaskResult
+from harness.results.result import (
+    USER,
+    DatasetRecord,
+    Estimate,
+    ModelRecord,
+    OverlapRecord,
+    PartName,
+    RunResult,
+    TaskName,
+    TaskResult,
+)
 from model_cards.entries.entry_check import checked_entry, entry_identity, shown
 from model_cards.entries.notes import CLUSTERS, EDITION, format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
@@ -383,7 +394,9 @@ def _notes(
         "content": result.dataset.content_hash[:SHORT_HASH],
         "labels": result.dataset.level_of_theory,
         "level of theory": used.level_of_theory,
-        "level stated by": "the user" if used.level_is_stated else None,
+        "level stated by": _source_of_level(used),
+        "floor": _floor(result),
+        "overlap": _overlap(used, task.task),
         "model": model,
         "family": used.family,
         "head": used.head,
@@ -397,6 +410,27 @@ def _notes(
         "packages": ", ".join(f"{name} {each}" for name, each in sorted(packages.items())),
     }
     return {key: value for key, value in notes.items() if value}
+
+
+def _source_of_level(model: ModelRecord) -> str | None:
+    """Who states the level of theory of a model, where its files do not."""
+    if model.level_is_stated:
+        return USER
+    return f"the name of {model.known_as}" if model.known_by == "name" else None
+
+
+def _floor(result: RunResult) -> str | None:
+    if result.floor is None:
+        return None
+    return f"{result.floor.test_id / MILLI:.1f} meV/Å on ID, {result.floor.test_ood / MILLI:.1f} on OOD"
+
+
+def _overlap(model: ModelRecord, task: TaskName) -> str | None:
+    """Test molecules of a task that the model is known to have been trained on."""
+    if not isinstance(model.overlap, OverlapRecord):
+        return None
+    names = [name for of_split in model.overlap.molecules.get(task, {}).values() for name in of_split]
+    return f"{' '.join(names)}, by {model.overlap.source}" if names else None
 
 
 def _source_url(dataset: DatasetRecord) -> str:

@@ -3,10 +3,12 @@
 import json
 import shutil
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from dataset_builders.chemistry.levels import LEVELS, level_of_method
 from dataset_builders.core.errors import DataError, MlipOodError, UsageError
@@ -14,10 +16,11 @@ from harness.cli import main
 from harness.core.potential import PotentialTraits
 from harness.data.dataset import PinnedDataset, open_dataset, open_levels
 from harness.data.label_choice import labels_for, open_labels
+from harness.data.level_distances import distance_between
 from harness.evaluation.run import FinishedRun, RunOptions, evaluate_again, evaluate_model
 from harness.models.resolve import resolve_model
 from harness.report.control_gaps import control_gaps
-from harness.report.table import footer
+from harness.report.table import footer, report
 from harness.results.result import RunResult
 from tests.harness.small_dataset import METADATA, write_level, write_split
 from tests.harness.toy_potential import TRAITS, Harmonic
@@ -108,14 +111,17 @@ def test_an_evaluation_needs_both_test_splits(own_levels: Path, tmp_path: Path) 
     [
         (WB97X.method, (), "wb97x"),
         (WB97X.method, ("task1",), "wb97x"),
-        (WB97X.method, ("task4",), "gfn2-xtb"),
+        (WB97X.method, ("task4",), "pbe-d3bj"),
+        (PBE.method, (), "pbe-d3bj"),
+        ("wB97M-D3(BJ)/def2-TZVPPD", ("task1",), "wb97x"),
+        ("wB97M-D3(BJ)/def2-TZVPPD", ("task4",), "pbe-d3bj"),
         (PBE.method, ("task4",), "pbe-d3bj"),
         ("PBE", (), "gfn2-xtb"),
         ("wB97X/6-31G(d,p)", (), "gfn2-xtb"),
         (None, (), "gfn2-xtb"),
     ],
 )
-def test_labels_are_those_of_the_models_own_level(
+def test_labels_are_those_of_the_models_own_level_or_of_the_nearest(
     levels: Path, level_of_theory: str | None, tasks: tuple[str, ...], expected: str
 ) -> None:
     assert labels_for(level_of_theory, open_labels(str(levels), "auto"), tasks).level.name == expected
@@ -165,14 +171,33 @@ def test_differing_levels_are_reported_in_result_and_table(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = open_levels(str(levels))
-    differing = evaluated(monkeypatch, datasets, tmp_path / "a", level_of_theory="wB97M-D3(BJ)/def2-TZVPPD").result
-    assert (differing.levels_agree, differing.dataset.suffix) == (False, "")
+    only = (datasets[0],)
+    differing = evaluated(monkeypatch, only, tmp_path / "a", level_of_theory="wB97M-D3(BJ)/def2-TZVPPD").result
+    assert (differing.levels_agree, differing.dataset.suffix, differing.floor) == (False, "", None)
     lines = footer([differing])
     assert any("that of the labels MMFF94: every error" in line for line in lines)
     assert any("If the data set has such labels, select them with --labels wb97m-d3bj" in line for line in lines)
     unknown = evaluated(monkeypatch, datasets, tmp_path / "b", level_of_theory=None).result
     assert unknown.levels_agree is None
     assert any("If you know it, state it with --level-of-theory" in line for line in footer([unknown]))
+
+
+def test_a_measured_distance_is_the_floor_of_result_and_table(
+    levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = evaluated(monkeypatch, (open_dataset(str(levels), PBE),), tmp_path, level_of_theory=WB97X.method).result
+    distance = distance_between(WB97X.method, PBE.method)
+    assert distance is not None
+    assert result.floor is not None
+    assert (result.floor.test_id, result.floor.test_ood) == (distance.test_id.force_mae, distance.test_ood.force_mae)
+    (line,) = (each for each in footer([result]) if "Floor" in each)
+    assert "the forces of the two differ by 105.3 meV/Å on ID and 134.1 on OOD (36 and 24 frames)" in line
+    text = StringIO()
+    Console(file=text, width=100).print(report([result], {}))
+    assert "floor 105.3" in text.getvalue()
+    assert "floor 134.1" in text.getvalue()
+    control = evaluated(monkeypatch, (open_dataset(str(levels), PBE),), tmp_path / "c", level_of_theory=PBE.method)
+    assert control.result.floor is None
 
 
 def test_a_gap_of_the_control_counts_for_its_own_labels_only(

@@ -53,7 +53,7 @@ def test_traits_come_from_the_folder(folder: Path) -> None:
     traits = load(folder, CPU).traits
     assert traits.elements == frozenset({1, 6, 7, 8, 9, 16, 17})
     assert traits.files == {name: sha256_of(folder / name) for name in ("config.json", "ensemble_0.safetensors")}
-    assert (traits.family, traits.dtype, traits.level_of_theory) == ("aimnet2", "float32", "wB97M-D3")
+    assert (traits.family, traits.dtype, traits.level_of_theory) == ("aimnet2", "float32", "wB97M-D3(BJ)/def2-TZVPP")
     assert "aimnet" in traits.packages
 
 
