@@ -308,7 +308,7 @@ def test_nothing_starts_while_the_study_stops(tmp_path: Path) -> None:
 def test_predictions_of_another_task_or_data_set(finished: Study, own_dataset: Path) -> None:
     result = next((finished.work / "runs").glob("mmff94*/*/*/result.json"))
     assert predicted_task(result.parent, "task1").smiles["OH-2-H"] == "CCO"
-    with pytest.raises(DataError, match="is of task1; expected task4 among them"):
+    with pytest.raises(DataError, match="contains task1; expected task4 among them"):
         predicted_task(result.parent, "task4")
     (own_dataset / "task4" / "test_ood-00000-of-00001.parquet").write_bytes(
         (own_dataset / "task4" / "test_id-00000-of-00001.parquet").read_bytes()
