@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dataset_builders.chemistry.levels import find_level
-from dataset_builders.tasks.regions import TaskName
+from dataset_builders.tasks.regions import TaskName, in_order
 from harness.data.dataset import PinnedDataset, open_dataset, open_levels
 from harness.data.level_distances import LevelDistance, distance_between
 
@@ -54,3 +54,18 @@ def labels_for(
     if near:
         return min(near, key=lambda pair: pair[0])[1]
     return next(iter([*able, *datasets]))
+
+
+def tasks_without_labels(
+    chosen: PinnedDataset, datasets: Sequence[PinnedDataset], tasks: Sequence[TaskName]
+) -> tuple[TaskName, ...]:
+    """Tasks that a choice of labels leaves out, though the data set has them at another level.
+
+    Args:
+        chosen: The labels.
+        datasets: All levels to choose from.
+        tasks: Tasks that were asked for; empty for all. A choice leaves out none of these.
+    """
+    if tasks:
+        return ()
+    return in_order({task for each in datasets for task in each.tasks} - {*chosen.tasks})

@@ -20,7 +20,7 @@ from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.compute.elements import require_elements
 from harness.core.potential import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.data.dataset import PinnedDataset, open_dataset
-from harness.data.label_choice import labels_for
+from harness.data.label_choice import labels_for, tasks_without_labels
 from harness.data.scan import FrameScan, scan_dataset
 from harness.hub.hub_folder import PREFIX
 from harness.inference.batch_size import ON_CPU, batch_atoms_for
@@ -151,6 +151,16 @@ def _evaluate(
     dataset = labels_for(traits.level_of_theory, datasets, wanted)
     tasks = choose_tasks(traits, dataset, options.tasks)
     ranks = meeting.ranks
+    left_out = tasks_without_labels(dataset, datasets, wanted)
+    if left_out and ranks.is_first:
+        _LOG.warning(
+            "%s is evaluated at the level %s, which has labels for %s; not evaluated: %s. For these, use --labels %s",
+            traits.model_id,
+            dataset.level_of_theory,
+            " ".join(tasks),
+            " ".join(left_out),
+            datasets[0].level.name,
+        )
     batch_atoms, plan = _planned(potential, dataset, tasks, options, meeting)
     manifest = _manifest(traits, dataset, tasks, batch_atoms)
     manifest = _with_overlap(manifest, dataset, options.training_smiles)

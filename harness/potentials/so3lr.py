@@ -20,6 +20,7 @@ from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
+from harness.core.known_checkpoints import known_models
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.trust.pickles import MAX_NAMED, imports_of, require_trust, sha256_of
 
@@ -40,7 +41,7 @@ FAMILY: Final = Family(
     tags=("so3lr",),
 )
 
-LEVEL: Final = "PBE0+MBD"
+LEVEL: Final = known_models("so3lr")["so3lr"]
 """Level of theory of the labels that the shipped weights were trained on."""
 
 SHIPPED_SHA256: Final = "b5145564911ff983ed076ccb2bca5ce63454b74c9c8291092695463f1e6732be"

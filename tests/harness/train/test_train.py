@@ -116,7 +116,7 @@ def test_finished_checkpoint_is_not_overwritten(dataset: Path, tmp_path: Path) -
 @pytest.mark.parametrize("split", ["test_id", "test_ood", "test", ""])
 def test_no_test_split_can_be_asked_for(dataset: Path, split: str) -> None:
     pinned = pin_training_files(dataset, "task2")
-    with pytest.raises(UsageError, match="training must not read the split .*; expected train or validation"):
+    with pytest.raises(UsageError, match=r"training must not read the split .*; expected train or validation"):
         read_training_split(pinned, "task2", split)
 
 
