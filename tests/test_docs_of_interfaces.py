@@ -52,7 +52,7 @@ def rows_under(title: str) -> list[str]:
 
 @pytest.mark.parametrize(("package", "commands"), [("harness", COMMANDS), ("dataset_builders", BUILDERS)])
 def test_all_commands_are_listed(package: str, commands: tuple[str, ...]) -> None:
-    listed = re.findall(r"`([a-z]+)`", " ".join(rows_under(f"`python -m {package} ...`")))
+    listed = re.findall(r"`([a-z-]+)`", " ".join(rows_under(f"`python -m {package} ...`")))
     assert sorted(listed) == sorted(commands)
     assert set(CARDS) <= set(re.findall(r"[a-z]+", COMMAND_LINE))
 

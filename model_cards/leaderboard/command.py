@@ -1,7 +1,7 @@
 """`python -m harness leaderboard`: ranks the published results."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -27,12 +27,13 @@ _MARKS: Final = (
     "errors in meV/Å, lower is better; read a gap (OOD / ID) together with its ID error. Compare only models of the "
     "same protocol, and compare close models with `harness compare`, paired on the same molecules; stated: the "
     "publisher states what the model was trained on, and no checkpoint proves it. Seeds: number of trainings of a "
-    "task that a number is the mean of. Structures/s: as measured by the publisher; the hardware is in the notes of "
-    "the entry, and speeds on different hardware are not compared."
+    "task that a number is the mean of. Speed: structures/s, as measured by the publisher; the hardware is in the "
+    "notes of the entry, and speeds on different hardware are not compared."
 )
 _COMMUNITY: Final = "; open pull requests, not merged by the owners of the models"
 _SHORT: Final = 12
 _MAX_LINE: Final = 400
+_MODEL_WIDTH: Final = 32
 
 
 def main(argv: Sequence[str]) -> int:
@@ -156,9 +157,11 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
         table.add_column(name, justify="right", no_wrap=True)
     has_seeds = any(seeds_of(row.published) for row in rows)
     has_speed = any(speed_of(row.published) for row in rows)
-    shown = (*(["seeds"] if has_seeds else []), *(["structures/s"] if has_speed else []))
+    shown = (*(["seeds"] if has_seeds else []), *(["speed"] if has_speed else []))
     for name in ("model", "protocol", "dtype", *shown, "status"):
-        table.add_column(name, overflow="fold")
+        table.add_column(
+            name, overflow="fold", min_width=_width(row.published.model_id for row in rows if name == "model")
+        )
     for row in rows:
         each = row.published
         numbers = (each.values.get(name) for name in ("score", "ood_force_mae", "id_force_mae"))
@@ -187,12 +190,17 @@ def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
         table.add_column(name, justify="right", no_wrap=True)
     has_seeds = any(row.seeds for row in rows)
     for name in ("model", "protocol", *(["seeds"] if has_seeds else []), "status"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", min_width=_width(row.model_id for row in rows if name == "model"))
     for row in rows:
         protocol = protocol_text(row.protocol, "stated" if row.is_stated else None)
         seeds = [row.seeds or "–"] if has_seeds else []
         table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(protocol), *seeds, _status(row))
     return table
+
+
+def _width(names: Iterable[str]) -> int | None:
+    """The width that the names of models keep, up to a limit, where a table is wider than the terminal."""
+    return min(max(map(len, names), default=0), _MODEL_WIDTH) or None
 
 
 def _left_out(board: "Leaderboard") -> list[str]:

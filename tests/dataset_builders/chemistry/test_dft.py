@@ -90,7 +90,7 @@ def test_dispersion_is_added():
 
 def test_an_scf_that_does_not_converge_says_what_was_tried(monkeypatch):
     monkeypatch.setattr(scf_solvers, "MAX_CYCLES", 1)
-    with pytest.raises(ConvergenceError, match=r"pbe/sto-3g did not converge in 1 cycles: with DIIS, a"):
+    with pytest.raises(ConvergenceError, match=r"pbe/sto-3g did not converge in 1 cycles with DIIS, a"):
         dft_singlepoint(SMALL, *WATER)
 
 

@@ -83,7 +83,7 @@ def test_the_commands_of_the_data_set_print_everywhere(arguments: list[str], mon
         def text(self) -> str:
             return TEXT
 
-    monkeypatch.setattr("dataset_builders.certify.audit.certify", lambda *_: Report())
+    monkeypatch.setattr("dataset_builders.certify.audit.certify", lambda *_, **__: Report())
     with output_of("ascii") as written:
         try:
             code = builders(arguments)

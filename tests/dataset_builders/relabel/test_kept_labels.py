@@ -194,7 +194,9 @@ def test_a_file_of_another_recipe_or_format_is_refused(kept, metadata, message):
 def test_a_folder_of_another_recipe_is_refused(toy, kept, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "label_metadata", lambda _: {"method": "toy", "program": {"toy": "2"}})
     once = settings(tmp_path / "out", labels_from=(tmp_path / "kept",))
-    with pytest.raises(UsageError, match=r"kept has labels of wb97x-[0-9a-f]{12}; expected wb97x-[0-9a-f]{12}, which"):
+    with pytest.raises(
+        UsageError, match=r"kept has labels of wb97x-[0-9a-f]{12}; expected wb97x-[0-9a-f]{12}, the recipe"
+    ):
         relabel(once, one_thread)
     with pytest.raises(UsageError, match=r"--labels-from .*absent: no such folder"):
         relabel(settings(tmp_path / "out", labels_from=(tmp_path / "absent",)), one_thread)

@@ -369,7 +369,7 @@ def test_subsets_that_cannot_be_had(computed, tmp_path, counts, message):
 
 
 def test_the_level_of_the_source_is_refused(computed, tmp_path):
-    with pytest.raises(UsageError, match="gfn2-xtb is the level of the source"):
+    with pytest.raises(UsageError, match="gfn2-xtb is the level of theory of the source"):
         relabel(settings(tmp_path / "out", level=GFN2), one_thread)
 
 
