@@ -96,7 +96,7 @@ def _add_model(group: argparse._ArgumentGroup, *, model_is_required: bool) -> No
         "--training-smiles",
         type=Path,
         metavar="FILE",
-        help="SMILES of molecules that the model, or its base, was trained on; names those that it is tested on",
+        help="SMILES of its training molecules; overlap is named",
     )
 
 
@@ -114,14 +114,14 @@ def _add_data(group: argparse._ArgumentGroup, labels: str) -> None:
         nargs="+",
         default=[],
         metavar="TASK",
-        help="task1 to task4 or the data set's own (default: the model's, else all)",
+        help="task1 to task4, or own (default: the model's or all)",
     )
     add(
         "--labels",
         choices=(*LEVELS, AUTO),
         default=labels,
         metavar="LEVEL",
-        help=f"{', '.join(LEVELS)} or {AUTO}: the level of each model, else the nearest (default: {labels})",
+        help=f"{', '.join(LEVELS)} or {AUTO}: each model's own or nearest (default: {labels})",
     )
 
 
@@ -131,7 +131,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--device",
         default=AUTO,
         metavar="DEVICE",
-        help="cpu, cuda, cuda:N or auto: first GPU, else CPU (default: auto)",
+        help="cpu, cuda, cuda:N or auto (default: auto)",
     )
     add(
         "--dtype",
@@ -144,7 +144,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--batch-atoms",
         default=AUTO,
         metavar="N",
-        help="maximum atoms per batch, or auto: 512 on a CPU, as many as fit on a GPU (default: auto)",
+        help="atoms per batch, or auto (default: auto)",
     )
     add(
         "--threads",
@@ -158,7 +158,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         choices=get_args(Isolation),
         default=AUTO,
         metavar="WHEN",
-        help="run in a separate process: auto, always or never (default: auto)",
+        help="own process: auto, always, never (default: auto)",
     )
 
 

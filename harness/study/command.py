@@ -165,9 +165,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="compile the models: takes minutes per training, then runs faster on a CPU",
     )
-    add("--jobs", type=int, default=1, metavar="N", help="number of parallel jobs; they share the cores (default: 1)")
+    add("--jobs", type=int, default=1, metavar="N", help="parallel jobs, which share the cores (default: 1)")
     add("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:N, or auto (default: auto)")
-    add("--any-code", action="store_true", help="keep finished work even if the code has changed since")
+    add("--any-code", action="store_true", help="keep finished work though the code has changed")
     add("--plan", action="store_true", help="print the jobs that would run, and stop")
     add = parser.add_argument_group("output").add_argument
     add("--work", type=Path, default=DEFAULT_WORK, metavar="DIR", help=f"checkpoints, logs (default: {DEFAULT_WORK})")

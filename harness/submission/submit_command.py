@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness submit",
         "RUN_DIR [RUN_DIR ...] --out DIR [options]",
-        "Write an entry for a repo of results from finished runs and check it as `verify` does; nothing is sent.",
+        "Write an entry for a repo of results from finished runs and check it as `verify` does. Nothing is\nsent.",
         ("python -m harness submit results/reference/* --out entries --name painn-reference",),
     )
     parser.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run, or of a method")

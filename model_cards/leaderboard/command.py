@@ -69,8 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         "[options]",
         "Rank the results on this benchmark that model repos on the Hub publish.",
         (f"python -m harness leaderboard --dataset {DATASET_ID} --task task2",),
-        notes="Models are found through the leaderboard of the data set on the Hub, through the tag that `harness "
-        "push`\nadds to a card, and by --model. Only results on the same data are ranked together.",
+        notes="Models are found through the leaderboard of the data set on the Hub, through the tag that `push`\n"
+        "adds to a card, and by --model. Only results on the same data are ranked together.",
     )
     parser.add_argument(
         "--dataset",

@@ -68,7 +68,7 @@ def data_on_hub(dataset_id: str, revision: str | None = None, level: Level = GFN
     files = [file for file in info.siblings or () if is_split_at(file.rfilename, level)]
     if not files or info.sha is None:
         raise DataError(
-            f"{repo} holds no file such as {level.config('task1')}/test_ood-*.parquet; expected a data set of this "
+            f"{repo} contains no file such as {level.config('task1')}/test_ood-*.parquet; expected a data set of this "
             f"benchmark with {level.name} labels"
         )
     hashes = {file.rfilename: file.lfs.sha256 for file in files if file.lfs is not None}

@@ -27,7 +27,7 @@ def evaluate(dataset: Path, output: Path, *options: str) -> int:
 HEAVY = {"torch", "rdkit", "ase", "datasets", "scipy", "pydantic", "pyarrow", "matplotlib"}
 SCREEN = 40
 """Lines of help that a terminal shows at once."""
-LONGER = {"evaluate": 41, "study": 41, "train": 53}
+LONGER = {"compare": 41, "evaluate": 43, "study": 42, "train": 53}
 """It has 28 options, each of which stays."""
 
 

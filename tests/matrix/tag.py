@@ -17,7 +17,7 @@ def disagreements(tag: str, root: Path = ROOT) -> list[str]:
     found = [] if tag == f"v{version}" else [f"the tag is {tag} and pyproject.toml has version {version}"]
     for name, pattern in (
         ("CITATION.cff", rf"^version: {re.escape(version)}$"),
-        ("CHANGELOG.md", rf"^## \[?{re.escape(version)}\]?\b"),
+        ("CHANGELOG.md", rf"^## (?:Package )?\[?{re.escape(version)}\]?(?![\w.])"),
     ):
         path = root / name
         if not path.is_file() or not re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE):

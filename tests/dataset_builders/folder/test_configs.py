@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset_builders.card.eval_yaml import configs_of, eval_yaml
-from dataset_builders.card.numbers import NUMBERS, leaderboard_id, parse_leaderboard_id
+from dataset_builders.card.numbers import NUMBERS, number_id, parse_number_id
 from dataset_builders.chemistry.levels import GFN2, LEVELS
 from dataset_builders.folder.configs import CONFIG, is_split_at, task_of_config
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, in_order, title_of
@@ -32,13 +32,13 @@ def test_ids_of_a_leaderboard_are_read_back(task, suffix, number):
     config = f"{task}{suffix}"
     assert CONFIG.fullmatch(config)
     assert task_of_config(config) == task
-    assert parse_leaderboard_id(leaderboard_id(config, number)) == (config, number)
+    assert parse_number_id(number_id(config, number)) == (config, number)
 
 
 @given(st.text(max_size=30))
 def test_other_ids_are_none_of_ours(text):
-    found = parse_leaderboard_id(text)
-    assert found is None or leaderboard_id(*found) == text
+    found = parse_number_id(text)
+    assert found is None or number_id(*found) == text
 
 
 def test_configurations_that_an_eval_yaml_lists():

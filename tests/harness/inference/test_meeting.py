@@ -134,7 +134,9 @@ def test_one_that_falls_silent_is_named() -> None:
     other.board.pin("start")  # type: ignore[union-attr]
     one.gather("start")
     other.board._is_closed = True  # type: ignore[union-attr]  # as if it was killed
-    with pytest.raises(SetupError, match=r"has not heard from rank 1 for 1 s: ended or hanging.*finished work is kept: start all"):
+    with pytest.raises(
+        SetupError, match=r"has not heard from rank 1 for 1 s: ended or hanging.*finished work is kept: start all"
+    ):
         one.gather("end")
 
 

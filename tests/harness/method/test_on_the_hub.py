@@ -104,7 +104,7 @@ def test_a_method_here_is_pushed_to_the_repo_that_holds_it(published, run, tmp_p
     run("--method", str(trained), "--dataset", DATASET, "--output", str(output), "--quiet")
     (path,) = output.glob(f"*/*/{METHOD_NAME}")
     refused = run("push", str(path), code=2)
-    assert "name it with --repo org/name" in refused.err
+    assert "give it with --repo org/name" in refused.err
     assert "/commit/" in run("push", str(path), "--repo", MODEL).out
     card = published.files(MODEL, "model")["README.md"].decode()
     assert f"--method {MODEL}@" in card
@@ -131,7 +131,7 @@ def test_the_same_method_again_changes_nothing_and_another_one_is_refused(publis
     shutil.copytree(trained, fewer)
     shutil.rmtree(fewer / "task2" / "seed1")
     assert model_cards(["publish", str(fewer), MODEL]) == 2
-    assert f"holds task2/seed1, which {fewer} does not" in capsys.readouterr().err
+    assert f"contains task2/seed1, which {fewer} does not" in capsys.readouterr().err
     swapped = tmp_path / "swapped"
     shutil.copytree(trained, swapped)
     (swapped / "task2/seed0").rename(swapped / "task2/other")

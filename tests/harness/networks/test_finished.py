@@ -1,6 +1,7 @@
 """A training that was stopped does not pass for a model: not here, not on the Hub, not in what it is compared with."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ def test_what_is_made_of_it_says_so(
     (result,) = load_results([path])
     with pytest.raises(IncompleteError, match=r"was stopped early \(weights of step 13 of 50\); finish it"):
         require_publishable([result])
-    (document,) = comparison_documents([result, result.model_copy(update={"created": result.created})])[:1]
-    assert document["unfinished"] == [result.model.id, result.model.id]
+    other = result.model_copy(update={"created": result.created + timedelta(seconds=1)})
+    (document,) = comparison_documents([result, other])[:1]
+    assert len(document["unfinished"]) == 2
+    assert all(name.startswith(result.model.id) for name in document["unfinished"])
     card = " ".join(render_card(as_on_the_hub, [result]).split())
     assert "**The training was stopped early** (weights of step 13 of 50): this is not a finished model." in card
     assert "from-scratch, training not finished" in card

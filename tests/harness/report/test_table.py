@@ -169,7 +169,7 @@ def test_the_level_of_the_labels_needs_no_caution(toy_result: RunResult) -> None
 
 def test_text_in_brackets_is_printed_as_it_is(toy_result: RunResult) -> None:
     text = text_of([with_numbers(toy_result, "[red]x"), with_numbers(toy_result, "b")], {})
-    assert text.count("[red]x") == 7
+    assert text.count("[red]x") == 8
     assert "\\[" not in text
 
 

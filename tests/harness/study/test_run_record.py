@@ -54,7 +54,7 @@ def test_a_record_with_intervals_of_the_former_kind_is_named(tmp_path: Path) -> 
     write_records(tmp_path, [record("zero")], ORDER)
     path = tmp_path / RECORDS_NAME
     path.write_text(path.read_text().replace('"version":"2.0"', '"version":"1.0"'))
-    with pytest.raises(DataError, match=r"runs\.jsonl:1 is a record of version 1\.0: its intervals"):
+    with pytest.raises(DataError, match=r"runs\.jsonl:1 is a record of version 1\.0, whose intervals"):
         read_records(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_ranking_over_seeds(results: Path) -> None:
     assert "| row | OOD force MAE | gap | excess |" in text
     assert "| schnet | 2, 1 | 1, 1 | 2, 1 |" in text
     assert "Seeds 0, 1. Least tau: -1.00 by OOD force MAE, – by gap, -1.00 by excess." in text
-    assert "By OOD force MAE, `schnet` and `painn` change places." in text
+    assert "Ranked by OOD force MAE, `schnet` and `painn` change places." in text
 
 
 def test_other_tables(results: Path) -> None:

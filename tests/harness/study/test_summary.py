@@ -119,7 +119,7 @@ def test_rows_and_tasks_stay_apart() -> None:
 
 def test_seeds_on_other_molecules() -> None:
     others = {"test_id": molecules((0.01, 0.02, 0.03)), "test_ood": molecules((0.03, 0.06), expected=0.1)}
-    with pytest.raises(DataError, match="the records of painn on task1 are of different test_id molecules"):
+    with pytest.raises(DataError, match="the records of painn on task1 have different test_id molecules"):
         summarise([record("painn", seed=0), record("painn", seed=1, molecules=others)])
 
 

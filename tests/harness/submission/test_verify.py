@@ -96,7 +96,8 @@ def test_every_value_of_a_result_that_is_changed_alone_is_found(
 
 
 @pytest.mark.parametrize(
-    "keys", [("splits", "test_ood", "metrics", "force_mae", "value"), ("gap", "value"), ("train", "n_frames")]
+    "keys",
+    [("splits", "test_ood", "metrics", "force_mae", "value"), ("energy_gap", "value"), ("train", "n_frames")],
 )
 def test_a_changed_number_is_named_beside_what_the_predictions_give(
     entry: Path, checked: Callable[[Path], EntryReport], keys: tuple[str, ...]
@@ -108,6 +109,12 @@ def test_a_changed_number_is_named_beside_what_the_predictions_give(
     )
     reseal(entry)
     refused(checked(entry), rf"tasks\.task1\.{'.'.join(keys)} is [\d.]+; its predictions give [\d.]+")
+
+
+def test_a_changed_gap_contradicts_its_factors(entry: Path, checked: Callable[[Path], EntryReport]) -> None:
+    edit(run_of(entry) / "result.json", lambda document: put(document, ("tasks", "task1", "gap", "value"), 9.0))
+    reseal(entry)
+    refused(checked(entry), r"the gap of task1 is 9\.0, and its factors give [\d.]+")
 
 
 def test_a_number_in_its_last_digits_is_that_of_another_processor(

@@ -129,7 +129,7 @@ def test_a_card_says_how_far_the_network_sees(checkpoint):
 def test_a_card_of_a_network_on_top_of_a_method(checkpoint):
     card = card_of(checkpoint, baseline="gfn1-xtb")
     assert "# PaiNN on top of GFN1-xTB, trained on task2" in card
-    assert "| on top of | GFN1-xTB, whose energies and forces are added" in card
+    assert "GFN1-xTB, whose energies and forces are added" in card
     assert "fitted by least squares to the labels of `train` minus GFN1-xTB." in card
 
 

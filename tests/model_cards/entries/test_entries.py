@@ -253,7 +253,7 @@ def test_only_entries_of_the_benchmark_are_read(make_result):
 
 
 def test_a_file_that_is_no_list_is_refused(make_result):
-    with pytest.raises(DataError, match=r"\.eval_results/mlip-ood\.yaml holds a dict; expected a list of results"):
+    with pytest.raises(DataError, match=r"\.eval_results/mlip-ood\.yaml contains a dict; expected a list of results"):
         merge_entries("a: 1\n", entries_of(make_result(), PINNED))
     with pytest.raises(DataError, match=r"\.eval_results/mlip-ood\.yaml is not YAML"):
         merge_entries("- [", entries_of(make_result(), PINNED))

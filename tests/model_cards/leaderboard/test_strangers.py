@@ -67,10 +67,10 @@ def printed(capsys):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"5\n", "holds a int; expected a list"),
-        (b"a: 1\n", "holds a dict; expected a list"),
-        (b"text\n", "holds a str; expected a list"),
-        (b"true\n", "holds a bool; expected a list"),
+        (b"5\n", "contains a int; expected a list"),
+        (b"a: 1\n", "contains a dict; expected a list"),
+        (b"text\n", "contains a str; expected a list"),
+        (b"true\n", "contains a bool; expected a list"),
         (b"[" * 5000, "lists and mappings deep"),
         (b"[" * 5000 + b"]" * 5000, "lists and mappings deep"),
         (b"- " * 5000, "lists and mappings deep"),

@@ -101,7 +101,7 @@ def test_a_result_of_files_here_needs_the_file_in_the_repo(hub, data, weights, r
     result = RunResult.load(path)
     head = hub.add_repo(REPO, files={"sub/m.model": weights, "README.md": b""})
     options = PushOptions(repo=REPO, dry_run=True)
-    with pytest.raises(ModelError, match=r"measured with mine\.model\.mlip-ood\.json \(sha256"):
+    with pytest.raises(ModelError, match=r"computed with mine\.model\.mlip-ood\.json \(sha256"):
         push_results([result], options)
     head = hub.commit(REPO, "model", {"mlip-ood.json": record})
     (done,) = push_results([result], options).repos

@@ -83,7 +83,7 @@ def test_nobody_is_told_to_log_in(hub):
 
 
 def test_an_id_that_is_none_is_refused():
-    with pytest.raises(UsageError, match="'painn' is not an id on the Hub"):
+    with pytest.raises(UsageError, match="'painn' is not a valid Hub id"):
         publish_checkpoint(REFERENCE_DIRECTORY, "painn")
 
 

@@ -295,7 +295,7 @@ def test_entries_with_a_source_without_address_end_no_push(hub, own_repo, hub_re
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        (ENTRIES_PATH, b"5\n", "holds a int; expected a list"),
+        (ENTRIES_PATH, b"5\n", "contains a int; expected a list"),
         (ENTRIES_PATH, b"[" * 5000, "lists and mappings deep"),
         (ENTRIES_PATH, b"\xff", "is not UTF-8"),
         (ENTRIES_PATH, b"#" * 11 * 2**20, "is larger than 10,485,760 bytes"),
@@ -334,7 +334,7 @@ def test_a_card_that_the_hub_refuses_is_one_clear_error(hub, own_repo, hub_resul
 
 def test_entries_that_are_no_list_are_left_alone(hub, own_repo, hub_result):
     hub.commit(MODEL, "model", {ENTRIES_PATH: b"a: 1\n"})
-    with pytest.raises(DataError, match=r"\.eval_results/mlip-ood\.yaml holds a dict; expected a list"):
+    with pytest.raises(DataError, match=r"\.eval_results/mlip-ood\.yaml contains a dict; expected a list"):
         pushed(hub_result())
 
 

@@ -106,7 +106,7 @@ def test_a_data_set_is_named_in_the_case_of_the_hub(hub, own_repo, hub_result):
 
 
 def test_two_results_of_a_task_under_two_ids_are_refused(hub, renamed):
-    with pytest.raises(UsageError, match=f"several results of task2 on {NEW} for one repo"):
+    with pytest.raises(UsageError, match=f"several results of task2 on {NEW} are for one repo"):
         push_results([renamed(), renamed(dataset={"id": NEW})], PushOptions())
 
 
