@@ -101,8 +101,8 @@ def _of_means(entry: StagedEntry) -> Iterator[Finding]:
                 f"result says {shown(result.model.id)} ({shown(result.model.family)})",
             )
     # What an evaluation cost is stated and cannot be computed again; the staged results carry none.
-    documents = (each.model_dump(mode="json", exclude={"cost"}) for each in (stated, computed))
-    found = list(differences(*documents, METHOD_NAME))
+    there, here = (each.model_dump(mode="json", exclude={"cost"}) for each in (stated, computed))
+    found = list(differences(there, here, METHOD_NAME))
     wrong = [difference for difference in found if not difference.is_rounding]
     if wrong:
         yield Finding(
