@@ -42,7 +42,7 @@ def test_the_newest_version_is_that_of_the_code() -> None:
     card = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
     assert f"version {DATASET_VERSION}, schema {SCHEMA_VERSION}." in card
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert f"pyproject.toml` is {project['version']}" in PAGE
+    assert f"## Package [{project['version']}]" in PAGE
 
 
 def test_the_command_prints_what_is_stated(capsys) -> None:  # type: ignore[no-untyped-def]
