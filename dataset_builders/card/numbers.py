@@ -71,11 +71,6 @@ def parse_number_id(text: str) -> tuple[str, LeaderboardNumber] | None:
     return None
 
 
-def is_benchmark_id(text: str) -> bool:
-    """Whether an id belongs to this benchmark."""
-    return text == OVERALL_ID or parse_number_id(text) is not None
-
-
 def leaderboard_ids(configs: Sequence[str]) -> dict[str, str]:
     """The ids of a data set on the Hub with the configuration of each, in the order of publication.
 

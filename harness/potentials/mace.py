@@ -16,6 +16,7 @@ from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import ModelError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
+from harness.compute.saved_precision import saved_precision
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.batch import StructureBatch
 from harness.core.family import Family
@@ -105,7 +106,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
     device = resolve_device(options.device)
     model = _read(path, device)
     _require_energy_model(model, path)
-    dtype: DtypeName = options.dtype or _dtype_of(model, path)
+    dtype: DtypeName = options.dtype or saved_precision(model, path)
     head, head_name = _choose_head(model, options.head, path)
     model = _converted(model, device, dtype)
     traits = PotentialTraits(
@@ -157,18 +158,6 @@ def _require_energy_model(model: Any, path: Path) -> None:
         raise ModelError(
             f"{path} needs {', '.join(unknown)} of each molecule; the harness provides {', '.join(NEUTRAL_SINGLET)}"
         )
-
-
-def _dtype_of(model: Any, path: Path) -> DtypeName:
-    import torch
-
-    match next(model.parameters()).dtype:
-        case torch.float32:
-            return "float32"
-        case torch.float64:
-            return "float64"
-        case other:
-            raise ModelError(f"{path} was saved in {other}; choose --dtype float32 or float64")
 
 
 def _choose_head(model: Any, wanted: str | None, path: Path) -> tuple[int, str | None]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
+from harness.compute.saved_precision import saved_precision
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
@@ -165,7 +166,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
     model = _read(path, device)
     _require_pairwise(model, path)
     _set_long_range(model)
-    dtype = options.dtype or _dtype_of(model, path)
+    dtype = options.dtype or saved_precision(model, path)
     traits = PotentialTraits(
         model_id=str(source),
         family="so3lr",
@@ -278,18 +279,6 @@ def _set_long_range(model: Any) -> None:
         model.r_max_lr = LONG_RANGE
     if model.dispersion_energy_cutoff_lr_damping is None:
         model.dispersion_energy_cutoff_lr_damping = DAMPING
-
-
-def _dtype_of(model: Any, path: Path) -> DtypeName:
-    import torch
-
-    match next(model.parameters()).dtype:
-        case torch.float32:
-            return "float32"
-        case torch.float64:
-            return "float64"
-        case other:
-            raise ModelError(f"{path} was saved in {other}; choose --dtype float32 or float64")
 
 
 def _converted(model: Any, device: "torch.device", dtype: DtypeName) -> Any:

@@ -158,10 +158,9 @@ def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "Rend
     has_seeds = any(seeds_of(row.published) for row in rows)
     has_speed = any(speed_of(row.published) for row in rows)
     shown = (*(["seeds"] if has_seeds else []), *(["speed"] if has_speed else []))
+    widths = {"model": _width(row.published.model_id for row in rows)}
     for name in ("model", "protocol", "dtype", *shown, "status"):
-        table.add_column(
-            name, overflow="fold", min_width=_width(row.published.model_id for row in rows if name == "model")
-        )
+        table.add_column(name, overflow="fold", min_width=widths.get(name))
     for row in rows:
         each = row.published
         numbers = (each.values.get(name) for name in ("score", "ood_force_mae", "id_force_mae"))
@@ -189,8 +188,9 @@ def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
     for name in ("rank", "score"):
         table.add_column(name, justify="right", no_wrap=True)
     has_seeds = any(row.seeds for row in rows)
+    widths = {"model": _width(row.model_id for row in rows)}
     for name in ("model", "protocol", *(["seeds"] if has_seeds else []), "status"):
-        table.add_column(name, overflow="fold", min_width=_width(row.model_id for row in rows if name == "model"))
+        table.add_column(name, overflow="fold", min_width=widths.get(name))
     for row in rows:
         protocol = protocol_text(row.protocol, "stated" if row.is_stated else None)
         seeds = [row.seeds or "–"] if has_seeds else []
