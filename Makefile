@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscop
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 # pip compiles modules one after the other. Files that are templates cannot be compiled, which is no error.
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
-ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever
+ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever $(VENV)/.chromium
 
 .PHONY: demo test lint pytest slow matrix audit clean
 
@@ -72,6 +72,13 @@ $(VENV)/.dev: $(VENV)/.demo
 
 $(VENV)/.environment-%: $(VENV)/.dev harness/worker/family_environments.py
 	$(BIN)/python -m harness env create $*
+	@touch $@
+
+# Tests of pages need a browser. Where none is installed and none can be, they are skipped and say so.
+$(VENV)/.chromium: $(VENV)/.dev
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || { command -v apt-get >/dev/null && apt-get update -qq \
+	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } \
+	  || echo "no Chromium and none could be installed: tests of pages will be skipped"
 	@touch $@
 
 $(VENV)/.every-eval-ever: $(VENV)/.dev
