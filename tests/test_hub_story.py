@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from tests.packages import need
 
 DATASET = "compgen/mlip-ood"
 MODEL = "compgen/small-painn"
+RESULTS = "compgen/results"
 
 STRANGERS_ENTRY = """\
 # measured by a stranger, on something else
@@ -41,6 +43,21 @@ assert {name: split.num_rows for name, split in task3.items()} == {
     "train": 700, "validation": 140, "test_id": 280, "test_ood": 300
 }
 assert stream == pinned.to_list() == direct.to_list() == task3["test_ood"].to_list()
+"""
+
+READ_TRACE = f"""
+import json
+from datasets import load_dataset
+
+numbers = load_dataset({RESULTS!r}, split="train")
+print(json.dumps([[row["task"], row["number"], row["value"]] for row in numbers if row["number"] == "score"]))
+print(load_dataset({RESULTS!r}, "predictions", split="train").num_rows)
+"""
+
+DOWNLOAD_TRACE = f"""
+from huggingface_hub import snapshot_download
+
+snapshot_download({RESULTS!r}, repo_type="dataset", local_dir="downloaded")
 """
 
 need("graph_pes", "the checkpoint needs graph-pes")
@@ -103,7 +120,7 @@ def test_the_whole_story(hub, run, checkpoint, tmp_path):
         MODEL, "model", {"README.md": card.replace("---\n\n#", f"model-index:\n{STRANGERS_ENTRY}---\n\n#").encode()}
     )
 
-    evaluate = ("-m", "harness", "--model", MODEL, "--dataset", DATASET, "--push", "--quiet")
+    evaluate = ("-m", "harness", "--model", MODEL, "--dataset", DATASET, "--push", "--quiet", "--results-repo", RESULTS)
     table = run(*evaluate)
     assert f"{hub.endpoint}/{MODEL}/commit/{hub.history(MODEL, 'model')[0].sha}" in table
     check_what_was_pushed(hub, tmp_path)
@@ -111,7 +128,8 @@ def test_the_whole_story(hub, run, checkpoint, tmp_path):
 
     n_commits = len(hub.history(MODEL, "model"))
     (directory,) = (tmp_path / "results").glob("*/*")
-    assert "unchanged" in run("-m", "harness", "push", str(directory))
+    assert "unchanged" in run("-m", "harness", "push", str(directory), "--results-repo", RESULTS)
+    check_the_trace(hub, run, directory)
     pinned = f"{MODEL}@{hub.history(MODEL, 'model')[1].sha}"
     assert "unchanged" in run("-m", "harness", "--model", pinned, *evaluate[4:])
     assert len(hub.history(MODEL, "model")) == n_commits
@@ -139,6 +157,27 @@ def check_what_was_pushed(hub, folder: Path) -> None:
     assert "mini is the demonstration and test edition" in card
     assert "<!-- mlip-ood:begin" in card
     assert f"--model {MODEL}@{result['model']['revision']}" in card
+
+
+def check_the_trace(hub, run, directory: Path) -> None:
+    """The results repo holds the whole run, once; its viewer reads it, and anybody can compute the numbers again."""
+    assert [each.title for each in hub.history(RESULTS, "dataset")] == ["Add results of mlip-ood", "initial commit"]
+    files = hub.files(RESULTS, "dataset")
+    (name,) = {path.split("/")[1] for path in files if path.startswith("entries/")}
+    run_folder = f"entries/{name}/runs/{directory.name}"
+    assert files[f"{run_folder}/result.json"] == (directory / "result.json").read_bytes()
+    entry = yaml.safe_load(hub.files(MODEL, "model")[".eval_results/mlip-ood-mini.yaml"])[0]
+    url = f"{hub.endpoint}/datasets/{RESULTS}/tree/main/entries/{name}"
+    assert entry["source"] == {"url": url, "name": "mlip-ood", "org": "compgen"}
+    assert "packages" not in entry["notes"]
+    printed = run("-c", READ_TRACE)
+    numbers, n_predictions = printed.splitlines()
+    score = json.loads(files[f"{run_folder}/result.json"])["tasks"]["task1"]["score"]["value"]
+    assert json.loads(numbers) == [["task1", "score", round(score, 2)]]
+    kept = [pq.read_metadata(path).num_rows for path in (directory / "predictions").glob("*.parquet")]
+    assert int(n_predictions) == sum(kept)
+    run("-c", DOWNLOAD_TRACE)
+    assert name in run("-m", "harness", "verify", "downloaded/entries", "--dataset", DATASET)
 
 
 def check_what_the_clients_read(hub, run) -> None:

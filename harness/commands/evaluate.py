@@ -1,6 +1,7 @@
 """`python -m harness evaluate`: evaluates models, prints their table, and publishes the results on request."""
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +59,7 @@ def evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
         arguments.model,
         dataset=arguments.dataset,
         tasks=arguments.task,
-        check=_require_pushable if arguments.push else None,
+        check=functools.partial(_require_pushable, results_repo=arguments.results_repo) if arguments.push else None,
         **options_of(arguments),
     )
 
@@ -76,7 +77,7 @@ def _method_evaluated(arguments: argparse.Namespace) -> int | None:
     if method is None:
         return None
     if arguments.push:
-        _require_pushable(datasets[0], [method])
+        _require_pushable(datasets[0], [method], arguments.results_repo)
     # A statement applies to each member on the task of its folder, which an evaluation of one model cannot express.
     stated = statement_for_members(arguments)
     how = run_options(datasets, arguments.task, EvaluationOptions(**{**options, "protocol": None, "base": None}))
@@ -100,7 +101,8 @@ def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) 
 
     runs = [run for run in runs if run.result.model.revision is not None]
     try:
-        for done in push_each([run.result for run in runs], PushOptions()):
+        options = PushOptions(results_repo=arguments.results_repo)
+        for done in push_each([run.result for run in runs], options, [run.directory for run in runs]):
             # A program that reads JSON from standard output must find nothing else there.
             print(done.text, file=sys.stderr if arguments.json else sys.stdout)
     except MlipOodError as cause:
@@ -108,7 +110,9 @@ def push_if_asked(arguments: argparse.Namespace, runs: Sequence["FinishedRun"]) 
         raise type(cause)(f"{cause}\nThe results are kept; send them with: python -m harness push {kept}") from cause
 
 
-def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | MethodSource"]) -> None:
+def _require_pushable(
+    dataset: "PinnedDataset", models: Sequence["ModelSource | MethodSource"], results_repo: str | None = None
+) -> None:
     """Refuses results that could not be published, before hours of computation."""
     from dataset_builders.core.hub.access import require_login
 
@@ -123,3 +127,9 @@ def _require_pushable(dataset: "PinnedDataset", models: Sequence["ModelSource | 
             "use --model org/name or --method org/name, or send them with `harness push --repo org/name`"
         )
     require_login("pushing")
+    if results_repo is not None:
+        from dataset_builders.core.hub.repo import Repo
+        from model_cards.hub.ownership import logged_in_user
+        from model_cards.publishing.trace import require_results_repo
+
+        require_results_repo(results_repo, logged_in_user(Repo(results_repo, "dataset")), [dataset.id])

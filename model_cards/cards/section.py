@@ -40,6 +40,8 @@ _INTERVAL: Final = re.compile(r"(-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)", re.ASCI
 _DEVIATION: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 _URL: Final = ":/@%"
 """Characters allowed in the address of a repo at a revision."""
+_WEB: Final = re.compile(r"https?://[\w.:-]+(?:/[\w.@%-]+)*/?", re.ASCII)
+"""Addresses that a card links to: no user name, no query, no other scheme."""
 _STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
 """Options that state how a model was trained, by the note that records their value."""
 _EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
@@ -68,12 +70,14 @@ class _Run:
         revision: Its commit.
         date: Date of the evaluation.
         notes: The notes, without those that concern a single number.
+        trace: Address of the predictions and the whole record; `None` if they are not published.
     """
 
     dataset_id: str
     revision: str | None
     date: str | None
     notes: tuple[tuple[str, str], ...]
+    trace: str | None = None
 
 
 def section_text(entries: Sequence["EvalResultEntry"]) -> str:
@@ -170,7 +174,11 @@ def _run_of(entry: "EvalResultEntry") -> _Run:
     notes = _notes_of(entry)
     apart = _OF_ONE_NUMBER | (_OF_ONE_TASK if METHOD in notes else frozenset())
     common = tuple((key, value) for key, value in notes.items() if key not in apart)
-    return _Run(entry.dataset_id, entry.dataset_revision, None if entry.date is None else str(entry.date), common)
+    date = None if entry.date is None else str(entry.date)
+    # Without a trace, the source is the data set, which has a link of its own.
+    has_trace = (entry.source_user or entry.source_org) and _WEB.fullmatch(entry.source_url or "")
+    trace = entry.source_url if has_trace else None
+    return _Run(entry.dataset_id, entry.dataset_revision, date, common, trace)
 
 
 def _notes_of(entry: "EvalResultEntry") -> dict[str, str]:
@@ -266,7 +274,8 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "packages": ("", plain),
         },
     )
-    lines = [data, used, protocol, cost, versions, [f"evaluated {plain(run.date)}"] if run.date else []]
+    trace = [f"[predictions and whole record]({quote(run.trace, safe=_URL)})"] if run.trace else []
+    lines = [data, used, protocol, cost, versions, [f"evaluated {plain(run.date)}"] if run.date else [], trace]
     note = edition_note(notes.get(EDITION, ""))
     facts = [*([plain(note)] if note else []), *(", ".join(line) for line in lines if line)]
     caution = _caution(notes)

@@ -29,6 +29,7 @@ from harness.results.result import (
 from model_cards.entries.entry_check import checked_entry, entry_identity, shown
 from model_cards.entries.notes import CLUSTERS, EDITION, format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
+from model_cards.entries.source import Source
 from model_cards.hub.dataset_names import as_written
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items
 
@@ -50,6 +51,8 @@ _HARNESS: Final = "mlip-ood"
 """Name of this package in the package list of a result."""
 METHOD: Final = "method"
 """Note key of the tasks of a method: the number is the mean over seeds of one of its tasks."""
+_IN_THE_TRACE: Final = frozenset({"hardware", "memory", "python", "packages"})
+"""Note keys that an entry with a trace leaves out: the notes are shown beside the number on the Hub."""
 
 _METRICS: Final[Mapping[str, tuple[PartName, str]]] = {
     "ood_force_mae": ("test_ood", "force_mae"),
@@ -83,7 +86,7 @@ class Examined:
     faults: tuple[str, ...] = ()
 
 
-def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
+def entries_of(result: RunResult, model: str, trace: Source | None = None) -> list["EvalResultEntry"]:
     """All numbers of a result as entries, scores first; an undefined number has no entry.
 
     `merge_entries` publishes the scores among them, with the other numbers in their notes.
@@ -91,6 +94,7 @@ def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
     Args:
         result: A result that passes `model_cards.publishing.publishable`.
         model: The pinned model as on the command line: `org/name@commit[/path]`.
+        trace: Where the predictions and the whole record are published; the notes leave out what only that needs.
     """
     from huggingface_hub import EvalResultEntry
 
@@ -101,16 +105,18 @@ def entries_of(result: RunResult, model: str) -> list["EvalResultEntry"]:
             value=published_value(estimate.value, number),
             dataset_revision=pinned_commit(result.dataset),
             date=result.created.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            source_url=_source_url(result.dataset),
+            source_url=_source_url(result.dataset) if trace is None else trace.url,
             source_name=BENCHMARK_TAG,
-            notes=format_notes(_notes(result, task, number, estimate, model)),
+            source_user=None if trace is None else trace.user,
+            source_org=None if trace is None else trace.org,
+            notes=format_notes(_shortened(_notes(result, task, number, estimate, model), trace)),
         )
-        for task, number, estimate in _published(result)
+        for task, number, estimate in published_numbers(result)
         if estimate.value is not None
     ]
 
 
-def eval_results_of(result: RunResult) -> list["EvalResult"]:
+def eval_results_of(result: RunResult, trace: Source | None = None) -> list["EvalResult"]:
     """The same numbers in `model-index` format, by task and split."""
     from huggingface_hub import EvalResult
 
@@ -128,9 +134,9 @@ def eval_results_of(result: RunResult) -> list["EvalResult"]:
             metric_name=_METRIC_LABELS[number.name][1],
             metric_value=published_value(estimate.value, number),
             source_name=BENCHMARK_TAG,
-            source_url=_source_url(result.dataset),
+            source_url=_source_url(result.dataset) if trace is None else trace.url,
         )
-        for task, number, estimate in sorted(_published(result), key=_by_split)
+        for task, number, estimate in sorted(published_numbers(result), key=_by_split)
         if estimate.value is not None
     ]
 
@@ -331,7 +337,8 @@ def pinned_commit(dataset: DatasetRecord) -> str:
     return dataset.revision
 
 
-def _published(result: RunResult) -> Iterator[tuple[TaskResult, LeaderboardNumber, Estimate]]:
+def published_numbers(result: RunResult) -> Iterator[tuple[TaskResult, LeaderboardNumber, Estimate]]:
+    """All numbers of a result with their tasks, scores first; an undefined number has the value `None`."""
     for number in NUMBERS:
         for name in in_order(result.tasks):
             task = result.tasks[name]
@@ -410,6 +417,11 @@ def _notes(
         "packages": ", ".join(f"{name} {each}" for name, each in sorted(packages.items())),
     }
     return {key: value for key, value in notes.items() if value}
+
+
+def _shortened(notes: dict[str, str], trace: Source | None) -> dict[str, str]:
+    """The notes that stand beside a number where its trace has all of them."""
+    return notes if trace is None else {key: value for key, value in notes.items() if key not in _IN_THE_TRACE}
 
 
 def _source_of_level(model: ModelRecord) -> str | None:

@@ -1,4 +1,4 @@
-"""Which published numbers the Hub has verified: each number separately, never a model as a whole."""
+"""What the Hub says of published numbers: which it has verified, and which files of entries it refuses."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from dataset_builders.card.numbers import parse_number_id
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.markdown import printable
 from model_cards.entries.entry_check import checked_entry, entry_identity
 from model_cards.hub.bounded_reading import read_answer
 from model_cards.hub.dataset_names import as_written
@@ -37,6 +38,14 @@ class _EvalResult(BaseModel):
 
     data: dict[str, Any]
     verified: bool = Field(default=False, strict=True)
+    pull_request: int | None = Field(default=None, alias="pullRequest")
+
+
+class _RefusedFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    filename: str = Field(max_length=500)
+    error: str = Field(max_length=2000)
     pull_request: int | None = Field(default=None, alias="pullRequest")
 
 
@@ -89,6 +98,25 @@ def verified_numbers(
     answer = _answer(repo, f"/api/models/{model_id}", {"expand": "evalResults"}, f"results of {repo}") or []
     verified = [each.data for each in _valid(_EvalResult, answer) if each.verified and each.pull_request is None]
     return frozenset(number for data in verified for number in _number(data, dataset_id, today))
+
+
+def refused_files(repo: Repo, pull_request: int | None = None) -> tuple[tuple[str, str], ...]:
+    """Files of entries that the Hub holds but refuses: one invalid entry voids all numbers of its file.
+
+    Args:
+        repo: Repo of a model.
+        pull_request: Number of the pull request that is looked at; `None` for the main branch.
+
+    Returns:
+        Path of each file, and the reason that the Hub gives.
+
+    Raises:
+        SetupError: If the Hub cannot be reached.
+        DataError: If its answer cannot be read.
+    """
+    answer = _answer(repo, f"/api/models/{repo.id}", {"expand": "evalResults"}, f"results of {repo}") or []
+    found = [each for each in _valid(_RefusedFile, answer) if each.pull_request == pull_request]
+    return tuple((printable(each.filename), printable(each.error)) for each in found)
 
 
 def _number(data: dict[str, Any], dataset_id: str, today: Callable[[str], str]) -> Iterator[VerifiedNumber]:

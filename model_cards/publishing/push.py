@@ -3,10 +3,12 @@
 import functools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from dataset_builders.core.errors import UsageError
+from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hub.access import canonical, head_of, is_logged_in, require_login
 from dataset_builders.core.hub.commits import Change, Message
 from dataset_builders.core.hub.repo import MAIN, Repo
@@ -29,6 +31,7 @@ from model_cards.entries.entries import (
     merge_entries,
 )
 from model_cards.entries.notes import edition_in
+from model_cards.entries.verification import refused_files
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.hub.ownership import User, logged_in_user
 from model_cards.publishing.publishable import (
@@ -40,6 +43,7 @@ from model_cards.publishing.publishable import (
     require_publishable,
 )
 from model_cards.publishing.repo_change import Difference, Route, send, text_at, way_to
+from model_cards.publishing.trace import Trace, TraceRequest, prepared_trace, require_results_repo, send_trace
 from model_cards.text.front_matter import CARD_PATH
 
 if TYPE_CHECKING:
@@ -60,11 +64,13 @@ class PushOptions:
         repo: Target repo; `None` for the repo that the model was read from.
         route: Commit or pull request.
         dry_run: Whether to show the change without sending it.
+        results_repo: Data-set repo that receives the traces of the results; `None` for none.
     """
 
     repo: str | None = None
     route: Route = "own"
     dry_run: bool = False
+    results_repo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class PushedRepo:
         plan: For a dry run: the change as a diff, and its route.
         left_out: Entries by others that remain in the repo but are not on the card, with the reason.
         notes: Further information, such as what an edition is for.
+        pull_request: Number of the pull request that holds the results; `None` for a commit on the main branch.
+        refused: Files of entries of this benchmark that the Hub refuses, with its reason, one line each.
     """
 
     repo: str
@@ -86,6 +94,8 @@ class PushedRepo:
     plan: str = ""
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    pull_request: int | None = None
+    refused: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -115,6 +125,7 @@ class _Parcel:
         entries: Their numbers for `.eval_results`.
         eval_results: Their numbers for the `model-index`.
         names: Current ids of the data sets of entries in the repo.
+        traces: Their traces, if they are published.
     """
 
     repo: Repo
@@ -122,13 +133,27 @@ class _Parcel:
     entries: tuple["EvalResultEntry", ...]
     eval_results: tuple["EvalResult", ...]
     names: DatasetNames
+    traces: tuple[Trace, ...] = ()
 
 
-def push_results(results: Sequence[RunResult], options: PushOptions) -> Pushed:
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A result, and the folder of its run or method where its trace is published."""
+
+    result: RunResult
+    run: Path | None = None
+
+
+def push_results(results: Sequence[RunResult], options: PushOptions, runs: Sequence[Path] = ()) -> Pushed:
     """Pushes results to the repos of their models.
 
     All checks run before anything is sent. Then each repo gets one commit, or none if it already has
-    the results.
+    the results. Traces are sent first, so that no entry names a source that does not exist.
+
+    Args:
+        results: The results.
+        options: Options of the push.
+        runs: With `results_repo`, the folder of the run or method of each result.
 
     Raises:
         UsageError: If a result cannot be published, or its repo is unknown.
@@ -137,42 +162,80 @@ def push_results(results: Sequence[RunResult], options: PushOptions) -> Pushed:
         IncompleteError: If a result is incomplete.
         SetupError: If you are not logged in, or the Hub cannot be reached or refuses access.
     """
-    return Pushed(tuple(push_each(results, options)))
+    return Pushed(tuple(push_each(results, options, runs)))
 
 
-def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[PushedRepo]:
+def push_each(results: Sequence[RunResult], options: PushOptions, runs: Sequence[Path] = ()) -> Iterator[PushedRepo]:
     """Like `push_results`, but yields each repo as soon as it is done.
 
     Raises:
-        MlipOodError: As `push_results` does.
+        MlipOodError: As `push_results` does, and after the last repo if the Hub accepted a commit but refuses a file of
+            entries in it.
     """
     if not options.dry_run:
         require_login("pushing")
-    for group in _by_repo((_target(result, options), result) for result in results).values():
-        require_publishable(group)
+    finished = _with_runs(results, options, runs)
+    for group in _by_repo((_target(each.result, options), each) for each in finished).values():
+        require_publishable([each.result for each in group])
     user = logged_in_user(Repo(_target(results[0], options), "model")) if results and is_logged_in() else None
     # Repos may have been renamed since the evaluation; published results use the current ids.
     today = functools.cache(canonical)
     by_repo = _by_repo(
-        (today(Repo(_target(result, options), "model")).id, named_today(result, today)) for result in results
+        (today(Repo(_target(each.result, options), "model")).id, replace(each, result=named_today(each.result, today)))
+        for each in finished
     )
     for group in by_repo.values():
-        require_publishable(group)
-    parcels = [_packed(Repo(repo_id, "model"), group) for repo_id, group in by_repo.items()]
-    differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
-    if not options.dry_run:
-        for question in _questions(results):
-            _LOG.warning("%s", question)
-    for parcel, difference in zip(parcels, differences, strict=True):
-        editions = dict.fromkeys(result.dataset.edition for result in parcel.results)
-        notes = tuple(note for each in editions if (note := edition_note(each)) is not None)
-        yield replace(_sent(parcel, difference, user, options), notes=notes)
+        require_publishable([each.result for each in group])
+    refused: list[str] = []
+    with ExitStack() as stack:
+        parcels = [_packed(Repo(repo_id, "model"), group, options, user, stack) for repo_id, group in by_repo.items()]
+        differences = [_difference_at(parcel, head_of(parcel.repo)) for parcel in parcels]
+        if not options.dry_run:
+            for question in _questions(results):
+                _LOG.warning("%s", question)
+        for parcel, difference in zip(parcels, differences, strict=True):
+            done = _with_notes(_sent(parcel, difference, user, options), parcel)
+            refused += done.refused
+            yield done
+    if refused:
+        raise DataError(
+            "the Hub shows none of the numbers in a file that it refuses:\n"
+            + "\n".join(refused)
+            + "\nCorrect the entry that it names, or remove the file, and push again"
+        )
 
 
-def _by_repo(results: Iterable[tuple[str, RunResult]]) -> dict[str, list[RunResult]]:
-    by_repo: dict[str, list[RunResult]] = {}
-    for repo_id, result in results:
-        by_repo.setdefault(repo_id, []).append(result)
+def _with_runs(results: Sequence[RunResult], options: PushOptions, runs: Sequence[Path]) -> list[_Finished]:
+    """The results with their folders, which are needed for traces only."""
+    if options.results_repo is None:
+        return [_Finished(result) for result in results]
+    if len(runs) != len(results):
+        raise UsageError(
+            f"a results repo receives the predictions too, but {len(runs)} folders of runs were given for "
+            f"{len(results)} results; give the folder of each run"
+        )
+    return [_Finished(result, run if run.is_dir() else run.parent) for result, run in zip(results, runs, strict=True)]
+
+
+def _with_notes(done: PushedRepo, parcel: _Parcel) -> PushedRepo:
+    editions = dict.fromkeys(result.dataset.edition for result in parcel.results)
+    notes = [note for each in editions if (note := edition_note(each)) is not None]
+    if done.state == "dry run":
+        notes += [f"{each.repo.id} would receive the trace {each.text}" for each in parcel.traces]
+        return replace(done, notes=tuple(notes))
+    notes += [f"trace: {each.source.url}" for each in parcel.traces]
+    refused = refused_files(parcel.repo, done.pull_request)
+    notes += [
+        f"the Hub refuses {path}, a file of others: {why}" for path, why in refused if not OWN_FILE.fullmatch(path)
+    ]
+    own = tuple(f"{done.repo}: {path}: {why}" for path, why in refused if OWN_FILE.fullmatch(path))
+    return replace(done, notes=tuple(notes), refused=own)
+
+
+def _by_repo(finished: Iterable[tuple[str, _Finished]]) -> dict[str, list[_Finished]]:
+    by_repo: dict[str, list[_Finished]] = {}
+    for repo_id, each in finished:
+        by_repo.setdefault(repo_id, []).append(each)
     return by_repo
 
 
@@ -194,17 +257,28 @@ def _target(result: RunResult, options: PushOptions) -> str:
     return found
 
 
-def _packed(repo: Repo, results: Sequence[RunResult]) -> _Parcel:
+def _packed(
+    repo: Repo, finished: Sequence[_Finished], options: PushOptions, user: User | None, stack: ExitStack
+) -> _Parcel:
+    """All that goes to one repo; the folders of traces are removed with the stack."""
     head = list_files(repo, None)
     entries: list[EvalResultEntry] = []
     eval_results: list[EvalResult] = []
-    for result in results:
-        require_benchmark(result)
-        find_model_files(result, head)
-        entries += entries_of(result, pinned_model(result, head))
-        eval_results += eval_results_of(result)
+    traces: list[Trace] = []
+    for each in finished:
+        require_benchmark(each.result)
+        find_model_files(each.result, head)
+        model, source = pinned_model(each.result, head), None
+        if options.results_repo is not None and each.run is not None:
+            of_results = require_results_repo(options.results_repo, user, [each.result.dataset.id])
+            request = TraceRequest(each.run, each.result, model, head)
+            traces.append(stack.enter_context(prepared_trace(request, of_results, user)))
+            source = traces[-1].source
+        entries += entries_of(each.result, model, source)
+        eval_results += eval_results_of(each.result, source)
+    results = tuple(each.result for each in finished)
     names = DatasetNames({result.dataset.id: result.dataset.id for result in results})
-    return _Parcel(repo, tuple(results), tuple(entries), tuple(eval_results), names)
+    return _Parcel(repo, results, tuple(entries), tuple(eval_results), names, tuple(traces))
 
 
 def _difference_at(parcel: _Parcel, head: str) -> Difference:
@@ -235,13 +309,18 @@ def _difference_at(parcel: _Parcel, head: str) -> Difference:
 
 def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: PushOptions) -> PushedRepo:
     repo = parcel.repo
+    if not options.dry_run and user is not None:
+        for trace in parcel.traces:
+            send_trace(trace)
     if not difference.new:
         return PushedRepo(repo.id, "unchanged", repo.url, left_out=difference.left_out)
     way = way_to(repo, user, options.route, PULL_REQUEST_TITLE)
     if way.pull_request is not None:
         difference = _difference_at(parcel, head_of(repo, way.revision))
         if not difference.new:
-            return PushedRepo(repo.id, "unchanged", way.url, left_out=difference.left_out)
+            return PushedRepo(
+                repo.id, "unchanged", way.url, left_out=difference.left_out, pull_request=way.pull_request
+            )
     if options.dry_run or user is None:
         questions = "".join(f"{repo.id}: question: {each}\n" for each in _questions(parcel.results))
         plan = f"{repo.id}: {way.text(options.route)}; nothing was sent\n{difference.diff()}{questions}"
@@ -256,7 +335,7 @@ def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: P
 
     committed = send(way, change_at, _message(parcel))
     state: State = "pushed" if committed.is_new else "unchanged"
-    return PushedRepo(repo.id, state, committed.url, left_out=difference.left_out)
+    return PushedRepo(repo.id, state, committed.url, left_out=difference.left_out, pull_request=committed.pull_request)
 
 
 def _message(parcel: _Parcel) -> Message:

@@ -17,8 +17,9 @@ def main(argv: Sequence[str]) -> int:
     from harness.method.evaluate import load_any_results
     from model_cards.publishing.push import PushOptions, push_each
 
-    options = PushOptions(repo=arguments.repo, route=arguments.route, dry_run=arguments.dry_run)
-    for done in push_each(load_any_results([*dict.fromkeys(arguments.run)]), options):
+    options = PushOptions(arguments.repo, arguments.route, arguments.dry_run, arguments.results_repo)
+    runs = [*dict.fromkeys(arguments.run)]
+    for done in push_each(load_any_results(runs), options, runs):
         print(done.text)
     return 0
 
@@ -43,8 +44,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--repo", metavar="ORG/NAME", help="model repo to push to (default: the one that the model was loaded from)"
     )
+    add_results_repo(parser)
     add_way(parser)
     return parser
+
+
+def add_results_repo(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Adds the option that publishes the trace of each result."""
+    parser.add_argument(
+        "--results-repo",
+        metavar="ORG/NAME",
+        help="also publish result.json and all predictions in this data-set repo of yours, created if it does not "
+        "exist; the entries on the model's page then link there, and name you as the source",
+    )
 
 
 def add_way(parser: argparse.ArgumentParser) -> None:

@@ -134,7 +134,9 @@ def test_nothing_is_sent_where_one_of_several_is_refused(hub, own_repo, hub_resu
 def test_a_repo_of_others_gets_a_pull_request(hub, foreign_result):
     done = pushed(foreign_result())
     (opened,) = hub.pull_requests(FOREIGN, "model")
-    assert done == PushedRepo(FOREIGN, "pushed", f"{hub.endpoint}/{FOREIGN}/discussions/{opened.number}")
+    assert done == PushedRepo(
+        FOREIGN, "pushed", f"{hub.endpoint}/{FOREIGN}/discussions/{opened.number}", pull_request=1
+    )
     assert (opened.title, opened.author, opened.status) == (PULL_REQUEST_TITLE, "ann", "open")
     assert len(hub.history(FOREIGN, "model")) == 1
     assert ENTRIES_PATH in hub.files(FOREIGN, "model", revision=opened.revision)
@@ -144,7 +146,9 @@ def test_an_open_pull_request_is_added_to(hub, foreign_result):
     pushed(foreign_result("task2"))
     again = pushed(foreign_result("task2"))
     (opened,) = hub.pull_requests(FOREIGN, "model")
-    assert again == PushedRepo(FOREIGN, "unchanged", f"{hub.endpoint}/{FOREIGN}/discussions/{opened.number}")
+    assert again == PushedRepo(
+        FOREIGN, "unchanged", f"{hub.endpoint}/{FOREIGN}/discussions/{opened.number}", pull_request=1
+    )
     later = pushed(foreign_result("task3"))
     assert (later.state, later.url) == ("pushed", again.url)
     assert len(hub.pull_requests(FOREIGN, "model")) == 1

@@ -129,7 +129,7 @@ def test_one_pull_request_is_opened_whatever_happens(hub, foreign_result, no_wai
 def test_a_pull_request_whose_answer_was_lost_is_found(hub, foreign_result, no_waiting):
     hub.order(Fault(method="POST", path="/commit/", truncate=5))
     done = pushed(foreign_result())
-    assert done == PushedRepo(FOREIGN, "pushed", f"{hub.endpoint}/{FOREIGN}/discussions/1")
+    assert done == PushedRepo(FOREIGN, "pushed", f"{hub.endpoint}/{FOREIGN}/discussions/1", pull_request=1)
     assert len(hub.history(FOREIGN, "model", revision="refs/pr/1")) == 2
 
 
