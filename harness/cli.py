@@ -31,7 +31,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
             "model_cards.entries.every_eval_ever_command", "write results in the format of Every Eval Ever"
         ),
         "submit": Command("harness.submission.submit_command", "write finished runs as an entry for a repo of results"),
-        "verify": Command("harness.submission.verify_command", "check entries of a repo of results"),
+        "verify": Command("harness.submission.verify_command", "check runs, and entries of a repo of results"),
         "env": Command("harness.worker.command", "manage environments for families whose packages conflict"),
     }
 )

@@ -32,9 +32,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool =
     )
     add_printing(output)
     output.add_argument("--push", action="store_true", help="push results to the models' Hub repos, like `push`")
-    output.add_argument(
-        "--results-repo", metavar="ORG/NAME", help="with --push, also publish the predictions there, like `push`"
-    )
+    output.add_argument("--results-repo", metavar="REPO", help="with --push: publish all predictions there too")
 
 
 def add_printing(output: argparse._ArgumentGroup) -> None:

@@ -1,8 +1,10 @@
-"""`python -m harness verify`: checks entries of a repo of results, and prints a report for the reviewer."""
+"""`python -m harness verify`: checks runs and entries of a repo of results, and prints what is proved."""
 
 import argparse
 import secrets
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,20 +17,11 @@ from harness.models.registry import readers
 
 if TYPE_CHECKING:
     from harness.submission.findings import EntryReport
+    from harness.submission.places import Place
 
 MINI: Final = "mini"
 _FRAMES: Final = 32
 _TOLERANCE: Final = 1.0
-
-_EXIT_CODES: Final = """\
-exit codes:
-  0  every entry is sound: what can be proved is proved, the rest is listed for a reviewer
-  2  usage
-  3  an entry is refused
-  4  the checkpoint of --model cannot be loaded
-  5  structures failed in an entry, and nothing else is wrong
-  6  environment: no network, an unwritable folder
-"""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -39,8 +32,14 @@ def main(argv: Sequence[str]) -> int:
     """
     arguments = parser().parse_args(argv)
     _require_possible(arguments)
-    reports, problems = _checked(arguments)
-    reports = [_with_spot_check(report, arguments) for report in reports]
+    with tempfile.TemporaryDirectory(prefix="mlip-ood-verify-") as workspace:
+        from harness.submission.places import places_of
+
+        places = places_of(arguments.entry, Path(workspace), arguments.record)
+        reports, problems = _checked(places, arguments)
+        reports = [_with_spot_check(report, arguments) for report in reports]
+    given = {str(place.entry.absolute()): place.given for place in places}
+    reports = [replace(report, place=given[report.place]) for report in reports]
     for report in reports:
         _print(report, as_json=arguments.json)
     if arguments.summary is not None:
@@ -65,13 +64,28 @@ def parser() -> argparse.ArgumentParser:
     """The options of the command."""
     parser = option_parser(
         "python -m harness verify",
-        "DIR [DIR ...] [options]",
-        "Check entries of a repo of results: files, identities, data set, training declaration, and every\nnumber "
-        "against the predictions. No code from an entry is executed.",
-        (f"python -m harness verify entries --dataset {DATASET_ID}@v1.0",),
-        _EXIT_CODES,
+        "WHAT [WHAT ...] [options]",
+        "Check finished runs, or entries of a repo of results: files, identities, data set, training\ndeclaration, and "
+        "every number against the predictions. No code from an entry is executed.",
+        (
+            "python -m harness verify results/mmff94/*",
+            f"python -m harness verify org/results --dataset {DATASET_ID}@v1.0",
+        ),
     )
-    parser.add_argument("entry", nargs="+", type=Path, metavar="DIR", help="an entry, or a folder of entries")
+    parser.add_argument(
+        "entry",
+        nargs="+",
+        metavar="WHAT",
+        help="folder of a run, method, entry or entries; or on the Hub org/name[@revision][/entries/NAME]",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="mlip-ood.json of the model of a run, if it is no longer next to it",
+    )
     parser.add_argument(
         "--dataset",
         action="append",
@@ -114,20 +128,19 @@ def _add_spot_check(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _checked(arguments: argparse.Namespace) -> tuple[list["EntryReport"], list[SetupError]]:
+def _checked(places: Sequence["Place"], arguments: argparse.Namespace) -> tuple[list["EntryReport"], list[SetupError]]:
     """The reports, and the errors that prevented a check, such as an unreachable Hub."""
     from dataset_builders.engines.separate_processes import SeparateProcesses
-    from harness.submission.across import entries_in, findings_across
+    from harness.submission.across import findings_across
     from harness.submission.bounded_process import verify_in_bounded_process
 
-    places = list(dict.fromkeys(entry.absolute() for place in arguments.entry for entry in entries_in(place)))
     if arguments.model and len(places) > 1:
         raise UsageError(f"--model with {len(places)} entries; a spot check takes one entry")
     reports, problems = [], []
     with SeparateProcesses(1) as processes:
         for place in places:
             try:
-                reports.append(verify_in_bounded_process(processes, place, arguments.dataset))
+                reports.append(verify_in_bounded_process(processes, place.entry.absolute(), arguments.dataset))
             except SetupError as problem:
                 problems.append(problem)
     across = findings_across(reports)

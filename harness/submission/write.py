@@ -79,6 +79,15 @@ class _Source:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What an entry is written from."""
+
+    document: EntryDocument
+    sources: tuple[_Source, ...]
+    method: bytes | None
+
+
 def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> WrittenEntry:
     """Writes an entry into a folder, completely or not at all.
 
@@ -93,20 +102,14 @@ def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> Wr
         IncompleteError: If structures failed.
         SetupError: If the folder is not writable.
     """
-    directories, method = _members(runs)
-    sources = [_source(directory, options) for directory in directories]
-    twice = [source.run_id for source in sources if [each.run_id for each in sources].count(source.run_id) > 1]
-    if twice:
-        raise UsageError(f"the run {twice[0]} is given twice; give each run once")
-    content = None if method is None else _method_of_entry(method, sources)
-    document = _document(sources, content, options)
-    place = output / document.folder
+    parts = _parts(runs, options)
+    place = output / parts.document.folder
     if place.exists() and not (place / ENTRY_NAME).is_file():
         raise UsageError(f"{place} exists and is not an entry; move it away, or choose another folder with --out")
     with whole_folder(place) as fresh:
         # In a folder of its final name, which the check verifies too.
-        trial = fresh / document.folder
-        _fill(trial, document, sources, content)
+        trial = fresh / parts.document.folder
+        _fill(trial, parts)
         report = verify_entry(trial, options.datasets)
         _require_sound(report)
         for path in list(trial.iterdir()):
@@ -114,6 +117,31 @@ def write_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> Wr
         trial.rmdir()
     n_bytes = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     return WrittenEntry(place, n_bytes, report)
+
+
+def assemble_entry(runs: Sequence[Path], output: Path, options: EntryOptions) -> Path:
+    """Writes an entry into a folder without checking its numbers, for a check that reports what is wrong.
+
+    Returns:
+        The folder of the entry.
+
+    Raises:
+        UsageError: As `write_entry` does.
+        DataError: If a folder is not that of a finished run.
+    """
+    parts = _parts(runs, options)
+    _fill(output / parts.document.folder, parts)
+    return output / parts.document.folder
+
+
+def _parts(runs: Sequence[Path], options: EntryOptions) -> "_Parts":
+    directories, method = _members(runs)
+    sources = [_source(directory, options) for directory in directories]
+    twice = [source.run_id for source in sources if [each.run_id for each in sources].count(source.run_id) > 1]
+    if twice:
+        raise UsageError(f"the run {twice[0]} is given twice; give each run once")
+    content = None if method is None else _method_of_entry(method, sources)
+    return _Parts(_document(sources, content, options), tuple(sources), content)
 
 
 def _members(runs: Sequence[Path]) -> tuple[list[Path], Path | None]:
@@ -234,19 +262,19 @@ def _file_record(content: bytes) -> FileRecord:
     return FileRecord(sha256=bytes_sha256(content), n_bytes=len(content))
 
 
-def _fill(directory: Path, document: EntryDocument, sources: Sequence[_Source], method: bytes | None) -> None:
-    for path, content in _carried(document, sources, method):
+def _fill(directory: Path, parts: _Parts) -> None:
+    for path, content in _carried(parts):
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
-    write_text_whole(directory / ENTRY_NAME, document.text())
+    write_text_whole(directory / ENTRY_NAME, parts.document.text())
 
 
-def _carried(document: EntryDocument, sources: Sequence[_Source], method: bytes | None) -> Iterator[tuple[str, bytes]]:
-    if method is not None:
-        yield METHOD_NAME, method
-    for source in sources:
-        folder, run = f"{RUNS_NAME}/{source.run_id}", document.runs[source.run_id]
+def _carried(parts: _Parts) -> Iterator[tuple[str, bytes]]:
+    if parts.method is not None:
+        yield METHOD_NAME, parts.method
+    for source in parts.sources:
+        folder, run = f"{RUNS_NAME}/{source.run_id}", parts.document.runs[source.run_id]
         yield from ((f"{folder}/{name}", content) for name, content in source.files.items())
         if run.predictions_at is None:
             for name in run.predictions:

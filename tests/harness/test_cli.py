@@ -27,7 +27,7 @@ def evaluate(dataset: Path, output: Path, *options: str) -> int:
 HEAVY = {"torch", "rdkit", "ase", "datasets", "scipy", "pydantic", "pyarrow", "matplotlib"}
 SCREEN = 40
 """Lines of help that a terminal shows at once."""
-LONGER = {"compare": 41, "evaluate": 43, "study": 42, "train": 53}
+LONGER = {"compare": 42, "evaluate": 44, "study": 42, "train": 53}
 """It has 28 options, each of which stays."""
 
 
@@ -93,7 +93,7 @@ def test_options_of_an_evaluation_stand_in_groups(capsys: pytest.CaptureFixture[
     assert {"--model", "--family", "--trust-checkpoint", "--trained-on"} <= held["model"]
     assert held["data"] == {"--dataset", "--task", "--labels"}
     assert {"--device", "--dtype", "--batch-atoms", "--isolation"} <= held["running"]
-    assert held["output"] == {"--output", "--json", "--quiet", "--push"}
+    assert held["output"] == {"--output", "--json", "--quiet", "--push", "--results-repo"}
     assert "org/name[@revision][/file]" in shown
     assert "(default: mini)" in shown
 
