@@ -46,6 +46,7 @@ COVERED = {
     "harness retract": "a pushed result: tests/model_cards/publishing/test_retract.py",
     "harness leaderboard": "answered by the loopback Hub: below",
     "env create": "minutes of download: tests/harness/worker/test_family_environments.py, and `make test`",
+    "--isolation strict": "what the system offers: tests/harness/worker/test_confinement.py",
     "--model path/to/": "the reader's file: tests/harness/potentials makes one of each family",
     "--model m.model": "the reader's file: tests/harness/models/test_declared_training.py",
     "--model export/runs/mace": "what a trainer writes: tests/harness/models/test_declared_training.py",

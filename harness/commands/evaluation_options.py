@@ -159,7 +159,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         choices=get_args(Isolation),
         default=AUTO,
         metavar="WHEN",
-        help="own process: auto, always, never (default: auto)",
+        help="own process: auto, always, never, strict (confined)",
     )
 
 

@@ -57,9 +57,24 @@ def peak_resident_of(potential: Potential) -> int | None:
 def peak_resident_of_process(number: int) -> int | None:
     """Peak memory of another running process, in bytes; `None` where the system does not tell.
 
+    Of a process that only waits for others, as bubblewrap does, the largest among it and its descendants counts.
+
     Args:
         number: Its process id.
     """
+    found = [_peak_resident(number), *(peak_resident_of_process(child) for child in _children(number))]
+    return max((each for each in found if each is not None), default=None)
+
+
+def _children(number: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{number}/task/{number}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
+
+
+def _peak_resident(number: int) -> int | None:
     try:
         status = Path(f"/proc/{number}/status").read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -12,9 +12,9 @@ ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
 TrainingProtocol = Literal["from-scratch", "fine-tuned"]
 TrainingEvidence = Literal["stated", "proved"]
 """Evidence for a training protocol: the user's statement, or a checkpoint that `harness train` wrote."""
-Isolation = Literal["auto", "always", "never"]
+Isolation = Literal["auto", "always", "never", "strict"]
 """Whether a potential computes in a separate process. `auto`: if its checkpoint can run code, or if its family has
-a separate Python environment."""
+a separate Python environment. `strict`: always, and confined: no files of the user, no network, no other process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class PotentialTraits:
         variables: Environment variables of the computing process that can change the last digits.
         processor: Model of the GPU or CPU that computes.
         threads: CPU threads of the arithmetic, if known.
+        isolation: What confines the process that computes, if it is confined: bubblewrap or landlock.
     """
 
     model_id: str
@@ -82,6 +83,7 @@ class PotentialTraits:
     variables: Mapping[str, str] = field(default_factory=dict)
     processor: str | None = None
     threads: int | None = None
+    isolation: Literal["bubblewrap", "landlock"] | None = None
 
 
 class Potential(Protocol):

@@ -459,4 +459,5 @@ def _environment_record(traits: PotentialTraits) -> EnvironmentRecord:
         code_hash=code_hash(traits.family),
         precision=dict(traits.precision),
         variables=dict(traits.variables),
+        isolation=traits.isolation,
     )

@@ -215,6 +215,7 @@ def _conservative(models: Sequence[ModelRecord]) -> bool | None:
 def _environment(environments: Sequence[EnvironmentRecord]) -> EnvironmentRecord:
     """The environment of the members; all values of a property in which they differ."""
     hashes = sorted({environment.code_hash for environment in environments})
+    isolations = {environment.isolation for environment in environments}
     return EnvironmentRecord(
         python=_joined(each.python for each in environments) or "",
         platform=_joined(each.platform for each in environments) or "",
@@ -223,6 +224,7 @@ def _environment(environments: Sequence[EnvironmentRecord]) -> EnvironmentRecord
         code_hash=hashes[0] if len(hashes) == 1 else text_sha256(json.dumps(hashes)),
         precision=_merged(each.precision for each in environments),
         variables=_merged(each.variables for each in environments),
+        isolation=isolations.pop() if len(isolations) == 1 else None,
     )
 
 

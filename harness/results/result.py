@@ -178,6 +178,7 @@ class EnvironmentRecord(Record):
         code_hash: Hash of this project's own code.
         precision: Precision of float32 matrix products, where PyTorch may have been used.
         variables: Environment variables of the computing process that can change the last digits.
+        isolation: What confined the process that computed (`--isolation strict`): bubblewrap or landlock.
     """
 
     python: str
@@ -186,6 +187,7 @@ class EnvironmentRecord(Record):
     code_hash: str
     precision: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
+    isolation: Literal["bubblewrap", "landlock"] | None = None
 
 
 class SettingsRecord(Record):

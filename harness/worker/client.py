@@ -27,7 +27,8 @@ from harness.compute.hardware import peak_resident_of_process
 from harness.compute.meter import Footprint
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import LoadOptions, PotentialTraits
-from harness.worker.process import cut_off, exit_text, last_words, start, stop
+from harness.worker.confinement import Confinement
+from harness.worker.process import LOG_NAME, cut_off, exit_text, last_words, start, stop
 from harness.worker.protocol import (
     LONGEST_TRAITS,
     Message,
@@ -63,6 +64,7 @@ class WorkerSpec:
         options: Options of the loader.
         python: Interpreter; by default that of the harness.
         module_folders: Additional folders from which the module may import.
+        confinement: How it is confined; `None` for the rights of the user.
         contained: Whether any error of the module's code counts as an error of the model or of a structure.
         load_seconds: Longest wait until the potential is loaded.
         batch_seconds: Longest wait for a batch.
@@ -74,6 +76,7 @@ class WorkerSpec:
     options: LoadOptions
     python: Path = Path(sys.executable)
     module_folders: tuple[Path, ...] = ()
+    confinement: Confinement | None = None
     contained: bool = False
     load_seconds: float = LOAD_SECONDS
     batch_seconds: float = BATCH_SECONDS
@@ -114,6 +117,11 @@ class WorkerPotential:
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
         return self.collect(self.launch(self.prepare(batch)))
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the worker says that it has no network access."""
+        return self._worker.is_cut_off
 
     @property
     def overlaps(self) -> bool:
@@ -262,8 +270,8 @@ class _Worker:
         """Open requests, each with the maximum size of its answer in bytes."""
         self._answers: dict[int, Message] = {}
         self._home = Path(tempfile.mkdtemp(prefix="mlip-ood-worker-"))
-        self._log = self._home / "log"
-        self._process, self._connection = start(spec.python, spec.module_folders, self._home, self._log)
+        self._log = self._home / LOG_NAME
+        self._process, self._connection = start(spec.python, spec.module_folders, self._home, spec.confinement)
         self._sender = ThreadPoolExecutor(1, "sender")
         self.close = weakref.finalize(self, stop, self._process, self._connection, self._sender, self._home)
         body = {
@@ -275,12 +283,10 @@ class _Worker:
         }
         self.ask(0, encoded(Message("load", body)), LONGEST_TRAITS)
         try:
-            self.traits, is_cut_off = self._loaded(self.answer(0, spec.load_seconds))
+            self.traits, self.is_cut_off = self._loaded(self.answer(0, spec.load_seconds))
         except BaseException:
             self.close()
             raise
-        if not is_cut_off:
-            _LOG.info("the worker of %s can reach the network: this system does not allow isolating it", spec.source)
 
     def peak_resident(self) -> int | None:
         """Peak memory of the process, in bytes; `None` where the system does not tell."""
@@ -372,7 +378,8 @@ class _Worker:
             traits = TypeAdapter(PotentialTraits).validate_python(answer.body.get("traits"))
         except ValidationError as cause:
             raise self._violation(f"{answer.kind!r:.40} with invalid traits ({first_line(cause)})") from cause
-        return traits, answer.body.get("is_cut_off") is True
+        means = None if self._spec.confinement is None else self._spec.confinement.means
+        return dataclasses.replace(traits, isolation=means), answer.body.get("is_cut_off") is True
 
     def _violation(self, what: str) -> ModelError:
         cut_off(self._process, self._connection)

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Final
 
 from dataset_builders.core.errors import SetupError, UsageError
+from harness.trust.tokens import TOKEN_VARIABLES
 
 ENVIRONMENTS_VARIABLE: Final = "MLIP_OOD_ENVIRONMENTS"
 """Environment variable with the folder of all environments, if not in the user's data folder."""
@@ -211,6 +212,11 @@ def _checked(finished: "subprocess.CompletedProcess[str]", command: Sequence[str
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    # The variables of an active environment would make the installer use that one.
-    kept = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    # The variables of an active environment would make the installer use that one. Packages may run code as they are
+    # built, which needs no token of the user.
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("VIRTUAL_ENV", "PYTHONPATH") and not TOKEN_VARIABLES.fullmatch(name)
+    }
     return subprocess.run(list(command), env=kept, capture_output=True, text=True, check=False)

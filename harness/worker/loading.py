@@ -2,11 +2,13 @@
 
 import contextlib
 import importlib.util
+import logging
 import os
 import site
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from dataset_builders.core.errors import MissingPackageError, SetupError, UsageError
 from harness.compute.arithmetic import neutralise_variables
@@ -14,7 +16,12 @@ from harness.core.potential import Isolation, LoadOptions, Potential
 from harness.models.foreign import is_unknown, load_foreign
 from harness.models.registry import ModelSource, families, load_potential, named_as
 from harness.worker.client import WorkerPotential, WorkerSpec
+from harness.worker.confinement import confinement_for
 from harness.worker.family_environments import ENVIRONMENTS, find_environment
+from harness.worker.kernel_limits import not_dumpable
+from harness.worker.process import package_folders
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -46,17 +53,37 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
                 source.family.module, source.model_id, lambda: load_potential(source, options), contained=contained
             )
         return
+    folders = _folders_for(source, interpreter)
+    python = interpreter or Path(sys.executable)
+    # Not resolved: in the cache of the Hub's client, the link has the file's name, but its target does not.
+    place = source.model_id if source.path is None else source.path.absolute()
     spec = WorkerSpec(
         module=source.family.module,
-        # Not resolved: in the cache of the Hub's client, the link has the file's name, but its target does not.
-        source=source.model_id if source.path is None else source.path.absolute(),
+        source=place,
         options=options,
-        python=interpreter or Path(sys.executable),
-        module_folders=_folders_for(source, interpreter),
+        python=python,
+        module_folders=folders,
+        confinement=(confinement_for(python, (*package_folders(), *folders), place) if isolation == "strict" else None),
         contained=contained,
     )
-    with contextlib.closing(WorkerPotential(spec)) as worker:
+    with not_dumpable(), contextlib.closing(WorkerPotential(spec)) as worker:
+        if isolation != "strict" and _is_of_strangers(source):
+            _LOG.warning("%s", _what_is_open(source, is_cut_off=worker.is_cut_off))
         yield named_as(worker, source)
+
+
+def _is_of_strangers(source: ModelSource) -> bool:
+    """Whether code that the user did not write comes with the model."""
+    return (source.family.is_pickled and source.path is not None) or is_unknown(source.family.module)
+
+
+def _what_is_open(source: ModelSource, *, is_cut_off: bool) -> str:
+    """What a worker is not kept away from, in one line."""
+    network = "" if is_cut_off else " and reach the network, which this system cannot cut off"
+    return (
+        f"the code in {source.model_id} runs with your rights: it can read your files{network}; --isolation strict "
+        "keeps it from both"
+    )
 
 
 def _interpreter(source: ModelSource) -> Path | None:
@@ -80,7 +107,7 @@ def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isol
                 "process; leave out --isolation never, or install the family beside the harness"
             )
         return False
-    return isolation == "always" or interpreter is not None or _runs_code(source)
+    return isolation in ("always", "strict") or interpreter is not None or _runs_code(source)
 
 
 def _runs_code(source: ModelSource) -> bool:

@@ -17,24 +17,31 @@ from typing import Final
 import dataset_builders
 import harness
 from dataset_builders.core.errors import ModelError
-from harness.worker.sandbox import scrubbed_environment
+from harness.worker.confinement import Confinement
+from harness.worker.sandbox import scrubbed_environment, temporary_folder
 
+LOG_NAME: Final = "log"
 _PROJECT_PACKAGES: Final = (dataset_builders, harness)
 _LAST_WORDS: Final = 12
 _LINE_LENGTH: Final = 300
 _LOG_BYTES: Final = 2**16
 
 
+def package_folders() -> tuple[Path, ...]:
+    """Where the packages of this project are, which a worker imports."""
+    return tuple(Path(package.__path__[0]).resolve() for package in _PROJECT_PACKAGES)
+
+
 def start(
-    python: Path, module_folders: Sequence[Path], home: Path, log: Path
+    python: Path, module_folders: Sequence[Path], home: Path, confinement: Confinement | None = None
 ) -> tuple[subprocess.Popen[bytes], Connection]:
     """Starts a worker in a separate session.
 
     Args:
         python: Its interpreter.
         module_folders: Additional folders from which it may import.
-        home: Its folder.
-        log: File for its output.
+        home: Its folder, which receives its output in the file `log`.
+        confinement: How it is confined; `None` for the rights of the user.
 
     Returns:
         The process, and this end of the connection to it.
@@ -44,21 +51,26 @@ def start(
     """
     packages = home / "packages"
     packages.mkdir()
-    for package in _PROJECT_PACKAGES:
+    for folder in package_folders():
         # Links, not the parent folder of the packages: other packages there may belong to another environment.
-        (packages / package.__name__).symlink_to(Path(package.__path__[0]).resolve(), target_is_directory=True)
+        (packages / folder.name).symlink_to(folder, target_is_directory=True)
+    environment = scrubbed_environment(os.environ, home, (packages, *module_folders))
     # A socket pair, which this side can shut down for both.
     ours, theirs = Pipe()
+    command = [str(python), "-m", "harness.worker", str(theirs.fileno())]
+    if confinement is not None:
+        environment["TMPDIR"] = str(temporary_folder(home))
+        command = confinement.command(home, [*command, str(confinement.write(home))])
     try:
-        with log.open("wb") as output:
+        with (home / LOG_NAME).open("wb") as output:
             process = subprocess.Popen(
-                [str(python), "-m", "harness.worker", str(theirs.fileno())],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(theirs.fileno(),),
                 cwd=home,
-                env=scrubbed_environment(os.environ, home, (packages, *module_folders)),
+                env=environment,
                 # Ctrl-C in the terminal must reach only the harness, which ends its workers itself.
                 start_new_session=True,
             )

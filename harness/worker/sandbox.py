@@ -1,10 +1,11 @@
 """Denies a worker access to tokens, the Hub and, where the system allows it, the network.
 
-This protects against accidents and against checkpoints that contact a server. It is not a full sandbox: a worker
-runs with the rights of its user, and can read what that user can read.
+This protects against accidents and against checkpoints that contact a server. A worker runs with the rights of its
+user, and can read what that user can read, unless it is confined (`--isolation strict`, `confinement.py`).
 """
 
 import ctypes
+import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from harness.compute.arithmetic import LOWERING, is_read_by_libraries, lowering_variables
+from harness.worker.kernel_limits import (
+    LimitError,
+    drop_capabilities,
+    forbid_new_privileges,
+    limit_files,
+    limit_system_calls,
+)
 
 _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
@@ -74,3 +82,36 @@ def cut_off_network() -> bool:
     except OSError:
         return True
     return True
+
+
+def confine(policy: Path) -> None:
+    """Confines this process, which must have one thread, as its policy says; nothing can lift it again.
+
+    Args:
+        policy: What `Confinement.write` wrote.
+
+    Raises:
+        LimitError: If the kernel refuses a limit.
+    """
+    document = json.loads(policy.read_text(encoding="utf-8"))
+    is_viewed = document["means"] == "bubblewrap"
+    if not is_viewed:
+        # More than is needed where it is possible: sockets are denied below.
+        cut_off_network()
+    drop_capabilities()
+    forbid_new_privileges()
+    if not is_viewed:
+        limit_files([Path(each) for each in document["readable"]], [Path(each) for each in document["writable"]])
+    try:
+        limit_system_calls()
+    except LimitError:
+        # The view of bubblewrap has no network, no other process and no home already.
+        if not is_viewed:
+            raise
+
+
+def temporary_folder(home: Path) -> Path:
+    """The folder for temporary files of a confined worker, which may write to its home only."""
+    folder = home / "tmp"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -43,6 +43,15 @@ def serve(connection: Connection, *, is_cut_off: bool) -> int:
     return 0
 
 
+def refuse(connection: Connection, reason: str) -> int:
+    """Answers the request to load anything with the reason why this process is not confined as it should be."""
+    request = receive(connection)
+    if request is not None:
+        text = f"--isolation strict: the system refuses to confine the worker of the model: {reason}"
+        send(connection, _error("SetupError", text, request.number))
+    return 1
+
+
 def _load(request: Message, connection: Connection, *, is_cut_off: bool) -> Potential | None:
     # Any error while loading a foreign checkpoint must reach the user, not only the worker's log.
     options = LoadOptions(**request.body["options"])

@@ -129,3 +129,11 @@ def test_the_command_finds_and_removes(capsys):
     assert main(["create", "sevennet"]) == 0
     assert main(["remove", "sevennet"]) == 0
     assert capsys.readouterr().out.endswith("sevennet: removed\n")
+
+
+def test_the_installer_has_no_token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    done = environments._run(["env"])
+    assert "hf_secret" not in done.stdout
+    assert "PIP_RETRIES=1" in done.stdout
