@@ -76,7 +76,7 @@ $(VENV)/.environment-%: $(VENV)/.dev harness/worker/family_environments.py
 
 # Tests of pages need a browser. Where none is installed and none can be, they are skipped and say so.
 $(VENV)/.chromium: $(VENV)/.dev
-	@command -v chromium || command -v chromium-browser || command -v google-chrome || { command -v apt-get >/dev/null && apt-get update -qq \
+	@{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { command -v apt-get >/dev/null && apt-get update -qq \
 	    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core bubblewrap >/dev/null; } \
 	  || echo "no Chromium and none could be installed: tests of pages will be skipped"
 	@touch $@

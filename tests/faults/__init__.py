@@ -1,0 +1,1 @@
+"""Faults on purpose: processes killed at random points, and files with flipped bits; `make test-faults`."""
