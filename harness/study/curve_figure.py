@@ -47,10 +47,12 @@ def curve_figure(lines: Sequence[Line], rows: Sequence[str], curve: Curve) -> "F
             _panel(panels[vertical][across], shown.get((row, task)), curve)
     for across in range(n_columns):
         title = label_of(rows[across]) if by_row else _task_text(lines, tasks[across])
-        panels[0][across].set_title(title, fontsize=SMALL, fontweight="bold")
+        panels[0][across].set_title(title, fontsize=SMALL, fontweight="bold", parse_math=False)
     for vertical in range(n_lines):
         title = _task_text(lines, tasks[vertical]) if by_row else label_of(rows[vertical])
-        panels[vertical][-1].set_ylabel(title, fontsize=SMALL, rotation=0, ha="left", va="center", labelpad=6)
+        panels[vertical][-1].set_ylabel(
+            title, fontsize=SMALL, rotation=0, ha="left", va="center", labelpad=6, parse_math=False
+        )
         panels[vertical][-1].yaxis.set_label_position("right")
     figure.supylabel(_Y_LABEL[curve], fontsize=TEXT)
     # A label of the whole x axis would lie on the key: the layout of matplotlib does not keep them apart.

@@ -52,7 +52,7 @@ def save(figure: "Figure", path: Path) -> None:
 
 def plain_look(axes: "Axes", title: str) -> None:
     """A title at the left with room below it, no frame at the top and right."""
-    axes.set_title(title, fontsize=TEXT + 1, loc="left", fontweight="bold", pad=16)
+    axes.set_title(title, fontsize=TEXT + 1, loc="left", fontweight="bold", pad=16, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=TEXT)
 
