@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from dataset_builders.core.palette import SPLITS
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
-from harness.study.figure_groups import QUESTIONS, Question
-from harness.study.panels import (
+from harness.report.panels import (
     DARK,
     FAINT,
     MARKS,
@@ -20,6 +19,7 @@ from harness.study.panels import (
     force_axis,
     split_key,
 )
+from harness.study.figure_groups import QUESTIONS, Question
 from harness.study.summary import SPLITS as TEST_SPLITS
 from harness.study.summary import Line
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from dataset_builders.core.palette import SPLITS
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
+from harness.report.panels import FAINT, MARKS, SMALL, TEXT, empty_figure, force_axis, split_key
 from harness.study.figure_groups import label_of
-from harness.study.panels import FAINT, MARKS, SMALL, TEXT, empty_figure, force_axis, split_key
 from harness.study.run_record import DistanceRecord, TestSplitName
 from harness.study.summary import SPLITS as TEST_SPLITS
 from harness.study.summary import Line

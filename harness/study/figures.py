@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from harness.report.panels import save
 from harness.study.ablation_figure import ablation_figure
 from harness.study.curve_figure import curve_figure
 from harness.study.figure_groups import measurable, models, numbered, references
 from harness.study.gap_figure import gap_figure
-from harness.study.panels import save
 from harness.study.summary import Line
 
 if TYPE_CHECKING:

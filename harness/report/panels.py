@@ -1,21 +1,39 @@
-"""The look of all figures of a study: panels on white, sizes of text, logarithmic axes with plain numbers."""
+"""The look of figures: panels on white, sizes of text, logarithmic axes with plain numbers."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 from dataset_builders.core.palette import SPLITS
 from dataset_builders.core.units import MILLI
 from dataset_builders.core.whole_file import whole_file
-from harness.study.run_record import TestSplitName
-from harness.study.summary import Spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+
+TestSplitName: TypeAlias = Literal["test_id", "test_ood"]
+
+
+class WithEnds(Protocol):
+    """A number with the ends of its 95 % interval; `None` for what is not known."""
+
+    @property
+    def value(self) -> float | None:
+        """The number."""
+
+    @property
+    def low(self) -> float | None:
+        """Lower end."""
+
+    @property
+    def high(self) -> float | None:
+        """Upper end."""
+
 
 TEXT: Final = 11.0
 """Size of ordinary text, points: readable at half of the size of a figure."""
@@ -50,6 +68,13 @@ def save(figure: "Figure", path: Path) -> None:
         figure.savefig(partial, format=path.suffix.removeprefix("."), dpi=_DOTS_PER_INCH, metadata=metadata)
 
 
+def png_of(figure: "Figure", description: str) -> bytes:
+    """The figure as PNG, with a description stored in it: the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None, "Description": description})
+    return buffer.getvalue()
+
+
 def plain_look(axes: "Axes", title: str) -> None:
     """A title at the left with room below it, no frame at the top and right."""
     axes.set_title(title, fontsize=TEXT + 1, loc="left", fontweight="bold", pad=16, parse_math=False)
@@ -66,11 +91,11 @@ def force_axis(axis: "Axis", steps: Sequence[float] = (1.0, 2.0, 5.0)) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def ends_of(spread: Spread) -> list[list[float]] | None:
+def ends_of(number: WithEnds) -> list[list[float]] | None:
     """Lengths of the error bars of a force error below and above it, meV/Å."""
-    if spread.value is None or spread.low is None or spread.high is None:
+    if number.value is None or number.low is None or number.high is None:
         return None
-    return [[max(0.0, spread.value - spread.low) / MILLI], [max(0.0, spread.high - spread.value) / MILLI]]
+    return [[max(0.0, number.value - number.low) / MILLI], [max(0.0, number.high - number.value) / MILLI]]
 
 
 def split_key(split: TestSplitName, **look: Any) -> "Line2D":
