@@ -1,8 +1,9 @@
 """The picture of a gap on a card: ID and OOD error of the model on each task, beside GFN1-xTB."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from textwrap import fill
 from typing import Final
@@ -17,10 +18,13 @@ from model_cards.cards.result_tables import task_text
 MODEL: Final = "this model"
 CONTROL_LABEL: Final = "GFN1-xTB"
 
+PICTURE_MARK: Final = "mlip-ood gap "
+"""Begins the description in every picture of this kind."""
+
 _DRAWING: Final = 1
 """Version of the drawing; a change draws all pictures again."""
 _TITLE_WIDTH: Final = 44
-_MOST_PANELS: Final = 4
+MOST_PANELS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,17 @@ def panels_of(result: RunResult, controls: Mapping[TaskName, TaskResult]) -> tup
     panels = []
     for name in in_order(result.tasks):
         title = task_text(result.dataset.config(name), result.tasks[name].title)
-        own = _pair(MODEL, result.tasks[name])
-        control = _pair(CONTROL_LABEL, controls[name], is_control=True) if name in controls else None
+        own = pair_of(MODEL, result.tasks[name])
+        control = pair_of(CONTROL_LABEL, controls[name], is_control=True) if name in controls else None
         pairs = [pair for pair in (own, control) if pair is not None]
         if own is not None:
             panels.append(Panel(title, tuple(pairs)))
-    return tuple(panels[:_MOST_PANELS])
+    return tuple(panels[:MOST_PANELS])
 
 
-def gap_picture(panels: Sequence[Panel]) -> bytes:
-    """The picture as PNG, which holds `mark_of` of its panels."""
+@functools.lru_cache(maxsize=16)
+def gap_picture(panels: tuple[Panel, ...]) -> bytes:
+    """The picture as PNG, which holds `mark_of` of its panels; cached, since a push looks at it several times."""
     heights = [0.95 + 0.36 * len(panel.pairs) for panel in panels]
     figure = empty_figure(7.6, sum(heights) + 0.45)
     all_axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights).flat
@@ -81,7 +86,7 @@ def mark_of(panels: Iterable[Panel]) -> str:
         ]
         for panel in panels
     ]
-    return f"mlip-ood gap {hashlib.sha256(json.dumps([_DRAWING, shown]).encode()).hexdigest()}"
+    return f"{PICTURE_MARK}{hashlib.sha256(json.dumps([_DRAWING, shown]).encode()).hexdigest()}"
 
 
 def gap_text(panels: Iterable[Panel]) -> str:
@@ -110,7 +115,8 @@ def _numbers(number: WithEnds) -> list[float | None]:
     return [number.value, number.low, number.high]
 
 
-def _pair(label: str, task: TaskResult, *, is_control: bool = False) -> ErrorPair | None:
+def pair_of(label: str, task: TaskResult, *, is_control: bool = False) -> ErrorPair | None:
+    """The errors of a task of a result; `None` if structures failed, or an error is zero."""
     if task.n_failed or not {"test_id", "test_ood"} <= task.splits.keys():
         return None
     composition = None if task.anatomy is None else task.anatomy.factors.get("composition")
