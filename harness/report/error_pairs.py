@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
-_EXPLAINED: Final = "explained by the composition of the OOD molecules"
+_EXPLAINED: Final = "explained by their composition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,9 @@ def _draw(axes: "Axes", pair: ErrorPair, place: int) -> None:
             xerr=ends_of(error),
             color=SPLITS[split],
             marker=MARKS[split],
-            markersize=7,
+            markersize=7.5,
+            markeredgecolor="white",
+            markeredgewidth=0.7,
             linewidth=1.6,
             zorder=3,
         )

@@ -62,7 +62,7 @@ def panels_of(result: RunResult, controls: Mapping[TaskName, TaskResult]) -> tup
 def gap_picture(panels: tuple[Panel, ...]) -> bytes:
     """The picture as PNG, which holds `mark_of` of its panels; cached, since a push looks at it several times."""
     heights = [0.95 + 0.36 * len(panel.pairs) for panel in panels]
-    figure = empty_figure(7.6, sum(heights) + 0.45)
+    figure = empty_figure(6.6, sum(heights) + 0.45)
     all_axes = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights).flat
     for axes, panel in zip(all_axes, panels, strict=True):
         draw_pairs(axes, fill(panel.title, _TITLE_WIDTH), panel.pairs)
