@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dataset_builders.card.dataset_card import card_facts, write_card
+from dataset_builders.card.dataset_card import card_facts, remove_card, write_card
 from dataset_builders.certify.audit import CertifyReport, certify
 from dataset_builders.core.errors import CertificateError
 from dataset_builders.core.hub.names import DATASET_ID
@@ -23,8 +23,7 @@ def certify_and_describe(directory: Path) -> CertifyReport:
     """
     report = certify(directory)
     if report.is_sound_slice:
-        # The old card of a complete edition would vouch for a slice.
-        (directory / "README.md").unlink(missing_ok=True)
+        remove_card(directory)
     elif report.ok:
         write_card(directory, card_facts(report, DATASET_ID))
     else:

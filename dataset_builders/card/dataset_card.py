@@ -1,4 +1,4 @@
-"""The card (README.md) and the licence of a data-set repo, from its certificate.
+"""The card (README.md), its picture and the licence of a data-set repo, from its certificate.
 
 Every number on the card is computed from the certificate, the tasks, the schema, the editions and the recipe. The card
 has no date, so the same folder always gets the same card.
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
 from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, SCORE, number_id
+from dataset_builders.card.task_picture import PICTURE, picture_of, picture_text
 from dataset_builders.certify.audit import CertifyReport
 from dataset_builders.certify.coverage import (
     DIVERGENCE_RADIUS,
@@ -21,7 +22,12 @@ from dataset_builders.certify.coverage import (
     DataSetCertificate,
     summary_rows,
 )
-from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
+from dataset_builders.certify.coverage_tables import (
+    CERTIFICATE_HEADER,
+    certificate_notes,
+    certificate_rows,
+    one_for_each_task,
+)
 from dataset_builders.certify.geometry.support_tables import (
     LEGEND,
     NOT_MEASURED,
@@ -37,8 +43,8 @@ from dataset_builders.chemistry.isolated_atoms import ISOLATED_ATOMS
 from dataset_builders.chemistry.levels import GFN2, LEVELS
 from dataset_builders.chemistry.sampling import RECIPE
 from dataset_builders.core.errors import CertificateError
-from dataset_builders.core.markdown import code, markdown_table
-from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.core.markdown import code, markdown_table, plain
+from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.folder.provenance import import_record_of, is_imported
 from dataset_builders.folder.schema import COLUMNS, DATASET_VERSION, METADATA_KEY, SCHEMA_VERSION
 from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS, edition_note
@@ -99,7 +105,7 @@ def card_facts(report: CertifyReport, repo_id: str, source_url: str | None = Non
 
 
 def write_card(directory: Path, facts: CardFacts) -> None:
-    """Writes `README.md` and `LICENSE.md` into a data-set folder.
+    """Writes `README.md`, its picture `tasks.png` and `LICENSE.md` into a data-set folder.
 
     Raises:
         CertificateError: If the folder does not pass its certificate, which the card would vouch for.
@@ -110,8 +116,21 @@ def write_card(directory: Path, facts: CardFacts) -> None:
             f"molecules covered by training. See: python -m dataset_builders certify {directory}"
         )
     text = card_text(facts, sizes_of(directory, facts.certificate))
+    with whole_file(directory / PICTURE) as partial:
+        partial.write_bytes(card_picture(facts.certificate, directory))
     write_text_whole(directory / "README.md", text)
     write_text_whole(directory / "LICENSE.md", license_text(facts.certificate))
+
+
+def remove_card(directory: Path) -> None:
+    """Removes the card of a complete edition and its picture, which would vouch for the slice that the folder holds."""
+    for name in ("README.md", PICTURE):
+        (directory / name).unlink(missing_ok=True)
+
+
+def card_picture(certificate: DataSetCertificate, directory: Path) -> bytes:
+    """The picture that the card of a folder shows; the present one if it shows the same."""
+    return picture_of(dict.fromkeys(summary.task for summary in certificate.summaries), directory)
 
 
 def card_text(facts: CardFacts, sizes: Sizes) -> str:
@@ -138,6 +157,9 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
     return {
         "front_matter": front_matter(certificate, sizes),
         "pretty_name": PRETTY_NAME,
+        "picture": PICTURE,
+        "picture_text": picture_text(tasks),
+        "methods": ", ".join(map(plain, methods)),
         "n_rows": count_rows(certificate),
         "editions": ", ".join(_editions(summaries)),
         "edition_notes": [*filter(None, map(edition_note, _editions(summaries)))],
@@ -173,6 +195,7 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "divergence_radius": DIVERGENCE_RADIUS,
         "certificate_table": markdown_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
         "notes": certificate_notes(certificate.tasks),
+        "same_molecules": "; ".join(_levels_of_tasks(certificate)),
         "inferred": inferred_texts(certificate),
         **_geometry(certificate),
         "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
@@ -188,6 +211,14 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
     }
+
+
+def _levels_of_tasks(certificate: DataSetCertificate) -> Iterator[str]:
+    """The levels of theory of each task whose molecules are labelled at several."""
+    methods = {summary.config: summary.method for summary in certificate.summaries}
+    for configs, each in one_for_each_task(certificate.tasks).items():
+        if len(configs) > 1:
+            yield f"{each.config} at {', '.join(plain(methods[config]) for config in configs)}"
 
 
 def _editions(summaries: Iterable[ConfigSummary]) -> list[str]:

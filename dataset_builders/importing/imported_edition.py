@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from dataset_builders.card.dataset_card import card_facts, write_card
+from dataset_builders.card.dataset_card import card_facts, remove_card, write_card
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.soundness import require_sound
 from dataset_builders.core.errors import CertificateError, DataError, UsageError
@@ -54,7 +54,7 @@ def import_trajectories(
     _write(collector, record, how, directory)
     certificate = certify(directory)
     if not certificate.ok:
-        (directory / "README.md").unlink(missing_ok=True)
+        remove_card(directory)
         raise CertificateError(f"{directory} was written, but is not certified:\n{certificate.text()}")
     write_card(directory, card_facts(certificate, DATASET_ID))
     return report

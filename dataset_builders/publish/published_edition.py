@@ -1,4 +1,4 @@
-"""The files of a certified data-set folder for the Hub: Parquet files, card, licence and `eval.yaml`."""
+"""The files of a certified data-set folder for the Hub: Parquet files, card and picture, licence and `eval.yaml`."""
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.card.dataset_card import card_facts, card_text, example_config, license_text
+from dataset_builders.card.dataset_card import card_facts, card_picture, card_text, example_config, license_text
 from dataset_builders.card.eval_yaml import EVAL_FILE, configs_of, eval_yaml, evaluation_framework_of
 from dataset_builders.card.metadata import count_rows, sizes_of, with_keys_of_others
+from dataset_builders.card.task_picture import PICTURE
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.coverage import DataSetCertificate
 from dataset_builders.core.errors import CertificateError
@@ -29,6 +30,7 @@ class PublishedEdition:
     Attributes:
         parquet: Its Parquet files by path in the repo.
         card: The card.
+        picture: The picture that it shows, PNG.
         licence: The licence.
         configs: Its configurations.
         evaluation_framework: For `eval.yaml`; `None` keeps the value in the repo.
@@ -40,6 +42,7 @@ class PublishedEdition:
 
     parquet: Mapping[str, Path]
     card: str
+    picture: bytes
     licence: str
     configs: tuple[str, ...]
     evaluation_framework: str | None
@@ -70,6 +73,7 @@ class PublishedEdition:
             own |= {task_of_config(config) for config in configs_of(text)}
         files: dict[str, Content] = {
             README: card.encode(),
+            PICTURE: self.picture,
             EVAL_FILE: eval_yaml(self.configs, framework).encode(),
             LICENSE: self.licence.encode(),
             **self.parquet,
@@ -106,6 +110,7 @@ def certified_edition(
     return PublishedEdition(
         parquet=parquet,
         card=card_of(repo_id),
+        picture=card_picture(certificate, directory),
         licence=license_text(certificate),
         configs=configs,
         evaluation_framework=evaluation_framework,

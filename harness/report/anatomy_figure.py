@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.core.palette import GREEN, LIGHT_GREY, ORANGE, PINK, SKY
 from dataset_builders.core.whole_file import whole_file
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.results.result import RunResult
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 _LOOK: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {
-        "composition": ("composition", "#BBBBBB", ""),
-        "conformers": ("conformers", "#56B4E9", "///"),
-        "unseen_parts": ("unseen parts", "#E69F00", "..."),
-        "combination": ("combination", "#0072B2", ""),
-        "remaining": ("unseen parts and combination, not separable", "#882255", "xx"),
+        "composition": ("composition", LIGHT_GREY, ""),
+        "conformers": ("conformers", SKY, "///"),
+        "unseen_parts": ("unseen parts", ORANGE, "..."),
+        "combination": ("combination", GREEN, ""),
+        "remaining": ("unseen parts and combination, not separable", PINK, "xx"),
     }
 )
-"""Label, colour (Okabe and Ito 2008, Tol 2021) and hatching of each factor; hatching tells them apart in print."""
+"""Label, colour and hatching of each factor; hatching tells them apart in print. Blue and vermilion mean ID and OOD."""
 
 _TICKS: Final = (0.5, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.regions import TaskName
-from harness.results.result import RunResult
+from harness.results.result import RunResult, TaskResult
 
 CONTROL: Final = "gfn1-xtb"
 INSTALLED: Final = Path(__file__).parent / "shipped_controls"
@@ -31,13 +31,28 @@ def control_gaps(
         output: Folder that contains the run folders, or `None`.
         installed: Folder of the results that are installed with the harness.
     """
-    gaps: dict[TaskName, float] = {}
+    tasks = control_tasks(content_hash, results, output, installed)
+    return {name: task.gap.value for name, task in tasks.items() if task.gap.value is not None}
+
+
+def control_tasks(
+    content_hash: str, results: Iterable[RunResult], output: Path | None = None, installed: Path = INSTALLED
+) -> dict[TaskName, TaskResult]:
+    """Everything measured of GFN1-xTB on each task of a data set, where its gap is known.
+
+    Args:
+        content_hash: Of the data set, or its first digits; results on other data sets are ignored.
+        results: Of this run.
+        output: Folder that contains the run folders, or `None`.
+        installed: Folder of the results that are installed with the harness.
+    """
+    found: dict[TaskName, TaskResult] = {}
     for result in (*results, *_earlier(output, installed)):
-        if result.model.id == CONTROL and result.dataset.content_hash == content_hash:
+        if result.model.id == CONTROL and result.dataset.content_hash.startswith(content_hash):
             for name, task in result.tasks.items():
                 if task.gap.value is not None and not task.n_failed:
-                    gaps.setdefault(name, task.gap.value)
-    return gaps
+                    found.setdefault(name, task)
+    return found
 
 
 def _earlier(output: Path | None, installed: Path) -> Iterator[RunResult]:

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 from typing import Final
 
 from dataset_builders.core.markdown import markdown_table
 from dataset_builders.tasks.regions import in_order
-from harness.report.anatomy_figure import GapFactors
+from harness.report.anatomy_figure import GapFactors, draw_anatomy
 from harness.results.anatomy_record import ContactName
+from harness.study.figure_groups import label_of, measurable, models, numbered, references, variants
 from harness.study.run_record import Number
 from harness.study.summary import Line, Spread, over_seeds
 from harness.study.tables import UNDEFINED, force_text, number_text
@@ -23,6 +26,11 @@ one factor. Geometric means over seeds, which multiply to that of the gap; of se
 are averaged likewise. The last columns have the OOD error of frames with the two ends within 5 Å, and of the others.
 Rows without training on these molecules show how far the molecules differ in themselves. Definitions and limits:
 docs/anatomy.md."""
+
+NO_ANATOMY: Final = """\
+None of these records holds the factors of a gap (composition, conformers, unseen parts, combination), because it has no
+gap or is older than their measurement, so there is no figure of them. They need the predictions of a run:
+`python -m harness study` measures them when a row runs again. Factors of other models: docs/anatomy.md."""
 
 _FACTORS: Final = ("composition", "conformers", "unseen_parts", "combination", "remaining")
 _HEADER: Final = (
@@ -39,7 +47,7 @@ _CONTACTS: Final = ("OOD, ends within 5 Å, meV/Å", "OOD, apart, meV/Å")
 
 
 def anatomy_blocks(lines: Sequence[Line], figure: str) -> list[str]:
-    """The section of a report; empty if no record holds factors.
+    """The section of a report; it says so if no record holds factors.
 
     Args:
         lines: Lines of all tasks.
@@ -47,7 +55,7 @@ def anatomy_blocks(lines: Sequence[Line], figure: str) -> list[str]:
     """
     known = [line for line in lines if _factors(line)]
     if not known:
-        return []
+        return ["## Anatomy of a gap", NO_ANATOMY]
     blocks = ["## Anatomy of a gap", ANATOMY]
     for task in in_order(line.task for line in known):
         of_task = [line for line in known if line.task == task]
@@ -58,8 +66,25 @@ def anatomy_blocks(lines: Sequence[Line], figure: str) -> list[str]:
     return [*blocks, figure] if figure else blocks
 
 
+def draw_anatomies(lines: Sequence[Line], directory: Path) -> tuple[str, ...]:
+    """Draws the factors into a folder: models, then references, then variants, a figure for at most eight rows.
+
+    Returns:
+        Names of the files; none if no record holds factors.
+    """
+    bars = anatomy_bars(lines)
+    shown = measurable(lines)
+    groups = [*models(shown), *references(shown), *variants(shown)]
+    chosen = [[bar for row in rows for bar in bars if bar.model == row] for rows in groups]
+    names = []
+    for number, of_group in enumerate(filter(None, chosen), start=1):
+        names.append(numbered(ANATOMY_FIGURE, number))
+        draw_anatomy([replace(bar, model=label_of(bar.model)) for bar in of_group], directory / names[-1])
+    return tuple(names)
+
+
 def anatomy_bars(lines: Sequence[Line]) -> list[GapFactors]:
-    """The bars of the figure, one for each line with factors."""
+    """The bars of the figures, one for each line with factors."""
     bars = []
     for line in lines:
         factors = {name: value for name, spread in _factors(line).items() if (value := spread.value) is not None}

@@ -1,6 +1,55 @@
 """The explanatory texts in a report of the study."""
 
+from dataclasses import dataclass
 from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class FigureText:
+    """The text of a figure.
+
+    Attributes:
+        shows: What it shows, for those who cannot see it and as the beginning of its caption; without a full stop.
+        reading: How to read it.
+    """
+
+    shows: str
+    reading: str
+
+
+_BARS: Final = "Bars are 95 % intervals; numbers are gaps, OOD / ID, with theirs."
+
+GAP_TEXT: Final = FigureText(
+    "ID and OOD force error of the models on each task, the most accurate at the top, beside GFN1-xTB",
+    f"{_BARS} The grey part of the step from ID to OOD is what the composition of the OOD molecules explains "
+    "(composition-matched gap). GFN1-xTB has no training set: its gap shows how much harder the molecules are in "
+    "themselves.",
+)
+
+REFERENCES_TEXT: Final = FigureText(
+    "ID and OOD force error of controls, simple baselines and models of another level of theory, beside GFN1-xTB",
+    f"{_BARS} Grey is what composition explains.",
+)
+
+ABLATIONS_TEXT: Final = FigureText(
+    "ID and OOD force error of variants of PaiNN, in each panel with one property changed",
+    "Bars are 95 % intervals of the errors; numbers are gaps, whose intervals are in the tables. Variants with one "
+    "seed stand beside the mean of the seeds of the default.",
+)
+
+SPACER_TEXT: Final = FigureText(
+    "ID and OOD force error of each model against spacer length",
+    "Spacer lengths of training are shaded. Intervals of the errors are in the records.",
+)
+
+DISTANCE_TEXT: Final = FigureText(
+    "ID and OOD force error of atoms against their distance to training, for each model",
+    "The last row is a method without a training set, which shows how hard these atoms are in themselves.",
+)
+
+ANATOMY_TEXT: Final = FigureText(
+    "The factors of each gap as stacked bars, a panel for each task", "Diamonds are the gaps, with 95 % intervals."
+)
 
 HOW_TO_READ: Final = """\
 ID are new frames of the training molecules, OOD are unseen combinations of their parts. A cell is the mean over seeds,

@@ -12,21 +12,37 @@ from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.networks.finished import follows_the_clock
-from harness.report.anatomy_figure import draw_anatomy
 from harness.scoring.intervals import FEW_CLUSTERS
-from harness.study.anatomy_blocks import ANATOMY_FIGURE, anatomy_bars, anatomy_blocks
-from harness.study.figures import DISTANCE_FIGURE, GAP_FIGURE, SPACER_FIGURE, draw_figures
+from harness.study.anatomy_blocks import ANATOMY_FIGURE, anatomy_blocks, draw_anatomies
+from harness.study.figure_groups import parts_of
+from harness.study.figures import (
+    ABLATIONS_FIGURE,
+    DISTANCE_FIGURE,
+    GAP_DRAWING,
+    GAP_FIGURE,
+    REFERENCES_FIGURE,
+    SPACER_FIGURE,
+    draw_figures,
+)
 from harness.study.former_records import CARRIED
+from harness.study.provenance_block import provenance_text
 from harness.study.report_texts import (
+    ABLATIONS_TEXT,
+    ANATOMY_TEXT,
     CARRIED_OVER,
+    DISTANCE_TEXT,
     DISTANCES,
     ENERGIES,
     FEW,
+    GAP_TEXT,
     HOW_TO_READ,
     RANKING,
+    REFERENCES_TEXT,
     SEEDS,
+    SPACER_TEXT,
     SPACERS,
     SUBSETS,
+    FigureText,
 )
 from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records
 from harness.study.seed_ranking import MODELS, ModelRanking, rank_models
@@ -38,19 +54,15 @@ from harness.study.tables import (
     energy_table,
     fragment_table,
     main_table,
-    model_table,
     neighbour_table,
     ranking_table,
     spacer_table,
     subset_table,
-    title_of,
     training_table,
 )
 
 REPORT_NAME: Final = "README.md"
 FINDINGS_NAME: Final = "findings.md"
-
-_CODE: Final = ("train", "predict", "measure")
 
 _RANKED_BY: Final[Mapping[str, Callable[[RunRecord], Number]]] = MappingProxyType(
     {
@@ -94,10 +106,7 @@ def write_report(results: Path) -> Path:
     lines = summarise(records)
     path = results / REPORT_NAME
     try:
-        figures = draw_figures(lines, results)
-        if bars := anatomy_bars(lines):
-            draw_anatomy(bars, results / ANATOMY_FIGURE)
-            figures = (*figures, ANATOMY_FIGURE)
+        figures = (*draw_figures(lines, results), *draw_anatomies(lines, results))
         write_text_whole(path, report_text(records, lines, figures, (results / FINDINGS_NAME).exists()))
     except OSError as cause:
         raise SetupError(f"cannot write to {results}: {cause.strerror or cause}; choose a folder with --out") from cause
@@ -121,32 +130,33 @@ def report_text(
         f"# Results on the edition `{data.edition}`" + (f", labels {data.level_of_theory}" if data.suffix else ""),
         _opening(records, has_findings),
         f"**{note}.**" if (note := edition_note(data.edition)) else "",
+        _figure(GAP_TEXT, GAP_FIGURE, figures),
+        f"[The figure as SVG]({GAP_DRAWING})" if GAP_DRAWING in figures else "",
         "## Forces",
         HOW_TO_READ,
         CARRIED_OVER if any(record.excess.reason == CARRIED for record in records) else "",
         _other_levels(records),
         *_per_task(tasks, lines, records, main_table, with_command=True),
-        _figure(
-            "Gap against ID error; bars are 95 % intervals, dashes the composition-matched gap", GAP_FIGURE, figures
-        ),
+        _figure(REFERENCES_TEXT, REFERENCES_FIGURE, figures),
+        _figure(ABLATIONS_TEXT, ABLATIONS_FIGURE, figures),
         *_subset_blocks(tasks, lines, records),
-        *anatomy_blocks(lines, _figure("The factors of each gap", ANATOMY_FIGURE, figures)),
+        *anatomy_blocks(lines, _figure(ANATOMY_TEXT, ANATOMY_FIGURE, figures)),
         *_ranking_blocks(tasks, lines),
         "## Error against spacer length",
         SPACERS,
         *_per_task(tasks, lines, records, spacer_table),
-        _figure("Error against spacer length; filled: ID, open: OOD", SPACER_FIGURE, figures),
+        _figure(SPACER_TEXT, SPACER_FIGURE, figures),
         "## Error against distance to training",
         DISTANCES,
         *_per_task(tasks, lines, records, distance_table),
-        _figure("Error against distance to training; filled: ID, open: OOD", DISTANCE_FIGURE, figures),
+        _figure(DISTANCE_TEXT, DISTANCE_FIGURE, figures),
         "## Energies and reference energies",
         ENERGIES,
         *_per_task(tasks, lines, records, energy_table),
         *_training_blocks(lines),
         *_missing_blocks(records),
         "## Provenance",
-        _provenance(records),
+        provenance_text(records),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -348,45 +358,9 @@ def _need(row: Row) -> str:
     return f"; needs `--model {row.checkpoint}=PATH`" if row.checkpoint is not None else ""
 
 
-def _provenance(records: Sequence[RunRecord]) -> str:
-    data = records[0].dataset
-    rows = list(dict.fromkeys(record.row for record in records))
-    revision = f", commit `{data.revision}`" if data.revision else ""
-    of_task = {record.task: record.dataset.content_hash for record in records}
-    contents = ", ".join(f"{task} `{of_task[task]}`" for task in in_order(of_task))
-    lines = [
-        f"- data set `{data.id}`{revision}, edition {data.edition}; content of the files of each task: {contents}",
-        *(f"- code that {what}s: {hashes}" for what in _CODE if (hashes := _hashes(records, what))),
-        f"- packages: {_packages(records)}",
-        *(f"- machine: {text}" for text in sorted({_machine(record) for record in records})),
-        f"- rows: {'; '.join(f'`{row}` {title_of(row)}' for row in rows)}",
-    ]
-    table = model_table(records)
-    return "\n".join(lines) + f"\n\n<details><summary>Models and their hashes</summary>\n\n{table}\n\n</details>"
-
-
-def _hashes(records: Sequence[RunRecord], what: str) -> str:
-    found: dict[str, list[str]] = {}
-    for record in records:
-        if f"{what}_code" in record.identity:
-            found.setdefault(record.identity[f"{what}_code"][:SHORT_HASH], []).append(record.row)
-    if len(found) == 1:
-        return f"`{next(iter(found))}`"
-    return "; ".join(f"`{each}` ({_listed(list(dict.fromkeys(rows)))})" for each, rows in found.items())
-
-
-def _packages(records: Sequence[RunRecord]) -> str:
-    found = {(name, each) for record in records for name, each in record.machine.packages.items()}
-    return ", ".join(f"{name} {each}" for name, each in sorted(found))
-
-
-def _machine(record: RunRecord) -> str:
-    machine = record.machine
-    return f"{machine.processor}, {machine.cores} cores, {machine.platform}, Python {machine.python}"
-
-
-def _figure(caption: str, name: str, figures: Sequence[str]) -> str:
-    return f"![{caption}]({name})\n\n*{caption}.*" if name in figures else ""
+def _figure(text: FigureText, name: str, figures: Sequence[str]) -> str:
+    pictures = [f"![{text.shows}]({part})" for part in parts_of(name, figures)]
+    return "\n\n".join([*pictures, f"*{text.shows}. {text.reading}*"]) if pictures else ""
 
 
 def counted(number: int, what: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.errors import DataError
-from model_cards.cards.section import section_text, with_section
+from model_cards.cards.section import with_section
 from model_cards.entries.entries import BENCHMARK_TAG
 from model_cards.entries.model_index import add_tag, merge_model_index
 from model_cards.hub.dataset_names import as_written
@@ -19,7 +19,7 @@ from model_cards.text.front_matter import (
 )
 
 if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, EvalResultEntry
+    from huggingface_hub import EvalResult
 
 MAX_CARD_BYTES: Final = 10 * 2**20
 """The Hub stores larger files in large-file storage, and reads no card from there."""
@@ -29,7 +29,7 @@ def card_with_results(
     text: str | None,
     repo_id: str,
     eval_results: Sequence["EvalResult"],
-    entries: Sequence["EvalResultEntry"],
+    section: str,
     today: Callable[[str], str] = as_written,
 ) -> str:
     """Adds results to a card. A second call changes nothing; text of other authors stays identical to the byte.
@@ -38,7 +38,7 @@ def card_with_results(
         text: The present card; `None` if there is none.
         repo_id: Repo of the model.
         eval_results: Numbers for the `model-index`.
-        entries: All benchmark entries that the repo publishes.
+        section: The section with all benchmark entries that the repo publishes; see `section_text`.
         today: Returns the current id of a data set, which the card may name by an earlier id.
 
     Raises:
@@ -51,6 +51,6 @@ def card_with_results(
     require_closed(card)
     read_front(card)
     front = merge_model_index(add_tag(card.front, BENCHMARK_TAG), repo_id, eval_results, today)
-    edited = with_section(with_front(card, front), section_text(entries))
+    edited = with_section(with_front(card, front), section)
     require_readable(edited)
     return edited.text

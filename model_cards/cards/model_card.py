@@ -6,14 +6,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from dataset_builders.card.task_picture import picture_of, picture_text
 from dataset_builders.chemistry.levels import GFN2, level_of_method
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH, file_sha256
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import code, plain
-from dataset_builders.core.whole_file import write_text_whole
+from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.tasks.editions import edition_note
-from dataset_builders.tasks.regions import DECLARATION
+from dataset_builders.tasks.regions import DECLARATION, Task
 from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.networks.architecture import NetworkArguments
 from harness.networks.architectures import FOUNDATIONS, PACKAGES
@@ -27,10 +28,15 @@ from harness.networks.checkpoint_format import (
 from harness.networks.control_checkpoints import ControlArchitecture, ControlConfig, control_of, read_control
 from harness.networks.finished import follows_the_clock, training_progress
 from harness.potentials.xtb import METHODS
+from harness.report.control_gaps import control_tasks
 from harness.results.one_dataset import require_one_dataset
 from harness.results.result import RunResult
+from model_cards.cards.gap_picture import Panel, gap_picture, gap_text, pair_text, panels_of
 from model_cards.cards.result_tables import results_table
 from model_cards.text.front_matter import CARD_PATH
+
+CARD_PICTURE: Final = "mlip-ood-checkpoint.png"
+"""The picture at the head of the card; its name is one that no file of others is likely to have."""
 
 CURVE_FILES: Final = ("validation_curve.csv", "validation_curve.png")
 
@@ -74,7 +80,7 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
 
     control = control_of(checkpoint)
     context = _network_context(checkpoint) if control is None else _control_context(control, checkpoint)
-    context |= _results_context(checkpoint, results)
+    context |= _results_context(checkpoint, results) | _head_context(context["task"], _panels(checkpoint, results))
     context["model_id"] = model_id or context["model_id"]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("model_cards"),
@@ -88,15 +94,55 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
     return template.render(context)
 
 
+def card_picture(checkpoint: Path, results: Sequence[RunResult]) -> bytes:
+    """The picture of the card as PNG: the gap of the model beside GFN1-xTB; without results, its task.
+
+    Raises:
+        As `render_card`.
+    """
+    panels = _panels(checkpoint, results)
+    return gap_picture(panels) if panels else picture_of([_task_of(checkpoint)])
+
+
 def write_card(checkpoint: Path, results: Sequence[RunResult] = ()) -> Path:
-    """Writes the card of a checkpoint as its `README.md` and returns the path.
+    """Writes the card of a checkpoint as its `README.md`, with its picture, and returns the path.
 
     Raises:
         As `render_card`.
     """
     path = checkpoint / CARD_PATH
-    write_text_whole(path, render_card(checkpoint, results))
+    text = render_card(checkpoint, results)
+    with whole_file(checkpoint / CARD_PICTURE) as partial:
+        partial.write_bytes(card_picture(checkpoint, results))
+    write_text_whole(path, text)
     return path
+
+
+def _head_context(task: Task, panels: Sequence[Panel]) -> dict[str, Any]:
+    """What the first lines say: the gap, or that it is not known yet; and the picture."""
+    first = panels[0] if panels else None
+    return {
+        "picture": CARD_PICTURE,
+        "picture_text": gap_text(panels) if panels else picture_text([task]),
+        "measured_on": "" if first is None else first.title,
+        "measured": {} if first is None else {pair.label: pair_text(pair) for pair in first.pairs},
+    }
+
+
+def _panels(checkpoint: Path, results: Sequence[RunResult]) -> tuple[Panel, ...]:
+    """The panels of the picture; the task of the training comes first."""
+    if not results:
+        return ()
+    own = _own(checkpoint, results)[0]
+    name = _task_of(checkpoint).name
+    panels = panels_of(own, control_tasks(own.dataset.content_hash, results))
+    return tuple(sorted(panels, key=lambda panel: not panel.title.startswith(own.dataset.config(name))))
+
+
+def _task_of(checkpoint: Path) -> Task:
+    control = control_of(checkpoint)
+    config = read_config(checkpoint) if control is None else read_control(checkpoint, control)[0]
+    return task_of_checkpoint(config.trained_on, config.training.get(DECLARATION), str(checkpoint))
 
 
 def _network_context(checkpoint: Path) -> dict[str, Any]:
@@ -170,14 +216,7 @@ def _base_model(config: CheckpointConfig) -> str | None:
 def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str, Any]:
     if not results:
         return {"table": "", "model_id": str(checkpoint)}
-    weights_hash = _weights_hash(checkpoint)
-    own = [result for result in results if weights_hash in result.model.files.values()]
-    if not own:
-        seen = ", ".join(result.model.id for result in results)
-        raise UsageError(
-            f"none of the results belongs to the weights in {checkpoint} (sha256 {weights_hash[:SHORT_HASH]}); results "
-            f"given: {seen}. Evaluate the checkpoint first: python -m harness --model {checkpoint}"
-        )
+    own = _own(checkpoint, results)
     require_one_dataset(results, "the table of a card")
     return {
         "table": results_table(results),
@@ -188,6 +227,19 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
         "environment": own[0].environment,
         "device": own[0].model.device,
     }
+
+
+def _own(checkpoint: Path, results: Sequence[RunResult]) -> list[RunResult]:
+    """The results of this checkpoint, of which there is at least one."""
+    weights_hash = _weights_hash(checkpoint)
+    own = [result for result in results if weights_hash in result.model.files.values()]
+    if not own:
+        seen = ", ".join(result.model.id for result in results)
+        raise UsageError(
+            f"none of the results belongs to the weights in {checkpoint} (sha256 {weights_hash[:SHORT_HASH]}); results "
+            f"given: {seen}. Evaluate the checkpoint first: python -m harness --model {checkpoint}"
+        )
+    return own
 
 
 def count_parameters(checkpoint: Path) -> int:

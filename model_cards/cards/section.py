@@ -16,7 +16,9 @@ from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TASKS, in_order
 from harness.models.registry import readers
 from harness.results.result import USER
+from model_cards.cards.gap_picture import Panel, gap_text
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
+from model_cards.cards.section_picture import SECTION_PICTURE
 from model_cards.entries.entries import METHOD, config_and_number
 from model_cards.entries.notes import EDITION, has_former_interval, parse_notes
 from model_cards.entries.scores import DIGITS
@@ -80,11 +82,12 @@ class _Run:
     trace: str | None = None
 
 
-def section_text(entries: Sequence["EvalResultEntry"]) -> str:
+def section_text(entries: Sequence["EvalResultEntry"], picture: Sequence[Panel] = ()) -> str:
     """The section without its markers: for each evaluation a table, its basis and the command that repeats it.
 
     Args:
         entries: All benchmark entries that the repo publishes.
+        picture: Panels of the picture that the repo holds; none if it holds no picture.
 
     Returns:
         Markdown that ends with a line ending.
@@ -94,7 +97,8 @@ def section_text(entries: Sequence["EvalResultEntry"]) -> str:
         runs.setdefault(_run_of(entry), []).append(entry)
     blocks = [block for run, of_run in runs.items() for block in _run_blocks(run, of_run)]
     means = _METHOD_LAW if any(METHOD in _notes_of(entry) for entry in entries) else ""
-    return "\n\n".join([_TITLE, *blocks, (_COLUMNS + means + _intervals(entries)).rstrip()]) + "\n"
+    shown = [f"![{plain(gap_text(picture))}]({SECTION_PICTURE})"] if picture else []
+    return "\n\n".join([_TITLE, *shown, *blocks, (_COLUMNS + means + _intervals(entries)).rstrip()]) + "\n"
 
 
 def _intervals(entries: Sequence["EvalResultEntry"]) -> str:
@@ -162,6 +166,16 @@ def place_of_section(card: Card) -> slice | None:
             "order. Remove these lines, and the next push appends a new section"
         )
     return None
+
+
+def shows_picture(card: Card) -> bool:
+    """Whether the section of a card shows its picture.
+
+    Raises:
+        DataError: If the card does not have exactly one pair of markers.
+    """
+    place = place_of_section(card)
+    return place is not None and f"]({SECTION_PICTURE})" in card.body[place]
 
 
 def _line_ends(text: str) -> int:

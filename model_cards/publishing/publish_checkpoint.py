@@ -16,7 +16,7 @@ from harness.models.registry import load_potential
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 from harness.results.result import RunResult
 from harness.trust.pickles import sha256_of
-from model_cards.cards.model_card import CURVE_FILES, render_card
+from model_cards.cards.model_card import CARD_PICTURE, CURVE_FILES, card_picture, render_card
 from model_cards.publishing.publishable import require_no_failures
 from model_cards.text.front_matter import CARD_PATH
 
@@ -39,8 +39,8 @@ def publish_checkpoint(
 ) -> Committed:
     """Publishes a checkpoint folder in one commit; a second call changes nothing.
 
-    An existing card is kept, since it may contain pushed results. A repo with other weights is refused, since
-    its results would appear beside weights on which they were not measured.
+    An existing card is kept, since it may contain pushed results; a new one comes with its picture. A repo with other
+    weights is refused, since its results would appear beside weights on which they were not measured.
 
     Args:
         checkpoint: Folder with `config.json` and `model.safetensors`; it must load.
@@ -65,6 +65,7 @@ def publish_checkpoint(
     # The card uses the current id of the repo, even if an earlier id was given.
     repo = canonical(repo)
     card = card if repo.id == repo_id else render_card(checkpoint, results, model_id=repo.id)
+    picture = card_picture(checkpoint, results)
     weights_hash = sha256_of(checkpoint / WEIGHTS_FILE)
 
     def change_at(head: str) -> Change:
@@ -79,7 +80,13 @@ def publish_checkpoint(
         ]
         files: dict[str, bytes | Path] = {name: checkpoint / name for name in names}
         if CARD_PATH not in present:
-            files[CARD_PATH] = card.encode()
+            # A picture without a card may be somebody's own.
+            if CARD_PICTURE in present:
+                raise UsageError(
+                    f"{repo} contains {CARD_PICTURE} but no {CARD_PATH} that shows it; rename or remove that file, "
+                    "since the card has its picture under this name"
+                )
+            files |= {CARD_PATH: card.encode(), CARD_PICTURE: picture}
         return Change(files)
 
     message = Message("Add the checkpoint", "Weights, settings and card of a checkpoint written by `harness train`.")

@@ -21,9 +21,12 @@ from harness.method.source import Member, MethodSource, find_method
 from harness.models.registry import load_potential
 from harness.networks.checkpoint_format import CONFIG_FILE
 from harness.trust.pickles import sha256_of
-from model_cards.cards.model_card import CURVE_FILES
+from model_cards.cards.model_card import CARD_PICTURE, CURVE_FILES
 from model_cards.publishing.publish_checkpoint import PublishOptions, require_id
 from model_cards.text.front_matter import CARD_PATH
+
+_OF_CARDS: Final = (CARD_PATH, CARD_PICTURE)
+"""Cards of single models, which are no part of a method."""
 
 _SETTINGS: Final = ".json"
 """Suffixes of files that are not weights, which may change together with the card."""
@@ -149,7 +152,7 @@ def _require_no_others(present: Listing, hashes: dict[str, str], directory: Path
             )
     for path in present.sha256:
         parts = PurePosixPath(path).parts
-        if len(parts) > 1 and parts[0] in TASKS and path not in hashes and not path.endswith(CARD_PATH):
+        if len(parts) > 1 and parts[0] in TASKS and path not in hashes and not path.endswith(_OF_CARDS):
             what = "/".join(parts[:2]) if seed_of(parts[1]) is not None else path
             raise UsageError(
                 f"{present.repo} contains {what}, which {directory} does not, and which would be read as a model of "

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +14,14 @@ from dataset_builders.core.hub.commits import Change, Message
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.markdown import printable
 from dataset_builders.tasks.editions import edition_note
-from harness.hub.download import list_files
+from harness.hub.download import Listing, list_files
 from harness.models.resolve import parse_address
 from harness.results.result import RunResult
 from model_cards.cards.edit import card_with_results
+from model_cards.cards.gap_picture import Panel, gap_picture
 from model_cards.cards.result_tables import protocol_text
+from model_cards.cards.section import section_text
+from model_cards.cards.section_picture import SECTION_PICTURE, is_picture_of_ours, section_panels, shows
 from model_cards.entries.consistency import without_contradictions
 from model_cards.entries.entries import (
     ENTRIES_PATH,
@@ -42,7 +45,7 @@ from model_cards.publishing.publishable import (
     require_benchmark,
     require_publishable,
 )
-from model_cards.publishing.repo_change import Difference, Route, send, text_at, way_to
+from model_cards.publishing.repo_change import Difference, Route, picture_at, send, text_at, way_to
 from model_cards.publishing.trace import Trace, TraceRequest, prepared_trace, require_results_repo, send_trace
 from model_cards.text.front_matter import CARD_PATH
 
@@ -301,10 +304,28 @@ def _difference_at(parcel: _Parcel, head: str) -> Difference:
     }
     examined = [examine_entries(new[path] or "", path, today=today) for path in paths]
     consistent = without_contradictions([entry for each in examined for entry in each.entries])
-    new[CARD_PATH] = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, consistent.entries, today)
+    panels, pictures = _picture(listing, consistent.entries)
+    section = section_text(consistent.entries, panels)
+    new[CARD_PATH] = card_with_results(old[CARD_PATH], parcel.repo.id, parcel.eval_results, section, today)
     changed = {path: text for path, text in new.items() if text != old[path]}
     faults = [fault for each in examined for fault in each.faults]
-    return Difference(old, changed, (*faults, *consistent.faults, *parcel.names.faults))
+    return Difference(old, changed, (*faults, *consistent.faults, *parcel.names.faults), pictures)
+
+
+def _picture(
+    listing: Listing, entries: Sequence["EvalResultEntry"]
+) -> tuple[tuple[Panel, ...], Mapping[str, bytes | None]]:
+    """The panels that the section shows, and the picture if the repo lacks it.
+
+    A file of others with the same name stays, and the section shows no picture.
+    """
+    panels = section_panels(entries)
+    present = picture_at(listing, SECTION_PICTURE)
+    if present is not None and not is_picture_of_ours(present):
+        return (), {}
+    if not panels:
+        return (), {} if present is None else {SECTION_PICTURE: None}
+    return panels, {} if present is not None and shows(present, panels) else {SECTION_PICTURE: gap_picture(panels)}
 
 
 def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: PushOptions) -> PushedRepo:
@@ -312,12 +333,12 @@ def _sent(parcel: _Parcel, difference: Difference, user: User | None, options: P
     if not options.dry_run and user is not None:
         for trace in parcel.traces:
             send_trace(trace)
-    if not difference.new:
+    if not difference:
         return PushedRepo(repo.id, "unchanged", repo.url, left_out=difference.left_out)
     way = way_to(repo, user, options.route, PULL_REQUEST_TITLE)
     if way.pull_request is not None:
         difference = _difference_at(parcel, head_of(repo, way.revision))
-        if not difference.new:
+        if not difference:
             return PushedRepo(
                 repo.id, "unchanged", way.url, left_out=difference.left_out, pull_request=way.pull_request
             )
@@ -352,6 +373,7 @@ def _message(parcel: _Parcel) -> Message:
         *lines,
         "",
         f"The scores are in `{_FOLDER}`, all numbers in the `model-index` of the card; a section of the card explains "
-        "them and gives the command that reproduces them. Sent with `python -m harness push`.",
+        "them, with a picture of the gap, and gives the command that reproduces them. Sent with `python -m harness "
+        "push`.",
     ]
     return Message(PULL_REQUEST_TITLE, "\n".join(body))

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dataset_builders.core.errors import SetupError
@@ -28,22 +28,36 @@ class Difference:
         old: Text by path; `None` for a file that does not exist.
         new: Text of the changed files by path; `None` for a deleted file.
         left_out: Entries by others that the card does not show, with the reason.
+        pictures: Changed pictures by path; `None` for a deleted one.
     """
 
     old: Mapping[str, str | None]
     new: Mapping[str, str | None]
     left_out: tuple[str, ...] = ()
+    pictures: Mapping[str, bytes | None] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.new or self.pictures)
 
     def change(self) -> Change:
         """The changed files, for a commit."""
+        contents: dict[str, bytes | None] = {
+            path: None if text is None else text.encode() for path, text in self.new.items()
+        }
+        contents |= self.pictures
         return Change(
-            {path: text.encode() for path, text in self.new.items() if text is not None},
-            tuple(path for path, text in self.new.items() if text is None),
+            {path: content for path, content in contents.items() if content is not None},
+            tuple(path for path, content in contents.items() if content is None),
         )
 
     def diff(self) -> str:
-        """As a unified diff."""
-        return "".join(_diff(path, self.old[path], text) for path, text in self.new.items())
+        """As a unified diff; of a picture, what happens to it."""
+        texts = [_diff(path, self.old[path], text) for path, text in self.new.items()]
+        pictures = (
+            f"{path}: {'removed' if content is None else f'a picture of {len(content):,} bytes'}\n"
+            for path, content in self.pictures.items()
+        )
+        return "".join([*texts, *pictures])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,19 @@ def text_at(listing: Listing, path: str) -> str | None:
     with explained(listing.repo, listing.commit):
         content = read_file(listing.repo, listing.commit, path, MAX_CARD_BYTES)
     return decode_text(content, f"{path} of {listing.repo}")
+
+
+def picture_at(listing: Listing, path: str) -> bytes | None:
+    """A picture of a repo at a commit; `None` if it does not exist.
+
+    Raises:
+        DataError: If it is too large.
+        SetupError: If the Hub cannot be reached.
+    """
+    if path not in listing.sha256:
+        return None
+    with explained(listing.repo, listing.commit):
+        return read_file(listing.repo, listing.commit, path)
 
 
 def _diff(path: str, old: str | None, new: str | None) -> str:

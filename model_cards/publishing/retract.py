@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
@@ -14,24 +14,26 @@ from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.pull_requests import close_pull_request, open_pull_requests
 from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.markdown import printable
-from harness.hub.download import list_files
+from harness.hub.download import Listing, list_files
 from harness.models.resolve import parse_address
 from harness.results.result import RunResult
+from model_cards.cards.gap_picture import gap_picture
+from model_cards.cards.section_picture import SECTION_PICTURE, is_picture_of_ours, shows
 from model_cards.entries.entries import OWN_FILE, PULL_REQUEST_TITLE, RESULTS_FILE, pinned_commit
 from model_cards.hub.bounded_reading import read_answer
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.hub.ownership import User, logged_in_user
 from model_cards.publishing.publishable import hub_repo_of, named_today
-from model_cards.publishing.repo_change import Difference, Route, Way, send, text_at, way_to
+from model_cards.publishing.repo_change import Difference, Route, Way, picture_at, send, text_at, way_to
 from model_cards.publishing.retraction import (
     Files,
     Retraction,
-    Selection,
     holds_results,
     named_in,
     pushed_entries,
     retraction,
 )
+from model_cards.publishing.selection import Selection
 from model_cards.text.front_matter import CARD_PATH
 
 State = Literal["retracted", "unchanged", "dry run"]
@@ -207,7 +209,18 @@ def _difference_at(task: _Task, head: str) -> tuple[Difference, Retraction]:
     old: dict[str, str | None] = {**files.entries, CARD_PATH: files.card}
     new = {path: found.files.entries.get(path) for path in files.entries} | {CARD_PATH: found.files.card}
     changed = {path: text for path, text in new.items() if text != old[path]}
-    return Difference(old, changed), replace(found, left=(*found.left, *task.names.faults))
+    pictures = _pictures(list_files(task.repo, head), found)
+    return Difference(old, changed, pictures=pictures), replace(found, left=(*found.left, *task.names.faults))
+
+
+def _pictures(listing: Listing, found: Retraction) -> Mapping[str, bytes | None]:
+    """The picture of the section, drawn from the remaining numbers or removed; that of others stays."""
+    if found.panels is None:
+        return {}
+    present = picture_at(listing, SECTION_PICTURE)
+    if present is None or not is_picture_of_ours(present) or (found.panels and shows(present, found.panels)):
+        return {}
+    return {SECTION_PICTURE: gap_picture(found.panels) if found.panels else None}
 
 
 def _main_of(task: _Task) -> tuple[Difference, Retraction]:
@@ -256,7 +269,7 @@ def _files_or_none(repo: Repo, commit: dict[str, Any]) -> Files | None:
 def _from_main(task: _Task, main: Difference, found: Retraction, user: User | None) -> Iterator[RetractedRepo]:
     """The outcome for the main branch and for open pull requests of the user."""
     numbers = [] if user is None else sorted(open_pull_requests(task.repo, PULL_REQUEST_TITLE, user.name))
-    if main.new:
+    if main:
         yield _from_branch(task, main, found, user)
     old = Files(
         {path: text for path, text in main.old.items() if text is not None and path != CARD_PATH}, main.old[CARD_PATH]
@@ -264,18 +277,18 @@ def _from_main(task: _Task, main: Difference, found: Retraction, user: User | No
     in_pull_requests = (_from_pull_request(task, number, old) for number in numbers)
     done = [each for each in in_pull_requests if each is not None]
     yield from done
-    if not main.new and not done:
+    if not main and not done:
         yield _from_branch(task, main, found, user)
 
 
 def _from_branch(task: _Task, main: Difference, found: Retraction, user: User | None) -> RetractedRepo:
     repo, options = task.repo, task.options
-    if not main.new:
+    if not main:
         return RetractedRepo(repo.id, "unchanged", repo.url, left=found.left)
     way = way_to(repo, user, options.route, RETRACTION_TITLE)
     if way.pull_request is not None:
         main, found = _difference_at(task, head_of(repo, way.revision))
-        if not main.new:
+        if not main:
             how = f", your open pull request {way.pull_request} already removes it"
             return RetractedRepo(repo.id, "unchanged", way.url, left=found.left, how=how)
     if options.dry_run or user is None:
@@ -290,7 +303,7 @@ def _from_pull_request(task: _Task, number: int, main: Files) -> RetractedRepo |
     repo, revision = task.repo, f"refs/pr/{number}"
     way = Way(repo, None, is_direct=False, title=PULL_REQUEST_TITLE, pull_request=number)
     difference, found = _difference_at(task, head_of(repo, revision))
-    if not difference.new:
+    if not difference:
         return None
     merged = pushed_entries(main)
     is_empty = all(each in merged for each in pushed_entries(found.files))

@@ -8,13 +8,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from dataset_builders.card.numbers import OVERALL_ID, parse_number_id
-from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import DataError
-from dataset_builders.folder.configs import level_of_config, task_of_config
 from dataset_builders.tasks.editions import UNKNOWN_EDITION
 from dataset_builders.tasks.regions import TASKS
 from harness.results.result import RunResult
-from model_cards.cards.section import BEGIN, place_of_section, section_text, with_section, without_section
+from model_cards.cards.gap_picture import Panel
+from model_cards.cards.section import (
+    BEGIN,
+    place_of_section,
+    section_text,
+    shows_picture,
+    with_section,
+    without_section,
+)
+from model_cards.cards.section_picture import section_panels
 from model_cards.entries.consistency import without_contradictions
 from model_cards.entries.entries import (
     BENCHMARK_TAG,
@@ -39,6 +46,7 @@ from model_cards.entries.model_index import (
 )
 from model_cards.entries.notes import edition_in
 from model_cards.publishing.published_lines import by_config, edition_of, is_pushed, parts
+from model_cards.publishing.selection import Selection
 from model_cards.text.front_matter import Card, split_card, with_front
 from model_cards.text.yaml_text import Items, fill_empty, load_yaml, merge_items, remove_items
 
@@ -47,33 +55,6 @@ Today = Callable[[str], str]
 
 _LINE_ENDS: Final = "\r\n"
 _ONE_HEADING: Final = re.compile(r"\s*# ([\w.-]+/[\w.-]+)\s")
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Selects the pushed numbers to retract.
-
-    Attributes:
-        dataset: Current id of the data set of the numbers; `None` for all.
-        tasks: Tasks of the numbers; empty for all.
-        level: Level of theory of their labels; `None` for all.
-        results: Evaluations that the numbers come from; empty for all.
-    """
-
-    dataset: str | None = None
-    tasks: tuple[str, ...] = ()
-    level: Level | None = None
-    results: tuple[RunResult, ...] = ()
-
-    def names(self, dataset_id: str, config: str) -> bool:
-        """Whether numbers of a configuration are selected, regardless of their author."""
-        measured = {(each.dataset.id, each.dataset.config(task)) for each in self.results for task in each.tasks}
-        return (
-            self.dataset in (None, dataset_id)
-            and (not self.tasks or task_of_config(config) in self.tasks)
-            and (self.level is None or level_of_config(config) == self.level)
-            and (not measured or (dataset_id, config) in measured)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +78,13 @@ class Retraction:
         files: The files without the retracted numbers.
         gone: Retracted results, one line for each configuration.
         left: Remaining benchmark results with the reason, one line for each configuration.
+        panels: What the picture in the section shows now; empty if it goes, `None` if it stays as it is.
     """
 
     files: Files
     gone: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    panels: tuple[Panel, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +169,13 @@ def retraction(
         for path, text in files.entries.items()
         if (rest := _entries_without(path, text, ours, earlier)) is not None
     }
+    panels: tuple[Panel, ...] | None = ()
     if is_last:
         new_card = _card_without_any(files.card, repo_id, index_gone, ours, earlier)
     else:
-        new_card = _card_with_the_rest(files.card, entries, ours)
+        new_card, panels = _card_with_the_rest(files.card, entries, ours)
     lines = [*by_config(gone, index_gone, today)] or ["the section of the card, which has no entries"]
-    return Retraction(Files(entries, new_card), tuple(lines), left)
+    return Retraction(Files(entries, new_card), tuple(lines), left, panels)
 
 
 def named_in(text: str | None, selection: Selection, today: Today) -> list[str]:
@@ -306,18 +290,21 @@ def _entries_added(text: str | None, added: Sequence[Any], path: str) -> str | N
     return None
 
 
-def _card_with_the_rest(text: str | None, entries: Mapping[str, str], ours: _Ours) -> str | None:
-    """The card with the remaining numbers."""
+def _card_with_the_rest(
+    text: str | None, entries: Mapping[str, str], ours: _Ours
+) -> tuple[str | None, tuple[Panel, ...] | None]:
+    """The card with the remaining numbers, and what its picture shows if it has one."""
     if text is None:
-        return None
+        return None, None
     card = split_card(text)
     card = with_front(card, remove_index_results(card.front, ours.result, None)) if card.front else card
     if place_of_section(card) is None:
-        return card.text
+        return card.text, None
     paths = sorted(entries, key=lambda path: (path != ENTRIES_PATH, path))
     examined = [examine_entries(entries[path], path, today=ours.today).entries for path in paths]
     rest = without_contradictions([entry for each in examined for entry in each])
-    return with_section(card, section_text(rest.entries)).text
+    panels = section_panels(rest.entries) if shows_picture(card) else None
+    return with_section(card, section_text(rest.entries, panels or ())).text, panels
 
 
 def _card_without_any(

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dataset_builders.card.dataset_card import LICENSE_TEXT, CardFacts, card_facts, card_text, write_card
+from dataset_builders.card.dataset_card import LICENSE_TEXT, CardFacts, card_facts, card_picture, card_text, write_card
 from dataset_builders.card.metadata import SplitSize, sizes_of
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.coverage import Coverage, DataSetCertificate, TaskCertificate
@@ -47,7 +47,7 @@ def test_the_card_says_what_the_certificate_says():
     text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
     assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/30 | 6/30 | 3/30 | 15/15 | 0.24 |" in text
     assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | 16/16 | 16/16 | 0/16 | - | 0.10 |" in text
-    assert "4,800 rows" in text
+    assert "4,800 geometries" in text
     assert "are named in arXiv 2605.08988" in text
     assert "designed for this benchmark" in text
     assert 'load_dataset("someone/some-data", "task3")' in text
@@ -69,6 +69,44 @@ def test_molecules_are_listed_once_for_each_task():
     text = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
     assert text.count("OH-2-OH, SH-2-SH, NH2-2-NH2, Cl-2-Cl\n") == 1
     assert "| task2 (-pbe, -wb97x) | 36 | 24 |" in text
+    assert "task2 at GFN2-xTB, PBE-D3(BJ)/def2-TZVP, wB97X/6-31G(d); task3 at GFN2-xTB, wB97X/6-31G(d)." in text
+    lists = re.findall(r"(?:[A-Z][A-Za-z0-9]*-\d+-[A-Z][A-Za-z0-9]*, ){3,}.*", text)
+    assert lists
+    assert len(set(lists)) == len(lists)
+
+
+def test_long_lists_are_folded():
+    text = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
+    open_text = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert "not covered at radius 2:" in text
+    assert "not covered at radius 2:" not in open_text
+    assert text.count("<details>") == text.count("</details>") == 3
+    assert all(block.startswith("\n\n") for block in re.findall(r"</summary>(.*?)</details>", text, re.DOTALL))
+
+
+def test_the_card_begins_with_three_lines_a_picture_and_the_command():
+    text = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
+    head = text.split("---\n", 2)[2].strip().splitlines()[:15]
+    title, _, *said = head[:5]
+    assert title.startswith("# MLIP-OOD")
+    assert all(len(line) > 80 for line in said)
+    assert head[5] == head[7] == ""
+    assert re.fullmatch(r"!\[Molecules of each task\. task1: .*\]\(tasks\.png\)", head[6])
+    assert head[8:11] == ["```console", f"$ python -m harness --model YOUR_MODEL --dataset {DATASET_ID}", "```"]
+    picture = (MINI_DIRECTORY / "tasks.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 200_000
+
+
+def test_a_picture_of_the_same_molecules_is_kept(published, tmp_path):
+    report = certify(published)
+    before = (published / "tasks.png").read_bytes()
+    assert card_picture(report.certificate, published) == before
+    # Drawn by another version of a library: other bytes, the same molecules.
+    (tmp_path / "tasks.png").write_bytes(before + b"\0")
+    assert card_picture(report.certificate, tmp_path) == before + b"\0"
+    (tmp_path / "tasks.png").write_bytes(b"a picture of something else")
+    assert card_picture(report.certificate, tmp_path) == before
 
 
 def test_every_column_stands_on_the_card(published):

@@ -1,5 +1,6 @@
 import functools
 import re
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,7 @@ from tests.loopback_hub import Fault
 
 REPO = "compgen/small"
 ELSEWHERE = "https://example.org/code"
-OURS = ("README.md", "LICENSE.md", "eval.yaml")
+OURS = ("README.md", "tasks.png", "LICENSE.md", "eval.yaml")
 UPLOADS = r"/(preupload|commit)/|/lfs/|/objects/batch|/repos/create|/tag/"
 
 
@@ -87,7 +88,7 @@ def test_the_result_says_where_it_is_and_how_to_use_it(ours, folder):
     assert f"page:    {ours.endpoint}/datasets/{REPO}\n" in text
     assert f"commit:  {published.committed.commit}\n" in text
     assert "tag:     v1.0\n" in text
-    assert re.search(r"files:   7 files \(\d+\.\d kB\): 7 added, 0 changed, 0 unchanged; 0 removed\n", text)
+    assert re.search(r"files:   8 files \(\d+\.\d kB\): 8 added, 0 changed, 0 unchanged; 0 removed\n", text)
     assert text.endswith(f'load_dataset("{REPO}", "task2")\npython -m harness --model MODEL --dataset {REPO}@v1.0')
 
 
@@ -103,8 +104,22 @@ def test_unchanged_content_makes_no_commit(ours, folder):
     assert not again.committed.is_new
     assert again.committed.commit == first.committed.commit
     assert f"nothing changed in data set {REPO}: no new commit" in again.text()
-    assert "7 unchanged" in again.text()
+    assert "8 unchanged" in again.text()
     assert len(ours.history(REPO, "dataset")) == 2
+
+
+def test_the_picture_of_the_folder_is_published_as_it_is(ours, folder, tmp_path):
+    """Another version of a library draws other bytes, and the tag of a published edition must not move for that."""
+    publish(request_of(folder))
+    drawn = ours.files(REPO, "dataset")["tasks.png"]
+    assert drawn.startswith(b"\x89PNG")
+    assert b"](tasks.png)" in ours.files(REPO, "dataset")["README.md"]
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "tasks.png").write_bytes(drawn + b"\0")
+    published = publish(request_of(copy, tag="v1.0"))
+    assert published.plan.difference.changed == ("tasks.png",)
+    assert ours.files(REPO, "dataset")["tasks.png"] == drawn + b"\0"
+    assert not publish(request_of(copy, tag="v1.0")).committed.is_new
 
 
 def test_only_what_changed_goes_up(ours, folder, tmp_path):
@@ -362,7 +377,7 @@ def test_a_pull_request_needs_a_repo_and_takes_no_tag(ours, folder):
 def test_a_dry_run_writes_nothing_where_there_is_no_repo(hub, folder):
     text = plan_publication(request_of(folder, tag="v1.0")).text()
     assert re.search(r"^added +\d+\.\d kB  task2/train-00000-of-00001\.parquet$", text, re.MULTILINE)
-    assert "7 added" in text
+    assert "8 added" in text
     assert "would be created (public), with one commit, and tag v1.0 would be set on it" in text
     assert {each.method for each in hub.log} <= {"GET", "HEAD"}
     with pytest.raises(KeyError):
@@ -462,7 +477,7 @@ def test_an_upload_that_broke_off_is_not_sent_again(ours, folder):
     assert len(ours.history(REPO, "dataset")) == 1
     assert publish(request_of(folder)).committed.is_new
     sent = [each.path for each in ours.log if each.method == "PUT" and each.status == 200]
-    assert len(sent) == len(set(sent)) == 4
+    assert len(sent) == len(set(sent)) == 5  # four Parquet files and the picture
 
 
 def test_a_strangers_commit_in_between_is_kept(ours, folder):

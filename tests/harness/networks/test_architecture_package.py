@@ -117,6 +117,7 @@ def test_the_checkpoint_says_what_it_is_and_holds_no_pickle(checkpoint: Path) ->
     assert sorted(path.name for path in checkpoint.iterdir()) == [
         "README.md",
         "config.json",
+        "mlip-ood-checkpoint.png",
         "model.safetensors",
         "validation_curve.csv",
         "validation_curve.png",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.study.anatomy_blocks import ANATOMY_FIGURE, anatomy_bars, anatomy_blocks
+from harness.study.anatomy_blocks import ANATOMY_FIGURE, anatomy_bars, anatomy_blocks, draw_anatomies
 from harness.study.run_record import Number, RunRecord, write_records
 from harness.study.study_report import write_report
 from harness.study.summary import summarise
@@ -32,10 +32,14 @@ def test_geometric_means_over_seeds_and_rows_without_factors() -> None:
     assert math.prod(bars[0].factors.values()) == pytest.approx(5.28)
 
 
-def test_records_without_factors_have_no_section() -> None:
+def test_a_report_says_that_no_record_has_factors(tmp_path: Path) -> None:
     lines = summarise([record("gfn1-xtb")])
-    assert anatomy_blocks(lines, "") == []
+    title, text = anatomy_blocks(lines, "")
+    assert title == "## Anatomy of a gap"
+    assert text.startswith("None of these records holds the factors of a gap")
     assert anatomy_bars(lines) == []
+    assert draw_anatomies(lines, tmp_path) == ()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_seeds_that_differ_in_their_factors_have_no_mean() -> None:

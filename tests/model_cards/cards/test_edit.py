@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dataset_builders.core.errors import DataError
 from model_cards.cards.edit import MAX_CARD_BYTES, card_with_results
-from model_cards.cards.section import BEGIN, END
+from model_cards.cards.section import BEGIN, END, section_text
 from tests.model_cards.conftest import DATASET, MODEL
 
 RESULTS = [
@@ -27,7 +27,7 @@ ENTRIES = [EvalResultEntry(DATASET, "task2_score", 41.24)]
 
 
 def edited(text):
-    return card_with_results(text, MODEL, RESULTS, ENTRIES)
+    return card_with_results(text, MODEL, RESULTS, section_text(ENTRIES))
 
 
 def nested_aliases(depth, width=9):

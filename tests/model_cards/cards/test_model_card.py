@@ -1,4 +1,5 @@
 import hashlib
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,10 @@ from safetensors.numpy import save_file
 
 from dataset_builders.core.errors import DataError, ModelError, UsageError
 from harness.networks.checkpoint_format import WEIGHTS_FILE, write_config
+from harness.report.control_gaps import control_tasks
 from harness.results.result import Estimate
-from model_cards.cards.model_card import count_parameters, render_card
+from model_cards.cards.gap_picture import panels_of
+from model_cards.cards.model_card import card_picture, count_parameters, render_card, write_card
 from model_cards.cards.result_tables import estimate_text, results_table
 from model_cards.cli import main
 from tests.harness.control_checkpoints import small_control
@@ -44,6 +47,60 @@ def test_a_card_names_model_data_table_and_command(checkpoint, tasks):  # noqa: 
     assert "- versions:\n  - torch: 2.13.0\n" in body
     assert "| parameters | 6, " in body
     assert "the data they were trained on are under CC-BY-4.0" in body
+
+
+def head_of(card):
+    """The first 15 lines below the YAML."""
+    return card.split("---\n", 2)[2].strip().splitlines()[:15]
+
+
+def require_head(card, command):
+    title, _, *said = head_of(card)
+    assert title.startswith("# ")
+    assert all(len(line) > 80 for line in said[:3])
+    assert said[3] == said[5] == ""
+    assert re.fullmatch(r"!\[.*\]\(mlip-ood-checkpoint\.png\)", said[4])
+    assert said[6:9] == ["```console", f"$ {command}", "```"]
+
+
+def test_a_card_begins_with_three_lines_its_gap_and_the_command(checkpoint, tasks):  # noqa: F811
+    result = own_result(result_of(tasks), checkpoint)
+    card = render_card(checkpoint, [result])
+    require_head(card, "python -m harness --model org/model --dataset compgen/mlip-ood")
+    known, unseen = (tasks["task2"].splits[split].metrics["force_mae"] for split in ("test_id", "test_ood"))
+    gap = tasks["task2"].gap
+    numbers = (
+        f"ID {1000 * known.value:.1f} ({1000 * known.low:.1f}–{1000 * known.high:.1f}), "
+        f"OOD {1000 * unseen.value:.1f} ({1000 * unseen.low:.1f}–{1000 * unseen.high:.1f}) meV/Å, "
+        f"gap {gap.value:.2f} ({gap.low:.2f}–{gap.high:.2f})"
+    )
+    # The task of its training comes first, whatever else was measured.
+    assert head_of(card)[3] == f"Force MAE on task2 (fragment duplication), this model: {numbers}."
+    assert numbers in head_of(card)[6]
+
+
+def test_gfn1_xtb_stands_beside_the_gap_where_it_was_measured_on_the_same_data(checkpoint, tasks):  # noqa: F811
+    result = own_result(result_of(tasks), checkpoint)
+    control = result_of(tasks)
+    control = control.model_copy(update={"model": control.model.model_copy(update={"id": "gfn1-xtb"})})
+    assert "; GFN1-xTB: ID " in head_of(render_card(checkpoint, [result, control]))[3]
+    pairs = panels_of(result, control_tasks(result.dataset.content_hash, [control]))[1].pairs
+    assert [(pair.label, pair.is_control) for pair in pairs] == [("this model", False), ("GFN1-xTB", True)]
+
+
+def test_the_picture_shows_the_gap_or_the_task(checkpoint, tasks):  # noqa: F811
+    result = own_result(result_of(tasks), checkpoint)
+    write_card(checkpoint, [result])
+    picture = (checkpoint / "mlip-ood-checkpoint.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert b"mlip-ood gap " in picture
+    assert card_picture(checkpoint, [result]) == picture
+    require_head(render_card(checkpoint, []), f"python -m harness --model {checkpoint} --dataset compgen/mlip-ood")
+    assert "were not measured for this card" in head_of(render_card(checkpoint, []))[3]
+    assert b"mlip-ood tasks " in card_picture(checkpoint, [])
+    # Numbers of a task with failures do not represent it.
+    with_failures = result.model_copy(update={"tasks": {"task2": failed(tasks["task2"])}})
+    assert b"mlip-ood tasks " in card_picture(checkpoint, [with_failures])
 
 
 def test_a_card_may_come_before_its_results(checkpoint):

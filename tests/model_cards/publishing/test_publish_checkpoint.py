@@ -34,6 +34,27 @@ def test_a_checkpoint_is_published_in_one_commit(hub, ann):
     assert "are added at the end of this card" in card
 
 
+def test_the_picture_goes_up_with_the_card(hub, ann):
+    publish_checkpoint(REFERENCE_DIRECTORY, REPO)
+    files = hub.files(REPO, "model")
+    assert "](mlip-ood-checkpoint.png)" in files["README.md"].decode()
+    assert files["mlip-ood-checkpoint.png"].startswith(b"\x89PNG")
+
+
+def test_files_of_others_stay(hub, ann):
+    hub.add_repo(REPO, files={"README.md": b"# Mine\n", "gap.png": b"mine", "mlip-ood-checkpoint.png": b"mine"})
+    publish_checkpoint(REFERENCE_DIRECTORY, REPO)
+    files = hub.files(REPO, "model")
+    assert (files["README.md"], files["gap.png"], files["mlip-ood-checkpoint.png"]) == (b"# Mine\n", b"mine", b"mine")
+
+
+def test_a_picture_that_no_card_shows_is_not_replaced(hub, ann):
+    hub.add_repo(REPO, files={"mlip-ood-checkpoint.png": b"mine"})
+    with pytest.raises(UsageError, match=r"contains mlip-ood-checkpoint\.png but no README\.md that shows it; rename"):
+        publish_checkpoint(REFERENCE_DIRECTORY, REPO)
+    assert hub.files(REPO, "model")["mlip-ood-checkpoint.png"] == b"mine"
+
+
 def test_the_card_on_the_hub_is_kept(hub, ann):
     publish_checkpoint(REFERENCE_DIRECTORY, REPO)
     card = hub.files(REPO, "model")["README.md"] + b"\nResults that were pushed\n"

@@ -6,6 +6,7 @@ from huggingface_hub import HfApi, ModelCard
 
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import DataError, IncompleteError, ModelError, SetupError, UsageError
+from model_cards.cards.section_picture import SECTION_PICTURE
 from model_cards.entries.entries import ENTRIES_PATH, PULL_REQUEST_TITLE, read_entries
 from model_cards.entries.notes import parse_notes
 from model_cards.publishing.push import PushedRepo, PushOptions, push_results
@@ -33,7 +34,7 @@ def test_a_push_to_ones_own_repo_is_one_commit(hub, own_repo, hub_result):
     assert done == PushedRepo(MODEL, "pushed", f"{hub.endpoint}/{MODEL}/commit/{newest.sha}")
     assert done.text == f"{MODEL}: {done.url}"
     assert (first.sha, newest.title, newest.author) == (own_repo, PULL_REQUEST_TITLE, "ann")
-    assert newest.changed == (ENTRIES_PATH, "README.md")
+    assert newest.changed == (ENTRIES_PATH, "README.md", SECTION_PICTURE)
     assert DATASET in newest.message
     card = text_at(hub, "README.md")
     assert card.startswith("---\nlicense: mit\ntags:\n- mlip-ood\nmodel-index:\n")
@@ -52,6 +53,43 @@ def test_the_clients_read_what_was_pushed(hub, own_repo, hub_result):
     entries = {entry.task_id: entry.value for entry in read_entries(text_at(hub, ENTRIES_PATH))}
     assert published["task3", "score, 0 to 100"] == entries["task3_score"]
     assert published["task2", "ID force MAE, meV/Å"] == entries["task2_id_force_mae"]
+
+
+def test_the_section_shows_the_gap_as_a_picture(hub, own_repo, hub_result):
+    pushed(hub_result("task2"))
+    first = hub.files(MODEL, "model")[SECTION_PICTURE]
+    assert first.startswith(b"\x89PNG")
+    line = next(each for each in text_at(hub, "README.md").splitlines() if each.startswith("!["))
+    values = {entry.task_id: entry.value for entry in read_entries(text_at(hub, ENTRIES_PATH))}
+    assert line.startswith(
+        "![Force errors with 95 % intervals. task2 (fragment duplication), edition standard, this model"
+    )
+    assert f"ID {values['task2_id_force_mae']:.1f} (" in line
+    assert f"gap {values['task2_gap']:.2f} (" in line
+    assert line.endswith(f"]({SECTION_PICTURE})")
+    pushed(hub_result("task3"))
+    assert hub.files(MODEL, "model")[SECTION_PICTURE] != first
+    assert "; task3 (fragment combination), edition standard" in text_at(hub, "README.md")
+
+
+def test_a_picture_by_another_version_of_a_library_stays(hub, own_repo, hub_result):
+    pushed(hub_result())
+    other = hub.files(MODEL, "model")[SECTION_PICTURE] + b"\0"
+    hub.commit(MODEL, "model", {SECTION_PICTURE: other})
+    assert pushed(hub_result()).state == "unchanged"
+    hub.commit(MODEL, "model", {}, deletions=[SECTION_PICTURE])
+    assert pushed(hub_result()).state == "pushed"
+    assert hub.files(MODEL, "model")[SECTION_PICTURE] == other[:-1]
+
+
+def test_a_file_of_others_with_the_name_of_the_picture_stays(hub, foreign_result):
+    hub.commit(FOREIGN, "model", {SECTION_PICTURE: b"Bob's own picture"})
+    pushed(foreign_result())
+    (opened,) = hub.pull_requests(FOREIGN, "model")
+    files = hub.files(FOREIGN, "model", revision=opened.revision)
+    assert files[SECTION_PICTURE] == b"Bob's own picture"
+    assert SECTION_PICTURE not in files["README.md"].decode()
+    assert "## Compositional generalisation" in files["README.md"].decode()
 
 
 def test_the_same_result_again_changes_nothing(hub, own_repo, hub_result):
@@ -391,6 +429,8 @@ def test_failures_of_structures_have_their_exit_code(hub, own_repo, hub_result):
 def test_the_hub_has_nothing_to_warn_of(hub, own_repo, hub_result):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # The client's own way of sending the picture to large-file storage.
+        warnings.filterwarnings("ignore", "Use 'content=<...>' to upload", DeprecationWarning)
         pushed(hub_result())
 
 
@@ -426,7 +466,7 @@ def test_results_on_two_editions_go_in_one_push(hub, own_repo, hub_result):
     results = [hub_result("task2"), hub_result("task2", dataset=MINI)]
     (done,) = push_results(results, PushOptions()).repos
     assert done.state == "pushed"
-    assert hub.history(MODEL, "model")[0].changed == (MINI_PATH, ENTRIES_PATH, "README.md")
+    assert hub.history(MODEL, "model")[0].changed == (MINI_PATH, ENTRIES_PATH, "README.md", SECTION_PICTURE)
 
 
 def test_retracting_one_edition_keeps_the_other(hub, own_repo, hub_result):

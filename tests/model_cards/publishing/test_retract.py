@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from dataset_builders.core.errors import DataError, SetupError, UsageError
 from model_cards.cards.edit import card_with_results
+from model_cards.cards.section import section_text
+from model_cards.cards.section_picture import SECTION_PICTURE, section_panels, shows
 from model_cards.entries.entries import (
     ENTRIES_PATH,
     PULL_REQUEST_TITLE,
@@ -17,7 +19,8 @@ from model_cards.entries.entries import (
 from model_cards.publishing.push import PushOptions
 from model_cards.publishing.retract import RETRACTION_TITLE, RetractOptions, retract_each
 from model_cards.publishing.retract_command import main
-from model_cards.publishing.retraction import Files, Selection, retraction
+from model_cards.publishing.retraction import Files, retraction
+from model_cards.publishing.selection import Selection
 from model_cards.text.front_matter import split_card
 from tests.loopback_hub import Fault
 from tests.model_cards.conftest import DATASET, FOREIGN, MODEL
@@ -49,7 +52,8 @@ def test_a_result_is_taken_back_in_one_commit(hub, own_repo, hub_result):
     (done,) = retracted([hub_result("task2", "task3")])
     newest = hub.history(MODEL, "model")[0]
     assert (done.state, done.url) == ("retracted", f"{hub.endpoint}/{MODEL}/commit/{newest.sha}")
-    assert (newest.title, newest.author, newest.changed) == (RETRACTION_TITLE, "ann", (ENTRIES_PATH, "README.md"))
+    assert (newest.title, newest.author) == (RETRACTION_TITLE, "ann")
+    assert newest.changed == (ENTRIES_PATH, "README.md", SECTION_PICTURE)
     assert hub.files(MODEL, "model") == before
     assert len(hub.history(MODEL, "model")) == 3
     assert done.text.startswith(f"{MODEL}: retracted: {done.url}\n{MODEL}: removed, task2 on {DATASET} (score)")
@@ -78,8 +82,20 @@ def test_the_rest_stays_with_its_section(hub, own_repo, hub_result):
     assert "mlip-ood" in ModelCard(card).data.tags
     assert [task for task in ("task2", "task3") if f"| {task} (" in card] == ["task3"]
     assert f"{MODEL}: left, task3 on {DATASET} (" in done.text
+    panels = section_panels(read_entries(text_at(hub, ENTRIES_PATH)))
+    assert [panel.title for panel in panels] == ["task3 (fragment combination), edition standard"]
+    assert shows(hub.files(MODEL, "model")[SECTION_PICTURE], panels)
+    assert f"({SECTION_PICTURE})" in card
     assert retracted((), RetractOptions(repo=MODEL, tasks=("task3",)))[0].state == "retracted"
     assert files_of(hub) == {"README.md": CARD.encode()}
+
+
+def test_a_picture_of_others_stays(hub, own_repo, hub_result):
+    pushed(hub_result("task2"))
+    hub.commit(MODEL, "model", {SECTION_PICTURE: b"another picture under this name"})
+    retracted([hub_result("task2")])
+    assert files_of(hub) == {"README.md": CARD.encode()}
+    assert hub.files(MODEL, "model")[SECTION_PICTURE] == b"another picture under this name"
 
 
 def test_what_was_pushed_one_by_one_goes_one_by_one(hub, own_repo, hub_result):
@@ -416,7 +432,9 @@ def push_to(files, result):
     """The files as a push makes them."""
     entries = merge_entries(files.entries.get(ENTRIES_PATH), entries_of(result, f"{MODEL}@main"))
     sound = examine_entries(entries).entries
-    return Files({ENTRIES_PATH: entries}, card_with_results(files.card, MODEL, eval_results_of(result), sound))
+    return Files(
+        {ENTRIES_PATH: entries}, card_with_results(files.card, MODEL, eval_results_of(result), section_text(sound))
+    )
 
 
 @settings(
