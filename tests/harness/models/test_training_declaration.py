@@ -12,6 +12,7 @@ import pytest
 
 from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.core.terminal import console
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.task_document import declaration_of, parse_task
 from harness.cli import main
@@ -24,7 +25,7 @@ from harness.models.detection import Checkpoint, find_record
 from harness.models.registry import ModelSource, identify
 from harness.models.training_declaration import Statement, declaration_for, statement_of
 from harness.report.compare import comparison_documents, comparison_table
-from harness.report.table import console, footer
+from harness.report.table import footer
 from harness.results.identity import run_identity
 from harness.results.result import ModelRecord, RunResult
 from harness.trust.pickles import sha256_of
