@@ -16,6 +16,8 @@ USUAL_WIDTH: Final = 80
 """Columns where the output is no terminal, such as a file or a pipe."""
 WIDEST_TEXT: Final = 100
 """Columns that running text takes at most, however wide the terminal is."""
+UNBOUNDED: Final = 1_000_000
+"""Columns of a text that is not wrapped."""
 _STRIKING: Final = ("caution:", "question:")
 _NO: Final = ("0", "false", "no")
 _NO_STYLES: Final = ("dumb", "unknown")
@@ -81,6 +83,21 @@ def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
         indent: What the second and all further lines of a paragraph start with.
     """
     return [line for paragraph in text.split("\n") for line in _filled(paragraph, width, indent)]
+
+
+def paragraphs(parts: Iterable[str], width: int) -> Iterator[str]:
+    """Parts of a text with long lines wrapped; lines of a table, which fit, stay as they are.
+
+    Args:
+        parts: Tables and paragraphs.
+        width: Columns of the terminal.
+    """
+    for part in parts:
+        yield "\n".join(
+            piece
+            for line in part.split("\n")
+            for piece in ([line] if len(line) <= width else wrapped(line, min(width, WIDEST_TEXT)))
+        )
 
 
 def notes(lines: Iterable[str], width: int) -> "list[Text]":

@@ -137,13 +137,13 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int 
 
 
 def shortened(name: str, width: int) -> str:
-    """A name in at most `width` columns, without its middle if it is longer."""
+    """A name in at most `width` columns, without its middle if it is longer; its ends stay, however narrow."""
     if _length(name) <= width:
         return name
-    head, tail = name[: (len(name) + 1) // 2], name[(len(name) + 1) // 2 :]
-    while head and tail and _length(head + ELLIPSIS + tail) > width:
-        head, tail = (head[:-1], tail) if len(head) > len(tail) else (head, tail[1:])
-    return head + ELLIPSIS + tail
+    n_head, n_tail = (len(name) + 1) // 2, len(name) // 2
+    while n_head + n_tail > 2 and _length(name[:n_head] + ELLIPSIS + name[len(name) - n_tail :]) > width:
+        n_head, n_tail = (n_head - 1, n_tail) if n_head > n_tail else (n_head, n_tail - 1)
+    return name[:n_head] + ELLIPSIS + name[len(name) - n_tail :]
 
 
 def _attempts(ranks: Sequence[int], shortest: int) -> Iterator[tuple[int, int | None, int]]:
@@ -269,7 +269,8 @@ def _blocks(widths: Sequence[int], width: int) -> list[list[int]]:
 
 
 def _narrow_title(title: str, cells: Sequence[str]) -> list[str]:
-    """A title in lines as narrow as its longest word and the cells allow."""
+    """A title in lines as narrow as its longest word and the cells allow; `k = 2` stays in one line."""
+    title = title.replace(" = ", "=")
     return wrapped(title, max(map(_length, (*title.split(), *cells)), default=1), indent="")
 
 

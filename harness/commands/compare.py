@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_tables(runs, arguments.output, view_of(arguments))
             print()
         terminal = console()
-        terminal.print(comparison_table(results, terminal.width), markup=False)
+        terminal.print(comparison_table(results, terminal.width), soft_wrap=True)
     require_no_failures(results)
     push_if_asked(arguments, runs)
     return 0

@@ -57,13 +57,13 @@ def print_tables(runs: Sequence["FinishedRun"], output: Path, view: "View", *, w
     for content in dict.fromkeys(run.result.dataset.content_hash for run in runs):
         results = [run.result for run in runs if run.result.dataset.content_hash == content]
         gaps = control_gaps(content, results, output)
-        terminal.print(report(results, gaps, view), markup=False)
+        terminal.print(report(results, gaps, view), soft_wrap=True)
         if with_anatomy:
             terminal.print()
-            terminal.print(anatomy_report(results, view), markup=False)
+            terminal.print(anatomy_report(results, view), soft_wrap=True)
     terminal.print()
     for run in runs:
-        terminal.print(f"result: {run.directory / 'result.json'}", markup=False, soft_wrap=True)
+        terminal.print(f"result: {run.directory / 'result.json'}", soft_wrap=True)
 
 
 def require_no_failures(results: Sequence["RunResult"]) -> None:

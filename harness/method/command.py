@@ -112,12 +112,13 @@ def _print_table(finished: FinishedMethod, output: Path, view: "View") -> None:
     method = finished.method
     terminal = console()
     gaps = control_gaps(method.result.dataset.content_hash, [], output)
-    terminal.print(method_table(method, gaps, view), markup=False)
-    for member in method.members:
+    terminal.print(method_table(method, gaps, view), soft_wrap=True)
+    for member in method.members if view.provenance else ():
         path = method.run_of(member, finished.directory).resolve()
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        terminal.print(f"{member.place}: {member.model}, run {shown}", markup=False, soft_wrap=True)
-    terminal.print(f"result: {finished.directory / METHOD_NAME}", markup=False, soft_wrap=True)
+        terminal.print(f"{member.place}: {member.model}, run {shown}", soft_wrap=True)
+    terminal.print()
+    terminal.print(f"result: {finished.directory / METHOD_NAME}", soft_wrap=True)
 
 
 def _require_no_contradiction(arguments: argparse.Namespace) -> None:

@@ -13,8 +13,17 @@ from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, 
 from harness.report.level_cautions import evidence_for_level
 from harness.report.model_cautions import cautions
 from harness.report.model_lines import protocol_of, short_lines
-from harness.report.signs import ID_STYLE, OOD_STYLE, UNDEFINED, interval, number_cell, ratio_cell, reason_lines
-from harness.report.table import CARE, SIGNS, SUBSET_ERRORS, control_text, dataset_lines, interval_meaning, table_notes
+from harness.report.signs import ID_STYLE, OOD_STYLE, interval, number_cell, ratio_cell, reason_lines
+from harness.report.table import (
+    CARE,
+    SIGNS,
+    SUBSET_ERRORS,
+    control_cell,
+    dataset_lines,
+    interval_meaning,
+    table_notes,
+    unknown_control,
+)
 from harness.report.view import View
 from harness.results.result import Estimate, TaskResult
 
@@ -94,7 +103,7 @@ def _rows_of(
         "task": Cell(name),
         "title": Cell(title_of(name, task.title)),
         "seeds": Cell(str(len(result.seeds[name].seeds))),
-        "control": Cell(f"{control_gaps[name]:.2f}" if name in control_gaps else UNDEFINED),
+        "control": control_cell(name, control_gaps),
         "failed": Cell(str(task.n_failed)),
         **{key: _cell(*each) for key, each in shown.items()},
     }
@@ -141,10 +150,9 @@ def _legend(result: MeanResult, table: FittedTable, view: View) -> list[str]:
 
 def _footer(method: MethodResult, control_gaps: Mapping[TaskName, float], view: View) -> list[str]:
     result = method.result
-    unknown = [name for name in result.tasks if name not in control_gaps]
     lines = [
         *dataset_lines(result),
-        *([f"gap of GFN1-xTB on {' '.join(unknown)} {control_text(unknown[0], control_gaps)}"] if unknown else []),
+        *unknown_control(result.tasks, control_gaps),
         *_model(result, view),
         *_uneven(result),
         *_mixed(method),

@@ -22,7 +22,7 @@ JOINT: Final = "*"
 
 _EMPTY: Final = Cell("")
 _FACTORS: Final[Mapping[str, Column]] = {
-    "gap": Column("gap\nOOD/ID"),
+    "gap": Column("gap\nOOD/ID", left_out=1, about="gap"),
     "composition": Column("compo-\nsition"),
     "conformers": Column("con-\nformers"),
     "unseen_parts": Column("unseen\nparts"),

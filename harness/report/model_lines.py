@@ -16,7 +16,7 @@ def short_lines(result: RunResult, name: str, width: int) -> list[str]:
         width: Columns of the terminal.
     """
     model, cost = result.model, result.cost
-    level = f"{model.level_of_theory or 'level of theory unknown'}{short_evidence_for_level(model)}"
+    level = f"level of theory {model.level_of_theory or 'unknown'}{short_evidence_for_level(model)}"
     score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
     speed = "" if cost is None else f", {cost.speed_text} on {cost.hardware_text}"
     lines = [

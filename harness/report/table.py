@@ -1,6 +1,6 @@
 """The result table: errors and gaps beside the values that put them into context, one line a model and task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -104,6 +104,8 @@ def footer(
     """Notes on the numbers: data set, models, levels of theory, failures, and cautions."""
     view = view or View()
     lines = [*dataset_lines(results[0]), *_few_clusters(results)]
+    if len(results) == 1:  # with several, the headings of the tasks say it
+        lines += unknown_control(results[0].tasks, control_gaps or {})
     controls = gaps_of_controls(results, control_gaps or {})
     for result, name in zip(results, row_names(results), strict=True):
         lines.extend(full_lines(result) if view.provenance else short_lines(result, name, view.width))
@@ -143,9 +145,15 @@ def dataset_lines(result: RunResult) -> list[str]:
     ]
 
 
-def control_text(task: TaskName, control_gaps: Mapping[TaskName, float]) -> str:
-    """The gap of GFN1-xTB, or how to get it."""
-    return f"{control_gaps[task]:.2f}" if task in control_gaps else _UNKNOWN_CONTROL
+def control_cell(task: TaskName, control_gaps: Mapping[TaskName, float]) -> Cell:
+    """The gap of GFN1-xTB, if it is known."""
+    return Cell(f"{control_gaps[task]:.2f}" if task in control_gaps else UNDEFINED)
+
+
+def unknown_control(tasks: Iterable[TaskName], control_gaps: Mapping[TaskName, float]) -> list[str]:
+    """How to get the gap of GFN1-xTB on tasks where it is not known."""
+    unknown = [task for task in tasks if task not in control_gaps]
+    return [f"gap of GFN1-xTB on {' '.join(unknown)} {_UNKNOWN_CONTROL}"] if unknown else []
 
 
 def table_notes(table: FittedTable) -> list[str]:
@@ -193,13 +201,13 @@ def _rows(
         task = entry.task.task
         title = title_of(task, entry.task.title)
         if several and task != last:
-            yield f"{task} {title} (gap of GFN1-xTB {control_text(task, control_gaps)})"
+            known = f"{control_gaps[task]:.2f}" if task in control_gaps else _UNKNOWN_CONTROL
+            yield f"{task} {title} (gap of GFN1-xTB {known})"
         last = task
         unfinished = f" ({UNFINISHED})" if entry.result.model.unfinished else ""
-        shown = f"{control_gaps[task]:.2f}" if task in control_gaps else UNDEFINED
         names = {"name": Cell(entry.name, unfinished)}
         if not several:
-            names = {"name": Cell(task), "title": Cell(title, unfinished), "control": Cell(shown)}
+            names = {"name": Cell(task), "title": Cell(title, unfinished), "control": control_cell(task, control_gaps)}
         yield names | _numbers(entry)
         if view.intervals:
             yield from (_subset(entry.task, part) for part in _SUBSETS if part in entry.task.splits)

@@ -32,11 +32,10 @@ def main(argv: Sequence[str]) -> int:
     )
     written = write_entry(arguments.run, arguments.out, options)
     terminal = console()
-    terminal.print(terminal_report(written.report, terminal.width))
+    terminal.print(terminal_report(written.report, terminal.width), soft_wrap=True)
     terminal.print(
         f"entry: {written.directory}, {written.n_bytes / 1e6:.2f} MB. Add this folder to a repo of results, and open a "
         "pull request",
-        markup=False,
         soft_wrap=True,
     )
     return 0

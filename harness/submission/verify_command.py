@@ -159,7 +159,7 @@ def _print(report: "EntryReport", *, as_json: bool) -> None:
         print_json(document_of(report))
     else:
         terminal = console()
-        terminal.print(terminal_report(report, terminal.width))
+        terminal.print(terminal_report(report, terminal.width), soft_wrap=True)
 
 
 def _write_summary(path: Path, reports: Sequence["EntryReport"]) -> None:

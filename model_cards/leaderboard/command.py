@@ -112,7 +112,7 @@ def _configs(named: Sequence[str], board: "Leaderboard", level: Level) -> tuple[
 
 def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
     terminal = console()
-    terminal.print(render(board, configs, terminal.width))
+    terminal.print(render(board, configs, terminal.width), soft_wrap=True)
 
 
 def render(board: "Leaderboard", configs: Sequence[str], width: int = USUAL_WIDTH) -> "RenderableType":

@@ -34,10 +34,10 @@ from model_cards.hub.ownership import User, logged_in_user
 from model_cards.publishing.publishable import (
     find_model_files,
     hub_repo_of,
-    named_today,
     pinned_model,
     require_benchmark,
     require_publishable,
+    with_current_ids,
 )
 from model_cards.publishing.repo_change import Difference, Route, send, text_at, way_to
 from model_cards.text.front_matter import CARD_PATH
@@ -154,7 +154,7 @@ def push_each(results: Sequence[RunResult], options: PushOptions) -> Iterator[Pu
     # Repos may have been renamed since the evaluation; published results use the current ids.
     today = functools.cache(canonical)
     by_repo = _by_repo(
-        (today(Repo(_target(result, options), "model")).id, named_today(result, today)) for result in results
+        (today(Repo(_target(result, options), "model")).id, with_current_ids(result, today)) for result in results
     )
     for group in by_repo.values():
         require_publishable(group)
