@@ -1,10 +1,14 @@
 """What a model is, in the notes below a table: in two lines, or in full with hashes and cost."""
 
+from typing import Final
+
 from dataset_builders.core.hashes import SHORT_HASH
 from harness.report.cost_line import cost_lines
 from harness.report.leak_cautions import errors_on_train
 from harness.report.level_cautions import evidence_for_level, short_evidence_for_level
 from harness.results.result import ModelRecord, RunResult
+
+_PROVED: Final = ", proved by its checkpoint"
 
 
 def short_lines(result: RunResult, name: str, width: int) -> list[str]:
@@ -20,11 +24,16 @@ def short_lines(result: RunResult, name: str, width: int) -> list[str]:
     score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
     speed = "" if cost is None else f", {cost.speed_text} on {cost.hardware_text}"
     lines = [
-        f"{name} ({model.family}): {protocol_of(model)}; {level}{score}",
+        f"{name} ({model.family}): {_short_protocol(model)}; {level}{score}",
         f"  {model.dtype} on {model.device}{speed}",
     ]
     joined = f"{lines[0]}; {lines[1].strip()}"
     return [joined] if len(joined) <= width else lines
+
+
+def _short_protocol(model: ModelRecord) -> str:
+    said = protocol_of(model)
+    return f"{said.removesuffix(_PROVED)} (proved)" if said.endswith(_PROVED) else said
 
 
 def full_lines(result: RunResult) -> list[str]:
@@ -55,6 +64,6 @@ def protocol_of(model: ModelRecord) -> str:
     said = model.protocol + (f" on {model.trained_on}" if model.trained_on else "")
     said += f" of {model.base}" if model.base else ""
     if model.training == "proved":
-        return f"{said}, proved by its checkpoint"
+        return said + _PROVED
     where = f", as stated by {model.stated_by}" if model.stated_by else ""
     return said + where + (f" ({model.unchecked})" if model.unchecked else "")

@@ -394,7 +394,7 @@ def test_a_checkpoint_of_ours_proves_its_training(
 ) -> None:
     run = evaluated(monkeypatch, tiny_dataset, tmp_path, traits=PROVED, family=OURS)
     assert (run.result.model.training, run.result.model.stated_by) == ("proved", None)
-    assert "from-scratch on task1, proved by its checkpoint; level of theory" in lines_of(run.result)
+    assert "from-scratch on task1 (proved); level of theory" in lines_of(run.result)
     path = write_record(tmp_path / "mlip-ood.json", record)
     again = evaluated(
         monkeypatch, tiny_dataset, tmp_path, traits=PROVED, family=OURS, record=path, statement=FROM_SCRATCH
