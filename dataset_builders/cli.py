@@ -14,6 +14,7 @@ from dataset_builders.core.hub.names import DATASET_ID, is_repo_id
 from dataset_builders.core.option_parser import CommandParser, OneScreen
 from dataset_builders.core.printable import print_json
 from dataset_builders.core.sole_user import sole_user
+from dataset_builders.core.terminal import terminal_width
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.relabel.command import add_relabel_options, run_relabel
 
@@ -179,7 +180,7 @@ def _import(arguments: argparse.Namespace) -> int:
     how = read_import_map(arguments.task_map)
     with sole_user(arguments.out, "build or import", "choose another --out"):
         report = import_trajectories(arguments.files, how, arguments.out, skip_mismatches=arguments.skip_mismatches)
-    print(report.text())
+    print(report.text(terminal_width()))
     return 0
 
 
@@ -201,7 +202,7 @@ def _certify(arguments: argparse.Namespace) -> int:
         arguments.seed,
         with_geometry=not arguments.without_geometry,
     )
-    print(report.text())
+    print(report.text(terminal_width()))
     return 0 if report.ok else CertificateError.exit_code
 
 

@@ -9,8 +9,9 @@ from dataset_builders.build.fanout import BuildSettings, all_units, missing_of
 from dataset_builders.build.unit_store import check_claim
 from dataset_builders.build.unit_worker import Probe, probe_burst
 from dataset_builders.build.work_units import WorkUnit
-from dataset_builders.certify.coverage import text_table
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.core.terminal import UNBOUNDED, WIDEST_TEXT, wrapped
+from dataset_builders.core.terminal_table import text_table
 from dataset_builders.engines.choice import OpenPool
 from dataset_builders.engines.probing import (
     BYTES_PER_ATOM,
@@ -77,8 +78,12 @@ class BuildPlan:
         """CPU time of the missing units."""
         return self.together.missing_cost * self.rate.cpu_seconds
 
-    def text(self) -> str:
-        """The plan as text for the terminal."""
+    def text(self, width: int = UNBOUNDED) -> str:
+        """The plan as text for the terminal.
+
+        Args:
+            width: Columns of the terminal; unbounded where the text is part of a message.
+        """
         header = (
             "task",
             "molecules",
@@ -90,7 +95,8 @@ class BuildPlan:
             "MB",
         )
         rows = [*self.tasks, self.together] if len(self.tasks) > 1 else self.tasks
-        return f"{text_table(header, [self._row(row) for row in rows])}\n\n{self._note()}"
+        table = text_table(header, [self._row(row) for row in rows], width)
+        return "\n".join([table, "", *wrapped(self._note(), min(width, WIDEST_TEXT))])
 
     def _row(self, plan: TaskPlan) -> tuple[str, ...]:
         return (

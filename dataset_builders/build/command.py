@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.sole_user import sole_user
+from dataset_builders.core.terminal import terminal_width
 from dataset_builders.engines.options import add_engine_options, local_folder
 from dataset_builders.tasks.editions import EDITIONS, find_edition
 from dataset_builders.tasks.regions import TASKS, Task, find_task
@@ -70,7 +71,7 @@ def run_build(arguments: argparse.Namespace) -> int:
     if arguments.plan:
         from dataset_builders.build.build_plan import plan_build
 
-        print(plan_build(settings, open_pool).text())
+        print(plan_build(settings, open_pool).text(terminal_width()))
         return 0
     if arguments.shard:
         shard = parse_shard(arguments.shard)
@@ -84,7 +85,8 @@ def run_build(arguments: argparse.Namespace) -> int:
     with sole_user(out, "build", "choose another --out"):
         report = merge_edition(settings, out) if arguments.merge else build_edition(settings, out, open_pool)
     if report.slices:
-        print(f"{report.text()}\n\nwrote {arguments.out}, a slice, which has no card and cannot be published")
+        print(report.text(terminal_width()))
+        print(f"\nwrote {arguments.out}, a slice, which has no card and cannot be published")
     else:
         print(f"wrote {arguments.out}; check it with: python -m dataset_builders certify {arguments.out}")
     return 0

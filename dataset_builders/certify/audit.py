@@ -17,7 +17,6 @@ from dataset_builders.certify.coverage import (
     DataSetCertificate,
     TaskCertificate,
     summary_rows,
-    text_table,
 )
 from dataset_builders.certify.coverage_tables import CERTIFICATE_HEADER, certificate_notes, certificate_rows
 from dataset_builders.certify.geometry.support import GeometricSupport
@@ -44,6 +43,8 @@ from dataset_builders.certify.row_checks import (
 )
 from dataset_builders.chemistry.levels import GFN2, LEVELS, LEVELS_BY_SUFFIX, Level, other_level
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.terminal import UNBOUNDED, paragraphs
+from dataset_builders.core.terminal_table import text_table
 from dataset_builders.core.whole_folder import settle_all
 from dataset_builders.folder.configs import CONFIG
 from dataset_builders.folder.provenance import import_record_of, is_imported
@@ -85,29 +86,33 @@ class CertifyReport:
         """Whether the folder is an intended slice of an edition in which no row deviates."""
         return bool(self.slices) and not self.problems
 
-    def text(self) -> str:
-        """The report as text for the terminal."""
+    def text(self, width: int = UNBOUNDED) -> str:
+        """The report as text for the terminal.
+
+        Args:
+            width: Columns of the terminal; unbounded where the text is part of a message.
+        """
         certificate = self.certificate
         n_rows = sum(sum(summary.n_rows.values()) for summary in certificate.summaries)
         parts = [
             f"certificate of {self.directory}: {n_rows:,} frames in {self.n_files} files",
-            text_table(SUMMARY_HEADER, summary_rows(certificate.summaries)),
+            text_table(SUMMARY_HEADER, summary_rows(certificate.summaries), width),
             "coverage certificate: OOD molecules of which training shows every heavy-atom environment of radius "
             f"{', '.join(map(str, RADII))}, torsion type and pair of heavy elements:",
-            text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks)),
+            text_table(CERTIFICATE_HEADER, certificate_rows(certificate.tasks), width),
             "\n".join(certificate_notes(certificate.tasks)),
-            *_support_parts(certificate),
+            *_support_parts(certificate, width),
             "\n".join(inferred_texts(certificate)),
             "labels compared with each other, with MMFF94 and with bond energies:",
-            text_table(LABEL_HEADER, label_rows(certificate.labels)),
+            text_table(LABEL_HEADER, label_rows(certificate.labels), width),
             "\n".join(label_notes(certificate.labels)),
-            self.recomputation.text() if self.recomputation else "",
+            self.recomputation.text(width) if self.recomputation else "",
             f"not in this folder: {', '.join(certificate.missing)}" if certificate.missing else "",
             "\n".join(self.slices),
             self._problem_text(),
             "certified" if self.ok else "NOT certified",
         ]
-        return "\n\n".join(part for part in parts if part)
+        return "\n\n".join(paragraphs((part for part in parts if part), width))
 
     def _problem_text(self) -> str:
         failed = [each.config for each in self.certificate.tasks if not each.ok]
@@ -121,14 +126,14 @@ class CertifyReport:
         return "\n".join(lines)
 
 
-def _support_parts(certificate: DataSetCertificate) -> Iterator[str]:
+def _support_parts(certificate: DataSetCertificate, width: int) -> Iterator[str]:
     if not certificate.support:
         yield NOT_MEASURED
         return
     yield "geometric support: what of the geometries of the test frames training shows:"
-    yield text_table(SUPPORT_HEADER, support_rows(certificate.support))
+    yield text_table(SUPPORT_HEADER, support_rows(certificate.support), width)
     yield "\n".join(LEGEND)
-    yield text_table(*spacer_table(certificate.support))
+    yield text_table(*spacer_table(certificate.support), width)
 
 
 def certify(

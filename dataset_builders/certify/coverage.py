@@ -200,12 +200,3 @@ def summary_rows(summaries: Sequence[ConfigSummary]) -> list[tuple[str, ...]]:
         (each.config, each.method, str(each.metadata.get("edition", "?")), *(f"{each.n_rows[s]:,}" for s in splits))
         for each in summaries
     ]
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for the terminal, with left-aligned columns."""
-    widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header))]
-    lines = (header, ["-" * width for width in widths], *rows)
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )

@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 import pyarrow.parquet as pq
 
-from dataset_builders.certify.coverage import text_table
 from dataset_builders.certify.row_checks import Problem, method_of, usable_metadata
 from dataset_builders.chemistry.labels import compute_label, label_versions
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level, level_of_method
 from dataset_builders.core.errors import ConvergenceError, UsageError
+from dataset_builders.core.terminal import UNBOUNDED, paragraphs
+from dataset_builders.core.terminal_table import text_table
 from dataset_builders.folder.configs import CONFIG, SPLIT_FILE
 from dataset_builders.folder.provenance import is_imported
 
@@ -75,8 +76,12 @@ class Recomputation:
     problems: tuple[Problem, ...]
     skipped: tuple[str, ...]
 
-    def text(self) -> str:
-        """The result as text for the terminal."""
+    def text(self, width: int = UNBOUNDED) -> str:
+        """The result as text for the terminal.
+
+        Args:
+            width: Columns of the terminal; unbounded where the text is part of a message.
+        """
         header = ("config", "labels", "rows", "energy, eV", "at most", "force, eV/Å", "at most")
         rows = [
             (
@@ -99,10 +104,10 @@ class Recomputation:
         n_rows = sum(each.n_rows for each in self.configs)
         parts = [
             f"{n_rows} labels recomputed, of rows drawn with seed {self.seed}; largest deviations:",
-            text_table(header, rows),
+            text_table(header, rows, width),
             *(f"{each}: not recomputed, since no program for this level is available" for each in self.skipped),
         ]
-        return "\n\n".join(parts)
+        return "\n\n".join(paragraphs(parts, width))
 
 
 def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:

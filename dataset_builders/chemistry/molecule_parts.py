@@ -5,7 +5,7 @@ is the order of every frame.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from types import MappingProxyType
@@ -65,28 +65,6 @@ def heavy_pairs(smiles: str) -> frozenset[tuple[str, str]]:
     """
     symbols = sorted(atom.GetSymbol() for atom in molecule(smiles).GetAtoms() if atom.GetAtomicNum() > 1)
     return frozenset(combinations(symbols, 2))
-
-
-def unseen_torsion_types(train: Iterable[str], smiles: str) -> tuple[str, ...]:
-    """Torsion types of a molecule that no training molecule has, sorted.
-
-    Args:
-        train: SMILES of the training molecules.
-        smiles: SMILES of the molecule.
-    """
-    known = {name for each in train for name in torsion_types(each)}
-    return tuple(sorted(torsion_types(smiles).keys() - known))
-
-
-def unseen_heavy_pairs(train: Iterable[str], smiles: str) -> tuple[tuple[str, str], ...]:
-    """Pairs of heavy elements of a molecule that no training molecule has, sorted.
-
-    Args:
-        train: SMILES of the training molecules.
-        smiles: SMILES of the molecule.
-    """
-    known = {pair for each in train for pair in heavy_pairs(each)}
-    return tuple(sorted(heavy_pairs(smiles) - known))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,20 @@ _RAISING: Final = ("strict", "surrogateescape")
 _PLAINER: Final = {
     **dict.fromkeys("─━═╌╍┄┅┈┉╴╶╸╺╼╾‐‑‒–—−", "-"),
     **dict.fromkeys("│┃║╎╏┆┇┊┋╵╷╹╻╽╿", "|"),
-    **{"×": "x", "·": ".", "±": "+-", "…": "...", "→": "->", "≤": "<=", "≥": ">=", "µ": "u", "μ": "u"},
+    **{
+        "×": "x",
+        "·": ".",
+        "±": "+-",
+        "…": "...",
+        "→": "->",
+        "≤": "<=",
+        "≥": ">=",
+        "≠": "!=",
+        "†": "+",
+        "°": " deg",
+        "µ": "u",
+        "μ": "u",
+    },
     **dict.fromkeys("‘’", "'"),
     **dict.fromkeys("“”", '"'),
 }
@@ -26,6 +39,14 @@ def print_on_any_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if getattr(stream, "errors", None) in _RAISING and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=_HANDLER)
+
+
+def as_shown(text: str) -> str:
+    """A text with those characters replaced that standard output cannot encode, so that its width is known."""
+    stream = sys.stdout
+    if stream is None or _holds_everything(stream) or getattr(stream, "errors", None) not in (*_RAISING, _HANDLER):
+        return text
+    return text.encode(stream.encoding, _HANDLER).decode(stream.encoding, "surrogateescape")
 
 
 def print_json(document: Any, indent: int | None = None) -> None:

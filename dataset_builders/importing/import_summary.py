@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.certify.coverage import text_table
 from dataset_builders.certify.row_checks import Problem
+from dataset_builders.core.terminal import UNBOUNDED, paragraphs
+from dataset_builders.core.terminal_table import text_table
 from dataset_builders.folder.provenance import ImportRecord
 from dataset_builders.tasks.editions import SplitName
 
@@ -31,20 +32,24 @@ class ImportReport:
     n_rows: Mapping[SplitName, int]
     problems: tuple[Problem, ...]
 
-    def text(self) -> str:
-        """The report as text for the terminal."""
+    def text(self, width: int = UNBOUNDED) -> str:
+        """The report as text for the terminal.
+
+        Args:
+            width: Columns of the terminal; unbounded where the text is part of a message.
+        """
         rows = [
             (file.name, file.trajectory, file.molecule_id or "none of the task", f"{file.n_frames:,}")
             for file in self.record.files
         ]
         splits = ", ".join(f"{split} {count:,}" for split, count in self.n_rows.items())
         parts = [
-            text_table(("file", "trajectory", "molecule", "frames"), rows),
+            text_table(("file", "trajectory", "molecule", "frames"), rows, width),
             self.problem_text() if self.problems else "",
             f"wrote {self.config} into {self.directory}, certified: {splits}. Frames of molecules of the task that "
             f"were left out: {self.record.n_left_out:,}. Secondary frames of OOD molecules are in no split",
         ]
-        return "\n\n".join(part for part in parts if part)
+        return "\n\n".join(paragraphs((part for part in parts if part), width))
 
     def problem_text(self) -> str:
         """The mismatches as text."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.sole_user import sole_user
+from dataset_builders.core.terminal import terminal_width
 from dataset_builders.engines.options import add_engine_options, local_folder
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def run_relabel(arguments: argparse.Namespace, source: Path) -> int:
     if arguments.plan:
         from dataset_builders.relabel.relabel_plan import plan_relabel
 
-        print(plan_relabel(settings, open_pool).text())
+        print(plan_relabel(settings, open_pool).text(terminal_width()))
         return 0
     if arguments.shard:
         shard = parse_shard(arguments.shard)

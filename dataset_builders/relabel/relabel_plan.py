@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 
-from dataset_builders.certify.coverage import text_table
 from dataset_builders.chemistry.dft import uses_gpu
 from dataset_builders.chemistry.labels import compute_label
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.errors import ConvergenceError
+from dataset_builders.core.terminal import UNBOUNDED, WIDEST_TEXT, wrapped
+from dataset_builders.core.terminal_table import text_table
 from dataset_builders.core.whole_folder import settle_all
 from dataset_builders.engines.choice import OpenPool
 from dataset_builders.engines.probing import (
@@ -84,12 +85,17 @@ class RelabelPlan:
         """Core-hours or GPU-hours of the missing labels."""
         return self._hours(self.together)
 
-    def text(self) -> str:
-        """The plan for the terminal."""
+    def text(self, width: int = UNBOUNDED) -> str:
+        """The plan for the terminal.
+
+        Args:
+            width: Columns of the terminal; unbounded where the text is part of a message.
+        """
         hours, wall = "GPU-hours" if self.on_gpu else "core-hours", wall_time_title(self.workers)
         header = ("config", "frames", "done", "to do", hours, wall, "MB")
         rows = [*self.configs, self.together] if len(self.configs) > 1 else self.configs
-        return f"{text_table(header, [self._row(row) for row in rows])}\n\n{self._note()}"
+        table = text_table(header, [self._row(row) for row in rows], width)
+        return "\n".join([table, "", *wrapped(self._note(), min(width, WIDEST_TEXT))])
 
     def _hours(self, plan: ConfigPlan) -> float:
         return plan.missing_cost * (self.rate.seconds if self.on_gpu else self.rate.cpu_seconds) / 3600

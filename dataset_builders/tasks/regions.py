@@ -204,10 +204,5 @@ def find_task(name: str) -> Task:
     raise UsageError(f"unknown task {name!r}; known tasks: {' '.join(TASKS)}")
 
 
-def all_words() -> tuple[Word, ...]:
-    """Every distinct word of the four tasks, in the order of the tasks."""
-    return tuple(dict.fromkeys(word for task in TASKS.values() for word in (*task.train_words(), *task.ood_words())))
-
-
 DECLARATION: Final = "task"
 """Key of a declaration in the metadata of Parquet files and in the config of checkpoints."""

@@ -22,10 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         MlipOodError: If the request, the data, a model or the environment is invalid, or structures failed.
     """
     arguments = parser().parse_args(argv)
-    from harness.commands.printing import print_tables, require_no_failures
+    from dataset_builders.core.terminal import console
+    from harness.commands.printing import print_tables, require_no_failures, view_of
     from harness.inference.ranks import current_ranks
     from harness.report.compare import comparison_documents, comparison_table
-    from harness.report.table import console
 
     if arguments.labels == AUTO and len(arguments.model) + len(arguments.run) > 1:
         raise UsageError(
@@ -43,8 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             print_json(document)
     else:
         if runs:
-            print_tables(runs, arguments.output)
-        console().print(comparison_table(results))
+            print_tables(runs, arguments.output, view_of(arguments))
+            print()
+        terminal = console()
+        terminal.print(comparison_table(results, terminal.width), soft_wrap=True)
     require_no_failures(results)
     push_if_asked(arguments, runs)
     return 0

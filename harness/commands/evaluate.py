@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs = evaluated(arguments)
     if not runs:
         return 0
-    from harness.commands.printing import print_runs
+    from harness.commands.printing import print_runs, view_of
 
-    code = print_runs(runs, arguments.output, as_json=arguments.json)
+    code = print_runs(runs, arguments.output, None if arguments.json else view_of(arguments))
     push_if_asked(arguments, runs)
     return code
 
@@ -66,6 +66,7 @@ def evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
 
 def _method_evaluated(arguments: argparse.Namespace) -> int | None:
     """Evaluates a method and prints its result; `None` if the arguments name models that are not a method."""
+    from harness.commands.printing import view_of
     from harness.evaluation.options import EvaluationOptions, datasets_of, require_options, run_options
     from harness.evaluation.run import FinishedRun
     from harness.method.command import evaluate, method_of, show, statement_for_members
@@ -84,7 +85,7 @@ def _method_evaluated(arguments: argparse.Namespace) -> int | None:
     finished = evaluate(method, datasets, replace(how, statement=stated))
     if finished is None:
         return 0
-    code = show([finished], arguments.output, as_json=arguments.json)
+    code = show([finished], arguments.output, None if arguments.json else view_of(arguments))
     push_if_asked(arguments, [FinishedRun(finished.method.result, finished.directory)])
     return code
 

@@ -37,6 +37,10 @@ def add_evaluation_options(parser: argparse.ArgumentParser, *, comparing: bool =
 
 def add_printing(output: argparse._ArgumentGroup) -> None:
     """Adds the options for the printed output."""
+    output.add_argument("--intervals", action="store_true", help="print the confidence interval of each number")
+    output.add_argument(
+        "--provenance", action="store_true", help="print hashes, batches, memory and training errors of each model"
+    )
     output.add_argument("--json", action="store_true", help="print only the results, as JSON, one per line")
     output.add_argument("--quiet", action="store_true", help="no progress bar")
 

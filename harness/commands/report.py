@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         MlipOodError: If a run is not finished, the data set is not the one of the run, or structures failed.
     """
     arguments = parser().parse_args(argv)
-    from harness.commands.printing import print_runs
+    from harness.commands.printing import print_runs, view_of
     from harness.evaluation.run import evaluate_again
     from harness.method.document import is_method
     from harness.results.one_dataset import require_one_dataset
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = runs[0].directory.resolve().parent.parent
     if arguments.anatomy_figure is not None:
         _draw_figure(runs, arguments.anatomy_figure)
-    return print_runs(runs, output, as_json=arguments.json, with_anatomy=True)
+    return print_runs(runs, output, None if arguments.json else view_of(arguments), with_anatomy=True)
 
 
 def _draw_figure(runs: Sequence["FinishedRun"], path: Path) -> None:
@@ -56,10 +56,12 @@ def _report_methods(arguments: argparse.Namespace, methods: Sequence[Path]) -> i
     others = [directory for directory in arguments.run if directory not in methods]
     if others:
         raise UsageError(f"{methods[0]} is the folder of a method, but {others[0]} is not; report them separately")
+    from harness.commands.printing import view_of
     from harness.method.command import report_again, show
 
     finished = report_again(methods, arguments.dataset)
-    return show(finished, finished[0].directory.resolve().parent.parent, as_json=arguments.json)
+    output = finished[0].directory.resolve().parent.parent
+    return show(finished, output, None if arguments.json else view_of(arguments))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -194,15 +194,6 @@ class PredictionReader:
         return part
 
 
-def read_predictions(plan: Plan, directory: Path, identity: Mapping[str, str]) -> Predictions:
-    """Reads all predictions of a finished run, in the order of its plan.
-
-    Raises:
-        DataError: If a shard is absent, damaged, or belongs to another model, data set or code.
-    """
-    return PredictionReader(plan, directory, identity).at(np.arange(plan.n_frames))
-
-
 def _content_digest(energy: FloatArray, forces: npt.NDArray[np.float32], causes: Iterable[str]) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(energy).tobytes())
     digest.update(np.ascontiguousarray(forces).tobytes())

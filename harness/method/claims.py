@@ -50,9 +50,9 @@ def require_claims(members: Sequence[Member], statement: Statement | None) -> No
 
     Raises:
         UsageError: If neither a member nor the command line declares its training.
-        MlipOodError: As `require_claims_that_fit` does.
+        MlipOodError: As `require_consistent_claims` does.
     """
-    require_claims_that_fit(members)
+    require_consistent_claims(members)
     require_distinct(members)
     for member in members:
         if statement is None and member.source.path is not None and claim_of(member) is None:
@@ -63,7 +63,7 @@ def require_claims(members: Sequence[Member], statement: Statement | None) -> No
             )
 
 
-def require_claims_that_fit(members: Sequence[Member]) -> None:
+def require_consistent_claims(members: Sequence[Member]) -> None:
     """Checks the training declarations of the members against their folders and against each other.
 
     Raises:

@@ -24,6 +24,7 @@ from harness.models.training_declaration import Statement
 
 if TYPE_CHECKING:
     from harness.evaluation.run import RunOptions
+    from harness.report.view import View
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,17 +73,22 @@ def report_again(directories: Sequence[Path], dataset: str | None) -> list[Finis
     return [report_method(directory, dataset) for directory in directories]
 
 
-def show(finished: Sequence[FinishedMethod], output: Path, *, as_json: bool) -> int:
+def show(finished: Sequence[FinishedMethod], output: Path, view: "View | None") -> int:
     """Prints methods and returns the exit code.
+
+    Args:
+        finished: Measured methods.
+        output: Folder of results, which is searched for results of controls.
+        view: What the tables show; `None` prints JSON, one method per line.
 
     Raises:
         IncompleteError: If structures failed.
     """
     for each in finished:
-        if as_json:
+        if view is None:
             print_json(each.method.model_dump(mode="json", by_alias=True))
         else:
-            _print_table(each, output)
+            _print_table(each, output, view)
     failed = [
         f"{task.n_failed} of {name} of {each.method.result.model.id}"
         for each in finished
@@ -97,21 +103,22 @@ def show(finished: Sequence[FinishedMethod], output: Path, *, as_json: bool) -> 
     return 0
 
 
-def _print_table(finished: FinishedMethod, output: Path) -> None:
+def _print_table(finished: FinishedMethod, output: Path, view: "View") -> None:
+    from dataset_builders.core.terminal import console
     from harness.method.document import METHOD_NAME
     from harness.method.table import method_table
     from harness.report.control_gaps import control_gaps
-    from harness.report.table import console
 
     method = finished.method
     terminal = console()
     gaps = control_gaps(method.result.dataset.content_hash, [], output)
-    terminal.print(method_table(method, gaps, terminal.width), markup=False)
-    for member in method.members:
+    terminal.print(method_table(method, gaps, view), soft_wrap=True)
+    for member in method.members if view.provenance else ():
         path = method.run_of(member, finished.directory).resolve()
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        terminal.print(f"{member.place}: {member.model}, run {shown}", markup=False, soft_wrap=True)
-    terminal.print(f"result: {finished.directory / METHOD_NAME}", markup=False, soft_wrap=True)
+        terminal.print(f"{member.place}: {member.model}, run {shown}", soft_wrap=True)
+    terminal.print()
+    terminal.print(f"result: {finished.directory / METHOD_NAME}", soft_wrap=True)
 
 
 def _require_no_contradiction(arguments: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ _SPLIT_OF_PART: Final[dict[PartName, _TestSplit]] = {
     "far": "test_ood",
 }
 _ONE_DATA_SET: Final = "a mean over seeds requires the same data set"
-_NO_MOLECULES: Final = "no interval: results keep no value of it for each molecule; those of the seeds have theirs"
+_NO_MOLECULES: Final = "no interval: results do not store it by molecule; the result of each seed has an interval"
 
 
 def mean_task(tasks: Sequence[TaskResult], settings: IntervalSettings) -> TaskResult:

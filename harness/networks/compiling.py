@@ -29,7 +29,7 @@ def can_compile() -> bool:
 def compiled(
     function: _Function,
     architecture: str,
-    backend: Literal["inductor", "aot_eager"] = "inductor",
+    backend: Literal["inductor", "aot_eager", "eager"] = "inductor",
 ) -> _Function:
     """Compiles a whole function, including the derivatives that it takes.
 
@@ -40,7 +40,8 @@ def compiled(
     Args:
         function: Takes packed batches; it may take first and second derivatives of the network.
         architecture: Network that the function evaluates.
-        backend: `aot_eager` traces the derivatives but runs the operations one by one, to test the tracing.
+        backend: For tests: `eager` captures the function, and `aot_eager` also lowers its derivatives as `inductor`
+            does; both run the operations one by one.
 
     Raises:
         UsageError: If the network cannot be compiled.

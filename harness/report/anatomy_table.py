@@ -1,57 +1,72 @@
 """The anatomy of gaps as a table: factors that multiply to the gap, and errors by end-to-end contact."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.core import terminal
+from dataset_builders.core.terminal_table import Cell, Column, Row, fitted_table
 from dataset_builders.core.units import MILLI
-from dataset_builders.tasks.regions import in_order
-from harness.report.table import FULL_WIDTH, MAX_MODEL_WIDTH, MIN_TASK_WIDTH, UNDEFINED, with_interval
+from dataset_builders.tasks.regions import title_of
+from harness.report.signs import NO_INTERVAL, OOD_STYLE, UNDEFINED, interval, number_cell, ratio_cell, reason_lines
+from harness.report.table import entries_of, table_notes
+from harness.report.view import View
 from harness.results.anatomy_record import Anatomy, ContactResult
 from harness.results.estimate import Estimate
 from harness.results.result import NO_ANATOMY, RunResult, TaskResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
 
 JOINT: Final = "*"
 """Marks a factor that stands for unseen parts and combination together."""
 
-_FACTORS: Final = ("gap\nOOD / ID", "compo-\nsition", "con-\nformers", "unseen\nparts", "combi-\nnation")
+_EMPTY: Final = Cell("")
+_FACTORS: Final[Mapping[str, Column]] = {
+    "gap": Column("gap\nOOD/ID", left_out=1, about="gap"),
+    "composition": Column("compo-\nsition"),
+    "conformers": Column("con-\nformers"),
+    "unseen_parts": Column("unseen\nparts"),
+    "combination": Column("combi-\nnation"),
+}
+_CONTACTS: Final[Mapping[str, Column]] = {
+    "contact": Column("in contact\nmeV/Å", style=OOD_STYLE),
+    "contact_frames": Column("frames"),
+    "apart": Column("apart\nmeV/Å", style=OOD_STYLE),
+    "apart_frames": Column("frames"),
+}
+_INTERVAL: Final = "  interval"
 _HOW_TO_READ: Final = (
     "gap = composition x conformers x unseen parts x combination, of the force MAE: which atoms the OOD molecules "
     "have; rotamers that training does not show; torsion types and element pairs that training does not show; what "
     "remains (docs/anatomy.md). The factors of models that were not trained on these molecules, such as GFN1-xTB, show "
-    "how far the molecules differ in themselves"
+    "how far the molecules differ in themselves. >1, <1: the interval of the factor lies above or below 1"
+)
+_HOW_TO_READ_CONTACTS: Final = (
+    "force MAE on OOD frames whose two end fragments are within 5 Å of each other, and on the others"
 )
 
 
-def anatomy_report(results: Sequence[RunResult], width: int = FULL_WIDTH) -> "RenderableType":
-    """The factors of each gap, sorted by task, with errors by end-to-end contact where molecules have two fragments.
+def anatomy_report(results: Sequence[RunResult], view: View | None = None) -> "RenderableType":
+    """The factors of each gap, grouped by task, with errors by end-to-end contact where molecules have two fragments.
 
     Args:
         results: One or more results on one data set.
-        width: Columns of the terminal; below `FULL_WIDTH`, models are printed under the tasks.
+        view: What to show; the default if `None`.
 
     Returns:
         A renderable for rich.
     """
     from rich.console import Group
-    from rich.text import Text
 
+    view = view or View()
     rows = _rows(results)
-    compact = width < FULL_WIDTH
-    table = _table(_FACTORS, compact=compact)
-    for model, task in rows:
-        _add(table, (task.task, model, *_cells(task)), compact=compact)
-    parts: list[RenderableType] = [table]
-    touching = [(model, task) for model, task in rows if task.by_contact]
+    factors = [(name, task, _factor_cells(task)) for name, task in rows]
+    parts = [*_table(_FACTORS, factors, view, _factor_ends), "", *terminal.notes(notes(results), view.width)]
+    touching = [(name, task, _contact_cells(task)) for name, task in rows if task.by_contact]
     if touching:
-        contacts = _table(("OOD force MAE, meV/Å\nends within 5 Å", "\napart"), compact=compact)
-        for model, task in touching:
-            _add(contacts, (task.task, model, *_contact_cells(task.by_contact)), compact=compact)
-        parts.append(contacts)
-    return Group(*parts, *(Text(line) for line in notes(results)))
+        parts += ["", *_table(_CONTACTS, touching, view, _contact_ends), ""]
+        parts += terminal.notes([_HOW_TO_READ_CONTACTS, *_contact_reasons(touching)], view.width)
+    return Group(*parts)
 
 
 def notes(results: Sequence[RunResult]) -> list[str]:
@@ -68,61 +83,78 @@ def notes(results: Sequence[RunResult]) -> list[str]:
 
 
 def _rows(results: Sequence[RunResult]) -> list[tuple[str, TaskResult]]:
-    names = in_order(name for result in results for name in result.tasks)
-    return [(result.model.id, result.tasks[name]) for name in names for result in results if name in result.tasks]
+    return [(entry.name, entry.task) for entry in entries_of(results)]
 
 
-def _table(headers: Sequence[str], *, compact: bool) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, highlight=False)
-    if compact:
-        table.add_column("task\nmodel", overflow="fold", max_width=MAX_MODEL_WIDTH)
-    else:
-        table.add_column("task", overflow="fold", min_width=MIN_TASK_WIDTH)
-        table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
-
-
-def _add(table: "Table", cells: Sequence[str], *, compact: bool) -> None:
-    from rich.text import Text  # not str, which a console may read as markup
-
-    task, model, *numbers = cells
-    names = [f"{task}\n{model}"] if compact else [task, model]
-    table.add_row(*(Text(cell) for cell in (*names, *numbers)))
+def _table(
+    columns: Mapping[str, Column],
+    entries: Sequence[tuple[str, TaskResult, Mapping[str, Cell]]],
+    view: View,
+    ends_of: Callable[[TaskResult], Mapping[str, Cell]],
+) -> "list[RenderableType]":
+    """Rows grouped by task; on demand, with a row of intervals below each."""
+    rows: list[Row] = []
+    last = None
+    for name, task, cells in entries:
+        if task.task != last:
+            rows.append(f"{task.task} {title_of(task.task, task.title)}")
+        last = task.task
+        rows.append([Cell(name), *(cells.get(key, _EMPTY) for key in columns)])
+        if view.intervals:
+            ends = ends_of(task)
+            rows.append([Cell(_INTERVAL, style="dim"), *(ends.get(key, _EMPTY) for key in columns)])
+    found = fitted_table([Column("model", "left", shortest=8), *columns.values()], rows, view.width)
+    return [*found.texts(), *terminal.notes(table_notes(found), view.width)]
 
 
-def _cells(task: TaskResult) -> list[str]:
+def _factor_cells(task: TaskResult) -> dict[str, Cell]:
+    cells = {"gap": ratio_cell(task.comparable_gap)}
     found = task.anatomy
-    gap = with_interval(task.comparable_gap, 1.0, 2)
     if found is None:
-        return [gap, *[UNDEFINED] * (len(_FACTORS) - 1)]
-    rest = (
-        ["", _factor(found.remaining) if found.remaining.value is None else _marked(found.remaining)]
-        if _is_joint(found)
-        else [_factor(found.unseen_parts), _factor(found.combination)]
-    )
-    return [gap, _factor(found.composition), _factor(found.conformers), *rest]
+        return cells | {key: Cell(UNDEFINED) for key in _FACTORS if key != "gap"}
+    cells |= {"composition": _factor(found.composition), "conformers": _factor(found.conformers)}
+    if not _is_joint(found):
+        return cells | {"unseen_parts": _factor(found.unseen_parts), "combination": _factor(found.combination)}
+    rest = _factor(found.remaining)
+    is_defined = found.remaining.value is not None
+    return cells | {"combination": Cell(rest.text, JOINT + rest.sign) if is_defined else rest}
 
 
-def _factor(estimate: Estimate) -> str:
-    return with_interval(estimate, 1.0, 2)
+def _factor_ends(task: TaskResult) -> dict[str, Cell]:
+    found = task.anatomy
+    estimates = {"gap": task.comparable_gap}
+    if found is not None:
+        estimates |= {"composition": found.composition, "conformers": found.conformers}
+        rest = {"unseen_parts": found.unseen_parts, "combination": found.combination}
+        estimates |= {"combination": found.remaining} if _is_joint(found) else rest
+    return {key: Cell(interval(each, 1.0, 2)) for key, each in estimates.items()}
 
 
-def _marked(estimate: Estimate) -> str:
-    first, *rest = _factor(estimate).split("\n")
-    return "\n".join([first + JOINT, *rest])
+def _factor(estimate: Estimate) -> Cell:
+    return ratio_cell(estimate)
 
 
-def _contact_cells(rows: Sequence[ContactResult]) -> list[str]:
-    of_ood = {row.contact: row for row in rows if row.split == "test_ood"}
-    return [
-        f"{with_interval(row.force_mae, MILLI, 1)}\n{row.n_frames} frames" if row is not None else UNDEFINED
-        for row in (of_ood.get("contact"), of_ood.get("apart"))
-    ]
+def _contact_cells(task: TaskResult) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    for key, of_ood in _by_contact(task):
+        cells |= {key: number_cell(of_ood.force_mae, MILLI, 1), f"{key}_frames": Cell(f"{of_ood.n_frames:,}")}
+    return {key: cells.get(key, Cell(UNDEFINED)) for key in _CONTACTS}
+
+
+def _contact_ends(task: TaskResult) -> dict[str, Cell]:
+    return {key: Cell(interval(each.force_mae, MILLI, 1)) for key, each in _by_contact(task)}
+
+
+def _contact_reasons(entries: Sequence[tuple[str, TaskResult, Mapping[str, Cell]]]) -> list[str]:
+    found = [(name, task.task, each.force_mae) for name, task, _ in entries for _, each in _by_contact(task)]
+    tasks_of: dict[str, list[str]] = {}
+    for name, task, _ in entries:
+        tasks_of.setdefault(name, []).append(task.task)
+    return reason_lines(found, tasks_of)
+
+
+def _by_contact(task: TaskResult) -> Iterator[tuple[str, ContactResult]]:
+    return ((row.contact, row) for row in task.by_contact if row.split == "test_ood")
 
 
 def _is_joint(anatomy: Anatomy) -> bool:
@@ -144,5 +176,6 @@ def _reasons(task: TaskResult) -> list[str]:
         reasons.append(f"{JOINT} {found.combination.reason}")
     for name, factor in found.factors.items():
         if factor.reason is not None:
-            reasons.append(f"{name.replace('_', ' ')}: {factor.reason}")
+            sign = "" if factor.value is None else f"{NO_INTERVAL} "
+            reasons.append(f"{sign}{name.replace('_', ' ')}: {factor.reason}")
     return reasons

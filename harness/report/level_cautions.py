@@ -24,6 +24,13 @@ def evidence_for_level(model: ModelRecord) -> str:
     return f" (known checkpoint {model.known_as}, {how})"
 
 
+def short_evidence_for_level(model: ModelRecord) -> str:
+    """As `evidence_for_level`, without the name of the known checkpoint."""
+    if model.level_is_stated or model.known_as is None:
+        return evidence_for_level(model)
+    return " (known by its sha256)" if model.known_by == "sha256" else " (known by name alone)"
+
+
 def level_cautions(result: RunResult) -> list[str]:
     """What a difference between the levels of model and labels means."""
     model, labels = result.model, result.dataset.level_of_theory

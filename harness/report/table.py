@@ -1,104 +1,286 @@
-"""The result table: errors and gaps beside the values that put them into context."""
+"""The result table: errors and gaps beside the values that put them into context, one line a model and task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.core.terminal import notes
+from dataset_builders.core.terminal_table import Cell, Column, FittedTable, Row, fitted_table
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.networks.finished import UNFINISHED
 from harness.report.control_gaps import CONTROL
-from harness.report.cost_line import cost_lines
-from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, gaps_of_controls
-from harness.report.level_cautions import evidence_for_level, level_cautions, overlap_lines
-from harness.results.result import Estimate, FloorRecord, ModelRecord, PartName, RunResult, TaskResult
+from harness.report.leak_cautions import cautions_of_evidence, gaps_of_controls
+from harness.report.model_cautions import cautions
+from harness.report.model_lines import full_lines, short_lines
+from harness.report.signs import (
+    ID_STYLE,
+    OOD_STYLE,
+    UNDEFINED,
+    interval,
+    number_cell,
+    ratio_cell,
+    reason_lines,
+)
+from harness.report.view import View
+from harness.results.result import Estimate, PartName, RunResult, TaskResult
 from harness.scoring.intervals import FEW_CLUSTERS
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
+    from rich.console import RenderableType
 
-UNDEFINED: Final = "–"
-MARK: Final = "*"
-"""Marks a number of a split with failed frames; their count is printed below the table."""
-_UNKNOWN_CONTROL: Final = f"run\n--model\n{CONTROL}"
-MAX_MODEL_WIDTH: Final = 14
-MIN_TASK_WIDTH: Final = 6
-MAX_TASK_WIDTH: Final = 20
-"""Columns of the longest title of the four tasks; longer titles of other tasks are wrapped."""
+_EMPTY: Final = Cell("")
 _SUBSETS: Final[tuple[PartName, ...]] = ("near", "far")
-_SPLITS: Final[Mapping[PartName, str]] = {"test_id": "ID", "test_ood": "OOD"}
-
-FULL_WIDTH: Final = 100
-"""Maximum width of the table in columns."""
-_LEFT_OUT: Final = f"relative energies: in a terminal of {FULL_WIDTH} columns, and in result.json"
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Whether the table shows several models, and whether it must fit a narrow terminal."""
-
-    several: bool
-    compact: bool
+ENERGIES: Final = "relative energies"
+SUBSET_ERRORS: Final = "errors of near and far"
+SIGNS: Final = (
+    ">1, <1: the interval of the gap lies above or below 1; without a sign it contains 1, and the gap may be chance"
+)
+CARE: Final = "Read a gap together with its ID error: a model that learned little has a gap near 1"
+_TITLES: Final = "titles of the tasks"
+_UNKNOWN_CONTROL: Final = f"unknown: run --model {CONTROL}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of the table: one task of one model."""
+class TableEntry:
+    """One task of one model, under its name in the table."""
 
+    name: str
     result: RunResult
     task: TaskResult
 
 
-def console() -> "Console":
-    """The terminal at its own width, or at the width of the full table if there is no terminal."""
-    from rich.console import Console
-
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=FULL_WIDTH)
-
-
 def report(
-    results: Sequence[RunResult], control_gaps: Mapping[TaskName, float], width: int = FULL_WIDTH
+    results: Sequence[RunResult], control_gaps: Mapping[TaskName, float], view: View | None = None
 ) -> "RenderableType":
-    """One table of all results, a row for each model and task, sorted by task, with notes on data and intervals.
+    """One table of all results, a line for each model and task, grouped by task, with notes.
 
     Args:
         results: One or more results on one data set.
         control_gaps: Gap of GFN1-xTB by task, where it is known.
-        width: Columns of the terminal. Below `FULL_WIDTH`, models are printed under the tasks and relative energies
-            are left out, so that the table fits into 80 columns.
+        view: What to show; the default if `None`.
 
     Returns:
         A renderable for rich.
     """
     from rich.console import Group
-    from rich.text import Text  # not str, which a console may read as markup
 
-    names = in_order(name for result in results for name in result.tasks)
-    rows = [_Row(result, result.tasks[name]) for name in names for result in results if name in result.tasks]
-    layout = _Layout(several=len(results) > 1, compact=width < FULL_WIDTH)
-    table = _empty_table(layout)
-    for row in rows:
-        _add_task(table, row, control_gaps, layout)
-    left_out = [_LEFT_OUT] if layout.compact else []
-    return Group(table, *(Text(line) for line in (*left_out, *footer(results, control_gaps))))
+    view = view or View()
+    entries = entries_of(results)
+    columns = _columns(entries, view)
+    rows: list[Row] = [
+        row if isinstance(row, str) else [row.get(key, _EMPTY) for key in columns]
+        for row in _rows(entries, control_gaps, view)
+    ]
+    table = fitted_table(list(columns.values()), rows, view.width)
+    legend = [*_legend(results, table, view), *_missing(entries, table)]
+    below = footer(results, control_gaps, view)
+    return Group(*table.texts(), "", *notes(legend, view.width), "", *notes(below, view.width))
 
 
-def footer(results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None) -> list[str]:
-    """Notes on the numbers: data set, models, levels of theory, intervals, failures, and cautions."""
-    lines = [*data_lines(results[0]), *_few_clusters(results)]
+def entries_of(results: Sequence[RunResult]) -> list[TableEntry]:
+    """Grouped by task; within a task the smallest OOD error first, and those with failures last."""
+    found = []
+    for task in in_order(name for result in results for name in result.tasks):
+        of_task = [
+            TableEntry(name, result, result.tasks[task])
+            for name, result in zip(row_names(results), results, strict=True)
+            if task in result.tasks
+        ]
+        found += sorted(of_task, key=_place)
+    return found
+
+
+def _place(entry: TableEntry) -> tuple[bool, float]:
+    error = entry.task.splits["test_ood"].metrics["force_mae"].value
+    return error is None or entry.task.n_failed_in("test_ood") > 0, 0.0 if error is None else error
+
+
+def footer(
+    results: Sequence[RunResult], control_gaps: Mapping[TaskName, float] | None = None, view: View | None = None
+) -> list[str]:
+    """Notes on the numbers: data set, models, levels of theory, failures, and cautions."""
+    view = view or View()
+    lines = [*dataset_lines(results[0]), *_few_clusters(results)]
+    if len(results) == 1:  # with several, the headings of the tasks say it
+        lines += unknown_control(results[0].tasks, control_gaps or {})
     controls = gaps_of_controls(results, control_gaps or {})
-    for result in results:
-        lines.append(_model_line(result))
-        lines.extend(cost_lines(result))
-        on_train = errors_on_train(result)
-        lines.extend([] if on_train is None else [on_train])
+    for result, name in zip(results, row_names(results), strict=True):
+        lines.extend(full_lines(result) if view.provenance else short_lines(result, name, view.width))
         lines.extend(cautions(result))
         lines.extend(f"caution: {each}" for each in cautions_of_evidence(result, controls))
     return lines
+
+
+def row_names(results: Sequence[RunResult]) -> list[str]:
+    """The ids of the models; those of several results are numbered."""
+    ids = [result.model.id for result in results]
+    counts = dict.fromkeys(ids, 0)
+    names = []
+    for name in ids:
+        counts[name] += 1
+        names.append(f"{name} [{counts[name]}]" if ids.count(name) > 1 else name)
+    return names
+
+
+def interval_meaning(result: RunResult) -> str:
+    """What the intervals of a result are for."""
+    return (
+        f"{100 * result.settings.confidence:.0f} % interval for other fragments and molecules drawn like these, at the "
+        "same spacers (by fragment, ID and OOD together)"
+    )
+
+
+def dataset_lines(result: RunResult) -> list[str]:
+    """The data set with its edition, and what an edition that is too small to rank is for."""
+    data = result.dataset
+    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
+    note = edition_note(data.edition)
+    return [
+        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
+        f"labels {data.level_of_theory}",
+        *([note] if note else []),
+    ]
+
+
+def control_cell(task: TaskName, control_gaps: Mapping[TaskName, float]) -> Cell:
+    """The gap of GFN1-xTB, if it is known."""
+    return Cell(f"{control_gaps[task]:.2f}" if task in control_gaps else UNDEFINED)
+
+
+def unknown_control(tasks: Iterable[TaskName], control_gaps: Mapping[TaskName, float]) -> list[str]:
+    """How to get the gap of GFN1-xTB on tasks where it is not known."""
+    unknown = [task for task in tasks if task not in control_gaps]
+    return [f"gap of GFN1-xTB on {' '.join(unknown)} {_UNKNOWN_CONTROL}"] if unknown else []
+
+
+def table_notes(table: FittedTable) -> list[str]:
+    """The full names of shortened ones, and what is left out for lack of width."""
+    lines = [f"{short} = {full}" for short, full in table.full_names.items()]
+    if table.left_out:
+        lines.append(f"left out, since the terminal is too narrow: {', '.join(table.left_out)}")
+    return lines
+
+
+def _columns(entries: Sequence[TableEntry], view: View) -> dict[str, Column]:
+    several = len({entry.name for entry in entries}) > 1
+    percent = f"{100 * entries[0].result.settings.confidence:.0f} %\ninterval"
+    has_subsets = any(part in entry.task.splits for entry in entries for part in _SUBSETS)
+    columns: dict[str, Column] = {
+        "name": Column("model" if several else "task", "left", shortest=8 if several else None),
+        "title": Column("", "left", left_out=8, about=_TITLES, joined=True),
+        "id": Column("ID\nmeV/Å", style=ID_STYLE),
+        "id_ends": Column(percent, left_out=4, about="intervals of the errors", joined=True),
+        "ood": Column("OOD\nmeV/Å", style=OOD_STYLE),
+        "ood_ends": Column(percent, left_out=4, about="intervals of the errors", joined=True),
+        "near": Column("near\nmeV/Å", left_out=7, about=SUBSET_ERRORS, style=OOD_STYLE),
+        "far": Column("far\nmeV/Å", left_out=7, about=SUBSET_ERRORS, style=OOD_STYLE),
+        "gap": Column("gap\nOOD/ID"),
+        "gap_ends": Column(percent, joined=True),
+        "control": Column("gap of\nGFN1-xTB", left_out=2, about="gap of GFN1-xTB"),
+        "energy_id": Column("E ID\nmeV", left_out=9, about=ENERGIES),
+        "energy_ood": Column("E OOD\nmeV", left_out=9, about=ENERGIES),
+        "score": Column("score\n0-100", left_out=3, about="score"),
+        "failed": Column("fail"),
+    }
+    absent = {"title", "control"} if several else set()
+    absent |= {"energy_id", "energy_ood", *_SUBSETS} if view.intervals else {"id_ends", "ood_ends", "gap_ends"}
+    absent |= set() if has_subsets else set(_SUBSETS)
+    absent |= set() if any(entry.task.n_failed for entry in entries) else {"failed"}
+    return {key: column for key, column in columns.items() if key not in absent}
+
+
+def _rows(
+    entries: Sequence[TableEntry], control_gaps: Mapping[TaskName, float], view: View
+) -> Iterator[Mapping[str, Cell] | str]:
+    several = len({entry.name for entry in entries}) > 1
+    last = None
+    for entry in entries:
+        task = entry.task.task
+        title = title_of(task, entry.task.title)
+        if several and task != last:
+            known = f"{control_gaps[task]:.2f}" if task in control_gaps else _UNKNOWN_CONTROL
+            yield f"{task} {title} (gap of GFN1-xTB {known})"
+        last = task
+        unfinished = f" ({UNFINISHED})" if entry.result.model.unfinished else ""
+        names = {"name": Cell(entry.name, unfinished)}
+        if not several:
+            names = {"name": Cell(task), "title": Cell(title, unfinished), "control": control_cell(task, control_gaps)}
+        yield names | _numbers(entry)
+        if view.intervals:
+            yield from (_subset(entry.task, part) for part in _SUBSETS if part in entry.task.splits)
+        floor = entry.result.floor
+        if floor is not None:
+            ends = {"id": Cell(f"{floor.test_id / MILLI:.1f}"), "ood": Cell(f"{floor.test_ood / MILLI:.1f}")}
+            yield {"name": Cell("  floor")} | ends
+
+
+def _numbers(entry: TableEntry) -> dict[str, Cell]:
+    task = entry.task
+    cells = {
+        "gap": ratio_cell(task.comparable_gap),
+        "gap_ends": Cell(interval(task.comparable_gap, 1.0, 2)),
+        "score": number_cell(task.score, 1.0, 1),
+        "failed": Cell(str(task.n_failed)),
+    }
+    for key, part in _parts(task):
+        metrics, n_failed = task.splits[part].metrics, task.n_failed_in(part)
+        cells[key] = number_cell(metrics["force_mae"], MILLI, 1, n_failed)
+        cells[f"{key}_ends"] = Cell("" if n_failed else interval(metrics["force_mae"], MILLI, 1))
+        cells[f"energy_{key}"] = number_cell(metrics["centred_energy_mae"], MILLI, 1, n_failed)
+    return cells
+
+
+def _parts(task: TaskResult) -> Iterator[tuple[str, PartName]]:
+    yield "id", "test_id"
+    yield "ood", "test_ood"
+    yield from ((part, part) for part in _SUBSETS if part in task.splits)
+
+
+def _subset(task: TaskResult, part: PartName) -> dict[str, Cell]:
+    force, n_failed = task.splits[part].metrics["force_mae"], task.n_failed_in(part)
+    ends = "" if n_failed else interval(force, MILLI, 1)
+    return {"name": Cell(f"  {part}"), "ood": number_cell(force, MILLI, 1, n_failed), "ood_ends": Cell(ends)}
+
+
+def _legend(results: Sequence[RunResult], table: FittedTable, view: View) -> list[str]:
+    has_subsets = any(part in task.splits for result in results for task in result.tasks.values() for part in _SUBSETS)
+    energies = "" if view.intervals or ENERGIES in table.left_out else "; E: MAE of relative energies"
+    subsets = ", near and far being parts of OOD" if has_subsets else ""
+    order = "; smallest OOD error first" if len(results) > 1 else ""
+    floor = "; floor: distance between the levels of theory" if any(result.floor for result in results) else ""
+    lines = [
+        f"ID, OOD: force MAE{subsets}{energies}{floor}{order}",
+        SIGNS,
+        f"{interval_meaning(results[0])}. To compare two models on the same molecules, use harness compare: its paired "
+        f"intervals are narrower. {CARE}",
+    ]
+    more = [
+        *([] if view.intervals else ["--intervals prints the intervals"]),
+        *([] if view.provenance else ["--provenance hashes, batches, memory and errors on training frames"]),
+    ]
+    return [*lines, *(["; ".join(more)] if more else []), *table_notes(table)]
+
+
+def _missing(entries: Sequence[TableEntry], table: FittedTable) -> list[str]:
+    """Why numbers of the table or their intervals are missing."""
+
+    def estimates(task: TaskResult) -> Iterator[Estimate]:
+        for _, part in _parts(task):
+            # Where frames failed, another note says so.
+            if not task.n_failed_in(part):
+                yield task.splits[part].metrics["force_mae"]
+        if ENERGIES not in table.left_out:
+            yield from (task.splits[part].metrics["centred_energy_mae"] for _, part in _parts(task))
+        yield from (task.comparable_gap, task.score)
+
+    tasks_of: dict[str, list[str]] = {}
+    for entry in entries:
+        tasks_of.setdefault(entry.name, []).append(entry.task.task)
+    found = [(entry.name, entry.task.task, each) for entry in entries for each in estimates(entry.task)]
+    return reason_lines(found, tasks_of, names=len(tasks_of) > 1)
 
 
 def _few_clusters(results: Sequence[RunResult]) -> list[str]:
@@ -121,190 +303,3 @@ def _gaps_by_fragment(task: TaskResult) -> str:
         return UNDEFINED
     cells = (f"{each.fragment} {UNDEFINED if each.gap is None else f'{each.gap:.2f}'}" for each in task.by_fragment)
     return " ".join(cells)
-
-
-def data_lines(result: RunResult) -> list[str]:
-    """The data set of a table, and the meaning of its intervals."""
-    return [
-        *dataset_lines(result),
-        f"below each number: {100 * result.settings.confidence:.0f} % interval for other fragments and molecules "
-        "drawn like these, at the same spacers (by fragment, ID and OOD together). To compare two models on the same "
-        "molecules, use harness compare: its paired intervals are narrower. Read a gap together with its ID error: a "
-        "model that learned little has a gap near 1",
-    ]
-
-
-def dataset_lines(result: RunResult) -> list[str]:
-    """The data set with its edition, and what an edition that is too small to rank is for."""
-    data = result.dataset
-    revision = f" @ {data.revision[:SHORT_HASH]}" if data.revision else ""
-    note = edition_note(data.edition)
-    return [
-        f"data set {data.id}{revision}: edition {data.edition}, content {data.content_hash[:SHORT_HASH]}, "
-        f"labels {data.level_of_theory}",
-        *([note] if note else []),
-    ]
-
-
-def _empty_table(layout: _Layout) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, highlight=False)
-    if layout.compact:
-        table.add_column("task\nmodel" if layout.several else "task", overflow="fold", max_width=MAX_MODEL_WIDTH)
-    else:
-        table.add_column("task", overflow="fold", min_width=MIN_TASK_WIDTH, max_width=MAX_TASK_WIDTH)
-    if layout.several and not layout.compact:
-        table.add_column("model", overflow="fold", min_width=8, max_width=MAX_MODEL_WIDTH)
-    headers = ["ID force\nMAE, meV/Å", "OOD force\nMAE, meV/Å", "gap\nOOD / ID", "gap of\nGFN1-xTB", "score\n0-100"]
-    if not layout.compact:
-        headers.append("rel. energy\nMAE ID / OOD\nmeV")
-    for header in (*headers, "fail"):
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
-
-
-def _add_task(table: "Table", row: _Row, control_gaps: Mapping[TaskName, float], layout: _Layout) -> None:
-    task, splits = row.task, row.task.splits
-    id_energy, ood_energy = (splits[split].metrics["centred_energy_mae"] for split in ("test_id", "test_ood"))
-    n_failed = {name: task.n_failed_in(name) for name in splits}
-    floor = row.result.floor
-    numbers = [
-        _of_split(splits["test_id"].metrics["force_mae"], n_failed["test_id"]) + _floor(floor, "test_id"),
-        _of_split(splits["test_ood"].metrics["force_mae"], n_failed["test_ood"]) + _floor(floor, "test_ood"),
-        with_interval(task.comparable_gap, 1.0, 2),
-        f"{control_gaps[task.task]:.2f}" if task.task in control_gaps else _UNKNOWN_CONTROL,
-        _number(task.score, 1.0, 1),
-    ]
-    energy = f"{_marked(id_energy, n_failed['test_id'])} / {_marked(ood_energy, n_failed['test_ood'])}"
-    _add_row(table, layout, _names(row, layout), [*numbers, energy, str(task.n_failed)])
-    for name in _SUBSETS:
-        if name in splits:
-            metrics = splits[name].metrics
-            energy = f"{UNDEFINED} / {_marked(metrics['centred_energy_mae'], n_failed[name])}"
-            force = _of_split(metrics["force_mae"], n_failed[name])
-            names = [f"  {name}"] + [""] * (len(_names(row, layout)) - 1)
-            _add_row(table, layout, names, ["", force, "", "", "", energy, ""])
-
-
-def _names(row: _Row, layout: _Layout) -> list[str]:
-    """The cells to the left of the numbers."""
-    task, model = row.task.task, row.result.model.id + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")
-    if not layout.several:
-        title = title_of(task, row.task.title)
-        return [f"{task}\n{title}" + (f"\n{UNFINISHED}" if row.result.model.unfinished else "")]
-    return [f"{task}\n{model}"] if layout.compact else [task, model]
-
-
-def _add_row(table: "Table", layout: _Layout, names: Sequence[str], numbers: Sequence[str]) -> None:
-    """Adds a row; the last number but one is the relative energy error."""
-    from rich.text import Text  # not str, which a console may read as markup
-
-    shown = [*numbers[:-2], numbers[-1]] if layout.compact else numbers
-    table.add_row(*(Text(cell) for cell in (*names, *shown)))
-
-
-def _of_split(estimate: Estimate, n_failed: int) -> str:
-    """A force error in meV/Å, and below it its interval or the number of failed frames of its split."""
-    return f"{_marked(estimate, n_failed)}\n{n_failed} failed" if n_failed else with_interval(estimate, MILLI, 1)
-
-
-def _floor(floor: FloorRecord | None, split: Literal["test_id", "test_ood"]) -> str:
-    """A line with the distance between the levels of theory of model and labels; empty where they are the same."""
-    if floor is None:
-        return ""
-    return f"\nfloor {(floor.test_id if split == 'test_id' else floor.test_ood) / MILLI:.1f}"
-
-
-def _marked(estimate: Estimate, n_failed: int) -> str:
-    """An error in thousandths, marked if failed frames are left out."""
-    return _number(estimate, MILLI, 1) + (MARK if n_failed and estimate.value is not None else "")
-
-
-def with_interval(estimate: Estimate, unit: float, digits: int) -> str:
-    """A number, and below it its interval, in multiples of `unit`."""
-    if estimate.low is None or estimate.high is None:
-        return _number(estimate, unit, digits)
-    low, high = estimate.low / unit, estimate.high / unit
-    return f"{_number(estimate, unit, digits)}\n{low:.{digits}f}–{high:.{digits}f}"
-
-
-def _number(estimate: Estimate, unit: float, digits: int) -> str:
-    return UNDEFINED if estimate.value is None else f"{estimate.value / unit:.{digits}f}"
-
-
-def _failures_by_split(result: RunResult) -> list[str]:
-    """For each marked number, how many of the frames are left out."""
-    return [
-        f"{MARK} {name} {_SPLITS[split]} of {result.model.id}: {n_failed} of {n_failed + task.splits[split].n_frames} "
-        "frames failed; the number covers the others only and has no interval, gap or rank"
-        for name, task in result.tasks.items()
-        for split in _SPLITS
-        if (n_failed := task.n_failed_in(split))
-    ]
-
-
-def _open_shifts(result: RunResult) -> list[str]:
-    """Why a task with training frames has no energy per atom: they do not fix the zero of energy of a molecule."""
-    found = [
-        (name, task.splits["test_ood"].metrics["energy_mae_per_atom"])
-        for name, task in result.tasks.items()
-        if task.reference_shift is not None
-    ]
-    return [
-        f"caution: the energy per atom on {name} is undefined for {result.model.id}: {each.reason}"
-        for name, each in found
-        if each.value is None
-    ]
-
-
-def _model_line(result: RunResult) -> str:
-    model = result.model
-    files = ", ".join(f"{name} {sha256[:SHORT_HASH]}" for name, sha256 in sorted(model.files.items()))
-    parts = [
-        f"{model.id} ({model.family})",
-        *([f"commit {model.revision[:SHORT_HASH]}"] if model.revision else []),
-        protocol_of(model),
-        *([f"training not finished ({model.unfinished})"] if model.unfinished else []),
-        f"level of theory {model.level_of_theory or 'unknown'}{evidence_for_level(model)}",
-        f"{model.dtype} on {model.device}",
-        *([files] if files else []),
-        f"code {result.environment.code_hash[:SHORT_HASH]}",
-    ]
-    score = "" if result.overall_score is None else f"; overall score {result.overall_score:.1f}"
-    return "model " + ", ".join(parts) + score
-
-
-def protocol_of(model: ModelRecord) -> str:
-    """The protocol, and the evidence for it."""
-    said = f"protocol {model.protocol}" + (f" on {model.trained_on}" if model.trained_on else "")
-    said += f" of {model.base}" if model.base else ""
-    if model.training == "proved":
-        return f"{said}, proved by its checkpoint"
-    where = f", as stated by {model.stated_by}" if model.stated_by else ""
-    return said + where + (f" ({model.unchecked})" if model.unchecked else "")
-
-
-def cautions(result: RunResult) -> list[str]:
-    """What a reader of this model's numbers needs to know."""
-    model = result.model
-    lines = [*level_cautions(result), *overlap_lines(model)]
-    if model.question:
-        lines.append(f"question: {model.question}")
-    failed = sum(task.n_failed for task in result.tasks.values())
-    if failed:
-        lines.append(
-            f"caution: {failed} structures failed and are not in the averages; a task with failures has no score"
-        )
-        lines.extend(_failures_by_split(result))
-    lines.extend(_open_shifts(result))
-    if model.unfinished:
-        lines.append(
-            f"caution: the training of {model.id} was stopped early ({model.unfinished}); its numbers are not those of "
-            "a finished model"
-        )
-    if model.conservative is False:
-        lines.append(f"caution: the forces of {model.id} are not the derivative of its energy")
-    lines.extend(f"caution: {each}" for each in model.cautions)
-    return lines

@@ -69,7 +69,7 @@ class CostRecord(Record):
     Attributes:
         structures_per_second: Of all processes together; `None` if too little was computed in one go.
         reason: Why it is missing.
-        n_timed: Structures that it stands on.
+        n_timed: Structures that were timed.
         n_structures: Structures of the run; the others were in first batches, or in parts that were killed or timed on
             other hardware.
         n_processes: Processes that computed at a time.

@@ -4,6 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from harness.results.reasons import Reason
+
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -30,7 +32,7 @@ class Estimate(Record):
     low: FiniteFloat | None
     high: FiniteFloat | None
     unit: str
-    reason: str | None
+    reason: Reason | None
     n_clusters: Count | None = None
 
     @model_validator(mode="after")

@@ -236,7 +236,7 @@ def _log(effect: Effect) -> Effect:
 
 
 def _limited(effect: Effect, *limits: Clusters) -> Effect:
-    """The same number, which stands on no more clusters than each of some groups of molecules has.
+    """The same number, based on no more clusters than each of some groups of molecules has.
 
     A ratio of few molecules does not become more certain by standing beside the many molecules of a split.
     """

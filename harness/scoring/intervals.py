@@ -116,22 +116,20 @@ def interval_of(effect: Effect, scale: Scale = "log", settings: IntervalSettings
         )
     kind = next(clusters.kind for _, clusters in effect.influences.values())
     if not n_clusters:
-        return Interval(
-            value, reason="no interval: its molecules are part of the design, and none is drawn", n_clusters=0
-        )
+        return Interval(value, reason="no interval: its molecules are fixed by the task, not sampled", n_clusters=0)
     needed = clusters_needed(effect)
     if n_clusters < needed:
         seen = f"{n_clusters} {kind}" if n_clusters == 1 else f"{n_clusters} {kind}s"
-        reason = f"no interval: it stands on {seen}, and an interval needs {needed} or more"
+        reason = f"no interval: based on {seen}; an interval needs at least {needed}"
         return Interval(value, reason=reason, n_clusters=n_clusters)
     on_scale = _SCALES[scale]
     if not on_scale.holds(value):
         return Interval(
-            value, reason=f"no interval: the value is {value:g}, where its scale ends", n_clusters=n_clusters
+            value, reason=f"no interval: the value, {value:g}, is at the end of its range", n_clusters=n_clusters
         )
     error = math.sqrt(variance) * on_scale.derivative(value)
     if error < _NO_SPREAD:
-        return Interval(value, reason=f"no interval: the {n_clusters} {kind}s do not differ", n_clusters=n_clusters)
+        return Interval(value, reason=f"no interval: all {kind}s give the same value", n_clusters=n_clusters)
     reach = _student(settings or IntervalSettings(), n_clusters) * error
     ends = sorted((on_scale.back(on_scale.to(value) - reach), on_scale.back(on_scale.to(value) + reach)))
     return Interval(value, ends[0], ends[1], n_clusters=n_clusters)

@@ -294,25 +294,6 @@ def task_scores(ood_force_mae: Float64Array, ood_zero_force_mae: Float64Array) -
     return scores
 
 
-def generalisation_gap(ood_error: float, id_error: float) -> float | None:
-    """Error on OOD molecules divided by the error on training molecules.
-
-    Args:
-        ood_error: Error on OOD molecules, any unit, not negative.
-        id_error: Error on training molecules, same unit.
-
-    Returns:
-        The ratio; `None` if the ID error is zero.
-
-    Raises:
-        DataError: If an error is negative or not finite.
-    """
-    for name, error in (("OOD", ood_error), ("ID", id_error)):
-        if not np.isfinite(error) or error < 0.0:
-            raise DataError(f"{name} error is {error}; expected a finite, non-negative number")
-    return ood_error / id_error if id_error > 0.0 else None
-
-
 def _required(ratio: Ratio) -> float:
     value = ratio.value
     if value is None:

@@ -194,9 +194,7 @@ def _of_enough_clusters(composition: Estimate) -> Estimate:
     n_clusters = composition.n_clusters
     if composition.low is None or n_clusters is None or n_clusters >= MIN_CLUSTERS_OF_COMPOSITION:
         return composition
-    reason = (
-        f"no interval: it stands on {n_clusters} clusters, and this one needs {MIN_CLUSTERS_OF_COMPOSITION} or more"
-    )
+    reason = f"no interval: based on {n_clusters} clusters; this one needs at least {MIN_CLUSTERS_OF_COMPOSITION}"
     return composition.model_copy(update={"low": None, "high": None, "reason": reason})
 
 

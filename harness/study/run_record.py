@@ -17,6 +17,7 @@ from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.regions import in_order
 from harness.core.potential import DtypeName, ProtocolName
 from harness.results.anatomy_record import ContactName
+from harness.results.reasons import Reason
 from harness.results.result import DatasetRecord, PartName, Sha256, TaskName
 
 RECORD_VERSION: Final = "2.0"
@@ -41,7 +42,7 @@ class Number(_Record):
     value: FiniteFloat | None = None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
-    reason: str | None = None
+    reason: Reason | None = None
 
     @classmethod
     def of(cls, estimate: Any) -> "Number":

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.markdown import markdown_table, plain, printable
+from dataset_builders.core.terminal import USUAL_WIDTH, notes
+from dataset_builders.core.terminal_table import Cell, Column, fitted_table
 from dataset_builders.core.units import MILLI
+from harness.report.table import table_notes
 from harness.results.result import Estimate, TaskResult
 from harness.submission.findings import KINDS, CheckedRun, EntryReport, Finding, Kind
 
@@ -19,6 +22,16 @@ _TITLES: Final[dict[Kind, str]] = {
     "look": "to look at",
 }
 _HEADER: Final = ("run", "task", "model", "protocol", "ID force MAE, meV/Å", "OOD force MAE, meV/Å", "gap", "score")
+_COLUMNS: Final = (
+    Column("run", "left"),
+    Column("task", "left"),
+    Column("model", "left", shortest=8),
+    Column("protocol", "left", left_out=1, about="protocol"),
+    Column("ID\nmeV/Å"),
+    Column("OOD\nmeV/Å"),
+    Column("gap"),
+    Column("score"),
+)
 _UNDEFINED: Final = "–"
 
 
@@ -34,25 +47,23 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def terminal_report(report: EntryReport) -> "RenderableType":
-    """The table for a terminal; untrusted text is shown verbatim."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text  # Not str, which a console may parse as markup.
+def terminal_report(report: EntryReport, width: int = USUAL_WIDTH) -> "RenderableType":
+    """The table for a terminal; untrusted text is shown verbatim.
 
-    numbers = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
-    for number, name in enumerate(_HEADER):
-        numbers.add_column(name, overflow="fold", justify="right" if number > 3 else "left")
-    for row in _rows(report.runs):
-        numbers.add_row(*(Text(cell) for cell in row))
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False, highlight=False)
-    for name in ("", "run", "what"):
-        found.add_column(name, overflow="fold", no_wrap=name == "run")
-    for row in _lines(report):
-        found.add_row(*(Text(printable(cell)) for cell in row))
-    heading = Text(f"{printable(Path(report.place).name)}: {verdict_of(report)}")
-    return Group(heading, *([numbers] if report.runs else []), found)
+    Args:
+        report: The report.
+        width: Columns of the terminal.
+    """
+    from rich.console import Group
+
+    parts: list[RenderableType] = [
+        *notes([f"{Path(report.place).name}: {verdict_of(report)}"], width),
+    ]
+    if report.runs:
+        table = fitted_table(_COLUMNS, [[Cell(cell) for cell in row] for row in _rows(report.runs)], width)
+        parts += ["", *table.texts(), *notes(table_notes(table), width)]
+    lines = [f"{kind}{f', {run}' if run else ''}: {text}" for kind, run, text in _lines(report)]
+    return Group(*parts, "", *notes(lines, width))
 
 
 def markdown_report(report: EntryReport) -> str:

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
         MlipOodError: If the runs do not form a valid entry of a repo of results.
     """
     arguments = parser().parse_args(argv)
-    from harness.report.table import console
+    from dataset_builders.core.terminal import console
     from harness.submission.review_table import terminal_report
     from harness.submission.write import EntryOptions, write_entry
 
@@ -32,11 +32,10 @@ def main(argv: Sequence[str]) -> int:
     )
     written = write_entry(arguments.run, arguments.out, options)
     terminal = console()
-    terminal.print(terminal_report(written.report))
+    terminal.print(terminal_report(written.report, terminal.width), soft_wrap=True)
     terminal.print(
         f"entry: {written.directory}, {written.n_bytes / 1e6:.2f} MB. Add this folder to a repo of results, and open a "
         "pull request",
-        markup=False,
         soft_wrap=True,
     )
     return 0

@@ -165,13 +165,14 @@ def _with_spot_check(report: "EntryReport", arguments: argparse.Namespace) -> "E
 
 
 def _print(report: "EntryReport", *, as_json: bool) -> None:
-    from harness.report.table import console
+    from dataset_builders.core.terminal import console
     from harness.submission.review_table import document_of, terminal_report
 
     if as_json:
         print_json(document_of(report))
     else:
-        console().print(terminal_report(report))
+        terminal = console()
+        terminal.print(terminal_report(report, terminal.width), soft_wrap=True)
 
 
 def _write_summary(path: Path, reports: Sequence["EntryReport"]) -> None:

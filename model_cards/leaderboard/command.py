@@ -1,7 +1,7 @@
 """`python -m harness leaderboard`: ranks the published results."""
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +10,13 @@ from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.option_parser import option_parser
 from dataset_builders.core.printable import print_json
+from dataset_builders.core.terminal import USUAL_WIDTH, console, notes
+from dataset_builders.core.terminal_table import Cell, Column, fitted_table
 from dataset_builders.folder.configs import task_of_config
 from dataset_builders.tasks.editions import UNKNOWN_EDITION, edition_note
 from dataset_builders.tasks.regions import TASKS, in_order, title_of
+from harness.report.signs import ID_STYLE, OOD_STYLE, UNDEFINED
+from harness.report.table import table_notes
 from model_cards.cards.result_tables import protocol_text
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ _MARKS: Final = (
 _COMMUNITY: Final = "; open pull requests, not merged by the owners of the models"
 _SHORT: Final = 12
 _MAX_LINE: Final = 400
-_MODEL_WIDTH: Final = 32
+_OVERALL: Final = "overall: mean score of the four tasks"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -107,17 +111,17 @@ def _configs(named: Sequence[str], board: "Leaderboard", level: Level) -> tuple[
 
 
 def _print(board: "Leaderboard", configs: Sequence[str]) -> None:
-    from harness.report.table import console
+    terminal = console()
+    terminal.print(render(board, configs, terminal.width), soft_wrap=True)
 
-    console().print(render(board, configs))
 
-
-def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
+def render(board: "Leaderboard", configs: Sequence[str], width: int = USUAL_WIDTH) -> "RenderableType":
     """The ranking of each task, the overall ranking, the same for open pull requests, and the excluded results.
 
     Args:
         board: The published results.
         configs: Configurations to show.
+        width: Columns of the terminal.
     """
     from rich.console import Group
 
@@ -127,80 +131,101 @@ def render(board: "Leaderboard", configs: Sequence[str]) -> "RenderableType":
         f"edition {board.edition}"
     )
     note = edition_note(board.edition)
-    parts: list[RenderableType] = [_plain(head), *([_plain(note)] if note else [])]
     merged, community = ([config for config in configs if ranked.get(config)] for ranked in _rankings(board))
+    tables = [(_heading(config), *_task_table(board.by_config[config])) for config in merged]
+    tables += [(_OVERALL, *_overall_table(board.overall))] if board.overall else []
+    tables += [(_heading(config) + _COMMUNITY, *_task_table(board.community[config])) for config in community]
+    tables += [(_OVERALL + _COMMUNITY, *_overall_table(board.community_overall))] if board.community_overall else []
+    parts: list[RenderableType] = list(notes([head, *([note] if note else [])], width))
     if not merged:
-        parts.append(_plain("no results are published on these data"))
-    parts.extend(_task_table(board.by_config[config], config) for config in merged)
-    if board.overall:
-        parts.append(_overall_table(board.overall, ""))
-    parts.extend(_task_table(board.community[config], config, _COMMUNITY) for config in community)
-    if board.community_overall:
-        parts.append(_overall_table(board.community_overall, _COMMUNITY))
-    parts.extend(_plain(line) for line in _left_out(board))
-    return Group(*parts, _plain(_MARKS)) if merged or community else Group(*parts)
+        parts += notes(["no results are published on these data"], width)
+    below: dict[str, None] = {}
+    for heading, columns, rows in tables:
+        table = fitted_table(columns, [heading, *rows], width)
+        parts += ["", *table.texts()]
+        below |= dict.fromkeys(table_notes(table))
+    marks = [_MARKS] if merged or community else []
+    return Group(*parts, "", *notes([*below, *_left_out(board), *marks], width))
+
+
+def _heading(config: str) -> str:
+    return f"{config}: {title_of(task_of_config(config), None)}"
 
 
 def _rankings(board: "Leaderboard") -> "tuple[Mapping[str, tuple[Ranked, ...]], ...]":
     return board.by_config, board.community
 
 
-def _task_table(rows: "Sequence[Ranked]", config: str, whose: str = "") -> "RenderableType":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
+def _task_table(rows: "Sequence[Ranked]") -> tuple[list[Column], list[list[Cell]]]:
     from model_cards.leaderboard.published import seeds_of, speed_of
 
-    title = f"{config}: {title_of(task_of_config(config), None)}{whose}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for name in ("rank", "score", "OOD", "ID", "gap"):
-        table.add_column(name, justify="right", no_wrap=True)
-    has_seeds = any(seeds_of(row.published) for row in rows)
-    has_speed = any(speed_of(row.published) for row in rows)
-    shown = (*(["seeds"] if has_seeds else []), *(["speed"] if has_speed else []))
-    widths = {"model": _width(row.published.model_id for row in rows)}
-    for name in ("model", "protocol", "dtype", *shown, "status"):
-        table.add_column(name, overflow="fold", min_width=widths.get(name))
+    columns = {
+        "rank": Column("rank"),
+        "model": Column("model", "left", shortest=8),
+        "score": Column("score\n0-100"),
+        "OOD": Column("OOD\nmeV/Å", style=OOD_STYLE),
+        "ID": Column("ID\nmeV/Å", style=ID_STYLE),
+        "gap": Column("gap\nOOD/ID"),
+        "protocol": Column("protocol", "left", left_out=1, about="protocol"),
+        "dtype": Column("dtype", "left", left_out=9, about="precision"),
+        "seeds": Column("seeds", left_out=7, about="seeds"),
+        "speed": Column("speed", left_out=8, about="speed"),
+        "status": Column("status", "left", left_out=2, about="status"),
+    }
+    lines = []
     for row in rows:
         each = row.published
-        numbers = (each.values.get(name) for name in ("score", "ood_force_mae", "id_force_mae"))
-        gap = each.values.get("gap")
-        table.add_row(
-            str(row.rank),
-            *("–" if number is None else f"{number:.1f}" for number in numbers),
-            "–" if gap is None else f"{gap:.2f}",
-            _plain(each.model_id),
-            _plain(protocol_text(each.notes.get("protocol", "not stated"), each.notes.get("training"))),
-            _plain(each.notes.get("dtype", "not stated")),
-            *([seeds_of(each) or "–"] if has_seeds else []),
-            *([speed_of(each) or "–"] if has_speed else []),
-            _status(each),
-        )
-    return table
+        cells = {
+            "rank": str(row.rank),
+            "model": each.model_id,
+            "score": _number(each.values.get("score"), 1),
+            "OOD": _number(each.values.get("ood_force_mae"), 1),
+            "ID": _number(each.values.get("id_force_mae"), 1),
+            "gap": _number(each.values.get("gap"), 2),
+            "protocol": protocol_text(each.notes.get("protocol", "not stated"), each.notes.get("training")),
+            "dtype": each.notes.get("dtype", "not stated"),
+            "seeds": seeds_of(each),
+            "speed": speed_of(each),
+            "status": _status(each),
+        }
+        lines.append({key: text or UNDEFINED for key, text in cells.items()})
+    return _present(columns, lines)
 
 
-def _overall_table(rows: "Sequence[Overall]", whose: str) -> "RenderableType":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _overall_table(rows: "Sequence[Overall]") -> tuple[list[Column], list[list[Cell]]]:
+    columns = {
+        "rank": Column("rank"),
+        "model": Column("model", "left", shortest=8),
+        "score": Column("score\n0-100"),
+        "protocol": Column("protocol", "left", left_out=1, about="protocol"),
+        "seeds": Column("seeds", left_out=7, about="seeds"),
+        "status": Column("status", "left", left_out=2, about="status"),
+    }
+    lines = [
+        {
+            "rank": str(row.rank),
+            "model": row.model_id,
+            "score": f"{row.score:.1f}",
+            "protocol": protocol_text(row.protocol, "stated" if row.is_stated else None),
+            "seeds": row.seeds or UNDEFINED,
+            "status": _status(row),
+        }
+        for row in rows
+    ]
+    return _present(columns, lines)
 
-    title = f"overall: mean score of the four tasks{whose}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for name in ("rank", "score"):
-        table.add_column(name, justify="right", no_wrap=True)
-    has_seeds = any(row.seeds for row in rows)
-    widths = {"model": _width(row.model_id for row in rows)}
-    for name in ("model", "protocol", *(["seeds"] if has_seeds else []), "status"):
-        table.add_column(name, overflow="fold", min_width=widths.get(name))
-    for row in rows:
-        protocol = protocol_text(row.protocol, "stated" if row.is_stated else None)
-        seeds = [row.seeds or "–"] if has_seeds else []
-        table.add_row(str(row.rank), f"{row.score:.1f}", _plain(row.model_id), _plain(protocol), *seeds, _status(row))
-    return table
+
+def _present(
+    columns: Mapping[str, Column], lines: Sequence[Mapping[str, str]]
+) -> tuple[list[Column], list[list[Cell]]]:
+    """Columns and cells, without the seeds and speeds of a table in which no entry states any."""
+    absent = {key for key in ("seeds", "speed") if all(line.get(key, UNDEFINED) == UNDEFINED for line in lines)}
+    kept = [key for key in columns if key not in absent]
+    return [columns[key] for key in kept], [[Cell(line[key]) for key in kept] for line in lines]
 
 
-def _width(names: Iterable[str]) -> int | None:
-    """The width that the names of models keep, up to a limit, where a table is wider than the terminal."""
-    return min(max(map(len, names), default=0), _MODEL_WIDTH) or None
+def _number(value: float | None, digits: int) -> str:
+    return UNDEFINED if value is None else f"{value:.{digits}f}"
 
 
 def _left_out(board: "Leaderboard") -> list[str]:
@@ -230,10 +255,3 @@ def _one_line(text: str) -> str:
 
 def _status(of: "Published | Overall") -> str:
     return of.status if of.pull_request is None else f"{of.status} (PR {of.pull_request})"
-
-
-def _plain(text: str) -> "RenderableType":
-    """Untrusted text without markup and without terminal control characters."""
-    from rich.text import Text
-
-    return Text("".join(character for character in text if character.isprintable()))

@@ -15,7 +15,7 @@ from harness.core.potential import LoadOptions
 from harness.core.seed_folders import seed_of
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import Listing, list_files
-from harness.method.claims import claim_of, require_claims_that_fit
+from harness.method.claims import claim_of, require_consistent_claims
 from harness.method.layout import look_here
 from harness.method.source import Member, MethodSource, find_method
 from harness.models.registry import load_potential
@@ -69,7 +69,7 @@ def publish_method(directory: Path, repo_id: str, options: PublishOptions) -> Co
     """
     require_id(repo_id)
     method = find_method(str(directory), [*TASKS])
-    require_claims_that_fit(method.members)
+    require_consistent_claims(method.members)
     files: dict[str, Path] = {}
     for member in method.members:
         if member.source.family.in_config:

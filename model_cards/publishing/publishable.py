@@ -173,7 +173,7 @@ def hub_repo_of(result: RunResult) -> str | None:
     return "/".join(result.model.id.split("/")[:2])
 
 
-def named_today(result: RunResult, today: Callable[[Repo], Repo]) -> RunResult:
+def with_current_ids(result: RunResult, today: Callable[[Repo], Repo]) -> RunResult:
     """The result with the current Hub ids of its data set and model.
 
     Args:

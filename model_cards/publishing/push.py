@@ -40,10 +40,10 @@ from model_cards.hub.ownership import User, logged_in_user
 from model_cards.publishing.publishable import (
     find_model_files,
     hub_repo_of,
-    named_today,
     pinned_model,
     require_benchmark,
     require_publishable,
+    with_current_ids,
 )
 from model_cards.publishing.repo_change import Difference, Route, picture_at, send, text_at, way_to
 from model_cards.publishing.trace import Trace, TraceRequest, prepared_trace, require_results_repo, send_trace
@@ -184,7 +184,10 @@ def push_each(results: Sequence[RunResult], options: PushOptions, runs: Sequence
     # Repos may have been renamed since the evaluation; published results use the current ids.
     today = functools.cache(canonical)
     by_repo = _by_repo(
-        (today(Repo(_target(each.result, options), "model")).id, replace(each, result=named_today(each.result, today)))
+        (
+            today(Repo(_target(each.result, options), "model")).id,
+            replace(each, result=with_current_ids(each.result, today)),
+        )
         for each in finished
     )
     for group in by_repo.values():

@@ -23,7 +23,7 @@ from model_cards.entries.entries import OWN_FILE, PULL_REQUEST_TITLE, RESULTS_FI
 from model_cards.hub.bounded_reading import read_answer
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.hub.ownership import User, logged_in_user
-from model_cards.publishing.publishable import hub_repo_of, named_today
+from model_cards.publishing.publishable import hub_repo_of, with_current_ids
 from model_cards.publishing.repo_change import Difference, Route, Way, picture_at, send, text_at, way_to
 from model_cards.publishing.retraction import (
     Files,
@@ -153,7 +153,7 @@ def _tasks(results: Sequence[RunResult], targets: Sequence[str], options: Retrac
     today = functools.cache(_canonical_or_given)
     by_repo: dict[Repo, list[RunResult]] = {canonical(Repo(target, "model")): [] for target in dict.fromkeys(targets)}
     for target, result in zip(targets, results, strict=False):
-        by_repo[canonical(Repo(target, "model"))].append(named_today(result, today))
+        by_repo[canonical(Repo(target, "model"))].append(with_current_ids(result, today))
     dataset = None if options.dataset is None else today(Repo(options.dataset, "dataset")).id
     tasks = []
     for repo, group in by_repo.items():

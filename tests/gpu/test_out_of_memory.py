@@ -14,7 +14,7 @@ from harness.data.scan import scan_dataset
 from harness.inference.batch_size import batch_atoms_for
 from harness.inference.batching import Plan, make_plan
 from harness.inference.predict import compute_shards
-from harness.inference.shards import Predictions, read_predictions
+from harness.inference.shards import PredictionReader, Predictions
 from harness.inference.windows import Window, read_windows
 from harness.worker.client import WorkerPotential, WorkerSpec
 
@@ -145,7 +145,7 @@ def test_a_network_of_this_project(
 
     def predicted(potential: Potential, name: str) -> Predictions:
         compute_shards(potential, plan, read_windows(mini, plan), tmp_path / name, IDENTITY)
-        return read_predictions(plan, tmp_path / name, IDENTITY)
+        return PredictionReader(plan, tmp_path / name, IDENTITY).at(np.arange(plan.n_frames))
 
     potential = load_potential(resolve_model("reference"), LoadOptions(device="cuda:0", dtype="float64"))
     window = next(read_windows(mini, plan))

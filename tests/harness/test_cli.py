@@ -27,8 +27,8 @@ def evaluate(dataset: Path, output: Path, *options: str) -> int:
 HEAVY = {"torch", "rdkit", "ase", "datasets", "scipy", "pydantic", "pyarrow", "matplotlib"}
 SCREEN = 40
 """Lines of help that a terminal shows at once."""
-LONGER = {"compare": 42, "evaluate": 44, "study": 42, "train": 53}
-"""It has 28 options, each of which stays."""
+LONGER = {"compare": 44, "evaluate": 46, "study": 42, "train": 53}
+"""Evaluations have 31 options, each of which stays."""
 
 
 @pytest.mark.parametrize("command", ["", "evaluate"])
@@ -93,7 +93,9 @@ def test_options_of_an_evaluation_stand_in_groups(capsys: pytest.CaptureFixture[
     assert {"--model", "--family", "--trust-checkpoint", "--trained-on"} <= held["model"]
     assert held["data"] == {"--dataset", "--task", "--labels"}
     assert {"--device", "--dtype", "--batch-atoms", "--isolation"} <= held["running"]
-    assert held["output"] == {"--output", "--json", "--quiet", "--push", "--results-repo"}
+    assert held["output"] == {
+        "--output", "--intervals", "--provenance", "--json", "--quiet", "--push", "--results-repo",
+    }  # fmt: skip
     assert "org/name[@revision][/file]" in shown
     assert "(default: mini)" in shown
 
@@ -163,7 +165,7 @@ def test_an_output_that_lacks_characters_loses_no_table(
         "from harness.cli import main\n"
         "for command in json.loads(sys.argv[1]):\n"
         "    assert main(command) == 0\n"
-        "    print('----', flush=True)\n"
+        "    print('====', flush=True)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps([[*command, *models, "--quiet"] for command in commands])],
@@ -172,10 +174,12 @@ def test_an_output_that_lacks_characters_loses_no_table(
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
-    table, compared, documents = done.stdout.split(b"----" + os.linesep.encode())[:-1]
+    table, compared, documents = done.stdout.split(b"====" + os.linesep.encode())[:-1]
     for shown in (table, compared):
         assert b"mmff94" in shown
         assert b"?" not in shown
+        words = shown.decode("latin-1").replace(str(tmp_path), "").split("\n")
+        assert max(len(line) for line in words if "/tmp" not in line and "result" not in line) <= 80
     assert [json.loads(line)["model"]["id"] for line in documents.splitlines()] == ["zero", "mmff94"]
     assert len(list(tmp_path.glob("*/*/result.json"))) == 2
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from dataset_builders.certify.coverage import Coverage, DataSetCertificate, certify_task, text_table
+from dataset_builders.certify.coverage import Coverage, DataSetCertificate, certify_task
 from dataset_builders.certify.coverage_tables import (
     CERTIFICATE_HEADER,
     certificate_notes,
@@ -104,7 +104,3 @@ def test_levels_of_theory_of_a_task_share_a_row_and_its_notes():
 
 def test_a_data_set_without_any_failure_is_ok():
     assert DataSetCertificate((), (certificate_of("task4"),), ("task1",)).ok
-
-
-def test_a_table_for_the_terminal():
-    assert text_table(("a", "long"), [("wide", "x")]) == "a     long\n----  ----\nwide  x"

@@ -17,8 +17,9 @@ from dataset_builders.chemistry.environments import (
 from dataset_builders.chemistry.mmff94 import molecule
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.tasks.fragments import FRAGMENTS
-from dataset_builders.tasks.regions import TASKS, all_words
+from dataset_builders.tasks.regions import TASKS
 from dataset_builders.tasks.words import word
+from tests.dataset_builders.words_of_tasks import ALL_WORDS
 
 METHYL = "C([H])([H])([H])C"
 METHYLENE = "C([H])([H])(C)O"
@@ -68,7 +69,7 @@ def rooted_tree(mol, index, depth, parent=None):
 
 def test_texts_agree_exactly_where_environments_do():
     text_of, tree_of = {}, {}
-    for each in all_words():
+    for each in ALL_WORDS:
         mol = molecule(each.smiles)
         for atom in mol.GetAtoms():
             for radius in range(4) if atom.GetAtomicNum() > 1 else ():

@@ -10,9 +10,9 @@ from dataset_builders.chemistry.mmff94 import atomic_numbers_of
 from dataset_builders.chemistry.sampling import check_bonds
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.fragments import parse_fragment, vocabulary_with
-from dataset_builders.tasks.regions import all_words
 from dataset_builders.tasks.words import word
 from tests.dataset_builders.synthetic_folder import frame_of
+from tests.dataset_builders.words_of_tasks import ALL_WORDS
 
 OWN = vocabulary_with(
     parse_fragment(name, smiles)
@@ -25,7 +25,7 @@ OWN = vocabulary_with(
         ("ONO", "[*]ON=O"),
     ]
 )
-WORDS = (*all_words(), *(word(name, 2, right, OWN) for name in list(OWN)[10:] for right in ("H", name, "OH")))
+WORDS = (*ALL_WORDS, *(word(name, 2, right, OWN) for name in list(OWN)[10:] for right in ("H", name, "OH")))
 IDENTIFIER = Identifier(WORDS)
 STRANGERS = (
     "O=[N+]([O-])c1cc([N+](=O)[O-])c(-c2c([N+](=O)[O-])cc([N+](=O)[O-])cc2[N+](=O)[O-])c([N+](=O)[O-])c1",

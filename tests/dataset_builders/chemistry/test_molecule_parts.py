@@ -1,5 +1,6 @@
 import pytest
 
+from dataset_builders.certify.coverage import certify_task
 from dataset_builders.chemistry.environments import far_molecules
 from dataset_builders.chemistry.mmff94 import molecule
 from dataset_builders.chemistry.molecule_parts import (
@@ -7,8 +8,6 @@ from dataset_builders.chemistry.molecule_parts import (
     rotatable_bonds,
     rotors,
     torsion_types,
-    unseen_heavy_pairs,
-    unseen_torsion_types,
 )
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.regions import TASKS
@@ -66,18 +65,11 @@ def test_heavy_pairs(smiles, pairs):
     [("task1", 0, 0, 40), ("task2", 8, 15, 24), ("task3", 15, 24, 30), ("task4", 0, 0, 16)],
 )
 def test_ood_molecules_with_unseen_parts(task, n_torsions, n_pairs, n_ood):
-    train = [word.smiles for word in TASKS[task].train_words()]
-    ood = {word.molecule_id: word.smiles for word in TASKS[task].ood_words()}
-    torsions = [name for name, smiles in ood.items() if unseen_torsion_types(train, smiles)]
-    assert (len(torsions), len(ood)) == (n_torsions, n_ood)
-    assert not far_molecules(TASKS[task]).intersection(torsions)  # all of them are near
-    assert sum(bool(unseen_heavy_pairs(train, smiles)) for smiles in ood.values()) == n_pairs
-
-
-def test_unseen_parts_are_named():
-    train = ["CCCl", "CCN", "CCCC"]
-    assert unseen_torsion_types(train, "NCCCl") == ("Cl1-C4-C4-N3",)
-    assert unseen_heavy_pairs(train, "NCCCl") == (("Cl", "N"),)
+    words = (TASKS[task].train_words(), TASKS[task].ood_words())
+    train, ood = ({word.molecule_id: word.smiles for word in of} for of in words)
+    found = certify_task(task, TASKS[task], train, ood)
+    assert (len(found.unseen_torsions), len(found.unseen_pairs), len(ood)) == (n_torsions, n_pairs, n_ood)
+    assert not far_molecules(TASKS[task]).intersection(found.unseen_torsions)  # all of them are near
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_the_commands_of_the_data_set_print_everywhere(arguments: list[str], mon
     class Report:
         ok = True
 
-        def text(self) -> str:
+        def text(self, width: int) -> str:
             return TEXT
 
     monkeypatch.setattr("dataset_builders.certify.audit.certify", lambda *_, **__: Report())

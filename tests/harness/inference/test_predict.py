@@ -19,7 +19,7 @@ from harness.data.scan import scan_dataset
 from harness.inference.batching import Plan, make_plan
 from harness.inference.predict import compute_shards
 from harness.inference.progress import OnStructures, no_progress
-from harness.inference.shards import PredictionReader, Predictions, read_predictions
+from harness.inference.shards import PredictionReader, Predictions
 from harness.inference.windows import read_windows
 from harness.results.result import RunResult
 from harness.scoring.joining import join_task, sum_task
@@ -53,7 +53,7 @@ class Predict:
         self, potential: Potential, plan: Plan, directory: Path, on_structures: OnStructures = no_progress
     ) -> Predictions:
         compute_shards(potential, plan, read_windows(self.dataset, plan), directory, IDENTITY, on_structures)
-        return read_predictions(plan, directory, IDENTITY)
+        return PredictionReader(plan, directory, IDENTITY).at(np.arange(plan.n_frames))
 
 
 def test_predictions_are_those_of_the_potential_for_every_row(
@@ -129,7 +129,7 @@ def test_every_flipped_byte_is_noticed_or_harmless(predict: Predict, plan: Plan,
         content[place] ^= 0x5A
         path.write_bytes(content)
         try:
-            found = read_predictions(plan, tmp_path, IDENTITY)
+            found = PredictionReader(plan, tmp_path, IDENTITY).at(np.arange(plan.n_frames))
         except DataError:
             continue
         assert np.array_equal(found.energy, truth.energy)
@@ -139,14 +139,14 @@ def test_every_flipped_byte_is_noticed_or_harmless(predict: Predict, plan: Plan,
 def test_shards_of_another_model_are_not_taken(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     predict(Harmonic(), plan, tmp_path)
     with pytest.raises(DataError, match="are damaged, or belong to another model, data set or code"):
-        read_predictions(plan, tmp_path, IDENTITY | {"model_hash": "c"})
+        PredictionReader(plan, tmp_path, IDENTITY | {"model_hash": "c"}).at(np.arange(plan.n_frames))
 
 
 def test_an_unfinished_run_cannot_be_read(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     predict(Harmonic(), plan, tmp_path)
     (tmp_path / f"{plan.shards[2].name}.parquet").unlink()
     with pytest.raises(DataError, match=r"lacks the predictions of .* start it again with the same options"):
-        read_predictions(plan, tmp_path, IDENTITY)
+        PredictionReader(plan, tmp_path, IDENTITY).at(np.arange(plan.n_frames))
 
 
 def test_a_batch_that_does_not_fit_is_halved(

@@ -68,11 +68,11 @@ def test_each_model_is_a_run_of_its_own_and_the_result_their_mean(measured):
 
 
 def test_the_table_shows_means_spread_and_overall(run, copied, trained):
-    printed = run("--method", trained)
+    printed = run("--method", trained, "--provenance")
     result = MethodResult.load(copied).result
     deviation = result.overall.standard_deviation
     assert f"{result.overall_score:.1f} ± {deviation:.1f}" in printed.out
-    assert "fragment transfer" in printed.out
+    assert "titles of the tasks" in printed.out  # 80 columns are too few for them
     assert f"overall score {result.overall_score:.1f}, the mean of the four tasks" in " ".join(printed.out.split())
     assert "task3/seed1: " in printed.out
     assert f"result: {copied / METHOD_NAME}" in printed.out
@@ -266,15 +266,26 @@ def test_a_damaged_file_is_named(copied):
         load_method(copied / "absent")
 
 
-def test_the_table_fits_a_narrow_terminal(measured):
+@pytest.mark.parametrize("intervals", [False, True])
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_the_table_fits_the_terminal(measured, width, intervals):
     from rich.console import Console
 
     from harness.method.table import method_table
+    from harness.report.view import View
 
-    terminal = Console(width=80)
+    result = MethodResult.load(measured).result
+    terminal = Console(width=width)
     with terminal.capture() as captured:
-        terminal.print(method_table(MethodResult.load(measured), {"task1": 0.95}, 80))
+        terminal.print(
+            method_table(MethodResult.load(measured), {"task1": 0.95}, View(width, intervals)), soft_wrap=True
+        )
     lines = captured.get().splitlines()
-    assert max(map(len, lines)) <= 80
-    assert any(line.split()[:1] == ["duplication"] for line in lines)
-    assert sum(line.count("±") for line in lines) >= 17
+    # Paths are never broken, and a method of several seeds has numbers wider than 40 columns.
+    limit = max(width, 55)
+    assert [line for line in lines if len(line) > limit and "/" not in line] == []
+    table = lines[: next(number for number, line in enumerate(lines) if line.startswith("ID, OOD"))]
+    assert sum(line.count("±") for line in table) >= 8
+    gap, spread = result.tasks["task1"].gap.value, result.seeds["task1"].numbers["gap"].standard_deviation
+    assert f"{gap:.2f} ± {spread:.2f}" in "\n".join(table)
+    assert ("fragment duplication" in "\n".join(table)) == (width == 200)

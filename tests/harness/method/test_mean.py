@@ -113,7 +113,7 @@ def test_other_metrics_are_means_without_an_interval(results):
         values = [each.splits["test_ood"].metrics[name].value for each in results[:2]]
         assert found.value == pytest.approx(statistics.fmean(values), rel=1e-15)
         if name not in ("force_mae", "centred_energy_mae"):
-            assert "no interval: results keep no value of it for each molecule" in found.reason
+            assert "no interval: results do not store it by molecule" in found.reason
     (first, *_), (one, *_) = mean.by_spacer, results[0].by_spacer
     assert (first.split, first.spacer, first.n_molecules) == (one.split, one.spacer, one.n_molecules)
     assert first.force_mae.low is None

@@ -12,6 +12,7 @@ import pytest
 
 from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.errors import DataError, ModelError, UsageError
+from dataset_builders.core.terminal import console
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.task_document import declaration_of, parse_task
 from harness.cli import main
@@ -24,7 +25,7 @@ from harness.models.detection import Checkpoint, find_record
 from harness.models.registry import ModelSource, identify
 from harness.models.training_declaration import Statement, declaration_for, statement_of
 from harness.report.compare import comparison_documents, comparison_table
-from harness.report.table import console, footer
+from harness.report.table import footer
 from harness.results.identity import run_identity
 from harness.results.result import ModelRecord, RunResult
 from harness.trust.pickles import sha256_of
@@ -117,7 +118,7 @@ def test_what_the_command_line_states_is_the_protocol(
     assert (model.training, model.stated_by, model.base, model.unchecked) == ("stated", "the user", None, None)
     assert [*result.tasks] == ["task1"]
     assert result.tasks["task1"].protocol == "from-scratch"
-    assert "protocol from-scratch on task1, as stated by the user, level of theory MMFF94" in lines_of(result)
+    assert "from-scratch on task1, as stated by the user; level of theory MMFF94" in lines_of(result)
     assert "question" not in lines_of(result)
     assert evaluate_again(run.directory).result.model == model
 
@@ -125,7 +126,7 @@ def test_what_the_command_line_states_is_the_protocol(
 def test_a_stated_base_is_kept(monkeypatch: pytest.MonkeyPatch, tiny_dataset: Path, tmp_path: Path) -> None:
     run = evaluated(monkeypatch, tiny_dataset, tmp_path, statement=Statement("task1", base="org/base"))
     assert (run.result.model.protocol, run.result.model.base) == ("fine-tuned", "org/base")
-    assert "protocol fine-tuned on task1 of org/base, as stated by the user" in lines_of(run.result)
+    assert "fine-tuned on task1 of org/base, as stated by the user" in lines_of(run.result)
 
 
 def test_another_task_is_refused(monkeypatch: pytest.MonkeyPatch, tiny_dataset: Path, tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_what_the_file_says_is_the_protocol(
     assert (model.level_of_theory, model.training, model.unchecked) == ("MMFF94", "stated", None)
     assert model.files["mlip-ood.json"] == sha256_of(path)
     assert [*run.result.tasks] == ["task1"]
-    assert "protocol fine-tuned on task1 of org/base, as stated by mlip-ood.json, level" in lines_of(run.result)
+    assert "fine-tuned on task1 of org/base, as stated by mlip-ood.json; level" in lines_of(run.result)
     with pytest.raises(UsageError, match="was trained on task1, so it cannot be tested on task4"):
         evaluated(monkeypatch, tiny_dataset, tmp_path, record=path, tasks=("task4",))
 
@@ -319,7 +320,7 @@ def test_the_table_says_what_was_not_compared(
     at_pbe = record | {"level_of_theory": PBE.method, "suffix": "pbe"}
     path = write_record(tmp_path / "mlip-ood.json", at_pbe)
     run = evaluated(monkeypatch, own_dataset, tmp_path, record=path)
-    text = f"as stated by mlip-ood.json (trained on task1-pbe ({PBE.method}), not checked here), level of theory PBE"
+    text = f"as stated by mlip-ood.json (trained on task1-pbe ({PBE.method}), not checked here); level of theory PBE"
     assert text in lines_of(run.result)
     assert f"caution: the level of theory of toy is {PBE.method}, that of the labels MMFF94" in lines_of(run.result)
 
@@ -393,7 +394,7 @@ def test_a_checkpoint_of_ours_proves_its_training(
 ) -> None:
     run = evaluated(monkeypatch, tiny_dataset, tmp_path, traits=PROVED, family=OURS)
     assert (run.result.model.training, run.result.model.stated_by) == ("proved", None)
-    assert "protocol from-scratch on task1, proved by its checkpoint, level of theory" in lines_of(run.result)
+    assert "from-scratch on task1 (proved); level of theory" in lines_of(run.result)
     path = write_record(tmp_path / "mlip-ood.json", record)
     again = evaluated(
         monkeypatch, tiny_dataset, tmp_path, traits=PROVED, family=OURS, record=path, statement=FROM_SCRATCH
@@ -559,7 +560,7 @@ def test_a_mace_is_from_scratch_on_its_task_alone_where_that_is_stated(
     assert (result.model.protocol, result.model.training) == ("from-scratch", "stated")
     assert (result.model.trained_on, result.model.level_of_theory, [*result.tasks]) == ("task3", "GFN2-xTB", ["task3"])
     assert result.levels_agree
-    assert "protocol from-scratch on task3, as stated by the user, level of theory GFN2-xTB" in shown
+    assert "from-scratch on task3, as stated by the user; level of theory GFN2-xTB" in shown
     assert "does not state its training" not in shown
     assert main([*options, "--task", "task3"]) == 0
     shown = " ".join(capsys.readouterr().out.split())

@@ -14,6 +14,7 @@ from harness.evaluation.run import RunOptions, evaluate_model
 from harness.models.resolve import resolve_model
 from harness.report.anatomy_figure import bars_of, draw_anatomy
 from harness.report.anatomy_table import anatomy_report
+from harness.report.view import View
 from harness.results.anatomy_record import Anatomy, ContactResult
 from harness.results.result import Estimate, RunResult
 from tests.harness.toy_potential import Harmonic
@@ -53,27 +54,30 @@ def with_anatomy(result: RunResult, found: Anatomy | None, gap: float = 1.98) ->
     return result.model_copy(update={"tasks": {"task1": task}})
 
 
-def text_of(result: RunResult, width: int = 100) -> str:
+def text_of(result: RunResult, view: View | None = None) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=width, highlight=False).print(anatomy_report([result], width), markup=False)
+    width = (view or View()).width
+    Console(file=stream, width=width, highlight=False).print(anatomy_report([result], view), soft_wrap=True)
     return stream.getvalue()
 
 
 def test_every_factor_with_its_interval(toy_result: RunResult) -> None:
-    text = text_of(with_anatomy(toy_result, anatomy()))
-    lines = text.splitlines()
-    row = next(line for line in lines if line.strip().startswith("task1"))
-    assert row.split()[2:] == ["1.98", "1.20", "1.10", "1.25", "1.20"]
-    assert "1.58–2.48  0.96–1.50  0.88–1.38  1.00–1.56  0.96–1.50" in text
-    assert "12 frames" in text
-    assert "47.1" in text
-    assert all(len(line) <= 80 for line in text_of(with_anatomy(toy_result, anatomy()), 80).splitlines())
+    lines = text_of(with_anatomy(toy_result, anatomy()), View(intervals=True)).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("task1 chain extension")) + 1
+    assert lines[place].split() == ["toy", "1.98", ">1", "1.20", "1.10", "1.25", "1.20"]
+    ends = ["1.58–2.48", "0.96–1.50", "0.88–1.38", "1.00–1.56", "0.96–1.50"]
+    assert lines[place + 1].split() == ["interval", *ends]
+    assert any(line.split() == ["toy", "47.1", "12", "–", "–"] for line in lines)
+    assert max(map(len, lines)) <= 80
+    plain = text_of(with_anatomy(toy_result, anatomy()))
+    assert "1.58–2.48" not in plain
+    assert max(map(len, text_of(with_anatomy(toy_result, anatomy()), View(40)).splitlines())) <= 40
 
 
 def test_parts_that_cannot_be_separated(toy_result: RunResult) -> None:
     together = "every OOD molecule has an unseen part"
     found = anatomy(unseen_parts=estimate(None, together), combination=estimate(None, together))
-    text = text_of(with_anatomy(toy_result, found))
+    text = " ".join(text_of(with_anatomy(toy_result, found)).split())
     assert "1.50*" in text
     assert "* unseen parts and combination together" in text
     assert f"task1: * {together}" in text
@@ -81,12 +85,12 @@ def test_parts_that_cannot_be_separated(toy_result: RunResult) -> None:
 
 def test_conformers_that_are_not_determined(toy_result: RunResult) -> None:
     found = anatomy(conformers=estimate(None, "no train"))
-    text = text_of(with_anatomy(toy_result, found, gap=1.8))
+    text = " ".join(text_of(with_anatomy(toy_result, found, gap=1.8)).split())
     assert "task1: no factor of conformers, which is part of the last factors: no train" in text
 
 
 def test_a_result_of_an_earlier_version(toy_result: RunResult) -> None:
-    text = text_of(with_anatomy(toy_result, None))
+    text = " ".join(text_of(with_anatomy(toy_result, None)).split())
     assert "task1: no anatomy: the result is of an earlier version; `python -m harness report` computes it" in text
 
 

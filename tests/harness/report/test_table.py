@@ -1,7 +1,9 @@
 import io
+import re
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from dataset_builders.tasks.editions import SplitName
@@ -9,7 +11,9 @@ from harness.data.dataset import open_dataset
 from harness.evaluation.run import RunOptions, evaluate_model
 from harness.models.resolve import resolve_model
 from harness.report.control_gaps import control_gaps
+from harness.report.signs import UNDEFINED
 from harness.report.table import footer, report
+from harness.report.view import View
 from harness.results.result import Estimate, Failure, PartName, RunResult, TaskResult
 from tests.harness.toy_potential import Harmonic
 
@@ -53,57 +57,121 @@ def _with_numbers(task: TaskResult, gap: float) -> TaskResult:
     )
 
 
-def text_of(results: list[RunResult], gaps: dict[str, float], width: int = 100) -> str:
+def text_of(results: list[RunResult], gaps: dict[str, float], view: View | None = None) -> str:
     stream = io.StringIO()
-    console = Console(file=stream, width=width, highlight=False)
-    console.print(report(results, gaps, width), markup=False)  # type: ignore[arg-type]
+    console = Console(file=stream, width=(view or View()).width, highlight=False)
+    console.print(report(results, gaps, view), soft_wrap=True)  # type: ignore[arg-type]
     return stream.getvalue()
 
 
+def table_of(text: str) -> list[str]:
+    """The table without the notes below it."""
+    return text.partition("\n\n")[0].splitlines()
+
+
+def row_of(text: str, start: str) -> list[str]:
+    return next(line for line in table_of(text) if line.lstrip().startswith(start)).split()
+
+
 def test_a_row_holds_errors_gap_score_and_control(toy_result: RunResult) -> None:
-    text = text_of([with_numbers(toy_result, "a")], {"task1": 0.98, "task4": 1.03})
-    row, below = (next(line for line in text.splitlines() if start in line) for start in ("task1 ", "chain extension"))
-    assert row.split() == ["task1", "1066.1", "1332.2", "1.25", "0.98", "31.4", "12.3", "/", "45.6", "0"]
-    assert below.split() == ["chain", "extension", "1055.0–1077.2", "1321.1–1343.3", "1.00–1.50"]
-    assert next(line for line in text.splitlines() if "near" in line).split() == ["near", "77.7", "–", "/", "45.6"]
+    gaps = {"task1": 0.98, "task4": 1.03}
+    text = text_of([with_numbers(toy_result, "a")], gaps, View(100))
+    # ID, OOD, near, far, gap, gap of GFN1-xTB, relative energies of ID and OOD, score
+    numbers = ["1066.1", "1332.2", "77.7", "77.7", "1.25", "0.98", "12.3", "45.6", "31.4"]
+    assert row_of(text, "task1") == ["task1", "chain", "extension", *numbers]
+    with_ends = text_of([with_numbers(toy_result, "a")], gaps, View(100, intervals=True))
+    ends = ["1066.1", "1055.0–1077.2", "1332.2", "1321.1–1343.3", "1.25", "1.00–1.50", "0.98", "31.4"]
+    assert row_of(with_ends, "task1") == ["task1", "chain", "extension", *ends]
+    assert row_of(with_ends, "near") == ["near", "77.7", "76.7–78.7"]
 
 
-def test_the_table_fits_into_a_hundred_columns(toy_result: RunResult) -> None:
-    one = text_of([with_numbers(toy_result, "a")], {})
-    two = text_of([with_numbers(toy_result, name) for name in ("a-name/longer-than-a-column.model", "b")], {})
-    for text in (one, two):
-        assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
-        assert "…" not in text
-    assert "a-name/longer-" in two
+@pytest.mark.parametrize(("gap", "sign"), [(1.26, ">1"), (1.25, None), (0.80, None), (0.74, "<1")])
+def test_a_gap_beyond_chance_is_marked(toy_result: RunResult, gap: float, sign: str | None) -> None:
+    """Intervals reach 0.25 to both sides; that of 1.25 begins at 1, and so contains it."""
+    row = row_of(text_of([with_numbers(toy_result, "a", gap)], {}, View(200)), "task1")
+    assert row[row.index(f"{gap:.2f}") + 1] == (sign or UNDEFINED)
 
 
-def test_a_narrow_terminal_loses_relative_energies_and_nothing_else(toy_result: RunResult) -> None:
-    results = [with_numbers(toy_result, "org/mace-off"), with_numbers(toy_result, "gfn1-xtb", gap=1.5)]
-    text = text_of(results, {"task1": 1.5}, width=80)
-    assert all(len(line) <= 80 for line in text.splitlines())
-    table = text.split("relative energies: in a terminal of 100 columns")[0]
-    for shown in ("org/mace-off", "gfn1-xtb", "1066.1", "1332.2", "1.25", "1.00–1.50", "31.4", "77.7", "near", "fail"):
-        assert shown in table
-    assert "…" not in table
+@pytest.mark.parametrize("intervals", [False, True])
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+@pytest.mark.parametrize(
+    "names",
+    [("a",), ("org/a-name-that-is-longer-than-its-column", "org/a-name-that-is-as-long", "分子分子分子分子分子分子")],
+)
+def test_it_fits_the_terminal_and_breaks_no_number(
+    toy_result: RunResult, names: tuple[str, ...], width: int, intervals: bool
+) -> None:
+    text = text_of([with_numbers(toy_result, name) for name in names], {"task1": 1.5}, View(width, intervals))
+    # A long name in the notes is not broken, nor is a path.
+    assert [line for line in text.splitlines() if cell_len(line) > width and not re.search(r"\S{35}|/", line)] == []
+    table = table_of(text)
+    assert max(map(cell_len, table)) <= width
+    assert all(cell_len(line) == cell_len(line.rstrip()) for line in table)
+    for number in ("1066.1", "1332.2", "1.25", *(["1.00–1.50"] if intervals else [])):
+        assert sum(number in line.split() for line in table) == 2 * len(names)
+    for name in names:
+        assert name in text
+    if width in (40, 200):
+        assert ("left out, since the terminal is too" in text) == (width == 40)
 
 
-def test_several_models_share_one_table_sorted_by_task(toy_result: RunResult) -> None:
-    text = text_of([with_numbers(toy_result, "zeta"), with_numbers(toy_result, "alpha")], {"task1": 1.0})
-    rows = [line.split()[:2] for line in text.splitlines() if line.strip().startswith(("task1", "task4"))]
-    assert rows == [["task1", "zeta"], ["task1", "alpha"], ["task4", "zeta"], ["task4", "alpha"]]
+def test_different_names_stay_different(toy_result: RunResult) -> None:
+    names = [f"organisation/a-long-name-{number}-with-the-same-end" for number in (1, 2)]
+    table = table_of(text_of([with_numbers(toy_result, name) for name in (*names, "b", "b")], {}, View(60)))
+    shown = [line.split()[0] for line in table if line.startswith(("orga", "b "))]
+    assert len(set(shown)) == 3  # the two of equal name are numbered
+    assert [line.split()[1] for line in table if line.startswith("b ")] == ["[1]", "[2]"] * 2
+
+
+def test_several_models_are_grouped_by_task_the_smallest_ood_error_first(toy_result: RunResult) -> None:
+    ood = {"worse": 1.5, "better": 0.5, "failed": 0.1}
+    results = [with_ood(with_numbers(toy_result, name), error) for name, error in ood.items()]
+    results[-1] = with_failures(results[-1], {"test_ood": 1}, "task1")
+    table = table_of(text_of(results, {"task1": 1.0}))
+    assert [line.split()[0] for line in table[3:]] == [
+        *("task1", "better", "worse", "failed"),
+        *("task4", "failed", "better", "worse"),
+    ]
+    assert table[3] == "task1 chain extension (gap of GFN1-xTB 1.00)"
+    assert table[7] == "task4 fragment transfer (gap of GFN1-xTB unknown: run --model gfn1-xtb)"
+
+
+def with_ood(result: RunResult, error: float) -> RunResult:
+    tasks = {}
+    for name, task in result.tasks.items():
+        ood = task.splits["test_ood"]
+        ood = ood.model_copy(update={"metrics": ood.metrics | {"force_mae": estimate(error, 0.01, "eV/Å")}})
+        tasks[name] = task.model_copy(update={"splits": task.splits | {"test_ood": ood}})
+    return result.model_copy(update={"tasks": tasks})
 
 
 def test_an_unknown_control_says_how_to_get_it(toy_result: RunResult) -> None:
     text = text_of([with_numbers(toy_result, "a")], {"task1": 0.98})
-    assert [word for word in ("run", "--model", "gfn1-xtb") if word in text.split()] == ["run", "--model", "gfn1-xtb"]
+    assert row_of(text, "task4")[-2] == UNDEFINED
+    assert "gap of GFN1-xTB on task4 unknown: run --model gfn1-xtb" in " ".join(text.split())
+    assert "unknown: run" not in text_of([with_numbers(toy_result, "a")], {"task1": 0.98, "task4": 1.0})
+
+
+def test_a_number_without_an_interval_is_marked_and_explained(toy_result: RunResult) -> None:
+    bare = Estimate(value=2.0, low=None, high=None, unit="1", reason="no interval: there are 2 fragments")
+    nothing = Estimate(value=None, low=None, high=None, unit="1", reason="the error to divide by is zero")
+    result = with_numbers(toy_result, "a")
+    changed = {"task1": {"gap": bare, "score": bare}, "task4": {"gap": nothing}}
+    tasks = {name: result.tasks[name].model_copy(update=update) for name, update in changed.items()}
+    result = result.model_copy(update={"tasks": tasks})
+    text = text_of([result], {"task1": 1.0, "task4": 1.0}, View(200))
+    assert {"2.00†", "2.0†"} <= set(row_of(text, "task1"))
+    assert "† no interval: there are 2 fragments (task1)" in text
+    assert "– not defined: the error to divide by is zero (task4)" in text
+    both = text_of([result, with_numbers(toy_result, "b")], {}, View(200))
+    assert "† no interval: there are 2 fragments (a task1)" in both
 
 
 def test_undefined_numbers_are_dashes_and_failures_are_counted(toy_result: RunResult) -> None:
     result = with_failures(with_numbers(toy_result, "a"), {"test_ood": 3})
-    lines = text_of([result], {"task4": 1.0}).splitlines()
-    row, below = (next(line for line in lines if start in line).split() for start in ("task4 ", "fragment transfer"))
-    assert row == ["task4", "1066.1", "1332.2*", "–", "1.00", "–", "12.3", "/", "45.6*", "3"]
-    assert below == ["fragment", "transfer", "1055.0–1077.2", "3", "failed"]
+    row = row_of(text_of([result], {"task4": 1.0}, View(100)), "task4")
+    assert row == ["task4", "fragment", "transfer", "1066.1", "1332.2*", "–", "1.00", "12.3", "45.6*", "–", "3"]
+    assert "1321.1–1343.3" not in text_of([result], {}, View(100, intervals=True)).split("task4 ")[1]
     assert "caution: 3 structures failed and are not in the averages; a task with failures has no score" in footer(
         [result]
     )
@@ -114,15 +182,17 @@ def test_undefined_numbers_are_dashes_and_failures_are_counted(toy_result: RunRe
     )
 
 
-@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("intervals", [False, True])
 @pytest.mark.parametrize("part", ["test_id", "test_ood", "train"])
-def test_no_number_of_a_split_with_failures_is_without_a_mark(toy_result: RunResult, part: str, width: int) -> None:
+def test_no_number_of_a_split_with_failures_is_without_a_mark(
+    toy_result: RunResult, part: str, intervals: bool
+) -> None:
     result = with_failures(with_numbers(toy_result, "a"), {part: 2}, "task1")
-    table = text_of([result, with_numbers(toy_result, "b")], {}, width).split("data set ")[0]
+    table = "\n".join(table_of(text_of([result, with_numbers(toy_result, "b")], {}, View(100, intervals))))
     assert ("1066.1*" in table) == (part == "test_id")
     assert ("1332.2*" in table) == ("77.7*" in table) == (part == "test_ood")
     assert table.count("1.25") == (4 if part == "train" else 3)
-    assert table.count("2 failed") == {"test_id": 1, "test_ood": 3, "train": 0}[part]
+    assert [line.split()[-1] for line in table.splitlines() if line.startswith("a ")] == ["2", "0"]
 
 
 def with_failures(result: RunResult, n_failed: dict[SplitName, int], name: str = "task4") -> RunResult:
@@ -152,7 +222,10 @@ def test_the_footer_says_what_the_numbers_stand_on(toy_result: RunResult) -> Non
     lines = footer([with_numbers(toy_result, "a")])
     content = toy_result.dataset.content_hash[:12]
     assert lines[0].endswith(f": edition tiny, content {content}, labels MMFF94")
-    assert any("protocol zero-shot, level of theory GFN1-xTB, float64 on cpu, code " in line for line in lines)
+    assert any("zero-shot; level of theory GFN1-xTB" in line for line in lines)
+    full = footer([with_numbers(toy_result, "a")], view=View(provenance=True))
+    assert any("protocol zero-shot, level of theory GFN1-xTB, float64 on cpu, code " in line for line in full)
+    assert any(line.startswith("speed of a: ") for line in full)
     assert any("the level of theory of a is GFN1-xTB, that of the labels MMFF94: every error" in line for line in lines)
 
 
@@ -167,10 +240,10 @@ def test_the_level_of_the_labels_needs_no_caution(toy_result: RunResult) -> None
     assert not any("caution" in line for line in footer([toy_result.model_copy(update={"model": model})]))
 
 
-def test_text_in_brackets_is_printed_as_it_is(toy_result: RunResult) -> None:
-    text = text_of([with_numbers(toy_result, "[red]x"), with_numbers(toy_result, "b")], {})
-    assert text.count("[red]x") == 8
-    assert "\\[" not in text
+def test_text_of_strangers_is_printed_as_it_is_and_steers_no_terminal(toy_result: RunResult) -> None:
+    text = text_of([with_numbers(toy_result, "[red]:x:\x1b[2J"), with_numbers(toy_result, "b")], {})
+    assert sum(line.startswith("[red]:x:\N{REPLACEMENT CHARACTER}[2J") for line in table_of(text)) == 2
+    assert "\x1b" not in text
 
 
 def test_the_control_is_found_where_it_is_known(

@@ -199,7 +199,7 @@ def test_an_interval_stands_on_no_more_fragments_than_its_molecules_have() -> No
     assert isinstance(factors.conformers, Effect)
     interval = interval_of(replace_log(factors.conformers))
     assert (interval.low, interval.n_clusters) == (None, 2)
-    assert interval.reason == "no interval: it stands on 2 fragments, and an interval needs 3 or more"
+    assert interval.reason == "no interval: based on 2 fragments; an interval needs at least 3"
     assert interval_of(replace_log(factors.composition)).n_clusters == 5
 
 

@@ -72,7 +72,7 @@ def test_an_error_of_the_environments_alone_leaves_no_excess() -> None:
     assert gap.ood_force_mae == pytest.approx((15 * 0.1 + 19 * 0.02) / 34)
     assert gap.expected_force_mae == pytest.approx(gap.ood_force_mae)
     assert gap.excess.value == pytest.approx(1.0)
-    assert gap.excess.reason == "no interval: it stands on 2 molecules, and an interval needs 3 or more"
+    assert gap.excess.reason == "no interval: based on 2 molecules; an interval needs at least 3"
     by_molecule = dict(zip(sorted(each.molecule_id for each in OOD), gap.expected_by_molecule, strict=True))
     assert by_molecule["OH-5-H"] == pytest.approx((5 * 0.1 + 13 * 0.02) / 18)
 

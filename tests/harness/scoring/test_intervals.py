@@ -114,7 +114,7 @@ def test_a_gap_draws_a_fragment_in_both_splits() -> None:
     known, unseen = sums_of(hardness, np.ones(4)), sums_of(3.0 * hardness, np.ones(4))
     together = quotient_interval((unseen, clusters(*names)), (known, clusters(*names, part="test_id")))
     assert together.value == pytest.approx(3.0)
-    assert together.reason == "no interval: the 4 fragments do not differ"
+    assert together.reason == "no interval: all fragments give the same value"
     apart = quotient_interval((unseen, clusters(*names)), (known, clusters("E", "F", "G", "H", part="test_id")))
     assert ends(apart)[0] < 1.0
 
@@ -164,7 +164,7 @@ def test_four_fragments_in_pairs_are_too_few() -> None:
     pairs = list(combinations("ABCD", 2))
     found = ratio_interval(sums_of(range(1, 7), [1.0] * 6), clusters(*pairs))
     assert (found.low, found.n_clusters) == (None, 4)
-    assert found.reason == "no interval: it stands on 4 fragments, and an interval needs 5 or more"
+    assert found.reason == "no interval: based on 4 fragments; an interval needs at least 5"
 
 
 def test_what_is_part_of_the_design_is_not_drawn() -> None:
@@ -176,7 +176,7 @@ def test_what_is_part_of_the_design_is_not_drawn() -> None:
     varied = ratio_interval(sums_of([0.0, 0.2, *fragments], [1.0] * 5), clusters((), (), *names))
     assert ends(varied)[1] > ends(alone)[1]
     design = ratio_interval(sums_of([1.0, 2.0], [1.0] * 2), clusters((), ()))
-    assert design.reason == "no interval: its molecules are part of the design, and none is drawn"
+    assert design.reason == "no interval: its molecules are fixed by the task, not sampled"
 
 
 def test_the_mean_of_several_seeds_is_one_number() -> None:
@@ -262,7 +262,7 @@ def test_a_perfect_order_has_no_interval() -> None:
     owner = np.array([0, 0, 1, 1, 2, 2])
     found = spearman_interval(centre_energies(energies, energies, owner), owner, clusters(*"ABC"))
     assert (found.value, found.low) == (1.0, None)
-    assert "where its scale ends" in (found.reason or "")
+    assert "at the end of its range" in (found.reason or "")
 
 
 def test_spearman_is_fast() -> None:
@@ -277,8 +277,8 @@ def test_spearman_is_fast() -> None:
 @pytest.mark.parametrize(
     ("n", "reason"),
     [
-        (1, "no interval: it stands on 1 fragment, and an interval needs 3 or more"),
-        (2, "no interval: it stands on 2 fragments, and an interval needs 3 or more"),
+        (1, "no interval: based on 1 fragment; an interval needs at least 3"),
+        (2, "no interval: based on 2 fragments; an interval needs at least 3"),
     ],
 )
 def test_few_fragments_have_no_interval(n: int, reason: str) -> None:
@@ -288,7 +288,7 @@ def test_few_fragments_have_no_interval(n: int, reason: str) -> None:
 
 def test_molecules_are_named_where_they_are_drawn() -> None:
     found = ratio_interval(sums_of([2.0, 3.0], [4.0, 4.0]), clusters("A", "B", kind="molecule"))
-    assert found.reason == "no interval: it stands on 2 molecules, and an interval needs 3 or more"
+    assert found.reason == "no interval: based on 2 molecules; an interval needs at least 3"
 
 
 def test_no_molecule_has_no_value() -> None:
@@ -299,14 +299,14 @@ def test_no_molecule_has_no_value() -> None:
 def test_a_perfect_model_has_no_interval() -> None:
     found = ratio_interval(sums_of([0.0] * 3, [1.0] * 3), clusters(*"ABC"))
     assert (found.value, found.low) == (0.0, None)
-    assert found.reason == "no interval: the value is 0, where its scale ends"
+    assert found.reason == "no interval: the value, 0, is at the end of its range"
 
 
 def test_equal_errors_have_no_interval() -> None:
     # Their spread is zero in these molecules, which says nothing of others.
     found = ratio_interval(sums_of([0.3, 0.6, 0.9], [1.0, 2.0, 3.0]), clusters(*"ABC"))
     assert (found.value, found.low) == (pytest.approx(0.3), None)
-    assert found.reason == "no interval: the 3 fragments do not differ"
+    assert found.reason == "no interval: all fragments give the same value"
 
 
 def test_a_number_that_is_not_finite_is_refused() -> None:

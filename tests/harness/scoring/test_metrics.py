@@ -190,10 +190,3 @@ def test_score_falls_with_the_error(first: float, second: float, scale: float) -
 def test_score_of_impossible_errors_is_refused(error: float, scale: float) -> None:
     with pytest.raises(DataError, match="MAE is"):
         metrics.task_score(error, scale)
-
-
-def test_gap() -> None:
-    assert metrics.generalisation_gap(0.3, 0.1) == pytest.approx(3.0)
-    assert metrics.generalisation_gap(0.3, 0.0) is None
-    with pytest.raises(DataError, match="ID error is -1"):
-        metrics.generalisation_gap(0.3, -1.0)

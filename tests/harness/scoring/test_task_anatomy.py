@@ -12,7 +12,7 @@ import pytest
 from dataset_builders.chemistry.conformations import rotamers
 from dataset_builders.chemistry.environments import environment_of_atom
 from dataset_builders.chemistry.mmff94 import molecule
-from dataset_builders.chemistry.molecule_parts import unseen_heavy_pairs, unseen_torsion_types
+from dataset_builders.chemistry.molecule_parts import heavy_pairs, torsion_types
 from dataset_builders.tasks.drawn import drawn_of_task
 from dataset_builders.tasks.editions import SplitName
 from harness.data.dataset import PinnedDataset, open_dataset
@@ -126,7 +126,11 @@ def base_error(smiles: str, atom: int, known: dict[tuple[str, int], float]) -> f
 
 def has_unseen_part(task: Task, smiles: str) -> bool:
     train = task.training.smiles
-    return bool(unseen_torsion_types(train, smiles) or unseen_heavy_pairs(train, smiles))
+    return any(parts(smiles) - {part for each in train for part in parts(each)} for parts in (torsions, heavy_pairs))
+
+
+def torsions(smiles: str) -> frozenset[str]:
+    return frozenset(torsion_types(smiles))
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_single_molecule_of_a_pair_has_no_interval() -> None:
     alone = next(row for row in result.by_pair if row.split == "test_ood" and row.n_molecules == 1)
     assert alone.force_mae.value is not None
     assert alone.force_mae.low is None
-    assert "it stands on 1 molecule," in (alone.force_mae.reason or "")
+    assert "based on 1 molecule;" in (alone.force_mae.reason or "")
 
 
 def shifted(frames: SplitFrames, per_element: dict[int, float]) -> SplitFrames:
@@ -202,7 +202,11 @@ def test_perfect_model_scores_100_and_has_no_gap(frames: TaskFrames) -> None:
     assert (result.score.value, result.score.low) == (100.0, None)
     assert result.score.reason == "no interval: every error is zero"
     error = result.splits["test_ood"].metrics["force_mae"]
-    assert (error.value, error.low, error.reason) == (0.0, None, "no interval: the value is 0, where its scale ends")
+    assert (error.value, error.low, error.reason) == (
+        0.0,
+        None,
+        "no interval: the value, 0, is at the end of its range",
+    )
     assert (result.gap.value, result.gap.reason) == (None, "the error to divide by is zero")
     assert value(result, "test_ood", "centred_energy_spearman") == 1.0
 

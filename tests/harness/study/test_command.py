@@ -110,17 +110,16 @@ def test_only_the_data_of_its_own_task_count(finished: Study, tmp_path: Path) ->
     assert "small-task1-seed0: changed: dataset" in outline(changed).text
 
 
-def test_only_what_changed_is_done_again(tiny_dataset: Path, tmp_path: Path) -> None:
-    same, before, after = (
-        Row(name, "", "control", model=model) for name, model in (("a", "zero"), ("b", "zero"), ("b", "mmff94"))
-    )
-    first = study_of(tiny_dataset, tmp_path, (same, before))
-    run(first)
-    lines = lines_of(first)
-    changed = study_of(tiny_dataset, tmp_path, (same, after))
-    assert run(changed) == (["b-task1"], [])
-    assert lines_of(changed)["a"] == lines["a"]
-    assert json.loads(lines_of(changed)["b"])["model"]["family"] == "mmff94"
+def test_only_what_changed_is_done_again(finished: Study, tmp_path: Path) -> None:
+    control, trained = finished.request.rows
+    study = copy_of(finished, tmp_path)
+    rows = (dataclasses.replace(control, model="zero"), trained)
+    changed = dataclasses.replace(study, request=dataclasses.replace(study.request, rows=rows))
+    lines = lines_of(study)
+    assert json.loads(lines[control.name])["model"]["family"] == "mmff94"
+    assert run(changed) == (["mmff94-task1"], [])
+    assert lines_of(changed)[trained.name] == lines[trained.name]
+    assert json.loads(lines_of(changed)[control.name])["model"]["family"] == "zero"
 
 
 def test_a_record_says_what_made_it(finished: Study, tiny_dataset: Path) -> None:
@@ -161,18 +160,20 @@ def test_a_single_seed_has_the_interval_of_its_evaluation(finished: Study) -> No
             assert (found.low, found.high) == pytest.approx((number.low, number.high), rel=1e-4)
 
 
-def test_a_job_that_fails_does_not_stop_the_others(tiny_dataset: Path, tmp_path: Path) -> None:
-    study = study_of(tiny_dataset, tmp_path, (FAULTY, *choose_rows(["zero"])))
+def test_a_job_that_fails_is_tried_again(tiny_dataset: Path, tmp_path: Path) -> None:
+    study = study_of(tiny_dataset, tmp_path, (FAULTY,))
     pending, (failure,) = run(study)
-    assert pending == ["faulty-task1-seed0", "zero-task1"]
+    assert pending == ["faulty-task1-seed0"]
     assert failure.job.name == "faulty-task1-seed0"
     assert "ended with exit code 2" in failure.cause
     assert "--channels 0; expected a number above 0" in failure.cause
-    assert [record.row for record in read_records(study.results)] == ["zero"]
+    assert read_records(study.results) == []
     assert [job.name for job in outline(study).pending] == ["faulty-task1-seed0"]
 
 
-def test_a_failure_is_the_exit_code(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_the_exit_code_and_does_not_stop_the_others(
+    tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     broken = tmp_path / "ani2x_state_dict.pt"
     broken.write_bytes(b"no weights")
     options = ["--dataset", str(tiny_dataset), "--tasks", "task4", "--model", f"ani2x={broken}"]
@@ -236,29 +237,27 @@ def test_reports_alone(finished: Study, tmp_path: Path, capsys: pytest.CaptureFi
     assert report.read_bytes() == (finished.results / "README.md").read_bytes()
 
 
-@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
-def test_a_study_that_was_killed_goes_on(tiny_dataset: Path, tmp_path: Path, ended_by: signal.Signals) -> None:
+def test_a_study_that_was_killed_goes_on(tiny_dataset: Path, tmp_path: Path) -> None:
     rows = ["--rows", "zero", "mmff94", "gfn1-xtb", "--dataset", str(tiny_dataset), "--tasks", "task1"]
-    command = [
-        sys.executable,
-        "-m",
-        "harness",
-        "study",
-        *rows,
-        "--work",
-        str(tmp_path / "work"),
-        "--out",
-        str(tmp_path),
-    ]
+    places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "harness", "study", *rows, *places]
     records = tmp_path / "tiny" / RECORDS_NAME
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_for(lambda: records.exists() or process.poll() is not None)
-        process.send_signal(ended_by)
+        process.send_signal(signal.SIGTERM)
         process.wait()
-    assert process.returncode == (130 if ended_by == signal.SIGTERM else -signal.SIGKILL)
+    assert process.returncode == 130
     first = {record.place: record.line() for record in read_records(records.parent)}
     assert 1 <= len(first) < 3
     # What a killed study left behind may still be at work, and is not disturbed.
+    wait_for(lambda: is_free(tmp_path / "work"))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        wait_for(lambda: "jobs to run" in (process.stdout.readline() if process.stdout else ""))
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert {record.place: record.line() for record in read_records(records.parent)} == first
     wait_for(lambda: is_free(tmp_path / "work"))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -243,7 +243,7 @@ def test_strange_text_steers_no_terminal(hub, measured, capsys):
     hub.add_repo("org/strange", files={"README.md": CARD, ENTRIES_PATH: text.encode()})
     main(["--dataset", DATASET])
     printed = capsys.readouterr().out
-    assert "[red][2J" in printed
+    assert "[red]\N{REPLACEMENT CHARACTER}[2J" in printed
     assert "\x1b[2J" not in printed
 
 
