@@ -12,7 +12,7 @@ from typing import Final
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.regions import TaskName
-from harness.results.result import RunResult
+from harness.results.result import RunResult, TaskResult
 
 CONTROL: Final = "gfn1-xtb"
 INSTALLED: Final = Path(__file__).parent / "shipped_controls"
@@ -31,13 +31,21 @@ def control_gaps(
         output: Folder that contains the run folders, or `None`.
         installed: Folder of the results that are installed with the harness.
     """
-    gaps: dict[TaskName, float] = {}
+    tasks = control_tasks(content_hash, results, output, installed)
+    return {name: task.gap.value for name, task in tasks.items() if task.gap.value is not None}
+
+
+def control_tasks(
+    content_hash: str, results: Iterable[RunResult], output: Path | None, installed: Path = INSTALLED
+) -> dict[TaskName, TaskResult]:
+    """The result of GFN1-xTB on each task of a data set where its gap is known; arguments as for `control_gaps`."""
+    tasks: dict[TaskName, TaskResult] = {}
     for result in (*results, *_earlier(output, installed)):
         if result.model.id == CONTROL and result.dataset.content_hash == content_hash:
             for name, task in result.tasks.items():
                 if task.gap.value is not None and not task.n_failed:
-                    gaps.setdefault(name, task.gap.value)
-    return gaps
+                    tasks.setdefault(name, task)
+    return tasks
 
 
 def _earlier(output: Path | None, installed: Path) -> Iterator[RunResult]:

@@ -1,0 +1,186 @@
+"""The answer in words: what was asked, how large the gap is, and whether it is more than chance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from dataset_builders.tasks.regions import TaskName
+from harness.pages.report.number_text import Cell, decimal, ends_text, error_cell, headline_ratio, ratio_cell
+from harness.pages.report.view import TaskView
+from harness.report.control_gaps import CONTROL
+from harness.results.estimate import Estimate
+from harness.scoring.gap_ratio import gap_ratio
+from harness.scoring.intervals import Interval
+
+_UNSEEN: Final[Mapping[TaskName, str]] = MappingProxyType(
+    {
+        "task1": "longer chains than training shows",
+        "task2": "molecules with a known fragment at both ends",
+        "task3": "unseen combinations of known fragments",
+        "task4": "known fragments on longer chains than training shows",
+    }
+)
+"""What is new about the OOD molecules of the four tasks."""
+
+_UNSEEN_ELSEWHERE: Final = "unseen combinations of known parts"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer for one model on one task.
+
+    Attributes:
+        task: Name and title of the task.
+        model: Name of the model.
+        sentence: The gap in one sentence.
+        known: ID error.
+        ood: OOD error.
+        gap: The gap.
+        control: Gap of GFN1-xTB.
+        chance: Whether the gap is more than chance.
+        beyond: Whether it exceeds that of GFN1-xTB.
+        score: The score.
+    """
+
+    task: str
+    model: str
+    sentence: str
+    known: Cell
+    ood: Cell
+    gap: Cell
+    control: Cell
+    chance: str
+    beyond: str
+    score: Cell
+
+
+def question(views: Sequence[TaskView]) -> str:
+    """What was asked."""
+    names = list(dict.fromkeys(view.name for view in views))
+    who = names[0] if len(names) == 1 else f"{len(names)} models"
+    kinds = list(dict.fromkeys(unseen(view) for view in views))
+    what = kinds[0] if len(kinds) == 1 else "molecules built from parts that training shows, combined as it does not"
+    trained = [view.is_trained for view in views]
+    known = "training molecules" if all(trained) else "the training molecules of the task"
+    are = "Are the forces of" if len(names) == 1 else "Are the forces of the"
+    return f"{are} {who} as good on {what} as on new conformers of {known}?"
+
+
+def unseen(view: TaskView) -> str:
+    """What is new about the OOD molecules."""
+    return _UNSEEN.get(view.task.task, _UNSEEN_ELSEWHERE)
+
+
+def answer(view: TaskView) -> Answer:
+    """The answer for one model on one task."""
+    splits = view.task.splits
+    gap = view.task.comparable_gap
+    control = view.control.comparable_gap if view.control is not None else None
+    return Answer(
+        task=f"{view.task.task}: {view.title}",
+        model=view.name,
+        sentence=sentence(view),
+        known=error_cell(splits["test_id"].metrics["force_mae"]),
+        ood=error_cell(splits["test_ood"].metrics["force_mae"]),
+        gap=ratio_cell(gap),
+        control=Cell("not known") if control is None else ratio_cell(control),
+        chance=chance(gap),
+        beyond=beyond_control(view),
+        score=_score(view.task.score),
+    )
+
+
+def sentence(view: TaskView) -> str:
+    """The gap in one sentence, with that of GFN1-xTB."""
+    gap = view.task.comparable_gap
+    if gap.value is None:
+        return f"{view.name} has no gap on {unseen(view)}: {_reason(gap)}."
+    said = f"{view.name} makes {headline_ratio(gap.value)} times the force error on {unseen(view)}"
+    if view.is_control:
+        return f"{said}, as a physics method without a training set."
+    if view.control is None or view.control.gap.value is None:
+        return f"{said}."
+    return f"{said}; the physics method GFN1-xTB, {headline_ratio(view.control.gap.value)}."
+
+
+def chance(gap: Estimate) -> str:
+    """Whether a gap differs from 1 by more than chance: its interval against 1."""
+    if gap.value is None:
+        return f"There is no gap: {_reason(gap)}."
+    if gap.low is None or gap.high is None:
+        return f"Not known: {_reason(gap)}."
+    ends = ends_text(gap)
+    if gap.low > 1.0:
+        return f"Yes: the 95 % interval, {ends}, lies above 1."
+    if gap.high < 1.0:
+        return f"Yes, in the other direction: the 95 % interval, {ends}, lies below 1, so OOD errors are the smaller ones."
+    return f"No: the 95 % interval, {ends}, contains 1."
+
+
+def beyond_control(view: TaskView) -> str:
+    """Whether a gap exceeds that of GFN1-xTB, which shows how much harder the OOD molecules are in themselves."""
+    if view.is_control:
+        return "This is the physics method with which others are compared."
+    if view.control is None:
+        data = view.run.result.dataset.id
+        return (
+            f"Not known: GFN1-xTB was not evaluated on this data. Evaluate it: python -m harness --model {CONTROL} "
+            f"--dataset {data}, into the same folder of results."
+        )
+    ratio = gap_ratio(view.task, view.control)
+    if ratio.value is None:
+        return f"Not known: {ratio.reason}."
+    times = f"{decimal(ratio.value, 2)} times the gap of GFN1-xTB"
+    ends = ends_text(ratio)
+    if ratio.low is None or ratio.high is None:
+        return f"Not known: it is {times}; {_reason(ratio)}."
+    if ratio.low > 1.0:
+        return f"Yes: it is {times} (paired 95 % interval {ends})."
+    if ratio.high < 1.0:
+        return f"No, it is smaller: {times} (paired 95 % interval {ends})."
+    return f"No: it is {times}, and the paired 95 % interval, {ends}, contains 1."
+
+
+def headline(views: Sequence[TaskView]) -> str:
+    """The answer in one sentence, for all models and tasks."""
+    if len(views) == 1:
+        return sentence(views[0])
+    trained = [view for view in views if view.run.result.model.protocol != "control"] or views
+    known = [(gap, view) for view in trained if (gap := view.task.comparable_gap.value) is not None]
+    if not known:
+        return f"None of {len(views)} results has a gap: {_reason(trained[0].task.comparable_gap)}."
+    (low, least), (high, most) = (choose(known, key=lambda each: each[0]) for choose in (min, max))
+    if len(known) == 1:
+        return sentence(known[0][1])
+    several = len({view.name for _, view in known}) > 1
+    least_of, most_of = (_place(view, several=several) for view in (least, most))
+    return (
+        f"Errors on unseen combinations are {headline_ratio(low)} ({least_of}) to {headline_ratio(high)} times "
+        f"({most_of}) those on known molecules{_controls(views)}."
+    )
+
+
+def _place(view: TaskView, *, several: bool) -> str:
+    return f"{view.name}, {view.title}" if several else view.title
+
+
+def _controls(views: Sequence[TaskView]) -> str:
+    gaps = sorted({view.control.gap.value for view in views if view.control is not None and view.control.gap.value})
+    if not gaps:
+        return ""
+    low, high = headline_ratio(gaps[0]), headline_ratio(gaps[-1])
+    return f"; the physics method GFN1-xTB, {low if low == high else f'{low} to {high}'}"
+
+
+def _score(estimate: Estimate) -> Cell:
+    cell = ratio_cell(estimate)
+    if estimate.value is None:
+        return cell
+    ends = ends_text(estimate, digits=1)
+    text = decimal(estimate.value, 1)
+    return Cell(f"{text} ({ends})" if ends else text, estimate.value, estimate.reason)
+
+
+def _reason(number: Estimate | Interval) -> str:
+    return (number.reason or "").removeprefix("no interval: ")
