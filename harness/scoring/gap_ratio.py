@@ -1,8 +1,6 @@
 """How the gap of one model compares with that of another on the same molecules, paired by sampling unit."""
 
-from typing import Final
-
-import numpy as np
+from typing import Final, get_args
 
 from dataset_builders.core.errors import DataError
 from harness.results.result import TaskResult
@@ -36,12 +34,11 @@ def gap_ratio(first: TaskResult, second: TaskResult, settings: IntervalSettings 
         raise DataError(f"results of {first.task} and {second.task}; gaps are compared on the same task")
     if first.failures or second.failures:
         return Interval(None, reason="frames failed, so there is no gap to compare")
-    for split in ("test_id", "test_ood"):
+    for split in get_args(TestSplit):
         _require_same_molecules(first, second, split)
     gaps = []
     for task in (first, second):
-        errors = [_error(task, split) for split in ("test_ood", "test_id")]
-        ood, known = errors
+        ood, known = _error(task, "test_ood"), _error(task, "test_id")
         if ood is None or known is None:
             return Interval(None, reason=_NO_FRAMES)
         gap = quotient(ood, known)
@@ -58,11 +55,10 @@ def _error(task: TaskResult, split: TestSplit) -> Effect | None:
 
 
 def _require_same_molecules(first: TaskResult, second: TaskResult, split: TestSplit) -> None:
-    names, atoms = (
-        [[getattr(row, field) for row in task.by_molecule if row.split == split] for task in (first, second)]
-        for field in ("molecule_id", "n_atoms")
+    one, other = (
+        [(row.molecule_id, row.n_atoms) for row in task.by_molecule if row.split == split] for task in (first, second)
     )
-    if names[0] != names[1] or not np.array_equal(*atoms):
+    if one != other:
         raise DataError(
             f"the two results of {first.task} are on different {split} frames; evaluate both models on the same data"
         )

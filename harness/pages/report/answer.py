@@ -60,11 +60,10 @@ def question(views: Sequence[TaskView]) -> str:
     names = list(dict.fromkeys(view.name for view in views))
     who = names[0] if len(names) == 1 else f"{len(names)} models"
     kinds = list(dict.fromkeys(unseen(view) for view in views))
-    what = kinds[0] if len(kinds) == 1 else "molecules built from parts that training shows, combined as it does not"
+    what = kinds[0] if len(kinds) == 1 else _UNSEEN_ELSEWHERE
     trained = [view.is_trained for view in views]
     known = "training molecules" if all(trained) else "the training molecules of the task"
-    are = "Are the forces of" if len(names) == 1 else "Are the forces of the"
-    return f"{are} {who} as good on {what} as on new conformers of {known}?"
+    return f"Are the forces of {who} as good on {what} as on new conformers of {known}?"
 
 
 def unseen(view: TaskView) -> str:
@@ -101,7 +100,7 @@ def sentence(view: TaskView) -> str:
         return f"{said}, as a physics method without a training set."
     if view.control is None or view.control.gap.value is None:
         return f"{said}."
-    return f"{said}; the physics method GFN1-xTB, {headline_ratio(view.control.gap.value)}."
+    return f"{said} (physics method GFN1-xTB: {headline_ratio(view.control.gap.value)})."
 
 
 def chance(gap: Estimate) -> str:
@@ -114,7 +113,9 @@ def chance(gap: Estimate) -> str:
     if gap.low > 1.0:
         return f"Yes: the 95 % interval, {ends}, lies above 1."
     if gap.high < 1.0:
-        return f"Yes, in the other direction: the 95 % interval, {ends}, lies below 1, so OOD errors are the smaller ones."
+        return (
+            f"Yes, in the other direction: the 95 % interval, {ends}, lies below 1, so OOD errors are the smaller ones."
+        )
     return f"No: the 95 % interval, {ends}, contains 1."
 
 
@@ -131,7 +132,11 @@ def beyond_control(view: TaskView) -> str:
     ratio = gap_ratio(view.task, view.control)
     if ratio.value is None:
         return f"Not known: {ratio.reason}."
-    times = f"{decimal(ratio.value, 2)} times the gap of GFN1-xTB"
+    return _against_control(ratio, f"{decimal(ratio.value, 2)} times the gap of GFN1-xTB")
+
+
+def _against_control(ratio: Interval, times: str) -> str:
+    """The verdict on a ratio of gaps; `times` is the ratio in words."""
     ends = ends_text(ratio)
     if ratio.low is None or ratio.high is None:
         return f"Not known: it is {times}; {_reason(ratio)}."
@@ -170,7 +175,7 @@ def _controls(views: Sequence[TaskView]) -> str:
     if not gaps:
         return ""
     low, high = headline_ratio(gaps[0]), headline_ratio(gaps[-1])
-    return f"; the physics method GFN1-xTB, {low if low == high else f'{low} to {high}'}"
+    return f" (physics method GFN1-xTB: {low if low == high else f'{low} to {high}'})"
 
 
 def _score(estimate: Estimate) -> Cell:

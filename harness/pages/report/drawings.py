@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.words import Word
@@ -30,7 +30,9 @@ def drawing(word: Word, shared: frozenset[str]) -> str:
         DataError: If RDKit cannot read its SMILES.
     """
     mol, ends = _molecule(word)
-    marked = [atom for name, atoms in zip((word.left, word.right), ends, strict=True) if name in shared for atom in atoms]
+    marked = [
+        atom for name, atoms in zip((word.left, word.right), ends, strict=True) if name in shared for atom in atoms
+    ]
     return _svg(mol, marked)
 
 
@@ -73,7 +75,7 @@ def _svg(mol: "Mol", marked: list[int]) -> str:
     from rdkit.Chem.Draw import rdMolDraw2D
 
     drawer = rdMolDraw2D.MolDraw2DSVG(-1, -1)
-    options = drawer.drawOptions()
+    options: Any = drawer.drawOptions()
     options.useBWAtomPalette()
     options.clearBackground = False
     options.fixedBondLength, options.padding = _BOND, 0.02
@@ -81,9 +83,7 @@ def _svg(mol: "Mol", marked: list[int]) -> str:
     options.highlightRadius = 0.42
     options.fillHighlights = True
     bonds = [
-        bond.GetIdx()
-        for bond in mol.GetBonds()
-        if bond.GetBeginAtomIdx() in marked and bond.GetEndAtomIdx() in marked
+        bond.GetIdx() for bond in mol.GetBonds() if bond.GetBeginAtomIdx() in marked and bond.GetEndAtomIdx() in marked
     ]
     drawer.DrawMolecule(
         rdMolDraw2D.PrepareMolForDrawing(mol, kekulize=False),

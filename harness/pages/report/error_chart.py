@@ -33,6 +33,10 @@ OF_SPLIT: Final[Mapping[str, tuple[Series, Series]]] = MappingProxyType(
 
 FORCE_AXIS: Final = "force MAE, meV/Å"
 
+_TICK_DIGITS: Final = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(digit / 10 for digit in range(10, 100)))
+_FEWEST_TICKS: Final = 3
+_MOST_TICKS: Final = 8
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorPoint:
@@ -79,7 +83,7 @@ def rows_of(points: Sequence[ErrorPoint]) -> list[dict[str, Any]]:
 
 
 def horizontal(points: Sequence[ErrorPoint], groups: Sequence[str], domain: tuple[float, float] | None = None) -> Any:
-    """A chart with a line for each group, its error to the right.
+    """A chart with a row for each series of each group: its error with its interval, and the number.
 
     Args:
         points: The points.
@@ -91,21 +95,59 @@ def horizontal(points: Sequence[ErrorPoint], groups: Sequence[str], domain: tupl
     """
     import altair as alt
 
-    shown = [series for series in SERIES if any(point.series == series for point in points)]
-    scale = alt.Scale(type="log", nice=False, **({"domain": list(domain)} if domain else {"padding": 24}))
-    ticks = ticks_of(domain or (min(point.low for point in points), max(point.high for point in points)))
-    x = alt.X("value:Q", title=FORCE_AXIS, scale=scale, axis=alt.Axis(values=ticks, format="~g", labelOverlap=True))
-    y = alt.Y("group:N", title=None, sort=list(groups), axis=alt.Axis(labelLimit=170, ticks=False, domain=False))
+    shown = shown_series(points)
+    ends = domain or (min(point.low for point in points) / 1.2, max(point.high for point in points) * 1.4)
+    scale = alt.Scale(type="log", nice=False, domain=list(ends))
+    x = alt.X("value:Q", title=FORCE_AXIS, scale=scale, axis=_error_axis(ends))
+    y = alt.Y("group:N", title=None, sort=list(groups), axis=_group_axis())
     offset = alt.YOffset("series:N", sort=shown)
     base = alt.Chart(alt.NamedData("points")).encode(y=y, yOffset=offset)
     whiskers = base.mark_rule(strokeWidth=2.5).encode(
-        x=alt.X("low:Q", title=FORCE_AXIS, scale=scale), x2="high:Q", color=_colour(shown, legend=False)
+        x=alt.X("low:Q", title=FORCE_AXIS, scale=scale), x2="high:Q", color=_colour(shown)
     )
     marks = base.mark_point(filled=True, size=90, opacity=1.0).encode(
         x=x, color=_colour(shown), shape=_shape(shown), tooltip=_tooltip()
     )
     texts = base.mark_text(align="left", dx=7, fontSize=11).encode(x=alt.X("high:Q", scale=scale), text="text:N")
-    return (whiskers + marks + texts).properties(width="container", height={"step": 18 if len(shown) > 2 else 20})
+    return (whiskers + marks + texts).properties(width="container", height={"step": 20})
+
+
+def dumbbells(points: Sequence[ErrorPoint], groups: Sequence[str]) -> Any:
+    """A chart with one row for each group, all of its series in the row, for errors without intervals.
+
+    Args:
+        points: The points.
+        groups: Their groups, from top to bottom.
+
+    Returns:
+        An altair chart that reads the data `points`.
+    """
+    import altair as alt
+
+    shown = shown_series(points)
+    ends = (min(point.value for point in points) / 1.2, max(point.value for point in points) * 1.2)
+    x = alt.X(
+        "value:Q",
+        title=FORCE_AXIS,
+        scale=alt.Scale(type="log", nice=False, domain=list(ends)),
+        axis=_error_axis(ends),
+    )
+    y = alt.Y("group:N", title=None, sort=list(groups), axis=_group_axis())
+    base = alt.Chart(alt.NamedData("points")).encode(x=x, y=y)
+    lines = (
+        base.transform_filter("datum.series == 'ID' || datum.series == 'OOD'")
+        .mark_line(strokeWidth=1.5, color=PHYSICS, opacity=0.6)
+        .encode(detail="group:N")
+    )
+    marks = base.mark_point(filled=True, size=90, opacity=1.0).encode(
+        color=_colour(shown), shape=_shape(shown), tooltip=_tooltip()
+    )
+    return (lines + marks).properties(width="container", height={"step": 28})
+
+
+def shown_series(points: Sequence[ErrorPoint]) -> list[Series]:
+    """The series that have points, in their order."""
+    return [series for series in SERIES if any(point.series == series for point in points)]
 
 
 def by_spacer(points: Sequence[ErrorPoint], spans: Sequence[tuple[int, int]]) -> Any:
@@ -120,27 +162,27 @@ def by_spacer(points: Sequence[ErrorPoint], spans: Sequence[tuple[int, int]]) ->
     """
     import altair as alt
 
-    shown = [series for series in SERIES if any(point.series == series for point in points)]
+    shown = shown_series(points)
     lengths = sorted({int(point.group) for point in points} | {end for span in spans for end in span})
     ends = [lengths[0] - 0.8, lengths[-1] + 0.8]
-    ticks = ticks_of((min(point.low for point in points), max(point.high for point in points)))
+    limits = (min(point.low for point in points) / 1.15, max(point.high for point in points) * 1.15)
     x = alt.X(
         "at:Q",
         title="spacer length k, number of CH2 groups",
         scale=alt.Scale(domain=ends, nice=False),
         axis=alt.Axis(values=lengths, grid=False, format="d"),
     )
-    y_scale = alt.Scale(type="log", nice=False, padding=12)
-    y = alt.Y("value:Q", title=FORCE_AXIS, scale=y_scale, axis=alt.Axis(values=ticks, format="~g"))
+    y_scale = alt.Scale(type="log", nice=False, domain=list(limits))
+    y = alt.Y("value:Q", title=FORCE_AXIS, scale=y_scale, axis=_error_axis(limits))
     shade = (
         alt.Chart(alt.NamedData("spans"))
         .mark_rect(color=SPLITS["train"], opacity=0.18)
         .encode(x=alt.X("from:Q", scale=alt.Scale(domain=ends, nice=False)), x2="to:Q")
     )
     base = alt.Chart(alt.NamedData("points"))
-    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(x=x, y=y, color=_colour(shown, legend=False))
+    lines = base.mark_line(strokeWidth=1.2, opacity=0.6).encode(x=x, y=y, color=_colour(shown))
     whiskers = base.mark_rule(strokeWidth=2).encode(
-        x=x, y=alt.Y("low:Q", scale=y_scale, title=FORCE_AXIS), y2="high:Q", color=_colour(shown, legend=False)
+        x=x, y=alt.Y("low:Q", scale=y_scale, title=FORCE_AXIS), y2="high:Q", color=_colour(shown)
     )
     marks = base.mark_point(filled=True, size=80, opacity=1.0).encode(
         x=x, y=y, color=_colour(shown), shape=_shape(shown), tooltip=_tooltip()
@@ -150,7 +192,7 @@ def by_spacer(points: Sequence[ErrorPoint], spans: Sequence[tuple[int, int]]) ->
 
 def spacer_rows(points: Sequence[ErrorPoint]) -> list[dict[str, Any]]:
     """The points as rows; series stand a little beside each other, so that no interval hides another."""
-    shown = [series for series in SERIES if any(point.series == series for point in points)]
+    shown = shown_series(points)
     shift = {series: 0.16 * (place - (len(shown) - 1) / 2.0) for place, series in enumerate(shown)}
     return [{**asdict(point), "at": int(point.group) + shift[point.series]} for point in points]
 
@@ -163,17 +205,32 @@ def specification(chart: Any, **data: Sequence[Mapping[str, Any]]) -> dict[str, 
 
 
 def ticks_of(ends: tuple[float, float]) -> list[float]:
-    """Round numbers 1, 2, 5 per decade that lie between two positive numbers, or around them."""
-    steps = [float(f"{step}e{power}") for power in range(-9, 10) for step in (1, 2, 5)]
-    inside = [step for step in steps if ends[0] / 2.5 <= step <= ends[1] * 2.5]
-    return inside[:: max(1, len(inside) // 9)]
+    """Round numbers between two positive numbers: 1, 2, 5 per decade, or more of them on a short axis."""
+    for digits in _TICK_DIGITS:
+        every = [float(f"{digit}e{power}") for power in range(-12, 13) for digit in digits]
+        inside = [tick for tick in every if ends[0] <= tick <= ends[1]]
+        if len(inside) >= _FEWEST_TICKS:
+            break
+    return inside[:: max(1, len(inside) // _MOST_TICKS)]
 
 
-def _colour(shown: Sequence[Series], *, legend: bool = True) -> Any:
+def _error_axis(ends: tuple[float, float]) -> Any:
+    import altair as alt
+
+    return alt.Axis(values=ticks_of(ends), format="~g", labelOverlap=True)
+
+
+def _group_axis() -> Any:
+    import altair as alt
+
+    return alt.Axis(labelLimit=170, ticks=False, domain=False)
+
+
+def _colour(shown: Sequence[Series]) -> Any:
     import altair as alt
 
     scale = alt.Scale(domain=list(shown), range=[SERIES[series][0] for series in shown])
-    return alt.Color("series:N", scale=scale, title=None, legend=_legend() if legend else None)
+    return alt.Color("series:N", scale=scale, title=None, legend=_legend())
 
 
 def _shape(shown: Sequence[Series]) -> Any:

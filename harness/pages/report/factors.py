@@ -9,7 +9,7 @@ from harness.pages.chart import Chart
 from harness.pages.report.error_chart import specification, ticks_of
 from harness.pages.report.number_text import Cell, NumberTable, decimal, ratio_cell
 from harness.pages.report.view import Section, TaskView
-from harness.report.anatomy_table import notes
+from harness.results.anatomy_record import Anatomy
 from harness.results.estimate import Estimate
 from harness.results.result import NO_ANATOMY, TaskResult
 
@@ -37,7 +37,9 @@ def factor_section(view: TaskView) -> Section:
         name=f"{view.key}-factors",
         specification=specification(_waterfall(steps), steps=steps),
         alternative=f"The gap of {view.name} on {view.task.task} as a product: "
-        + " times ".join(f"{_MEANING[name][0]} {decimal(each.value or 1.0, 2)}" for name, each in found.factors.items()),
+        + " times ".join(
+            f"{_MEANING[name][0]} {decimal(each.value or 1.0, 2)}" for name, each in found.factors.items()
+        ),
         caption="Each bar begins where the one above it ends; the factors multiply to the gap.",
     )
     text = "The OOD error is reached from the ID error in steps, and each factor is the ratio of two steps."
@@ -52,8 +54,17 @@ def factor_section(view: TaskView) -> Section:
             (Cell("gap"), Cell("OOD error divided by ID error"), ratio_cell(whole), *_gap_beside(view)),
         ),
     )
-    reasons = [line for line in notes([view.run.result]) if line.startswith(f"{view.task.task}:")]
-    return Section("factors", title, " ".join([text, *reasons]), (chart,), (table,))
+    return Section("factors", title, " ".join([text, *_reasons(found)]), (chart,), (table,))
+
+
+def _reasons(found: Anatomy) -> list[str]:
+    """Why factors have no value or no interval, as sentences."""
+    reasons = {
+        label: each.reason
+        for name, (label, _) in _MEANING.items()
+        if name != "remaining" and (each := getattr(found, name)).reason is not None
+    }
+    return [f"{label[0].upper()}{label[1:]}: {reason}." for label, reason in reasons.items()]
 
 
 def _beside(view: TaskView, name: str) -> list[Cell]:
@@ -91,9 +102,8 @@ def _waterfall(steps: list[dict[str, Any]]) -> Any:
 
     ends = [row[side] for row in steps for side in ("start", "end")]
     domain = (min(*ends, 0.95) / 1.04, max(*ends, 1.05) * 1.25)
-    ticks = [tick for tick in (0.2, 0.5, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0) if domain[0] <= tick <= domain[1]]
     scale = alt.Scale(type="log", domain=list(domain), nice=False)
-    axis = alt.Axis(values=ticks if len(ticks) > 2 else ticks_of(domain), format="~g", labelOverlap=True)
+    axis = alt.Axis(values=ticks_of(domain), format="~g", labelOverlap=True)
     order = [row["label"] for row in steps]
     base = alt.Chart(alt.NamedData("steps")).encode(
         y=alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False))

@@ -1,12 +1,13 @@
 """Errors of each fragment, and of each pair of fragments as a map."""
 
+from dataclasses import asdict
 from typing import Any, Final
 
 from dataset_builders.core.units import MILLI
 from harness.pages.chart import Chart
-from harness.pages.report.error_chart import ErrorPoint, Series, horizontal, specification
+from harness.pages.report.error_chart import ErrorPoint, Series, dumbbells, specification
 from harness.pages.report.number_text import UNDEFINED, Cell, NumberTable, decimal, error_cell, error_text
-from harness.pages.report.view import Section, TaskView
+from harness.pages.report.view import NO_ERROR, Section, TaskView
 from harness.results.result import FragmentResult, PairResult, TaskResult
 
 _MOST_SHOWN: Final = 40
@@ -21,7 +22,8 @@ def fragment_section(view: TaskView) -> Section:
         return Section("fragments", title, missing="This task draws no fragments or molecules that could be compared.")
     rows = sorted(view.task.by_fragment, key=lambda row: (-(row.ood_force_mae or 0.0), row.fragment))
     groups = [row.fragment for row in rows][:_MOST_SHOWN]
-    points = [*_points(view.task, groups, ("ID", "OOD")), *_of_control(view, groups)]
+    own = _points(view.task, groups, ("ID", "OOD"))
+    points = [*own, *_of_control(view, groups)]
     table = NumberTable(
         f"Force MAE over the molecules of each {kind}, meV/Å",
         (kind, "ID", "OOD", "gap"),
@@ -33,14 +35,18 @@ def fragment_section(view: TaskView) -> Section:
         if kind == "fragment"
         else "Error of each molecule that the task draws."
     )
-    more = f" The {len(rows) - len(groups)} with the smallest errors are in the table alone." * (len(rows) > len(groups))
-    if not points:
-        return Section("fragments", title, text, (), (table,))
+    more = f" The {len(rows) - len(groups)} with the smallest errors are in the table alone." * (
+        len(rows) > len(groups)
+    )
+    if not own:
+        return Section("fragments", title, f"{text} {NO_ERROR}", (), (table,))
     chart = Chart(
         name=f"{view.key}-{kind}s",
-        specification=specification(horizontal(points, groups), points=[_as_row(point) for point in points]),
+        specification=specification(dumbbells(points, groups), points=[asdict(point) for point in points]),
         alternative=f"Force error of {view.name} by {kind}, largest first: "
-        + "; ".join(f"{row.fragment} {_text(row.id_force_mae)} ID, {_text(row.ood_force_mae)} OOD" for row in rows[:12]),
+        + "; ".join(
+            f"{row.fragment} {_text(row.id_force_mae)} ID, {_text(row.ood_force_mae)} OOD" for row in rows[:12]
+        ),
         caption=f"Largest OOD error first.{more}",
     )
     return Section("fragments", title, text, (chart,), (table,))
@@ -64,23 +70,46 @@ def pair_section(view: TaskView) -> Section:
         specification=specification(_map(names, cells), cells=cells),
         alternative=f"OOD force error of {view.name} for each pair of fragments: "
         + "; ".join(f"{row.left} and {row.right} {_text(row.force_mae.value)}" for row in found),
-        caption="OOD force MAE in meV/Å of the molecules with a pair, whichever end each fragment has. White: no such "
+        caption="OOD force MAE in meV/Å of the molecules with a pair, whichever end each fragment has. Empty: no such "
         "OOD molecule.",
     )
     table = NumberTable(
         "OOD force MAE by pair of fragments, meV/Å",
         ("pair", "molecules", "force MAE"),
         tuple(
-            (Cell(f"{row.left} + {row.right}"), Cell(str(row.n_molecules), float(row.n_molecules)), error_cell(row.force_mae))
+            (
+                Cell(f"{row.left} + {row.right}"),
+                Cell(str(row.n_molecules), float(row.n_molecules)),
+                error_cell(row.force_mae),
+            )
             for row in sorted(found, key=lambda row: -(row.force_mae.value or 0.0))
         ),
     )
-    return Section("pairs", title, "Training shows each fragment, and none of these pairs.", (chart,), (table,))
+    return Section("pairs", title, _shown_apart(view, found), (chart,), (table,))
+
+
+def _shown_apart(view: TaskView, found: list[PairResult]) -> str:
+    """What training shows of the pairs."""
+    trained = [{word.left, word.right} for word in view.declared.train_words()]
+    every = {name for ends in trained for name in ends}
+    if all({row.left, row.right} <= every for row in found) and not any(
+        {row.left, row.right} <= ends for row in found for ends in trained
+    ):
+        return "Training shows each of these fragments, and none of these pairs."
+    return "The pairs of fragments of the OOD molecules."
 
 
 def _points(task: TaskResult, groups: list[str], series: tuple[Series, Series]) -> list[ErrorPoint]:
     return [
-        ErrorPoint(row.fragment, name, value / MILLI, value / MILLI, value / MILLI, error_text(value), f"{error_text(value)} meV/Å")
+        ErrorPoint(
+            row.fragment,
+            name,
+            value / MILLI,
+            value / MILLI,
+            value / MILLI,
+            error_text(value),
+            f"{error_text(value)} meV/Å",
+        )
         for row in task.by_fragment
         if row.fragment in groups
         for name, value in zip(series, (row.id_force_mae, row.ood_force_mae), strict=True)
@@ -92,14 +121,11 @@ def _of_control(view: TaskView, groups: list[str]) -> list[ErrorPoint]:
     return [] if view.beside is None else _points(view.beside, groups, ("GFN1-xTB, ID", "GFN1-xTB, OOD"))
 
 
-def _as_row(point: ErrorPoint) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(point)
-
-
 def _row(row: FragmentResult) -> tuple[Cell, ...]:
-    errors = [Cell(UNDEFINED) if each is None else Cell(error_text(each), each) for each in (row.id_force_mae, row.ood_force_mae)]
+    errors = [
+        Cell(UNDEFINED) if each is None else Cell(error_text(each), each)
+        for each in (row.id_force_mae, row.ood_force_mae)
+    ]
     return Cell(row.fragment), *errors, Cell(UNDEFINED) if row.gap is None else Cell(decimal(row.gap, 2), row.gap)
 
 
@@ -120,7 +146,7 @@ def _map_cells(row: PairResult) -> list[dict[str, Any]]:
 def _map(names: list[str], cells: list[dict[str, Any]]) -> Any:
     import altair as alt
 
-    largest = max(cell["value"] for cell in cells)
+    largest = max((cell["value"] for cell in cells), default=1.0) or 1.0
     base = alt.Chart(alt.NamedData("cells")).encode(
         x=alt.X("x:N", sort=names, title=None, axis=alt.Axis(labelAngle=0, orient="top", ticks=False, domain=False)),
         y=alt.Y("y:N", sort=names, title=None, axis=alt.Axis(ticks=False, domain=False)),

@@ -1,12 +1,12 @@
 """One pass over the test frames of a run: what the page shows of single frames and atoms, in bounded memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
 import numpy as np
 
-from dataset_builders.core.arrays import IntArray
+from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.tasks.regions import TaskName
 from harness.data.scan import FrameNames, stream_needed
 from harness.evaluation.run import SavedRun
@@ -95,7 +95,7 @@ def _split_errors(
     worst: dict[str, WorstFrame] = {}
     smiles: dict[str, str] = {}
     codes: dict[str, int] = {}
-    energies = []
+    energies: list[tuple[IntArray, FloatArray, FloatArray]] = []
     for rows, frames in join_pieces(saved.dataset, task, split, saved.plan, saved.reader()):
         reference, predicted = (np.asarray(each.forces, np.float64) for each in (frames.reference, frames.predicted))
         forces = forces.added(reference.ravel(), predicted.ravel())
@@ -111,7 +111,7 @@ def _split_errors(
     return _Counted(forces, cosines, n_short, smiles, _relative(energies)), worst
 
 
-def _relative(pieces: list[tuple[IntArray, Float64Array, Float64Array]]) -> tuple[Float64Array, Float64Array]:
+def _relative(pieces: Sequence[tuple[IntArray, FloatArray, FloatArray]]) -> tuple[Float64Array, Float64Array]:
     """Reference and predicted energies relative to the mean of their molecule; single frames have none."""
     molecule, reference, predicted = (np.concatenate(column) for column in zip(*pieces, strict=True))
     centred = centre_energies(predicted, reference, molecule)
@@ -121,13 +121,11 @@ def _relative(pieces: list[tuple[IntArray, Float64Array, Float64Array]]) -> tupl
 def _largest_force(saved: SavedRun, task: TaskName) -> float:
     """The largest component of a reference force in the test splits, eV/Å."""
     return max(
-        _largest(rows.forces)
-        for split in get_args(TestSplit)
-        for rows in stream_needed(saved.dataset, (task, split))
+        _largest(rows.forces) for split in get_args(TestSplit) for rows in stream_needed(saved.dataset, (task, split))
     )
 
 
-def _largest(values: Float64Array) -> float:
+def _largest(values: FloatArray) -> float:
     return float(np.abs(values).max(initial=0.0))
 
 

@@ -5,15 +5,15 @@ from dataclasses import asdict
 from harness.pages.chart import Chart
 from harness.pages.report.error_chart import ErrorPoint, Series, error_point, horizontal, positive, specification
 from harness.pages.report.number_text import Cell, NumberTable, error_cell
-from harness.pages.report.view import Section, TaskView
+from harness.pages.report.view import NO_ERROR, Section, TaskView
 from harness.results.estimate import Estimate
 from harness.results.result import TaskResult
 
 _NAMES = {"near": "near", "far": "far", "contact": "ends in contact", "apart": "ends apart"}
 
 _NEAR = (
-    "Training has every environment of a far OOD molecule up to three bonds from a heavy atom, and lacks some of a near "
-    "one; the words are about shared environments, not about distances in space. "
+    "Training has every environment of a far OOD molecule up to three bonds from a heavy atom, and lacks some of a "
+    "near one; the words are about shared environments, not about distances in space. "
 )
 _CONTACT = "Contact: any atoms of the two end fragments within 5 Å of each other."
 
@@ -29,8 +29,11 @@ def group_section(view: TaskView) -> Section:
             "could touch.",
         )
     beside = {} if view.beside is None else group_errors(view.beside)
-    points = [*_points(groups, "OOD"), *_points(beside, "GFN1-xTB, OOD")]
-    text = (_NEAR if "near" in groups or "far" in groups else "") + (_CONTACT if len(groups) > 3 or "ends apart" in groups else "")
+    own = _points(groups, "OOD")
+    points = [*own, *_points(beside, "GFN1-xTB, OOD")]
+    text = (_NEAR if "near" in groups or "far" in groups else "") + (
+        _CONTACT if len(groups) > 3 or "ends apart" in groups else ""
+    )
     rows = [
         (
             Cell(name),
@@ -42,8 +45,8 @@ def group_section(view: TaskView) -> Section:
     ]
     headers = ("OOD frames", "number", f"{view.name}, meV/Å", *(["GFN1-xTB, meV/Å"] if beside else []))
     table = NumberTable("OOD force MAE with 95 % intervals", headers, tuple(rows))
-    if not points:
-        return Section("groups", title, text, (), (table,))
+    if not own:
+        return Section("groups", title, f"{text} {NO_ERROR}", (), (table,))
     chart = Chart(
         name=f"{view.key}-groups",
         specification=specification(horizontal(points, list(groups)), points=[asdict(point) for point in points]),

@@ -83,11 +83,13 @@ def gallery(view: TaskView) -> Gallery:
 
 
 def examples(view: TaskView) -> tuple[Example, ...]:
-    """A few OOD molecules, each with the training molecules that show its fragments at the nearest spacer length."""
+    """A few of the shortest OOD molecules, each with training molecules that show its fragments at the nearest spacer."""
     trained_names, tested_names = _names(view)
     words = _words(view)
     trained = [words[name] for name in sorted(trained_names, key=_order(view)) if name in words]
     tested = [words[name] for name in sorted(tested_names, key=_order(view)) if name in words]
+    shortest = min((word.spacer for word in tested), default=0)
+    tested = [word for word in tested if word.spacer == shortest]
     draw, found = _Drawer(view), []
     chosen = dict.fromkeys(tested[place * len(tested) // (2 * _EXAMPLES)] for place in range(1, 2 * _EXAMPLES, 2))
     for word in chosen if tested else ():

@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
+from dataset_builders.core.palette import PHYSICS, SPLITS
 from harness.pages.chart import Chart
 from harness.pages.report.error_chart import OF_SPLIT, ErrorPoint, error_point, horizontal, positive, specification
-from harness.pages.report.number_text import error_cell
+from harness.pages.report.number_text import decimal, error_cell, ratio_cell
 from harness.pages.report.view import TaskView
 from harness.results.result import TaskResult
 
 _CONTROL: Final = "GFN1-xTB (physics)"
+_GAP_TICKS: Final = (0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 50.0, 100.0)
 
 
 def overview_charts(views: Sequence[TaskView]) -> list[Chart]:
-    """A chart for each task, with one axis, so that tasks compare at sight; none for a task without errors above zero."""
+    """A chart for each task that has errors above zero, on one axis, so that tasks compare at sight."""
     tasks = list(dict.fromkeys(view.task.task for view in views))
     of_task = {name: [view for view in views if view.task.task == name] for name in tasks}
     points = {name: _points(found) for name, found in of_task.items()}
@@ -45,20 +47,95 @@ def _beside(views: Sequence[TaskView]) -> TaskResult | None:
 
 
 def _chart(views: Sequence[TaskView], points: Sequence[ErrorPoint], domain: tuple[float, float]) -> Chart:
-    names = [view.name for view in views] + ([_CONTROL] if _beside(views) is not None else [])
+    first, control = views[0], _beside(views)
+    names = [view.name for view in views] + ([_CONTROL] if control is not None else [])
     said = "; ".join(f"{view.name} {_said(view.task)}" for view in views)
-    control = _beside(views)
     beside = "" if control is None else f"; GFN1-xTB {_said(control)}"
-    left_out = sorted({view.name for view in views} - {str(point.group) for point in points})
+    shown = {str(point.group) for point in points}
+    left_out = sorted({view.name for view in views} - shown)
+    chart = horizontal(points, [name for name in names if name in shown], domain)
+    sizes = [first.task.splits[split].n_molecules for split in ("test_id", "test_ood")]
     return Chart(
-        name=f"{views[0].task.task.replace('_', '-')}-overview",
+        name=f"{first.task.task.replace('_', '-')}-overview",
         specification=specification(
-            horizontal(points, [name for name in names if name not in left_out], domain),
-            points=[asdict(point) for point in points],
+            chart.properties(title=f"{first.task.task}, {first.title}"), points=[asdict(point) for point in points]
         ),
-        alternative=f"Force errors on {views[0].task.task}, {views[0].title}: {said}{beside}.",
-        caption=f"{views[0].task.task}, {views[0].title}."
-        + (f" Not on this logarithmic axis, since an error is zero: {', '.join(left_out)}." if left_out else ""),
+        alternative=f"Force errors on {first.task.task}, {first.title}: {said}{beside}.",
+        caption=f"{sizes[0]} ID and {sizes[1]} OOD molecules."
+        + (f" Not on this logarithmic axis, since its errors are zero: {', '.join(left_out)}." if left_out else ""),
+    )
+
+
+def gap_chart(views: Sequence[TaskView]) -> Chart | None:
+    """Every gap with its interval beside 1, where there is no gap, and beside GFN1-xTB; `None` without a gap."""
+    several = len({view.task.task for view in views}) > 1
+    rows = []
+    for task in dict.fromkeys(view.task.task for view in views):
+        of_task = [view for view in views if view.task.task == task]
+        named = [(view.name, view.task) for view in of_task]
+        named += [(_CONTROL, control)] if (control := _beside(of_task)) is not None else []
+        rows += [
+            row for name, found in named if (row := _gap_row(f"{task}: {name}" if several else name, found)) is not None
+        ]
+    if not rows:
+        return None
+    return Chart(
+        name="gaps",
+        specification=specification(_gaps(rows), gaps=rows, one=[{"value": 1.0}]),
+        alternative="Gaps, OOD divided by ID error: "
+        + "; ".join(f"{row['group']} {row['note']}" for row in rows)
+        + ".",
+        caption="A bar that does not reach the dashed line at 1 is more than chance.",
+    )
+
+
+def _gap_row(label: str, task: TaskResult) -> dict[str, Any] | None:
+    gap = task.comparable_gap
+    if gap.value is None:
+        return None
+    low = gap.value if gap.low is None else gap.low
+    high = gap.value if gap.high is None else gap.high
+    cell = ratio_cell(gap)
+    note = cell.text if gap.low is not None else f"{cell.text}, without an interval"
+    text = decimal(gap.value, 2)
+    is_physics = task.protocol == "control"
+    return {
+        "group": label,
+        "value": gap.value,
+        "low": low,
+        "high": high,
+        "text": text,
+        "note": note,
+        "physics": is_physics,
+    }
+
+
+def _gaps(rows: Sequence[dict[str, Any]]) -> Any:
+    import altair as alt
+
+    ends = (min(1.0, *(row["low"] for row in rows)) / 1.1, max(1.0, *(row["high"] for row in rows)) * 1.25)
+    scale = alt.Scale(type="log", nice=False, domain=list(ends))
+    ticks = [tick for tick in _GAP_TICKS if ends[0] <= tick <= ends[1]]
+    axis = alt.Axis(values=ticks, format="~g", labelOverlap=True)
+    base = alt.Chart(alt.NamedData("gaps")).encode(
+        y=alt.Y("group:N", title=None, sort=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False)),
+        color=alt.condition("datum.physics", alt.value(PHYSICS), alt.value(SPLITS["test_ood"])),
+    )
+    one = (
+        alt.Chart(alt.NamedData("one"))
+        .mark_rule(strokeDash=[5, 4], strokeWidth=1.5, color=PHYSICS)
+        .encode(x=alt.X("value:Q", scale=scale))
+    )
+    bars = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    marks = base.mark_point(filled=True, size=110, opacity=1.0, shape="square").encode(
+        x=alt.X("value:Q", scale=scale, title="gap, OOD / ID force MAE", axis=axis),
+        tooltip=[alt.Tooltip("group:N", title=" "), alt.Tooltip("note:N", title="gap")],
+    )
+    texts = base.mark_text(align="left", dx=7, fontSize=12).encode(
+        x=alt.X("high:Q", scale=scale), text="text:N", color=alt.Undefined
+    )
+    return (one + bars + marks + texts).properties(
+        width="container", height={"step": 26}, title="Gap with 95 % interval"
     )
 
 

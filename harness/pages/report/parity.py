@@ -1,6 +1,6 @@
 """Predicted against reference forces and relative energies, and the directions of forces."""
 
-from typing import Any
+from typing import Any, Final, get_args
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from harness.pages.report.error_chart import OF_SPLIT, SERIES, specification
 from harness.pages.report.frame_errors import COSINE_BINS
 from harness.pages.report.number_text import Cell, NumberTable, decimal, error_cell, plain_cell
 from harness.pages.report.view import Section, TaskView
+from harness.scoring.group_rows import TestSplit
 
-_METRICS = (
+_SPLITS: Final[tuple[TestSplit, ...]] = get_args(TestSplit)
+
+_METRICS: Final = (
     ("force_mae", "force MAE, meV/Å", 0),
     ("force_rmse", "force RMSE, meV/Å", 0),
     ("force_magnitude_mae", "force magnitude MAE, meV/Å", 0),
@@ -23,28 +26,33 @@ _METRICS = (
 
 def force_section(view: TaskView) -> Section:
     """Parity of force components, and the cosines between predicted and reference forces."""
-    charts = [_parity(view, split, "forces") for split in SPLITS if split != "train"]
+    charts = [_parity(view, split, "forces") for split in _SPLITS]
     return Section(
         "forces",
         "Forces: predicted against reference",
-        "Every force component of every test frame, counted in bins; the darker, the more. A perfect model lies on the "
-        "diagonal. Then the directions: the cosine of the angle between predicted and reference force of each atom.",
-        (*(chart for chart in charts if chart), _cosines(view)),
+        "Every force component of every test frame, counted in bins; the stronger the colour, the more. A perfect "
+        "model lies on the diagonal. Then the directions: the cosine of the angle between predicted and reference force of each atom.",
+        tuple(chart for chart in (*charts, _cosines(view)) if chart),
         (_metric_table(view),),
     )
 
 
 def energy_section(view: TaskView) -> Section:
     """Parity of energies relative to the mean of their molecule."""
-    charts = [_parity(view, split, "energies") for split in SPLITS if split != "train"]
+    charts = [_parity(view, split, "energies") for split in _SPLITS]
     kept = tuple(chart for chart in charts if chart)
     title = "Relative energies: predicted against reference"
     if not kept:
-        return Section("energies", title, missing="No molecule has two computed frames, so there are no relative energies.")
+        return Section(
+            "energies", title, missing="No molecule has two computed frames, so there are no relative energies."
+        )
     rows = [
-        (Cell(OF_SPLIT[split][0]), error_cell(metrics["centred_energy_mae"]), plain_cell(metrics["centred_energy_spearman"], 3))
-        for split in SPLITS
-        if split != "train"
+        (
+            Cell(OF_SPLIT[split][0]),
+            error_cell(metrics["centred_energy_mae"]),
+            plain_cell(metrics["centred_energy_spearman"], 3),
+        )
+        for split in _SPLITS
         for metrics in [view.task.splits[split].metrics]
     ]
     table = NumberTable("Relative energies", ("frames", "MAE, meV", "Spearman correlation"), tuple(rows))
@@ -52,12 +60,12 @@ def energy_section(view: TaskView) -> Section:
     return Section("energies", title, text, kept, (table,))
 
 
-def _parity(view: TaskView, split: Any, what: str) -> Chart | None:
+def _parity(view: TaskView, split: TestSplit, what: str) -> Chart | None:
     density: Density = getattr(view.frames.splits[split], what)
     if not density.n_pairs:
         return None
     series, unit = OF_SPLIT[split][0], "force component, eV/Å" if what == "forces" else "relative energy, eV"
-    beyond = f" {density.n_beyond:,} predictions lie beyond the axes." if density.n_beyond else ""
+    beyond = f" Predictions beyond the axes: {density.n_beyond:,}." if density.n_beyond else ""
     noun = "force components" if what == "forces" else "frames"
     return Chart(
         name=f"{view.key}-{what}-{series.lower()}",
@@ -67,7 +75,8 @@ def _parity(view: TaskView, split: Any, what: str) -> Chart | None:
             diagonal=[{"x": -density.limit, "y": -density.limit}, {"x": density.limit, "y": density.limit}],
         ),
         alternative=f"Density of predicted against reference {noun} of {view.name} on {series} frames of "
-        f"{view.task.task}: {density.n_pairs:,} values, {_share_near(density):.1%} within two bins of the diagonal.{beyond}",
+        f"{view.task.task}: {density.n_pairs:,} values, {_share_near(density):.1%} within two bins of the diagonal."
+        f"{beyond}",
         caption=f"{series}: {density.n_pairs:,} {noun}.{beyond}",
     )
 
@@ -112,11 +121,12 @@ def _decades(density: Density) -> list[int]:
     return [10**power for power in range(len(str(largest)))]
 
 
-def _cosines(view: TaskView) -> Chart:
+def _cosines(view: TaskView) -> Chart | None:
+    """The distribution of cosines; `None` where no atom has two forces with a direction."""
     rows, said = [], []
     width = 2.0 / COSINE_BINS
-    for split in (split for split in SPLITS if split != "train"):
-        errors, series = view.frames.splits[split], OF_SPLIT[split][0]  # type: ignore[index]
+    for split in _SPLITS:
+        errors, series = view.frames.splits[split], OF_SPLIT[split][0]
         total = int(errors.cosines.sum())
         shares = errors.cosines / max(total, 1)
         rows += [
@@ -127,10 +137,13 @@ def _cosines(view: TaskView) -> Chart:
         said.append(f"{series}: {shares[-1]:.2%} of {total:,} atoms above {1.0 - width:g}")
         if errors.n_without_direction:
             said[-1] += f", {errors.n_without_direction:,} atoms left out, whose force is too short for a direction"
+    if not rows:
+        return None
     return Chart(
         name=f"{view.key}-cosines",
         specification=specification(_cosine_chart(rows), bins=rows),
-        alternative=f"Distribution of the cosine between predicted and reference forces of {view.name}. {'; '.join(said)}.",
+        alternative=f"Distribution of the cosine between predicted and reference forces of {view.name}. "
+        f"{'; '.join(said)}.",
         caption=f"Share of atoms in each bin of the cosine, logarithmic. {'; '.join(said)}.",
     )
 
@@ -138,16 +151,22 @@ def _cosines(view: TaskView) -> Chart:
 def _cosine_chart(rows: list[dict[str, Any]]) -> Any:
     import altair as alt
 
-    series = [name for name in ("ID", "OOD") if any(row["series"] == name for row in rows)]
-    colour = alt.Scale(domain=series, range=[SERIES[name][0] for name in series])  # type: ignore[index]
-    shape = alt.Scale(domain=series, range=[SERIES[name][1] for name in series])  # type: ignore[index]
+    series = [OF_SPLIT[split][0] for split in _SPLITS]
+    colour = alt.Scale(domain=series, range=[SERIES[name][0] for name in series])
+    shape = alt.Scale(domain=series, range=[SERIES[name][1] for name in series])
     legend = alt.Legend(orient="top", title=None)
+    domain = (min(row["share"] for row in rows) / 2.0, 1.0)
     base = (
         alt.Chart(alt.NamedData("bins"))
         .transform_calculate(at=f"datum.from + {1.0 / COSINE_BINS}")
         .encode(
             x=alt.X("at:Q", title="cosine of the angle between the forces", scale=alt.Scale(domain=[-1, 1])),
-            y=alt.Y("share:Q", title="share of atoms", scale=alt.Scale(type="log"), axis=alt.Axis(format="~%", tickCount=5)),
+            y=alt.Y(
+                "share:Q",
+                title="share of atoms",
+                scale=alt.Scale(type="log", domain=list(domain), nice=False),
+                axis=alt.Axis(format="~%", values=[10.0**power for power in range(-9, 1) if 10.0**power >= domain[0]]),
+            ),
             color=alt.Color("series:N", scale=colour, legend=legend),
         )
     )
@@ -166,10 +185,10 @@ def _cosine_chart(rows: list[dict[str, Any]]) -> Any:
 def _metric_table(view: TaskView) -> NumberTable:
     rows = []
     for name, label, digits in _METRICS:
-        estimates = [view.task.splits[split].metrics[name] for split in ("test_id", "test_ood")]
+        estimates = [view.task.splits[split].metrics[name] for split in _SPLITS]
         cells = [plain_cell(each, digits) if digits else error_cell(each) for each in estimates]
         rows.append((Cell(label), *cells))
-    left_out = [view.task.splits[split].metrics["force_cosine_left_out"] for split in ("test_id", "test_ood")]
+    left_out = [view.task.splits[split].metrics["force_cosine_left_out"] for split in _SPLITS]
     shares = [Cell("–" if each.value is None else decimal(100.0 * each.value, 2), each.value) for each in left_out]
     rows.append((Cell("atoms without a direction, %"), *shares))
     return NumberTable("Forces, with 95 % intervals", ("metric", "ID", "OOD"), tuple(rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -14,22 +15,22 @@ from harness.pages.report.factors import factor_section
 from harness.pages.report.fragments import fragment_section, pair_section
 from harness.pages.report.groups import group_section
 from harness.pages.report.molecules import examples, gallery
-from harness.pages.report.overview import overview_charts
+from harness.pages.report.overview import gap_chart, overview_charts
 from harness.pages.report.paired import paired
 from harness.pages.report.parity import energy_section, force_section
 from harness.pages.report.provenance import caution_lines, provenance
 from harness.pages.report.spacers import spacer_section
 from harness.pages.report.view import ReportedRun, Section, TaskView
 from harness.pages.report.worst_view import viewer_data
-from harness.report.table import data_lines
+from harness.report.table import dataset_lines
 from harness.results.result import TaskResult
 
 _SECTIONS: Final = (
     spacer_section,
-    fragment_section,
-    pair_section,
     group_section,
+    fragment_section,
     factor_section,
+    pair_section,
     force_section,
     energy_section,
 )
@@ -43,19 +44,21 @@ class Report:
         runs: The runs.
         views: Each run on each of its tasks, sorted by task.
         sections: Sections of each view, by its key.
-        overview: Charts of the first screen.
+        overview: Errors of every model, a chart for each task.
+        gaps: All gaps; `None` without one.
     """
 
     runs: tuple[ReportedRun, ...]
     views: tuple[TaskView, ...]
     sections: Mapping[str, tuple[Section, ...]]
     overview: tuple[Chart, ...]
+    gaps: Chart | None
 
     @property
     def charts(self) -> tuple[Chart, ...]:
         """All charts, in the order of the page."""
         of_sections = (chart for found in self.sections.values() for section in found for chart in section.charts)
-        return (*self.overview, *of_sections)
+        return (*self.overview, *([self.gaps] if self.gaps else []), *of_sections)
 
 
 def report_of(runs: Sequence[ReportedRun], controls: Mapping[TaskName, TaskResult]) -> Report:
@@ -68,7 +71,7 @@ def report_of(runs: Sequence[ReportedRun], controls: Mapping[TaskName, TaskResul
     names = in_order(task for run in runs for task in run.result.tasks)
     views = tuple(run.view(name, controls.get(name)) for name in names for run in runs if name in run.result.tasks)
     sections = {view.key: tuple(make(view) for make in _SECTIONS) for view in views}
-    return Report(tuple(runs), views, sections, tuple(overview_charts(views)))
+    return Report(tuple(runs), views, sections, tuple(overview_charts(views)), gap_chart(views))
 
 
 def page_of(report: Report) -> Page:
@@ -85,12 +88,15 @@ def page_of(report: Report) -> Page:
         "answers": [answer(view) for view in views],
         "several": len(views) > 1,
         "cautions": list(dict.fromkeys(cautions)),
-        "data_lines": data_lines(runs[0].result),
+        "data_lines": dataset_lines(runs[0].result),
+        "confidence": f"{100.0 * runs[0].result.settings.confidence:g} %",
         "overview": [chart.name for chart in report.overview],
+        "gaps": report.gaps,
         "tasks": [(name, title_of(name, firsts[name].task.title)) for name in tasks],
         "models": [(run.slug, run.name) for run in runs],
         "examples": {name: examples(view) for name, view in firsts.items()},
         "galleries": {name: gallery(view) for name, view in firsts.items()},
+        "is_seen": {name: any(view.is_trained for view in views if view.task.task == name) for name in tasks},
         "seen_by": {name: seen_by([view for view in views if view.task.task == name]) for name in tasks},
         "panels": [_panel(view, report.sections[view.key]) for view in views],
         "paired": paired(runs),
@@ -118,8 +124,8 @@ def write_report(report: Report, html: Path | None, figures: Path | None) -> Non
     try:
         if html is not None:
             write_page(page_of(report), html)
-        for chart in report.charts if figures is not None else ():
-            for ending in (".svg", ".png"):
+        if figures is not None:
+            for chart, ending in product(report.charts, (".svg", ".png")):
                 save_chart(chart, figures / f"{chart.name}{ending}")
     except OSError as cause:
         place = cause.filename or html or figures

@@ -22,11 +22,12 @@ def reported_runs(saved: Sequence[SavedRun], finished: Sequence[FinishedRun]) ->
     results = [run.result for run in finished]
     names = distinct_names(results)
     return [
-        ReportedRun(name, _slug(place, result.model.id), run, result, {task: frame_errors(run, task) for task in result.tasks})
-        for place, (name, run, result) in enumerate(zip(names, saved, results, strict=True))
+        ReportedRun(
+            name=name,
+            slug=f"{slug(result.model.id)[:40]}-{place}",
+            saved=run,
+            result=result,
+            frames={task: frame_errors(run, task) for task in result.tasks},
+        )
+        for place, (name, run, result) in enumerate(zip(names, saved, results, strict=True), start=1)
     ]
-
-
-def _slug(place: int, model_id: str) -> str:
-    """A short name; the place keeps those of similar ids apart."""
-    return f"{slug(model_id)[:40]}-{place + 1}"

@@ -13,7 +13,7 @@ from harness.pages.report.error_chart import (
     specification,
 )
 from harness.pages.report.number_text import Cell, NumberTable, error_cell
-from harness.pages.report.view import Section, TaskView
+from harness.pages.report.view import NO_ERROR, Section, TaskView
 
 _NO_FRAGMENT = "H"
 """The bare end of an alkane, which is no fragment to learn."""
@@ -23,10 +23,10 @@ def spacer_section(view: TaskView) -> Section:
     """The section; without a chart where no error is above zero."""
     lengths, fragments = trained_lengths(view)
     shown = f"Training shows {fragments} at k = {_listed(lengths)} (shaded)." if lengths else ""
-    points = [*_points(view, of_control=False), *_points(view, of_control=True)]
-    section = Section("spacer", "Error against spacer length", shown)
-    if not points:
-        return Section(section.name, section.title, missing="No error above zero: a logarithmic axis has no place for it.")
+    title, own = "Error against spacer length", _points(view, of_control=False)
+    if not own:
+        return Section("spacer", title, missing=NO_ERROR)
+    points = [*own, *_points(view, of_control=True)]
     spans = [(lengths[0], lengths[-1])] if lengths else []
     shades = [{"from": first - 0.5, "to": last + 0.5} for first, last in spans]
     chart = Chart(
@@ -36,7 +36,7 @@ def spacer_section(view: TaskView) -> Section:
         caption="Bars: 95 % intervals, where there are enough fragments for one."
         + (" Grey: GFN1-xTB on the same molecules." if view.beside else ""),
     )
-    return Section(section.name, section.title, shown, (chart,), (_table(view),))
+    return Section("spacer", title, shown, (chart,), (_table(view),))
 
 
 def trained_lengths(view: TaskView) -> tuple[list[int], str]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Final, get_args
 
 from dataset_builders.tasks.regions import Task, TaskName, title_of
 from harness.core.potential import TrainingProtocol
@@ -13,6 +13,8 @@ from harness.pages.report.frame_errors import FrameErrors
 from harness.pages.report.number_text import NumberTable
 from harness.report.control_gaps import CONTROL
 from harness.results.result import RunResult, TaskResult
+
+NO_ERROR: Final = "No force error is above zero, and a logarithmic axis has no place for zero."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,5 +98,6 @@ def worse(first: Mapping[str, WorstFrame], second: Mapping[str, WorstFrame]) -> 
 
 
 def ten_worst(frames: Iterable[WorstFrame]) -> tuple[WorstFrame, ...]:
-    """The frames with the largest errors, worst first."""
-    return tuple(sorted(frames, key=lambda each: (-each.force_mae, each.molecule_id))[:N_WORST])
+    """The frames with the largest errors above zero, worst first."""
+    wrong = (frame for frame in frames if frame.force_mae > 0.0)
+    return tuple(sorted(wrong, key=lambda each: (-each.force_mae, each.molecule_id))[:N_WORST])

@@ -93,13 +93,15 @@ const drawStructure = () => {
     viewer.addLabel(isWorst ? `${names[atom.index]} ${shown.errors[atom.index].toFixed(0)}` : names[atom.index], {
       position: { x: atom.x, y: atom.y, z: atom.z }, fontSize: 13, fontColor: ink(), backgroundColor: paper(),
       backgroundOpacity: isWorst ? 0.85 : 0.4, borderThickness: isWorst ? 1 : 0, borderColor: ink(), inFront: true,
-      alignment: isWorst ? "bottomLeft" : "center",
+      alignment: isWorst ? "bottomLeft" : "center", screenOffset: isWorst ? { x: 12, y: -12 } : undefined,
     });
   });
-  viewer.zoomTo();
-  viewer.zoom(0.92);
+  fit();
   viewer.render();
 };
+
+// The library fits a sphere around the atoms, which leaves a small molecule small.
+const fit = () => { viewer.zoomTo(); viewer.zoom(structure().errors.length < 16 ? 1.5 : 1.2); };
 
 const choose = (button) => {
   document.querySelectorAll(`button.choose[data-panel="${button.dataset.panel}"]`).forEach((each) => {
@@ -117,7 +119,7 @@ const keys = {
   ArrowLeft: () => viewer.rotate(-15, "y"), ArrowRight: () => viewer.rotate(15, "y"),
   ArrowUp: () => viewer.rotate(-15, "x"), ArrowDown: () => viewer.rotate(15, "x"),
   "+": () => viewer.zoom(1.2), "=": () => viewer.zoom(1.2), "-": () => viewer.zoom(1 / 1.2),
-  0: () => { viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]); viewer.zoomTo(); viewer.zoom(0.92); },
+  0: () => { viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]); fit(); },
   n: () => step(1), p: () => step(-1), N: () => step(1), P: () => step(-1),
 };
 stage.addEventListener("keydown", (event) => {
