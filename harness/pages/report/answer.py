@@ -7,11 +7,9 @@ from typing import Final
 
 from dataset_builders.tasks.regions import TaskName
 from harness.pages.report.number_text import Cell, decimal, ends_text, error_cell, headline_ratio, ratio_cell
+from harness.pages.report.verdict import Verdict, beyond_control, chance, reason_of
 from harness.pages.report.view import TaskView
-from harness.report.control_gaps import CONTROL
 from harness.results.estimate import Estimate
-from harness.scoring.gap_ratio import gap_ratio
-from harness.scoring.intervals import Interval
 
 _UNSEEN: Final[Mapping[TaskName, str]] = MappingProxyType(
     {
@@ -31,7 +29,8 @@ class Answer:
     """The answer for one model on one task.
 
     Attributes:
-        task: Name and title of the task.
+        task: Name of the task.
+        title: Its title.
         model: Name of the model.
         sentence: The gap in one sentence.
         known: ID error.
@@ -44,14 +43,15 @@ class Answer:
     """
 
     task: str
+    title: str
     model: str
     sentence: str
     known: Cell
     ood: Cell
     gap: Cell
     control: Cell
-    chance: str
-    beyond: str
+    chance: Verdict
+    beyond: Verdict
     score: Cell
 
 
@@ -77,7 +77,8 @@ def answer(view: TaskView) -> Answer:
     gap = view.task.comparable_gap
     control = view.control.comparable_gap if view.control is not None else None
     return Answer(
-        task=f"{view.task.task}: {view.title}",
+        task=view.task.task,
+        title=view.title,
         model=view.name,
         sentence=sentence(view),
         known=error_cell(splits["test_id"].metrics["force_mae"]),
@@ -94,57 +95,13 @@ def sentence(view: TaskView) -> str:
     """The gap in one sentence, with that of GFN1-xTB."""
     gap = view.task.comparable_gap
     if gap.value is None:
-        return f"{view.name} has no gap on {unseen(view)}: {_reason(gap)}."
+        return f"{view.name} has no gap on {unseen(view)}: {reason_of(gap)}."
     said = f"{view.name} makes {headline_ratio(gap.value)} times the force error on {unseen(view)}"
     if view.is_control:
         return f"{said}, as a physics method without a training set."
     if view.control is None or view.control.gap.value is None:
         return f"{said}."
     return f"{said} (physics method GFN1-xTB: {headline_ratio(view.control.gap.value)})."
-
-
-def chance(gap: Estimate) -> str:
-    """Whether a gap differs from 1 by more than chance: its interval against 1."""
-    if gap.value is None:
-        return f"There is no gap: {_reason(gap)}."
-    if gap.low is None or gap.high is None:
-        return f"Not known: {_reason(gap)}."
-    ends = ends_text(gap)
-    if gap.low > 1.0:
-        return f"Yes: the 95 % interval, {ends}, lies above 1."
-    if gap.high < 1.0:
-        return (
-            f"Yes, in the other direction: the 95 % interval, {ends}, lies below 1, so OOD errors are the smaller ones."
-        )
-    return f"No: the 95 % interval, {ends}, contains 1."
-
-
-def beyond_control(view: TaskView) -> str:
-    """Whether a gap exceeds that of GFN1-xTB, which shows how much harder the OOD molecules are in themselves."""
-    if view.is_control:
-        return "This is the physics method with which others are compared."
-    if view.control is None:
-        data = view.run.result.dataset.id
-        return (
-            f"Not known: GFN1-xTB was not evaluated on this data. Evaluate it: python -m harness --model {CONTROL} "
-            f"--dataset {data}, into the same folder of results."
-        )
-    ratio = gap_ratio(view.task, view.control)
-    if ratio.value is None:
-        return f"Not known: {ratio.reason}."
-    return _against_control(ratio, f"{decimal(ratio.value, 2)} times the gap of GFN1-xTB")
-
-
-def _against_control(ratio: Interval, times: str) -> str:
-    """The verdict on a ratio of gaps; `times` is the ratio in words."""
-    ends = ends_text(ratio)
-    if ratio.low is None or ratio.high is None:
-        return f"Not known: it is {times}; {_reason(ratio)}."
-    if ratio.low > 1.0:
-        return f"Yes: it is {times} (paired 95 % interval {ends})."
-    if ratio.high < 1.0:
-        return f"No, it is smaller: {times} (paired 95 % interval {ends})."
-    return f"No: it is {times}, and the paired 95 % interval, {ends}, contains 1."
 
 
 def headline(views: Sequence[TaskView]) -> str:
@@ -154,7 +111,7 @@ def headline(views: Sequence[TaskView]) -> str:
     trained = [view for view in views if view.run.result.model.protocol != "control"] or views
     known = [(gap, view) for view in trained if (gap := view.task.comparable_gap.value) is not None]
     if not known:
-        return f"None of {len(views)} results has a gap: {_reason(trained[0].task.comparable_gap)}."
+        return f"None of {len(views)} results has a gap: {reason_of(trained[0].task.comparable_gap)}."
     (low, least), (high, most) = (choose(known, key=lambda each: each[0]) for choose in (min, max))
     if len(known) == 1:
         return sentence(known[0][1])
@@ -185,7 +142,3 @@ def _score(estimate: Estimate) -> Cell:
     ends = ends_text(estimate, digits=1)
     text = decimal(estimate.value, 1)
     return Cell(f"{text} ({ends})" if ends else text, estimate.value, estimate.reason)
-
-
-def _reason(number: Estimate | Interval) -> str:
-    return (number.reason or "").removeprefix("no interval: ")

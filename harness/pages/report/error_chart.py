@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from dataset_builders.core.palette import PHYSICS, SPLITS
 from dataset_builders.core.units import MILLI
+from harness.pages.report.axes import error_ticks
 from harness.pages.report.number_text import error_cell, error_text
 from harness.results.estimate import Estimate
 
@@ -32,10 +33,6 @@ OF_SPLIT: Final[Mapping[str, tuple[Series, Series]]] = MappingProxyType(
 """Series of a model and of GFN1-xTB for each split."""
 
 FORCE_AXIS: Final = "force MAE, meV/Å"
-
-_TICK_DIGITS: Final = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(digit / 10 for digit in range(10, 100)))
-_FEWEST_TICKS: Final = 3
-_MOST_TICKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,20 +201,10 @@ def specification(chart: Any, **data: Sequence[Mapping[str, Any]]) -> dict[str, 
     return document
 
 
-def ticks_of(ends: tuple[float, float]) -> list[float]:
-    """Round numbers between two positive numbers: 1, 2, 5 per decade, or more of them on a short axis."""
-    for digits in _TICK_DIGITS:
-        every = [float(f"{digit}e{power}") for power in range(-12, 13) for digit in digits]
-        inside = [tick for tick in every if ends[0] <= tick <= ends[1]]
-        if len(inside) >= _FEWEST_TICKS:
-            break
-    return inside[:: max(1, len(inside) // _MOST_TICKS)]
-
-
 def _error_axis(ends: tuple[float, float]) -> Any:
     import altair as alt
 
-    return alt.Axis(values=ticks_of(ends), format="~g", labelOverlap=True)
+    return alt.Axis(values=error_ticks(ends), format="~g", labelOverlap=True)
 
 
 def _group_axis() -> Any:

@@ -83,7 +83,7 @@ def gallery(view: TaskView) -> Gallery:
 
 
 def examples(view: TaskView) -> tuple[Example, ...]:
-    """A few of the shortest OOD molecules, each with training molecules that show its fragments at the nearest spacer."""
+    """A few of the shortest OOD molecules, each with training molecules that show its fragments at a near spacer."""
     trained_names, tested_names = _names(view)
     words = _words(view)
     trained = [words[name] for name in sorted(trained_names, key=_order(view)) if name in words]

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from dataset_builders.core.palette import PHYSICS, SPLITS
 from harness.pages.chart import Chart
+from harness.pages.report.axes import ratio_ticks
 from harness.pages.report.error_chart import OF_SPLIT, ErrorPoint, error_point, horizontal, positive, specification
 from harness.pages.report.number_text import decimal, error_cell, ratio_cell
 from harness.pages.report.view import TaskView
 from harness.results.result import TaskResult
 
 _CONTROL: Final = "GFN1-xTB (physics)"
-_GAP_TICKS: Final = (0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0, 20.0, 50.0, 100.0)
 
 
 def overview_charts(views: Sequence[TaskView]) -> list[Chart]:
@@ -115,8 +115,7 @@ def _gaps(rows: Sequence[dict[str, Any]]) -> Any:
 
     ends = (min(1.0, *(row["low"] for row in rows)) / 1.1, max(1.0, *(row["high"] for row in rows)) * 1.25)
     scale = alt.Scale(type="log", nice=False, domain=list(ends))
-    ticks = [tick for tick in _GAP_TICKS if ends[0] <= tick <= ends[1]]
-    axis = alt.Axis(values=ticks, format="~g", labelOverlap=True)
+    axis = alt.Axis(values=ratio_ticks(ends), format="~g", labelOverlap=True)
     base = alt.Chart(alt.NamedData("gaps")).encode(
         y=alt.Y("group:N", title=None, sort=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False)),
         color=alt.condition("datum.physics", alt.value(PHYSICS), alt.value(SPLITS["test_ood"])),

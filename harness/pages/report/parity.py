@@ -31,7 +31,8 @@ def force_section(view: TaskView) -> Section:
         "forces",
         "Forces: predicted against reference",
         "Every force component of every test frame, counted in bins; the stronger the colour, the more. A perfect "
-        "model lies on the diagonal. Then the directions: the cosine of the angle between predicted and reference force of each atom.",
+        "model lies on the diagonal. Then the directions: the cosine of the angle between the predicted and the "
+        "reference force of each atom.",
         tuple(chart for chart in (*charts, _cosines(view)) if chart),
         (_metric_table(view),),
     )

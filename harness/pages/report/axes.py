@@ -1,0 +1,34 @@
+"""Ticks of logarithmic axes: round numbers, few enough to read."""
+
+import math
+from typing import Final
+
+_DIGITS: Final = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(digit / 10 for digit in range(10, 100)))
+_FEWEST: Final = 3
+_MOST: Final = 7
+
+_RATIOS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+_NARROWEST: Final = 1.0 / 12.0
+"""Share of an axis below which the labels of two ticks would overlap."""
+
+
+def error_ticks(ends: tuple[float, float]) -> list[float]:
+    """Ticks between two positive numbers: 1, 2, 5 per decade, or more of them on a short axis."""
+    for digits in _DIGITS:
+        every = [float(f"{digit}e{power}") for power in range(-12, 13) for digit in digits]
+        inside = [tick for tick in every if ends[0] <= tick <= ends[1]]
+        if len(inside) >= _FEWEST:
+            break
+    return inside[:: max(1, math.ceil(len(inside) / _MOST))]
+
+
+def ratio_ticks(ends: tuple[float, float]) -> list[float]:
+    """Ticks of an axis of ratios, always with 1; nearer to 1 come first, and no two are too close."""
+    length = math.log(ends[1] / ends[0])
+    decades = [10.0**power for power in range(2, 13)]
+    kept = [1.0]
+    for tick in sorted((*_RATIOS, *decades), key=lambda each: abs(math.log(each))):
+        is_apart = all(abs(math.log(tick / other)) > _NARROWEST * length for other in kept)
+        if ends[0] <= tick <= ends[1] and is_apart:
+            kept.append(tick)
+    return sorted(kept)
