@@ -37,6 +37,7 @@ class Answer:
         ood: OOD error.
         gap: The gap.
         control: Gap of GFN1-xTB.
+        control_value: The same without its interval.
         chance: Whether the gap is more than chance.
         beyond: Whether it exceeds that of GFN1-xTB.
         score: The score.
@@ -50,6 +51,7 @@ class Answer:
     ood: Cell
     gap: Cell
     control: Cell
+    control_value: Cell
     chance: Verdict
     beyond: Verdict
     score: Cell
@@ -76,6 +78,7 @@ def answer(view: TaskView) -> Answer:
     splits = view.task.splits
     gap = view.task.comparable_gap
     control = view.control.comparable_gap if view.control is not None else None
+    beside = Cell("not known") if control is None else ratio_cell(control)
     return Answer(
         task=view.task.task,
         title=view.title,
@@ -84,7 +87,8 @@ def answer(view: TaskView) -> Answer:
         known=error_cell(splits["test_id"].metrics["force_mae"]),
         ood=error_cell(splits["test_ood"].metrics["force_mae"]),
         gap=ratio_cell(gap),
-        control=Cell("not known") if control is None else ratio_cell(control),
+        control=beside,
+        control_value=Cell(beside.text.partition(" ")[0], beside.value, beside.text) if beside.value else beside,
         chance=chance(gap),
         beyond=beyond_control(view),
         score=_score(view.task.score),
