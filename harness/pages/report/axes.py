@@ -12,6 +12,12 @@ _NARROWEST: Final = 1.0 / 12.0
 """Share of an axis below which the labels of two ticks would overlap."""
 
 
+def with_room(low: float, high: float) -> tuple[float, float]:
+    """Ends of a logarithmic axis around two positive numbers, with room for a label to the right of the larger one."""
+    reach = max(high / low, 1.1)
+    return low / reach**0.05, high * reach**0.22
+
+
 def error_ticks(ends: tuple[float, float]) -> list[float]:
     """Ticks between two positive numbers: 1, 2, 5 per decade, or more of them on a short axis."""
     for digits in _DIGITS:

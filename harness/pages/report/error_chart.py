@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from dataset_builders.core.palette import PHYSICS, SPLITS
 from dataset_builders.core.units import MILLI
-from harness.pages.report.axes import error_ticks
+from harness.pages.report.axes import error_ticks, with_room
 from harness.pages.report.number_text import error_cell, error_text
 from harness.results.estimate import Estimate
 
@@ -93,7 +93,7 @@ def horizontal(points: Sequence[ErrorPoint], groups: Sequence[str], domain: tupl
     import altair as alt
 
     shown = shown_series(points)
-    ends = domain or (min(point.low for point in points) / 1.2, max(point.high for point in points) * 1.4)
+    ends = domain or with_room(min(point.low for point in points), max(point.high for point in points))
     scale = alt.Scale(type="log", nice=False, domain=list(ends))
     x = alt.X("value:Q", title=FORCE_AXIS, scale=scale, axis=_error_axis(ends))
     y = alt.Y("group:N", title=None, sort=list(groups), axis=_group_axis())

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dataset_builders.core.palette import GREEN, VERMILION
 from harness.pages.chart import Chart
-from harness.pages.report.axes import ratio_ticks
+from harness.pages.report.axes import ratio_ticks, with_room
 from harness.pages.report.error_chart import specification
 from harness.pages.report.number_text import Cell, NumberTable, decimal, ratio_cell
 from harness.pages.report.view import Section, TaskView
@@ -102,7 +102,7 @@ def _waterfall(steps: list[dict[str, Any]]) -> Any:
     import altair as alt
 
     ends = [row[side] for row in steps for side in ("start", "end")]
-    domain = (min(*ends, 0.95) / 1.04, max(*ends, 1.05) * 1.25)
+    domain = with_room(min(ends), max(ends))
     scale = alt.Scale(type="log", domain=list(domain), nice=False)
     axis = alt.Axis(values=ratio_ticks(domain), format="~g", labelOverlap=True)
     order = [row["label"] for row in steps]

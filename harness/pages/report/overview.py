@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dataset_builders.core.palette import PHYSICS, SPLITS
 from harness.pages.chart import Chart
-from harness.pages.report.axes import ratio_ticks
+from harness.pages.report.axes import ratio_ticks, with_room
 from harness.pages.report.error_chart import OF_SPLIT, ErrorPoint, error_point, horizontal, positive, specification
 from harness.pages.report.number_text import decimal, error_cell, ratio_cell
 from harness.pages.report.view import TaskView
@@ -23,7 +23,7 @@ def overview_charts(views: Sequence[TaskView]) -> list[Chart]:
     every = [point for found in points.values() for point in found]
     if not every:
         return []
-    domain = (min(point.low for point in every) / 1.25, max(point.high for point in every) * 1.6)
+    domain = with_room(min(point.low for point in every), max(point.high for point in every))
     return [_chart(of_task[name], points[name], domain) for name in tasks if points[name]]
 
 
@@ -113,26 +113,25 @@ def _gap_row(label: str, task: TaskResult) -> dict[str, Any] | None:
 def _gaps(rows: Sequence[dict[str, Any]]) -> Any:
     import altair as alt
 
-    ends = (min(1.0, *(row["low"] for row in rows)) / 1.1, max(1.0, *(row["high"] for row in rows)) * 1.25)
+    ends = with_room(min(1.0, *(row["low"] for row in rows)), max(1.0, *(row["high"] for row in rows)))
     scale = alt.Scale(type="log", nice=False, domain=list(ends))
     axis = alt.Axis(values=ratio_ticks(ends), format="~g", labelOverlap=True)
     base = alt.Chart(alt.NamedData("gaps")).encode(
         y=alt.Y("group:N", title=None, sort=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False)),
-        color=alt.condition("datum.physics", alt.value(PHYSICS), alt.value(SPLITS["test_ood"])),
     )
+    colour = alt.condition("datum.physics", alt.value(PHYSICS), alt.value(SPLITS["test_ood"]))
     one = (
         alt.Chart(alt.NamedData("one"))
         .mark_rule(strokeDash=[5, 4], strokeWidth=1.5, color=PHYSICS)
         .encode(x=alt.X("value:Q", scale=scale))
     )
-    bars = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", scale=scale), x2="high:Q")
+    bars = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", color=colour)
     marks = base.mark_point(filled=True, size=110, opacity=1.0, shape="square").encode(
         x=alt.X("value:Q", scale=scale, title="gap, OOD / ID force MAE", axis=axis),
+        color=colour,
         tooltip=[alt.Tooltip("group:N", title=" "), alt.Tooltip("note:N", title="gap")],
     )
-    texts = base.mark_text(align="left", dx=7, fontSize=12).encode(
-        x=alt.X("high:Q", scale=scale), text="text:N", color=alt.Undefined
-    )
+    texts = base.mark_text(align="left", dx=7, fontSize=12).encode(x=alt.X("high:Q", scale=scale), text="text:N")
     return (one + bars + marks + texts).properties(
         width="container", height={"step": 26}, title="Gap with 95 % interval"
     )

@@ -104,7 +104,7 @@ def _density_chart(density: Density, split: str, unit: str) -> Any:
             opacity=alt.Opacity(
                 "n:Q",
                 scale=alt.Scale(type="log", range=[0.18, 1.0]),
-                legend=alt.Legend(title="in a bin", orient="right", values=_decades(density), symbolType="square"),
+                legend=alt.Legend(title="in a bin", orient="bottom", values=_decades(density), symbolType="square"),
             ),
             tooltip=[alt.Tooltip("n:Q", title="in this bin", format=",")],
         )
@@ -114,7 +114,7 @@ def _density_chart(density: Density, split: str, unit: str) -> Any:
         .mark_line(color=GREY, strokeDash=[4, 3], strokeWidth=1)
         .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale))
     )
-    return (bins + line).properties(width="container", height=320)
+    return (bins + line).properties(width=280, height=280)
 
 
 def _decades(density: Density) -> list[int]:
@@ -180,7 +180,7 @@ def _cosine_chart(rows: list[dict[str, Any]]) -> Any:
             alt.Tooltip("share:Q", title="share", format=".3%"),
         ],
     )
-    return (line + marks).properties(width="container", height=320)
+    return (line + marks).properties(width="container", height=290)
 
 
 def _metric_table(view: TaskView) -> NumberTable:

@@ -71,5 +71,5 @@ def _against_control(ratio: Interval, value: str) -> Verdict:
     if ratio.low > 1.0:
         return Verdict(f"yes: {short}", f"Yes: it is {times} (paired 95 % interval {ends}).")
     if ratio.high < 1.0:
-        return Verdict(f"no, smaller: {short}", f"No, it is smaller: {times} (paired 95 % interval {ends}).")
+        return Verdict(f"smaller: {short}", f"No, it is smaller: {times} (paired 95 % interval {ends}).")
     return Verdict(f"no: {short}", f"No: it is {times}, and the paired 95 % interval, {ends}, contains 1.")
