@@ -7,7 +7,13 @@ _DIGITS: Final = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(digit / 10 
 _FEWEST: Final = 3
 _MOST: Final = 7
 
-_RATIOS: Final = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+_RATIOS: Final = (
+    tuple(10.0**power for power in range(-6, 7)),
+    tuple(digit * 10.0**power for power in range(-6, 7) for digit in (2.0, 5.0)),
+    (0.7, 0.8, 0.9, 0.95, 1.05, 1.1, 1.2, 1.5, 2.5, 3.0, 4.0, 7.0),
+)
+"""Ratios that may be ticks, the most welcome first."""
+
 _NARROWEST: Final = 1.0 / 12.0
 """Share of an axis below which the labels of two ticks would overlap."""
 
@@ -29,12 +35,12 @@ def error_ticks(ends: tuple[float, float]) -> list[float]:
 
 
 def ratio_ticks(ends: tuple[float, float]) -> list[float]:
-    """Ticks of an axis of ratios, always with 1; nearer to 1 come first, and no two are too close."""
-    length = math.log(ends[1] / ends[0])
-    decades = [10.0**power for power in range(2, 13)]
-    kept = [1.0]
-    for tick in sorted((*_RATIOS, *decades), key=lambda each: abs(math.log(each))):
-        is_apart = all(abs(math.log(tick / other)) > _NARROWEST * length for other in kept)
-        if ends[0] <= tick <= ends[1] and is_apart:
-            kept.append(tick)
+    """Ticks of an axis of ratios, with 1 where the axis has it; no two are too close."""
+    least = _NARROWEST * math.log(ends[1] / ends[0])
+    kept: list[float] = []
+    for ratios in _RATIOS:
+        for tick in sorted(ratios, key=lambda each: abs(math.log(each))):
+            is_apart = all(abs(math.log(tick / other)) > least for other in kept)
+            if ends[0] <= tick <= ends[1] and is_apart:
+                kept.append(round(tick, 9))
     return sorted(kept)

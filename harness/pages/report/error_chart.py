@@ -196,7 +196,7 @@ def spacer_rows(points: Sequence[ErrorPoint]) -> list[dict[str, Any]]:
 
 def specification(chart: Any, **data: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The specification of an altair chart with the data that it names."""
-    document: dict[str, Any] = chart.to_dict()
+    document: dict[str, Any] = chart.to_dict(validate=False)
     document["datasets"] = {name: list(rows) for name, rows in data.items()}
     return document
 

@@ -36,7 +36,8 @@ const whenNear = new IntersectionObserver((entries) => {
 }, { rootMargin: "300px" });
 
 const placeViewer = (button) => {
-  document.querySelector(`[data-slot="${button.dataset.panel}"]`).append(frameOf);
+  const slot = document.querySelector(`[data-slot="${button.dataset.panel}"]`);
+  if (frameOf.parentElement !== slot) slot.append(frameOf); // moving it would take the focus from it
   frameOf.hidden = false;
   current = button;
   if (viewer) { viewer.resize(); drawStructure(); } else { describe(); whenNear.observe(stage); }
