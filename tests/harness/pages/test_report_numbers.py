@@ -142,12 +142,11 @@ def test_a_gap_beside_a_model_of_constant_error_is_the_gap_itself(result: RunRes
 
 
 def test_verdicts_follow_from_the_interval() -> None:
-    def gap(
-        value: float | None, low: float | None = None, high: float | None = None, why: str | None = None
-    ) -> Estimate:
+    def gap(value: float | None, ends: tuple[float, float] | None = None, why: str | None = None) -> Estimate:
+        low, high = ends or (None, None)
         return Estimate(value=value, low=low, high=high, unit="1", reason=why)
 
-    assert chance(gap(2.0, 1.5, 2.7)).text == "Yes: the 95 % interval, 1.50–2.70, lies above 1."
+    assert chance(gap(2.0, (1.5, 2.7))).text == "Yes: the 95 % interval, 1.50–2.70, lies above 1."
     assert chance(gap(1.1, (0.9, 1.3))).short == "no"
     assert chance(gap(0.8, (0.7, 0.9))).short == "yes, OOD is easier"
     few = gap(1.4, why="no interval: it stands on 2 fragments, and an interval needs 3 or more")
