@@ -97,16 +97,16 @@ def parser() -> argparse.ArgumentParser:
         "python -m harness report",
         "RUN_DIR [RUN_DIR ...] [options]",
         "Recompute metrics, tables and result.json from the predictions of finished runs; for a method, those\n"
-        "of all its runs and method.json. For runs, also print the anatomy of their gaps, and write a page with\n"
-        "every chart, drawing and structure behind the numbers.",
+        "of all its runs and method.json. For runs, print the anatomy of their gaps; --html writes a page\n"
+        "with the charts, molecules and structures behind the numbers.",
         ("python -m harness report results/mmff94/*", "python -m harness report RUN_DIR --html report.html"),
     )
     data = parser.add_argument_group("data")
     data.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
     data.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: as recorded)")
     output = parser.add_argument_group("output")
-    output.add_argument("--html", type=Path, metavar="FILE", help="also write a page, to open without a network")
-    output.add_argument("--figures", type=Path, metavar="DIR", help="also write the charts of the page, as SVG and PNG")
+    output.add_argument("--html", type=Path, metavar="FILE", help="also write a page that opens without a network")
+    output.add_argument("--figures", type=Path, metavar="DIR", help="also write its charts as SVG and PNG")
     output.add_argument("--anatomy-figure", type=Path, metavar="FILE", help="also draw the factors of the gaps, as PNG")
     add_printing(output)
     return parser

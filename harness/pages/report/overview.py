@@ -85,7 +85,8 @@ def gap_chart(views: Sequence[TaskView]) -> Chart | None:
         alternative="Gaps, OOD divided by ID error: "
         + "; ".join(f"{row['group']} {row['note']}" for row in rows)
         + ".",
-        caption="A bar that does not reach the dashed line at 1 is more than chance.",
+        caption="A bar that does not reach the dashed line at 1 is more than chance."
+        + (" A square without a bar has no interval." if any(row["low"] == row["high"] for row in rows) else ""),
     )
 
 
