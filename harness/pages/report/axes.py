@@ -1,7 +1,14 @@
-"""Ticks of logarithmic axes: round numbers, few enough to read."""
+"""Ticks and labels of axes: round numbers, few enough to read, and names that are never cut off."""
 
 import math
+import textwrap
 from typing import Final
+
+LINE: Final = 22
+"""Characters in a line of a label."""
+
+LINES: Final = "split(datum.label, '\\n')"
+"""Vega expression that shows the lines of `in_lines`."""
 
 _DIGITS: Final = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(digit / 10 for digit in range(10, 100)))
 _FEWEST: Final = 3
@@ -16,6 +23,11 @@ _RATIOS: Final = (
 
 _NARROWEST: Final = 1.0 / 12.0
 """Share of an axis below which the labels of two ticks would overlap."""
+
+
+def in_lines(name: str) -> str:
+    """A name broken into lines that fit beside a chart, so that no two names look alike by being cut off."""
+    return "\n".join(textwrap.wrap(name, LINE, break_on_hyphens=True) or [name])
 
 
 def with_room(low: float, high: float) -> tuple[float, float]:

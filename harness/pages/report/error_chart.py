@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from dataset_builders.core.palette import PHYSICS, SPLITS
 from dataset_builders.core.units import MILLI
-from harness.pages.report.axes import error_ticks, with_room
+from harness.pages.report.axes import LINES, error_ticks, with_room
 from harness.pages.report.number_text import error_cell, error_text
 from harness.results.estimate import Estimate
 
@@ -106,7 +106,8 @@ def horizontal(points: Sequence[ErrorPoint], groups: Sequence[str], domain: tupl
         x=x, color=_colour(shown), shape=_shape(shown), tooltip=_tooltip()
     )
     texts = base.mark_text(align="left", dx=7, fontSize=11).encode(x=alt.X("high:Q", scale=scale), text="text:N")
-    return (whiskers + marks + texts).properties(width="container", height={"step": 20})
+    step = max(20, round(15 * max(name.count("\n") + 1 for name in groups) / len(shown)))
+    return (whiskers + marks + texts).properties(width="container", height={"step": step})
 
 
 def dumbbells(points: Sequence[ErrorPoint], groups: Sequence[str]) -> Any:
@@ -210,7 +211,7 @@ def _error_axis(ends: tuple[float, float]) -> Any:
 def _group_axis() -> Any:
     import altair as alt
 
-    return alt.Axis(labelLimit=170, ticks=False, domain=False)
+    return alt.Axis(labelExpr=LINES, labelLimit=0, ticks=False, domain=False)
 
 
 def _colour(shown: Sequence[Series]) -> Any:

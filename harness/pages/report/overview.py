@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dataset_builders.core.palette import PHYSICS, SPLITS
 from harness.pages.chart import Chart
-from harness.pages.report.axes import ratio_ticks, with_room
+from harness.pages.report.axes import LINES, in_lines, ratio_ticks, with_room
 from harness.pages.report.error_chart import OF_SPLIT, ErrorPoint, error_point, horizontal, positive, specification
 from harness.pages.report.number_text import decimal, error_cell, ratio_cell
 from harness.pages.report.view import TaskView
@@ -28,7 +28,7 @@ def overview_charts(views: Sequence[TaskView]) -> list[Chart]:
 
 
 def _points(views: Sequence[TaskView]) -> list[ErrorPoint]:
-    rows = [(view.name, view.task) for view in views]
+    rows = [(in_lines(view.name), view.task) for view in views]
     if (control := _beside(views)) is not None:
         rows.append((_CONTROL, control))
     return [point for name, task in rows for point in _of(name, task)]
@@ -48,11 +48,11 @@ def _beside(views: Sequence[TaskView]) -> TaskResult | None:
 
 def _chart(views: Sequence[TaskView], points: Sequence[ErrorPoint], domain: tuple[float, float]) -> Chart:
     first, control = views[0], _beside(views)
-    names = [view.name for view in views] + ([_CONTROL] if control is not None else [])
+    names = [in_lines(view.name) for view in views] + ([_CONTROL] if control is not None else [])
     said = "; ".join(f"{view.name} {_said(view.task)}" for view in views)
     beside = "" if control is None else f"; GFN1-xTB {_said(control)}"
     shown = {str(point.group) for point in points}
-    left_out = sorted({view.name for view in views} - shown)
+    left_out = [view.name for view in views if in_lines(view.name) not in shown]
     chart = horizontal(points, [name for name in names if name in shown], domain)
     sizes = [first.task.splits[split].n_molecules for split in ("test_id", "test_ood")]
     return Chart(
@@ -75,7 +75,9 @@ def gap_chart(views: Sequence[TaskView]) -> Chart | None:
         named = [(view.name, view.task) for view in of_task]
         named += [(_CONTROL, control)] if (control := _beside(of_task)) is not None else []
         rows += [
-            row for name, found in named if (row := _gap_row(f"{task}: {name}" if several else name, found)) is not None
+            row
+            for name, found in named
+            if (row := _gap_row(in_lines(f"{task}: {name}" if several else name), found)) is not None
         ]
     if not rows:
         return None
@@ -118,7 +120,9 @@ def _gaps(rows: Sequence[dict[str, Any]]) -> Any:
     scale = alt.Scale(type="log", nice=False, domain=list(ends))
     axis = alt.Axis(values=ratio_ticks(ends), format="~g", labelOverlap=True)
     base = alt.Chart(alt.NamedData("gaps")).encode(
-        y=alt.Y("group:N", title=None, sort=None, axis=alt.Axis(labelLimit=190, ticks=False, domain=False)),
+        y=alt.Y(
+            "group:N", title=None, sort=None, axis=alt.Axis(labelExpr=LINES, labelLimit=0, ticks=False, domain=False)
+        ),
     )
     colour = alt.condition("datum.physics", alt.value(PHYSICS), alt.value(SPLITS["test_ood"]))
     one = (
@@ -133,8 +137,9 @@ def _gaps(rows: Sequence[dict[str, Any]]) -> Any:
         tooltip=[alt.Tooltip("group:N", title=" "), alt.Tooltip("note:N", title="gap")],
     )
     texts = base.mark_text(align="left", dx=7, fontSize=12).encode(x=alt.X("high:Q", scale=scale), text="text:N")
+    step = max(26, 15 * max(row["group"].count("\n") + 1 for row in rows))
     return (one + bars + marks + texts).properties(
-        width="container", height={"step": 26}, title="Gap with 95 % interval"
+        width="container", height={"step": step}, title="Gap with 95 % interval"
     )
 
 

@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.core.errors import SetupError, UsageError
+from dataset_builders.core.errors import MissingPackageError, SetupError, UsageError
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.pages.chart import Chart, save_chart
 from harness.pages.page import Page, write_page
@@ -67,11 +67,22 @@ def report_of(runs: Sequence[ReportedRun], controls: Mapping[TaskName, TaskResul
     Args:
         runs: One or more runs on one data set.
         controls: Result of GFN1-xTB on each task where it is known.
+
+    Raises:
+        MissingPackageError: If altair is not installed.
     """
+    _require_altair()
     names = in_order(task for run in runs for task in run.result.tasks)
     views = tuple(run.view(name, controls.get(name)) for name in names for run in runs if name in run.result.tasks)
     sections = {view.key: tuple(make(view) for make in _SECTIONS) for view in views}
     return Report(tuple(runs), views, sections, tuple(overview_charts(views)), gap_chart(views))
+
+
+def _require_altair() -> None:
+    try:
+        import altair  # noqa: F401
+    except ImportError as cause:
+        raise MissingPackageError("altair", "pages", "a report with charts") from cause
 
 
 def page_of(report: Report) -> Page:

@@ -130,6 +130,12 @@ stage.addEventListener("keydown", (event) => {
   viewer.render();
 });
 
+// A wheel that only passes by scrolls the page; it zooms once the viewer has the focus.
+stage.addEventListener("pointerdown", () => stage.focus({ preventScroll: true }));
+stage.addEventListener("wheel", (event) => {
+  if (document.activeElement !== stage) event.stopPropagation();
+}, { capture: true });
+
 document.querySelectorAll("button.choose").forEach((button) => button.addEventListener("click", () => choose(button)));
 document.querySelector(".choices")?.addEventListener("change", showChosen);
 document.addEventListener("themechange", () => { if (viewer) drawStructure(); });

@@ -1,10 +1,11 @@
 """What `harness report --html` writes and refuses, also for failures and methods."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from dataset_builders.core.errors import IncompleteError, SetupError, UsageError
+from dataset_builders.core.errors import IncompleteError, MissingPackageError, SetupError, UsageError
 from dataset_builders.tasks.words import parse_word
 from harness.cli import main as harness
 from harness.commands import report
@@ -57,6 +58,16 @@ def test_places_that_cannot_be_written_are_refused(own_runs: tuple[Path, Path], 
         report.main([run, "--figures", str(file)])
     with pytest.raises(SetupError, match=r"cannot write .*file.*; choose a file with --html"):
         report.main([run, "--html", str(file / "report.html")])
+
+
+def test_a_missing_package_is_named(
+    own_runs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    with pytest.raises(
+        MissingPackageError, match=r"a report with charts needs the package 'altair'.*mlip-ood\[pages\]"
+    ):
+        report.main([str(own_runs[0]), "--html", str(tmp_path / "report.html")])
 
 
 def test_a_method_is_sent_to_its_runs(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dataset_builders.core.errors import DataError
 from harness.evaluation.run import SavedRun, open_saved
 from harness.pages.page import page_html
-from harness.pages.report.axes import error_ticks, ratio_ticks
+from harness.pages.report.axes import error_ticks, in_lines, ratio_ticks
 from harness.pages.report.density import N_BINS, Density, axis_limit
 from harness.pages.report.frame_errors import COSINE_BINS, frame_errors
 from harness.pages.report.number_text import decimal, headline_ratio
@@ -157,6 +157,15 @@ def test_verdicts_follow_from_the_interval() -> None:
 def test_rounding_makes_no_zero() -> None:
     assert [decimal(value, 1) for value in (0.0, 0.04, 0.05, 12.34)] == ["0.0", "4.0e-02", "0.1", "12.3"]
     assert [headline_ratio(value) for value in (2.678, 1.174, 0.95, 10.0)] == ["2.7", "1.17", "0.95", "10.0"]
+
+
+def test_long_names_are_broken_and_never_cut() -> None:
+    names = [f"organisation/a-rather-long-name-of-a-model (commit {commit})" for commit in ("0123456", "1234567")]
+    broken = [in_lines(name) for name in names]
+    assert broken[0] != broken[1]
+    assert [name.replace("\n", "").replace(" ", "") for name in broken] == [name.replace(" ", "") for name in names]
+    assert max(len(line) for name in broken for line in name.split("\n")) <= 22
+    assert in_lines("reference") == "reference"
 
 
 def test_ticks_are_round_and_few() -> None:
