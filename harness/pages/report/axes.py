@@ -4,7 +4,7 @@ import math
 import textwrap
 from typing import Final
 
-LINE: Final = 22
+LINE: Final = 26
 """Characters in a line of a label."""
 
 LINES: Final = "split(datum.label, '\\n')"

@@ -106,7 +106,7 @@ def horizontal(points: Sequence[ErrorPoint], groups: Sequence[str], domain: tupl
         x=x, color=_colour(shown), shape=_shape(shown), tooltip=_tooltip()
     )
     texts = base.mark_text(align="left", dx=7, fontSize=11).encode(x=alt.X("high:Q", scale=scale), text="text:N")
-    step = max(20, round(15 * max(name.count("\n") + 1 for name in groups) / len(shown)))
+    step = max(16, round(15 * max(name.count("\n") + 1 for name in groups) / len(shown)))
     return (whiskers + marks + texts).properties(width="container", height={"step": step})
 
 
@@ -231,7 +231,7 @@ def _shape(shown: Sequence[Series]) -> Any:
 def _legend() -> Any:
     import altair as alt
 
-    return alt.Legend(orient="top", direction="horizontal", columns=2, symbolOpacity=1.0, symbolStrokeWidth=0)
+    return alt.Legend(orient="top", direction="horizontal", columns=2, offset=3, symbolOpacity=1.0, symbolStrokeWidth=0)
 
 
 def _tooltip() -> list[Any]:

@@ -58,11 +58,11 @@ def _chart(views: Sequence[TaskView], points: Sequence[ErrorPoint], domain: tupl
     return Chart(
         name=f"{first.task.task.replace('_', '-')}-overview",
         specification=specification(
-            chart.properties(title=f"{first.task.task}, {first.title}"), points=[asdict(point) for point in points]
+            chart.properties(title=f"{first.task.task}, {first.title}: {sizes[0]} ID, {sizes[1]} OOD molecules"),
+            points=[asdict(point) for point in points],
         ),
         alternative=f"Force errors on {first.task.task}, {first.title}: {said}{beside}.",
-        caption=f"{sizes[0]} ID and {sizes[1]} OOD molecules."
-        + (f" Not on this logarithmic axis, since its errors are zero: {', '.join(left_out)}." if left_out else ""),
+        caption=f"Not on this logarithmic axis, since its errors are zero: {', '.join(left_out)}." if left_out else "",
     )
 
 
