@@ -10,7 +10,7 @@ from dataset_builders.core.option_parser import option_parser
 from harness.commands.evaluation_options import add_printing
 
 if TYPE_CHECKING:
-    from harness.evaluation.run import FinishedRun
+    from harness.evaluation.run import FinishedRun, SavedRun
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,21 +21,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(argv)
     from harness.commands.printing import print_runs, view_of
-    from harness.evaluation.run import evaluate_again
+    from harness.evaluation.run import finish_again, open_saved
     from harness.method.document import is_method
     from harness.results.one_dataset import require_one_dataset
 
     methods = [directory for directory in dict.fromkeys(arguments.run) if is_method(directory)]
-    if methods and arguments.anatomy_figure is not None:
-        raise UsageError("--anatomy-figure is for runs; give those of the method, which are in its folder")
     if methods:
+        _require_runs(arguments, methods[0])
         return _report_methods(arguments, methods)
-    runs = [evaluate_again(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
+    if arguments.html is not None or arguments.figures is not None:
+        from harness.pages.report.report_page import require_writable
+
+        require_writable(arguments.html, arguments.figures)
+    saved = [open_saved(directory, arguments.dataset) for directory in dict.fromkeys(arguments.run)]
+    runs = [finish_again(run) for run in saved]
     require_one_dataset([run.result for run in runs], "a table")
     output = runs[0].directory.resolve().parent.parent
     if arguments.anatomy_figure is not None:
         _draw_figure(runs, arguments.anatomy_figure)
+    if arguments.html is not None or arguments.figures is not None:
+        _write_page(saved, runs, output, arguments)
     return print_runs(runs, output, None if arguments.json else view_of(arguments), with_anatomy=True)
+
+
+def _require_runs(arguments: argparse.Namespace, method: Path) -> None:
+    """Checks that nothing is asked of a method that needs the predictions of one run."""
+    of_runs = {"--html": arguments.html, "--figures": arguments.figures, "--anatomy-figure": arguments.anatomy_figure}
+    for option, value in of_runs.items():
+        if value is not None:
+            raise UsageError(
+                f"{option} is for runs, and {method} is the folder of a method; give the runs of the method, whose "
+                "folders its method.json lists"
+            )
+
+
+def _write_page(
+    saved: "Sequence[SavedRun]", runs: "Sequence[FinishedRun]", output: Path, arguments: argparse.Namespace
+) -> None:
+    from harness.pages.report.report_page import report_of, write_report
+    from harness.pages.report.reported_runs import reported_runs
+    from harness.report.control_gaps import control_tasks
+
+    results = [run.result for run in runs]
+    controls = control_tasks(results[0].dataset.content_hash, results, output)
+    write_report(report_of(reported_runs(saved, runs), controls), arguments.html, arguments.figures)
 
 
 def _draw_figure(runs: Sequence["FinishedRun"], path: Path) -> None:
@@ -70,13 +99,16 @@ def parser() -> argparse.ArgumentParser:
         "python -m harness report",
         "RUN_DIR [RUN_DIR ...] [options]",
         "Recompute metrics, tables and result.json from the predictions of finished runs; for a method, those\n"
-        "of all its runs and method.json. For runs, also print the anatomy of their gaps.",
-        ("python -m harness report results/mmff94/*",),
+        "of all its runs and method.json. For runs, print the anatomy of their gaps; --html writes a page\n"
+        "with the charts, molecules and structures behind the numbers.",
+        ("python -m harness report results/mmff94/*", "python -m harness report RUN_DIR --html report.html"),
     )
     data = parser.add_argument_group("data")
     data.add_argument("run", nargs="+", type=Path, metavar="RUN_DIR", help="folder of a finished run or method")
     data.add_argument("--dataset", metavar="DATASET", help="where the data set is now (default: as recorded)")
     output = parser.add_argument_group("output")
+    output.add_argument("--html", type=Path, metavar="FILE", help="also write a page that opens without a network")
+    output.add_argument("--figures", type=Path, metavar="DIR", help="also write its charts as SVG and PNG")
     output.add_argument("--anatomy-figure", type=Path, metavar="FILE", help="also draw the factors of the gaps, as PNG")
     add_printing(output)
     return parser

@@ -259,6 +259,27 @@ def _with_cautions(
     return manifest.model_copy(update={"model": manifest.model.model_copy(update={"cautions": cautions})})
 
 
+@dataclass(frozen=True, slots=True)
+class SavedRun:
+    """A run that was evaluated before: its settings, its data and the plan of its predictions.
+
+    Attributes:
+        directory: Folder of the run.
+        manifest: Its settings.
+        dataset: The data set that it was run on.
+        plan: Frames and batches of its predictions.
+    """
+
+    directory: Path
+    manifest: Manifest
+    dataset: PinnedDataset
+    plan: Plan
+
+    def reader(self) -> PredictionReader:
+        """Reads its predictions."""
+        return PredictionReader(self.plan, self.directory / SHARDS_NAME, self.manifest.identity)
+
+
 def evaluate_again(directory: Path, dataset_text: str | None = None) -> FinishedRun:
     """Recomputes metrics and result from the predictions of a finished run, without its model.
 
@@ -271,6 +292,25 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
             was run on.
         SetupError: If the folder cannot be written to.
     """
+    return finish_again(open_saved(directory, dataset_text))
+
+
+def finish_again(saved: SavedRun) -> FinishedRun:
+    """Recomputes metrics and result of a saved run.
+
+    Raises:
+        DataError: If its predictions are incomplete or damaged.
+        SetupError: If its folder cannot be written to.
+    """
+    return _finish(saved.manifest, saved.directory, saved.dataset, saved.plan)
+
+
+def open_saved(directory: Path, dataset_text: str | None = None) -> SavedRun:
+    """Opens a finished run and its data set; arguments as for `evaluate_again`.
+
+    Raises:
+        DataError: If the folder is not that of a run, or the data set differs from the one that it was run on.
+    """
     manifest = Manifest.load(directory)
     dataset = open_dataset(dataset_text or _remembered_dataset(manifest), manifest.dataset.level)
     if dataset.content_hash != manifest.dataset.content_hash:
@@ -280,7 +320,7 @@ def evaluate_again(directory: Path, dataset_text: str | None = None) -> Finished
             f"({manifest.dataset.id}); give that data set with --dataset, or evaluate the model again"
         )
     plan = make_plan(scan_dataset(dataset, manifest.tasks), manifest.batch_atoms)
-    return _finish(manifest, directory, dataset, plan)
+    return SavedRun(directory, manifest, dataset, plan)
 
 
 def choose_tasks(traits: PotentialTraits, dataset: PinnedDataset, named: Sequence[TaskName]) -> tuple[TaskName, ...]:

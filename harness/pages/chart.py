@@ -13,6 +13,9 @@ from dataset_builders.core.whole_file import whole_file
 
 _FONT: Final = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', Arial, sans-serif"
 _PAPER_FONT: Final = "DejaVu Sans, Arial, sans-serif"
+_PAPER_WIDTH: Final = 460
+"""Width of the plot of a chart that fills its container on a page."""
+
 _PIXELS_PER_POINT: Final = 3.0
 """Resolution of PNG: 3 pixels for each unit of the specification, 288 per inch."""
 
@@ -73,6 +76,8 @@ def save_chart(chart: Chart, path: Path) -> None:
     except ImportError as cause:
         raise MissingPackageError("vl-convert-python", "pages", "a figure of a chart") from cause
     specification = copy.deepcopy(dict(chart.specification))
+    if specification.get("width") == "container":
+        specification["width"] = _PAPER_WIDTH
     specification["config"] = {**CONFIG, "background": "white", "font": _PAPER_FONT}
     specification["description"] = chart.alternative
     with whole_file(path) as partial:

@@ -127,6 +127,7 @@ def _coverage(name: str, truth: float, found: Sequence[Measured]) -> Coverage:
 
 
 _DIFFERENCE = "OOD MAE less that of another model"
+_GAP_RATIO = "gap over that of another model"
 
 
 def _groups(design: Design) -> Iterator[tuple[str, str, np.ndarray]]:
@@ -160,6 +161,7 @@ def _truths(design: Design, sets: Sequence[DataSet]) -> Iterator[tuple[str, floa
         yield name, float(total["error"][split][places].sum() / total["atoms"][split][places].sum())
     yield "ID MAE over that of another model", known / mae["other"]["test_id"]
     yield "OOD MAE over that of another model", unseen / mae["other"]["test_ood"]
+    yield _GAP_RATIO, unseen / known / (mae["other"]["test_ood"] / mae["other"]["test_id"])
     yield _DIFFERENCE, unseen - mae["other"]["test_ood"]
 
 
@@ -199,6 +201,9 @@ def _numbers(design: Design, data: DataSet, rng: np.random.Generator) -> Iterato
     for split, label in zip(SPLITS, ("ID", "OOD"), strict=True):
         other = _defined(quotient(effects["error", split], effects["other", split]))
         yield f"{label} MAE over that of another model", _measured(other, draws["error", split] / draws["other", split])
+    gaps = [_defined(quotient(effects[kind, "test_ood"], effects[kind, "test_id"])) for kind in ("error", "other")]
+    resampled = [draws[kind, "test_ood"] / draws[kind, "test_id"] for kind in ("error", "other")]
+    yield _GAP_RATIO, _measured(_defined(quotient(*gaps)), resampled[0] / resampled[1])
     apart = compare_models(sums["error", "test_ood"], sums["other", "test_ood"], clusters["test_ood"]).difference
     yield _DIFFERENCE, Measured(apart, _ends(draws["error", "test_ood"] - draws["other", "test_ood"]))
 
