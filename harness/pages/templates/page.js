@@ -20,7 +20,9 @@ const drawChart = async (element) => {
   delete specification.config;
   const config = { ...own };
   for (const [part, values] of Object.entries(themed())) config[part] = { ...own[part], ...values };
-  await vegaEmbed(element, specification, { actions: false, renderer: "svg", config });
+  const drawn = await vegaEmbed(element, specification, { actions: false, renderer: "svg", config });
+  // A page that changes the data of a chart listens for its view.
+  element.dispatchEvent(new CustomEvent("chartdrawn", { bubbles: true, detail: drawn.view }));
 };
 
 // A chart is drawn when it comes near the screen, so a page with many charts opens at once.

@@ -138,7 +138,7 @@ def _task(each: Published) -> TaskNumbers:
     for published, (name, unit) in _NUMBERS.items():
         if published in each.values:
             numbers[name] = _number(each, published, unit)
-    return TaskNumbers(numbers, seeds_of(each))
+    return TaskNumbers(numbers, int(seeds_of(each) or 0))
 
 
 def _number(each: Published, published: str, unit: float) -> Number:

@@ -46,7 +46,7 @@ _OTHER_DATA: Final = "measured on data of content {own}, and the other rows of {
 _MEAN_OF_FACTORS: Final = "no interval: a mean over seeds, and the records hold the factors of each seed alone"
 _MEANS: Final = "mean over seeds; the gap is the mean over seeds of the ratio of each seed"
 _UNTIMED: Final = "not recorded: the records time whole commands, not structures"
-_TRAINED: Final = "proved: the study trained it with `harness train`, whose checkpoint records its training set"
+_TRAINED: Final = "proved: the study trained it with harness train, whose checkpoint records its training set"
 
 
 def entries_of_records(path: Path, place: str) -> Gathered:
@@ -166,7 +166,11 @@ def _task(line: Line, zero: Line | None) -> TaskNumbers:
     if "far" in line.force_mae:
         numbers["far_force_mae"] = _force(line, "far")
     return TaskNumbers(
-        numbers, ", ".join(map(str, line.seeds)), _anatomy(line), title=None if line.task in TASKS else line.title
+        numbers,
+        len(line.seeds),
+        ", ".join(map(str, line.seeds)),
+        _anatomy(line),
+        title=None if line.task in TASKS else line.title,
     )
 
 

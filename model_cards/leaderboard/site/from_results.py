@@ -65,7 +65,7 @@ def entry_of_result(result: RunResult, origin: Origin, name: str | None = None) 
         overall=_overall(result),
         speed=speed_of_cost(result.cost),
         facts=_facts(result),
-        commands=(_command(result),),
+        commands=tuple(filter(None, (_command(result),))),
         cautions=tuple(one_line(line.removeprefix("caution: ")) for line in _cautions(result)),
     )
 
@@ -162,7 +162,8 @@ def _task(result: RunResult, name: TaskName) -> TaskNumbers:
             numbers[number] = _error(task, part, task.splits[part].metrics[metric], deviations.get(number))
     return TaskNumbers(
         numbers,
-        ", ".join(str(seed) for seed in seeds if seed is not None) or ("1" if seeds else ""),
+        len(seeds),
+        ", ".join(str(seed) for seed in seeds if seed is not None),
         {} if task.anatomy is None else {key: Number.of(each) for key, each in task.anatomy.factors.items()},
         task.n_failed,
         None if name in TASKS else one_line(task.title or name),
@@ -212,12 +213,14 @@ def _day(created: datetime) -> str:
     return created.date().isoformat()
 
 
-def _command(result: RunResult) -> str:
+def _command(result: RunResult) -> str | None:
     """The command that repeats the evaluation; paths of a machine are cut as in the name."""
     model, dataset = result.model, result.dataset
     option = "--method" if isinstance(result, MeanResult) else "--model"
     pinned = shown_name(model.id) + (f"@{model.revision}" if model.revision else "")
     data = shown_name(dataset.id) + (f"@{dataset.revision}" if dataset.revision else "")
+    if pinned.startswith("-") or data.startswith("-"):
+        return None  # It would be read as an option.
     words = ["python", "-m", "harness", option, pinned, "--dataset", data, "--task", *in_order(result.tasks)]
     if dataset.suffix:
         words += ["--labels", dataset.level.name]

@@ -66,13 +66,15 @@ class TaskNumbers:
 
     Attributes:
         numbers: By name; those that are not recorded are absent.
-        seeds: The seeds, or their number, as text; empty for a single model.
+        n_seeds: Number of trainings that the numbers average; 0 for a single model, or if it is not stated.
+        seeds: The seeds, where they are known, as text.
         anatomy: Factors that multiply to the gap, by name; empty where they are not recorded.
         n_failed: Structures that failed; such a task has neither gap nor score.
         title: Title that the data set declares, for a task other than the four.
     """
 
     numbers: Mapping[NumberName, Number]
+    n_seeds: int = 0
     seeds: str = ""
     anatomy: Mapping[str, Number] = field(default_factory=dict)
     n_failed: int = 0
