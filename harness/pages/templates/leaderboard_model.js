@@ -13,7 +13,7 @@ const grid = (header, rows, caption) => make("div", { class: "scroll", tabindex:
     ...cells.map((each) => make("td", { class: "number" }, each))))),
 ));
 
-const wholeCell = (number, digits) => (number === undefined ? make("span", {}, "not recorded") : numberCell(number, digits));
+const wholeCell = (number, digits) => (number === undefined ? make("span", {}, DASH) : numberCell(number, digits));
 
 const numbersGrid = (entry) => {
   const tasks = board().tasks.filter((task) => entry.tasks[task.name] !== undefined);

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dataset_builders.chemistry.levels import GFN2
 from dataset_builders.core.errors import DataError, SetupError, UsageError
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.tasks.regions import in_order
-from harness.pages.bundled import Bundle
+from harness.pages.bundled import Bundle, vega
 from harness.pages.page import Page, page_html, write_page
 from model_cards.leaderboard.site.boards import Board, boards_of
 from model_cards.leaderboard.site.charts import errors_chart, gap_charts
@@ -103,14 +104,36 @@ def leaderboard_site(found: Gathered, opening: Opening = Opening(), dataset_id: 
     return Site(page, boards)
 
 
+def require_packages() -> None:
+    """Checks that a page can be written, before results are read for it.
+
+    Raises:
+        MissingPackageError: If a package is missing.
+    """
+    errors_chart()
+    vega()
+
+
 def _opens_with(boards: Sequence[Board], opening: Opening) -> int:
-    for place, board in enumerate(boards):
-        if opening.edition in (None, board.data.edition) and opening.labels in (None, board.data.labels):
-            return place
-    wanted = ", ".join(filter(None, (opening.edition, opening.labels and f"{opening.labels} labels")))
-    raise UsageError(
-        f"there is no result on {wanted}; the page could open with {'; '.join(board.title for board in boards)}"
-    )
+    """The board to show first.
+
+    As in the terminal, it has GFN2-xTB labels where there are any, and open pull requests do not choose the edition.
+    """
+    fitting = [
+        place
+        for place, board in enumerate(boards)
+        if opening.edition in (None, board.data.edition) and opening.labels in (None, board.data.labels)
+    ]
+    if not fitting:
+        wanted = ", ".join(filter(None, (opening.edition, opening.labels and f"{opening.labels} labels")))
+        raise UsageError(
+            f"there is no result on {wanted}; the page could open with: {'; '.join(board.title for board in boards)}"
+        )
+    return min(fitting, key=lambda place: (not _has_models(boards[place]), boards[place].data.labels != GFN2.method))
+
+
+def _has_models(board: Board) -> bool:
+    return any(placed.entry.kind == "model" for placed in board.placed)
 
 
 def _made_of(boards: Sequence[Board]) -> str:
