@@ -28,7 +28,7 @@ const passes = (entry) => {
 const applyFilters = () => {
   const inView = board().entries.filter((entry) => state.view === OVERALL || entry.tasks[state.view] !== undefined);
   shown = inView.filter(passes);
-  table.setFilter(passes);
+  if (table.initialized) table.setFilter(passes);  // otherwise it is called again once the table is built
   const untimed = inView.filter((entry) => entry.speed === undefined).length;
   const said = Number.isNaN(byId("filter-speed").valueAsNumber) || untimed === 0 ? "" : `; ${untimed} have no recorded speed`;
   byId("count").textContent = `${shown.length} of ${inView.length} rows${said}`;

@@ -1,6 +1,7 @@
 """The charts of the leaderboard page: specifications without data, which the scripts of the page put in."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from dataset_builders.core.errors import MissingPackageError
@@ -24,6 +25,7 @@ _GAP_TICKS: Final = [0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 4, 5, 7, 10, 20, 50, 100]
 _PANEL_HEIGHT: Final = 280
 
 
+@cache
 def gap_chart(task: TaskName, title: str | None = None) -> Chart:
     """Gap against ID error on one task, each with its interval; a point is a row of the table.
 
@@ -75,6 +77,7 @@ def gap_chart(task: TaskName, title: str | None = None) -> Chart:
     )
 
 
+@cache
 def errors_chart() -> Chart:
     """ID and OOD force errors of one model on all tasks, with intervals.
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.tasks.regions import TASKS, Task
@@ -83,6 +84,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
 """Question, training molecules and OOD molecules of each task."""
 
 
+@cache
 def task_pictures() -> tuple[TaskPicture, ...]:
     """The four tasks with drawn examples."""
     return tuple(_picture(task) for task in TASKS.values())

@@ -1,12 +1,16 @@
 """Entries of the records that are committed, and results made by hand."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dataset_builders.core.hashes import file_sha256
 from dataset_builders.tasks.regions import TASKS, TaskName
+from harness.method.assemble import MeasuredMember, mean_result
+from harness.method.document import MethodMember, MethodResult
 from harness.results.result import RunResult, TaskResult
 from model_cards.leaderboard.site.from_folder import entries_of_path
 from model_cards.leaderboard.site.site_entry import Gathered
@@ -47,3 +51,24 @@ def save(result: RunResult, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     result.save(folder / "result.json")
     return folder / "result.json"
+
+
+def save_method(results: list[RunResult], directory: Path) -> None:
+    """Writes results of one task each, the seeds of a task in order, and the method that averages them."""
+    tasks = [next(iter(result.tasks)) for result in results]
+    seeds = [tasks[:place].count(task) for place, task in enumerate(tasks)]
+    files = [save(result, directory / "runs" / str(place)) for place, result in enumerate(results)]
+    members = tuple(
+        MethodMember(
+            task=task,
+            seed=seed,
+            model=result.model.id,
+            family=result.model.family,
+            run=f"runs/{place}",
+            result_sha256=file_sha256(file),
+        )
+        for place, (task, seed, result, file) in enumerate(zip(tasks, seeds, results, files, strict=True))
+    )
+    measured = [MeasuredMember(*each) for each in zip(tasks, seeds, results, strict=True)]
+    created = datetime(2026, 8, 1, 12, tzinfo=UTC)
+    MethodResult(members=members, result=mean_result("my-method", measured, created)).save(directory)

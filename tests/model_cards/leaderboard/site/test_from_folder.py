@@ -7,10 +7,11 @@ import pytest
 
 from dataset_builders.core.errors import DataError
 from harness.results.result import RESULT_NAME
+from harness.submission.entry_document import ENTRY_SCHEMA, EntryDocument, EntryRun, FileRecord
 from model_cards.leaderboard.site import from_folder
 from model_cards.leaderboard.site.from_folder import entries_of_path
 from model_cards.leaderboard.site.site_entry import https_address, one_line, shown_name
-from tests.model_cards.leaderboard.site.conftest import MINI, MakeResult, save
+from tests.model_cards.leaderboard.site.conftest import MINI, MakeResult, save, save_method
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -45,6 +46,36 @@ def test_numbers_are_those_of_the_result(make_run: MakeResult, tmp_path: Path) -
     assert entry.commands[0].startswith("python -m harness --model org/m --dataset ")
 
 
+def test_a_method_is_one_entry_with_its_seeds(make_run: MakeResult, tmp_path: Path) -> None:
+    """The runs that it averages have no entries of their own; a run beside them has one."""
+    declared = {"protocol": "from-scratch", "training": "stated", "trained_on": "task2"}
+    seeds = [make_run(f"m{seed}", "task2", files={"m": f"{seed}" * 64}, **declared) for seed in (0, 1, 2)]
+    save_method(seeds, tmp_path / "method")
+    save(make_run("org/alone", "task1"), tmp_path / "alone")
+    entries = {entry.name: entry for entry in entries_of_path(tmp_path).entries}
+    assert entries.keys() == {"my-method", "org/alone"}
+    task = entries["my-method"].tasks["task2"]
+    assert (task.n_seeds, task.seeds, task.numbers["gap"].deviation) == (3, "0, 1, 2", 0.0)
+    assert "--method my-method" in entries["my-method"].commands[0]
+
+
+def test_an_entry_of_a_repo_of_results_has_its_name_and_weights(make_run: MakeResult, tmp_path: Path) -> None:
+    """As submitted; the weights are linked where their place is one of the Hub, or an https address."""
+    places = {"hub": f"org/m@{COMMIT}", "page": "https://a.b/weights", "trap": "javascript:alert(1)"}
+    for name, checkpoint in places.items():
+        file = FileRecord(sha256="0" * 64, n_bytes=1)
+        run = EntryRun(files={"run.json": file, "result.json": file}, predictions={f"{'0' * 16}.parquet": file})
+        save(make_run("m.model", "task1"), tmp_path / name / "runs" / ("0" * 12))
+        document = EntryDocument(schema=ENTRY_SCHEMA, name=f"entry-{name}", checkpoint=checkpoint, runs={"0" * 12: run})
+        (tmp_path / name / "entry.json").write_text(document.text())
+    (tmp_path / "page" / "entry.json").write_text("{}")
+    found = entries_of_path(tmp_path)
+    assert {entry.name: entry.origin.address for entry in found.entries} == {
+        "entry-hub": f"https://huggingface.co/org/m/tree/{COMMIT}", "entry-trap": None, "m.model": None,
+    }  # fmt: skip
+    assert [fault.place for fault in found.left_out] == [f"{tmp_path.name}/page/entry.json"]
+
+
 def test_files_that_cannot_be_read_are_named(
     make_run: MakeResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +104,7 @@ def test_files_that_cannot_be_read_are_named(
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     """So is what is not there, and a file of another kind."""
-    with pytest.raises(DataError, match="holds no results; expected method.json, result.json or runs.jsonl"):
+    with pytest.raises(DataError, match=r"holds no results; expected method\.json, result\.json or runs\.jsonl"):
         entries_of_path(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         entries_of_path(tmp_path / "absent")
