@@ -14,7 +14,15 @@ const themed = () => {
   };
 };
 
+const readChartScript = () => {
+  if (window.vegaEmbed) return;
+  const script = document.createElement("script");
+  script.textContent = document.getElementById("chart-script").textContent;
+  document.head.append(script);
+};
+
 const drawChart = async (element) => {
+  readChartScript();
   const specification = JSON.parse(document.getElementById(`chart-${element.dataset.chart}`).textContent);
   const own = specification.config;
   delete specification.config;
