@@ -176,13 +176,7 @@ _Read = tuple[list[Published], list[Fault], dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class _AtLevel:
-    """The published results at a level of theory.
-
-    Attributes:
-        states: The states of the data that they were measured on.
-        measured: Each with its data.
-        empty: A ranking without results, with the faults.
-    """
+    """The published results at a level of theory, the states of their data, and a ranking with the faults alone."""
 
     states: Sequence[DataState]
     measured: "Sequence[_Measured]"

@@ -17,7 +17,7 @@ const pointsOf = (task) => shown.filter((entry) => drawable(entry, task)).map((e
 
 const linesOf = (task) => {
   const control = board().control[task];
-  return [{ gap: 1, text: control !== undefined && Math.abs(control - 1) < 0.06 ? "" : "no gap" },
+  return [{ gap: 1, text: control !== undefined && Math.abs(Math.log(control)) < 0.1 ? "" : "no gap" },
     ...(control === undefined ? [] : [{ gap: control, text: `GFN1-xTB ${fixed(control, 2)}` }])];
 };
 
