@@ -18,10 +18,11 @@ COMMANDS: Final = ("card", "publish")
 PROG: Final = "python -m model_cards"
 
 _DESCRIPTION: Final = f"""\
-Cards of checkpoints that `python -m harness train` wrote.
+Cards of checkpoints that `python -m harness train` wrote, and what is published on the Hub.
 examples:
   {PROG} card checkpoints/painn-task2-seed0 --result results/painn-task2-seed0/0123456789ab
-  {PROG} publish checkpoints/painn-task2-seed0 org/name"""
+  {PROG} publish checkpoints/painn-task2-seed0 org/name
+  {PROG} publish leaderboard org/name"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,10 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_checkpoint(card)
     card.set_defaults(run=_card)
     publish = commands.add_parser(
-        "publish", help="publish a checkpoint, or the folder of a method, as a model repo on the Hub"
+        "publish",
+        help="publish a checkpoint or a method as a model repo, or the folder of a leaderboard as a Space, on the Hub",
     )
     _add_checkpoint(publish, takes_methods=True)
-    publish.add_argument("repo", metavar="ORG/NAME", help="model repo; created if it does not exist")
+    publish.add_argument("repo", metavar="ORG/NAME", help="repo; created if it does not exist")
     publish.add_argument("--private", action="store_true", help="make a private repo")
     publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of a commit")
     publish.set_defaults(run=_publish)
@@ -69,7 +71,11 @@ def _add_checkpoint(command: argparse.ArgumentParser, *, takes_methods: bool = F
         type=Path,
         metavar="CHECKPOINT",
         help="folder with config.json and model.safetensors"
-        + ("; or the folder of a method, with task1/ to task4/" if takes_methods else ""),
+        + (
+            "; or the folder of a method, with task1/ to task4/; or one that `harness leaderboard --space` wrote"
+            if takes_methods
+            else ""
+        ),
     )
     command.add_argument(
         "--result",
@@ -93,13 +99,29 @@ def _publish(arguments: argparse.Namespace) -> int:
     from harness.results.result import load_results
     from model_cards.publishing.publish_checkpoint import PublishOptions, publish_checkpoint
     from model_cards.publishing.publish_method import is_method_folder
+    from model_cards.publishing.publish_space import is_space_folder
 
     options = PublishOptions(private=arguments.private, create_pr=arguments.create_pr)
+    if is_space_folder(arguments.checkpoint):
+        return _publish_space(arguments, options)
     if is_method_folder(arguments.checkpoint):
         return _publish_method(arguments, options)
     published = publish_checkpoint(arguments.checkpoint, arguments.repo, load_results(arguments.result), options)
     print(published.url if published.is_new else f"{arguments.repo} already contains this checkpoint: {published.url}")
     print(f"evaluate it: python -m harness --model {arguments.repo}@{published.commit}")
+    return 0
+
+
+def _publish_space(arguments: argparse.Namespace, options: "PublishOptions") -> int:
+    from model_cards.publishing.publish_space import publish_space
+
+    if arguments.result:
+        raise UsageError(
+            f"--result {arguments.result[0]} with {arguments.checkpoint}, the folder of a leaderboard: write its page "
+            "again with `python -m harness leaderboard --space DIR --from RESULTS`"
+        )
+    published = publish_space(arguments.checkpoint, arguments.repo, options)
+    print(published.url if published.is_new else f"{arguments.repo} already contains this page: {published.url}")
     return 0
 
 

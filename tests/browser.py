@@ -64,7 +64,7 @@ def opened(browser: "Browser", address: str | Path, *, width: int = 1440, dark: 
     ) as context:
         page = context.new_page()
         watched = Watched(page)
-        allowed = ("data:", "blob:", "about:", home.partition("#")[0] if isinstance(address, Path) else home)
+        allowed = ("data:", "blob:", "about:", home.partition("#")[0])
         page.on("console", lambda m: watched.problems.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error: watched.problems.append(f"script: {error}"))
         page.on(

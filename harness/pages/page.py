@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataset_builders.core.whole_file import write_text_whole
 from harness.pages.bundled import Bundle, vega, vendored
 from harness.pages.chart import Chart, json_for_script
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +52,24 @@ def page_html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters["script_json"] = lambda value: Markup(json_for_script(value))
-    scripts = [*([vega()] if page.charts else []), *(vendored(name) for name in page.bundles if name.endswith(".js"))]
+    scripts = [vendored(name) for name in page.bundles if name.endswith(".js")]
     return environment.get_template(page.template).render(
         page.values,
         title=page.title,
         charts={chart.name: chart for chart in page.charts},
         chart_json={chart.name: Markup(chart.json()) for chart in page.charts},
         page_data=Markup(json_for_script(page.data)),
-        # A bundle may hold the end tag of a script in a string; that would end it in the page too.
-        bundled_scripts=[Markup(script.replace("</script", "<\\/script")) for script in scripts],
+        chart_script=_in_page(vega()) if page.charts else None,
+        bundled_scripts=[_in_page(script) for script in scripts],
         bundled_styles=[Markup(vendored(name)) for name in page.bundles if name.endswith(".css")],
     )
+
+
+def _in_page(script: str) -> "Markup":
+    """A bundle may hold the end tag of a script in a string; that would end it in the page too."""
+    from markupsafe import Markup
+
+    return Markup(script.replace("</script", "<\\/script"))
 
 
 def write_page(page: Page, path: Path) -> None:

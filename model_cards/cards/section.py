@@ -220,7 +220,8 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
         for config in configs
     )
     facts = "\n".join(f"- {fact}" for fact in [*_facts(run, notes), *_method_facts(notes, by_config)])
-    command = _command(run, notes, configs)
+    pinned = f"{run.dataset_id}@{run.revision}" if run.revision else None
+    command = repeating_command(pinned, notes, configs)
     return [table, facts, *([f"To reproduce these numbers:\n\n    {command}"] if command else [])]
 
 
@@ -335,13 +336,19 @@ def _stated_words(notes: Mapping[str, str]) -> list[str]:
     return [word for key, option in _STATED.items() if key in notes for word in (option, notes[key])]
 
 
-def _command(run: _Run, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
-    """The command that repeats an evaluation; `None` if it cannot be derived from the notes, which anyone may write."""
+def repeating_command(dataset: str | None, notes: Mapping[str, str], configs: Sequence[str]) -> str | None:
+    """The command that repeats an evaluation; `None` if it cannot be derived from the notes, which anyone may write.
+
+    Args:
+        dataset: The data set at its commit, `org/name@commit`; `None` if the commit is not known.
+        notes: Notes of the entries of the evaluation.
+        configs: Configurations that were evaluated.
+    """
     levels = {level.name for level in map(level_of_config, configs) if level is not None}
-    if "model" not in notes or run.revision is None or len(levels) > 1:
+    if "model" not in notes or dataset is None or len(levels) > 1:
         return None
     what = "--method" if METHOD in notes else "--model"
-    words = ["python", "-m", "harness", what, notes["model"], "--dataset", f"{run.dataset_id}@{run.revision}"]
+    words = ["python", "-m", "harness", what, notes["model"], "--dataset", dataset]
     words += ["--task", *(task_of_config(config) for config in configs)]
     # The default gives a model that names its level the labels of that level, or of the nearest.
     is_elsewhere = "level of theory" in notes and notes["level of theory"] != notes.get("labels")

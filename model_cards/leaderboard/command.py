@@ -18,6 +18,7 @@ from dataset_builders.tasks.regions import TASKS, in_order, title_of
 from harness.report.signs import ID_STYLE, OOD_STYLE, UNDEFINED
 from harness.report.table import table_notes
 from model_cards.cards.result_tables import protocol_text
+from model_cards.leaderboard.site.site_command import add_site_options, site_request, write_site
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +42,7 @@ _OVERALL: Final = "overall: mean score of the four tasks"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reads the published results and prints their ranking.
+    """Reads the published results and prints their ranking, or writes it as a page.
 
     Raises:
         UsageError: If an option is wrong.
@@ -49,10 +50,14 @@ def main(argv: Sequence[str]) -> int:
         SetupError: If the Hub cannot be reached.
     """
     arguments = _parser().parse_args(argv)
+    page = site_request(arguments)
     if arguments.dataset.count("/") != 1:
         raise UsageError(f"--dataset {arguments.dataset!r}; expected a Hub id org/name, optionally with @revision")
+    if page is not None:
+        write_site(page)
+        return 0
     dataset_id, _, revision = arguments.dataset.partition("@")
-    level = find_level(arguments.labels)
+    level = find_level(arguments.labels or GFN2.name)
     from model_cards.leaderboard.ranking import read_leaderboard
 
     board = read_leaderboard(dataset_id, revision or None, arguments.model, level, arguments.edition)
@@ -72,9 +77,13 @@ def _parser() -> argparse.ArgumentParser:
         "python -m harness leaderboard",
         "[options]",
         "Rank the results on this benchmark that model repos on the Hub publish.",
-        (f"python -m harness leaderboard --dataset {DATASET_ID} --task task2",),
+        (
+            f"python -m harness leaderboard --dataset {DATASET_ID} --task task2",
+            "python -m harness leaderboard --html leaderboard.html --from results",
+        ),
         notes="Models are found through the leaderboard of the data set on the Hub, through the tag that `push`\n"
-        "adds to a card, and by --model. Only results on the same data are ranked together.",
+        "adds to a card, and by --model. Only results on the same data are ranked together.\n"
+        "A page holds every edition and level; --edition and --labels say which it opens with.",
     )
     parser.add_argument(
         "--dataset",
@@ -85,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--labels",
         choices=(*LEVELS,),
-        default=GFN2.name,
         help=f"level of theory of the labels; each has a separate ranking (default: {GFN2.name})",
     )
     parser.add_argument(
@@ -98,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model", action="append", default=[], metavar="ORG/NAME", help="also read this model repo; repeatable"
     )
+    add_site_options(parser)
     parser.add_argument("--json", action="store_true", help="print everything as one JSON document")
     return parser
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -45,9 +45,29 @@ MAX_PULL_REQUESTS: Final = 50
 MAX_LOOKUPS_OF_PULL_REQUEST: Final = 3
 """Limit on look-ups of other data-set ids per pull request."""
 
+_NUMBER: Final = r"-?\d{1,12}(?:\.\d{1,12})?"
 _COUNT: Final = re.compile(r"[1-9]\d{0,3}", re.ASCII)
 _SPEED: Final = re.compile(r"(\d{1,3}(?:,\d{3}){0,3}(?:\.\d{1,4})?) structures/s", re.ASCII)
 _FOLDER: Final = ".eval_results"
+
+
+_INTERVAL: Final = re.compile(rf"({_NUMBER}) to ({_NUMBER})", re.ASCII)
+_DEVIATION: Final = re.compile(r"\d{1,12}(?:\.\d{1,12})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """What is published of the uncertainty of a number, in its published unit.
+
+    Attributes:
+        low: Lower end of its interval; `None` if there is none, or it does not hold the number.
+        high: Upper end.
+        deviation: Standard deviation between seeds; `None` if it is not stated.
+    """
+
+    low: float | None
+    high: float | None
+    deviation: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +82,8 @@ class Published:
         revision: Commit of the data set.
         status: Whether it is verified, merged or in a pull request.
         pull_request: Number of its pull request, if it is in one.
+        uncertainties: What is published of the uncertainty of each number, by name.
+        date: Date of the evaluation, if it is stated.
     """
 
     model_id: str
@@ -71,6 +93,8 @@ class Published:
     revision: str | None
     status: Status
     pull_request: int | None = None
+    uncertainties: Mapping[str, Uncertainty] = field(default_factory=dict)
+    date: str | None = None
 
 
 def seeds_of(published: Published) -> str:
@@ -268,7 +292,20 @@ def _results_of(revision: _Revision, entries: Iterable["EvalResultEntry"]) -> It
             revision=group[0].dataset_revision,
             status="merged" if revision.pull_request is None else "community",
             pull_request=revision.pull_request,
+            uncertainties={config_and_number(entry)[1].name: _uncertainty(entry) for entry in group},
+            date=None if group[0].date is None else str(group[0].date),
         )
+
+
+def _uncertainty(entry: "EvalResultEntry") -> Uncertainty:
+    """Interval and deviation in the notes of an entry, which anyone may write."""
+    notes, value = parse_notes(entry.notes), float(entry.value)
+    ends = _INTERVAL.fullmatch(notes.get("interval", ""))
+    low, high = (float(ends[1]), float(ends[2])) if ends else (None, None)
+    if low is None or high is None or not low <= value <= high:
+        low = high = None
+    deviation = _DEVIATION.fullmatch(notes.get("standard deviation", ""))
+    return Uncertainty(low, high, float(deviation[0]) if deviation else None)
 
 
 def _with_verification(

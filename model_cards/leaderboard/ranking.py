@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dataset_builders.chemistry.levels import GFN2, Level
+from dataset_builders.chemistry.levels import GFN2, LEVELS, Level
 from dataset_builders.core.errors import DataError, MlipOodError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.access import canonical
@@ -131,7 +131,60 @@ def read_leaderboard(
     """
     dataset_id = canonical(Repo(dataset_id, "dataset")).id
     head = state_on_hub(dataset_id, revision, level)
-    found, faults, unread = _results_on(dataset_id, models)
+    read = _results_on(dataset_id, models)
+    at_level = _at_level(dataset_id, revision, head, level, read)
+    return _board(at_level, _chosen(edition, at_level.measured, head))
+
+
+def read_every_leaderboard(
+    dataset_id: str, revision: str | None = None, models: Sequence[str] = ()
+) -> tuple[Leaderboard, ...]:
+    """As `read_leaderboard`, for every level of theory of the data set and every edition with results.
+
+    Each model is read once. Faults and unread models are the same in all rankings of a level.
+
+    Returns:
+        By level of theory, then by edition, the one that ranks best first. A level without results has the ranking of
+        the edition of the data set, which is empty.
+
+    Raises:
+        DataError: If the data set or the revision does not exist, or it has no data at any level.
+        SetupError: If the Hub cannot be reached.
+    """
+    dataset_id = canonical(Repo(dataset_id, "dataset")).id
+    heads: dict[str, DataState] = {}
+    missing: list[DataError] = []
+    for level in LEVELS.values():
+        try:
+            heads[level.name] = state_on_hub(dataset_id, revision, level)
+        except DataError as cause:
+            missing.append(cause)
+    if not heads:
+        raise missing[0]
+    read = _results_on(dataset_id, models)
+    boards = []
+    for level in (level for level in LEVELS.values() if level.name in heads):
+        at_level = _at_level(dataset_id, revision, heads[level.name], level, read)
+        editions = _best_first(_edition(state) for _, state in at_level.measured)
+        boards += [_board(at_level, edition) for edition in editions or [heads[level.name].edition]]
+    return tuple(boards)
+
+
+_Read = tuple[list[Published], list[Fault], dict[str, str]]
+"""All published results, faults in them, and the reason why some models were not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AtLevel:
+    """The published results at a level of theory, the states of their data, and a ranking with the faults alone."""
+
+    states: Sequence[DataState]
+    measured: "Sequence[_Measured]"
+    empty: Leaderboard
+
+
+def _at_level(dataset_id: str, revision: str | None, head: DataState, level: Level, read: _Read) -> _AtLevel:
+    found, faults, unread = read
     found = [each for each in found if level_of_config(each.config) == level]
     states = [head]
     if revision is None:
@@ -139,22 +192,24 @@ def read_leaderboard(
         stated = {each.revision for each in found if each.notes.get("content") != content} - {head.data.commit}
         states += earlier_states(dataset_id, stated, level)
     measured, wrong = _by_state(found, states)
-    edition = _chosen(edition, measured, head)
-    state = next((each for each in states if each.edition == edition), None) or _unknown_state(measured)
-    empty = Leaderboard(
-        dataset_id,
-        edition,
-        state.data.commit,
-        state.data.content_hash,
-        level.name,
+    empty = Leaderboard(dataset_id, "", "", "", level.name, faults=(*faults, *wrong), unread=unread)
+    return _AtLevel(states, measured, empty)
+
+
+def _board(at_level: _AtLevel, edition: str) -> Leaderboard:
+    measured = at_level.measured
+    state = next((each for each in at_level.states if each.edition == edition), None) or _unknown_state(measured)
+    empty = replace(
+        at_level.empty,
+        edition=edition,
+        commit=state.data.commit,
+        content_hash=state.data.content_hash,
         other_editions=_others(measured, edition),
-        faults=(*faults, *wrong),
-        unread=unread,
     )
     return _ranked(empty, measured, state)
 
 
-def _results_on(dataset_id: str, models: Sequence[str]) -> tuple[list[Published], list[Fault], dict[str, str]]:
+def _results_on(dataset_id: str, models: Sequence[str]) -> _Read:
     """All published results on a data set, faults in them, and the reason why some models were not read."""
     board = read_board(dataset_id)
     found: list[Published] = []

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def ensure_repo(repo: Repo, *, private: bool) -> None:
-    """Creates a repo if it does not exist.
+    """Creates a repo if it does not exist; a Space is a static one.
 
     Raises:
         UsageError: If it should be private, but exists and is public.
@@ -26,7 +26,10 @@ def ensure_repo(repo: Repo, *, private: bool) -> None:
         try:
             found = retried(lambda: api.repo_info(repo.id, repo_type=repo.kind, timeout=TIMEOUT_SECONDS))
         except RepositoryNotFoundError:
-            retried(lambda: api.create_repo(repo.id, repo_type=repo.kind, private=private, exist_ok=True))
+            sdk = "static" if repo.kind == "space" else None
+            retried(
+                lambda: api.create_repo(repo.id, repo_type=repo.kind, private=private, exist_ok=True, space_sdk=sdk)
+            )
             return
     if private and not found.private:
         raise UsageError(f"{repo} is already public; omit --private, or make it private in its settings: {repo.url}")

@@ -1,15 +1,16 @@
 """A repo on the Hub, and its main branch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
-if TYPE_CHECKING:
-    pass
-
-RepoKind = Literal["dataset", "model"]
-
+RepoKind = Literal["dataset", "model", "space"]
 
 MAIN: Final = "main"
+
+_WORDS: Final[Mapping[RepoKind, str]] = MappingProxyType({"dataset": "data set", "model": "model", "space": "Space"})
+_FOLDERS: Final[Mapping[RepoKind, str]] = MappingProxyType({"dataset": "datasets/", "model": "", "space": "spaces/"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +19,18 @@ class Repo:
 
     Attributes:
         id: `org/name`.
-        kind: Whether it is a data set or a model.
+        kind: Whether it is a data set, a model or a Space.
     """
 
     id: str
     kind: RepoKind
 
     def __str__(self) -> str:
-        return f"{'data set' if self.kind == 'dataset' else 'model'} {self.id}"
+        return f"{_WORDS[self.kind]} {self.id}"
 
     @property
     def url(self) -> str:
         """Address of its page."""
         from huggingface_hub import constants
 
-        return f"{constants.ENDPOINT}/{'datasets/' if self.kind == 'dataset' else ''}{self.id}"
+        return f"{constants.ENDPOINT}/{_FOLDERS[self.kind]}{self.id}"

@@ -14,13 +14,23 @@ const themed = () => {
   };
 };
 
+const readChartScript = () => {
+  if (window.vegaEmbed) return;
+  const script = document.createElement("script");
+  script.textContent = document.getElementById("chart-script").textContent;
+  document.head.append(script);
+};
+
 const drawChart = async (element) => {
+  readChartScript();
   const specification = JSON.parse(document.getElementById(`chart-${element.dataset.chart}`).textContent);
   const own = specification.config;
   delete specification.config;
   const config = { ...own };
   for (const [part, values] of Object.entries(themed())) config[part] = { ...own[part], ...values };
-  await vegaEmbed(element, specification, { actions: false, renderer: "svg", config });
+  const drawn = await vegaEmbed(element, specification, { actions: false, renderer: "svg", config });
+  // A page that changes the data of a chart listens for its view.
+  element.dispatchEvent(new CustomEvent("chartdrawn", { bubbles: true, detail: drawn.view }));
 };
 
 // A chart is drawn when it comes near the screen, so a page with many charts opens at once.
