@@ -11,7 +11,8 @@ from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.method.document import MeanResult
 from harness.report.leak_cautions import cautions_of_evidence, gaps_of_controls
 from harness.report.level_cautions import evidence_for_level
-from harness.report.table import cautions, protocol_of
+from harness.report.model_cautions import cautions
+from harness.report.model_lines import protocol_of
 from harness.results.cost import CostRecord
 from harness.results.result import Estimate, PartName, RunResult, TaskResult
 from model_cards.leaderboard.site.site_entry import (
@@ -145,7 +146,7 @@ def _proof(result: RunResult) -> str:
         return "a method without a training set"
     if model.question:
         return "its training is not stated, so it counts as zero-shot"
-    return one_line(protocol_of(model).removeprefix("protocol "))
+    return one_line(protocol_of(model))
 
 
 def _task(result: RunResult, name: TaskName) -> TaskNumbers:
