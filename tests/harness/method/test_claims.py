@@ -167,7 +167,7 @@ def test_mixed_families_are_said_and_what_is_stated_stays_so(foreign, trained, f
     assert main(["--method", str(root), *options]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "its models belong to several families: graph-pes: task1/seed0, task2; mace: task1/seed1" in shown
-    assert "protocol from-scratch, as stated by mlip-ood.json" in shown
+    assert "from-scratch, as stated by mlip-ood.json" in shown
     assert "mixed on cpu" in shown
     (path,) = (tmp_path / "results").glob(f"*/*/{METHOD_NAME}")
     model = MethodResult.load(path.parent).result.model
