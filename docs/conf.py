@@ -38,6 +38,7 @@ extensions = [
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["examples", "README.md"]
 templates_path = ["templates"]
+smartquotes = False  # they would make one dash of the two of an option
 default_role = "code"  # in docstrings, as in Markdown
 pygments_dark_style = "github-dark"
 

@@ -22,11 +22,12 @@ def executed(folder: Path) -> nbformat.NotebookNode:
     from nbclient import NotebookClient
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    # By sockets of files, since a kernel that listens at a port can be reached by other users of the machine.
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=str(folder / "kernel"))
-    NotebookClient(
-        notebook, km=kernel, timeout=240, record_timing=False, resources={"metadata": {"path": str(folder)}}
-    ).execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        # Through files, since other users of the machine could reach a kernel that listens at a port.
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        NotebookClient(
+            notebook, km=kernel, timeout=240, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        ).execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop("image/jpeg", None)  # the same picture as its PNG

@@ -1,6 +1,6 @@
 """Pages of the site whose text is a file outside of docs/: CONTRIBUTING.md, the notebook, the start of README.md.
 
-The front matter of a page names the file:
+Pages that show a whole file lie in docs/site/. The front matter of a page names the file:
 
     shows: ../../CONTRIBUTING.md         # all of it; what else the page says is for readers of the repository
     begins_with: ../README.md            # its text before the first heading of level 2, then the page's own
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _FRONT: Final = re.compile(r"\A---\n(shows|begins_with): (\S+)\n---\n")
 _FRONT_OF_CARD: Final = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+_FOLDER: Final = "site"
 _SECOND_LEVEL: Final = re.compile(r"^## ", re.MULTILINE)
 
 
@@ -48,13 +49,8 @@ def _bring_in(app: "Sphinx", docname: str, source: list[str]) -> None:
 
 def pages_of_files(env: "BuildEnvironment") -> dict[Path, str]:
     """The page that shows a file as a whole, by the path of the file."""
-    pages = {}
-    for docname in env.found_docs:
-        page = Path(env.doc2path(docname))
-        path = shown_file(page)
-        if path is not None and page.read_text(encoding="utf-8").startswith("---\nshows:"):
-            pages[path] = docname
-    return pages
+    pages = Path(env.srcdir).glob(f"{_FOLDER}/*.md")
+    return {path: f"{_FOLDER}/{page.stem}" for page in pages if (path := shown_file(page)) is not None}
 
 
 def setup(app: "Sphinx") -> dict[str, bool]:
