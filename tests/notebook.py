@@ -18,16 +18,17 @@ def executed(folder: Path) -> nbformat.NotebookNode:
     Raises:
         CellExecutionError: If a cell fails.
     """
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
 
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with tempfile.TemporaryDirectory() as sockets:
         # Through files, since other users of the machine could reach a kernel that listens at a port.
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
-        NotebookClient(
-            notebook, km=kernel, timeout=240, record_timing=False, resources={"metadata": {"path": str(folder)}}
-        ).execute()
+        client = NotebookClient(
+            notebook, timeout=240, record_timing=False, resources={"metadata": {"path": str(folder)}}
+        )
+        manager = client.create_kernel_manager()
+        manager.transport, manager.ip = "ipc", f"{sockets}/kernel"
+        client.execute()
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop("image/jpeg", None)  # the same picture as its PNG

@@ -14,12 +14,12 @@ _TYPE: Final = re.compile(r"^(:vartype [\w*\\]+: )(.*Annotated\[.*)$")
 
 
 class _WithoutChecks(ast.NodeTransformer):
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:  # noqa: N802 (a name of ast)
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.AST:
         # Sphinx writes `~` before names that it shortens.
         inner = self.visit(node.operand)
         return inner if isinstance(node.operand, ast.Subscript) else ast.UnaryOp(node.op, inner)
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:  # noqa: N802
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if ast.unparse(node.value) in ("Annotated", "typing.Annotated") and isinstance(node.slice, ast.Tuple):
             return self.visit(node.slice.elts[0])
         return self.generic_visit(node)
@@ -30,9 +30,8 @@ def plain(text: str) -> str:
     return ast.unparse(_WithoutChecks().visit(ast.parse(text)))
 
 
-def _signature(
-    app: "Sphinx", what: str, name: str, documented: Any, options: Any, signature: str | None, returned: str | None
-) -> tuple[str | None, str | None] | None:
+def _signature(*of_event: Any) -> tuple[str | None, str | None] | None:
+    _app, _what, _name, documented, _options, signature, returned = of_event
     if isinstance(documented, type) and issubclass(documented, BaseModel):
         return "", None  # results are read, not constructed; the fields stand below
     if signature is None or "Annotated[" not in signature:
