@@ -24,7 +24,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever $(VENV)/.chromium
 
-.PHONY: demo test lint pytest slow matrix audit clean
+.PHONY: demo test lint pytest slow docs notebook matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
@@ -45,6 +45,14 @@ pytest: $(VENV)/.dev $(ENVIRONMENTS)
 
 slow: $(VENV)/.dev $(ENVIRONMENTS)
 	$(PYTEST) -m "slow or not slow"
+
+# The documentation site, from docs/; open build/docs/index.html.
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/docs-doctrees docs build/docs
+
+# Runs the example notebook and stores its outputs.
+notebook: $(VENV)/.dev
+	$(BIN)/python -m tests.notebook
 
 # The wheel alone, with three Pythons, newest and lowest versions of what it needs; downloads several gigabytes.
 matrix: $(VENV)/.dev

@@ -75,6 +75,8 @@ _LONGEST = (
     "tests/harness/train/test_train.py",
     "tests/harness/study/test_command.py",
     "tests/test_docs.py",
+    "tests/test_notebook.py",
+    "tests/test_docs_site.py",
     "tests/harness/potentials/test_nequip.py",
     "tests/harness/potentials/test_sevennet.py",
     "tests/test_hub_story.py",

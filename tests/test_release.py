@@ -12,6 +12,8 @@ from tests.matrix.tag import disagreements
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+PUBLISHING = {"pypi": {"id-token": "write"}, "github-pages": {"pages": "write", "id-token": "write"}}
+"""The only jobs that may write, by their environment: releases, and the documentation site."""
 
 
 def read(path: Path):
@@ -29,9 +31,10 @@ def test_actions_are_pinned_by_hash_and_jobs_may_only_read(path):
     assert "secrets." not in text
     for name, job in workflow["jobs"].items():
         assert "timeout-minutes" in job, name
-        assert job.get("permissions", {}) in ({}, {"id-token": "write"}), name
         if "permissions" in job:
-            assert job["environment"] == "pypi"
+            environment = job["environment"]
+            asked = PUBLISHING[environment if isinstance(environment, str) else environment["name"]]
+            assert job["permissions"] == asked, name
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""The road of docs/submitting.md, run as it stands there; the workflow to copy; the issue form."""
+"""The steps of docs/submitting.md, run as it stands there; the workflow to copy; the issue form."""
 
 import os
 import re
