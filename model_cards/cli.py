@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     card.set_defaults(run=_card)
     publish = commands.add_parser(
         "publish",
-        help="publish a checkpoint or a method as a model repo, or the folder of a leaderboard as a Space, on the Hub",
+        help="publish a checkpoint, a method, or the folder of a leaderboard on the Hub",
     )
     _add_checkpoint(publish, takes_methods=True)
     publish.add_argument("repo", metavar="ORG/NAME", help="repo; created if it does not exist")

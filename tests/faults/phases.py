@@ -19,6 +19,9 @@ TOKEN: Final = token_of(USER.name)
 _OWN_TIME: Final = frozenset({"created", "cost"})
 """Keys of `result.json` that tell when and how fast a run was; all other bytes must be those of an undisturbed run."""
 
+_CLOCK: Final = frozenset({"seconds", "wall_time_s"})
+"""Keys of the config of a checkpoint that tell how long its training took."""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -52,7 +55,7 @@ def phases() -> tuple[Phase, ...]:
         Phase("predict", _evaluate("--isolation", "never"), _result_of("results")),
         Phase("predict in a worker", _evaluate("--isolation", "always"), _result_of("results")),
         Phase("predict in two processes", _in_two_processes, _result_of("results")),
-        Phase("train", _train, _files("checkpoint", "*.safetensors", "config.json"), is_done=_is_trained),
+        Phase("train", _train, _checkpoint, is_done=_is_trained),
         Phase("study", _study, _records),
         Phase(
             "publish", _module("dataset_builders", "publish", "mini", DATASET), _on_hub(DATASET, "dataset"), on_hub=True
@@ -163,6 +166,15 @@ def _files(folder: str, *patterns: str) -> Callable[[Path], dict[str, str]]:
         return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
     return digest
+
+
+def _checkpoint(root: Path) -> dict[str, str]:
+    """The weights of a checkpoint, and its config without the time that the training took."""
+    found = _files("checkpoint", "*.safetensors")(root)
+    # Wall-clock seconds are all that two runs of one training may differ in.
+    text = (root / "checkpoint/config.json").read_text()
+    config = json.loads(text, object_hook=lambda each: {key: each[key] for key in each if key not in _CLOCK})
+    return found | {"config.json": hashlib.sha256(json.dumps(config).encode()).hexdigest()}
 
 
 def _result_of(folder: str) -> Callable[[Path], dict[str, str]]:

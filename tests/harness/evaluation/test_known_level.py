@@ -52,7 +52,7 @@ def test_a_random_mace_named_as_mace_off_is_measured_on_wb97m_labels(
     assert main(["--model", str(mace_off.parent), *common]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"labels {WB97M.method}" in shown
-    assert f"level of theory {WB97M.method} (known checkpoint MACE-OFF23, by name alone)" in shown
+    assert f"level of theory {WB97M.method} (known by name alone)" in shown
     assert "overlap: unknown whether" in shown
     (path,) = tmp_path.glob("*/*/result.json")
     result = RunResult.load(path)
