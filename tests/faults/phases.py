@@ -101,7 +101,9 @@ def _train(folder: Path) -> list[str]:
 
 
 def _is_trained(folder: Path) -> bool:
-    return (folder / "checkpoint/model.safetensors").exists()
+    checkpoint = folder / "checkpoint"
+    # The best weights so far stand there while the state of the training stands beside them.
+    return (checkpoint / "model.safetensors").exists() and not (checkpoint / "training_state.safetensors").exists()
 
 
 def _study(folder: Path) -> list[str]:
