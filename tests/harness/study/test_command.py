@@ -257,14 +257,17 @@ def test_a_study_that_was_killed_goes_on(tiny_dataset: Path, tmp_path: Path) -> 
         process.kill()
         process.wait()
     assert process.returncode == -signal.SIGKILL
-    assert {record.place: record.line() for record in read_records(records.parent)} == first
+    # A job may have ended before the kill; what was recorded earlier stays as it was.
+    second = {record.place: record.line() for record in read_records(records.parent)}
+    assert first.items() <= second.items()
     wait_for(lambda: is_free(tmp_path / "work"))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert f"{3 - len(first)} of 3 jobs to run" in done.stdout
+    if len(second) < 3:
+        assert f"{3 - len(second)} of 3 jobs to run" in done.stdout
     found = {record.place: record.line() for record in read_records(records.parent)}
     assert len(found) == 3
-    assert {place: found[place] for place in first} == first
+    assert {place: found[place] for place in second} == second
 
 
 def wait_for(happened: Callable[[], bool]) -> None:
