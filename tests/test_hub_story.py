@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,7 +16,7 @@ from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.regions import TASKS
 from harness.cli import main as harness
 from model_cards.cli import main as cards
-from tests.harness.small_checkpoint import SMALL_CONFIG
+from tests.harness.small_checkpoint import write_small_checkpoint
 from tests.packages import need
 
 DATASET = "compgen/mlip-ood"
@@ -63,19 +62,7 @@ need("graph_pes", "the checkpoint needs graph-pes")
 @pytest.fixture
 def checkpoint(tmp_path):
     """A checkpoint for task1, whose scores the Hub ranks by; its weights are random."""
-    import torch
-
-    from harness.networks.checkpoint_format import symbol_of, write_checkpoint
-    from harness.networks.networks import build_network
-    from harness.networks.tensors import network_tensors
-
-    elements = (1, 6, 7, 8, 9, 16, 17)
-    energies = {symbol_of(number): -10.0 * number for number in elements}
-    config = replace(SMALL_CONFIG, elements=elements, reference_energies=energies, trained_on="task1")
-    torch.manual_seed(0)
-    tensors = network_tensors(build_network(config.architecture, config.arguments, config.elements))
-    write_checkpoint(tmp_path / "checkpoint", config, tensors)
-    return tmp_path / "checkpoint"
+    return write_small_checkpoint(tmp_path / "checkpoint", "task1")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from textwrap import fill
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from dataset_builders.chemistry.ordered_molecule import OrderedMolecule, ordered_molecule
 from dataset_builders.core.palette import SPLITS
 from dataset_builders.tasks.regions import Task, TaskName
 from dataset_builders.tasks.words import Word, parse_word
@@ -201,9 +202,10 @@ def _image(word: Word, colour: str) -> Any:
     from rdkit.Chem import rdDepictor
     from rdkit.Chem.Draw import rdMolDraw2D
 
-    mol, ends = _with_ends(word)
+    ordered = ordered_molecule(word)
+    mol, ends = ordered.mol, [*ordered.left, *ordered.right]
     rdDepictor.Compute2DCoords(mol)
-    _lay_down(mol, word)
+    _lay_down(ordered, word)
     tint = tuple(0.45 * part + 0.55 for part in to_rgb(colour))
     drawer = rdMolDraw2D.MolDraw2DCairo(-1, -1)
     options: Any = drawer.drawOptions()  # RDKit types its settings as methods
@@ -223,16 +225,15 @@ def _image(word: Word, colour: str) -> Any:
     return matplotlib.image.imread(io.BytesIO(drawer.GetDrawingText()), format="png")
 
 
-def _lay_down(mol: Any, word: Word) -> None:
+def _lay_down(ordered: OrderedMolecule, word: Word) -> None:
     """Turns a drawing so that the chain runs from left to right, as in the name of the molecule."""
     import numpy as np
     from rdkit.Chem import rdMolTransforms
 
-    conformer = mol.GetConformer()
+    conformer = ordered.mol.GetConformer()
     places = conformer.GetPositions()
     n_chain = word.spacer
-    n_left = mol.GetNumAtoms() - n_chain - _n_atoms(word.ends[1])
-    chain = [0, *range(1 + n_left, n_left + n_chain)]
+    chain = [0, *range(ordered.left.stop, ordered.right.start)]
     along = places[chain[-1]] - places[chain[0]] if n_chain > 1 else np.array([1.0, 0.0, 0.0])
     if not n_chain % 2 and n_chain > 2:
         # Ends of an even zigzag lie on different sides of its axis; every second atom runs along it.
@@ -241,21 +242,3 @@ def _lay_down(mol: Any, word: Word) -> None:
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     rdMolTransforms.TransformConformer(conformer, turn)
-
-
-def _n_atoms(fragment: str) -> int:
-    from rdkit import Chem
-
-    return int(Chem.MolFromSmiles(f"C{fragment}").GetNumAtoms()) - 1
-
-
-def _with_ends(word: Word) -> tuple[Any, list[int]]:
-    """The molecule, and the indices of the atoms of its end fragments."""
-    from rdkit import Chem
-
-    left, right = word.ends
-    branch = f"({left})" if left else ""
-    mol = Chem.MolFromSmiles(f"C{branch}{'C' * (word.spacer - 1)}{right}")
-    n_left = _n_atoms(left)
-    first_right = word.spacer + n_left
-    return mol, [*range(1, 1 + n_left), *range(first_right, mol.GetNumAtoms())]

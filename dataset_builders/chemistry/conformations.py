@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of, molecule
 from dataset_builders.chemistry.molecule_parts import Rotor, rotors
+from dataset_builders.chemistry.ordered_molecule import ordered_molecule
 from dataset_builders.core.arrays import FloatArray, IntArray, require_shape
 from dataset_builders.tasks.words import Word
 
@@ -159,18 +160,12 @@ def end_atoms(word: Word) -> tuple[tuple[int, ...], tuple[int, ...]]:
     Raises:
         DataError: If RDKit cannot read its SMILES.
     """
-    from rdkit import Chem
-
-    left, right = word.ends
-    fragment, other = (Chem.MolFromSmiles(each).GetNumAtoms() if each else 0 for each in (left, right))
-    # The same molecule with its atoms in the order of the word: the first carbon, the left fragment, the other carbons.
-    branch = f"({left})" if left else ""
-    ordered = Chem.MolFromSmiles(f"C{branch}{'C' * (word.spacer - 1)}{right}")
+    ordered = ordered_molecule(word)
     mol = molecule(word.smiles)
-    match = mol.GetSubstructMatch(ordered)
-    heavy = (match[1 : 1 + fragment], match[len(match) - other :])
+    match = mol.GetSubstructMatch(ordered.mol)
     first, last = (
-        tuple(sorted({index for atom in atoms for index in (atom, *_hydrogens(mol, atom))})) for atoms in heavy
+        tuple(sorted({index for atom in atoms for index in (match[atom], *_hydrogens(mol, match[atom]))}))
+        for atoms in (ordered.left, ordered.right)
     )
     return first, last
 

@@ -34,7 +34,14 @@ class Word:
     @property
     def smiles(self) -> str:
         """Canonical SMILES (RDKit), the identity of the molecule."""
-        return _canonical_smiles(self.ends, self.spacer)
+        return _canonical_smiles(self.written_in_order)
+
+    @property
+    def written_in_order(self) -> str:
+        """SMILES with the first carbon, the left fragment as its branch, the other carbons, then the right fragment."""
+        left, right = self.ends
+        branch = f"({left})" if left else ""
+        return f"C{branch}{'C' * (self.spacer - 1)}{right}"
 
 
 def word(left: FragmentName, spacer: int, right: FragmentName, vocabulary: Vocabulary = BUILT_IN) -> Word:
@@ -74,10 +81,7 @@ def parse_word(molecule_id: str, vocabulary: Vocabulary = BUILT_IN) -> Word:
 
 
 @functools.cache
-def _canonical_smiles(ends: tuple[str, str], spacer: int) -> str:
+def _canonical_smiles(smiles: str) -> str:
     from rdkit import Chem  # RDKit takes 0.3 s to import, and --help does not need it
 
-    left, right = ends
-    # The left fragment is a branch of the first carbon, so that both are written away from the chain.
-    branch = f"({left})" if left else ""
-    return str(Chem.CanonSmiles(f"C{branch}{'C' * (spacer - 1)}{right}"))
+    return str(Chem.CanonSmiles(smiles))

@@ -16,6 +16,9 @@ Isolation = Literal["auto", "always", "never", "strict"]
 """Whether a potential computes in a separate process. `auto`: if its checkpoint can run code, or if its family has
 a separate Python environment. `strict`: always, and confined: no files of the user, no network, no other process."""
 
+ConfinedBy = Literal["bubblewrap", "landlock"]
+"""What confines a process with `strict` isolation; results record it."""
+
 
 @dataclass(frozen=True, slots=True)
 class PotentialTraits:
@@ -83,7 +86,7 @@ class PotentialTraits:
     variables: Mapping[str, str] = field(default_factory=dict)
     processor: str | None = None
     threads: int | None = None
-    isolation: Literal["bubblewrap", "landlock"] | None = None
+    isolation: ConfinedBy | None = None
 
 
 class Potential(Protocol):

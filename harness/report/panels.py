@@ -46,6 +46,8 @@ _DOTS_PER_INCH: Final = 150
 MARKS: Final[Mapping[TestSplitName, str]] = MappingProxyType({"test_id": "o", "test_ood": "D"})
 """A circle is ID and a diamond OOD, for readers who do not see the colours."""
 
+LINES: Final[Mapping[TestSplitName, str]] = MappingProxyType({"test_id": "-", "test_ood": "--"})
+
 NAMES: Final[Mapping[TestSplitName, str]] = MappingProxyType(
     {"test_id": "ID: new frames of training molecules", "test_ood": "OOD: unseen combinations"}
 )
@@ -101,6 +103,26 @@ def ends_of(number: WithEnds) -> list[list[float]] | None:
 def split_key(split: TestSplitName, **look: Any) -> "Line2D":
     """The sign of a split in the key below a figure."""
     return key(NAMES[split], color=SPLITS[split], marker=MARKS[split], **look)
+
+
+def key_of_curves(figure: "Figure", title: str | None = None) -> None:
+    """The key of a figure of curves below it: ID is a solid line, OOD a dashed one."""
+    figure.legend(
+        title=title,
+        title_fontsize=TEXT,
+        handles=[split_key(split, linestyle=LINES[split]) for split in MARKS],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=SMALL,
+    )
+
+
+def faint_lines(axes: "Axes") -> None:
+    """Faint horizontal lines behind the curves, no frame at the top and right."""
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def key(label: str, **look: Any) -> "Line2D":

@@ -16,7 +16,7 @@ from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS
 from harness.core.known_checkpoints import Evidence
-from harness.core.potential import DtypeName, ProtocolName, TrainingEvidence
+from harness.core.potential import ConfinedBy, DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import levels_agree
 from harness.data.level_distances import distance_between
@@ -187,7 +187,7 @@ class EnvironmentRecord(Record):
     code_hash: str
     precision: dict[str, str] = Field(default_factory=dict)
     variables: dict[str, str] = Field(default_factory=dict)
-    isolation: Literal["bubblewrap", "landlock"] | None = None
+    isolation: ConfinedBy | None = None
 
 
 class SettingsRecord(Record):

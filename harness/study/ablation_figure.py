@@ -10,14 +10,15 @@ from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
 from harness.report.panels import (
     DARK,
-    FAINT,
+    LINES,
     MARKS,
     SMALL,
     TEXT,
     empty_figure,
     ends_of,
+    faint_lines,
     force_axis,
-    split_key,
+    key_of_curves,
 )
 from harness.study.figure_groups import QUESTIONS, Question
 from harness.study.summary import SPLITS as TEST_SPLITS
@@ -59,13 +60,7 @@ def ablation_figure(lines: Sequence[Line]) -> "Figure | None":
     for axes in panels[len(answers) :]:
         axes.set_visible(False)
     figure.supylabel("force MAE, meV/Å", fontsize=TEXT)
-    figure.legend(
-        handles=[split_key(split, linestyle="-" if split == "test_id" else "--") for split in TEST_SPLITS],
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-    )
+    key_of_curves(figure)
     return figure
 
 
@@ -91,13 +86,11 @@ def _draw(axes: "Axes", answer: _Answer) -> None:
     axes.set_xticks(places, [answer.question.variants[line.row] for line in answer.lines])
     force_axis(axes.yaxis)
     axes.tick_params(labelsize=SMALL, labelleft=True)
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    faint_lines(axes)
     for split in TEST_SPLITS:
         errors = [line.force_mae[split] for line in answer.lines]
         values = [(error.value or float("nan")) / MILLI for error in errors]
-        axes.plot(places, values, color=SPLITS[split], linestyle="-" if split == "test_id" else "--", linewidth=1.3)
+        axes.plot(places, values, color=SPLITS[split], linestyle=LINES[split], linewidth=1.3)
         for place, error, value in zip(places, errors, values, strict=True):
             axes.errorbar(
                 place, value, yerr=ends_of(error), color=SPLITS[split], marker=MARKS[split], markersize=6, linewidth=1.5

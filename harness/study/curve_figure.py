@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from dataset_builders.core.palette import SPLITS
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName, in_order
-from harness.report.panels import FAINT, MARKS, SMALL, TEXT, empty_figure, force_axis, split_key
+from harness.report.panels import LINES, MARKS, SMALL, TEXT, empty_figure, faint_lines, force_axis, key_of_curves
 from harness.study.figure_groups import label_of
 from harness.study.run_record import DistanceRecord, TestSplitName
 from harness.study.summary import SPLITS as TEST_SPLITS
@@ -56,15 +56,7 @@ def curve_figure(lines: Sequence[Line], rows: Sequence[str], curve: Curve) -> "F
         panels[vertical][-1].yaxis.set_label_position("right")
     figure.supylabel(_Y_LABEL[curve], fontsize=TEXT)
     # A label of the whole x axis would lie on the key: the layout of matplotlib does not keep them apart.
-    figure.legend(
-        title=_X_LABELS[curve],
-        title_fontsize=TEXT,
-        handles=[split_key(split, linestyle="-" if split == "test_id" else "--") for split in TEST_SPLITS],
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        fontsize=SMALL,
-    )
+    key_of_curves(figure, _X_LABELS[curve])
     return figure
 
 
@@ -81,9 +73,7 @@ def _panel(axes: "Axes", line: Line | None, curve: Curve) -> None:
     else:
         axes.set_xticks((2, 4, 6, 8, 10, 12))
     force_axis(axes.yaxis, (1.0, 2.0, 5.0))
-    axes.grid(axis="y", color=FAINT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    faint_lines(axes)
     axes.tick_params(labelsize=SMALL)
     if line is None:
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", fontsize=SMALL)
@@ -100,7 +90,7 @@ def _panel(axes: "Axes", line: Line | None, curve: Curve) -> None:
             marker=MARKS[split],
             markersize=3.5,
             linewidth=1.5,
-            linestyle="-" if split == "test_id" else "--",
+            linestyle=LINES[split],
         )
 
 

@@ -37,11 +37,11 @@ class Place:
 
     Attributes:
         entry: Its folder.
-        given: What the user gave for it; shown in the report.
+        name: Name of the folder that it stands for; shown in the report.
     """
 
     entry: Path
-    given: str
+    name: str
 
 
 def places_of(texts: Sequence[str], workspace: Path, records: Sequence[Path] = ()) -> list[Place]:
@@ -54,8 +54,8 @@ def places_of(texts: Sequence[str], workspace: Path, records: Sequence[Path] = (
         records: Files mlip-ood.json that models of runs were read with.
 
     Raises:
-        UsageError: If a text is none of these, or an entry is given twice.
-        DataError: If a folder has no entry, or the Hub has no such repo.
+        UsageError: If a run needs a file mlip-ood.json that is not found, or too much would be downloaded.
+        DataError: If a text is none of these, a folder has no entry, or the Hub has no such repo.
         SetupError: If the Hub cannot be reached.
     """
     found: list[Place] = []
@@ -70,7 +70,7 @@ def _places(text: str, workspace: Path, records: Sequence[Path]) -> list[Place]:
         folder = folder.parent
     if _is_run(folder):
         entry = assemble_entry([folder], workspace, EntryOptions(name="run", records=tuple(records)))
-        return [Place(entry, text)]
+        return [Place(entry, folder.resolve().name)]
     if folder.exists():
         return [Place(entry, entry.name) for entry in entries_in(folder)]
     on_hub = _hub_place(text)

@@ -38,8 +38,8 @@ def main(argv: Sequence[str]) -> int:
         places = places_of(arguments.entry, Path(workspace), arguments.record)
         reports, problems = _checked(places, arguments)
         reports = [_with_spot_check(report, arguments) for report in reports]
-    given = {str(place.entry.absolute()): place.given for place in places}
-    reports = [replace(report, place=given[report.place]) for report in reports]
+    names = {str(place.entry.absolute()): place.name for place in places}
+    reports = [replace(report, place=names[report.place]) for report in reports]
     for report in reports:
         _print(report, as_json=arguments.json)
     if arguments.summary is not None:

@@ -15,13 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from dataset_builders.core.errors import SetupError, UsageError
+from harness.core.potential import ConfinedBy
 from harness.worker.kernel_limits import LEAST_LANDLOCK, landlock_version
-
-Means = Literal["bubblewrap", "landlock"]
-"""What confines a worker; results record it."""
 
 POLICY_NAME: Final = "confinement.json"
 
@@ -46,7 +44,7 @@ class Confinement:
         devices: Devices that it may use.
     """
 
-    means: Means
+    means: ConfinedBy
     readable: tuple[Path, ...]
     devices: tuple[Path, ...]
 
@@ -110,7 +108,7 @@ def confinement_for(python: Path, folders: Sequence[Path], source: Path | str) -
 
 
 @cache
-def available_means() -> Means:
+def available_means() -> ConfinedBy:
     """What can confine a worker on this machine.
 
     Raises:

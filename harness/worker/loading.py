@@ -74,7 +74,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
 
 def _is_of_strangers(source: ModelSource) -> bool:
     """Whether code that the user did not write comes with the model."""
-    return (source.family.is_pickled and source.path is not None) or is_unknown(source.family.module)
+    return _is_pickle(source) or is_unknown(source.family.module)
 
 
 def _what_is_open(source: ModelSource, *, is_cut_off: bool) -> str:
@@ -111,7 +111,11 @@ def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isol
 
 
 def _runs_code(source: ModelSource) -> bool:
-    return source.family.is_open or (source.family.is_pickled and source.path is not None)
+    return source.family.is_open or _is_pickle(source)
+
+
+def _is_pickle(source: ModelSource) -> bool:
+    return source.family.is_pickled and source.path is not None
 
 
 def _folders_for(source: ModelSource, interpreter: Path | None) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from model_cards.cards.gap_picture import Panel, gap_text
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
 from model_cards.cards.section_picture import SECTION_PICTURE
 from model_cards.entries.entries import METHOD, config_and_number
-from model_cards.entries.notes import EDITION, has_former_interval, parse_notes
+from model_cards.entries.notes import EDITION, OF_ONE_NUMBER, has_former_interval, parse_notes
 from model_cards.entries.scores import DIGITS
 from model_cards.text.front_matter import CARD_PATH, Card
 from model_cards.text.yaml_text import newline_of
@@ -47,7 +47,6 @@ _WEB: Final = re.compile(r"https?://[\w.:-]+(?:/[\w.@%-]+)*/?", re.ASCII)
 _STATED: Final = {"trained on": "--trained-on", "protocol": "--protocol", "base": "--base"}
 """Options that state how a model was trained, by the note that records their value."""
 _EVIDENCE: Final = {"proved": "proved by its checkpoint", "not stated": "its training not stated"}
-_OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", "clusters", "standard deviation"})
 _OF_ONE_TASK: Final = frozenset({"trained on", "seeds"})
 """Notes of a method that differ between tasks."""
 _METHOD_LAW: Final = (
@@ -186,7 +185,7 @@ def _line_ends(text: str) -> int:
 
 def _run_of(entry: "EvalResultEntry") -> _Run:
     notes = _notes_of(entry)
-    apart = _OF_ONE_NUMBER | (_OF_ONE_TASK if METHOD in notes else frozenset())
+    apart = OF_ONE_NUMBER | (_OF_ONE_TASK if METHOD in notes else frozenset())
     common = tuple((key, value) for key, value in notes.items() if key not in apart)
     date = None if entry.date is None else str(entry.date)
     # Without a trace, the source is the data set, which has a link of its own.

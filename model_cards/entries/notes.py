@@ -10,6 +10,9 @@ from dataset_builders.tasks.editions import UNKNOWN_EDITION
 CLUSTERS: Final = "clusters"
 """Note with number and type of the clusters of an interval; without it, the interval is a bootstrap over molecules."""
 
+OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", CLUSTERS, "standard deviation"})
+"""Notes that concern one number, not the whole evaluation."""
+
 EDITION: Final = "edition"
 """Note with the edition of the data; rankings and repos keep the results of two editions apart by it."""
 

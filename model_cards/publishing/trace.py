@@ -15,12 +15,15 @@ from typing import Any, Final
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hub.access import canonical, ensure_repo
 from dataset_builders.core.hub.commits import Change, CommitTarget, Committed, Message, commit
+from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.names import is_repo_id
 from dataset_builders.core.hub.repo import MAIN, Repo
+from dataset_builders.core.hub.retrying import retried
 from harness.core.training_record import RECORD_NAME
 from harness.hub.download import Listing, fetch_files
 from harness.results.result import RunResult
 from harness.submission.entry_document import slug_of
+from harness.submission.places import ENTRIES_FOLDER
 from harness.submission.write import EntryOptions, write_entry
 from model_cards.entries.entries import published_numbers
 from model_cards.entries.scores import published_value
@@ -28,7 +31,6 @@ from model_cards.entries.source import Source
 from model_cards.hub.ownership import User
 from model_cards.text.front_matter import CARD_PATH
 
-_ENTRIES: Final = "entries"
 _NUMBERS: Final = "numbers"
 
 _FLOATS: Final = frozenset({"value", "low", "high"})
@@ -94,7 +96,7 @@ class Trace:
         """Its files and size, for a dry run."""
         paths = [path for path in self.directory.rglob("*") if path.is_file()]
         n_bytes = sum(path.stat().st_size for path in paths)
-        return f"{_ENTRIES}/{self.name}, {len(paths)} files, {n_bytes / 1e6:.1f} MB"
+        return f"{ENTRIES_FOLDER}/{self.name}, {len(paths)} files, {n_bytes / 1e6:.1f} MB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def prepared_trace(request: TraceRequest, repo: Repo, user: User | None) -> Iter
         namespace = repo.id.partition("/")[0]
         is_person = user is not None and user.name == namespace
         source = Source(
-            url=f"{repo.url}/tree/{MAIN}/{_ENTRIES}/{name}",
+            url=f"{repo.url}/tree/{MAIN}/{ENTRIES_FOLDER}/{name}",
             user=namespace if is_person else None,
             org=None if is_person else namespace,
         )
@@ -182,7 +184,7 @@ def send_trace(trace: Trace) -> Committed:
     repo = canonical(trace.repo)
     paths = sorted(path for path in trace.directory.rglob("*") if path.is_file())
     files: dict[str, bytes | Path] = {
-        f"{_ENTRIES}/{trace.name}/{path.relative_to(trace.directory).as_posix()}": path for path in paths
+        f"{ENTRIES_FOLDER}/{trace.name}/{path.relative_to(trace.directory).as_posix()}": path for path in paths
     }
     files[f"{_NUMBERS}/{trace.name}.parquet"] = trace.numbers
 
@@ -198,9 +200,6 @@ def send_trace(trace: Trace) -> Committed:
 def _has_card(repo: Repo, head: str) -> bool:
     """Whether a repo has a card with content of its own; the Hub gives a new repo none."""
     from huggingface_hub import HfApi
-
-    from dataset_builders.core.hub.explaining import explained
-    from dataset_builders.core.hub.retrying import retried
 
     with explained(repo, head):
         return retried(lambda: HfApi().file_exists(repo.id, CARD_PATH, repo_type=repo.kind, revision=head))

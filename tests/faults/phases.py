@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -133,8 +133,9 @@ def _write_trajectories(folder: Path) -> None:
 def _evaluate_on_hub(folder: Path) -> None:
     """Publishes mini and a small checkpoint, and evaluates the one on the other."""
     from tests.faults.kills import finish
+    from tests.harness.small_checkpoint import write_small_checkpoint
 
-    _write_checkpoint(folder / "checkpoint")
+    write_small_checkpoint(folder / "checkpoint", "task1")
     hub = (folder / "hub-address").read_text()
     for words in (
         ("dataset_builders", "publish", "mini", DATASET),
@@ -142,22 +143,6 @@ def _evaluate_on_hub(folder: Path) -> None:
         ("harness", "--model", MODEL, "--dataset", DATASET, "--task", "task1", "--quiet"),
     ):
         finish([sys.executable, "-m", *words], folder, hub)
-
-
-def _write_checkpoint(folder: Path) -> None:
-    """A checkpoint for task1 with random weights, the same each time."""
-    import torch
-
-    from harness.networks.checkpoint_format import symbol_of, write_checkpoint
-    from harness.networks.networks import build_network
-    from harness.networks.tensors import network_tensors
-    from tests.harness.small_checkpoint import SMALL_CONFIG
-
-    elements = (1, 6, 7, 8, 9, 16, 17)
-    energies = {symbol_of(number): -10.0 * number for number in elements}
-    config = replace(SMALL_CONFIG, elements=elements, reference_energies=energies, trained_on="task1")
-    torch.manual_seed(0)
-    write_checkpoint(folder, config, network_tensors(build_network(config.architecture, config.arguments, elements)))
 
 
 def _files(folder: str, *patterns: str) -> Callable[[Path], dict[str, str]]:

@@ -1,9 +1,11 @@
 """The config of a checkpoint small enough for a test."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from harness.networks.architecture import NetworkArguments
-from harness.networks.checkpoint_format import CheckpointConfig
+from harness.networks.checkpoint_format import CheckpointConfig, symbol_of, write_checkpoint
 
 SMALL_CONFIG: Final = CheckpointConfig(
     architecture="PaiNN",
@@ -16,3 +18,18 @@ SMALL_CONFIG: Final = CheckpointConfig(
     level_of_theory="GFN2-xTB",
     training={"seed": 0},
 )
+
+
+def write_small_checkpoint(folder: Path, task: str) -> Path:
+    """Writes a checkpoint for a task of mini; its weights are random, and the same each time."""
+    import torch
+
+    from harness.networks.networks import build_network
+    from harness.networks.tensors import network_tensors
+
+    elements = (1, 6, 7, 8, 9, 16, 17)
+    energies = {symbol_of(number): -10.0 * number for number in elements}
+    config = replace(SMALL_CONFIG, elements=elements, reference_energies=energies, trained_on=task)
+    torch.manual_seed(0)
+    write_checkpoint(folder, config, network_tensors(build_network(config.architecture, config.arguments, elements)))
+    return folder

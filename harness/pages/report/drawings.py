@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from dataset_builders.chemistry.ordered_molecule import ordered_molecule
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.words import Word
 
@@ -29,11 +30,10 @@ def drawing(word: Word, shared: frozenset[str]) -> str:
     Raises:
         DataError: If RDKit cannot read its SMILES.
     """
-    mol, ends = _molecule(word)
-    marked = [
-        atom for name, atoms in zip((word.left, word.right), ends, strict=True) if name in shared for atom in atoms
-    ]
-    return _svg(mol, marked)
+    ordered = ordered_molecule(word)
+    _lay_out(ordered.mol, ordered.left.start if ordered.left else 0)
+    parts = ((word.left, ordered.left), (word.right, ordered.right))
+    return _svg(ordered.mol, [atom for name, atoms in parts if name in shared for atom in atoms])
 
 
 @lru_cache(maxsize=4096)
@@ -44,18 +44,6 @@ def plain_drawing(smiles: str) -> str:
         DataError: If RDKit cannot read the SMILES.
     """
     return _svg(_read(smiles), [])
-
-
-def _molecule(word: Word) -> tuple["Mol", tuple[list[int], list[int]]]:
-    """The molecule in a fixed order of atoms, drawn from left to right, and the heavy atoms of its two ends."""
-    left, right = word.ends
-    # The first carbon of the chain is written first, then the left end as its branch, then the rest of the chain.
-    mol = _read(f"C{f'({left})' if left else ''}{'C' * (word.spacer - 1)}{right}")
-    n_left = _read(left).GetNumAtoms() if left else 0
-    n_before = 1 + n_left + word.spacer - 1
-    ends = (list(range(1, 1 + n_left)), list(range(n_before, mol.GetNumAtoms())))
-    _lay_out(mol, ends[0][0] if ends[0] else 0)
-    return mol, ends
 
 
 def _lay_out(mol: "Mol", left: int) -> None:

@@ -9,6 +9,7 @@ from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.units import MILLI
 from dataset_builders.folder.configs import task_of_config
 from model_cards.cards.section import repeating_command
+from model_cards.entries.notes import OF_ONE_NUMBER
 from model_cards.leaderboard.published import Published, seeds_of, speed_of
 from model_cards.leaderboard.ranking import Leaderboard, read_every_leaderboard
 from model_cards.leaderboard.site.site_entry import (
@@ -40,7 +41,6 @@ _NUMBERS: Final[Mapping[str, tuple[NumberName, float]]] = {
     "id_energy_mae": ("id_energy_mae", MILLI),
 }
 """Name here and published unit of each published number."""
-_OF_A_NUMBER: Final = frozenset({"unit", "interval", "confidence", "clusters", "standard deviation"})
 _SHOWN: Final = frozenset(
     {"protocol", "training", "edition", "labels", "dtype", "family", "speed", "hardware", "memory", "level of theory"}
 )
@@ -175,7 +175,7 @@ def _facts(first: Published, board: Leaderboard) -> tuple[tuple[str, str], ...]:
         "data set": board.dataset_id + (f"@{revision}" if revision else ""),
         "content of the data": board.content_hash[:SHORT_HASH],
         "measured": first.date or "",
-        **{key: text for key, text in first.notes.items() if key not in _SHOWN | _OF_A_NUMBER},
+        **{key: text for key, text in first.notes.items() if key not in _SHOWN | OF_ONE_NUMBER},
     }
     return tuple((one_line(name, _LONGEST_KEY), one_line(text)) for name, text in facts.items() if text)
 

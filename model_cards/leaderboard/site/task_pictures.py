@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from dataset_builders.chemistry.ordered_molecule import ordered_molecule
 from dataset_builders.tasks.regions import TASKS, Task
 from dataset_builders.tasks.words import Word, parse_word
 
@@ -138,22 +139,18 @@ def draw_molecule(word: Word, places: Mapping[str, int]) -> DrawnMolecule:
 
 def _laid_out(word: Word) -> "tuple[Mol, list[tuple[str, range]]]":
     """A molecule with coordinates, and the atoms of its fragments."""
-    from rdkit import Chem
     from rdkit.Chem import rdDepictor
 
-    left, right = word.ends
-    # The left fragment is a branch of the first carbon, as in `Word.smiles`; so the atoms of each part are known.
-    mol = Chem.MolFromSmiles(f"C({left}){'C' * (word.spacer - 1)}{right}" if left else f"{'C' * word.spacer}{right}")
-    n_left, n_right = (Chem.MolFromSmiles(f"C{end}").GetNumAtoms() - 1 for end in (left, right))
-    n_atoms = mol.GetNumAtoms()
+    ordered = ordered_molecule(word)
+    mol = ordered.mol
     rdDepictor.Compute2DCoords(mol)
     conformer = mol.GetConformer()
-    first, last = 0, n_left + word.spacer - 1
+    first, last = 0, ordered.right.start - 1
     if conformer.GetAtomPosition(first).x > conformer.GetAtomPosition(last).x:
-        for atom in range(n_atoms):
+        for atom in range(mol.GetNumAtoms()):
             position = conformer.GetAtomPosition(atom)
             conformer.SetAtomPosition(atom, (-position.x, position.y, 0.0))
-    fragments = [(word.left, range(1, 1 + n_left)), (word.right, range(n_atoms - n_right, n_atoms))]
+    fragments = [(word.left, ordered.left), (word.right, ordered.right)]
     return mol, [(name, atoms) for name, atoms in fragments if name != "H"]
 
 

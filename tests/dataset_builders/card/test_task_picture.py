@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dataset_builders.card.task_picture import _EXAMPLES, _with_ends, example_of, picture_of, picture_text
+from dataset_builders.card.task_picture import _EXAMPLES, example_of, picture_of, picture_text
+from dataset_builders.chemistry.ordered_molecule import ordered_molecule
 from dataset_builders.tasks.regions import TASKS
 from dataset_builders.tasks.task_document import read_task_file
 from dataset_builders.tasks.words import parse_word
@@ -45,9 +46,9 @@ def test_what_is_shown_is_what_the_task_says(task):
 def test_the_end_fragments_are_marked(molecule_id, ends):
     word = parse_word(molecule_id, OWN.vocabulary) if "OCH3" not in molecule_id else None
     word = word or next(each for each in OWN.ood_words() if {each.left, each.right} == {"OCH3", "cPr"})
-    mol, marked = _with_ends(word)
-    assert marked == ends
-    assert mol.GetNumAtoms() == len(ends) + word.spacer
+    ordered = ordered_molecule(word)
+    assert [*ordered.left, *ordered.right] == ends
+    assert ordered.mol.GetNumAtoms() == len(ends) + word.spacer
 
 
 def test_the_same_tasks_have_the_same_picture():
