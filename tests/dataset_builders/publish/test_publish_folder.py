@@ -471,7 +471,8 @@ def test_a_fault_that_passes_ends_in_one_whole_commit(ours, folder, method, path
 
 
 def test_an_upload_that_broke_off_is_not_sent_again(ours, folder):
-    ours.order(Fault(method="PUT", path="/lfs/", status=403, after=2, times=2))
+    # One fault: the client may give up before a second one is met, which would then strike the second call.
+    ours.order(Fault(method="PUT", path="/lfs/", status=403, after=2))
     with pytest.raises(SetupError, match="your token does not permit this on data set"):
         publish(request_of(folder))
     assert len(ours.history(REPO, "dataset")) == 1
