@@ -35,7 +35,7 @@ from dataset_builders.certify.labels.label_table import (
     label_rows,
 )
 from dataset_builders.certify.ledger import FrameHashes
-from dataset_builders.certify.recompute import Recomputation, recompute
+from dataset_builders.certify.recompute import Recomputation, plan_recomputation, recompute
 from dataset_builders.certify.row_checks import (
     Problem,
     method_of,
@@ -150,7 +150,8 @@ def certify(
 
     Raises:
         DataError: If the folder is missing, has no configuration, or contains an unreadable file.
-        UsageError: If labels should be recomputed, but no level of theory of the folder can be computed here.
+        UsageError: If labels should be recomputed, but no level of theory of the folder can be computed here, or a
+            number is out of range.
         MissingPackageError: If a program for recomputation is not installed.
         SetupError: If a killed command was replacing a configuration that cannot be restored.
     """
@@ -162,6 +163,8 @@ def certify(
     if not known:
         first = f" (first of {len(problems)}: {problems[0]})" if problems else ""
         raise DataError(f"{directory} has no configuration{first}; {_LAYOUT}; {REMEDY}")
+    # Before the rows are read, which takes minutes on a large edition.
+    plan = None if n_recomputed is None else plan_recomputation(directory, n_recomputed, seed)
     hashes = FrameHashes()
     summaries: list[ConfigSummary] = []
     slices: list[str] = []
@@ -186,7 +189,7 @@ def certify(
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
     certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing, tuple(labels), tuple(supports))
-    recomputation = None if n_recomputed is None else recompute(directory, n_recomputed, seed)
+    recomputation = None if plan is None else recompute(plan)
     problems = [*(recomputation.problems if recomputation else ()), *problems]
     return CertifyReport(directory, n_files, certificate, tuple(problems), tuple(slices), recomputation)
 

@@ -110,8 +110,29 @@ class Recomputation:
         return "\n\n".join(paragraphs(parts, width))
 
 
-def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:
-    """Draws rows of a data-set folder, evenly over its configurations, and recomputes their labels.
+@dataclass(frozen=True, slots=True)
+class RecomputationPlan:
+    """What is to be recomputed: everything that can be refused before work begins has been checked.
+
+    Attributes:
+        directory: The folder.
+        seed: Seed of the choice of rows.
+        random: The stream that draws the rows.
+        levels: Level of theory of each configuration that can be computed here.
+        shares: Number of rows of each of them.
+        skipped: Configurations whose level of theory cannot be computed here, with the level.
+    """
+
+    directory: Path
+    seed: int
+    random: np.random.Generator
+    levels: Mapping[str, Level]
+    shares: Mapping[str, int]
+    skipped: tuple[str, ...]
+
+
+def plan_recomputation(directory: Path, n_rows: int, seed: int = 0) -> RecomputationPlan:
+    """Shares rows evenly over the configurations of a data-set folder, and checks that their labels can be computed.
 
     Args:
         directory: The folder.
@@ -135,13 +156,18 @@ def recompute(directory: Path, n_rows: int, seed: int = 0) -> Recomputation:
     shares = _shares([*levels], n_rows, random)
     for config, share in shares.items():
         if share:
-            label_versions(levels[config])  # reports a missing package before any computation
+            label_versions(levels[config])
+    return RecomputationPlan(directory, seed, random, levels, shares, tuple(skipped))
+
+
+def recompute(plan: RecomputationPlan) -> Recomputation:
+    """Draws the rows and recomputes their labels; a plan is used once, since its stream of random numbers advances."""
     problems: list[Problem] = []
     configs = [
-        _recompute_config(directory / config, level, shares[config], random, problems)
-        for config, level in levels.items()
+        _recompute_config(plan.directory / config, level, plan.shares[config], plan.random, problems)
+        for config, level in plan.levels.items()
     ]
-    return Recomputation(seed, tuple(configs), tuple(problems), tuple(skipped))
+    return Recomputation(plan.seed, tuple(configs), tuple(problems), plan.skipped)
 
 
 def _levels(directory: Path) -> tuple[dict[str, Level], list[str]]:

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.certify import recompute
-from dataset_builders.certify.audit import certify
+from dataset_builders.certify.audit import ConfigAudit, certify
 from dataset_builders.chemistry import dft
 from dataset_builders.cli import main
 from dataset_builders.core.errors import ConvergenceError, UsageError
@@ -40,6 +40,10 @@ def stored_dft(monkeypatch):
     return asked
 
 
+def _recompute(folder, n_rows, seed=0):
+    return recompute.recompute(recompute.plan_recomputation(folder, n_rows, seed))
+
+
 def test_right_labels_come_back(folder, stored_dft, capsys):
     assert main(["certify", str(folder), "--recompute", "5", "--seed", "4"]) == 0
     shown = capsys.readouterr().out
@@ -53,7 +57,7 @@ def test_right_labels_come_back(folder, stored_dft, capsys):
 
 def test_the_seed_says_which_rows(folder):
     shutil.rmtree(folder / "task2-wb97x")
-    deviations = [recompute.recompute(folder, 3, seed).configs[0].force for seed in (0, 0, 1)]
+    deviations = [_recompute(folder, 3, seed).configs[0].force for seed in (0, 0, 1)]
     assert deviations[0] == deviations[1] != deviations[2]
     assert deviations[0] < 1e-6
 
@@ -80,7 +84,7 @@ def test_a_label_that_cannot_be_computed(folder, monkeypatch):
         raise ConvergenceError("no end")
 
     monkeypatch.setattr(recompute, "compute_label", fails)
-    problems = recompute.recompute(folder, 1).problems
+    problems = _recompute(folder, 1).problems
     assert [each.seen for each in problems] == ["a label that cannot be recomputed: no end"]
 
 
@@ -96,13 +100,14 @@ def test_more_rows_than_there_are(tmp_path, monkeypatch):
     monkeypatch.setattr(
         recompute, "compute_label", lambda level, numbers, positions: (0.0, np.zeros((len(numbers), 3)))
     )
-    found = recompute.recompute(tmp_path, 1000)
+    found = _recompute(tmp_path, 1000)
     assert found.configs[0].n_rows == 96
     assert len(found.problems) == 96
 
 
 @pytest.mark.parametrize("options", [["0"], ["-3"], ["2", "--seed", "-1"]])
-def test_numbers_that_make_no_sense(options, capsys):
+def test_numbers_that_make_no_sense_are_refused_before_a_row_is_read(options, capsys, monkeypatch):
+    monkeypatch.setattr(ConfigAudit, "run", lambda audit: pytest.fail("rows were read"))
     assert main(["certify", "mini", "--recompute", *options]) == 2
     assert "expected at least one row and a non-negative seed" in capsys.readouterr().err
 
@@ -112,4 +117,4 @@ def test_a_level_without_a_program(folder, monkeypatch):
     monkeypatch.setattr(recompute, "method_of", lambda metadata: "PBE0/def2-SVP")
     shutil.rmtree(folder / "task2-wb97x")
     with pytest.raises(UsageError, match=r"no configuration of .* computed here: task4, labels of PBE0/def2-SVP"):
-        recompute.recompute(folder, 1)
+        _recompute(folder, 1)
