@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -17,7 +18,9 @@ from types import MappingProxyType
 from typing import Final
 
 from dataset_builders.core.errors import SetupError, UsageError
+from dataset_builders.core.hashes import text_sha256
 from harness.trust.tokens import TOKEN_VARIABLES
+from harness.worker.environment_locks import locked_requirements
 
 ENVIRONMENTS_VARIABLE: Final = "MLIP_OOD_ENVIRONMENTS"
 """Environment variable with the folder of all environments, if not in the user's data folder."""
@@ -103,7 +106,9 @@ def find_environment(family: str) -> Environment | None:
         stamp = json.loads((directory / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if spec is None or stamp.get("requirements") != list(spec.requirements) or not interpreter_of(directory).exists():
+    if spec is None or not isinstance(stamp, dict) or not interpreter_of(directory).exists():
+        return None
+    if stamp.get("requirements") != list(spec.requirements) or stamp.get("lock") != _lock_of(family):
         return None
     return Environment(family, directory, stamp["packages"])
 
@@ -112,7 +117,8 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
     """Creates the environment of a family, or finds it.
 
     PyTorch is installed first, in the version of the harness, so that it comes from the installer's cache and all
-    results use one version; with uv, files are linked instead of copied.
+    results use one version. All other packages are those of `environment_locks`: a file with another hash is not
+    installed. With uv, files are linked instead of copied.
 
     Args:
         family: One of `ENVIRONMENTS`.
@@ -136,10 +142,13 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         _require_python(base, spec, family, run)
-        for command in _commands(directory, base, spec):
-            _checked(run(command), command, family)
+        with tempfile.TemporaryDirectory() as folder:
+            lock = Path(folder) / "requirements.txt"
+            lock.write_text(locked_requirements(family), encoding="utf-8")
+            for command in _commands(directory, base, lock):
+                _checked(run(command), command, family)
         packages = _installed(directory, family, run)
-        stamp = {**asdict(spec), "packages": packages}
+        stamp = {**asdict(spec), "lock": _lock_of(family), "packages": packages}
         (directory / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
     except OSError as cause:
         shutil.rmtree(directory, ignore_errors=True)
@@ -166,16 +175,22 @@ def remove_environment(family: str) -> bool:
     return True
 
 
-def _commands(directory: Path, base: str, spec: EnvironmentSpec) -> list[list[str]]:
+def _lock_of(family: str) -> str:
+    """Identifies the locked packages of an environment, which is made anew when they change."""
+    return text_sha256(locked_requirements(family))
+
+
+def _commands(directory: Path, base: str, lock: Path) -> list[list[str]]:
     torch = f"torch=={version('torch').partition('+')[0]}"
-    wanted = [torch, *WORKER_REQUIREMENTS, *spec.requirements]
     python = str(interpreter_of(directory))
+    # The lock is complete. An installer that added packages of its own choice would need hashes of these.
+    locked = ["--require-hashes", "--no-deps", "--requirement", str(lock)]
     uv = shutil.which("uv")
     if uv:
         install = [uv, "pip", "install", "--quiet", "--python", python]
-        return [[uv, "venv", "--quiet", "--python", base, str(directory)], [*install, torch], [*install, *wanted]]
+        return [[uv, "venv", "--quiet", "--python", base, str(directory)], [*install, torch], [*install, *locked]]
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    return [[base, "-m", "venv", str(directory)], [*install, torch], [*install, *wanted]]
+    return [[base, "-m", "venv", str(directory)], [*install, torch], [*install, *locked]]
 
 
 def _require_python(base: str, spec: EnvironmentSpec, family: str, run: Run) -> None:

@@ -1,5 +1,7 @@
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,8 @@ class Installer:
 
     def __call__(self, command):
         self.commands.append(list(command))
+        if "--requirement" in command:
+            self.locked = Path(command[-1]).read_text()
         text = " ".join(command)
         if self.fails_at and self.fails_at in text:
             return subprocess.CompletedProcess(command, 1, "", "first line\nno matching distribution")
@@ -55,8 +59,9 @@ def test_torch_comes_first_and_the_pins_follow(folder):
     assert venv[1:3] == ["-m", "venv"]
     assert torch[-1].startswith("torch==")
     assert "+" not in torch[-1]
-    assert rest[-1] == "sevenn==0.13.0"
-    assert torch[-1] in rest
+    assert rest[-4:-1] == ["--require-hashes", "--no-deps", "--requirement"]
+    assert re.search(r"^sevenn==0\.13\.0 --hash=sha256:[0-9a-f]{64}( |$)", installer.locked, re.MULTILINE)
+    assert "\ntorch==" not in installer.locked
 
 
 def test_what_is_there_is_not_made_again():
@@ -72,11 +77,17 @@ def test_other_pins_recreate_it(monkeypatch):
     assert find_environment("sevennet") is None
 
 
+def test_another_lock_recreates_it(monkeypatch):
+    create_environment("sevennet", run=Installer())
+    monkeypatch.setattr(environments, "locked_requirements", lambda family: "sevenn==0.13.0 --hash=sha256:0\n")
+    assert find_environment("sevennet") is None
+
+
 def test_a_failed_installation_leaves_nothing(folder):
     with pytest.raises(
         SetupError, match=r"cannot create the environment of sevennet: .*\n.*\nno matching distribution\nCheck the net"
     ):
-        create_environment("sevennet", run=Installer(fails_at="sevenn=="))
+        create_environment("sevennet", run=Installer(fails_at="--require-hashes"))
     assert not (folder / "sevennet").exists()
 
 
