@@ -5,6 +5,7 @@ import pytest
 
 from dataset_builders.tasks.drawn import Drawn, drawn_of_task
 from dataset_builders.tasks.regions import TASKS, TaskName
+from tests.benchmarks import anatomy_coverage
 from tests.benchmarks.coverage import WITHIN, Options, simulate
 from tests.benchmarks.simulated_errors import estimate
 
@@ -62,3 +63,12 @@ def test_every_interval_that_is_printed_covers_what_it_says(task: TaskName) -> N
     for each in simulate(task, Options(n_sets=2000)):
         if each.new is not None:
             assert WITHIN[0] - _MARGIN <= each.new <= WITHIN[1] + _MARGIN, each
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("task", [*TASKS])
+def test_every_interval_of_a_factor_covers_what_it_says(task: TaskName) -> None:
+    for name, _, covered, _ in anatomy_coverage.simulate(task, n_sets=2000, seed=0):
+        if covered is not None:
+            assert WITHIN[0] - _MARGIN <= covered <= WITHIN[1] + _MARGIN, name

@@ -20,7 +20,7 @@ from model_cards.cards.gap_picture import Panel, gap_text
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
 from model_cards.cards.section_picture import SECTION_PICTURE
 from model_cards.entries.entries import METHOD, config_and_number
-from model_cards.entries.notes import EDITION, OF_ONE_NUMBER, has_former_interval, parse_notes
+from model_cards.entries.notes import EDITION, FACTORS, OF_ONE_NUMBER, has_former_interval, parse_notes
 from model_cards.entries.scores import DIGITS
 from model_cards.text.front_matter import CARD_PATH, Card
 from model_cards.text.yaml_text import newline_of
@@ -218,10 +218,24 @@ def _run_blocks(run: _Run, entries: Iterable["EvalResultEntry"]) -> list[str]:
         )
         for config in configs
     )
-    facts = "\n".join(f"- {fact}" for fact in [*_facts(run, notes), *_method_facts(notes, by_config)])
+    found = [*_facts(run, notes), *_method_facts(notes, by_config), *_factor_facts(by_config)]
+    facts = "\n".join(f"- {fact}" for fact in found)
     pinned = f"{run.dataset_id}@{run.revision}" if run.revision else None
     command = repeating_command(pinned, notes, configs)
     return [table, facts, *([f"To reproduce these numbers:\n\n    {command}"] if command else [])]
+
+
+def _factor_facts(by_config: Mapping[str, Mapping[str, "EvalResultEntry"]]) -> list[str]:
+    """What the gaps are made of, where the notes of a score say it."""
+    found = {
+        config: _notes_of(numbers["score"])[FACTORS]
+        for config, numbers in by_config.items()
+        if "score" in numbers and FACTORS in _notes_of(numbers["score"])
+    }
+    if not found:
+        return []
+    listed = "; ".join(f"{plain(config)}: {plain(found[config])}" for config in in_order(found))
+    return [f"factors that multiply to the gap ({plain('>1, <1')}: the interval excludes 1): {listed}"]
 
 
 def _method_facts(notes: Mapping[str, str], by_config: Mapping[str, Mapping[str, "EvalResultEntry"]]) -> list[str]:

@@ -15,6 +15,7 @@ from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.editions import RANKING
 from dataset_builders.tasks.regions import in_order, title_of
 from harness.method.document import MeanResult
+from harness.report.signs import side_of_one
 from harness.results.result import (
     USER,
     DatasetRecord,
@@ -27,7 +28,7 @@ from harness.results.result import (
     TaskResult,
 )
 from model_cards.entries.entry_check import checked_entry, entry_identity, shown
-from model_cards.entries.notes import CLUSTERS, EDITION, format_notes, parse_notes
+from model_cards.entries.notes import CLUSTERS, EDITION, FACTORS, format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
 from model_cards.entries.source import Source
 from model_cards.hub.dataset_names import as_written
@@ -396,6 +397,7 @@ def _notes(
         **_notes_of_seeds(result, task, number),
         "confidence": None if low is None else f"{100 * result.settings.confidence:g} %",
         CLUSTERS: None if low is None else f"{estimate.n_clusters or ''} {task.clusters}s".strip(),
+        FACTORS: _factors(task) if number.name == "score" else None,
         "dtype": used.dtype,
         "device": used.device,
         "content": result.dataset.content_hash[:SHORT_HASH],
@@ -417,6 +419,17 @@ def _notes(
         "packages": ", ".join(f"{name} {each}" for name, each in sorted(packages.items())),
     }
     return {key: value for key, value in notes.items() if value}
+
+
+def _factors(task: TaskResult) -> str | None:
+    """What the gap of a task is made of, such as `composition 1.21 (>1), remaining 1.62`; `None` if not computed."""
+    if task.anatomy is None:
+        return None
+    factors = [
+        (name.replace("_", " "), each.value, side_of_one(each.low, each.high).strip())
+        for name, each in task.anatomy.factors.items()
+    ]
+    return ", ".join(f"{name} {value:.{DIGITS}f}" + (f" ({side})" if side else "") for name, value, side in factors)
 
 
 def _shortened(notes: dict[str, str], trace: Source | None) -> dict[str, str]:

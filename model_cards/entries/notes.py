@@ -10,7 +10,10 @@ from dataset_builders.tasks.editions import UNKNOWN_EDITION
 CLUSTERS: Final = "clusters"
 """Note with number and type of the clusters of an interval; without it, the interval is a bootstrap over molecules."""
 
-OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", CLUSTERS, "standard deviation"})
+FACTORS: Final = "factors of the gap"
+"""Note of a score: what the gap of its task is made of."""
+
+OF_ONE_NUMBER: Final = frozenset({"unit", "interval", "confidence", CLUSTERS, "standard deviation", FACTORS})
 """Notes that concern one number, not the whole evaluation."""
 
 EDITION: Final = "edition"

@@ -8,6 +8,7 @@ from markdown_it import MarkdownIt
 
 from dataset_builders.card.numbers import NUMBERS, number_id
 from dataset_builders.core.errors import DataError
+from harness.results.anatomy_record import Anatomy
 from harness.results.result import Estimate
 from model_cards.cards.section import BEGIN, END, section_text, with_section
 from model_cards.entries.entries import entries_of, merge_entries, read_entries
@@ -248,3 +249,21 @@ def test_a_mark_inside_a_line_is_text():
 def test_every_number_has_a_place(make_result):
     found = {entry.task_id for entry in entries_of(make_result("task1"), PINNED)}
     assert found == {number_id("task1", number) for number in NUMBERS}
+
+
+def test_the_factors_of_each_gap_are_read_back_from_the_published_file(make_result):
+    factors = {"composition": Estimate(value=1.2, low=1.1, high=1.3, unit="1", reason=None)}
+    factors |= {
+        name: Estimate(value=value, low=0.8, high=1.9, unit="1", reason=None)
+        for name, value in {"conformers": 1.0, "remaining": 1.5, "unseen_parts": 1.25, "combination": 1.2}.items()
+    }
+    found = Anatomy(n_molecules=10, n_parts_shown=4, rotamers=None, **factors)
+    result = make_result("task2", "task3")
+    tasks = result.tasks | {"task3": result.tasks["task3"].model_copy(update={"anatomy": found})}
+    entries = entries_of(result.model_copy(update={"tasks": tasks}), PINNED)
+    text = section_text(read_entries(merge_entries(None, entries)))
+    line = "task3: composition 1.20 (>1), conformers 1.00, unseen parts 1.25, combination 1.20"
+    assert f"the interval excludes 1): {line}\n" in MarkdownIt().render(text).replace("</li>", "").replace("&gt;", ">")
+    # One table: a note of one task does not part the tasks of an evaluation.
+    assert text.count("| task | model |") == 1
+    assert text == section_text(entries)
