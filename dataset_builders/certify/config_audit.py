@@ -123,8 +123,10 @@ class ConfigAudit:
     def _split_problems(self, split: SplitName, files: list[Path]) -> Iterator[Problem]:
         complete = True
         for path in files:
-            place = Place(self._name(path), self._folder.name, self._task, self._level, split)
             schema = read_schema(path)
+            record = import_record_of(usable_metadata(schema))
+            n_validation = None if record is None else record.n_validation
+            place = Place(self._name(path), self._folder.name, self._task, self._level, split, n_validation)
             yield from file_problems(schema, place.file)
             if schema_problems(schema):
                 complete = False
