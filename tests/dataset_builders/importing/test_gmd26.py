@@ -5,6 +5,7 @@ in a single-point calculator), the two trajectories of each molecule and the spl
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dataset_builders.cli import main
 from dataset_builders.core.units import BOHR, HARTREE
 from dataset_builders.folder.provenance import import_record_of
 from dataset_builders.folder.schema import read_metadata
+from dataset_builders.importing.import_map import read_import_map
 from dataset_builders.tasks.task_document import read_task_file
 from harness.cli import main as harness
 from tests.dataset_builders.synthetic_folder import frame_of, path_of, total_energy
@@ -294,3 +296,13 @@ def test_a_preset_that_is_not_known(gmd, capsys):
     Path("map.toml").write_text(SMALL.replace("gmd-26", "gmd-25"))
     assert imported(gmd) == 2
     assert "preset = 'gmd-25'; expected one of gmd-26" in capsys.readouterr().err
+
+
+def test_the_map_of_the_page(tmp_path):
+    page = Path(__file__).parents[3].joinpath("docs", "gmd-26.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "gmd.toml").write_text(text)
+    how = read_import_map(tmp_path / "gmd.toml")
+    assert (how.config, how.licence, how.n_validation, how.n_secondary) == ("task2-pbe", "CC-BY-4.0", 100, 500)
+    for stated in ("`*primary*`", "`trained_models/*`", "`*last_step.traj`", f'"{how.computed}"'):
+        assert stated in page
