@@ -61,6 +61,14 @@ class FirstFrames(_Record):
     validation: Annotated[int, Field(ge=1)]
     test_id: Annotated[int, Field(ge=1)]
 
+    def n_validation(self, stride: int) -> int:
+        """Number of validation frames of a molecule if every `stride`-th frame is taken."""
+        return len(range(0, self.validation, stride))
+
+    def n_frames(self, stride: int) -> int:
+        """Number of secondary frames of a molecule if every `stride`-th frame is taken."""
+        return len(range(0, self.validation + self.test_id, stride))
+
 
 class ImportRecord(_Record):
     """Origin of imported frames.
@@ -94,7 +102,7 @@ class ImportRecord(_Record):
     @property
     def n_validation(self) -> int | None:
         """Number of validation frames of a molecule, after the stride; `None` if blocks of frames alternate."""
-        return None if self.first_frames is None else len(range(0, self.first_frames.validation, self.stride))
+        return None if self.first_frames is None else self.first_frames.n_validation(self.stride)
 
     def frames_of(self, molecule_id: str, split: SplitName) -> set[int]:
         """Indices of the frames of a molecule in a split."""

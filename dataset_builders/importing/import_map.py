@@ -157,13 +157,12 @@ class ImportMap:
     @property
     def n_validation(self) -> int | None:
         """Number of first secondary frames that are validation, after the stride; `None` for alternating blocks."""
-        return None if self.first_frames is None else len(range(0, self.first_frames.validation, self.stride))
+        return None if self.first_frames is None else self.first_frames.n_validation(self.stride)
 
     @property
     def n_secondary(self) -> int | None:
         """Number of frames of each secondary trajectory, after the stride; `None` if it is not fixed."""
-        first = self.first_frames
-        return None if first is None else len(range(0, first.validation + first.test_id, self.stride))
+        return None if self.first_frames is None else self.first_frames.n_frames(self.stride)
 
     def is_ignored(self, name: str) -> bool:
         """Whether a file of a folder or repo is not to be read."""
@@ -247,11 +246,11 @@ def _require_whole_blocks(document: MapDocument, path: Path) -> None:
     """A block of frames is never in two splits, as `certify` requires."""
     if document.first_frames is None:
         return
-    validation, stride = document.first_frames.validation, document.stride
-    n_validation = len(range(0, validation, stride))
+    first, stride = document.first_frames, document.stride
+    n_validation = first.n_validation(stride)
     if n_validation % FRAMES_PER_BURST:
         raise UsageError(
-            f"{path}: first_frames.validation = {validation} with stride = {stride} gives {n_validation} frames; "
+            f"{path}: first_frames.validation = {first.validation} with stride = {stride} gives {n_validation} frames; "
             f"expected a multiple of {FRAMES_PER_BURST}, since blocks of {FRAMES_PER_BURST} frames stay in one split"
         )
 
