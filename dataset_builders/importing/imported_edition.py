@@ -26,7 +26,7 @@ from dataset_builders.tasks.task_document import task_metadata
 
 
 def import_trajectories(
-    sources: Sequence[str], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
+    sources: Sequence[str | Path], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
 ) -> ImportReport:
     """Writes trajectories as a configuration of a data-set folder, and certifies the folder.
 

@@ -52,7 +52,7 @@ class SourceFiles:
     skipped: tuple[str, ...]
 
 
-def find_source_files(sources: Sequence[str], how: ImportMap) -> SourceFiles:
+def find_source_files(sources: Sequence[str | Path], how: ImportMap) -> SourceFiles:
     """The files that sources stand for, with their trajectories; those of the Hub are downloaded into the cache.
 
     Args:
@@ -68,9 +68,9 @@ def find_source_files(sources: Sequence[str], how: ImportMap) -> SourceFiles:
     files: list[SourceFile] = []
     repos: list[str] = []
     skipped: list[str] = []
-    # A cached repo stores equal files once, so only its paths tell them apart.
+    # Paths in a folder or repo, since a cache of the Hub stores equal files once and links to them.
     places: list[str] = []
-    for source in sources:
+    for source in map(str, sources):
         if source.startswith(HUB_PREFIX):
             repo, commit = _pinned(source)
             repos.append(f"{repo.id}@{commit}")
@@ -80,7 +80,7 @@ def find_source_files(sources: Sequence[str], how: ImportMap) -> SourceFiles:
         elif Path(source).is_dir():
             chosen = _chosen(list(_walk(Path(source))), how, source, skipped)
             files += [SourceFile(Path(source, name), name, each) for name, each in chosen]
-            places += [os.path.realpath(Path(source, name)) for name, _ in chosen]
+            places += [f"{os.path.realpath(source)}/{name}" for name, _ in chosen]
         else:
             path = Path(source)
             files.append(SourceFile(path, path.name, how.trajectory_of(path.as_posix())))

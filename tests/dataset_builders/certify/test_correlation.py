@@ -28,23 +28,10 @@ def test_of_autoregressive_processes(coefficient):
 
 
 def test_by_hand():
-    # Mean 0, variance 1: C(1) = 1/3 (two of three pairs of a run agree), and so on; a square wave of period 4.
-    values = np.tile([1.0, 1.0, -1.0, -1.0], 25)
-    lag_1, lag_2, lag_3 = 1.0 / 99.0, -1.0, -1.0 / 97.0
-    lag_4 = 1.0
-    by_hand = 1.0 + 2.0 * (0.99 * lag_1 + 0.98 * lag_2 + 0.97 * lag_3 + 0.96 * lag_4)
-    assert statistical_inefficiency(values) == pytest.approx(max(1.0, by_hand + tail(values)))
-
-
-def tail(values):
-    """The terms from lag 5 up to the first that is not positive."""
-    total = 0.0
-    for lag in range(5, len(values)):
-        pairs = [float(values[index] * values[index + lag]) for index in range(len(values) - lag)]
-        if sum(pairs) <= 0.0:
-            break
-        total += 2.0 * (1.0 - lag / len(values)) * sum(pairs) / len(pairs)
-    return total
+    """A step: at lag t, 100 - 2t pairs agree and t do not, so C(t) = (100 - 3t) / (100 - t), positive up to t = 33."""
+    values = np.repeat([1.0, -1.0], 50)
+    # The factor 1 - t/100 cancels the denominator: 1 + 2 (33 - 3 * 33 * 34 / 200).
+    assert statistical_inefficiency(values) == pytest.approx(33.34)
 
 
 def test_too_few_or_equal_values_have_none():
