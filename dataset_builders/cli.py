@@ -119,9 +119,9 @@ def _add_import(importing: argparse.ArgumentParser) -> None:
     importing.add_argument(
         "files",
         nargs="+",
-        type=Path,
         metavar="FILE",
-        help="trajectory of one molecule: extended XYZ, or ASE's .traj, .db or .json",
+        help="trajectory of one molecule (extended XYZ, or ASE's .traj, .db or .json), a folder of them, or a data set "
+        "on the Hub as hf://datasets/ORG/NAME[@REVISION]",
     )
     importing.add_argument(
         "--task-map", type=Path, required=True, metavar="MAP", help="TOML file that describes them; docs/import.md"

@@ -14,6 +14,7 @@ from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front
 from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, SCORE, number_id
 from dataset_builders.card.task_picture import PICTURE, picture_of, picture_text
 from dataset_builders.certify.audit import CertifyReport
+from dataset_builders.certify.correlation import CORRELATION_HEADER, correlation_notes, correlation_rows
 from dataset_builders.certify.coverage import (
     DIVERGENCE_RADIUS,
     REQUIRED_RADIUS,
@@ -200,6 +201,8 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         **_geometry(certificate),
         "label_table": markdown_table(LABEL_HEADER, label_rows(certificate.labels)),
         "label_notes": label_notes(certificate.labels),
+        "correlation_table": markdown_table(CORRELATION_HEADER, correlation_rows(certificate.correlations)),
+        "correlation_notes": correlation_notes(certificate.correlations),
         "numbers_table": markdown_table(_NUMBERS_HEADER, _number_rows()),
         "overall_id": OVERALL_ID,
         "score_id": number_id("CONFIG", SCORE),
@@ -207,6 +210,9 @@ def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:
         "imported": import_record_of(summaries[0].metadata),
         "labels_of_others": ", ".join(summary.config for summary in summaries if not _labelled_here(summary)),
         "methods_here": {summary.method for summary in summaries if _labelled_here(summary)},
+        "computed_elsewhere": {
+            summary.method: plain(_stated_computation(summary)) for summary in summaries if not _labelled_here(summary)
+        },
         "import_table": markdown_table(_IMPORT_HEADER, list(_import_rows(certificate))),
         "other_methods": _other_methods(certificate),
         "source_url": facts.source_url,
@@ -301,13 +307,16 @@ def _labelled_here(summary: ConfigSummary) -> bool:
     return not is_imported(summary.metadata) or "program" in summary.metadata["level_of_theory"]
 
 
+def _stated_computation(summary: ConfigSummary) -> str:
+    """Program and settings of external labels, as their metadata state them."""
+    return str(summary.metadata["level_of_theory"].get("computed", "not stated"))
+
+
 def _other_methods(certificate: DataSetCertificate) -> list[tuple[str, str]]:
     """Unnamed levels of theory of labels, with the calculation stated in their metadata."""
     known = {level.method for level in LEVELS.values()}
     found = {
-        summary.method: str(summary.metadata["level_of_theory"].get("computed", "not stated"))
-        for summary in certificate.summaries
-        if summary.method not in known
+        summary.method: _stated_computation(summary) for summary in certificate.summaries if summary.method not in known
     }
     return list(found.items())
 

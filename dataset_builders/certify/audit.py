@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.certify.config_audit import REMEDY, ConfigAudit, read_schema, row_count
+from dataset_builders.certify.correlation import (
+    CORRELATION_HEADER,
+    TimeCorrelation,
+    correlation_notes,
+    correlation_rows,
+)
 from dataset_builders.certify.coverage import (
     RADII,
     SUMMARY_HEADER,
@@ -103,6 +109,7 @@ class CertifyReport:
             "\n".join(certificate_notes(certificate.tasks)),
             *_support_parts(certificate, width),
             "\n".join(inferred_texts(certificate)),
+            *_correlation_parts(certificate, width),
             "labels compared with each other, with MMFF94 and with bond energies:",
             text_table(LABEL_HEADER, label_rows(certificate.labels), width),
             "\n".join(label_notes(certificate.labels)),
@@ -134,6 +141,13 @@ def _support_parts(certificate: DataSetCertificate, width: int) -> Iterator[str]
     yield text_table(SUPPORT_HEADER, support_rows(certificate.support), width)
     yield "\n".join(LEGEND)
     yield text_table(*spacer_table(certificate.support), width)
+
+
+def _correlation_parts(certificate: DataSetCertificate, width: int) -> Iterator[str]:
+    if certificate.correlations:
+        yield "correlation in time of imported trajectories:"
+        yield text_table(CORRELATION_HEADER, correlation_rows(certificate.correlations), width)
+        yield "\n".join(correlation_notes(certificate.correlations))
 
 
 def certify(
@@ -171,6 +185,7 @@ def certify(
     certificates: list[TaskCertificate] = []
     labels: list[LabelReport] = []
     supports: list[GeometricSupport] = []
+    correlations: list[TimeCorrelation] = []
     measured = _largest_of_each_task(known) if with_geometry else set()
     for folder, (task, level) in known.items():
         audit = ConfigAudit(folder, task, level, hashes, with_geometry=folder in measured)
@@ -182,13 +197,16 @@ def certify(
         summaries.append(audit.summary())
         certificates.extend(audit.certificates())
         supports.extend(audit.support())
+        correlations.extend(audit.correlations())
         slices.extend(audit.slices())
     problems.extend(_origin_problems(summaries))
     problems.extend(_agreement_problems(summaries))
     present = {folder.name for folder in known}
     missing = tuple(name for name in TASKS if name not in present)
     n_files = sum(len(list(folder.glob("*.parquet"))) for folder in folders)
-    certificate = DataSetCertificate(tuple(summaries), tuple(certificates), missing, tuple(labels), tuple(supports))
+    certificate = DataSetCertificate(
+        tuple(summaries), tuple(certificates), missing, tuple(labels), tuple(supports), tuple(correlations)
+    )
     recomputation = None if plan is None else recompute(plan)
     problems = [*(recomputation.problems if recomputation else ()), *problems]
     return CertifyReport(directory, n_files, certificate, tuple(problems), tuple(slices), recomputation)

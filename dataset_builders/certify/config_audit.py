@@ -7,6 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset_builders.certify.correlation import TimeCorrelation, time_correlations
 from dataset_builders.certify.coverage import ConfigSummary, TaskCertificate, certify_task
 from dataset_builders.certify.geometry.support import GeometricSupport
 from dataset_builders.certify.geometry.support_meter import SupportMeter
@@ -109,6 +110,12 @@ class ConfigAudit:
         if self._meter and self._ledger.n_rows["train"] and self._ledger.n_rows["test_ood"]:
             yield self._meter.support()
 
+    def correlations(self) -> Iterator[TimeCorrelation]:
+        """The correlation in time of imported trajectories; nothing for frames that this project sampled."""
+        record = import_record_of(self._metadata)
+        if record is not None:
+            yield from time_correlations(self._folder.name, record, self._ledger.energy_series())
+
     def slices(self) -> Iterator[str]:
         """The missing molecules of the configuration, if its files declare a slice."""
         named = molecules_of(self._metadata)
@@ -123,8 +130,10 @@ class ConfigAudit:
     def _split_problems(self, split: SplitName, files: list[Path]) -> Iterator[Problem]:
         complete = True
         for path in files:
-            place = Place(self._name(path), self._folder.name, self._task, self._level, split)
             schema = read_schema(path)
+            record = import_record_of(usable_metadata(schema))
+            n_validation = None if record is None else record.n_validation
+            place = Place(self._name(path), self._folder.name, self._task, self._level, split, n_validation)
             yield from file_problems(schema, place.file)
             if schema_problems(schema):
                 complete = False

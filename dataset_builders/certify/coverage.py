@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from dataset_builders.certify.correlation import TimeCorrelation
 from dataset_builders.certify.geometry.support import GeometricSupport
 from dataset_builders.certify.labels.label_table import LabelReport
 from dataset_builders.chemistry.environments import FAR_RADIUS, divergence, uncovered, undetermined
@@ -120,6 +121,7 @@ class DataSetCertificate:
         labels: Checks of the labels of each configuration.
         support: Geometric support of one configuration of each task, the one with the most training frames; empty if it
             was not measured.
+        correlations: Correlation in time of imported trajectories, by configuration.
     """
 
     summaries: tuple[ConfigSummary, ...]
@@ -127,6 +129,7 @@ class DataSetCertificate:
     missing: tuple[str, ...]
     labels: tuple[LabelReport, ...] = ()
     support: tuple[GeometricSupport, ...] = ()
+    correlations: tuple[TimeCorrelation, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -20,7 +20,15 @@ from dataset_builders.chemistry.sampling import RECIPE
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.units import BOLTZMANN
 from dataset_builders.folder.provenance import ImportRecord
-from dataset_builders.tasks.editions import FRAMES_PER_BURST, SPLIT_TRAJECTORY, SPLITS, Edition, SplitName
+from dataset_builders.tasks.editions import (
+    FRAMES_PER_BURST,
+    SPLIT_TRAJECTORY,
+    SPLITS,
+    TRAJECTORIES,
+    Edition,
+    SplitName,
+    TrajectoryName,
+)
 from dataset_builders.tasks.regions import Task
 from dataset_builders.tasks.split_words import words_of_split
 from dataset_builders.tasks.words import parse_word
@@ -188,6 +196,19 @@ class ConfigLedger:
             if abs(residual) > COMPOSITION_LIMIT:
                 seen = f"a median energy {residual:+.1f} eV from a fit of all molecules on their element counts"
                 yield Problem(self.config, None, molecule_id, "", seen, f"at most {COMPOSITION_LIMIT:g} eV")
+
+    def energy_series(self) -> dict[tuple[str, TrajectoryName], FloatArray]:
+        """Energies of each molecule and trajectory, in the order of the frames, eV."""
+        series = {}
+        for molecule_id, parts in sorted(self._energies.items()):
+            trajectory, frame, energy = (
+                np.concatenate([getattr(part, name) for part in parts]) for name in ("trajectory", "frame", "energy")
+            )
+            for name in TRAJECTORIES:
+                chosen = np.flatnonzero(trajectory == name)
+                if len(chosen):
+                    series[molecule_id, name] = energy[chosen][np.argsort(frame[chosen], kind="stable")]
+        return series
 
     def _numbers(self, molecule_id: str) -> IntArray:
         return atomic_numbers_of(parse_word(molecule_id, self.task.vocabulary).smiles)

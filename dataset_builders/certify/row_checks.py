@@ -84,6 +84,7 @@ class Place:
         task: The task.
         level: Level of theory of its labels.
         split: The split.
+        n_validation: Number of secondary frames that are validation, if they are the first ones; see `split_of_frame`.
     """
 
     file: str
@@ -91,6 +92,7 @@ class Place:
     task: Task
     level: Level
     split: SplitName
+    n_validation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +339,8 @@ def _place_problems(frames: Frames, word: Word, place: Place) -> Iterator[Proble
         yield frames.problem(int(index), "a frame of another trajectory or with a negative index", expected)
     bursts = frame // FRAMES_PER_BURST
     for burst in np.unique(bursts[~strange]):
-        split = split_of_frame(trajectory, int(burst) * FRAMES_PER_BURST, is_ood=is_ood)
+        first = int(burst) * FRAMES_PER_BURST
+        split = split_of_frame(trajectory, first, is_ood=is_ood, n_validation=place.n_validation)
         if split != place.split:
             for index in np.flatnonzero((bursts == burst) & ~strange):
                 yield frames.problem(int(index), f"burst {burst} in {place.split}", f"this burst in {split}")

@@ -36,7 +36,7 @@ class ImportedFile(_Record):
     """An imported file.
 
     Attributes:
-        name: File name, without its folder.
+        name: File name, without its folder; for a file of a folder or repo that was given, its path there.
         sha256: Hash of its content.
         trajectory: Trajectory of its frames.
         molecule_id: The molecule; empty if it was not identified.
@@ -50,6 +50,26 @@ class ImportedFile(_Record):
     n_frames: _Count
 
 
+class FirstFrames(_Record):
+    """A split of secondary trajectories at one frame: the first frames are validation, those after them test_id.
+
+    Attributes:
+        validation: Number of validation frames of a molecule, in frames of the files.
+        test_id: Number of test_id frames of a molecule, in frames of the files.
+    """
+
+    validation: Annotated[int, Field(ge=1)]
+    test_id: Annotated[int, Field(ge=1)]
+
+    def n_validation(self, stride: int) -> int:
+        """Number of validation frames of a molecule if every `stride`-th frame is taken."""
+        return len(range(0, self.validation, stride))
+
+    def n_frames(self, stride: int) -> int:
+        """Number of secondary frames of a molecule if every `stride`-th frame is taken."""
+        return len(range(0, self.validation + self.test_id, stride))
+
+
 class ImportRecord(_Record):
     """Origin of imported frames.
 
@@ -58,6 +78,9 @@ class ImportRecord(_Record):
         licence: Licence of the data.
         stride: Interval between imported frames; 1 for every frame.
         temperature: Temperature of the molecular dynamics, K.
+        repos: Commits of the Hub that files were read from, as `org/name@commit`.
+        first_frames: Frames of the secondary trajectories in each split; `None` if every fifth block of frames is
+            validation.
         files: The files, in the order of reading.
         frames: Trajectories of each molecule, by molecule id.
     """
@@ -66,6 +89,8 @@ class ImportRecord(_Record):
     licence: str
     stride: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(gt=0.0)]
+    repos: list[str] = []
+    first_frames: FirstFrames | None = None
     files: list[ImportedFile]
     frames: dict[str, dict[TrajectoryName, ImportedTrajectory]]
 
@@ -73,6 +98,11 @@ class ImportRecord(_Record):
     def n_left_out(self) -> int:
         """Number of frames left out, over all molecules."""
         return sum(len(each.left_out) for found in self.frames.values() for each in found.values())
+
+    @property
+    def n_validation(self) -> int | None:
+        """Number of validation frames of a molecule, after the stride; `None` if blocks of frames alternate."""
+        return None if self.first_frames is None else self.first_frames.n_validation(self.stride)
 
     def frames_of(self, molecule_id: str, split: SplitName) -> set[int]:
         """Indices of the frames of a molecule in a split."""
@@ -82,7 +112,10 @@ class ImportRecord(_Record):
             return set()
         is_ood = split == "test_ood"
         numbers = set(range(found.n_frames)) - set(found.left_out)
-        return {frame for frame in numbers if split_of_frame(trajectory, frame, is_ood=is_ood) == split}
+        first = self.n_validation
+        return {
+            frame for frame in numbers if split_of_frame(trajectory, frame, is_ood=is_ood, n_validation=first) == split
+        }
 
 
 def is_imported(metadata: Mapping[str, Any]) -> bool:

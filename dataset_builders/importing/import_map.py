@@ -13,7 +13,9 @@ from dataset_builders.chemistry.charge_and_spin import SpinMeaning
 from dataset_builders.chemistry.levels import LEVELS, Level, find_level, other_level
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
-from dataset_builders.tasks.editions import TRAJECTORIES, TrajectoryName
+from dataset_builders.folder.provenance import FirstFrames
+from dataset_builders.importing.presets import Preset, find_preset
+from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, TrajectoryName
 from dataset_builders.tasks.regions import TASKS, Task, find_task
 from dataset_builders.tasks.task_document import first_problem, parse_task, read_task_file
 
@@ -80,7 +82,10 @@ class MapDocument(_Document):
         task_file: A file that declares the task, relative to the map; instead of `task`.
         primary: Glob patterns of the files for `train` and `test_ood`.
         secondary: Glob patterns of the files for `validation` and `test_id`.
+        ignored: Glob patterns of files in folders and repos that are not read.
         stride: Interval between imported frames; 1 for every frame.
+        first_frames: Numbers of secondary frames in `validation` and `test_id`, if they are the first ones and those
+            after them; by default every fifth block of five frames is `validation`.
         source: Source of the data.
         licence: Licence of the data.
         labels: The labels.
@@ -90,7 +95,9 @@ class MapDocument(_Document):
     task_file: _Text | None = None
     primary: _Patterns
     secondary: _Patterns
+    ignored: list[_Text] = []
     stride: Annotated[int, Field(ge=1)] = 1
+    first_frames: FirstFrames | None = None
     source: _Text
     licence: _Text
     labels: LabelsDocument
@@ -106,7 +113,10 @@ class ImportMap:
         computed: Program and settings of their calculation.
         temperature: Temperature of the molecular dynamics, K.
         patterns: Glob patterns of the files of each trajectory.
+        ignored: Glob patterns of files in folders and repos that are not read.
+        naming_hint: What is known of the names of the files, for messages; empty without a preset.
         stride: Interval between imported frames; 1 for every frame.
+        first_frames: Numbers of secondary frames in `validation` and `test_id`; `None` for alternating blocks.
         source: Source of the data.
         licence: Licence of the data.
         energy_key: Key of the energy in ASE's `info`; `None` for the energy that ASE recognises.
@@ -124,7 +134,10 @@ class ImportMap:
     computed: str
     temperature: float
     patterns: Mapping[TrajectoryName, tuple[str, ...]]
+    ignored: tuple[str, ...]
+    naming_hint: str
     stride: int
+    first_frames: FirstFrames | None
     source: str
     licence: str
     energy_key: str | None
@@ -141,25 +154,47 @@ class ImportMap:
         """Name of the configuration."""
         return self.level.config(self.task.name)
 
-    def trajectory_of(self, path: Path) -> TrajectoryName:
+    @property
+    def n_validation(self) -> int | None:
+        """Number of first secondary frames that are validation, after the stride; `None` for alternating blocks."""
+        return None if self.first_frames is None else self.first_frames.n_validation(self.stride)
+
+    @property
+    def n_secondary(self) -> int | None:
+        """Number of frames of each secondary trajectory, after the stride; `None` if it is not fixed."""
+        return None if self.first_frames is None else self.first_frames.n_frames(self.stride)
+
+    def is_ignored(self, name: str) -> bool:
+        """Whether a file of a folder or repo is not to be read."""
+        return _matches(name, self.ignored)
+
+    def matches(self, name: str) -> bool:
+        """Whether a pattern of either trajectory matches a file."""
+        return any(_matches(name, self.patterns[trajectory]) for trajectory in TRAJECTORIES)
+
+    def trajectory_of(self, name: str) -> TrajectoryName:
         """The trajectory of a file.
 
+        Args:
+            name: Its path, with slashes; patterns apply to the path and to its last part.
+
         Raises:
-            UsageError: If no pattern, or patterns of both trajectories, match its path or name.
+            UsageError: If no pattern, or patterns of both trajectories, match.
         """
-        texts = (path.as_posix(), path.name)
-        found = [
-            trajectory
-            for trajectory in TRAJECTORIES
-            if any(fnmatchcase(text, pattern) for text in texts for pattern in self.patterns[trajectory])
-        ]
+        found = [trajectory for trajectory in TRAJECTORIES if _matches(name, self.patterns[trajectory])]
         if len(found) != 1:
             seen = "both" if found else "none"
             raise UsageError(
                 f"of the patterns primary {list(self.patterns['primary'])} and secondary "
-                f"{list(self.patterns['secondary'])}, {seen} match {path}; expected one of the two to match each file"
+                f"{list(self.patterns['secondary'])}, {seen} match {name}; expected one of the two to match each file"
+                f"{self.naming_hint}"
             )
         return found[0]
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    texts = (name, name.rpartition("/")[2])
+    return any(fnmatchcase(text, pattern) for text in texts for pattern in patterns)
 
 
 def read_import_map(path: Path) -> ImportMap:
@@ -169,13 +204,20 @@ def read_import_map(path: Path) -> ImportMap:
         UsageError: If it cannot be read, is not TOML, or is not a valid map.
     """
     try:
-        document = MapDocument.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        preset = find_preset(content.pop("preset")) if "preset" in content else None
+        document = MapDocument.model_validate(content if preset is None else preset.completed(content))
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read the map {path}: {cause}") from cause
     except tomllib.TOMLDecodeError as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
     except ValidationError as cause:
         raise UsageError(f"{path} is not a valid map: {first_problem(cause)}; see docs/import.md") from cause
+    _require_whole_blocks(document, path)
+    return _import_map(document, preset, path)
+
+
+def _import_map(document: MapDocument, preset: Preset | None, path: Path) -> ImportMap:
     labels = document.labels
     return ImportMap(
         task=_task(document, path),
@@ -183,7 +225,10 @@ def read_import_map(path: Path) -> ImportMap:
         computed=labels.computed,
         temperature=labels.temperature,
         patterns={"primary": tuple(document.primary), "secondary": tuple(document.secondary)},
+        ignored=tuple(document.ignored),
+        naming_hint="" if preset is None else preset.naming_hint,
         stride=document.stride,
+        first_frames=document.first_frames,
         source=document.source,
         licence=document.licence,
         energy_key=labels.energy_key,
@@ -195,6 +240,19 @@ def read_import_map(path: Path) -> ImportMap:
         spin=labels.spin,
         ignored_keys=tuple(labels.ignored_keys),
     )
+
+
+def _require_whole_blocks(document: MapDocument, path: Path) -> None:
+    """A block of frames is never in two splits, as `certify` requires."""
+    if document.first_frames is None:
+        return
+    first, stride = document.first_frames, document.stride
+    n_validation = first.n_validation(stride)
+    if n_validation % FRAMES_PER_BURST:
+        raise UsageError(
+            f"{path}: first_frames.validation = {first.validation} with stride = {stride} gives {n_validation} frames; "
+            f"expected a multiple of {FRAMES_PER_BURST}, since blocks of {FRAMES_PER_BURST} frames stay in one split"
+        )
 
 
 def _task(document: MapDocument, path: Path) -> Task:

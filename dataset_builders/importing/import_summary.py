@@ -12,6 +12,7 @@ from dataset_builders.folder.provenance import ImportRecord
 from dataset_builders.tasks.editions import SplitName
 
 PROBLEMS_SHOWN: Final = 50
+_SKIPPED_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class ImportReport:
         record: Import record in its metadata.
         n_rows: Number of frames of each split.
         problems: Mismatches.
+        skipped: Names of other files in the given folders and repos, which were not read.
     """
 
     directory: Path
@@ -31,6 +33,7 @@ class ImportReport:
     record: ImportRecord
     n_rows: Mapping[SplitName, int]
     problems: tuple[Problem, ...]
+    skipped: tuple[str, ...] = ()
 
     def text(self, width: int = UNBOUNDED) -> str:
         """The report as text for the terminal.
@@ -46,10 +49,18 @@ class ImportReport:
         parts = [
             text_table(("file", "trajectory", "molecule", "frames"), rows, width),
             self.problem_text() if self.problems else "",
+            self._skipped_text(),
             f"wrote {self.config} into {self.directory}, certified: {splits}. Frames of molecules of the task that "
             f"were left out: {self.record.n_left_out:,}. Secondary frames of OOD molecules are in no split",
         ]
         return "\n\n".join(paragraphs((part for part in parts if part), width))
+
+    def _skipped_text(self) -> str:
+        if not self.skipped:
+            return ""
+        shown = ", ".join(self.skipped[:_SKIPPED_SHOWN])
+        more = len(self.skipped) - _SKIPPED_SHOWN
+        return f"{len(self.skipped):,} other files were not read: {shown}" + (f" and {more:,} more" if more > 0 else "")
 
     def problem_text(self) -> str:
         """The mismatches as text."""

@@ -1,6 +1,5 @@
 """Imports external trajectories into the schema of the data set, and certifies the result."""
 
-import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -21,17 +20,19 @@ from dataset_builders.folder.task_folders import metadata_by_config
 from dataset_builders.importing.import_map import ImportMap
 from dataset_builders.importing.import_summary import ImportReport
 from dataset_builders.importing.molecule_frames import Collector
-from dataset_builders.tasks.editions import SPLITS, TrajectoryName
+from dataset_builders.importing.source_files import find_source_files
+from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.task_document import task_metadata
 
 
 def import_trajectories(
-    paths: Sequence[Path], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
+    sources: Sequence[str | Path], how: ImportMap, directory: Path, *, skip_mismatches: bool = False
 ) -> ImportReport:
     """Writes trajectories as a configuration of a data-set folder, and certifies the folder.
 
     Args:
-        paths: Files in extended XYZ or ASE's own formats, each with one trajectory of one molecule.
+        sources: Files in extended XYZ or ASE's own formats, each with one trajectory of one molecule; folders of such
+            files; data sets on the Hub, as `hf://datasets/org/name[@revision]`.
         how: Description of the trajectories.
         directory: The data-set folder; a configuration of the same name is replaced.
         skip_mismatches: Whether to leave out, count and record frames, files and molecules that do not match.
@@ -40,17 +41,19 @@ def import_trajectories(
         UsageError: If the task cannot be certified for any frames, the patterns do not determine the trajectory of a
             file, a file is given twice, or the folder contains data of another origin.
         DataError: If a file cannot be read, or there are mismatches and they are not skipped; nothing is written.
+        SetupError: If the Hub cannot be reached or refuses access.
         CertificateError: If the rows fail the certificate; the folder stays, without a card.
     """
     require_sound([how.task])
-    files = _files(paths, how)
     _require_same_origin(directory, how)
+    found = find_source_files(sources, how)
     collector = Collector(how)
-    for path, trajectory in files.items():
-        collector.add_file(path, trajectory)
-    record = collector.record()
-    report = ImportReport(directory, how.config, record, collector.n_rows(), collector.all_problems())
-    _require_frames(report, skip_mismatches=skip_mismatches)
+    for file in found.files:
+        collector.add_file(file)
+    record = collector.record(found.repos)
+    problems = collector.all_problems()
+    report = ImportReport(directory, how.config, record, collector.n_rows(), problems, found.skipped)
+    _require_frames(report, how, skip_mismatches=skip_mismatches)
     _write(collector, record, how, directory)
     certificate = certify(directory)
     if not certificate.ok:
@@ -60,21 +63,7 @@ def import_trajectories(
     return report
 
 
-def _files(paths: Sequence[Path], how: ImportMap) -> dict[Path, TrajectoryName]:
-    """The trajectory of each file."""
-    for path in paths:
-        try:
-            str(path).encode()
-        except UnicodeEncodeError as cause:
-            raise UsageError(f"the name {str(path)!r} is not UTF-8, which the metadata need; rename it") from cause
-    files = {path: how.trajectory_of(path) for path in paths}
-    # `Path.resolve` fails on a link to itself, which the reader reports.
-    if len(files) < len(paths) or len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise UsageError(f"some of the {len(paths)} files are given twice; give each file once")
-    return files
-
-
-def _require_frames(report: ImportReport, *, skip_mismatches: bool) -> None:
+def _require_frames(report: ImportReport, how: ImportMap, *, skip_mismatches: bool) -> None:
     """Rejects mismatches, unless they are skipped, and splits without frames."""
     if report.problems and not skip_mismatches:
         raise DataError(
@@ -86,9 +75,15 @@ def _require_frames(report: ImportReport, *, skip_mismatches: bool) -> None:
             listed = f"{report.problem_text()}\n" if report.problems else ""
             raise DataError(
                 f"{listed}no frame is left for {split}, so nothing was written; expected at least one. In the "
-                "secondary trajectory of a training molecule, the first five frames after the stride are validation "
-                "and the next 20 test_id"
+                f"secondary trajectory of a training molecule, {_split_rule(how)}"
             )
+
+
+def _split_rule(how: ImportMap) -> str:
+    if how.n_validation is None:
+        return "the first five frames after the stride are validation and the next 20 test_id"
+    first, total = how.n_validation, how.n_secondary
+    return f"of {total} frames after the stride, the first {first} are validation and the others test_id"
 
 
 def _require_same_origin(directory: Path, how: ImportMap) -> None:
@@ -117,7 +112,7 @@ def _write(collector: Collector, record: ImportRecord, how: ImportMap, directory
 def _metadata(record: ImportRecord, how: ImportMap) -> Mapping[str, Any]:
     return {
         "edition": IMPORTED,
-        IMPORTED: record.model_dump(),
+        IMPORTED: record.model_dump(exclude_defaults=True),
         "level_of_theory": {"method": how.level.method, "computed": how.computed},
         "versions": {name: version(name) for name in ("ase", "numpy", "rdkit")},
         **task_metadata(how.task),

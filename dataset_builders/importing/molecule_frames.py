@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -21,6 +20,7 @@ from dataset_builders.core.hashes import file_sha256
 from dataset_builders.folder.provenance import ImportedFile, ImportedTrajectory, ImportRecord
 from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.importing.import_map import ImportMap
+from dataset_builders.importing.source_files import SourceFile
 from dataset_builders.importing.trajectories import RawFrame, read_frames
 from dataset_builders.tasks.editions import SPLITS, SplitName, TrajectoryName, split_of_frame
 from dataset_builders.tasks.words import Word
@@ -65,8 +65,12 @@ class Collector:
         """Number of frames of each split."""
         return {split: sum(table.num_rows for table in tables) for split, tables in self.tables.items()}
 
-    def record(self) -> ImportRecord:
-        """The import record of the collected frames, for the metadata."""
+    def record(self, repos: Sequence[str] = ()) -> ImportRecord:
+        """The import record of the collected frames, for the metadata.
+
+        Args:
+            repos: Commits of the Hub that the files were read from, as `org/name@commit`.
+        """
         frames: defaultdict[str, dict[TrajectoryName, ImportedTrajectory]] = defaultdict(dict)
         for (molecule_id, trajectory), series in self._series.items():
             found = ImportedTrajectory(n_frames=series.n_frames, left_out=series.left_out)
@@ -77,6 +81,8 @@ class Collector:
             licence=how.licence,
             stride=how.stride,
             temperature=how.temperature,
+            repos=list(repos),
+            first_frames=how.first_frames,
             files=self._files,
             frames=dict(sorted(frames.items())),
         )
@@ -95,7 +101,7 @@ class Collector:
                 seen = f"no {trajectory} trajectory of {word.smiles}"
                 yield Problem(self._how.config, None, word.molecule_id, "", seen, f"one, for {task.name}")
 
-    def add_file(self, path: Path, trajectory: TrajectoryName) -> None:
+    def add_file(self, file: SourceFile) -> None:
         """Adds the frames of a file.
 
         Raises:
@@ -104,7 +110,7 @@ class Collector:
         frames: list[tuple[int, RawFrame]] = []
         unusable: dict[int, str] = {}
         spare: list[Geometry] = []
-        for index, found in enumerate(read_frames(path, self._how)):
+        for index, found in enumerate(read_frames(file.path, self._how)):
             if isinstance(found, RawFrame):
                 frames.append((index, found))
                 continue
@@ -116,29 +122,50 @@ class Collector:
         try:
             identity, elements = self._identity([*sound, *spare])
         except DataError as cause:
-            self._keep_file(path, trajectory, "", n_frames)
-            self._report(path, "", None, str(cause), f"a molecule of {self._how.task.name}")
-            self._report_unusable(path, "", unusable, "molecule")
+            self._keep_file(file, "", n_frames)
+            self._report(file, "", None, str(cause), f"a molecule of {self._how.task.name}")
+            self._report_unusable(file, "", unusable, "molecule")
             return
         word = identity.word
-        self._keep_file(path, trajectory, word.molecule_id, n_frames)
-        if trajectory == "secondary" and word in self._ood:
+        self._keep_file(file, word.molecule_id, n_frames)
+        if file.trajectory == "secondary" and word in self._ood:
             return
         usable = {index: frame for index, frame in frames if np.array_equal(frame.atomic_numbers, elements)}
         for index, frame in frames:
             if index not in usable:
                 unusable[index] = f"{len(frame.atomic_numbers)} atoms, or elements that differ from the previous frames"
-        self._report_unusable(path, word.molecule_id, unusable, word.smiles)
-        series = self._series[word.molecule_id, trajectory]
-        left_out = unusable.keys() | self._take_up(path, trajectory, identity, usable, series.n_frames)
+        self._report_unusable(file, word.molecule_id, unusable, word.smiles)
+        series = self._series[word.molecule_id, file.trajectory]
+        if self._is_of_wrong_length(file, word, n_frames, series.n_frames):
+            left_out = set(range(n_frames))
+        else:
+            left_out = unusable.keys() | self._take_up(file, identity, usable, series.n_frames)
         series.left_out += [series.n_frames + index for index in sorted(left_out)]
         series.n_frames += n_frames
 
-    def _keep_file(self, path: Path, trajectory: TrajectoryName, molecule_id: str, n_frames: int) -> None:
-        sha256 = file_sha256(path)
+    def _is_of_wrong_length(self, file: SourceFile, word: Word, n_frames: int, before: int) -> bool:
+        """Whether a secondary trajectory, split by the index of its frames, is not of the expected length."""
+        first, expected = self._how.first_frames, self._how.n_secondary
+        if file.trajectory != "secondary" or first is None or (before, n_frames) == (0, expected):
+            return False
+        others = f" after {before:,} in other files" if before else ""
+        seen = f"a secondary trajectory of {n_frames:,} frames{others}"
+        stride = f" (with stride {self._how.stride})" if self._how.stride > 1 else ""
+        wanted = (
+            f"one file of {expected:,}{stride}: first_frames.validation = {first.validation}, "
+            f"first_frames.test_id = {first.test_id}"
+        )
+        self._report(file, word.molecule_id, None, seen, wanted)
+        return True
+
+    def _keep_file(self, file: SourceFile, molecule_id: str, n_frames: int) -> None:
         self._files.append(
             ImportedFile(
-                name=path.name, sha256=sha256, trajectory=trajectory, molecule_id=molecule_id, n_frames=n_frames
+                name=file.name,
+                sha256=file_sha256(file.path),
+                trajectory=file.trajectory,
+                molecule_id=molecule_id,
+                n_frames=n_frames,
             )
         )
 
@@ -152,64 +179,58 @@ class Collector:
             raise DataError("no frame with readable atoms and positions")
         raise DataError(f"a geometry of {name_of(*geometries[0])}")
 
-    def _take_up(
-        self,
-        path: Path,
-        trajectory: TrajectoryName,
-        identity: Identity,
-        frames: dict[int, RawFrame],
-        before: int,
-    ) -> set[int]:
+    def _take_up(self, file: SourceFile, identity: Identity, frames: dict[int, RawFrame], before: int) -> set[int]:
         """Adds the frames that pass every check; returns the indices of the others."""
         left_out: set[int] = set()
         is_ood = identity.word in self._ood
         by_split: defaultdict[SplitName, list[int]] = defaultdict(list)
         for index in frames:
-            by_split[split_of_frame(trajectory, before + index, is_ood=is_ood)].append(index)
+            split = split_of_frame(file.trajectory, before + index, is_ood=is_ood, n_validation=self._how.n_validation)
+            by_split[split].append(index)
         for split, indices in by_split.items():
             subset = subset_of(self._how.task, identity.word) if is_ood else ""
             chosen = [(before + index, frames[index]) for index in indices]
-            table = _table(identity, subset, trajectory, chosen)
-            wrong = self._wrong_rows(table, indices, path, split)
+            table = _table(identity, subset, file.trajectory, chosen)
+            wrong = self._wrong_rows(table, indices, file, split)
             left_out |= wrong
             self.tables[split].append(table.filter(pa.array([index not in wrong for index in indices], pa.bool_())))
         return left_out
 
-    def _wrong_rows(self, table: pa.Table, indices: Sequence[int], path: Path, split: SplitName) -> set[int]:
+    def _wrong_rows(self, table: pa.Table, indices: Sequence[int], file: SourceFile, split: SplitName) -> set[int]:
         """Indices of deviating frames; reports the causes."""
         how = self._how
-        place = Place(path.name, how.config, how.task, how.level, split)
+        place = Place(file.name, how.config, how.task, how.level, split, how.n_validation)
         wrong: set[int] = set()
         for batch in table.combine_chunks().to_batches():
             rows = np.array(indices, dtype=np.int64)
-            for frames in frames_by_molecule(batch, rows, path.name, how.task.vocabulary):
+            for frames in frames_by_molecule(batch, rows, file.name, how.task.vocabulary):
                 for problem in frame_problems(frames, place):
                     wrong.add(int(problem.row or 0))
-                    self._report(path, problem.molecule_id, problem.row, problem.seen, problem.expected)
+                    self._report(file, problem.molecule_id, problem.row, problem.seen, problem.expected)
                 known = self._geometries[frames.molecule_id]
                 for row, positions in zip(frames.rows, frames.positions, strict=True):
                     geometry = hashlib.blake2b(positions.tobytes(), digest_size=16).digest()
                     if geometry in known:
                         wrong.add(int(row))
                         seen = "the positions of an earlier frame"
-                        self._report(path, frames.molecule_id, int(row), seen, "each geometry once")
+                        self._report(file, frames.molecule_id, int(row), seen, "each geometry once")
                     known.add(geometry)
         return wrong
 
-    def _report_unusable(self, path: Path, molecule_id: str, unusable: Mapping[int, str], name: str) -> None:
+    def _report_unusable(self, file: SourceFile, molecule_id: str, unusable: Mapping[int, str], name: str) -> None:
         """Reports unusable frames, with one line for consecutive frames with the same problem."""
         for seen, run in groupby(sorted(unusable), key=lambda index: unusable[index]):
             indices = list(run)
             expected = f"finite energy and forces of a neutral {name}"
-            self._report(path, molecule_id, indices[0], seen, expected, n_frames=len(indices))
+            self._report(file, molecule_id, indices[0], seen, expected, n_frames=len(indices))
 
     def _report(
-        self, path: Path, molecule_id: str, index: int | None, seen: str, expected: str, n_frames: int = 1
+        self, file: SourceFile, molecule_id: str, index: int | None, seen: str, expected: str, n_frames: int = 1
     ) -> None:
         frame = "" if index is None else f"frame {index * self._how.stride}"
         if n_frames > 1:
             frame += f" and {n_frames - 1:,} more"
-        self.problems.append(Problem(path.name, None, molecule_id, frame, seen, expected))
+        self.problems.append(Problem(file.name, None, molecule_id, frame, seen, expected))
 
 
 def _table(

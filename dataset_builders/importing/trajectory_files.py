@@ -31,7 +31,18 @@ _FORMATS: Final = "extended XYZ, plain or gzipped, or ASE's .traj, .db or .json"
 _GZIP: Final = b"\x1f\x8b"
 _ULM: Final = (b"- of UlmASE-Trajectory", b"AFFormatASE-Trajectory")
 _SQLITE: Final = b"SQLite format 3\x00"
-_OTHER_MAGIC: Final = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+_OTHER_MAGIC: Final = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_PICKLE: Final = "a pickle, which is not read because reading it can run any code. Convert it to extended XYZ"
+_UNREADABLE: Final = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself. Fetch the file with `git lfs pull` or "
+    "`hf download`",
+    b"PK\x03\x04": "a zip file, as .npz and .pt files are. Extract it, or convert it to extended XYZ",
+    b"\x89HDF\r\n": "an HDF5 file. Convert it to extended XYZ",
+    b"\x93NUMPY": "a NumPy array. Convert it to extended XYZ",
+    b"PAR1": "a Parquet file. Convert it to extended XYZ",
+    **{bytes([0x80, protocol]): _PICKLE for protocol in range(2, 6)},
+}
+"""What a file with these first bytes is, and what to do with it."""
 
 # Readers raise these on truncated or invalid content.
 _READING_ERRORS: Final = (
@@ -86,6 +97,9 @@ def _frames(stream: IO[bytes], path: Path, stride: int) -> "Iterator[Atoms | str
     for magic, name in _OTHER_MAGIC.items():
         if head.startswith(magic):
             raise DataError(f"{path} is a {name} file; expected {_FORMATS}. Decompress it")
+    for magic, described in _UNREADABLE.items():
+        if head.startswith(magic):
+            raise DataError(f"{path} is {described}; expected {_FORMATS}")
     reader = _reader_of(head)
     if reader is None:
         yield from _text_frames(stream, path, stride)

@@ -147,8 +147,17 @@ def find_edition(text: str) -> Edition:
     )
 
 
-def split_of_frame(trajectory: TrajectoryName, frame: int, *, is_ood: bool) -> SplitName:
+def split_of_frame(
+    trajectory: TrajectoryName, frame: int, *, is_ood: bool, n_validation: int | None = None
+) -> SplitName:
     """The split that a frame of a molecule belongs to within a task.
+
+    Args:
+        trajectory: Its trajectory.
+        frame: Its index in the trajectory.
+        is_ood: Whether the molecule is an OOD molecule of the task.
+        n_validation: If given, the first `n_validation` secondary frames are validation and the others test_id, as in
+            some imported data; by default every fifth burst is validation.
 
     Raises:
         UsageError: For a secondary frame of an OOD molecule, which is in no split.
@@ -157,4 +166,6 @@ def split_of_frame(trajectory: TrajectoryName, frame: int, *, is_ood: bool) -> S
         return "test_ood" if is_ood else "train"
     if is_ood:
         raise UsageError(f"secondary frame {frame} of an OOD molecule is in no split; expected a primary frame")
+    if n_validation is not None:
+        return "validation" if frame < n_validation else "test_id"
     return "validation" if (frame // FRAMES_PER_BURST) % VALIDATION_EVERY == 0 else "test_id"

@@ -35,12 +35,12 @@ def test_a_map(tmp_path):
     how = read(tmp_path, TEXT)
     assert (how.task.name, how.config, how.level.method) == ("task2", "task2-pbe", "PBE-D3(BJ)/def2-TZVP")
     assert (how.energy_factor, how.length_factor, how.force_factor, how.stride) == (1.0, 1.0, 1.0, 1)
-    assert how.trajectory_of(Path("data/primary/a.xyz")) == "primary"
-    assert how.trajectory_of(Path("data/first-a.xyz")) == "primary"
-    assert how.trajectory_of(Path("data/secondary/a.xyz")) == "secondary"
+    assert how.trajectory_of("data/primary/a.xyz") == "primary"
+    assert how.trajectory_of("data/first-a.xyz") == "primary"
+    assert how.trajectory_of("data/secondary/a.xyz") == "secondary"
     for path in ("data/a.xyz", "data/secondary/first-a.xyz"):
         with pytest.raises(UsageError, match="expected one of the two to match each file"):
-            how.trajectory_of(Path(path))
+            how.trajectory_of(path)
 
 
 @pytest.mark.parametrize(

@@ -379,7 +379,7 @@ def test_files_that_are_none(files, capsys):
     Path(odd).write_text(Path(files[0]).read_text())
     for name, code, message in (
         ("empty-primary.extxyz", 3, "empty-primary.extxyz has no frame"),
-        ("folder-primary.extxyz", 3, "folder-primary.extxyz is not a regular file"),
+        ("folder-primary.extxyz", 3, "folder-primary.extxyz has no trajectory that the map describes: 0 files"),
         ("loop-primary.extxyz", 3, "loop-primary.extxyz, frame 0 or later: it cannot be read"),
         ("absent-primary.extxyz", 3, "absent-primary.extxyz, frame 0 or later: it cannot be read"),
         (odd, 2, "is not UTF-8"),
@@ -421,6 +421,6 @@ def test_stopped_between_two_moves_or_refused_one_no_configuration_is_lost(files
 
     def write():
         how = read_import_map(Path("map.toml"))
-        import_trajectories([Path(file) for file in files], how, Path("data"))
+        import_trajectories(files, how, Path("data"))
 
     check_replacing(monkeypatch, write, Path("data") / "ethers", lambda: certify(Path("data")))

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import os
+import pickle
 import sqlite3
 
 import numpy as np
@@ -73,8 +74,11 @@ def test_text_of_any_system(tmp_path, encoded):
         (compressed(TEXT.encode())[:-12], "it cannot be read (EOFError"),
         (compressed(TEXT.encode()) + b"END", "it cannot be read (BadGzipFile"),
         (bz2.compress(TEXT.encode()), "is a bzip2 file; expected extended XYZ, plain or gzipped"),
-        (b"PK\x03\x04", "is a zip file"),
-        (b"\x89HDF\r\n\x1a\n", "it cannot be read (UnicodeDecodeError"),
+        (b"PK\x03\x04", "is a zip file, as .npz and .pt files are"),
+        (pickle.dumps(TEXT), "is a pickle, which is not read because reading it can run any code"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a pointer of Git LFS"),
+        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
+        (b"\xff\xfe\x00\x01", "it cannot be read (UnicodeDecodeError"),
         (b"CDF\x01", "'CDF\\x01' instead of the number of atoms of a frame"),
         (b"- of UlmASE-Trajectory", "it cannot be read"),
         (b"SQLite format 3\x00", "it cannot be read (DatabaseError"),
