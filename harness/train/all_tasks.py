@@ -100,12 +100,13 @@ def _requested(options: argparse.Namespace, content: str) -> dict[str, Any]:
     """The facts that the config of the requested model would state."""
     facts: dict[str, Any] = {"task": options.task, "content of the training data": content}
     if is_control(options):
-        return facts | {"architecture": options.arch.lower()}
+        return facts | {"architecture": options.arch.lower(), "train_frames": options.train_frames}
     facts["baseline"] = options.delta
     facts["protocol"] = "from-scratch" if options.init is None else "fine-tuned"
     if options.init is not None:
         # Values taken from the initial model are unknown until it is loaded.
         given = {name: getattr(options, name) for name in ("epochs", "steps")}
+        facts |= {"train_frames": options.train_frames}
         return facts | {"seed": options.seed} | {name: value for name, value in given.items() if value is not None}
     from harness.compute.device import resolve_device
 
@@ -120,6 +121,7 @@ def _recorded(directory: Path) -> dict[str, Any]:
         document = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
         training = document["training"]
         facts = {"architecture": control, "task": document["trained_on"]}
+        facts |= {"train_frames": training.get("train_frames")}
         return facts | {"content of the training data": training.get("data_hash")}
     config = read_config(directory)
     settings = config.training.get("settings")

@@ -118,7 +118,7 @@ def _train_control(control: ControlArchitecture, options: argparse.Namespace) ->
     source = find_training_files(options.dataset, options.task, level)
     directory = folder_of(options)
     with _sole_training(directory):
-        train_control(control, source.directory, options.task, directory, level)
+        train_control(control, source.directory, options.task, directory, level, options.train_frames)
     return 0
 
 
@@ -130,6 +130,7 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     from harness.train.baseline import subtract_baseline
     from harness.train.checkpoint_record import Origin
     from harness.train.data_source import find_training_files
+    from harness.train.fewer_frames import with_fewer_frames
     from harness.train.loop import start_run
     from harness.train.network_check import check_network
     from harness.train.task_data import read_training_data
@@ -143,6 +144,7 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     torch.set_num_threads(options.threads)
     directory.mkdir(parents=True, exist_ok=True)
     relabel = None if baseline is None else subtract_baseline(baseline, directory, options.threads)
+    relabel = with_fewer_frames(settings.train_frames, relabel)
     energies = None if start is None else start.reference_energies
     data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}

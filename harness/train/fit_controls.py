@@ -20,12 +20,13 @@ from harness.data.rows import SplitRows
 from harness.networks.checkpoint_format import CONFIG_FILE, symbol_of
 from harness.networks.control_checkpoints import ControlArchitecture, ControlConfig, write_control
 from harness.scoring.reference_shift import count_elements
+from harness.train.fewer_frames import fewer_frames
 from harness.train.task_data import fit_reference_energies, pin_training_files, read_training_split
 
 if TYPE_CHECKING:
     from harness.networks.control_checkpoints import Tensors
 
-_OPTIONS: Final = frozenset({"dataset", "labels", "task", "out", "arch", "device", "threads"})
+_OPTIONS: Final = frozenset({"dataset", "labels", "task", "train_frames", "out", "arch", "device", "threads"})
 """Options that apply to a control; its fit has neither random numbers nor epochs."""
 
 
@@ -41,6 +42,7 @@ class ControlData:
         elements: Atomic numbers of the training molecules, ascending.
         reference_energies: Fitted on `train`, shape (n_elements,), eV.
         reference_rank: Rank of the composition matrix of that fit.
+        train_frames: Requested number of training frames; `None` for all.
     """
 
     task: TaskName
@@ -50,6 +52,7 @@ class ControlData:
     elements: tuple[int, ...]
     reference_energies: FloatArray
     reference_rank: int
+    train_frames: int | None = None
 
     def reference(self, rows: SplitRows) -> FloatArray:
         """Sum of the reference energies of each row, shape (n_rows,), eV."""
@@ -76,7 +79,12 @@ class FittedControl:
 
 
 def train_control(
-    architecture: ControlArchitecture, dataset: Path, task: TaskName, directory: Path, level: Level = GFN2
+    architecture: ControlArchitecture,
+    dataset: Path,
+    task: TaskName,
+    directory: Path,
+    level: Level = GFN2,
+    train_frames: int | None = None,
 ) -> None:
     """Fits a control and writes its checkpoint folder.
 
@@ -86,15 +94,16 @@ def train_control(
         task: Configuration to train on.
         directory: Folder to write.
         level: Level of theory of the labels.
+        train_frames: Number of training frames; `None` for all.
 
     Raises:
-        UsageError: If the folder already contains a checkpoint.
+        UsageError: If the folder already contains a checkpoint, or there are fewer frames.
         DataError: If the data are absent or corrupt.
         MissingPackageError: If a package required by the control is not installed.
     """
     if (directory / CONFIG_FILE).exists():
         raise UsageError(f"{directory} contains a finished checkpoint; choose another --out, or delete it first")
-    data = read_control_data(dataset, task, level)
+    data = read_control_data(dataset, task, level, train_frames)
     fitted = _fit(architecture, data)
     write_control(directory, _config(architecture, data, fitted), fitted.tensors)
     name, value = fitted.chosen
@@ -126,14 +135,19 @@ def refuse_options_of_networks(options: argparse.Namespace, parser: argparse.Arg
         raise UsageError(f"--threads {options.threads}; expected 1 or more")
 
 
-def read_control_data(directory: Path, task: TaskName, level: Level = GFN2) -> ControlData:
+def read_control_data(
+    directory: Path, task: TaskName, level: Level = GFN2, train_frames: int | None = None
+) -> ControlData:
     """Reads the splits `train` and `validation` of a task.
 
     Raises:
+        UsageError: If `train` has fewer than `train_frames` frames.
         DataError: If a file is absent or corrupt, or `validation` contains a molecule that is not in `train`.
     """
     dataset = pin_training_files(directory, task, level)
     train = read_training_split(dataset, task, "train")
+    if train_frames is not None:
+        train = fewer_frames(train, train_frames)
     validation = read_training_split(dataset, task, "validation")
     strange = sorted(set(validation.molecule_id) - set(train.molecule_id))
     if strange:
@@ -143,7 +157,7 @@ def read_control_data(directory: Path, task: TaskName, level: Level = GFN2) -> C
         )
     elements = tuple(int(number) for number in np.unique(train.atomic_numbers))
     energies, rank = fit_reference_energies(train, elements)
-    return ControlData(task, dataset, train, validation, elements, energies, rank)
+    return ControlData(task, dataset, train, validation, elements, energies, rank, train_frames)
 
 
 def _fit(architecture: ControlArchitecture, data: ControlData) -> FittedControl:
@@ -196,6 +210,7 @@ def _config(architecture: ControlArchitecture, data: ControlData, fitted: Fitted
             "data_hash": data.dataset.content_hash,
             "n_molecules": len(set(data.train.molecule_id)),
             "n_frames": len(data.train),
+            **({} if data.train_frames is None else {"train_frames": data.train_frames}),
             "n_validation_frames": len(data.validation),
             "reference_rank": data.reference_rank,
             "chosen_on_validation": name,

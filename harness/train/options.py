@@ -72,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         f"field of {LOCAL_FIELD:g} Å; or a control: {controls}",
     )
     add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed> or -method)")
+    add("--train-frames", type=int, metavar="N", help="train on N frames, as many of each molecule (default: all)")
     add("--seed", type=int, default=defaults.seed, help="seed of the weights and the frame order (default: 0)")
     add("--seeds", type=int, nargs="+", metavar="SEED", help="seeds of --all-tasks (default: that of --seed)")
     _add_length(parser)
@@ -188,6 +189,7 @@ def settings_of(options: argparse.Namespace, start: "Start | None", device: "tor
         validations=options.validations,
         patience=options.patience,
         compile=_compiles(options, budget, architecture, device),
+        train_frames=options.train_frames,
     )
 
 

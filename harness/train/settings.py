@@ -37,6 +37,7 @@ class TrainSettings:
         validations: Number of validations, evenly spaced over the run.
         patience: Consecutive validations without a smaller force error after which the run ends early; 0 for never.
         compile: Whether the step is compiled.
+        train_frames: Number of training frames, of those that `train` has; `None` for all.
     """
 
     architecture: str = "PaiNN"
@@ -55,6 +56,7 @@ class TrainSettings:
     validations: int = 20
     patience: int = 8
     compile: bool = False
+    train_frames: int | None = None
 
     def __post_init__(self) -> None:
         lengths = (self.budget_minutes, self.epochs, self.steps)

@@ -21,7 +21,8 @@ from harness.train.data_source import TRAINING_SPLITS, TrainingSplit
 from harness.train.packed_frames import PackedFrames, pack
 
 Relabel: TypeAlias = Callable[[str, SplitRows], SplitRows]
-"""Replaces the labels of a split, for example by labels minus the energies and forces of a baseline."""
+"""Replaces the labels of a split, for example by labels minus the energies and forces of a baseline; or its frames, by
+some frames of each of its molecules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def read_training_data(
         directory: Data-set folder.
         task: Configuration.
         cutoff: Distance within which atoms are neighbours, Å.
-        relabel: Replaces the labels of each split, if the network is not trained on the original ones.
+        relabel: Replaces the labels or frames of each split, if the network is not trained on the original ones.
         reference_energies: From the initial model of the training, eV, by symbol; fitted on `train` by default.
         level: Level of theory of the labels.
 
