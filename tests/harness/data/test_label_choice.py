@@ -200,11 +200,14 @@ def test_a_measured_distance_is_the_floor_of_result_and_table(
     assert result.floor is not None
     assert (result.floor.test_id, result.floor.test_ood) == (distance.test_id.force_mae, distance.test_ood.force_mae)
     (line,) = (each for each in footer([result]) if "Floor" in each)
-    assert "the forces of the two differ by 105.3 meV/Å on ID and 134.1 on OOD (36 and 24 frames)" in line
+    known, unseen = distance.test_id, distance.test_ood
+    errors = [f"{1e3 * each.force_mae:.1f}" for each in (known, unseen)]
+    assert f"the forces of the two differ by {errors[0]} meV/Å on ID and {errors[1]} on OOD" in line
+    assert f"({known.n_frames} and {unseen.n_frames} frames)" in line
     text = StringIO()
     Console(file=text, width=100).print(report([result], {}))
     row = next(line for line in text.getvalue().splitlines() if line.startswith("  floor"))
-    assert row.split() == ["floor", "105.3", "134.1"]
+    assert row.split() == ["floor", *errors]
     control = evaluated(monkeypatch, (open_dataset(str(levels), PBE),), tmp_path / "c", level_of_theory=PBE.method)
     assert control.result.floor is None
 
