@@ -1,5 +1,7 @@
 """Distances between levels of theory that the package ships."""
 
+import json
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -9,17 +11,27 @@ from dataset_builders.folder.mini import MINI_DIRECTORY
 from harness.data.level_distances import LevelDistance, SplitDistance, distance_between, level_distances
 
 
+def forces_of(split: str, *configs: str) -> dict[tuple[str, str, int], np.ndarray]:
+    """Labels of a split of mini by molecule, trajectory and frame."""
+    return {
+        (row["molecule_id"], row["trajectory"], row["frame"]): np.array(row["forces"])
+        for config in configs
+        for row in pq.read_table(MINI_DIRECTORY / config / f"{split}-00000-of-00001.parquet").to_pylist()
+    }
+
+
 def test_a_distance_is_the_mean_difference_of_the_force_components() -> None:
     found = distance_between(LEVELS["pbe-d3bj"].method, LEVELS["wb97x"].method)
     assert found is not None
+    lines = (MINI_DIRECTORY.parent / "level_distances" / "forces.jsonl").read_text(encoding="utf-8").splitlines()
+    # Frames at PBE that are no labels: task3 has none at that level.
+    more = [row for row in map(json.loads, lines) if row["level"] == "pbe-d3bj"]
+    assert {row["frame"][1] for row in more} == {"test_ood"}
     for split, part in (("test_id", found.test_id), ("test_ood", found.test_ood)):
-        first, second = (
-            {
-                (row["molecule_id"], row["frame"]): np.array(row["forces"])
-                for row in pq.read_table(MINI_DIRECTORY / config / f"{split}-00000-of-00001.parquet").to_pylist()
-            }
-            for config in ("task2-pbe", "task2-wb97x")
-        )
+        first = forces_of(split, "task2-pbe")
+        if split == "test_ood":
+            first |= {(row["frame"][2], "primary", row["frame"][3]): np.ravel(row["forces"]) for row in more}
+        second = forces_of(split, "task2-wb97x", "task3-wb97x")
         common = sorted(first.keys() & second.keys())
         apart = np.concatenate([first[key] - second[key] for key in common])
         assert part.n_frames == len(common)
