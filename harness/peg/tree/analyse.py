@@ -9,6 +9,7 @@ import pytest
 from harness.peg.analysis import Measured, force_maes, interval_rows, measured, table_of
 from harness.peg.benchmarks import CATEGORY, find_benchmark, labels_of
 from harness.peg.columns import columns_of
+from harness.peg.one_edition import keep_to_one_edition
 from harness.peg.structures import INFO_KEYS, write_structures
 from ml_peg import analysis
 from ml_peg.analysis.utils.decorators import build_table, plot_scatter
@@ -49,6 +50,7 @@ def found() -> Measured:
     Measured
         Results, and reasons for the absence of others.
     """
+    keep_to_one_edition(OUT_PATH, DATASET, is_update=analysis.update_results)
     found = measured(MODELS, DATASET, CALC_PATH)
     for model, reason in found.reasons.items():
         print(f"{model}: {reason}")

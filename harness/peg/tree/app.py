@@ -10,6 +10,7 @@ from dataset_builders.core.hub.names import DATASET_ID
 from harness.peg.analysis import INTERVAL_COLUMNS
 from harness.peg.benchmarks import CATEGORY, find_benchmark
 from harness.peg.columns import QUANTITIES, column_of
+from harness.peg.one_edition import described
 from ml_peg.app import APP_ROOT
 from ml_peg.app.base_app import BaseApp
 from ml_peg.app.utils.build_callbacks import plot_from_table_column, struct_from_scatter
@@ -30,9 +31,6 @@ class FragmentsApp(BaseApp):
             path.stem.removeprefix("figure_"): path
             for path in sorted(DATA_PATH.glob("figure_*.json"))
         }
-            path.stem.removeprefix("figure_"): path
-            for path in sorted(DATA_PATH.glob("figure_*.json"))
-        }
         plot_from_table_column(
             table_id=self.table_id,
             plot_id=f"{NAME}-figure-placeholder",
@@ -44,9 +42,6 @@ class FragmentsApp(BaseApp):
         )
         assets = f"/assets/{CATEGORY}/{NAME}/structures"
         structures = {
-            path.stem: f"{assets}/{path.name}"
-            for path in sorted((DATA_PATH / "structures").glob("*.xyz"))
-        }
             path.stem: f"{assets}/{path.name}"
             for path in sorted((DATA_PATH / "structures").glob("*.xyz"))
         }
@@ -74,7 +69,8 @@ def get_app() -> FragmentsApp:
             "Forces of small molecules whose fragments are known from other molecules, "
             "in combinations that those do not show, against labels of "
             f"{BENCHMARK.level_in_peg}. The score covers the decades from the error of "
-            "no forces (0) to 1 meV/Å (100)."
+            "no forces (0) to 1 meV/Å (100). "
+            f"{described(DATA_PATH)}"
         ),
         docs_url=DOCS_URL,
         table_path=DATA_PATH / "metrics_table.json",
