@@ -102,16 +102,23 @@ def figures(found: Measured) -> None:
         include_filenames=True,
     )
     for task in DATASET.tasks:
-        rows = [row for row, other in enumerate(info["task"]) if other == task]
+        order = ("split", "spacer", "molecule_id")
+        rows = sorted(
+            (row for row, other in enumerate(info["task"]) if other == task),
+            key=lambda row: tuple(info[key][row] for key in order),
+        )
         here = {key: [values[row] for row in rows] for key, values in info.items()}
         places = list(zip(here["split"], here["molecule_id"], strict=True))
-
+        chains = [
+            f"{'OOD' if split == 'test_ood' else 'ID'} {spacer}"
+            for split, spacer in zip(here["split"], here["spacer"], strict=True)
+        ]
         plot = plot_scatter(
             filename=OUT_PATH / f"figure_{task}.json",
             title=f"Force error of each molecule of {task}",
-            x_label="CH2 groups of the chain",
+            x_label="Molecules of training (ID) and unseen (OOD), by CH2 groups",
             y_label="Force MAE / meV/Å",
-            hovertemplate="%{x} CH2, %{y:.1f} meV/Å<br>",
+            hovertemplate="%{y:.1f} meV/Å<br>",
             hoverdata={
                 "Molecule": here["molecule_id"],
                 "Split": here["split"],
@@ -119,7 +126,7 @@ def figures(found: Measured) -> None:
             },
         )
         errors = {
-            model: (here["spacer"], force_maes(result, task, places))
+            model: (chains, force_maes(result, task, places))
             for model, result in found.results.items()
         }
         plot(lambda errors=errors: errors)()
