@@ -84,10 +84,10 @@ def labels_of(benchmark: PegBenchmark) -> PinnedDataset | str:
         DataError: If the data set is absent, incomplete or damaged.
         SetupError: If the Hub cannot be reached.
     """
-    text = dataset_text()
+    text, wanted = dataset_text(), find_level(benchmark.level).method
     datasets = open_levels(text)
     for dataset in datasets:
-        if dataset.level.name == benchmark.level:
+        if dataset.level_of_theory == wanted:
             return dataset
     held = ", ".join(each.level_of_theory for each in datasets)
-    return f"{text} has no labels at {find_level(benchmark.level).method}, only at {held}"
+    return f"{text} has no labels at {wanted}, only at {held}"

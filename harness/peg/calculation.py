@@ -100,13 +100,15 @@ def _traits(listed: ListedModel, calculator: Any) -> Any:
     entry = json.dumps(listed.entry, sort_keys=True, default=str)
     named = [Path(value) for value in (listed.entry.get("kwargs") or {}).values() if isinstance(value, str)]
     level = listed.entry.get("level_of_theory")
+    modules = ("ml_peg", str(listed.entry.get("module", "")))
+    packages = {package for module in modules for package in packages_of(module, calculator)}
     return PotentialTraits(
         model_id=listed.name,
         family="ase",
         elements=None,
         files={"entry in ml-peg's list": text_sha256(entry)}
         | {path.name: sha256_of(path) for path in named if path.is_file()},
-        packages=("ml-peg", *packages_of(str(listed.entry.get("module", "ml_peg")), calculator)),
+        packages=tuple(sorted(packages)),
         device=str(resolve_device("auto")),
         level_of_theory=None if level is None else _as_in_the_harness(str(level)),
         level_is_stated=level is not None,

@@ -3,6 +3,7 @@
 ml-peg finds benchmarks by the folders of its own package, so they must lie there.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -93,7 +94,8 @@ def install(package: Path) -> tuple[Path, ...]:
             write_text_whole(package / path, text)
         except OSError as cause:
             raise SetupError(
-                f"cannot write {package / path}: {cause.strerror or cause}; use an environment of your own"
+                f"cannot write {package / path}: {cause.strerror or cause}; choose an environment or a checkout "
+                "that you may change"
             ) from cause
         written.append(package / path)
     return tuple(written)
@@ -116,6 +118,7 @@ def remove(package: Path) -> tuple[Path, ...]:
         for path in present:
             path.unlink()
         for folder in _folders(package):
+            shutil.rmtree(folder / "__pycache__", ignore_errors=True)
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
     except OSError as cause:

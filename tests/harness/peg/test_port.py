@@ -44,7 +44,7 @@ gfn1-xtb:
   device: null
   trained_on_dispersion: true
   level_of_theory: GFN1-xTB
-  kwargs: {{method: GFN1-xTB, verbosity: 0}}
+  kwargs: {{method: GFN1-xTB, accuracy: 0.1, max_iterations: 500, verbosity: 0}}
 always-fails:
   module: ml_peg.models.mock
   class_name: MockErrorCalculator
