@@ -53,9 +53,9 @@ ml-peg: $(ML_PEG)/.made
 $(ML_PEG)/.made: tests/harness/peg/requirements.txt | $(VENV)/.dev
 	rm -rf $(ML_PEG)
 	$(BIN)/python -m venv $(ML_PEG)
-	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
-	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-compile "$(TORCH)"
+	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
+	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps -e .
 	@touch $@
 
 # The documentation site, from docs/; open build/docs/index.html.

@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         "COMMAND [options]",
         "Make this benchmark one of ml-peg's: its commands calc, analyse and app then know it.",
         ("python -m harness ml-peg install", "python -m harness ml-peg remove"),
-        notes=f"ml-peg's commands run it on mini; the environment variable {DATASET_VARIABLE} names another data set.",
+        notes=f"The data set is mini, or what the variable {DATASET_VARIABLE} names.",
     )
     commands = parser.add_subparsers(
         dest="command",

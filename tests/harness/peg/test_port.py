@@ -25,7 +25,8 @@ from harness.results.result import RunResult
 from harness.worker.family_environments import environments_folder, interpreter_of
 from tests.harness.potentials.molecules import saved, small_mace
 
-pytestmark = pytest.mark.slow
+# Each command of ml-peg starts a Python that imports hundreds of modules.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 ROOT = Path(harness.__file__).parent.parent
 ELEMENTS = [1, 6, 7, 8, 9, 16, 17]
