@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -51,20 +52,28 @@ class Model:
         return calcs
 
 
-@pytest.fixture
-def dataset(tiny_dataset, monkeypatch):
-    monkeypatch.setenv(DATASET_VARIABLE, str(tiny_dataset))
-    # It states MMFF94, at a distance that nobody measured from other levels.
-    return replace(open_dataset(str(tiny_dataset)), level_of_theory="GFN2-xTB")
+@pytest.fixture(scope="module")
+def dataset(tiny_dataset):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DATASET_VARIABLE, str(tiny_dataset))
+        # It states MMFF94, at a distance that nobody measured from other levels.
+        yield replace(open_dataset(str(tiny_dataset)), level_of_theory="GFN2-xTB")
+
+
+@pytest.fixture(scope="module")
+def outputs(dataset, tmp_path_factory):
+    """Outputs of a model without forces, called `none`."""
+    folder = tmp_path_factory.mktemp("outputs")
+    calculate(listed("none", Constant()), GFN2, dataset, folder)
+    return folder
 
 
 def listed(name, calculator, **entry):
     return ListedModel(name, Model(calculator), entry)
 
 
-def test_numbers_are_those_worked_out_from_the_labels(dataset, tmp_path):
-    calculate(listed("none", Constant()), GFN2, dataset, tmp_path)
-    found = measured(["none", "absent"], dataset, tmp_path)
+def test_numbers_are_those_worked_out_from_the_labels(dataset, outputs):
+    found = measured(["none", "absent"], dataset, outputs)
     table = table_of(found, dataset.tasks)
     assert tuple(table) == columns_of(dataset.tasks)
     for task in ("task1", "task4"):
@@ -79,9 +88,8 @@ def test_numbers_are_those_worked_out_from_the_labels(dataset, tmp_path):
     assert table[DISTANCE] == {}
 
 
-def test_a_molecule_without_a_computed_frame_has_no_error(dataset, tmp_path):
-    calculate(listed("none", Constant()), GFN2, dataset, tmp_path)
-    result = measured(["none"], dataset, tmp_path).results["none"]
+def test_a_molecule_without_a_computed_frame_has_no_error(dataset, outputs):
+    result = measured(["none"], dataset, outputs).results["none"]
     row = result.tasks["task1"].by_molecule[0]
     places = [(row.split, row.molecule_id), ("test_ood", "no-such-molecule")]
     assert force_maes(result, "task1", places) == [1000 * row.force_mae, None]
@@ -109,18 +117,19 @@ def test_a_model_that_fails_on_all_frames_is_recorded_with_its_reason(dataset, t
     assert "no parameters" in row["Note"]
 
 
-def test_a_second_calculation_replaces_the_first(dataset, tmp_path):
-    calculate(listed("m", Constant(), kwargs={"force": 0.0}), GFN2, dataset, tmp_path)
-    first = table_of(measured(["m"], dataset, tmp_path), dataset.tasks)["Task 1 OOD MAE"]["m"]
-    calculate(listed("m", Constant(1.0), kwargs={"force": 0.0}), GFN2, dataset, tmp_path)
-    second = table_of(measured(["m"], dataset, tmp_path), dataset.tasks)["Task 1 OOD MAE"]["m"]
+def test_a_second_calculation_replaces_the_first(dataset, outputs, tmp_path):
+    copy = tmp_path / "outputs"
+    shutil.copytree(outputs, copy)
+    first = table_of(measured(["none"], dataset, copy), dataset.tasks)["Task 1 OOD MAE"]["none"]
+    calculate(listed("none", Constant(1.0)), GFN2, dataset, copy)
+    second = table_of(measured(["none"], dataset, copy), dataset.tasks)["Task 1 OOD MAE"]["none"]
     assert second > first
 
 
 def test_dispersion_is_added_only_where_the_labels_have_it(dataset, tmp_path):
     asked = []
     for benchmark in (GFN2, WB97X):
-        model = listed("m", Constant())
+        model = listed("m", Constant(unknown=["H"]))
         calculate(model, benchmark, dataset, tmp_path)
         asked.append(model.model.asked)
     assert asked == [["high", "D3"], ["high"]]
@@ -149,14 +158,13 @@ def test_a_name_that_is_no_folder_is_refused(dataset, tmp_path, name):
     assert kept.is_dir()
 
 
-def test_outputs_of_another_data_set_are_refused(dataset, own_dataset, tmp_path):
-    calculate(listed("m", Constant()), GFN2, dataset, tmp_path)
+def test_outputs_of_another_data_set_are_refused(outputs, own_dataset):
     (own_dataset / "task4" / "test_ood-00000-of-00001.parquet").write_bytes(
         (own_dataset / "task4" / "test_id-00000-of-00001.parquet").read_bytes()
     )
     other = open_dataset(str(own_dataset))
     with pytest.raises(DataError, match=rf"were made for .* and {DATASET_VARIABLE} names"):
-        measured(["m"], other, tmp_path)
+        measured(["none"], other, outputs)
 
 
 def test_outputs_that_are_no_run_are_refused(dataset, tmp_path):
@@ -165,11 +173,10 @@ def test_outputs_that_are_no_run_are_refused(dataset, tmp_path):
         measured(["m"], dataset, tmp_path)
 
 
-def test_intervals_are_those_of_the_result(dataset, tmp_path):
-    calculate(listed("m", Constant()), GFN2, dataset, tmp_path)
-    found = measured(["m"], dataset, tmp_path)
+def test_intervals_are_those_of_the_result(dataset, outputs):
+    found = measured(["none"], dataset, outputs)
     for row in interval_rows(found):
-        gap = found.results["m"].tasks[row["Task"][:5]].gap
+        gap = found.results["none"].tasks[row["Task"][:5]].gap
         expected = f"{gap.value:.2f}" + ("" if gap.low is None else f" ({gap.low:.2f} to {gap.high:.2f})")
         assert row["Gap"] == expected
         assert json.loads(json.dumps(row)) == row
