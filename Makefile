@@ -13,6 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Environments of families whose packages contradict those of others; the tests of these families run in them.
 export MLIP_OOD_ENVIRONMENTS ?= $(CURDIR)/.environments
 FAMILIES ?= sevennet nequip so3lr
+ML_PEG := $(MLIP_OOD_ENVIRONMENTS)/ml-peg
 # Its validator is read from the wheel; it asks for a newer Python, so it is not installed.
 EVERY_EVAL_EVER ?= every-eval-ever==0.3.0
 # Processes that share the tests; a file goes to one of them, so that what its tests share is made once. The longest
@@ -24,7 +25,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever $(VENV)/.chromium
 
-.PHONY: demo test test-faults lint pytest slow docs notebook matrix audit clean
+.PHONY: demo test test-faults lint pytest slow ml-peg docs notebook matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
@@ -43,8 +44,19 @@ lint: $(VENV)/.dev
 pytest: $(VENV)/.dev $(ENVIRONMENTS)
 	$(PYTEST)
 
-slow: $(VENV)/.dev $(ENVIRONMENTS)
+slow: $(VENV)/.dev $(ENVIRONMENTS) ml-peg
 	$(PYTEST) -m "slow or not slow"
+
+# ml-peg with this benchmark in it, whose slow test runs its commands. It needs 300 packages, so `make test` does without.
+ml-peg: $(ML_PEG)/.made
+
+$(ML_PEG)/.made: tests/harness/peg/requirements.txt | $(VENV)/.dev
+	rm -rf $(ML_PEG)
+	$(BIN)/python -m venv $(ML_PEG)
+	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-compile "$(TORCH)"
+	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps -r $<
+	$(ML_PEG)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-deps -e .
+	@touch $@
 
 # The documentation site, from docs/; open build/docs/index.html.
 docs: $(VENV)/.dev

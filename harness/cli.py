@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, Command]] = MappingProxyType(
         ),
         "submit": Command("harness.submission.submit_command", "write finished runs as an entry for a repo of results"),
         "verify": Command("harness.submission.verify_command", "check runs, and entries of a repo of results"),
+        "ml-peg": Command("harness.peg.command", "install this benchmark as one of ml-peg's, or remove it"),
         "env": Command("harness.worker.command", "manage environments for families whose packages conflict"),
     }
 )

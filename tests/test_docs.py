@@ -42,6 +42,8 @@ COVERED = {
     "export/m.model": "what a trainer writes: tests/test_submitting.py goes along the whole page",
     "--model checkpoints/gaussnet": "a trained plug-in: tests/harness/networks/test_architecture_package.py",
     "harness every-eval-ever RUN_DIR": "a finished run: tests/model_cards/entries/test_every_eval_ever.py",
+    "harness ml-peg": "an environment with ml-peg: tests/harness/peg/test_port.py",
+    "ml_peg ": "an environment with ml-peg: tests/harness/peg/test_port.py runs all three, with models made there",
     "harness push RUN_DIR": "a login to the Hub: tests/test_hub_story.py pushes a run with its predictions",
     "harness report RUN_DIR": "a finished run: tests/harness/evaluation/test_run.py",
     "harness retract": "a pushed result: tests/model_cards/publishing/test_retract.py",

@@ -109,6 +109,8 @@ def test_a_wheel_holds_the_edition_and_the_reference_checkpoint(tmp_path):
         "harness/core/known_checkpoints.toml",
         "dataset_builders/data/level_distances/distances.json",
         "harness/metric/mlip_ood/mlip_ood.py",
+        "harness/peg/tree/analyse.py",
+        "harness/peg/tree/category.yml",
         "harness/py.typed",
         "model_cards/templates/checkpoint.md.jinja",
     ):

@@ -138,14 +138,31 @@ def evaluate_model(
         traits = declared(potential.traits, model.family, declaration, datasets, options.level_of_theory)
         traits = with_known_level(traits, model, options.level_of_theory)
         traits = with_stated_level(traits, options.level_of_theory)
-        return _evaluate(
+        return evaluate_potential(
             with_traits(potential, traits), datasets, options, meeting, is_known=not is_unknown(model.family.module)
         )
 
 
-def _evaluate(
-    potential: Potential, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
+def evaluate_potential(
+    potential: Potential,
+    datasets: Sequence[PinnedDataset],
+    options: RunOptions,
+    meeting: Meeting = ALONE,
+    *,
+    is_known: bool = False,
 ) -> FinishedRun | None:
+    """Evaluates a potential that is loaded already; otherwise as `evaluate_model`.
+
+    Args:
+        potential: The potential. Its traits decide tasks and labels, and are recorded as they are.
+        datasets: The data set at one or more levels of theory.
+        options: The user's options; those of the loader are not used.
+        meeting: The processes that share the run.
+        is_known: Whether an adapter of this project computes; otherwise forces are first compared with energies.
+
+    Raises:
+        MlipOodError: As `evaluate_model` does.
+    """
     traits = potential.traits
     wanted = (traits.trained_on,) if traits.trained_on else options.tasks
     dataset = labels_for(traits.level_of_theory, datasets, wanted)

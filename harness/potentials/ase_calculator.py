@@ -138,7 +138,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
         family="ase",
         elements=None,
         files=files | code,
-        packages=_packages(module, calculator),
+        packages=packages_of(module.__name__, calculator),
         dtype="float64",
         device=device,
         conservative=None,
@@ -218,8 +218,8 @@ def _made(function: Callable[..., Any], name: str, path: Path | None, device: st
     return calculator
 
 
-def _packages(module: ModuleType, calculator: Any) -> tuple[str, ...]:
-    """ASE, and the installed packages that contain the module and the class of the calculator."""
+def packages_of(module: str, calculator: Any) -> tuple[str, ...]:
+    """ASE, and the installed packages that contain a module, by its name, and the class of a calculator."""
     known = packages_distributions()
-    tops = {name.partition(".")[0] for name in (module.__name__, type(calculator).__module__)}
+    tops = {name.partition(".")[0] for name in (module, type(calculator).__module__)}
     return tuple(sorted({"ase"}.union(*(known.get(top, ()) for top in tops))))

@@ -77,7 +77,7 @@ def test_help_of_a_command_fits_a_screen_with_examples_first(
     assert len(lines) <= LONGER.get(command, SCREEN)
     assert max(map(len, lines)) <= 100
     example = lines[lines.index("examples:") + 1]
-    first_option = next(number for number, line in enumerate(lines) if re.match(r" +(--|create )", line))
+    first_option = next(number for number, line in enumerate(lines) if re.match(r" +(--|create |install )", line))
     assert lines.index(example) < first_option
     assert example.startswith("  python -m harness")
 
