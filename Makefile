@@ -25,7 +25,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever $(VENV)/.chromium
 
-.PHONY: demo test test-faults lint pytest slow ml-peg docs notebook matrix audit clean
+.PHONY: demo test test-faults lint pytest slow coverage mutation ml-peg docs notebook matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
@@ -70,6 +70,19 @@ notebook: $(VENV)/.dev
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults
 
+# Lines and branches that tests run, in all processes; about twice the time of the tests.
+coverage: $(VENV)/.dev $(ENVIRONMENTS) $(VENV)/.coverage
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage report
+
+# Changes the code of metrics, intervals, packing, schema and certificate in some 1,800 places, and runs their tests
+# for each; an hour on one core. `mutmut browse` shows what no test noticed; tests/mutation.md gives the reasons.
+mutation: $(VENV)/.dev $(VENV)/.mutmut
+	$(BIN)/mutmut run --max-children $(WORKERS)
+	$(BIN)/python -m tests.mutation
+
 # The wheel alone, with three Pythons, newest and lowest versions of what it needs; downloads several gigabytes.
 matrix: $(VENV)/.dev
 	$(BIN)/python -m tests.matrix
@@ -105,9 +118,17 @@ $(VENV)/.chromium: $(VENV)/.dev
 	  || echo "no Chromium and none could be installed: tests of pages will be skipped"
 	@touch $@
 
+$(VENV)/.coverage: $(VENV)/.dev
+	$(PIP) -c constraints.txt "coverage>=7.10"
+	@touch $@
+
+$(VENV)/.mutmut: $(VENV)/.dev
+	$(PIP) -c constraints.txt "mutmut==3.8.1"
+	@touch $@
+
 $(VENV)/.every-eval-ever: $(VENV)/.dev
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --ignore-requires-python -d $(MLIP_OOD_ENVIRONMENTS) $(EVERY_EVAL_EVER)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(MLIP_OOD_ENVIRONMENTS) .matrix build dist results .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(MLIP_OOD_ENVIRONMENTS) .matrix build dist results .mypy_cache .ruff_cache .pytest_cache .import_linter_cache mutants .coverage

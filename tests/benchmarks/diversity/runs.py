@@ -1,0 +1,97 @@
+"""Trains and evaluates one architecture on every training set, and records the errors of each molecule."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from dataset_builders.core.hashes import file_sha256
+from harness import evaluate, open_dataset
+from harness.networks.checkpoint_format import CONFIG_FILE
+from harness.networks.finished import STATE_FILE
+from tests.benchmarks.diversity.series import TrainingSet, training_sets
+
+RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "diversity" / "runs.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run.
+
+    Attributes:
+        dataset: Folder with the declared tasks.
+        arch: Architecture, as for `harness train`.
+        steps: Steps of each training; `None` for a control, which has none.
+        seed: Seed of networks.
+        work: Folder of checkpoints and results.
+    """
+
+    dataset: Path
+    arch: str
+    steps: int | None
+    seed: int
+    work: Path
+
+    @property
+    def row(self) -> str:
+        """Name of the row: architecture, steps and seed."""
+        return self.arch if self.steps is None else f"{self.arch}, {self.steps:,} steps, seed {self.seed}"
+
+
+def run_missing(request: Request) -> None:
+    """Runs what has no record yet; each record is written as soon as it is complete."""
+    done = {(record["row"], record["name"]) for record in read_records(RECORDS)}
+    # A training set counts in several series, but runs once.
+    for name, each in {each.name: each for each in training_sets()}.items():
+        if (request.row, name) in done:
+            continue
+        record = _record(request, each)
+        RECORDS.parent.mkdir(parents=True, exist_ok=True)
+        with RECORDS.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        print(f"{request.row}: {name} {record['id_force_mae'] * 1e3:.1f} meV/Å on ID", flush=True)
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file; none if it does not exist."""
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield json.loads(line)
+
+
+def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
+    folder = request.work / "checkpoints" / f"{request.arch}-{request.steps}-{request.seed}" / of.name
+    options = ["--arch", request.arch, "--task", of.task, "--train-frames", str(of.n_frames)]
+    if request.steps is not None:
+        options += ["--steps", str(request.steps), "--seed", str(request.seed), "--compile", "always"]
+        options += ["--patience", "0"]
+    if not (folder / CONFIG_FILE).exists() or (folder / STATE_FILE).exists():
+        command = [sys.executable, "-m", "harness", "train", "--dataset", str(request.dataset), "--out", str(folder)]
+        subprocess.run([*command, *options], check=True)
+    result = evaluate(
+        str(folder), dataset=request.dataset, tasks=[of.task], output=request.work / "results", device="cpu", quiet=True
+    )
+    task = result.tasks[of.task]
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    return {
+        "row": request.row,
+        "name": of.name,
+        "task": of.task,
+        "n_frames": of.n_frames,
+        "n_molecules": config["training"]["n_molecules"],
+        "edition": result.dataset.edition,
+        "train_sha256": config["training"]["data_hash"],
+        "content": open_dataset(request.dataset, tasks=[of.task]).content_hash,
+        "weights": file_sha256(folder / "model.safetensors"),
+        "command": shlex.join(["python", "-m", "harness", "train", *options]),
+        "id_force_mae": task.splits["test_id"].metrics["force_mae"].value,
+        "ood": [
+            [row.molecule_id, row.n_frames, row.n_atoms, row.force_mae]
+            for row in task.by_molecule
+            if row.split == "test_ood"
+        ],
+    }
