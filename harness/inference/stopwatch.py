@@ -15,7 +15,7 @@ from harness.compute.hardware import peak_resident_of
 from harness.compute.meter import meter_of
 from harness.core.potential import Potential
 from harness.inference.progress import OnStructures, Source
-from harness.results.cost import TimedPart
+from harness.results.cost import JobsRecord, TimedPart
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Stopwatch:
         self._first: float | None = None
         self._last = 0.0
         self._meter = meter_of(potential)
+        self.jobs: JobsRecord | None = None
+        """The processes that computed, if there could be several; set at the end."""
 
     def __enter__(self) -> Self:
         if self._meter is not None:
@@ -76,6 +78,7 @@ class Stopwatch:
             seconds=0.0 if self._first is None else self._last - self._first,
             peak_device_bytes=peak_device_bytes,
             peak_resident_bytes=peak_resident_of(self._potential),
+            jobs=self.jobs,
         )
 
     def _count(self, structures: int) -> None:
