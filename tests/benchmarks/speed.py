@@ -8,18 +8,19 @@ The harness evaluates a data set of `--structures` structures of task2 by its co
 result states, from the first batch to the last. The network alone computes finished graphs of 512 atoms in one thread.
 The loop computes a sample of the same structures one by one with the calculator of the family's own package, with the
 number of threads that PyTorch chooses by itself, and with one. What is compared runs one after another on the same
-machine, whose load is on record. `MLIP_OOD_TEST_HUB` names the folder with ANI-2x, as `owner/repo/file`.
+machine, whose load is on record. Processor time depends on other load much less than speed does.
+`MLIP_OOD_TEST_HUB` names the folder with ANI-2x, as `owner/repo/file`.
 """
 
 import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,17 +52,20 @@ MODELS: Final = tuple(PACKAGES)
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Structures per second of one model, by what computes them; `None` where it was not measured."""
+    """The speeds of one model, by what computes: one_job, all_jobs, ase, ase_one_thread, bare.
 
-    one_job: float
-    all_jobs: float
-    all_joined: float | None
+    Attributes:
+        rates: Structures per second.
+        cpu_ms: Processor time of a structure, over all threads and processes, in milliseconds; of an evaluation without
+            what repeating the finished command takes, which loads the model and computes the metrics.
+        n_jobs: Processes that computed of those allowed.
+        all_joined: Structures per second once all of them computed; `None` if no other one joined.
+    """
+
+    rates: dict[str, float]
+    cpu_ms: dict[str, float]
     n_jobs: int
-    ase: float
-    ase_one_thread: float
-    bare: float
-    wall_one_job: float
-    wall_all_jobs: float
+    all_joined: float | None
 
 
 def main() -> None:
@@ -108,50 +112,54 @@ def machine(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def rendered(report: Mapping[str, Any]) -> str:
-    """The table in Markdown, and a line about the machine."""
-    rows = []
-    for name, each in report["models"].items():
-        rows.append(
-            [
-                f"{name} ({report['versions'][name]})",
-                *(f"{each[key]:,.1f}" for key in ("one_job", "all_jobs")),
-                "" if each["all_joined"] is None else f"{each['all_joined']:,.1f}",
-                *(f"{each[key]:,.1f}" for key in ("ase", "ase_one_thread", "bare")),
-                f"{each['all_jobs'] / each['one_job']:.2f}",
-                f"{each['all_jobs'] / each['ase']:.1f}",
-                f"{each['all_jobs'] / each['ase_one_thread']:.1f}",
-                f"{each['bare'] / each['one_job']:.2f}",
-                "{} to {}".format(*each["load"]),
-            ]
-        )
+    """Two tables in Markdown, and what they were measured on."""
     n = report["cpus"]
-    headers = ("model", "1 job", f"{n} jobs", "all joined", "ASE loop", "ASE, 1 thread", "network")
-    ratios = (f"{n} jobs : 1", f"{n} jobs : ASE", f"{n} jobs : ASE, 1 thread", "network : 1 job", "load")
+    names = {
+        "one_job": "1 job",
+        "all_jobs": f"{n} jobs",
+        "ase": "ASE loop",
+        "ase_one_thread": "ASE, 1 thread",
+        "bare": "network",
+    }
+    pairs = (("all_jobs", "one_job"), ("all_jobs", "ase"), ("all_jobs", "ase_one_thread"), ("bare", "one_job"))
+    ratios = [f"{names[first]} : {names[second]}" for first, second in pairs]
+    fast, costs = [], []
+    for name, each in report["models"].items():
+        label, rates, cpu = f"{name} ({report['versions'][name]})", each["rates"], each["cpu_ms"]
+        joined = "" if each["all_joined"] is None else f"{each['all_joined']:,.1f}"
+        load = "{} to {}".format(*each["load"])
+        quotients = [f"{rates[first] / rates[second]:.2f}" for first, second in pairs]
+        fast.append([label, *(f"{rates[key]:,.1f}" for key in names), joined, *quotients, load])
+        quotients = [f"{cpu[second] / cpu[first]:.2f}" for first, second in pairs]
+        costs.append([label, *(f"{cpu[key]:,.1f}" for key in names), *quotients])
+    headers = ("structures/s", *names.values(), f"{n} jobs, all joined", *ratios, "load")
     about = (
         f"{report['processor']}, {n} CPUs, Python {report['python']}, PyTorch {report['torch']}, which takes "
-        f"{report['threads_by_default']} threads by default; {report['structures']:,} structures of {TASK} and the "
-        f"test_ood split of mini, batches of {BATCH_ATOMS} atoms"
+        f"{report['threads_by_default']} threads by default; {report['structures']:,} structures of {TASK} "
+        f"beside those of test_ood, batches of {BATCH_ATOMS} atoms"
     )
-    return f"{markdown_table((*headers, *ratios), rows, rule='right')}\n\n{about}"
+    speeds = markdown_table(headers, fast, rule="right")
+    processor = markdown_table(("CPU ms a structure", *names.values(), *ratios), costs, rule="right")
+    return f"{speeds}\n\n{processor}\n\n{about}"
 
 
 def measured(name: str, many: Path, folder: Path, arguments: argparse.Namespace) -> Timed:
     """All speeds of one model."""
     model = model_of(name, folder)
-    one, wall_one = evaluation(model, many, folder / f"{name}-1", 1)
-    several, wall_several = evaluation(model, many, folder / f"{name}-all", None)
+    one, cpu_one = evaluation(model, many, folder / f"{name}-1", 1)
+    several, cpu_several = evaluation(model, many, folder / f"{name}-all", None)
     jobs = several["jobs"] or {}
-    rates = in_its_interpreter(model, arguments)
+    found = {key: float(np.median(values)) for key, values in in_its_interpreter(model, arguments).items()}
+    keys = ("ase", "ase_one_thread", "bare")
     return Timed(
-        one_job=one["structures_per_second"],
-        all_jobs=several["structures_per_second"],
-        all_joined=jobs.get("together_per_second"),
+        rates={
+            "one_job": one["structures_per_second"],
+            "all_jobs": several["structures_per_second"],
+            **{key: found[key] for key in keys},
+        },
+        cpu_ms={"one_job": cpu_one, "all_jobs": cpu_several, **{key: found[f"{key}_cpu_ms"] for key in keys}},
         n_jobs=jobs.get("used", 1),
-        ase=float(np.median(rates["ase"])),
-        ase_one_thread=float(np.median(rates["ase_one_thread"])),
-        bare=float(np.median(rates["bare"])),
-        wall_one_job=wall_one,
-        wall_all_jobs=wall_several,
+        all_joined=jobs.get("together_per_second"),
     )
 
 
@@ -167,24 +175,26 @@ def model_of(name: str, folder: Path) -> str:
 
 
 def evaluation(model: str, data: Path, output: Path, jobs: int | None) -> tuple[dict[str, Any], float]:
-    """The cost that a whole evaluation states, and its wall-clock time; one process has one thread, as several have."""
+    """The cost that a whole evaluation states, and the processor time of a structure in ms.
+
+    One process has one thread, as each of several has.
+    """
     command = [sys.executable, "-m", "harness", "--model", model, "--trust-checkpoint", "--device", "cpu", "--json"]
-    command += [
-        "--task",
-        TASK,
-        "--dataset",
-        str(data),
-        "--output",
-        str(output),
-        "--quiet",
-        "--jobs",
-        str(jobs or "auto"),
-    ]
-    started = time.perf_counter()
+    command += ["--task", TASK, "--dataset", str(data), "--output", str(output), "--quiet"]
+    command += ["--jobs", str(jobs or "auto")]
+    first, cost = processor_seconds(command)
+    again, _ = processor_seconds(command)  # finds everything
+    return cost, 1e3 * (first - again) / cost["n_structures"]
+
+
+def processor_seconds(command: Sequence[str]) -> tuple[float, dict[str, Any]]:
+    """Processor time of a command and the processes that it starts, and the cost that its result states."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=one_thread(), capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     (line,) = done.stdout.splitlines()
     cost: dict[str, Any] = json.loads(line)["cost"]
-    return cost, time.perf_counter() - started
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, cost
 
 
 def in_its_interpreter(model: str, arguments: argparse.Namespace) -> Arrays:
@@ -256,14 +266,15 @@ def rates_of(
         "ase": (lambda: one_by_one(calculator, Sample(), sample), sample, threads),
         "ase_one_thread": (lambda: one_by_one(calculator, Sample(), sample), sample, 1),
     }
-    rates: dict[str, list[float]] = {name: [] for name in calls}
+    rates: dict[str, list[float]] = {key: [] for name in calls for key in (name, f"{name}_cpu_ms")}
     for repeat in range(repeats + 1):
         for name, (call, count, number) in calls.items():
             torch.set_num_threads(number)
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             call()
             if repeat:  # the first one warms up
                 rates[name].append(count / (time.perf_counter() - started))
+                rates[f"{name}_cpu_ms"].append(1e3 * (time.process_time() - used) / count)
     return {name: np.array(values) for name, values in rates.items()}
 
 
