@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,15 +122,18 @@ def _computed(plan: Plan, shards: "_Shards", joining: Joining) -> Generator[_Par
     """The predictions of all shards, from this process and from those that join it."""
     own = _predictions(joining.jobs.potential, plan, shards.jobs())
     if joining.most == 1 or joining.jobs.start is None:
-        yield from ((0, piece, prediction) for piece, prediction in own)
+        for piece, prediction in own:
+            shards.note(piece)
+            yield 0, piece, prediction
         return
     others = (_of_another(number, plan, shards, joining) for number in range(1, joining.most))
     streams = [_of_the_first(own, joining), *others]
     with contextlib.closing(merged(streams)) as arriving:
         for parts in arriving:
+            shards.note(parts[-1][1])
             yield from parts
-    # What a process gave back that ended after the first one had found nothing more to do.
-    for piece, prediction in _predictions(joining.jobs.potential, plan, shards.jobs()):
+    # The shards of a process that ended early.
+    for piece, prediction in _predictions(joining.jobs.potential, plan, shards.unfinished()):
         yield 0, piece, prediction
 
 
@@ -143,25 +146,22 @@ def _of_the_first(own: "Iterator[tuple[_Job, Prediction]]", joining: Joining) ->
 
 
 def _of_another(number: int, plan: Plan, shards: "_Shards", joining: Joining) -> Iterator[list[_Part]]:
-    """The predictions of another process, each shard as a whole; one that it cannot finish is left to the others."""
+    """The predictions of another process, each shard as a whole; what it cannot finish is left to the first."""
     start = joining.jobs.start
     if start is None or not joining.wait(number) or shards.are_over:
         return
     before = time.perf_counter()
-    taken: dict[int, list[_Job]] = {}
     try:
         with start() as potential:
             joining.joined(number, time.perf_counter() - before)
             parts: list[_Part] = []
-            for piece, prediction in _predictions(potential, plan, shards.jobs(taken)):
+            for piece, prediction in _predictions(potential, plan, shards.jobs()):
                 parts.append((number, piece, prediction))
                 if piece.stop == piece.shard.stop:
-                    del taken[piece.shard.start]
                     yield parts
                     parts = []
             joining.left(number, peak_resident_of(potential))
     except HelperEndedError as cause:
-        shards.give_back(taken.values())
         joining.left(number, None)
         _LOG.warning(
             "%s: process %d of %d ended; the others go on: %s",
@@ -288,42 +288,42 @@ class _Shards:
     def __init__(self, shards: Sequence[Shard], windows: Iterator[Window]) -> None:
         self._waiting, self._windows = deque(shards), windows
         self._window: Window | None = None
-        self._returned: deque[list[_Job]] = deque()
+        self._taken: dict[int, list[_Job]] = {}
         self._lock = threading.Lock()
 
     @property
     def are_over(self) -> bool:
         """Whether none is left to take."""
-        return not (self._waiting or self._returned)
+        return not self._waiting
 
-    def jobs(self, taken: dict[int, list[_Job]] | None = None) -> Iterator[tuple[_Job, StructureBatch]]:
-        """The batches of one shard after another.
-
-        Args:
-            taken: Receives the jobs of each shard by its place, before the first of them; `None` for the first process,
-                which alone takes what was given back: what ended one process may end another.
-        """
-        while (jobs := self._next(is_first=taken is None)) is not None:
-            if taken is not None:
-                taken[jobs[0].shard.start] = jobs
+    def jobs(self) -> Iterator[tuple[_Job, StructureBatch]]:
+        """The batches of one shard after another; each shard goes to one caller."""
+        while (jobs := self._next()) is not None:
             yield from ((job, job.batch) for job in jobs)
 
-    def give_back(self, shards: Iterable[list[_Job]]) -> None:
-        """Returns shards that were taken and not computed."""
-        with self._lock:
-            self._returned.extend(shards)
+    def note(self, piece: _Job) -> None:
+        """Notes that a piece was computed; with its last piece a shard is finished, and its batches are freed."""
+        if piece.stop == piece.shard.stop:
+            with self._lock:
+                del self._taken[piece.shard.start]
 
-    def _next(self, *, is_first: bool) -> list[_Job] | None:
+    def unfinished(self) -> Iterator[tuple[_Job, StructureBatch]]:
+        """The batches of shards that were taken and, by the notes, not finished."""
         with self._lock:
-            if is_first and self._returned:
-                return self._returned.popleft()
+            left = [self._taken[start] for start in sorted(self._taken)]
+        yield from ((job, job.batch) for jobs in left for job in jobs)
+
+    def _next(self) -> list[_Job] | None:
+        with self._lock:
             if not self._waiting:
                 return None
             shard = self._waiting.popleft()
             while self._window is None or self._window.stop < shard.stop:
                 self._window = next(self._windows)
             window = self._window
-            return [_Job(shard, start, stop, window.batch(start, stop)) for start, stop in pairwise(shard.bounds)]
+            jobs = [_Job(shard, start, stop, window.batch(start, stop)) for start, stop in pairwise(shard.bounds)]
+            self._taken[shard.start] = jobs
+            return jobs
 
 
 class _Writer:

@@ -4,12 +4,14 @@ import contextlib
 import logging
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError
 from harness.core.batch import StructureBatch
 from harness.core.potential import Potential
@@ -140,6 +142,20 @@ def test_no_more_processes_than_the_memory_holds(run: Run, monkeypatch: pytest.M
     assert others.started == []
     assert record is not None
     assert record.reason == "the available memory holds no other process"
+
+
+def test_batches_of_finished_shards_are_freed(run: Run) -> None:
+    alive: list[weakref.ref[FloatArray]] = []
+    most = 0
+
+    def count(batch: StructureBatch) -> None:
+        nonlocal most
+        alive.append(weakref.ref(batch.positions))
+        most = max(most, sum(each() is not None for each in alive))
+
+    run(Jobs(Harmonic(before=count)))
+    assert len(alive) > 20
+    assert most < 15  # those of the shard at hand, and of those that wait to be written
 
 
 def test_one_process_is_not_on_record_unless_something_kept_it_alone(run: Run) -> None:
