@@ -14,7 +14,6 @@ from typing import Final
 from harness.compute.hardware import available_memory, peak_resident_of
 from harness.core.batch import StructureBatch
 from harness.core.potential import Potential
-from harness.results.cost import JobsRecord, three_digits
 
 PAYS_OFF: Final = 2.0
 """Time that is left, in starts of a process, beyond which others join: two processes then end a quarter earlier."""
@@ -47,6 +46,29 @@ class Jobs:
     start: Callable[[], AbstractContextManager[Potential]] | None = None
     load_seconds: float = 0.0
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFigures:
+    """The processes that computed, and the figures that they were chosen by, as `results/cost.py` records them.
+
+    Attributes:
+        allowed: Processes that were allowed.
+        used: Processes that computed.
+        alone_per_second: Structures per second of the first one alone.
+        together_per_second: Structures per second of all of them.
+        start_seconds: Time that the slowest of the others took to start.
+        reason: Why the first one computed everything.
+        peak_resident_bytes: Sum of their peak memory.
+    """
+
+    allowed: int
+    used: int
+    alone_per_second: float | None
+    together_per_second: float | None
+    start_seconds: float | None
+    reason: str | None
+    peak_resident_bytes: int | None
 
 
 @dataclass(slots=True)
@@ -144,14 +166,14 @@ class Joining:
         if number not in self._at_work:
             self._n_joining = max(0, self._n_joining - 1)
 
-    def record(self) -> JobsRecord | None:
+    def figures(self) -> JobFigures | None:
         """What was decided, and the figures that it was decided from; `None` if one process was asked for."""
         if self.jobs.most == 1 and self.jobs.reason is None:
             return None
         together = None if self._together is None else self._together.rate
         own = peak_resident_of(self.jobs.potential)
         known = [peak for peak in (own, *self._peaks) if peak is not None]
-        return JobsRecord(
+        return JobFigures(
             allowed=self.jobs.most,
             used=1 + len(self._at_work),
             alone_per_second=None if self._alone is None else self._alone.rate,
@@ -169,7 +191,7 @@ class Joining:
         # By atoms, since a window of the plan begins with its largest structures.
         seconds = timed * self.n_left / self._atoms_alone
         if seconds <= PAYS_OFF * start:
-            self._reason = f"{three_digits(seconds)} s were left, and another process takes {three_digits(start)} s"
+            self._reason = f"{seconds:.1f} s were left, and another process takes {start:.1f} s"
             return
         n_fitting = self._n_fitting()
         self._n_joining = min(self.most - 1, n_fitting)

@@ -25,11 +25,10 @@ from harness.compute.staging import compute_ahead
 from harness.core.batch import Prediction, StructureBatch, check_prediction
 from harness.core.potential import Potential
 from harness.inference.batching import Plan, Shard, filled_bounds
-from harness.inference.jobs import Jobs, Joining
+from harness.inference.jobs import JobFigures, Jobs, Joining
 from harness.inference.progress import OnStructures, no_progress
 from harness.inference.shards import is_finished, unwritable, write_shard
 from harness.inference.windows import Window
-from harness.results.cost import JobsRecord
 from harness.worker.client import HelperEndedError
 
 SHARDS_WAITING: Final = 2
@@ -61,7 +60,7 @@ def compute_together(
     directory: Path,
     identity: Mapping[str, str],
     on_structures: OnStructures = no_progress,
-) -> JobsRecord | None:
+) -> JobFigures | None:
     """Computes the missing shards.
 
     Batches are read and prepared in one thread, computed in this one, and checked and written in a third. If several
@@ -111,7 +110,7 @@ def compute_together(
             on_structures(piece.stop - piece.start, "computed")
             failing.count(prediction, piece.batch.n_structures)
     failing.require_one_success()
-    return joining.record()
+    return joining.figures()
 
 
 _Part = tuple[int, "_Job", Prediction]

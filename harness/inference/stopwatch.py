@@ -6,6 +6,7 @@ and writing, as they overlap in a run. Loading, compiling, the first batch and t
 
 import logging
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Final, Self
 from harness.compute.hardware import peak_resident_of
 from harness.compute.meter import meter_of
 from harness.core.potential import Potential
+from harness.inference.jobs import JobFigures
 from harness.inference.progress import OnStructures, Source
 from harness.results.cost import JobsRecord, TimedPart
 
@@ -36,7 +38,7 @@ class Stopwatch:
         self._first: float | None = None
         self._last = 0.0
         self._meter = meter_of(potential)
-        self.jobs: JobsRecord | None = None
+        self.jobs: JobFigures | None = None
         """The processes that computed, if there could be several; set at the end."""
 
     def __enter__(self) -> Self:
@@ -78,7 +80,7 @@ class Stopwatch:
             seconds=0.0 if self._first is None else self._last - self._first,
             peak_device_bytes=peak_device_bytes,
             peak_resident_bytes=peak_resident_of(self._potential),
-            jobs=self.jobs,
+            jobs=None if self.jobs is None else JobsRecord(**asdict(self.jobs)),
         )
 
     def _count(self, structures: int) -> None:

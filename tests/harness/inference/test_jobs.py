@@ -19,11 +19,10 @@ from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.scan import scan_dataset
 from harness.inference import jobs as module
 from harness.inference.batching import Plan, make_plan
-from harness.inference.jobs import Jobs
+from harness.inference.jobs import JobFigures, Jobs
 from harness.inference.predict import compute_shards, compute_together
 from harness.inference.progress import OnStructures, no_progress
 from harness.inference.windows import read_windows
-from harness.results.cost import JobsRecord
 from harness.worker.client import HelperEndedError
 from tests.harness.toy_potential import Harmonic
 
@@ -78,7 +77,7 @@ class Run:
     plan: Plan
     folder: Path
 
-    def __call__(self, jobs: Jobs, on_structures: OnStructures = no_progress) -> JobsRecord | None:
+    def __call__(self, jobs: Jobs, on_structures: OnStructures = no_progress) -> JobFigures | None:
         windows = read_windows(self.dataset, self.plan)
         return compute_together(jobs, self.plan, windows, self.folder / "several", IDENTITY, on_structures)
 
@@ -131,7 +130,7 @@ def test_what_is_left_must_pay_for_a_start(run: Run, monkeypatch: pytest.MonkeyP
     record = run(Jobs(Harmonic(delay=0.001), 2, others.start, load_seconds=600.0))
     assert others.started == []
     assert record is not None
-    assert re.fullmatch(r"[\d.]+ s were left, and another process takes 600 s", record.reason or "")
+    assert re.fullmatch(r"[\d.]+ s were left, and another process takes 600\.\d s", record.reason or "")
 
 
 @pytest.mark.usefixtures("at_once")
