@@ -156,7 +156,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--jobs",
         default=AUTO,
         metavar="N",
-        help="processes on a CPU, or auto: all CPUs if they pay (default: auto)",
+        help="processes on a CPU, or auto (default: auto)",
     )
     add(
         "--threads",
