@@ -34,7 +34,7 @@ from harness.compute.hardware import processor_name
 from harness.data.dataset import open_dataset
 from harness.data.rows import stream_split
 from harness.data.scan import scan_splits
-from harness.inference.batching import make_plan
+from harness.inference.batching import filled_bounds, make_plan
 from harness.inference.windows import read_windows
 from harness.models.resolve import resolve_model
 from harness.worker.family_environments import find_environment
@@ -202,30 +202,30 @@ def in_its_interpreter(model: str, arguments: argparse.Namespace) -> Arrays:
     source = resolve_model(model)
     values = {
         "module": source.family.module,
-        "family": source.family.name,
+        "name": source.family.name,
         "place": source.model_id if source.path is None else str(source.path),
         "is_path": source.path is not None,
         "threads": default_threads(),
         "sample": arguments.sample,
         "repeats": arguments.repeats,
-        "batch_atoms": BATCH_ATOMS,
     }
+    arrays = frames()
+    arrays["bounds"] = np.array(filled_bounds(arrays["n_atoms"], BATCH_ATOMS))
     if find_environment(source.family.name) is None:
-        return rates_of(frames(), **values)
-    return run_elsewhere(source.family.name, rates_of, frames(), [calculator_of, one_by_one], **values)
+        return rates_of(arrays, **values)
+    return run_elsewhere(source.family.name, rates_of, arrays, [calculator_of, one_by_one], **values)
 
 
 def rates_of(
     arrays: Arrays,
     *,
     module: str,
-    family: str,
+    name: str,
     place: str,
     is_path: bool,
     threads: int,
     sample: int,
     repeats: int,
-    batch_atoms: int,
 ) -> Arrays:
     """Structures per second of finished graphs in one thread, and of the loop in several and in one, for each repeat.
 
@@ -241,13 +241,12 @@ def rates_of(
 
     from harness.core.batch import StructureBatch
     from harness.core.potential import LoadOptions
-    from harness.inference.batching import filled_bounds
 
     source = Path(place) if is_path else place
     loaded = importlib.import_module(module).load(source, LoadOptions(device="cpu", trust_checkpoint=True))
     potential = getattr(loaded, "potential", loaded)
+    bounds = arrays.pop("bounds").tolist()
     whole = StructureBatch(**arrays, smiles=("",) * len(arrays["n_atoms"]))
-    bounds = filled_bounds(arrays["n_atoms"], batch_atoms)
     torch.set_num_threads(1)
     inputs = [potential.prepare(whole.slice(start, stop)) for start, stop in pairwise(bounds)]
 
@@ -260,22 +259,22 @@ def rates_of(
         for each in inputs:
             potential.forward(each.graph, each.tensors)
 
-    calculator = calculator_of(family, potential)
+    calculator = calculator_of(name, potential)
     calls = {
         "bare": (forward, whole.n_structures, 1),
         "ase": (lambda: one_by_one(calculator, Sample(), sample), sample, threads),
         "ase_one_thread": (lambda: one_by_one(calculator, Sample(), sample), sample, 1),
     }
-    rates: dict[str, list[float]] = {key: [] for name in calls for key in (name, f"{name}_cpu_ms")}
+    rates: dict[str, list[float]] = {each: [] for key in calls for each in (key, f"{key}_cpu_ms")}
     for repeat in range(repeats + 1):
-        for name, (call, count, number) in calls.items():
+        for key, (call, count, number) in calls.items():
             torch.set_num_threads(number)
             started, used = time.perf_counter(), time.process_time()
             call()
             if repeat:  # the first one warms up
-                rates[name].append(count / (time.perf_counter() - started))
-                rates[f"{name}_cpu_ms"].append(1e3 * (time.process_time() - used) / count)
-    return {name: np.array(values) for name, values in rates.items()}
+                rates[key].append(count / (time.perf_counter() - started))
+                rates[f"{key}_cpu_ms"].append(1e3 * (time.process_time() - used) / count)
+    return {key: np.array(values) for key, values in rates.items()}
 
 
 def frames() -> Arrays:
