@@ -4,13 +4,13 @@ An engine only needs to provide an executor of `concurrent.futures`: a new one i
 in `workers.py` and one line in `ENGINES`.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.usable_cpus import usable_cpus
 from dataset_builders.engines.workers import (
     Pool,
     dask_scheduler,
@@ -43,13 +43,8 @@ class Engine:
     open: Callable[[str, int], AbstractContextManager[Pool]]
 
 
-def cores() -> int:
-    """Number of cores available to this process, which a batch scheduler may limit."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 ENGINES: Final = (
-    Engine("local", "", "", cores, lambda _, workers: local_processes(workers)),
+    Engine("local", "", "", usable_cpus, lambda _, workers: local_processes(workers)),
     Engine("dask://", "HOST:PORT", "it has its own workers", None, lambda address, _: dask_scheduler(address)),
     Engine("dask-slurm", "", "", None, lambda _, workers: dask_slurm(workers)),
     Engine("parsl:", "CONFIG", "its configuration sets their number", None, lambda source, _: parsl_pool(source)),

@@ -1,12 +1,12 @@
 """The options of commands that evaluate models, in groups: model, data, running, output."""
 
 import argparse
-import os
 from pathlib import Path
 from typing import Final, get_args
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.usable_cpus import usable_cpus
 from harness.core.potential import DtypeName, Isolation, TrainingProtocol
 from harness.evaluation.options import DEFAULT_DATASET, DEFAULT_OUTPUT, EvaluationOptions
 
@@ -64,7 +64,8 @@ def options_of(arguments: argparse.Namespace) -> EvaluationOptions:
         protocol=arguments.protocol,
         base=arguments.base,
         training_smiles=arguments.training_smiles,
-        batch_atoms=_batch_atoms(arguments.batch_atoms),
+        jobs=_count_or_auto("--jobs", arguments.jobs, "processes"),
+        batch_atoms=_count_or_auto("--batch-atoms", arguments.batch_atoms, "atoms"),
         output=arguments.output,
         quiet=arguments.quiet,
     )
@@ -152,9 +153,15 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         help="atoms per batch, or auto (default: auto)",
     )
     add(
+        "--jobs",
+        default=AUTO,
+        metavar="N",
+        help="processes on a CPU, or auto (default: auto)",
+    )
+    add(
         "--threads",
         type=int,
-        default=os.cpu_count(),
+        default=usable_cpus(),
         metavar="N",
         help="CPU threads of physics methods (default: all cores)",
     )
@@ -167,10 +174,10 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _batch_atoms(text: str) -> int | None:
+def _count_or_auto(option: str, text: str, what: str) -> int | None:
     """The given number; `None` for `auto`."""
     if text == AUTO:
         return None
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        raise UsageError(f"--batch-atoms {text}; expected a number of atoms, 1 or more, or {AUTO}")
+        raise UsageError(f"{option} {text}; expected a number of {what}, 1 or more, or {AUTO}")
     return int(text)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.errors import MlipOodError, SetupError, UsageError
@@ -14,6 +15,10 @@ from harness.core.potential import LoadOptions
 
 if TYPE_CHECKING:
     import torch
+
+
+_GPU_DRIVERS: Final = tuple(Path("/dev", name) for name in ("nvidiactl", "nvidia0", "dxg", "kfd"))
+"""Devices that the drivers of NVIDIA, of Windows' subsystem for Linux and of AMD create."""
 
 
 def resolve_device(name: str) -> "torch.device":
@@ -122,6 +127,15 @@ def out_of_memory_as_itself() -> Iterator[None]:
         if error is cause:
             raise
         raise error from cause
+
+
+def may_have_gpu() -> bool:
+    """Whether a GPU may be visible to this process; PyTorch, which knows, takes seconds to import."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return bool(torch.cuda.is_available())
+    hidden = any(os.environ.get(name, "0") in ("", "-1") for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"))
+    return not hidden and any(path.exists() for path in _GPU_DRIVERS)
 
 
 def does_not_fit(model: str, options: LoadOptions, cause: Exception) -> SetupError:

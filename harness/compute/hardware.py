@@ -8,6 +8,8 @@ from typing import Final, Protocol, runtime_checkable
 from harness.core.potential import Potential, PotentialTraits
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
+_MEMORY_INFO: Final = Path("/proc/meminfo")
+_CGROUP: Final = Path("/sys/fs/cgroup")
 _KIBIBYTE: Final = 1024
 
 
@@ -52,6 +54,20 @@ def peak_resident_of(potential: Potential) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * _KIBIBYTE
+
+
+def available_memory() -> int | None:
+    """Memory that other processes may still take, in bytes, at most that of the container; `None` if unknown."""
+    try:
+        lines = _MEMORY_INFO.read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * _KIBIBYTE for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+    try:
+        limit, used = (int((_CGROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no such file, or `max`
+        return free
+    return max(0, min(free, limit - used))
 
 
 def peak_resident_of_process(number: int) -> int | None:

@@ -1,6 +1,5 @@
 """The options of the Python interface: those of the command line as keywords, checked before anything is loaded."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, get_args
 from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.commands import did_you_mean
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.usable_cpus import usable_cpus
 from harness.core.potential import DtypeName, Isolation, LoadOptions, TrainingProtocol
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class EvaluationOptions(LoadingOptions, total=False):
         protocol: Protocol of that training, `from-scratch` or `fine-tuned`.
         base: Checkpoint that a fine-tuning started from.
         training_smiles: File with the SMILES of the molecules that the model, or its base, was trained on, one a line.
+        jobs: Processes of this machine that may compute on a CPU; `None` (default) for as many as it has usable CPUs.
         batch_atoms: Maximum number of atoms in a batch; `None` (default) for a limit that suits the device.
         output: Folder of results (default: `results`).
         quiet: Whether to hide the progress bar.
@@ -71,6 +72,7 @@ class EvaluationOptions(LoadingOptions, total=False):
     protocol: TrainingProtocol | None
     base: str | None
     training_smiles: str | Path | None
+    jobs: int | None
     batch_atoms: int | None
     output: str | Path
     quiet: bool
@@ -128,6 +130,7 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "protocol": _or_none(_one_of(*get_args(TrainingProtocol))),
     "base": _or_none((lambda value: isinstance(value, str), "the name of a checkpoint")),
     "training_smiles": _or_none((lambda value: isinstance(value, Path) or _is_text(value), "a file of SMILES")),
+    "jobs": _or_none((_is_count, "a number of processes, 1 or more, or auto")),
     "batch_atoms": _or_none((_is_count, "a number of atoms, 1 or more, or auto")),
     "output": (lambda value: isinstance(value, Path) or _is_text(value), "a folder"),
     "quiet": _FLAG,
@@ -168,7 +171,7 @@ def loading_of(options: Mapping[str, Any]) -> Loading:
     from harness.trust.trusted_files import trusted_files
 
     given = {name: options[name] for name in LoadOptions.__dataclass_fields__ if name in options}
-    load = LoadOptions(**{"threads": os.cpu_count() or 1, **given}, trusted_files=trusted_files())
+    load = LoadOptions(**{"threads": usable_cpus(), **given}, trusted_files=trusted_files())
     family = options.get("family") or (OF_CALCULATORS if load.calculator else None)
     return Loading(family, load, options.get("isolation", "auto"))
 
@@ -210,6 +213,7 @@ def run_options(datasets: "Sequence[PinnedDataset]", tasks: Sequence[str], optio
         UsageError: If a task is unknown, or options contradict each other.
     """
     from harness.data.dataset import named_tasks
+    from harness.evaluation.job_choice import job_choice
     from harness.evaluation.run import RunOptions
     from harness.models.training_declaration import statement_of
 
@@ -227,6 +231,7 @@ def run_options(datasets: "Sequence[PinnedDataset]", tasks: Sequence[str], optio
         statement=statement,
         training_smiles=_training_smiles(options.get("training_smiles")),
         quiet=options.get("quiet", False),
+        jobs=job_choice(options.get("jobs"), loading.options.device, loading.isolation),
     )
 
 

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -18,16 +19,19 @@ from dataset_builders.tasks.drawn import drawn_of_task
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.compute.elements import require_elements
+from harness.compute.process_threads import threads_per_process
 from harness.core.potential import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.label_choice import labels_for, tasks_without_labels
 from harness.data.scan import FrameScan, scan_dataset
+from harness.evaluation.job_choice import IN_ONE_PROCESS, JobChoice, for_model, jobs_for, timed_load
 from harness.hub.hub_folder import PREFIX
 from harness.inference.batch_size import ON_CPU, batch_atoms_for
 from harness.inference.batching import Plan, make_plan
 from harness.inference.force_consistency import cautions_about, two_molecules
+from harness.inference.jobs import Jobs
 from harness.inference.meeting import ALONE, Meeting
-from harness.inference.predict import compute_shards
+from harness.inference.predict import compute_together
 from harness.inference.progress import prediction_progress
 from harness.inference.shards import PredictionReader
 from harness.inference.stopwatch import Stopwatch
@@ -56,7 +60,7 @@ from harness.scoring.joining import sum_task
 from harness.scoring.task_result import evaluate_task
 from harness.trust.standard_output import printing_on_standard_error
 from harness.trust.tokens import without_tokens
-from harness.worker.loading import loaded
+from harness.worker.loading import helper, loaded
 
 SHARDS_NAME: Final = "predictions"
 
@@ -81,6 +85,7 @@ class RunOptions:
         statement: The user's statement about the training set, for models that do not state it themselves.
         training_smiles: List of the training molecules of the model, or of its base.
         quiet: Whether to hide the progress bar.
+        jobs: Processes on this machine that may compute, if the model computes on a CPU.
     """
 
     tasks: tuple[TaskName, ...] = ()
@@ -92,6 +97,7 @@ class RunOptions:
     statement: Statement | None = None
     training_smiles: Path | None = None
     quiet: bool = False
+    jobs: JobChoice = IN_ONE_PROCESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +136,19 @@ def evaluate_model(
     datasets = [dataset] if isinstance(dataset, PinnedDataset) else dataset
     # Checked before loading: these errors do not depend on what the model computes.
     declaration = declaration_for(model, options.statement, datasets)
+    choice = for_model(options.jobs, model, options.isolation)
     with (
         without_tokens(),
         printing_on_standard_error(),
-        loaded(model, options.load, options.isolation) as potential,
+        threads_per_process(choice.threads),
+        timed_load(loaded(model, options.load, options.isolation)) as (potential, load_seconds),
     ):
         traits = declared(potential.traits, model.family, declaration, datasets, options.level_of_theory)
         traits = with_known_level(traits, model, options.level_of_theory)
         traits = with_stated_level(traits, options.level_of_theory)
-        return evaluate_potential(
-            with_traits(potential, traits), datasets, options, meeting, is_known=not is_unknown(model.family.module)
-        )
+        start = partial(helper, model, options.load, options.isolation)
+        jobs = jobs_for(with_traits(potential, traits), choice, start, load_seconds)
+        return _evaluate(jobs, datasets, options, meeting, is_known=not is_unknown(model.family.module))
 
 
 def evaluate_potential(
@@ -156,14 +164,20 @@ def evaluate_potential(
     Args:
         potential: The potential. Its traits decide tasks and labels, and are recorded as they are.
         datasets: The data set at one or more levels of theory.
-        options: The user's options; those of the loader are not used.
+        options: The user's options; those of the loader and `jobs` are not used.
         meeting: The processes that share the run.
         is_known: Whether an adapter of this project computes; otherwise forces are first compared with energies.
 
     Raises:
         MlipOodError: As `evaluate_model` does.
     """
-    traits = potential.traits
+    return _evaluate(Jobs(potential), datasets, options, meeting, is_known=is_known)
+
+
+def _evaluate(
+    jobs: Jobs, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
+) -> FinishedRun | None:
+    potential, traits = jobs.potential, jobs.potential.traits
     wanted = (traits.trained_on,) if traits.trained_on else options.tasks
     dataset = labels_for(traits.level_of_theory, datasets, wanted)
     tasks = choose_tasks(traits, dataset, options.tasks)
@@ -197,7 +211,7 @@ def evaluate_potential(
         Stopwatch(potential, folder, ranks.rank) as stopwatch,
     ):
         windows, on_done = read_windows(dataset, plan), stopwatch.watched(meeting.watched(on_structures))
-        compute_shards(potential, share, windows, folder / SHARDS_NAME, manifest.identity, on_done)
+        stopwatch.jobs = compute_together(jobs, share, windows, folder / SHARDS_NAME, manifest.identity, on_done)
     meeting.gather(f"end of run {directory.name}")
     if not ranks.is_first:
         return None

@@ -1,9 +1,12 @@
 """Runs a potential over a plan and stores its predictions shard by shard, so that a killed run can resume."""
 
+import contextlib
 import logging
 import sys
+import threading
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,13 +19,17 @@ import numpy as np
 from dataset_builders.core.errors import ModelError, SetupError
 from dataset_builders.core.hub.explaining import first_line
 from harness.compute.device import out_of_memory_as_itself, release_memory
+from harness.compute.hardware import peak_resident_of
+from harness.compute.merging import merged
 from harness.compute.staging import compute_ahead
 from harness.core.batch import Prediction, StructureBatch, check_prediction
 from harness.core.potential import Potential
 from harness.inference.batching import Plan, Shard, filled_bounds
+from harness.inference.jobs import JobFigures, Jobs, Joining
 from harness.inference.progress import OnStructures, no_progress
 from harness.inference.shards import is_finished, unwritable, write_shard
 from harness.inference.windows import Window
+from harness.worker.client import HelperEndedError
 
 SHARDS_WAITING: Final = 2
 """Maximum number of shards waiting to be written; beyond it the computation waits."""
@@ -42,18 +49,34 @@ def compute_shards(
     identity: Mapping[str, str],
     on_structures: OnStructures = no_progress,
 ) -> None:
+    """Computes the missing shards in this process; see `compute_together`."""
+    compute_together(Jobs(potential), plan, windows, directory, identity, on_structures)
+
+
+def compute_together(
+    jobs: Jobs,
+    plan: Plan,
+    windows: Iterator[Window],
+    directory: Path,
+    identity: Mapping[str, str],
+    on_structures: OnStructures = no_progress,
+) -> JobFigures | None:
     """Computes the missing shards.
 
-    Batches are read and prepared in one thread, computed in this one, and checked and written in a third.
+    Batches are read and prepared in one thread, computed in this one, and checked and written in a third. If several
+    processes may compute, each has a thread here, and takes one shard after another.
 
     Args:
-        potential: The potential.
+        jobs: The potential, and the processes of this machine that may compute.
         plan: Frames and batches to compute; a share of the plan if several processes compute.
         windows: The geometries of the plan; only advanced if there is something to compute.
         directory: Folder of the shards; created if needed.
         identity: What the predictions depend on (hashes of model, data set and code, precision);
             stored in each shard, and must agree when a shard is read again.
         on_structures: Called with the number of structures computed or found.
+
+    Returns:
+        The processes that computed; `None` if nothing was missing, or only one was asked for.
 
     Raises:
         SetupError: If one structure alone does not fit on the device, or the folder cannot be
@@ -71,17 +94,93 @@ def compute_shards(
         else:
             missing.append(shard)
     if not missing:
-        return
-    model_id = potential.traits.model_id
-    room, failing = _Room(), _Failing(model_id, is_all=len(missing) == len(plan.shards))
-    with _Writer(plan, directory, identity, model_id) as writer:
-        for job, outcome in compute_ahead(potential, _jobs(missing, windows), _out_of_memory_errors, room.pieces):
-            parts = _alone(potential, plan, job, outcome, room) if isinstance(outcome, Exception) else [(job, outcome)]
-            for piece, prediction in parts:
-                writer.add(piece, prediction)
-                on_structures(piece.stop - piece.start, "computed")
-                failing.count(prediction, piece.batch.n_structures)
+        return None
+    model_id = jobs.potential.traits.model_id
+    failing = _Failing(model_id, is_all=len(missing) == len(plan.shards))
+    shards = _Shards(missing, windows)
+    n_atoms = sum(int(plan.n_atoms[shard.start : shard.stop].sum()) for shard in missing)
+    joining = Joining(jobs, n_atoms, len(missing))
+    with (
+        _Writer(plan, directory, identity, model_id) as writer,
+        contextlib.closing(_computed(plan, shards, joining)) as parts,
+    ):
+        for number, piece, prediction in parts:
+            writer.add(piece, prediction)
+            joining.count(piece.batch, number)
+            on_structures(piece.stop - piece.start, "computed")
+            failing.count(prediction, piece.batch.n_structures)
     failing.require_one_success()
+    return joining.figures()
+
+
+_Part = tuple[int, "_Job", Prediction]
+"""Number of a process, the places that it computed, and their prediction."""
+
+
+def _computed(plan: Plan, shards: "_Shards", joining: Joining) -> Generator[_Part]:
+    """The predictions of all shards, from this process and from those that join it."""
+    own = _predictions(joining.jobs.potential, plan, shards.jobs())
+    if joining.most == 1 or joining.jobs.start is None:
+        for piece, prediction in own:
+            shards.note(piece)
+            yield 0, piece, prediction
+        return
+    others = (_of_another(number, plan, shards, joining) for number in range(1, joining.most))
+    streams = [_of_the_first(own, joining), *others]
+    with contextlib.closing(merged(streams)) as arriving:
+        for parts in arriving:
+            shards.note(parts[-1][1])
+            yield from parts
+    # The shards of a process that ended early.
+    for piece, prediction in _predictions(joining.jobs.potential, plan, shards.unfinished()):
+        yield 0, piece, prediction
+
+
+def _of_the_first(own: "Iterator[tuple[_Job, Prediction]]", joining: Joining) -> Iterator[list[_Part]]:
+    try:
+        for piece, prediction in own:
+            yield [(0, piece, prediction)]
+    finally:
+        joining.end()
+
+
+def _of_another(number: int, plan: Plan, shards: "_Shards", joining: Joining) -> Iterator[list[_Part]]:
+    """The predictions of another process, each shard as a whole; what it cannot finish is left to the first."""
+    start = joining.jobs.start
+    if start is None or not joining.wait(number) or shards.are_over:
+        return
+    before = time.perf_counter()
+    try:
+        with start() as potential:
+            joining.joined(number, time.perf_counter() - before)
+            parts: list[_Part] = []
+            for piece, prediction in _predictions(potential, plan, shards.jobs()):
+                parts.append((number, piece, prediction))
+                if piece.stop == piece.shard.stop:
+                    yield parts
+                    parts = []
+            joining.left(number, peak_resident_of(potential))
+    except HelperEndedError as cause:
+        joining.left(number, None)
+        _LOG.warning(
+            "%s: process %d of %d ended; the others go on: %s",
+            joining.jobs.potential.traits.model_id,
+            number + 1,
+            joining.most,
+            cause,
+        )
+
+
+def _predictions(
+    potential: Potential, plan: Plan, jobs: "Iterator[tuple[_Job, StructureBatch]]"
+) -> "Iterator[tuple[_Job, Prediction]]":
+    """The predictions of one process; a batch that does not fit on its device comes in parts."""
+    room = _Room()
+    for job, outcome in compute_ahead(potential, jobs, _out_of_memory_errors, room.pieces):
+        if isinstance(outcome, Exception):
+            yield from _alone(potential, plan, job, outcome, room)
+        else:
+            yield job, outcome
 
 
 @dataclass(slots=True)
@@ -177,16 +276,53 @@ class _Room:
             start = piece.stop
 
 
-def _jobs(shards: Sequence[Shard], windows: Iterator[Window]) -> Iterator[tuple[_Job, StructureBatch]]:
-    waiting = deque(shards)
-    for window in windows:
-        while waiting and waiting[0].stop <= window.stop:
-            shard = waiting.popleft()
-            for start, stop in pairwise(shard.bounds):
-                job = _Job(shard, start, stop, window.batch(start, stop))
-                yield job, job.batch
-        if not waiting:
-            return
+class _Shards:
+    """The shards to compute, in the order of the plan; several threads take from them.
+
+    Args:
+        shards: The shards.
+        windows: The geometries of the plan.
+    """
+
+    def __init__(self, shards: Sequence[Shard], windows: Iterator[Window]) -> None:
+        self._waiting, self._windows = deque(shards), windows
+        self._window: Window | None = None
+        self._taken: dict[int, list[_Job]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def are_over(self) -> bool:
+        """Whether none is left to take."""
+        return not self._waiting
+
+    def jobs(self) -> Iterator[tuple[_Job, StructureBatch]]:
+        """The batches of one shard after another; each shard goes to one caller."""
+        while (jobs := self._next()) is not None:
+            yield from ((job, job.batch) for job in jobs)
+
+    def note(self, piece: _Job) -> None:
+        """Notes that a piece was computed; with its last piece a shard is finished, and its batches are freed."""
+        if piece.stop == piece.shard.stop:
+            with self._lock:
+                del self._taken[piece.shard.start]
+
+    def unfinished(self) -> Iterator[tuple[_Job, StructureBatch]]:
+        """The batches of shards that were taken and, by the notes, not finished."""
+        with self._lock:
+            left = [self._taken[start] for start in sorted(self._taken)]
+        yield from ((job, job.batch) for jobs in left for job in jobs)
+
+    def _next(self) -> list[_Job] | None:
+        with self._lock:
+            if not self._waiting:
+                return None
+            shard = self._waiting.popleft()
+            while self._window is None or self._window.stop < shard.stop:
+                self._window = next(self._windows)
+            window = self._window
+            jobs = [_Job(shard, start, stop, window.batch(start, stop)) for start, stop in pairwise(shard.bounds)]
+            self._taken[shard.start] = jobs
+            return jobs
 
 
 class _Writer:
@@ -197,7 +333,7 @@ class _Writer:
 
     def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str], model_id: str) -> None:
         self._plan, self._directory, self._identity, self._model_id = plan, directory, identity, model_id
-        self._parts: list[tuple[_Job, Prediction]] = []
+        self._parts: dict[int, list[tuple[_Job, Prediction]]] = {}
         self._written: deque[Future[None]] = deque()
         self._executor = ThreadPoolExecutor(1, "writer")
 
@@ -213,16 +349,16 @@ class _Writer:
                 future.result()
 
     def add(self, job: _Job, prediction: Prediction) -> None:
-        """Accepts the prediction of a batch.
+        """Accepts the prediction of a batch; those of one shard come in their order.
 
         Raises:
             SetupError: If an earlier shard could not be written.
             ModelError: If an earlier prediction did not fit its batch.
         """
-        self._parts.append((job, prediction))
+        parts = self._parts.setdefault(job.shard.start, [])
+        parts.append((job, prediction))
         if job.stop == job.shard.stop:
-            self._written.append(self._executor.submit(self._write, self._parts))
-            self._parts = []
+            self._written.append(self._executor.submit(self._write, self._parts.pop(job.shard.start)))
         # Raises errors at once, and limits the number of shards that wait to be written.
         while self._written and (self._written[0].done() or len(self._written) > SHARDS_WAITING):
             self._written.popleft().result()

@@ -6,6 +6,7 @@ and writing, as they overlap in a run. Loading, compiling, the first batch and t
 
 import logging
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +15,9 @@ from typing import Final, Self
 from harness.compute.hardware import peak_resident_of
 from harness.compute.meter import meter_of
 from harness.core.potential import Potential
+from harness.inference.jobs import JobFigures
 from harness.inference.progress import OnStructures, Source
-from harness.results.cost import TimedPart
+from harness.results.cost import JobsRecord, TimedPart
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class Stopwatch:
         self._first: float | None = None
         self._last = 0.0
         self._meter = meter_of(potential)
+        self.jobs: JobFigures | None = None
+        """The processes that computed, if there could be several; set at the end."""
 
     def __enter__(self) -> Self:
         if self._meter is not None:
@@ -76,6 +80,7 @@ class Stopwatch:
             seconds=0.0 if self._first is None else self._last - self._first,
             peak_device_bytes=peak_device_bytes,
             peak_resident_bytes=peak_resident_of(self._potential),
+            jobs=None if self.jobs is None else JobsRecord(**asdict(self.jobs)),
         )
 
     def _count(self, structures: int) -> None:

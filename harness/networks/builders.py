@@ -1,12 +1,11 @@
 """Builds the networks of this project; each library is imported only when one of its networks is built."""
 
-import importlib
-import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.networks.architecture import NetworkArguments
+from harness.networks.graph_pes_package import graph_pes_models
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -17,7 +16,7 @@ ANGULAR_ORDER: Final = 2
 
 def painn(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
     """PaiNN of graph-pes."""
-    network: Module = _graph_pes_models().PaiNN(
+    network: Module = graph_pes_models().PaiNN(
         channels=arguments.channels, radial_features=arguments.radial_features, **_common(arguments)
     )
     return network
@@ -25,7 +24,7 @@ def painn(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: b
 
 def schnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
     """SchNet of graph-pes."""
-    network: Module = _graph_pes_models().SchNet(
+    network: Module = graph_pes_models().SchNet(
         channels=arguments.channels, expansion_features=arguments.radial_features, **_common(arguments)
     )
     return network
@@ -33,7 +32,7 @@ def schnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: 
 
 def tensornet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
     """TensorNet of graph-pes."""
-    network: Module = _graph_pes_models().TensorNet(
+    network: Module = graph_pes_models().TensorNet(
         channels=arguments.channels, radial_features=arguments.radial_features, **_common(arguments)
     )
     return network
@@ -41,7 +40,7 @@ def tensornet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceabl
 
 def nequip(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool) -> "Module":
     """NequIP of graph-pes; it contains TorchScript unless it will be compiled."""
-    models = _graph_pes_models()
+    models = graph_pes_models()
     from harness.networks.equivariant import build_equivariant
 
     features = {"channels": arguments.channels, "l_max": ANGULAR_ORDER, "use_odd_parity": True}
@@ -54,7 +53,7 @@ def nequip(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bo
 
 def mace(arguments: NetworkArguments, elements: tuple[int, ...], traceable: bool) -> "Module":
     """MACE of graph-pes; it contains TorchScript unless it will be compiled."""
-    models = _graph_pes_models()
+    models = graph_pes_models()
     from harness.networks.equivariant import build_equivariant
 
     sizes = {"channels": arguments.channels, "n_radial": arguments.radial_features, "l_max": ANGULAR_ORDER}
@@ -98,27 +97,3 @@ def _symbols(elements: tuple[int, ...]) -> list[str]:
     from ase.data import chemical_symbols
 
     return [str(chemical_symbols[number]) for number in elements]
-
-
-def _graph_pes_models() -> Any:
-    """`graph_pes.models`; mpi4py counts as absent if it finds no MPI library.
-
-    graph-pes 1.0 imports Lightning, which handles only an ImportError from mpi4py; mpi4py 4.1 raises RuntimeError.
-    ASE treats an imported mpi4py as usable, so the import is undone.
-    """
-    before = set(sys.modules)
-    if "graph_pes" not in before:
-        try:
-            importlib.import_module("mpi4py.MPI")
-        except ImportError:
-            pass
-        except RuntimeError:
-            sys.modules["mpi4py.MPI"] = None  # type: ignore[assignment]  # makes importing it an ImportError
-    try:
-        from graph_pes import models
-
-        return models
-    finally:
-        if sys.modules.get("mpi4py.MPI", ...) is None:
-            for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py" and name not in before]:
-                del sys.modules[name]

@@ -26,6 +26,28 @@ _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _GIB: Final = 2**30
 
 
+class JobsRecord(Record):
+    """The processes of one machine that computed a part of a run on a CPU, and the speeds by which they were chosen.
+
+    Attributes:
+        allowed: Processes that were allowed.
+        used: Processes that computed.
+        alone_per_second: Structures per second of the first process, before others joined.
+        together_per_second: Structures per second of all of them, after the last had joined.
+        start_seconds: Time that the slowest of the others took to start and load the model.
+        reason: Why the first process computed everything.
+        peak_resident_bytes: Sum of the peak memory of all of them; `None` if the system does not tell.
+    """
+
+    allowed: Annotated[int, Field(ge=1)]
+    used: Annotated[int, Field(ge=1)]
+    alone_per_second: Annotated[FiniteFloat, Field(gt=0.0)] | None
+    together_per_second: Annotated[FiniteFloat, Field(gt=0.0)] | None
+    start_seconds: Annotated[FiniteFloat, Field(ge=0.0)] | None
+    reason: str | None
+    peak_resident_bytes: _Count | None
+
+
 class TimedPart(Record):
     """What one process computed of a run, from its start to its end.
 
@@ -39,6 +61,7 @@ class TimedPart(Record):
         seconds: Time for these.
         peak_device_bytes: Peak memory of all tensors on a GPU; `None` on a CPU, or if it could not be measured.
         peak_resident_bytes: Peak memory of the computing process since its start; `None` if the system does not tell.
+        jobs: Other processes of the machine that computed, too; `None` if none was allowed.
     """
 
     started: AwareDatetime
@@ -50,6 +73,7 @@ class TimedPart(Record):
     seconds: Annotated[FiniteFloat, Field(ge=0.0)]
     peak_device_bytes: _Count | None
     peak_resident_bytes: _Count | None
+    jobs: JobsRecord | None = None
 
     def save(self, directory: Path) -> None:
         """Writes the part into a run folder, beside those of other processes.
@@ -77,6 +101,8 @@ class CostRecord(Record):
         threads: CPU threads of each process, if known.
         peak_device_bytes: Peak memory of all tensors on a GPU, of the process that needed most; `None` on a CPU.
         peak_resident_bytes: Peak memory of the computing process that needed most.
+        jobs: Processes of the first rank's machine, in the part of the run that timed most structures; `None` if one
+            process was asked for.
     """
 
     structures_per_second: Annotated[FiniteFloat, Field(gt=0.0)] | None
@@ -88,6 +114,7 @@ class CostRecord(Record):
     threads: Annotated[int, Field(ge=1)] | None
     peak_device_bytes: _Count | None
     peak_resident_bytes: _Count | None
+    jobs: JobsRecord | None = None
 
     @model_validator(mode="after")
     def _explains_what_is_missing(self) -> "CostRecord":
@@ -113,6 +140,8 @@ class CostRecord(Record):
         """Peak memory, of the GPU if one computed."""
         if self.peak_device_bytes is not None:
             return f"{self.peak_device_bytes / _GIB:.2f} GiB of GPU memory"
+        if self.jobs is not None and self.jobs.used > 1 and self.jobs.peak_resident_bytes is not None:
+            return f"{self.jobs.peak_resident_bytes / _GIB:.2f} GiB of memory in {self.jobs.used} processes"
         return None if self.peak_resident_bytes is None else f"{self.peak_resident_bytes / _GIB:.2f} GiB of memory"
 
 
@@ -150,6 +179,7 @@ def cost_of(parts: Sequence[TimedPart], n_structures: int) -> CostRecord | None:
         return None
     chosen = max(by_hardware.values(), key=lambda of_one: sum(part.n_timed for part in of_one))
     ranks = {part.rank for part in chosen}
+    longest = max(chosen, key=lambda part: part.n_timed)
     rates = [_rate([part for part in chosen if part.rank == rank]) for rank in sorted(ranks)]
     total = math.fsum(rate for rate in rates if rate is not None)
     return CostRecord(
@@ -157,11 +187,12 @@ def cost_of(parts: Sequence[TimedPart], n_structures: int) -> CostRecord | None:
         reason=None if total else "no process computed a second batch",
         n_timed=sum(part.n_timed for part in chosen),
         n_structures=n_structures,
-        n_processes=sum(rate is not None for rate in rates) or 1,
+        n_processes=max(sum(rate is not None for rate in rates), 1 if longest.jobs is None else longest.jobs.used),
         processor=chosen[0].processor,
         threads=chosen[0].threads,
         peak_device_bytes=_most(part.peak_device_bytes for part in chosen),
         peak_resident_bytes=_most(part.peak_resident_bytes for part in chosen),
+        jobs=longest.jobs,
     )
 
 
@@ -172,6 +203,7 @@ def joint_cost(costs: Sequence[CostRecord | None]) -> CostRecord | None:
         costs: Their costs.
     """
     known = [cost for cost in costs if cost is not None]
+    jobs = {cost.jobs for cost in known}
     hardware = {(cost.processor, cost.threads, cost.n_processes) for cost in known}
     rates = [(cost.n_timed, cost.structures_per_second) for cost in known if cost.structures_per_second is not None]
     if len(known) < len(costs) or len(hardware) != 1 or len(rates) < len(known):
@@ -184,6 +216,7 @@ def joint_cost(costs: Sequence[CostRecord | None]) -> CostRecord | None:
             "n_structures": sum(cost.n_structures for cost in known),
             "peak_device_bytes": _most(cost.peak_device_bytes for cost in known),
             "peak_resident_bytes": _most(cost.peak_resident_bytes for cost in known),
+            "jobs": known[0].jobs if len(jobs) == 1 else None,
         }
     )
 

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import platform
 import re
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError, MlipOodError
+from dataset_builders.core.usable_cpus import usable_cpus
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import TaskName
 from harness.data.dataset import PinnedDataset, content_hash, split_files
@@ -89,7 +89,7 @@ class Study:
     @property
     def threads(self) -> int:
         """Threads per job."""
-        return max(1, n_cores() // self.n_parallel)
+        return max(1, usable_cpus() // self.n_parallel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +139,6 @@ def run_jobs(study: Study, jobs: Sequence[Job], on_end: Callable[[Job, str | Non
     return failures
 
 
-def n_cores() -> int:
-    """Number of CPU cores available to this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def _pool(study: Study) -> Iterator[tuple[ThreadPoolExecutor, Processes]]:
     with sole_user(study.work) as lock:
@@ -165,7 +160,7 @@ def _do(study: Study, job: Job, processes: Processes) -> _Finished:
     for name, arguments in commands(job, study.request, places).items():
         if name == "train" and is_trained(Path(places.checkpoint)):
             continue
-        extra = () if name == "train" else ("--json", "--quiet", "--threads", str(study.threads))
+        extra = () if name == "train" else ("--json", "--quiet", "--jobs", "1", "--threads", str(study.threads))
         log = study.work / "logs" / f"{job.name}-{name}.log"
         began = time.monotonic()
         code, output = processes.run([*arguments, *extra], log)
@@ -308,7 +303,7 @@ def _machine(result: RunResult) -> Machine:
     return Machine(
         python=environment.python,
         platform=environment.platform,
-        cores=n_cores(),
+        cores=usable_cpus(),
         processor=_processor(result.model.device),
         packages=environment.packages,
     )

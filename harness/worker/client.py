@@ -54,6 +54,10 @@ class WorkerDied(Exception):  # noqa: N818 (not a user error: the caller decides
     """A worker ended, or did not answer in time; the message contains its last output."""
 
 
+class HelperEndedError(MlipOodError):
+    """A worker that helps another process to compute cannot go on; its work is left to that process."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
     """What a worker loads, and how it runs.
@@ -66,6 +70,8 @@ class WorkerSpec:
         module_folders: Additional folders from which the module may import.
         confinement: How it is confined; `None` for the rights of the user.
         contained: Whether any error of the module's code counts as an error of the model or of a structure.
+        is_helper: Whether another process can compute what this worker cannot, because it was killed, for example: then
+            nothing counts as a failure.
         load_seconds: Longest wait until the potential is loaded.
         batch_seconds: Longest wait for a batch.
         message_seconds: Longest time from the first byte of an answer to its last.
@@ -78,6 +84,7 @@ class WorkerSpec:
     module_folders: tuple[Path, ...] = ()
     confinement: Confinement | None = None
     contained: bool = False
+    is_helper: bool = False
     load_seconds: float = LOAD_SECONDS
     batch_seconds: float = BATCH_SECONDS
     message_seconds: float = MESSAGE_SECONDS
@@ -161,6 +168,8 @@ class WorkerPotential:
                 prediction = worker.prediction(request.number, self._spec.batch_seconds)
             except WorkerDied as cause:
                 last_words = str(cause)
+                if self._spec.is_helper:
+                    raise HelperEndedError(last_words) from cause
                 _LOG.warning(
                     "%s: %s; %s",
                     self._traits.model_id,

@@ -7,15 +7,16 @@ import os
 import site
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from dataset_builders.core.errors import MissingPackageError, SetupError, UsageError
+from dataset_builders.core.errors import MissingPackageError, MlipOodError, ModelError, SetupError, UsageError
 from harness.compute.arithmetic import neutralise_variables
-from harness.core.potential import Isolation, LoadOptions, Potential
+from harness.core.potential import Isolation, LoadOptions, Potential, PotentialTraits
 from harness.models.foreign import is_unknown, load_foreign
 from harness.models.registry import ModelSource, families, load_potential, named_as
-from harness.worker.client import WorkerPotential, WorkerSpec
+from harness.worker.client import HelperEndedError, WorkerPotential, WorkerSpec
 from harness.worker.confinement import confinement_for
 from harness.worker.family_environments import ENVIRONMENTS, find_environment
 from harness.worker.kernel_limits import not_dumpable
@@ -46,30 +47,78 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         )
     interpreter = _interpreter(source)
     neutralise_variables()
-    contained = _runs_code(source) or is_unknown(source.family.module)
     if not _needs_worker(source, interpreter, isolation):
         with _importing_from_working_directory(source):
             yield load_foreign(
-                source.family.module, source.model_id, lambda: load_potential(source, options), contained=contained
+                source.family.module,
+                source.model_id,
+                lambda: load_potential(source, options),
+                contained=_is_contained(source),
             )
         return
+    spec = _spec(source, options, interpreter, is_strict=isolation == "strict")
+    with not_dumpable(), contextlib.closing(WorkerPotential(spec)) as worker:
+        if isolation != "strict" and _is_of_strangers(source):
+            _LOG.warning("%s", _what_is_open(source, is_cut_off=worker.is_cut_off))
+        yield named_as(worker, source)
+
+
+@contextlib.contextmanager
+def helper(
+    source: ModelSource, options: LoadOptions, isolation: Isolation, traits: PotentialTraits
+) -> Iterator[Potential]:
+    """Loads a potential that is loaded already once more, in a worker that helps to compute, for a `with` block.
+
+    Args:
+        source: As for `loaded`.
+        options: As for `loaded`.
+        isolation: As for `loaded`.
+        traits: Traits of the first potential, whose files this one must be read from, too.
+
+    Raises:
+        HelperEndedError: If it cannot be loaded, although the first one could.
+        ModelError: If the files of the model are others than when it was first loaded.
+    """
+    spec = _spec(source, options, _interpreter(source), is_strict=isolation == "strict")
+    try:
+        worker = WorkerPotential(replace(spec, is_helper=True))
+    except MlipOodError as cause:
+        raise HelperEndedError(str(cause)) from cause
+    with contextlib.closing(worker):
+        if dict(worker.traits.files) != dict(traits.files):
+            raise ModelError(
+                f"the files of {source.model_id} have changed since this evaluation began; evaluate the model again"
+            )
+        yield worker
+
+
+def why_no_helpers(source: ModelSource, isolation: Isolation) -> str | None:
+    """Why a potential cannot be loaded in several processes; `None` if it can."""
+    if isolation == "never":
+        return "--isolation never computes in the process of the command"
+    if is_unknown(source.family.module) and not _needs_worker(source, _interpreter(source), isolation):
+        return "a plug-in computes in the process of the command"
+    return None
+
+
+def _spec(source: ModelSource, options: LoadOptions, interpreter: Path | None, *, is_strict: bool) -> WorkerSpec:
     folders = _folders_for(source, interpreter)
     python = interpreter or Path(sys.executable)
     # Not resolved: in the cache of the Hub's client, the link has the file's name, but its target does not.
     place = source.model_id if source.path is None else source.path.absolute()
-    spec = WorkerSpec(
+    return WorkerSpec(
         module=source.family.module,
         source=place,
         options=options,
         python=python,
         module_folders=folders,
-        confinement=(confinement_for(python, (*package_folders(), *folders), place) if isolation == "strict" else None),
-        contained=contained,
+        confinement=confinement_for(python, (*package_folders(), *folders), place) if is_strict else None,
+        contained=_is_contained(source),
     )
-    with not_dumpable(), contextlib.closing(WorkerPotential(spec)) as worker:
-        if isolation != "strict" and _is_of_strangers(source):
-            _LOG.warning("%s", _what_is_open(source, is_cut_off=worker.is_cut_off))
-        yield named_as(worker, source)
+
+
+def _is_contained(source: ModelSource) -> bool:
+    return _runs_code(source) or is_unknown(source.family.module)
 
 
 def _is_of_strangers(source: ModelSource) -> bool:

@@ -11,17 +11,17 @@ from dataset_builders.folder.mini import MINI_DIRECTORY
 ROWS_PER_FILE = 100_000
 
 
-def write_many(directory: Path, n_structures: int) -> None:
-    """Writes task1 with so many structures in `test_id`; the other splits are those of mini."""
-    (directory / "task1").mkdir(parents=True)
+def write_many(directory: Path, n_structures: int, task: str = "task1") -> None:
+    """Writes a task with so many structures in `test_id`; the other splits are those of mini."""
+    (directory / task).mkdir(parents=True)
     for split in ("train", "validation", "test_ood"):
         name = f"{split}-00000-of-00001.parquet"
-        (directory / "task1" / name).write_bytes((MINI_DIRECTORY / "task1" / name).read_bytes())
-    frames = pq.read_table(MINI_DIRECTORY / "task1" / "test_id-00000-of-00001.parquet")
+        (directory / task / name).write_bytes((MINI_DIRECTORY / task / name).read_bytes())
+    frames = pq.read_table(MINI_DIRECTORY / task / "test_id-00000-of-00001.parquet")
     n_files = -(-n_structures // ROWS_PER_FILE)
     written = 0
     for number in range(n_files):
-        path = directory / "task1" / f"test_id-{number:05d}-of-{n_files:05d}.parquet"
+        path = directory / task / f"test_id-{number:05d}-of-{n_files:05d}.parquet"
         with pq.ParquetWriter(path, frames.schema, compression="zstd") as writer:
             for _ in range(-(-min(ROWS_PER_FILE, n_structures - written) // len(frames))):
                 copy = written // len(frames)

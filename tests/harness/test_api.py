@@ -32,11 +32,36 @@ HEAVY = ("numpy", "torch", "datasets", "ase", "rdkit", "pydantic", "pyarrow", "h
 def modules_after(statement: str) -> set[str]:
     program = f"{statement}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return set(done.stdout.split())
+    return set(done.stdout.splitlines()[-1].split())
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
     assert not modules_after("import harness; dir(harness); harness.__version__") & set(HEAVY)
+
+
+HELP = """
+import runpy, sys
+sys.argv = ["", "--help"]
+try:
+    runpy.run_module("{}", run_name="__main__")
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize("program", ["harness", "dataset_builders", "model_cards"])
+def test_help_imports_no_library_of_science_or_of_the_hub(program: str) -> None:
+    heavy = {"torch", "datasets", "ase", "rdkit", "pandas", "pyarrow", "pydantic", "scipy", "huggingface_hub"}
+    assert not modules_after(HELP.format(program)) & heavy
+
+
+def test_an_evaluation_without_a_network_imports_no_library_of_networks(tmp_path: Path) -> None:
+    arguments = ["--model", "zero", "--task", "task2", "--output", str(tmp_path), "--quiet"]
+    modules = modules_after(f"from harness.cli import main; main({arguments})")
+    # pyarrow imports pandas when it converts its first array, and the intervals need one function of scipy.special.
+    heavy = {"torch", "datasets", "ase", "scipy.stats", "scipy.integrate", "matplotlib", "sklearn", "huggingface_hub"}
+    assert "harness.evaluation.run" in modules
+    assert not modules & heavy
 
 
 def test_a_worker_does_not_import_the_interface() -> None:

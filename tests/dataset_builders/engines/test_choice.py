@@ -5,9 +5,10 @@ import sys
 import pytest
 
 from dataset_builders.core.errors import MissingPackageError, SetupError, UsageError
+from dataset_builders.core.usable_cpus import usable_cpus
 from dataset_builders.engines import choice as executors
 from dataset_builders.engines import workers as engines
-from dataset_builders.engines.choice import choose_executor, cores
+from dataset_builders.engines.choice import choose_executor
 
 
 def open_and_close(text, workers=None):
@@ -33,9 +34,9 @@ def test_what_cannot_be_meant_is_refused(text, workers, message):
         choose_executor(text, workers)
 
 
-def test_local_workers_are_as_many_as_asked_for_or_as_cores():
+def test_local_workers_are_as_many_as_asked_for_or_as_usable_cpus():
     assert open_and_close("local", 1).workers == 1
-    assert open_and_close("local").workers == cores() == len(os.sched_getaffinity(0))
+    assert open_and_close("local").workers == usable_cpus()
 
 
 @pytest.mark.parametrize(

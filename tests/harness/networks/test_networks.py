@@ -141,24 +141,53 @@ def test_unknown_architecture() -> None:
         build_network("ResNet", SHAPE, (1, 6))
 
 
-MPI_WITHOUT_LIBRARY = """
+BUILT = """
 import sys
 from harness.networks.architecture import NetworkArguments
 from harness.networks.networks import build_network
 
 build_network("PaiNN", NetworkArguments(channels=4, radial_features=4, layers=1, cutoff=2.0), (1, 6))
-print(sorted(name for name in sys.modules if name.startswith("mpi4py")))
+print(*sys.modules)
 """
 
 
-def test_mpi4py_without_an_mpi_library_counts_as_absent(tmp_path: Path) -> None:
+def test_graph_pes_without_what_only_its_trainer_needs(tmp_path: Path) -> None:
+    # An mpi4py that finds no MPI library must not matter either: Lightning would import it.
     package = tmp_path / "mpi4py"
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "MPI.py").write_text('raise RuntimeError("cannot load MPI library")\n')
     search = os.pathsep.join([str(tmp_path), *sys.path])
-    command = [sys.executable, "-c", MPI_WITHOUT_LIBRARY]
+    command = [sys.executable, "-c", BUILT]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stdout.split())
+    assert "graph_pes.models" in modules
+    heavy = {"pytorch_lightning", "lightning_fabric", "sklearn", "scipy.stats", "matplotlib", "IPython", "pandas"}
+    assert not modules & {*heavy, "mpi4py", "load_atoms", "graph_pes.utils.distributed", "torch._dynamo"}
+
+
+AFTERWARDS = """
+from harness.networks.graph_pes_package import graph_pes_models
+
+graph_pes_models()
+import torch
+from ase import Atoms
+from graph_pes.atomic_graph import AtomicGraph, to_batch
+from graph_pes.data import datasets
+from graph_pes.utils.shift_and_scale import guess_per_element_mean_and_var
+
+graphs = [AtomicGraph.from_ase(Atoms(text, [(0, 0, 0), (0, 0, 1)]), 3.0) for text in ("H2", "HC")]
+means, _ = guess_per_element_mean_and_var(torch.tensor([-2.0, -39.0]), to_batch(graphs))
+print({number: round(float(mean)) for number, mean in means.items()})
+from load_atoms import load_dataset
+from sklearn.linear_model import Ridge
+print(datasets.load_dataset.__name__, isinstance(Ridge, type), load_dataset.__module__.partition(".")[0])
+"""
+
+
+def test_what_was_left_out_of_graph_pes_is_there_when_it_is_called() -> None:
+    done = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["{1: -1, 6: -38}", "call True load_atoms"], done.stderr

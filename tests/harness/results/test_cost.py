@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from harness.results.cost import TIMING_NAME, CostRecord, TimedPart, cost_of, joint_cost, read_parts, three_digits
+from harness.results.cost import (
+    TIMING_NAME,
+    CostRecord,
+    JobsRecord,
+    TimedPart,
+    cost_of,
+    joint_cost,
+    read_parts,
+    three_digits,
+)
 
 START = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -54,6 +63,39 @@ def test_processes_compute_at_a_time() -> None:
     assert (found.n_processes, found.n_timed) == (2, 220)
     assert found.hardware_text == "A CPU, 1 thread, 2 processes"
     assert found.memory_text == "2.00 GiB of memory"
+
+
+JOBS = JobsRecord(
+    allowed=4,
+    used=3,
+    alone_per_second=40.0,
+    together_per_second=110.0,
+    start_seconds=5.0,
+    reason=None,
+    peak_resident_bytes=3 * 2**30,
+)
+
+
+def test_jobs_of_one_machine_are_one_part() -> None:
+    found = cost([part(jobs=JOBS), part(n_timed=50, hours=1)])
+    assert (found.n_processes, found.jobs) == (3, JOBS)
+    assert found.hardware_text == "A CPU, 1 thread, 3 processes"
+    assert found.memory_text == "3.00 GiB of memory in 3 processes"
+
+
+def test_a_part_without_jobs_that_timed_more_counts() -> None:
+    found = cost([part(jobs=JOBS), part(n_timed=500, hours=1)])
+    assert (found.n_processes, found.jobs) == (1, None)
+    assert found.memory_text == "1.00 GiB of memory"
+
+
+def test_jobs_of_several_runs_are_named_where_they_are_the_same() -> None:
+    one, other = cost([part(jobs=JOBS)]), cost([part(jobs=JOBS.model_copy(update={"start_seconds": 6.0}))])
+    same, different = joint_cost([one, one]), joint_cost([one, other])
+    assert same is not None
+    assert same.jobs == JOBS
+    assert different is not None
+    assert (different.jobs, different.n_processes) == (None, 3)
 
 
 def test_of_several_kinds_of_hardware_that_counts_which_timed_most() -> None:
