@@ -1,10 +1,10 @@
 """The map file, which describes trajectories: their task, labels, units, source and licence."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dataset_builders.chemistry.charge_and_spin import SpinMeaning
 from dataset_builders.chemistry.levels import LEVELS, Level, find_level, other_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.parsed_text import parse_toml
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
 from dataset_builders.tasks.editions import TRAJECTORIES, TrajectoryName
 from dataset_builders.tasks.regions import TASKS, Task, find_task
@@ -169,10 +170,10 @@ def read_import_map(path: Path) -> ImportMap:
         UsageError: If it cannot be read, is not TOML, or is not a valid map.
     """
     try:
-        document = MapDocument.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        document = MapDocument.model_validate(parse_toml(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read the map {path}: {cause}") from cause
-    except tomllib.TOMLDecodeError as cause:
+    except TOMLDecodeError as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
     except ValidationError as cause:
         raise UsageError(f"{path} is not a valid map: {first_problem(cause)}; see docs/import.md") from cause
