@@ -18,3 +18,8 @@ def shown(value: object, length: int = _LONGEST) -> str:
     except (ValueError, RecursionError):  # Such an integer, or deep nesting, inside.
         return f"a {type(value).__name__} that cannot be shown"
     return text if len(text) <= length else f"{text[:length]}…"
+
+
+def quoted(value: object, length: int = _LONGEST) -> str:
+    """As `shown`, with text in quotes."""
+    return f"'{shown(value, length)}'" if isinstance(value, str) else shown(value, length)

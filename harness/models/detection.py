@@ -9,7 +9,7 @@ from typing import Any, Final
 from dataset_builders.core.errors import DataError, ModelError
 from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.core.parsed_text import json_file
-from dataset_builders.core.shown import shown
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.yaml_bounds import bounded_yaml
 from harness.core.family import Family
 
@@ -142,7 +142,7 @@ def _family_of_config(files: Files, families: Sequence[Family]) -> Family | None
     named = config.get("family")
     if not isinstance(named, str) or named not in readable:
         raise ModelError(
-            f"{files.place}/{CONFIG_NAME} has family {shown(named)}; expected one of: {' '.join(readable)}. "
+            f"{files.place}/{CONFIG_NAME} has family {quoted(named)}; expected one of: {' '.join(readable)}. "
             "A newer version of this package may support it"
         )
     return readable[named]
@@ -198,7 +198,7 @@ def _family_of_names(files: Files, families: Sequence[Family]) -> Family:
     if found:
         return found[0]
     config = (
-        f" (its {CONFIG_NAME} has format {shown(_config(files).get('format'))}; expected {CHECKPOINT_FORMAT!r})"
+        f" (its {CONFIG_NAME} has format {quoted(_config(files).get('format'))}; expected {CHECKPOINT_FORMAT!r})"
         if CONFIG_NAME in files.names
         else ""
     )

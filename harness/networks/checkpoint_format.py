@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from dataset_builders.core.errors import ModelError
 from dataset_builders.core.parsed_text import json_file
-from dataset_builders.core.shown import shown
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from harness.core.potential import DtypeName, ProtocolName
 from harness.networks.added import find_architecture
@@ -336,7 +336,7 @@ class _Reader:
         return PluginRecord(found["package"], found["version"], None if field is None else float(field))
 
     def _error(self, key: str, found: object, expected: str) -> ModelError:
-        return ModelError(f"{self.path}: {key} is {shown(found)!r}; expected {expected}")
+        return ModelError(f"{self.path}: {key} is {quoted(found)}; expected {expected}")
 
     def _value(self, key: str) -> Any:
         if key not in self.document:

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field, FiniteFloat, ValidationError, model_v
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level
 from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.parsed_text import parse_json
-from dataset_builders.core.shown import shown
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.editions import SplitName
@@ -557,8 +557,8 @@ class RunResult(Record):
             )
         if not isinstance(version, str) or version not in _READABLE:
             raise DataError(
-                f"{path} has schema version {shown(version)}; this version of the harness reads "
-                f"{RESULT_SCHEMA_VERSION}: evaluate again, or use the version of the harness that wrote it"
+                f"{path} has schema version {quoted(version)}; this version of the harness reads "
+                f"{RESULT_SCHEMA_VERSION!r}: evaluate again, or use the version of the harness that wrote it"
             )
         try:
             return cls.model_validate_json(text)
