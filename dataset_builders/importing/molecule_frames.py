@@ -22,7 +22,7 @@ from dataset_builders.folder.provenance import ImportedFile, ImportedTrajectory,
 from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.importing.import_map import ImportMap
 from dataset_builders.importing.trajectories import RawFrame, read_frames
-from dataset_builders.tasks.editions import SPLITS, SplitName, TrajectoryName, split_of_frame
+from dataset_builders.tasks.editions import MAX_FRAMES, SPLITS, SplitName, TrajectoryName, split_of_frame
 from dataset_builders.tasks.words import Word
 
 Geometry: TypeAlias = tuple[IntArray, FloatArray]
@@ -105,6 +105,7 @@ class Collector:
         unusable: dict[int, str] = {}
         spare: list[Geometry] = []
         for index, found in enumerate(read_frames(path, self._how)):
+            _require_few(index + 1, path)
             if isinstance(found, RawFrame):
                 frames.append((index, found))
                 continue
@@ -130,6 +131,7 @@ class Collector:
                 unusable[index] = f"{len(frame.atomic_numbers)} atoms, or elements that differ from the previous frames"
         self._report_unusable(path, word.molecule_id, unusable, word.smiles)
         series = self._series[word.molecule_id, trajectory]
+        _require_few(series.n_frames + n_frames, path)
         left_out = unusable.keys() | self._take_up(path, trajectory, identity, usable, series.n_frames)
         series.left_out += [series.n_frames + index for index in sorted(left_out)]
         series.n_frames += n_frames
@@ -210,6 +212,13 @@ class Collector:
         if n_frames > 1:
             frame += f" and {n_frames - 1:,} more"
         self.problems.append(Problem(path.name, None, molecule_id, frame, seen, expected))
+
+
+def _require_few(n_frames: int, path: Path) -> None:
+    if n_frames > MAX_FRAMES:
+        raise DataError(
+            f"{path}: more than {MAX_FRAMES:,} frames of a molecule in one trajectory; choose a larger stride"
+        )
 
 
 def _table(

@@ -564,7 +564,8 @@ class RunResult(Record):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise DataError(
-                f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {first_problem(error)}"
+                f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {first_problem(error)}; expected a file "
+                "that the harness wrote"
             ) from error
 
 

@@ -230,7 +230,7 @@ def test_a_result_without_what_every_table_shows_is_refused(tasks: dict[TaskName
     for spoiler, said in (
         (lambda task: task["splits"].pop("test_id"), "task1 lacks the split test_id"),
         (lambda task: task["splits"]["test_ood"]["metrics"].pop("force_mae"), "it lacks the metric force_mae"),
-        (lambda task: task.update({"y" * 70_000: 1}), "y+…: unknown key; expected a file that"),
+        (lambda task: task.update({"y" * 70_000: 1}), "y+…: unknown key; expected a file that the harness wrote"),
     ):
         result_of(tasks).save(path)
         document = json.loads(path.read_text())
