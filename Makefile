@@ -24,7 +24,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever $(VENV)/.chromium
 
-.PHONY: demo test test-faults lint pytest slow docs notebook matrix audit clean
+.PHONY: demo test test-faults fuzz lint pytest slow docs notebook matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
@@ -57,6 +57,10 @@ notebook: $(VENV)/.dev
 # Processes killed at random points and damaged files: some 200 kills, about half an hour on two cores.
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults
+
+# Spoiled files of every kind that strangers write, for each reader: ten minutes; a short form is in `make test`.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seconds 600
 
 # The wheel alone, with three Pythons, newest and lowest versions of what it needs; downloads several gigabytes.
 matrix: $(VENV)/.dev

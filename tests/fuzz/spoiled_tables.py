@@ -66,6 +66,8 @@ def _changed(table: pa.Table, rng: random.Random, json_mutated: Callable[[bytes,
             return table.take(order)
         case 6:
             return table.replace_schema_metadata(_metadata(table, rng, json_mutated))
+        case 7 if pa.types.is_string(column.type):
+            return table.set_column(place, pa.field(name, column.type), _not_utf8(column, rng))
         case 7:
             return table.set_column(place, pa.field(name, column.type), column.dictionary_encode())
         case _:
@@ -79,6 +81,18 @@ def _of_kind(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
         values = {pa.string(): "x", pa.large_string(): "x", pa.binary(): b"\xff", pa.bool_(): True}
         filler: Any = values.get(kind, 1 if not pa.types.is_nested(kind) else None)
         return pa.array([filler] * len(column), kind)
+
+
+def _not_utf8(column: pa.ChunkedArray, rng: random.Random) -> pa.Array:
+    """Text whose bytes are none, which Arrow writes and reads without a look."""
+    array = column.combine_chunks()
+    array = array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+    _, offsets, data = array.buffers()
+    content = bytearray(data.to_pybytes())
+    if not content:
+        return column
+    content[rng.randrange(len(content))] = rng.choice((0xFF, 0xC0, 0xED, 0x80))
+    return pa.StringArray.from_buffers(len(array), offsets, pa.py_buffer(bytes(content)))
 
 
 def _with_values(column: pa.ChunkedArray, rng: random.Random) -> pa.Array:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.fuzz import checkpoint_targets, data_targets, hub_targets, result_targets
+from tests.fuzz.planted import PLANTED
 from tests.fuzz.target import Target
 
 TARGETS: Final[tuple[Target, ...]] = (
@@ -15,4 +16,4 @@ TARGETS: Final[tuple[Target, ...]] = (
 
 def target_named(name: str) -> Target:
     """The target of a name."""
-    return next(each for each in TARGETS if each.name == name)
+    return next(each for each in (*TARGETS, PLANTED) if each.name == name)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset_builders.core.errors import DataError
 from harness.data.dataset import open_dataset
 from harness.data.rows import SplitRows, read_split, stream_split
 from harness.data.scan import scan_splits
@@ -77,3 +78,26 @@ def test_the_order_of_rows_does_not_change_the_frames_of_a_scan(data: tuple[Path
     np.testing.assert_array_equal(
         first.keys[first.rows["task1", SPLIT]][places], second.keys[second.rows["task1", SPLIT]]
     )
+
+
+@pytest.mark.parametrize("name", ["molecule_id", "smiles", "left", "right", "trajectory"])
+def test_text_that_is_not_utf8_is_one_error(data: tuple[Path, pa.Table], name: str) -> None:
+    """Arrow writes and reads such bytes as text without a look at them."""
+    folder, table = data
+    place = table.schema.get_field_index(name)
+    array = table.column(place).combine_chunks()
+    _, offsets, content = (array.chunk(0) if isinstance(array, pa.ChunkedArray) else array).buffers()
+    damaged = pa.py_buffer(b"\xff" + content.to_pybytes()[1:])
+    column = pa.StringArray.from_buffers(table.num_rows, offsets, damaged)
+    write(folder, [table.set_column(place, table.schema.field(place), column)])
+    with pytest.raises(DataError, match=r"cannot be read as Parquet \('utf-8' codec can't decode byte 0xff"):
+        read_split(open_dataset(str(folder)), "task1", SPLIT)
+
+
+def test_long_text_of_a_row_is_cut_in_messages(data: tuple[Path, pa.Table]) -> None:
+    folder, table = data
+    rows = table.to_pylist()
+    rows[1] |= {"subset": "y" * 100_000, "molecule_id": "z\x1b" * 50_000}
+    write(folder, [pa.Table.from_pylist(rows, schema=table.schema)])
+    with pytest.raises(DataError, match=r"row 1 \(molecule_id (z\ufffd){30}…, .* subset is y{60}…; expected near"):
+        read_split(open_dataset(str(folder)), "task1", SPLIT)
