@@ -14,18 +14,18 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.target import Kind
 from tests.fuzz.targets import PLANTED, TARGETS, target_named
 
-SHORT = ("task-file", "eval.yaml", "entry.json")
+SHORT = ("task-file", "eval.yaml")
 """Readers that start quickly."""
 
 
 @pytest.mark.parametrize("name", SHORT)
 def test_nothing_escapes(name: str, tmp_path: Path) -> None:
     """Of some inputs, the same each time; `make fuzz` tries all readers for longer."""
-    outcome = fuzz(target_named(name), Limits(seconds=60.0, n_inputs=60), tmp_path)
+    outcome = fuzz(target_named(name), Limits(seconds=60.0, n_inputs=50), tmp_path)
     assert faults_of(outcome) == []
-    assert outcome.n_inputs == 60
-    assert 0 < outcome.n_refused < 60
-    assert outcome.n_accepted + outcome.n_refused == 60
+    assert outcome.n_inputs == 50
+    assert 0 < outcome.n_refused < 50
+    assert outcome.n_accepted + outcome.n_refused == 50
 
 
 def test_escapes_are_seen_and_kept_for_replay(tmp_path: Path) -> None:
@@ -33,10 +33,10 @@ def test_escapes_are_seen_and_kept_for_replay(tmp_path: Path) -> None:
     outcome = fuzz(PLANTED, Limits(seconds=60.0, n_inputs=400), tmp_path)
     kinds = {re.sub(r"[ :(].*", "", each.kind) for each in outcome.escapes}
     assert kinds == {"KeyError", "hang", "crash", "MemoryError"}
-    for escape in outcome.escapes:
-        assert escape.saved.is_file()
-        again = fuzz(PLANTED, Limits(seconds=60.0), tmp_path, replay=escape.saved)
-        assert [each.kind for each in again.escapes] == [escape.kind]
+    assert all(escape.saved.is_file() for escape in outcome.escapes)
+    error = next(each for each in outcome.escapes if each.kind == "KeyError")
+    again = fuzz(PLANTED, Limits(seconds=60.0), tmp_path, replay=error.saved)
+    assert (again.n_inputs, [each.where for each in again.escapes]) == (1, [error.where])
     assert len(faults_of(outcome)) == len(outcome.escapes)
 
 
