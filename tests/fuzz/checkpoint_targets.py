@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from harness.networks.control_checkpoints import ControlArchitecture
 from tests.fuzz.target import Reading, Target
 
 _WEIGHTS = "model.safetensors"
@@ -27,10 +28,10 @@ def _network(folder: Path, name: str) -> Reading:
     return Reading(lambda: _loaded(folder), seeds)
 
 
-def _control(folder: Path, name: str) -> Reading:
+def _control(folder: Path, name: str, architecture: ControlArchitecture = "additive") -> Reading:
     from tests.harness.control_checkpoints import small_control
 
-    shutil.move(small_control(folder / "made", "additive"), folder / "m")
+    shutil.move(small_control(folder / "made", architecture), folder / "m")
     return Reading(lambda: _loaded(folder), [(folder / "m" / name).read_bytes()])
 
 
@@ -134,6 +135,8 @@ TARGETS = (
     Target(
         "control-tensors", "safetensors", "m/model.safetensors", lambda folder: _control(folder, "model.safetensors")
     ),
+    Target("knn-config", "json", "m/config.json", lambda folder: _control(folder, "config.json", "knn")),
+    Target("knn-tensors", "safetensors", f"m/{_WEIGHTS}", lambda folder: _control(folder, _WEIGHTS, "knn")),
     Target("model-card", "yaml", "m/README.md", _card),
     Target("foreign-config", "json", "m/config.json", _foreign_config),
     Target("training-record", "json", "mlip-ood.json", _training_record),

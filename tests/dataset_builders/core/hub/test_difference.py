@@ -12,7 +12,5 @@ def test_a_file_of_others_that_is_no_text_is_named(monkeypatch, tmp_path):
     path.write_bytes("é".encode())
     assert difference.text_at(Repo("org/data", "dataset"), "main", "README.md") == "é"
     path.write_bytes("é".encode("latin-1"))
-    with pytest.raises(
-        DataError, match=r"README\.md of .*org/data is not UTF-8 .*correct or remove it on"
-    ):
+    with pytest.raises(DataError, match=r"README\.md of .*org/data is not UTF-8 .*correct or remove it on"):
         difference.text_at(Repo("org/data", "dataset"), "main", "README.md")
