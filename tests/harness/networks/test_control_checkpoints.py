@@ -62,12 +62,15 @@ def rewrite(checkpoint: Path, **changes: Any) -> None:
     ("changes", "message"),
     [
         ({"format": "other"}, "format = 'other': Input should be 'mlip-ood-checkpoint'"),
-        ({"format_version": 2}, "format_version = '2': Input should be 1.*the release of this package that wrote it"),
+        ({"format_version": 2}, "format_version = '2': Input should be 1.*release of this package that wrote it"),
         ({"family": "svm"}, "family = 'svm': Input should be 'knn' or 'additive'"),
         ({"settings": {"ridge": -1.0}}, "settings.ridge = '-1.0': Input should be greater than 0"),
         ({"elements": [17, 1]}, r"elements \[17, 1\] with reference energies of"),
         ({"elements": [1, 6]}, r"elements \[1, 6\] with reference energies of \['H', 'Cl'\]"),
-        ({"reference_energies": {"H": "many", "Cl": 1.0}}, "reference_energies.H = 'many': Input should be a valid number"),
+        (
+            {"reference_energies": {"H": "many", "Cl": 1.0}},
+            "reference_energies.H = 'many': Input should be a valid number",
+        ),
         ({"surprise": 1}, "surprise: unknown key"),
     ],
 )
