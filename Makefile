@@ -25,7 +25,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := $(BIN)/python -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 ENVIRONMENTS := $(FAMILIES:%=$(VENV)/.environment-%) $(VENV)/.every-eval-ever $(VENV)/.chromium
 
-.PHONY: demo test test-faults lint pytest slow coverage mutation ml-peg docs notebook matrix audit clean
+.PHONY: demo test test-faults fuzz lint pytest slow coverage mutation ml-peg docs notebook matrix audit clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m harness --model reference --model gfn2-xtb --model gfn1-xtb --model mmff94 --model zero --task task2 --dataset mini --output results
@@ -82,6 +82,10 @@ coverage: $(VENV)/.dev $(ENVIRONMENTS) $(VENV)/.coverage
 mutation: $(VENV)/.dev $(VENV)/.mutmut
 	$(BIN)/mutmut run --max-children $(WORKERS)
 	$(BIN)/python -m tests.mutation
+
+# Spoiled files of every kind that strangers write, for each reader: ten minutes; a short form is in `make test`.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --seconds 600
 
 # The wheel alone, with three Pythons, newest and lowest versions of what it needs; downloads several gigabytes.
 matrix: $(VENV)/.dev

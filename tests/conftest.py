@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -64,6 +65,12 @@ for _name in (
     "TRANSFORMERS_OFFLINE",
 ):
     os.environ.pop(_name, None)
+
+
+# In CI the same few examples each time; `MLIP_OOD_EXAMPLES=deep` looks further, with others each time.
+hypothesis.settings.register_profile("ci", max_examples=25, derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("deep", max_examples=2000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("MLIP_OOD_EXAMPLES", "ci"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

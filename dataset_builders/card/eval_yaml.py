@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME
 from dataset_builders.card.numbers import OVERALL_ID, SCORE, leaderboard_ids
+from dataset_builders.core.errors import DataError
+from dataset_builders.core.yaml_bounds import bounded_yaml
 from dataset_builders.tasks.regions import TASKS
 
 EVAL_FILE: Final = "eval.yaml"
@@ -60,11 +62,8 @@ def configs_of(text: str) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=16)
 def _mapping(text: str) -> Mapping[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        data = YAML(typ="safe").load(text)
-    except YAMLError:
+        data = bounded_yaml(text, EVAL_FILE)
+    except DataError:
         return {}
     return data if isinstance(data, dict) else {}

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dataset_builders.tasks.editions import SPLIT_TRAJECTORY, SplitName, TrajectoryName, split_of_frame
+from dataset_builders.tasks.editions import MAX_FRAMES, SPLIT_TRAJECTORY, SplitName, TrajectoryName, split_of_frame
 
 IMPORTED: Final = "imported"
 """Placeholder for the edition of an imported data set, and the key of the record below."""
 
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, le=MAX_FRAMES)]
 
 
 class _Record(BaseModel):

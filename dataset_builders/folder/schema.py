@@ -6,6 +6,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from dataset_builders.core.parsed_text import parse_json
+
 SCHEMA_VERSION: Final = "1.0"
 """Version of the columns and of the metadata of a file."""
 
@@ -51,9 +53,16 @@ def with_metadata(metadata: Mapping[str, Any]) -> pa.Schema:
 
 
 def read_metadata(schema: pa.Schema) -> dict[str, Any]:
-    """Metadata as written by `with_metadata`; empty if there is none."""
+    """Metadata as written by `with_metadata`; empty if there is none.
+
+    Raises:
+        ValueError: If they are not a JSON object.
+    """
     raw = (schema.metadata or {}).get(METADATA_KEY)
-    return dict(json.loads(raw)) if raw else {}
+    found = parse_json(raw) if raw else {}
+    if not isinstance(found, dict):
+        raise ValueError(f"its metadata are a JSON {type(found).__name__}; expected an object")
+    return found
 
 
 def schema_problems(schema: pa.Schema) -> list[str]:

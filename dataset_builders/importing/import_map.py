@@ -1,10 +1,10 @@
 """The map file, which describes trajectories: their task, labels, units, source and licence."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dataset_builders.chemistry.charge_and_spin import SpinMeaning
 from dataset_builders.chemistry.levels import LEVELS, Level, find_level, other_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.parsed_text import parse_toml
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
 from dataset_builders.folder.provenance import FirstFrames
 from dataset_builders.importing.presets import Preset, find_preset
@@ -204,12 +205,12 @@ def read_import_map(path: Path) -> ImportMap:
         UsageError: If it cannot be read, is not TOML, or is not a valid map.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_toml(path.read_text(encoding="utf-8"))
         preset = find_preset(content.pop("preset")) if "preset" in content else None
         document = MapDocument.model_validate(content if preset is None else preset.completed(content))
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read the map {path}: {cause}") from cause
-    except tomllib.TOMLDecodeError as cause:
+    except TOMLDecodeError as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
     except ValidationError as cause:
         raise UsageError(f"{path} is not a valid map: {first_problem(cause)}; see docs/import.md") from cause

@@ -22,7 +22,7 @@ from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.importing.import_map import ImportMap
 from dataset_builders.importing.source_files import SourceFile
 from dataset_builders.importing.trajectories import RawFrame, read_frames
-from dataset_builders.tasks.editions import SPLITS, SplitName, TrajectoryName, split_of_frame
+from dataset_builders.tasks.editions import MAX_FRAMES, SPLITS, SplitName, TrajectoryName, split_of_frame
 from dataset_builders.tasks.words import Word
 
 Geometry: TypeAlias = tuple[IntArray, FloatArray]
@@ -111,6 +111,7 @@ class Collector:
         unusable: dict[int, str] = {}
         spare: list[Geometry] = []
         for index, found in enumerate(read_frames(file.path, self._how)):
+            _require_few(index + 1, file.name)
             if isinstance(found, RawFrame):
                 frames.append((index, found))
                 continue
@@ -136,6 +137,7 @@ class Collector:
                 unusable[index] = f"{len(frame.atomic_numbers)} atoms, or elements that differ from the previous frames"
         self._report_unusable(file, word.molecule_id, unusable, word.smiles)
         series = self._series[word.molecule_id, file.trajectory]
+        _require_few(series.n_frames + n_frames, file.name)
         if self._is_of_wrong_length(file, word, n_frames, series.n_frames):
             left_out = set(range(n_frames))
         else:
@@ -231,6 +233,13 @@ class Collector:
         if n_frames > 1:
             frame += f" and {n_frames - 1:,} more"
         self.problems.append(Problem(file.name, None, molecule_id, frame, seen, expected))
+
+
+def _require_few(n_frames: int, name: str) -> None:
+    if n_frames > MAX_FRAMES:
+        raise DataError(
+            f"{name}: more than {MAX_FRAMES:,} frames of a molecule in one trajectory; choose a larger stride"
+        )
 
 
 def _table(

@@ -333,6 +333,7 @@ def _tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
     with readable(path), pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[number], columns=list(columns)):
+                batch.validate(full=True)
                 yield pa.Table.from_batches([batch])
 
 

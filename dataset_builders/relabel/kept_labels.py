@@ -118,6 +118,7 @@ def read_kept(path: Path, recipe: Recipe) -> pa.Table:
     """
     with readable(path):
         table = pq.read_table(path)
+        table.validate(full=True)  # Among others that text is UTF-8, which Arrow reads without a look.
     metadata = _metadata_of(table.schema)
     problem = None
     if metadata.get("format") != FORMAT:

@@ -163,6 +163,7 @@ def _elsewhere(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa
         with readable(path), pq.ParquetFile(path) as file:
             if usable_metadata(file.schema_arrow).get("level_of_theory") == label_metadata(settings.level):
                 for batch in file.iter_batches(ROWS_AT_A_TIME, columns=list(columns)):
+                    batch.validate(full=True)
                     yield pa.Table.from_batches([batch])
 
 

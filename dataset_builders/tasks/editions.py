@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.shown import quoted
 
 SplitName = Literal["train", "validation", "test_id", "test_ood"]
 TrajectoryName = Literal["primary", "secondary"]
@@ -17,6 +18,9 @@ SPLITS: Final[tuple[SplitName, ...]] = get_args(SplitName)
 TRAJECTORIES: Final[tuple[TrajectoryName, ...]] = get_args(TrajectoryName)
 
 FRAMES_PER_BURST: Final = 5
+MAX_FRAMES: Final = 1_000_000
+"""Most frames of a molecule in a trajectory. It bounds the work, since editions and records may be untrusted."""
+
 VALIDATION_EVERY: Final = 5
 """Secondary burst i is validation where i is a multiple of this, and test_id elsewhere."""
 
@@ -134,7 +138,9 @@ def find_edition(text: str) -> Edition:
         return EDITIONS[text]
     sizes = text.split("/")
     if len(sizes) == 4 and all(size.isascii() and size.isdigit() for size in sizes):
-        train, test_ood, validation, test_id = (int(size) for size in sizes)
+        train, test_ood, validation, test_id = (int(size[: len(str(MAX_FRAMES)) + 1]) for size in sizes)
+        if max(train, test_ood, validation, test_id) > MAX_FRAMES:
+            raise UsageError(f"edition {quoted(text)}: expected at most {MAX_FRAMES:,} frames of a molecule in a split")
         if any(size < 1 or size % FRAMES_PER_BURST for size in (train, test_ood, validation, test_id)):
             raise UsageError(
                 f"edition {text!r}: every number of frames must be a positive multiple of {FRAMES_PER_BURST}, "
@@ -142,7 +148,7 @@ def find_edition(text: str) -> Edition:
             )
         return Edition(text, train, test_ood, validation, test_id)
     raise UsageError(
-        f"unknown edition {text!r}; known editions: {' '.join(EDITIONS)}, "
+        f"unknown edition {quoted(text)}; known editions: {' '.join(EDITIONS)}, "
         "or four numbers of frames per molecule as TRAIN/OOD/VALIDATION/TEST_ID, such as 100/10/5/10"
     )
 

@@ -3,14 +3,16 @@
 It defines a custom task completely: the document, or a data-set folder that includes it, is all that users need.
 """
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import DataError, MlipOodError, ModelError, UsageError
+from dataset_builders.core.parsed_text import parse_toml
+from dataset_builders.core.shown import shown
 from dataset_builders.tasks.fragments import BUILT_IN, NAME_PATTERN, parse_fragment
 from dataset_builders.tasks.regions import DECLARATION, RESERVED_NAME, TASK_PATTERN, TASKS, Region, Task, TaskName
 
@@ -20,6 +22,8 @@ MAX_SPACER: Final = 40
 MAX_WORDS: Final = 20_000
 """Most words in all regions of a task. It bounds the work, since declarations may be untrusted."""
 
+_MAX_PLACE: Final = 200
+"""Longest place or problem in a message; keys and values are those of strangers."""
 
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")]
 _Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
@@ -115,10 +119,10 @@ def read_task_file(path: Path) -> Task:
         UsageError: If the file cannot be read, is not TOML, or does not declare a valid task.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = parse_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"cannot read the task file {path}: {cause}") from cause
-    except tomllib.TOMLDecodeError as cause:
+    except TOMLDecodeError as cause:
         raise UsageError(f"{path} is not TOML: {cause}") from cause
     return parse_task(document, str(path))
 
@@ -144,12 +148,12 @@ def parse_task(document: Any, place: str) -> Task:
 def first_problem(cause: ValidationError) -> str:
     """The first problem that pydantic found, in one line: the key, the value, and what was expected."""
     first = cause.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the document"
+    place = shown(".".join(str(part) for part in first["loc"]), _MAX_PLACE) or "the document"
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown key"
     if first["type"] == "missing":
         return f"{place}: not given"
-    return f"{place} = {str(first['input'])[:80]!r}: {first['msg']}"
+    return f"{place} = {shown(first['input'], 80)!r}: {shown(first['msg'], _MAX_PLACE)}"
 
 
 def declaration_of(task: Task) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.shown import shown
 from dataset_builders.folder.schema import COLUMNS
 from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, SplitName
 from dataset_builders.tasks.regions import TaskName
@@ -132,7 +133,8 @@ def _read_file(path: DataFile) -> Iterator[SplitRows]:
                 rows = _checked(batch, path, first_row)
                 first_row += batch.num_rows
                 yield rows
-        except (OSError, pa.ArrowException) as cause:
+        # Text that is not UTF-8 is read as it is, and raises a ValueError where it becomes text of Python.
+        except (OSError, ValueError, pa.ArrowException) as cause:
             raise corrupt_file(path, cause) from cause
 
 
@@ -184,7 +186,7 @@ class _Where:
         """Checks one rule on every row; `ok` and `values` have shape (n_rows,)."""
         if not ok.all():
             row = int(np.flatnonzero(~ok)[0])
-            raise self.error(row, f"{name} is {values[row]!s}", expected)
+            raise self.error(row, f"{name} is {shown(str(values[row]))}", expected)
 
     def require_atoms(
         self, ok: BoolArray, name: str, values: npt.NDArray[Any], expected: str, offsets: IntArray
@@ -197,7 +199,7 @@ class _Where:
 
     def error(self, row: int, found: str, expected: str) -> DataError:
         """The error for a row of the batch."""
-        named = [self.batch.column(name)[row].as_py() for name in ("molecule_id", "trajectory", "frame")]
+        named = [shown(str(self.batch.column(name)[row].as_py())) for name in ("molecule_id", "trajectory", "frame")]
         return DataError(
             f"{self.path} row {self.first_row + row} (molecule_id {named[0]}, {named[1]} frame {named[2]}): "
             f"{found}; expected {expected}. To fix it, {remedy_for(self.path)}"
@@ -219,7 +221,7 @@ def _require_no_nulls(batch: pa.RecordBatch, path: DataFile, first_row: int) -> 
 def repeated_frame(what: str, trajectory: str, frame: int, molecule_id: str) -> DataError:
     """The error for a frame that occurs twice in a split."""
     return DataError(
-        f"{what} contains {trajectory} frame {frame} of {molecule_id} more than once; build the data set again"
+        f"{what} contains {trajectory} frame {frame} of {shown(molecule_id)} more than once; build the data set again"
     )
 
 

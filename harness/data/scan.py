@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.shown import shown
 from dataset_builders.tasks.editions import TRAJECTORIES, SplitName
 from dataset_builders.tasks.regions import TaskName
 from harness.data.dataset import PinnedDataset
@@ -157,8 +158,8 @@ class _Seen:
         if len(differs):
             at = int(differs[0])
             raise DataError(
-                f"{rows.molecule_id[at]} has the SMILES {known[at]} in one row and {rows.smiles[at]} in another; "
-                "expected one. Build the data set again with one command"
+                f"{shown(rows.molecule_id[at])} has the SMILES {shown(known[at])} in one row and "
+                f"{shown(rows.smiles[at])} in another; expected one. Build the data set again with one command"
             )
         return codes
 
@@ -216,8 +217,8 @@ def _require_unseen_ood(
     shared = sorted((names("train") | names("test_id")) & names("test_ood"))
     if shared:
         raise DataError(
-            f"{len(shared)} molecules of {task} in {place} occur in training and in test_ood, first {shared[0]}; "
-            "expected none. Build the data set again"
+            f"{len(shared)} molecules of {task} in {place} occur in training and in test_ood, first "
+            f"{shown(shared[0])}; expected none. Build the data set again"
         )
 
 

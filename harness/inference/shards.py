@@ -23,6 +23,7 @@ from dataset_builders.build.work_units import write_table
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.hub.explaining import first_line
+from dataset_builders.core.parsed_text import parse_json
 from harness.core.batch import STORED_FORCES, Prediction
 from harness.inference.batching import ATOMS_PER_WINDOW, Plan, Shard, ragged_indices
 
@@ -109,7 +110,8 @@ def _read_shard(plan: Plan, shard: Shard, directory: Path, identity: Mapping[str
     path = _shard_path(directory, shard)
     try:
         table = pq.read_table(path)
-        metadata = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+        table.validate(full=True)  # Among others that text is UTF-8, which Arrow reads without a look.
+        metadata = parse_json((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as cause:
         raise DataError(f"the predictions in {path} cannot be read ({first_line(cause)})") from cause
     if not table.schema.equals(SHARD_SCHEMA):

@@ -13,6 +13,7 @@ from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.hashes import file_sha256
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS, TaskName
+from dataset_builders.tasks.task_document import first_problem
 from harness.core.seed_folders import place_of
 from harness.results.result import RESULT_NAME, PartName, RunResult, Sha256, TaskResult
 
@@ -189,9 +190,7 @@ class MethodResult(_Record):
         try:
             return cls.model_validate_json(content)
         except ValidationError as cause:
-            error = cause.errors()[0]
-            place = ".".join(map(str, error["loc"])) or "the document"
-            raise DataError(f"{path} is not a result of a method ({place}: {error['msg']}); {expected}") from cause
+            raise DataError(f"{path} is not a result of a method ({first_problem(cause)}); {expected}") from cause
 
     def run_of(self, member: MethodMember, directory: Path) -> Path:
         """Folder of the run of a member.

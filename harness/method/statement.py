@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.tasks.regions import TASKS
+from dataset_builders.tasks.task_document import first_problem
 from harness.core.potential import TrainingProtocol
 from harness.core.training_record import MAX_BYTES
 from harness.models.training_declaration import Statement, statement_of
@@ -61,9 +62,7 @@ def read_statement(path: Path) -> Statement | None:
         document = _Document.model_validate_json(content)
         return statement_for_all(document.protocol, document.base)
     except ValidationError as cause:
-        error = cause.errors()[0]
-        place = ".".join(map(str, error["loc"])) or "the document"
-        raise DataError(f"{path} {_EXPECTED}; {place}: {error['msg']}") from cause
+        raise DataError(f"{path} {_EXPECTED}; {first_problem(cause)}") from cause
     except UsageError as cause:
         raise DataError(f"{path} {_EXPECTED}; {cause}") from cause
 

@@ -1,14 +1,16 @@
 """Detects the family of a checkpoint from file names and small files, before anything large is downloaded."""
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from dataset_builders.core.errors import ModelError
+from dataset_builders.core.errors import DataError, ModelError
 from dataset_builders.core.hub.explaining import first_line
+from dataset_builders.core.parsed_text import json_file
+from dataset_builders.core.shown import quoted
+from dataset_builders.core.yaml_bounds import bounded_yaml
 from harness.core.family import Family
 
 CHECKPOINT_FORMAT: Final = "mlip-ood-checkpoint"
@@ -140,7 +142,7 @@ def _family_of_config(files: Files, families: Sequence[Family]) -> Family | None
     named = config.get("family")
     if not isinstance(named, str) or named not in readable:
         raise ModelError(
-            f"{files.place}/{CONFIG_NAME} has family {named!r}; expected one of: {' '.join(readable)}. "
+            f"{files.place}/{CONFIG_NAME} has family {quoted(named)}; expected one of: {' '.join(readable)}. "
             "A newer version of this package may support it"
         )
     return readable[named]
@@ -150,7 +152,7 @@ def _config(files: Files) -> dict[str, Any]:
     if CONFIG_NAME not in files.names:
         return {}
     try:
-        config = json.loads(files.bring(CONFIG_NAME).read_text(encoding="utf-8"))
+        config = json_file(files.bring(CONFIG_NAME))
     except (OSError, ValueError) as cause:
         raise ModelError(f"cannot read {files.place}/{CONFIG_NAME}: {cause}; expected a JSON object") from cause
     return config if isinstance(config, dict) else {}
@@ -173,16 +175,19 @@ def _card(files: Files) -> dict[str, Any]:
     """The metadata at the head of the model card; empty if there is none."""
     if CARD_NAME not in files.names:
         return {}
-    from huggingface_hub import metadata_load
-    from yaml import YAMLError
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
     try:
-        return metadata_load(files.bring(CARD_NAME)) or {}
-    except (OSError, ValueError, YAMLError) as cause:
+        found = REGEX_YAML_BLOCK.search(files.bring(CARD_NAME).read_text(encoding="utf-8"))
+        card = bounded_yaml(found[2], "its front matter") if found is not None else {}
+        if not isinstance(card, dict | None):
+            raise ValueError(f"its front matter is a {type(card).__name__}")
+    except (OSError, ValueError, DataError) as cause:
         raise ModelError(
             f"cannot read the metadata of {files.place}/{CARD_NAME}: {first_line(cause)}; expected YAML. "
             "Name the family with --family, which needs no card"
         ) from cause
+    return card or {}
 
 
 def _family_of_names(files: Files, families: Sequence[Family]) -> Family:
@@ -193,7 +198,7 @@ def _family_of_names(files: Files, families: Sequence[Family]) -> Family:
     if found:
         return found[0]
     config = (
-        f" (its {CONFIG_NAME} has format {_config(files).get('format')!r}; expected {CHECKPOINT_FORMAT!r})"
+        f" (its {CONFIG_NAME} has format {quoted(_config(files).get('format'))}; expected {CHECKPOINT_FORMAT!r})"
         if CONFIG_NAME in files.names
         else ""
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from dataset_builders.core.errors import ModelError
+from dataset_builders.core.parsed_text import json_file
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from harness.core.potential import DtypeName, ProtocolName
 from harness.networks.added import find_architecture
@@ -172,8 +174,8 @@ def read_config(directory: Path) -> CheckpointConfig:
             f"{directory} has no {CONFIG_FILE}; expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}"
         )
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as cause:
+        document = json_file(path)
+    except (OSError, ValueError) as cause:
         raise ModelError(f"{path} is not JSON ({cause}); copy the checkpoint again") from cause
     if not isinstance(document, dict):
         raise ModelError(f"{path} contains a {type(document).__name__}; expected a JSON object")
@@ -334,7 +336,7 @@ class _Reader:
         return PluginRecord(found["package"], found["version"], None if field is None else float(field))
 
     def _error(self, key: str, found: object, expected: str) -> ModelError:
-        return ModelError(f"{self.path}: {key} is {found!r}; expected {expected}")
+        return ModelError(f"{self.path}: {key} is {quoted(found)}; expected {expected}")
 
     def _value(self, key: str) -> Any:
         if key not in self.document:

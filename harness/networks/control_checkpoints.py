@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import ModelError
+from dataset_builders.core.parsed_text import json_file
 from dataset_builders.core.whole_file import whole_file, write_text_whole
+from dataset_builders.tasks.task_document import first_problem
 from harness.networks.checkpoint_format import CONFIG_FILE, FORMAT, WEIGHTS_FILE, symbol_of
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def read_control(directory: Path, family: ControlArchitecture) -> "tuple[Control
 def control_of(directory: Path) -> ControlArchitecture | None:
     """The control in a checkpoint folder; `None` for other families, or if no config can be read."""
     try:
-        family = json.loads((directory / CONFIG_FILE).read_bytes()).get("family")
+        family = json_file(directory / CONFIG_FILE).get("family")
     except (OSError, ValueError, AttributeError):
         return None
     return next((control for control in CONTROL_ARCHITECTURES if control == family), None)
@@ -102,10 +104,8 @@ def _read_config(path: Path) -> ControlConfig:
     except OSError as cause:
         raise ModelError(f"cannot read {path}: {cause}; copy the whole checkpoint folder") from cause
     except ValidationError as cause:
-        problem = cause.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "the text"
         raise ModelError(
-            f"{path}: {place}: {problem['msg']}, found {str(problem['input'])[:100]!r}; copy the checkpoint again, or "
+            f"{path}: {first_problem(cause)}; copy the checkpoint again, or "
             "read it with the release of this package that wrote it"
         ) from cause
     symbols = [symbol_of(number) for number in config.elements]

@@ -6,13 +6,13 @@ whole batch at once and adds the Coulomb and dispersion energies that belong to 
 
 import contextlib
 import io
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.parsed_text import json_file
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
@@ -141,7 +141,7 @@ def _calculator(source: Path, device: str) -> Any:
 
 def _config(path: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json_file(path)
     except (OSError, ValueError) as cause:
         raise ModelError(f"cannot read {path}: {cause}; expected a JSON object") from cause
     if not isinstance(config, dict):

@@ -16,13 +16,13 @@ requested; it must return a `torch_sim.models.interface.ModelInterface`.
 
 import importlib
 import importlib.metadata
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.parsed_text import json_file
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
@@ -160,7 +160,7 @@ def read_recipe(path: Path) -> Recipe:
         ModelError: If it cannot be read, lacks a key, or has an unknown key or a value of the wrong type.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json_file(path)
     except (OSError, ValueError) as cause:
         raise ModelError(f"cannot read the recipe {path}: {cause}; expected a JSON object") from cause
     if not isinstance(fields, dict):

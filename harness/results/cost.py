@@ -21,7 +21,15 @@ TIMING_NAME: Final = "timing"
 
 _LOG: Final = logging.getLogger(__name__)
 
-_Count = Annotated[int, Field(ge=0)]
+_MAX_COUNT: Final = 2**53
+"""Larger counts are no measurement, and beyond the range in which a float is exact."""
+
+_LEAST_SECONDS: Final = 1e-6
+"""Shorter times are no measurement; a speed from them could be infinite."""
+
+_Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+_CountOfPart = Annotated[int, Field(ge=0, le=2**40)]
+_Speed = Annotated[FiniteFloat, Field(ge=1e-30, le=1e30)]
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _GIB: Final = 2**30
 
@@ -68,9 +76,9 @@ class TimedPart(Record):
     rank: _Count
     processor: _Name
     threads: Annotated[int, Field(ge=1)] | None
-    n_computed: _Count
-    n_timed: _Count
-    seconds: Annotated[FiniteFloat, Field(ge=0.0)]
+    n_computed: _CountOfPart
+    n_timed: _CountOfPart
+    seconds: Annotated[FiniteFloat, Field(ge=0.0, le=_MAX_COUNT)]
     peak_device_bytes: _Count | None
     peak_resident_bytes: _Count | None
     jobs: JobsRecord | None = None
@@ -105,7 +113,7 @@ class CostRecord(Record):
             process was asked for.
     """
 
-    structures_per_second: Annotated[FiniteFloat, Field(gt=0.0)] | None
+    structures_per_second: _Speed | None
     reason: str | None = None
     n_timed: _Count
     n_structures: _Count
@@ -231,7 +239,7 @@ def three_digits(number: float) -> str:
 
 def _rate(parts: Sequence[TimedPart]) -> float | None:
     n_timed, seconds = sum(part.n_timed for part in parts), math.fsum(part.seconds for part in parts)
-    return n_timed / seconds if n_timed and seconds > 0.0 else None
+    return n_timed / seconds if n_timed and seconds >= _LEAST_SECONDS else None
 
 
 def _most(values: Iterable[int | None]) -> int | None:

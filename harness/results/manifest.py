@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import TaskName
+from dataset_builders.tasks.task_document import first_problem
 from harness.results.identity import model_slug
 from harness.results.result import DatasetRecord, EnvironmentRecord, ModelRecord
 
@@ -69,10 +70,8 @@ class Manifest(BaseModel):
                 "OUTPUT/<model>/<run>, as `python -m harness` names it when it ends"
             ) from cause
         except ValidationError as cause:
-            first = cause.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise DataError(
-                f"{path} is damaged or from another version ({place}: {first['msg']}); run the evaluation again"
+                f"{path} is damaged or from another version ({first_problem(cause)}); run the evaluation again"
             ) from cause
 
 

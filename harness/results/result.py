@@ -11,10 +11,13 @@ from pydantic import AwareDatetime, Field, FiniteFloat, ValidationError, model_v
 
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level
 from dataset_builders.core.errors import DataError, SetupError
+from dataset_builders.core.parsed_text import parse_json
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TASK_PATTERN, TASKS
+from dataset_builders.tasks.task_document import first_problem
 from harness.core.known_checkpoints import Evidence
 from harness.core.potential import ConfinedBy, DtypeName, ProtocolName, TrainingEvidence
 from harness.core.training_record import RECORD_NAME
@@ -45,6 +48,9 @@ RESULT_NAME: Final = "result.json"
 
 PartName = Literal["test_id", "test_ood", "near", "far"]
 """Parts with metrics: the two test splits, and the two subsets of `test_ood` where it has them."""
+
+_METRICS: Final = ("force_mae", "centred_energy_mae", "centred_energy_spearman", "energy_mae_per_atom")
+"""Metrics that tables and pages show of every result, of whatever version."""
 
 _TEST_PARTS: Final[tuple[PartName, ...]] = ("test_id", "test_ood")
 
@@ -221,6 +227,13 @@ class SplitResult(Record):
     zero_force_mae: Estimate
     n_failed: Count = 0
 
+    @model_validator(mode="after")
+    def _has_its_metrics(self) -> Self:
+        absent = [name for name in _METRICS if name not in self.metrics]
+        if absent:
+            raise ValueError(f"it lacks the metric {absent[0]}")
+        return self
+
 
 class ReferenceShiftRecord(Record):
     """The shift of total energies, fitted on `train` molecules only.
@@ -390,6 +403,13 @@ class TaskResult(Record):
         return Estimate(value=None, low=None, high=None, unit=self.gap.unit, reason=no_gap_reason(*n_failed))
 
     @model_validator(mode="after")
+    def _has_both_test_splits(self) -> Self:
+        for part in _TEST_PARTS:
+            if part not in self.splits:
+                raise ValueError(f"{self.task} lacks the split {part}")
+        return self
+
+    @model_validator(mode="after")
     def _failures_leave_no_score(self) -> Self:
         if self.n_failed != len(self.failures):
             raise ValueError(f"n_failed is {self.n_failed}, but {len(self.failures)} failures are listed")
@@ -523,27 +543,30 @@ class RunResult(Record):
         """
         try:
             text = path.read_text(encoding="utf-8")
-            document = json.loads(text)
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            document = parse_json(text)
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"cannot read the result {path}: {error}; expected a JSON file that `save` wrote"
             ) from error
         version = document.get("schema_version") if isinstance(document, dict) else None
-        if version in _FORMER:
+        if isinstance(version, str) and version in _FORMER:
             raise DataError(
                 f"{path} has schema version {version}, whose intervals are of an earlier kind (bootstrap over "
                 f"molecules) that cannot be compared with version {RESULT_SCHEMA_VERSION}. `python -m harness report "
                 f"{path.parent}` recomputes it from its predictions, without the model"
             )
-        if version not in _READABLE:
+        if not isinstance(version, str) or version not in _READABLE:
             raise DataError(
-                f"{path} has schema version {version!r}; this version of the harness reads {RESULT_SCHEMA_VERSION!r}: "
-                "evaluate again, or use the version of the harness that wrote it"
+                f"{path} has schema version {quoted(version)}; this version of the harness reads "
+                f"{RESULT_SCHEMA_VERSION!r}: evaluate again, or use the version of the harness that wrote it"
             )
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise DataError(f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {error}") from error
+            raise DataError(
+                f"{path} is not a result of schema {RESULT_SCHEMA_VERSION}: {first_problem(error)}; expected a file "
+                "that the harness wrote"
+            ) from error
 
 
 def floor_of(model: ModelRecord, dataset: DatasetRecord) -> FloorRecord | None:

@@ -15,6 +15,7 @@ from dataset_builders.core.sole_user import in_turn
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.drawn import ClusterKind
 from dataset_builders.tasks.regions import in_order
+from dataset_builders.tasks.task_document import first_problem
 from harness.core.potential import DtypeName, ProtocolName
 from harness.results.anatomy_record import ContactName
 from harness.results.reasons import Reason
@@ -262,10 +263,8 @@ def read_records(directory: Path) -> list[RunRecord]:
         try:
             records.append(RunRecord.model_validate_json(line))
         except ValidationError as cause:
-            first = cause.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise DataError(
-                f"{path}:{number} is not a record of version {RECORD_VERSION} ({place}: {first['msg']}); delete that "
+                f"{path}:{number} is not a record of version {RECORD_VERSION} ({first_problem(cause)}); delete that "
                 "line, and the study computes it again"
             ) from cause
     return records

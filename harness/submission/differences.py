@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.submission.strict_json import shown
+from dataset_builders.core.shown import shown
 
 RELATIVE: Final = 1e-9
 ABSOLUTE: Final = 1e-12

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.core.shown import shown
 from harness.method.assemble import MeasuredMember, mean_result
 from harness.method.document import MethodResult
 from harness.results.result import RESULT_NAME, RunResult
@@ -13,7 +14,7 @@ from harness.submission.differences import differences
 from harness.submission.entry_document import METHOD_NAME, RUNS_NAME
 from harness.submission.findings import CheckedRun, Finding
 from harness.submission.staging import StagedEntry
-from harness.submission.strict_json import shown, strict_json
+from harness.submission.strict_json import strict_json
 
 _EXPECTED: Final = f"expected the {METHOD_NAME} that `python -m harness --method` wrote"
 

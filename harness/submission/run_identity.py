@@ -5,13 +5,13 @@ from pathlib import Path
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.core.shown import shown
 from harness.core.potential import DtypeName, PotentialTraits
 from harness.data.dataset import PinnedDataset
 from harness.results.identity import model_hash, run_directory, run_identity
 from harness.results.manifest import Manifest
 from harness.results.result import ModelRecord
 from harness.submission.findings import Finding
-from harness.submission.strict_json import shown
 
 _OWN_PACKAGE = "mlip-ood"
 _CODE = "code_hash"

@@ -12,6 +12,7 @@ from typing import Final
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import SHORT_HASH, bytes_sha256
+from dataset_builders.core.shown import shown
 from harness.submission.entry_document import (
     ENTRY_NAME,
     MAX_ENTRY_BYTES,
@@ -20,7 +21,6 @@ from harness.submission.entry_document import (
     FileRecord,
     parse_entry,
 )
-from harness.submission.strict_json import shown
 
 MAX_FILES: Final = 100_000
 _MAX_DEPTH: Final = 5

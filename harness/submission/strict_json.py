@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.markdown import printable
+from dataset_builders.core.shown import shown
 
 MAX_TEXT: Final = 2_000
 """Longest string in a document; those of a run have some hundred characters."""
-_MAX_SHOWN: Final = 60
 
 
 def strict_json(content: bytes, place: str) -> Any:
@@ -39,14 +38,6 @@ def strict_json(content: bytes, place: str) -> Any:
             f"characters; expected printable text on one line, at most {MAX_TEXT:,} characters"
         )
     return document
-
-
-def shown(value: object, length: int = _MAX_SHOWN) -> str:
-    """An untrusted value for a message: on one line, printable, truncated if long."""
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print the largest integers.
-    text = printable(value if isinstance(value, str) else repr(value))
-    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

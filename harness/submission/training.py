@@ -7,6 +7,7 @@ from typing import Final, get_args
 
 from dataset_builders.core.errors import MlipOodError
 from dataset_builders.core.hashes import SHORT_HASH, file_sha256
+from dataset_builders.core.shown import shown
 from harness.core.family import Family
 from harness.core.potential import TrainingProtocol
 from harness.core.training_record import RECORD_NAME
@@ -16,7 +17,6 @@ from harness.models.training_declaration import Declaration, declaration_for
 from harness.results.manifest import Manifest
 from harness.results.result import ModelRecord
 from harness.submission.findings import Finding
-from harness.submission.strict_json import shown
 
 _NO_FAMILY: Final = Family("", "", "")
 

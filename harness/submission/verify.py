@@ -12,6 +12,7 @@ from typing import Any
 
 from dataset_builders.core.errors import DataError, IncompleteError, MlipOodError, SetupError
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.core.shown import shown
 from dataset_builders.tasks.editions import edition_note
 from harness.core.training_record import RECORD_NAME
 from harness.data.dataset import PinnedDataset, open_dataset
@@ -29,7 +30,7 @@ from harness.submission.members import findings_of_members
 from harness.submission.predictions import fetch_predictions, require_bounded, require_predictions_of
 from harness.submission.run_identity import findings_of_identity, model_hash_of
 from harness.submission.staging import StagedEntry, stage_entry
-from harness.submission.strict_json import shown, strict_json
+from harness.submission.strict_json import strict_json
 from harness.submission.training import as_named, findings_of_training
 
 _MAX_BATCH_ATOMS = 10**9

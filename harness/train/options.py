@@ -1,8 +1,6 @@
 """The options of `python -m harness train`, and the settings that follow from them."""
 
 import argparse
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.chemistry.levels import GFN2, LEVELS, find_level
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.option_parser import option_parser
+from dataset_builders.core.parsed_text import parse_json, parse_toml
 from dataset_builders.tasks.regions import TASKS
 from harness.networks.added import LOCAL, added_names, find_architecture
 from harness.networks.architecture import Architecture, NetworkArguments
@@ -269,7 +268,7 @@ def _values_in(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        found = parse_json(text) if path.suffix == ".json" else parse_toml(text)
     except (OSError, ValueError) as cause:
         raise UsageError(
             f"--config {path} cannot be read ({cause}); expected TOML, or JSON in a file *.json"

@@ -6,6 +6,7 @@ help to decide whether to trust it; they cannot prove that a file is harmless.
 
 import pickletools
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,8 @@ def imports_of(path: Path) -> tuple[str, ...]:
             else:
                 file.seek(0)
                 n_pickles = _scan(file, found)
-    except (OSError, zipfile.BadZipFile, RuntimeError) as cause:  # zipfile: RuntimeError for an encrypted member
+    # zipfile raises RuntimeError for an encrypted member, and NotImplementedError, its child, for other compressions.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as cause:
         raise ModelError(f"cannot read the checkpoint {path}: {cause}") from cause
     if n_pickles == 0 and not found:
         raise ModelError(f"{path} contains no pickle, so torch.save did not write it; is it the right file?")

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.core.shown import shown
 from model_cards.entries.entries import Examined, config_and_number
-from model_cards.entries.entry_check import shown
 from model_cards.entries.notes import EDITION, has_former_interval, parse_notes
 from model_cards.entries.scores import DIGITS
 

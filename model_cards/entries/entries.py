@@ -11,6 +11,7 @@ from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, LeaderboardNumber
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH
 from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.shown import shown
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.editions import RANKING
 from dataset_builders.tasks.regions import in_order, title_of
@@ -27,7 +28,7 @@ from harness.results.result import (
     TaskName,
     TaskResult,
 )
-from model_cards.entries.entry_check import checked_entry, entry_identity, shown
+from model_cards.entries.entry_check import checked_entry, entry_identity
 from model_cards.entries.notes import CLUSTERS, EDITION, FACTORS, format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
 from model_cards.entries.source import Source

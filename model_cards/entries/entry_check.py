@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from dataset_builders.card.numbers import LeaderboardNumber, parse_number_id
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.markdown import printable
+from dataset_builders.core.shown import shown
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 2_000
 _MAX_NOTES: Final = 8_000
 """Notes written by this project have about 700 characters."""
-_MAX_SHOWN: Final = 60
 _MAX_ERROR: Final = 1e9
 """Upper bound of an error in meV or meV/Å and of a gap; a larger value cannot be a measurement."""
 _FIRST_YEAR: Final = 2020
@@ -118,14 +117,6 @@ def checked_entry(item: Mapping[str, Any]) -> "EvalResultEntry":
         source_org=source.org,
         notes=entry.notes,
     )
-
-
-def shown(value: Any) -> str:
-    """An untrusted value for a message: on one line, truncated if long."""
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length():,} bits"  # Python refuses to print the largest integers.
-    text = printable(value if isinstance(value, str) else repr(value))
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def require_possible(value: float, number: LeaderboardNumber) -> None:

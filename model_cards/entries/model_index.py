@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.card.numbers import NUMBERS
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.shown import shown
 from dataset_builders.folder.configs import CONFIG
 from dataset_builders.tasks.editions import DEMONSTRATION, UNKNOWN_EDITION
-from model_cards.entries.entry_check import shown
 from model_cards.entries.notes import EDITION
 from model_cards.hub.dataset_names import as_written
 from model_cards.text.front_matter import FRONT_MATTER

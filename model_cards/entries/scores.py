@@ -19,9 +19,10 @@ from dataset_builders.card.numbers import (
     parse_number_id,
 )
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.shown import shown
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TASKS
-from model_cards.entries.entry_check import require_possible, shown
+from model_cards.entries.entry_check import require_possible
 from model_cards.entries.notes import CLUSTERS, EDITION, FACTORS, format_notes, parse_notes
 
 if TYPE_CHECKING:

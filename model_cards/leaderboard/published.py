@@ -12,6 +12,7 @@ from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.pull_requests import open_pull_requests
 from dataset_builders.core.hub.repo import MAIN, Repo
 from dataset_builders.core.hub.retrying import retried
+from dataset_builders.core.yaml_bounds import MAX_CHARACTERS
 from model_cards.entries.consistency import by_evaluation, without_contradictions, without_former_intervals
 from model_cards.entries.entries import (
     ENTRIES_PATH,
@@ -26,7 +27,6 @@ from model_cards.entries.verification import VerifiedNumber, verified_numbers
 from model_cards.hub.bounded_reading import read_file
 from model_cards.hub.dataset_names import DatasetNames
 from model_cards.text.front_matter import decode_text
-from model_cards.text.yaml_bounds import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry, RepoFile

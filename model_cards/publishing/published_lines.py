@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dataset_builders.card.numbers import parse_number_id
+from dataset_builders.core.shown import shown
 from dataset_builders.tasks.regions import in_order
 from model_cards.entries.entries import BENCHMARK_TAG, benchmark_identity
-from model_cards.entries.entry_check import shown
 from model_cards.entries.model_index import result_identity
 from model_cards.entries.notes import edition_in
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError
-from dataset_builders.core.hub.explaining import first_line
-from model_cards.text.yaml_bounds import require_bounded, safe_yaml
+from dataset_builders.core.yaml_bounds import bounded_yaml, safe_yaml
 
 YamlPath = tuple[str | int, ...]
 """Keys and indices that lead from the top of a document to a value in it."""
@@ -69,20 +68,13 @@ def load_yaml(text: str, name: str) -> Any:
     Raises:
         DataError: If it is not YAML, or is longer, deeper or larger than a hand-written file.
     """
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return copy.deepcopy(_parsed(text, name))
-    # The parser raises the others if a scalar does not match its tag, such as `!!int ""`.
-    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
-        raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it was not changed") from cause
+    return copy.deepcopy(_parsed(text, name))
 
 
 @functools.lru_cache(maxsize=_KEPT)
 def _parsed(text: str, name: str) -> Any:
     """The values of a document, shared by all callers."""
-    require_bounded(text, name)
-    return safe_yaml().load(text)
+    return bounded_yaml(text, name)
 
 
 def merge_items(text: str, path: YamlPath, items: Items, name: str) -> str:
@@ -419,9 +411,3 @@ def _unusual(name: str) -> DataError:
         f"{name} has a form that cannot be extended without changing the content of others; write it as plain lists "
         "and mappings, without anchors, each item on separate lines"
     )
-
-
-def _where(cause: Exception) -> str:
-    mark = getattr(cause, "problem_mark", None)
-    problem = getattr(cause, "problem", None) or first_line(cause)
-    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from dataset_builders.core.errors import DataError
-from model_cards.text.yaml_bounds import require_bounded, safe_yaml
+from dataset_builders.core.yaml_bounds import require_bounded, safe_yaml
 from tests.loopback_hub.contents import Contents
 from tests.loopback_hub.repos import Blob, Kind
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import bytes_sha256, file_sha256
 from dataset_builders.core.hub.commits import Change
 from dataset_builders.core.hub.explaining import explained
@@ -103,10 +104,13 @@ def text_at(repo: Repo, commit: str, path: str) -> str:
     """The text of a file of a repo at a commit.
 
     Raises:
-        DataError: If there is no such file.
+        DataError: If there is no such file, or it is not UTF-8.
         SetupError: If the Hub cannot be reached or refuses access.
     """
-    return copy_of(repo, commit, path).read_text(encoding="utf-8")
+    try:
+        return copy_of(repo, commit, path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as cause:
+        raise DataError(f"{path} of {repo} is not UTF-8 ({cause}); correct or remove it on the Hub first") from cause
 
 
 def copy_of(repo: Repo, commit: str, path: str) -> Path:

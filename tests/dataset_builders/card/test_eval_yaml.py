@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from dataset_builders.card.eval_yaml import eval_yaml, evaluation_framework_of
+from dataset_builders.card.eval_yaml import configs_of, eval_yaml, evaluation_framework_of
 
 
 def test_only_scores_have_ids_and_the_overall_score_is_the_first():
@@ -35,6 +35,13 @@ def test_the_framework_stands_there_only_if_it_is_given():
     assert evaluation_framework_of(text) == "inspect-ai"
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "- a", "name: a\n", "evaluation_framework:\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a: [", "- a", "name: a\n", "evaluation_framework:\n"),
+        *("a: !!timestamp 2026-99-99", 'a: !!int ""', "a: " + "[" * 2000, "a: &a [*a]", "a: \x00"),
+    ],
+)
 def test_a_file_that_names_no_framework(text):
     assert evaluation_framework_of(text) is None
+    assert configs_of(text) == ()

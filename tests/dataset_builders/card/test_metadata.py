@@ -11,6 +11,7 @@ from dataset_builders.card.metadata import (
     with_keys_of_others,
 )
 from dataset_builders.certify.coverage import ConfigSummary, DataSetCertificate
+from dataset_builders.core.errors import DataError
 from dataset_builders.folder.schema import COLUMNS
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import TASKS
@@ -119,10 +120,19 @@ def test_other_line_ends_and_a_byte_order_mark_do_no_harm():
 
 
 @pytest.mark.parametrize(
-    "block", ["a: [", "{a: 1, b: 2}", "- a", "text", "a: 1\na: 2", "  a: 1\n  b: 2", "license: &x 1\na: *x"]
+    "block",
+    [
+        *("a: [", "{a: 1, b: 2}", "- a", "text", "a: 1\na: 2", "  a: 1\n  b: 2", "license: &x 1\na: *x"),
+        *("a: !!timestamp 2026-99-99", 'a: !!int ""', "a: !!bool maybe"),
+    ],
 )
 def test_front_matter_that_cannot_be_kept_is_named(block):
-    from dataset_builders.core.errors import DataError
-
     with pytest.raises(DataError, match=r"README\.md cannot be read .*correct it on the Hub"):
         with_keys_of_others(CARD, f"---\n{block}\n---\n")
+
+
+def test_front_matter_larger_than_any_hand_writes_is_not_read():
+    bomb = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
+    for block in (bomb, "a: " + "[" * 2000):
+        with pytest.raises(DataError, match=r"the YAML at the head of the repo's README\.md is more than"):
+            with_keys_of_others(CARD, f"---\n{block}\n---\n")

@@ -113,6 +113,18 @@ def test_what_is_no_map_is_refused(tmp_path, old, new, message):
         read(tmp_path, TEXT.replace(old, new, 1))
 
 
+@pytest.mark.parametrize("value", ["[" * 50_000, "9" * 5000, "{a = " * 5000], ids=range(3))
+def test_values_that_no_parser_can_take(tmp_path, value):
+    with pytest.raises(UsageError, match=r"map\.toml is not TOML"):
+        read(tmp_path, f"stride = {value}\n{TEXT}")
+
+
+def test_an_integer_that_python_does_not_print(tmp_path):
+    """Hexadecimal, it has no limit of digits."""
+    with pytest.raises(UsageError, match="source = 'an integer of 20,000 bits'"):
+        read(tmp_path, re.sub("source = .*", "source = 0x" + "f" * 5000, TEXT))
+
+
 def test_a_map_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="cannot read the map"):
         read_import_map(tmp_path / "map.toml")

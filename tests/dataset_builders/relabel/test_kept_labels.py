@@ -272,3 +272,17 @@ def test_labels_in_the_repository_are_those_of_frames_of_mini(path):
         assert (row["source_energy"], row["source_forces"]) == (before["energy"], before["forces"])
         apart = np.array(row["forces"]) - np.array(before["forces"])
         assert 0.02 < np.abs(apart).mean() < 0.4, "the distance between two levels, and no other frame's forces"
+
+
+def test_text_that_is_not_utf8_is_one_error(tmp_path):
+    """Arrow reads such bytes as text without a look at them."""
+    (shipped,) = (MINI_DIRECTORY.parent / "labels").glob("*/*.parquet")
+    table = pq.read_table(shipped)
+    recipe = Recipe("any", json.loads(table.schema.metadata[METADATA_KEY])["level_of_theory"], net_force=1.0)
+    assert read_kept(shipped, recipe).num_rows == table.num_rows
+    place = table.schema.get_field_index("smiles")
+    _, offsets, content = table.column(place).combine_chunks().buffers()
+    damaged = pa.StringArray.from_buffers(table.num_rows, offsets, pa.py_buffer(b"\xff" + content.to_pybytes()[1:]))
+    pq.write_table(table.set_column(place, table.schema.field(place), damaged), tmp_path / "damaged.parquet")
+    with pytest.raises(DataError, match=r"damaged\.parquet cannot be read as Parquet .*Invalid UTF8"):
+        read_kept(tmp_path / "damaged.parquet", recipe)

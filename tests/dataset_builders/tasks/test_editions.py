@@ -67,6 +67,13 @@ def test_an_unknown_edition_is_named(text):
         find_edition(text)
 
 
+@pytest.mark.parametrize("size", ["1000005", "9" * 30, "9" * 5000], ids=range(3))
+def test_an_edition_of_more_frames_than_any_machine_holds_is_refused(size):
+    """The metadata of files of strangers name editions too."""
+    with pytest.raises(UsageError, match="expected at most 1,000,000 frames of a molecule in a split"):
+        find_edition(f"5/5/5/{size}")
+
+
 @pytest.mark.parametrize("text", ["0/5/5/5", "12/5/5/5"])
 def test_sizes_are_whole_bursts(text):
     with pytest.raises(UsageError, match="positive multiple of 5"):

@@ -120,6 +120,21 @@ def test_files_that_declare_nothing(tmp_path, text, message):
         read_task_file(path)
 
 
+@pytest.mark.parametrize("value", ["[" * 50_000, "9" * 5000, "{a = " * 5000], ids=range(3))
+def test_values_that_no_parser_can_take(tmp_path, value):
+    path = tmp_path / "task.toml"
+    path.write_text(f"title = {value}\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"task\.toml is not TOML"):
+        read_task_file(path)
+
+
+def test_long_keys_and_large_integers_of_a_document_are_cut():
+    with pytest.raises(UsageError, match="title = 'an integer of 20,000 bits'"):
+        parse_task(document(title=16**5000 - 1), "here")
+    with pytest.raises(UsageError, match=r"y{200}…: unknown key$"):
+        parse_task({**document(), "y" * 70_000: 1}, "here")
+
+
 def test_metadata_that_declare_no_task_or_another():
     metadata = task_metadata(read_task_file(ETHERS))
     with pytest.raises(DataError, match="its metadata declare no task of that name; expected one of task1"):

@@ -112,7 +112,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not the folder of a run \(run.json cannot be read"):
         evaluate_again(tmp_path)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(DataError, match=r"run.json is damaged or from another version \(identity: Field required"):
+    with pytest.raises(DataError, match=r"run.json is damaged or from another version \(identity: not given"):
         evaluate_again(tmp_path)
 
 

@@ -187,3 +187,29 @@ def test_metadata_that_are_no_yaml_are_named(tmp_path: Path) -> None:
     ):
         find_checkpoint(files, KNOWN)
     assert find_checkpoint(files, KNOWN, MACE).path == "small.model"
+
+
+@pytest.mark.parametrize(
+    "text", ["a: " + "[" * 2000, "a: !!float x", "a: 2026-99-99", "a: !!timestamp 2026-99-99", "a: &a [*a]", "- mace"]
+)
+def test_a_card_that_no_parser_can_take_is_named_too(tmp_path: Path, text: str) -> None:
+    files = files_of(tmp_path, {**empty("small.model"), **card(text)})
+    with pytest.raises(ModelError, match=r"cannot read the metadata of org/name/README\.md: .*--family"):
+        find_checkpoint(files, KNOWN)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"format":' * 3000, "9" * 5000, "\udc80", '{"format": "\\ud800"}', " " * (17 * 2**20)], ids=range(5)
+)
+def test_a_config_that_no_parser_can_take_is_named(tmp_path: Path, text: str) -> None:
+    files = files_of(tmp_path, empty("small.model"))
+    (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    files = Files(files.place, (*files.names, "config.json"), files.bring)
+    with pytest.raises(ModelError, match=r"cannot read org/name/config\.json: .*; expected a JSON object"):
+        find_checkpoint(files, KNOWN)
+
+
+def test_long_text_of_a_config_is_cut(tmp_path: Path) -> None:
+    config = json.dumps({"format": "mlip-ood-checkpoint", "family": "x" * 50_000})
+    with pytest.raises(ModelError, match=r"has family 'x{60}…'; expected one of"):
+        find_checkpoint(files_of(tmp_path, {"config.json": config}), KNOWN)

@@ -156,3 +156,16 @@ def test_a_damaged_part_only_costs_the_speed(tmp_path: Path, caplog: pytest.LogC
 )
 def test_three_digits(number: float, text: str) -> None:
     assert three_digits(number) == text
+
+
+@pytest.mark.parametrize("name", ["n_timed", "n_computed", "seconds", "peak_resident_bytes"])
+def test_numbers_that_no_clock_and_no_counter_give_are_refused(name: str) -> None:
+    """Such a part is left out when it is read, and no sum or ratio of others can overflow."""
+    with pytest.raises(ValidationError, match=name):
+        part(**{name: 10**400})  # type: ignore[arg-type]
+
+
+def test_a_time_too_short_to_be_measured_gives_no_speed() -> None:
+    found = cost([part(n_timed=2**39, seconds=1e-320), part(n_timed=2**39, seconds=1e-320)])
+    assert found.structures_per_second is None
+    assert cost([part(rank=rank, n_timed=2**39, seconds=1e-6) for rank in range(9)]).structures_per_second is not None

@@ -214,6 +214,32 @@ def test_unusable_files_are_refused(tasks: dict[TaskName, TaskResult], tmp_path:
         RunResult.load(spoil(path, tasks, surprise=1))
     with pytest.raises(DataError, match="not a result of schema 2"):
         RunResult.load(spoil(path, tasks, overall_score=float("nan")))
+    odd = ((["2.1"], r"\['2\.1'\]"), ({}, r"\{\}"), ("x" * 90_000, "'x{60}…'"), (10**4000, "an integer of"))
+    for version, shown in odd:
+        with pytest.raises(DataError, match=f"schema version {shown}"):
+            RunResult.load(spoil(path, tasks, schema_version=version))
+    for text in ("[" * 100_000, '{"a": ' + "9" * 5000 + "}", '{"schema_version": "\\ud800"}'):
+        path.write_text(text)
+        with pytest.raises(DataError, match="cannot read the result"):
+            RunResult.load(path)
+
+
+def test_a_result_without_what_every_table_shows_is_refused(tasks: dict[TaskName, TaskResult], tmp_path: Path) -> None:
+    """Both test splits, with the metrics that tables name; and the message is one line, however long a key."""
+    path = tmp_path / "result.json"
+    for spoiler, said in (
+        (lambda task: task["splits"].pop("test_id"), "task1 lacks the split test_id"),
+        (lambda task: task["splits"]["test_ood"]["metrics"].pop("force_mae"), "it lacks the metric force_mae"),
+        (lambda task: task.update({"y" * 70_000: 1}), "y+…: unknown key; expected a file that the harness wrote"),
+    ):
+        result_of(tasks).save(path)
+        document = json.loads(path.read_text())
+        spoiler(document["tasks"]["task1"])
+        path.write_text(json.dumps(document))
+        with pytest.raises(DataError, match=said) as refused:
+            RunResult.load(path)
+        assert len(str(refused.value)) < 1000
+        assert "\n" not in str(refused.value)
 
 
 def test_a_result_written_before_failures_were_counted_by_split_loads(

@@ -46,7 +46,7 @@ def test_a_spoilt_line_is_named(tmp_path: Path) -> None:
     write_records(tmp_path, [record("zero"), record("painn", seed=0)], ORDER)
     path = tmp_path / RECORDS_NAME
     path.write_text(path.read_text().replace('"version":"2.0","row":"painn"', '"version":"0.9","row":"painn"'))
-    with pytest.raises(DataError, match=r"runs\.jsonl:2 is not a record of version 2\.0 \(version: .*delete that line"):
+    with pytest.raises(DataError, match=r"runs\.jsonl:2 is not a record of version 2\.0 \(version .*delete that line"):
         read_records(tmp_path)
 
 

@@ -90,6 +90,22 @@ def test_a_file_without_a_pickle_is_refused(tmp_path: Path, content: bytes) -> N
         imports_of(written(tmp_path / "none.model", content))
 
 
+def test_damaged_members_of_a_zip_are_refused(tmp_path: Path) -> None:
+    """Wherever a byte is changed: in the packed pickle, in the directory, or in the way of packing."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/data.pkl", pickle.dumps([Path("x"), "y" * 50]))
+    whole = stream.getvalue()
+    refused = 0
+    for place in range(4, len(whole)):
+        content = whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :]
+        try:
+            imports_of(written(tmp_path / "m.pt", content))
+        except ModelError:
+            refused += 1
+    assert refused > 20
+
+
 @given(st.binary(max_size=200))
 @example(b"\x8d\x00\x00\x00\x00\x00\x00\x00\x01")  # a text of 2^56 bytes
 def test_no_content_does_more_than_be_listed_or_refused(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.hub.explaining import first_line
 
 if TYPE_CHECKING:
     from ruamel.yaml import YAML
@@ -38,6 +39,26 @@ def safe_yaml() -> "YAML":
     yaml = YAML(typ="safe", pure=True)
     yaml.composer.warn_double_anchors = False
     return yaml
+
+
+def bounded_yaml(text: str, name: str) -> Any:
+    """Reads a YAML document (version 1.2, as the Hub does) into plain values.
+
+    Args:
+        text: The document.
+        name: Its name, for error messages.
+
+    Raises:
+        DataError: If it is not YAML, or is longer, deeper or larger than a hand-written file.
+    """
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        require_bounded(text, name)
+        return safe_yaml().load(text)
+    # The parser raises the others if a scalar does not match its tag, such as `!!int ""`.
+    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
+        raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it was not changed") from cause
 
 
 def require_bounded(text: str, name: str) -> None:
@@ -91,3 +112,9 @@ def _add(count: _Count, event: Any, name: str) -> None:
 
 def _limit_error(name: str, seen: str, expected: str) -> DataError:
     return DataError(f"{name} is {seen}; expected at most {expected}. Shorten it first, it was not changed")
+
+
+def _where(cause: Exception) -> str:
+    mark = getattr(cause, "problem_mark", None)
+    problem = getattr(cause, "problem", None) or first_line(cause)
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)

@@ -1,0 +1,23 @@
+"""The metadata of a file, which anyone may have written."""
+
+import pyarrow as pa
+import pytest
+
+from dataset_builders.folder.schema import METADATA_KEY, SCHEMA, read_metadata, with_metadata
+
+
+def test_metadata_are_read_as_they_were_written():
+    found = read_metadata(with_metadata({"edition": "mini"}))
+    assert (found["edition"], found["units"]["energy"]) == ("mini", "eV")
+    assert read_metadata(SCHEMA) == {}
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"[" * 100_000, b"[1]", b"[[1, 2]]", b"3", b'"a"', b"null", b"\xff", b'{"a": ' + b"9" * 5000 + b"}"],
+    ids=range(8),
+)
+def test_what_is_no_object_is_a_value_error(raw):
+    """A list of pairs too, which Python would take for a dictionary."""
+    with pytest.raises(ValueError, match=r"\S"):
+        read_metadata(pa.schema(SCHEMA).with_metadata({METADATA_KEY: raw}))

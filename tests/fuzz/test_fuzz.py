@@ -1,0 +1,62 @@
+"""The short form of `make fuzz`: some readers for a moment, and that escapes of every kind would be seen."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.__main__ import faults_of
+from tests.fuzz.campaign import Limits, Outcome, fuzz
+from tests.fuzz.child import save_input
+from tests.fuzz.mutations import mutated
+from tests.fuzz.target import Kind
+from tests.fuzz.targets import PLANTED, TARGETS, target_named
+
+SHORT = ("task-file", "eval.yaml")
+"""Readers that start quickly."""
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_nothing_escapes(name: str, tmp_path: Path) -> None:
+    """Of some inputs, the same each time; `make fuzz` tries all readers for longer."""
+    outcome = fuzz(target_named(name), Limits(seconds=60.0, n_inputs=50), tmp_path)
+    assert faults_of(outcome) == []
+    assert outcome.n_inputs == 50
+    assert 0 < outcome.n_refused < 50
+    assert outcome.n_accepted + outcome.n_refused == 50
+
+
+def test_escapes_are_seen_and_kept_for_replay(tmp_path: Path) -> None:
+    """An error of Python, a hang, a crash and a memory that fills, each once, and the input behind each."""
+    outcome = fuzz(PLANTED, Limits(seconds=60.0, n_inputs=400), tmp_path)
+    kinds = {re.sub(r"[ :(].*", "", each.kind) for each in outcome.escapes}
+    assert kinds == {"KeyError", "hang", "crash", "MemoryError"}
+    assert all(escape.saved.is_file() for escape in outcome.escapes)
+    error = next(each for each in outcome.escapes if each.kind == "KeyError")
+    again = fuzz(PLANTED, Limits(seconds=60.0), tmp_path, replay=error.saved)
+    assert (again.n_inputs, [each.where for each in again.escapes]) == (1, [error.where])
+    assert len(faults_of(outcome)) == len(outcome.escapes)
+
+
+def test_a_reader_that_refuses_nothing_is_a_fault() -> None:
+    (fault,) = faults_of(Outcome("task-file", n_inputs=5, n_accepted=5))
+    assert fault == "task-file: nothing was refused, so the files were not spoiled"
+
+
+@pytest.mark.parametrize("kind", ["json", "yaml", "toml", "text", "bytes"])
+def test_inputs_follow_from_the_seed_and_differ(kind: Kind) -> None:
+    seeds = [b'{"a": [1, 2.5, "x"], "b": {"c": null}}', b'{"d": true}']
+    first, second = ([mutated(kind, seeds, random.Random(7)) for _ in range(1)] for _ in range(2))
+    assert first == second
+    rng = random.Random(7)
+    assert len({mutated(kind, seeds, rng) for _ in range(200)}) > 100
+
+
+def test_names_are_distinct_and_saved_inputs_are_named_after_them(tmp_path: Path) -> None:
+    names = [each.name for each in TARGETS]
+    assert len(set(names)) == len(names)
+    saved = save_input(tmp_path / "new", "a", json.dumps(1).encode())
+    assert saved.read_bytes() == b"1"
+    assert saved.name.startswith("a-")
