@@ -2,25 +2,19 @@
 
 import os
 import random
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.faults.phases import ROOT, Phase, environment
+from tests.faults.phases import Phase, environment
+from tests.faults.undisturbed import differences, finish, folder_for, undisturbed
 
 KILLS_EACH: Final = 4
 """Kills of one folder before its command may finish."""
-_SECONDS: Final = 600.0
-_HUB_SECONDS: Final = 60.0
 _LATEST: Final = 1.05
 """Latest kill, as a share of the time of an undisturbed run."""
 
@@ -57,14 +51,10 @@ def kill_phase(phase: Phase, n_kills: int, seed: int, kills_each: int = KILLS_EA
     """
     points = random.Random(f"{seed} {phase.name}")
     outcome = Outcome(phase.name)
-    with _folder(phase) as (folder, hub):
-        start = time.monotonic()
-        finish(phase.command(folder), folder, hub)
-        outcome.seconds = time.monotonic() - start
-        expected = phase.digest(folder)
-        assert expected, f"{phase.name} leaves nothing to compare"
+    known = undisturbed(phase)
+    outcome.seconds = known.seconds
     while outcome.n_kills < n_kills and not outcome.faults:
-        with _folder(phase) as (folder, hub):
+        with folder_for(phase) as (folder, hub):
             for _ in range(min(kills_each, n_kills - outcome.n_kills)):
                 if phase.is_done(folder):
                     break
@@ -75,20 +65,8 @@ def kill_phase(phase: Phase, n_kills: int, seed: int, kills_each: int = KILLS_EA
             if not phase.is_done(folder):
                 finish(phase.command(folder), folder, hub)
             outcome.n_finished += 1
-            outcome.faults = tuple(_differences(expected, phase.digest(folder)))
+            outcome.faults = tuple(differences(known.digest, phase.digest(folder)))
     return outcome
-
-
-def finish(command: list[str], folder: Path, hub: str | None) -> None:
-    """Runs a command to its end.
-
-    Raises:
-        AssertionError: If it fails; the message holds its output.
-    """
-    done = subprocess.run(
-        command, cwd=folder, env=environment(folder, hub), capture_output=True, text=True, timeout=_SECONDS, check=False
-    )
-    assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
 
 
 def kill(command: list[str], folder: Path, hub: str | None, seconds: float) -> bool:
@@ -144,49 +122,3 @@ def _is_alive(number: int) -> bool:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (OSError, IndexError):
         return False
-
-
-def _differences(expected: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted({*expected, *found}):
-        if expected.get(name) != found.get(name):
-            yield f"{name}: expected {expected.get(name, 'nothing')[:200]}, found {found.get(name, 'nothing')[:200]}"
-
-
-@contextmanager
-def _folder(phase: Phase) -> Iterator[tuple[Path, str | None]]:
-    """A fresh folder, prepared, with a fresh Hub if the phase needs one."""
-    folder = Path(tempfile.mkdtemp(prefix="mlip-ood-faults-"))
-    try:
-        if not phase.on_hub:
-            phase.prepare(folder)
-            yield folder, None
-            return
-        with _hub() as address:
-            (folder / "hub-address").write_text(address)
-            phase.prepare(folder)
-            yield folder, address
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _hub() -> Iterator[str]:
-    """A Hub in a process of its own, which nothing kills."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tests.loopback_hub", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + _HUB_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-                break
-            except OSError:
-                assert process.poll() is None, "the loopback Hub ended"
-                assert time.monotonic() < deadline, "the loopback Hub does not answer"
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
