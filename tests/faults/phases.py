@@ -218,12 +218,12 @@ def _on_hub(repo: str, kind: str) -> Callable[[Path], dict[str, str]]:
         info = api.repo_info(repo, repo_type=kind, files_metadata=True)
         found = {file.rfilename: str(file.lfs.sha256 if file.lfs else file.blob_id) for file in info.siblings or ()}
         commits = api.list_repo_commits(repo, repo_type=kind)
-        kept = {name: "present" if _tells_when(name) else value for name, value in found.items()}
+        kept = {name: "present" if tells_when(name) else value for name, value in found.items()}
         return kept | {"commits": str([commit.title for commit in commits])}
 
     return digest
 
 
-def _tells_when(name: str) -> bool:
+def tells_when(name: str) -> bool:
     """Whether a file holds a date or a commit of another repo, which differ between two Hubs."""
     return name in ("README.md", "mlip-ood.json") or name.startswith(".eval_results/")
