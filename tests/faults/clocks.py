@@ -31,7 +31,8 @@ def clock_phase(phase: Phase, seed: int) -> Tally:
     tally = Tally(
         phase.name,
         {"runs": 0, "jumps back": 0, "dates": 0, "durations": 0, "same end": 0},
-        needed=("runs", "jumps back", "same end"),
+        struck=("jumps back",),
+        needed=("runs", "same end"),
     )
     with folder_for(phase) as (folder, hub):
         jumps = folder.with_name(f"{folder.name}.{_JUMPS}")

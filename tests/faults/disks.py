@@ -39,7 +39,8 @@ def disk_phase(phase: Phase, n_full: int, seed: int) -> Tally:
     tally = Tally(
         phase.name,
         {"full": 0, "read-only": 0, "no permission": 0, "enough room": 0, "files kept": 0, "finished": 0},
-        needed=("full", "read-only", "no permission", "finished", *(("files kept",) if phase.kept else ())),
+        struck=("full", "read-only", "no permission"),
+        needed=("finished", *(("files kept",) if phase.kept else ())),
         skipped=why_no_disk(),
     )
     if tally.skipped:

@@ -59,7 +59,7 @@ def hub_faults(only: str = "") -> Iterator[Tally]:
 
 def _try(case: Case, server: ServerThread, expected: Mapping[str, str]) -> Tally:
     tally = Tally(
-        case.title, {"struck": 0, "refused": 0, "went on": 0, "same end": 0}, needed=("struck", "same end")
+        case.title, {"struck": 0, "refused": 0, "went on": 0, "same end": 0}, struck=("struck",), needed=("same end",)
     )
     start = time.monotonic()
     with _place(server, case.action) as place:
@@ -161,9 +161,7 @@ def _prepare(action: Action, place: _Place) -> None:
     if action == "publish":
         shutil.copytree(MINI_DIRECTORY, place.folder / "data")
         return
-    data = {
-        f"{_TASK}/{path.name}": path.read_bytes() for path in sorted((MINI_DIRECTORY / _TASK).glob("*.parquet"))
-    }
+    data = {f"{_TASK}/{path.name}": path.read_bytes() for path in sorted((MINI_DIRECTORY / _TASK).glob("*.parquet"))}
     place.hub.add_repo(DATASET, "dataset", data)
     if action not in ("model", "push"):
         return

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.faults.phases import Phase, environment
+from tests.faults.tally import Tally
 from tests.faults.undisturbed import differences, finish, folder_for, undisturbed
 
 KILLS_EACH: Final = 4
@@ -19,28 +19,7 @@ _LATEST: Final = 1.05
 """Latest kill, as a share of the time of an undisturbed run."""
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of a phase.
-
-    Attributes:
-        name: The phase.
-        n_kills: Processes that were killed.
-        n_early: Commands that ended before they were to be killed.
-        n_finished: Folders whose command finished afterwards.
-        faults: What differed from the undisturbed run.
-        seconds: Time of the undisturbed run.
-    """
-
-    name: str
-    n_kills: int = 0
-    n_early: int = 0
-    n_finished: int = 0
-    faults: tuple[str, ...] = ()
-    seconds: float = 0.0
-
-
-def kill_phase(phase: Phase, n_kills: int, seed: int, kills_each: int = KILLS_EACH) -> Outcome:
+def kill_phase(phase: Phase, n_kills: int, seed: int, kills_each: int = KILLS_EACH) -> Tally:
     """Kills a phase a number of times, in several folders.
 
     Args:
@@ -50,23 +29,21 @@ def kill_phase(phase: Phase, n_kills: int, seed: int, kills_each: int = KILLS_EA
         kills_each: Kills of one folder.
     """
     points = random.Random(f"{seed} {phase.name}")
-    outcome = Outcome(phase.name)
+    tally = Tally(phase.name, {"kills": 0, "too late": 0, "finished": 0}, struck=("kills",), needed=("finished",))
     known = undisturbed(phase)
-    outcome.seconds = known.seconds
-    while outcome.n_kills < n_kills and not outcome.faults:
+    tally.seconds = known.seconds
+    while tally.counts["kills"] < n_kills and not tally.faults:
         with folder_for(phase) as (folder, hub):
-            for _ in range(min(kills_each, n_kills - outcome.n_kills)):
+            for _ in range(min(kills_each, n_kills - tally.counts["kills"])):
                 if phase.is_done(folder):
                     break
-                if kill(phase.command(folder), folder, hub, points.uniform(0.0, _LATEST * outcome.seconds)):
-                    outcome.n_kills += 1
-                else:
-                    outcome.n_early += 1
+                was_running = kill(phase.command(folder), folder, hub, points.uniform(0.0, _LATEST * known.seconds))
+                tally.add("kills" if was_running else "too late")
             if not phase.is_done(folder):
                 finish(phase.command(folder), folder, hub)
-            outcome.n_finished += 1
-            outcome.faults = tuple(differences(known.digest, phase.digest(folder)))
-    return outcome
+            tally.add("finished")
+            tally.lost(differences(known.digest, phase.digest(folder)))
+    return tally
 
 
 def kill(command: list[str], folder: Path, hub: str | None, seconds: float) -> bool:

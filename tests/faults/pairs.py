@@ -24,7 +24,9 @@ def pair_phase(phase: Phase, n_pairs: int, seed: int) -> Tally:
         n_pairs: Number of pairs; the first starts both at once, in others the second starts at a seeded time.
         seed: Seed of these times.
     """
-    tally = Tally(phase.name, {"pairs": 0, "refused": 0, "both ended": 0, "same end": 0}, needed=("pairs", "same end"))
+    tally = Tally(
+        phase.name, {"pairs": 0, "refused": 0, "both ended": 0, "same end": 0}, struck=("pairs",), needed=("same end",)
+    )
     known = undisturbed(phase)
     points = random.Random(f"{seed} pairs {phase.name}")
     for number in range(n_pairs):

@@ -15,7 +15,6 @@ from dataset_builders.core.errors import ModelError
 from tests.faults.tally import Tally
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from harness.data.dataset import PinnedDataset
     from harness.inference.batching import Plan
@@ -98,7 +97,7 @@ def _frames() -> "tuple[PinnedDataset, Plan]":
 
 def _try(case: Case, dataset: "PinnedDataset", plan: "Plan", expected: Mapping[str, bytes], folder: Path) -> Tally:
     title = case.deed.replace("_", " ") + (" twice" if case.times == 2 else "")
-    tally = Tally(title, {"struck": 0, "same": 0, "counted": 0, "refused": 0, "same end": 0}, needed=("struck",))
+    tally = Tally(title, {"struck": 0, "same": 0, "counted": 0, "refused": 0, "same end": 0}, struck=("struck",))
     start = time.monotonic()
     deed = folder / "deed"
     deed.write_text(f"{case.deed} {case.times}")
