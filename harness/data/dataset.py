@@ -239,7 +239,7 @@ def open_parquet(path: DataFile) -> pq.ParquetFile:
 
 def corrupt_file(path: DataFile, cause: Exception) -> DataError:
     """The error for a file that Parquet cannot read; a copy that was damaged on its way from the Hub is removed."""
-    is_gone = isinstance(path, Path) and discard_damaged(path, stated_sha256(path))
+    is_gone = isinstance(path, Path) and discard_damaged(path)
     remedy = _DOWNLOAD_AGAIN if is_gone else remedy_for(path)
     return DataError(f"{path} cannot be read as Parquet ({first_line(cause)}); {remedy}")
 
@@ -342,7 +342,7 @@ def content_hash(directory: Folder, files: Sequence[DataFile]) -> str:
             hashes[path.path] = path.sha256()
             continue
         found, stated = file_sha256(path), stated_sha256(path)
-        if discard_damaged(path, stated, found):
+        if stated is not None and found != stated and discard_damaged(path):
             raise DataError(f"{path} has the sha256 {found}, but the Hub states {stated}; {_DOWNLOAD_AGAIN}")
         hashes[path.relative_to(str(directory)).as_posix()] = found
     return hash_of_hashes(hashes)

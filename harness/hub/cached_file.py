@@ -30,21 +30,25 @@ def stated_sha256(path: Path) -> str | None:
     return blob.name if blob.parent.name == "blobs" and _SHA256.fullmatch(blob.name) else None
 
 
-def discard_damaged(path: Path, stated: str | None, found: str | None = None) -> bool:
-    """Removes a file from the cache if it is not what the Hub states, so that it is downloaded again.
+def discard_damaged(path: Path) -> bool:
+    """Removes a file from the cache if it is not what the Hub states, and all such files of its snapshot.
+
+    They are downloaded again by the next command. What damaged one file, such as a proxy, damaged others.
 
     Args:
-        path: Any file; one outside the cache is never removed.
-        stated: Its sha256 as the Hub states it, if it does.
-        found: Its sha256, if known.
+        path: Any file; one outside the cache is never removed, nor is another beside it.
 
     Returns:
-        Whether it was removed.
+        Whether the file itself was removed.
     """
-    if stated is None or stated_sha256(path) is None or (found or file_sha256(path)) == stated:
+    if stated_sha256(path) is None:
         return False
-    blob = path.resolve()
-    with contextlib.suppress(OSError):
-        path.unlink()
-        blob.unlink()
-    return not blob.exists()
+    snapshot = next((folder for folder in path.parents if folder.parent.name == "snapshots"), path.parent)
+    for each in sorted(snapshot.rglob("*")):
+        stated = stated_sha256(each)
+        if stated is not None and each.exists() and file_sha256(each) != stated:
+            blob = each.resolve()
+            with contextlib.suppress(OSError):
+                each.unlink()
+                blob.unlink()
+    return not path.exists()

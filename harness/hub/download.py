@@ -201,7 +201,7 @@ def _require_whole(path: Path, stated: str | None) -> None:
     found = sha256_of(path)
     if found != stated:
         blob = path.resolve()
-        is_gone = discard_damaged(path, stated, found)
+        is_gone = discard_damaged(path)
         raise ModelError(
             f"{path.name} is corrupt: its sha256 is {found}, but the Hub states {stated}. "
             + (f"{blob} was removed: run" if is_gone else f"Delete {blob} and run")

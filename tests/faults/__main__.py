@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: does to each phase what machines, networks and strangers do, and prints what became of it."""
+"""`python -m tests.faults`: each phase meets what goes wrong with machines and networks; prints the counts."""
 
 import argparse
 import sys

@@ -1,8 +1,8 @@
 """Runs a command on a disk that is full or read-only, makes room, and runs it again; in a mount namespace of its own.
 
-`unshare --mount python -m tests.faults.small_disk FOLDER AFTER TROUBLE BYTES COMMAND...` moves what FOLDER contains to a
-disk in memory, which nobody else sees and which ends with this process. What the command left is copied to AFTER, and
-a report in JSON is printed.
+`unshare --mount python -m tests.faults.small_disk FOLDER AFTER TROUBLE BYTES COMMAND...` moves what FOLDER contains to
+a disk in memory, which nobody else sees and which ends with this process. What the command left is copied to AFTER,
+and a report in JSON is printed.
 """
 
 import json

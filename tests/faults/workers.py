@@ -15,7 +15,6 @@ from dataset_builders.core.errors import ModelError
 from tests.faults.tally import Tally
 
 if TYPE_CHECKING:
-
     from harness.data.dataset import PinnedDataset
     from harness.inference.batching import Plan
     from harness.inference.shards import Predictions
@@ -38,8 +37,8 @@ class Case:
     Attributes:
         deed: Its name in `hostile_worker`.
         times: Batches on which it strikes.
-        end: Whether the predictions are those of an honest worker, or those of one batch count as failures, or the model
-            is refused; then an honest worker goes on from what was finished.
+        end: Whether the predictions are those of an honest worker, or those of one batch count as failures, or the
+            model is refused; then an honest worker goes on from what was finished.
         says: Pattern of the message or of the cause of the failures.
     """
 

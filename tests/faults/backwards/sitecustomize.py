@@ -10,6 +10,7 @@ import gc
 import os
 import random
 import time
+from pathlib import Path
 
 _EVERY = 0.2
 """Seconds between two jumps."""
@@ -17,29 +18,37 @@ _LONGEST = 120.0
 """Seconds of the longest jump."""
 
 _now, _monotonic = time.time, time.monotonic
-_jumps = random.Random(os.environ["MLIP_OOD_TEST_CLOCK"])
-_behind, _next = 0.0, _monotonic() + _EVERY
 
 
-def _time() -> float:
-    global _behind, _next
-    n_jumps = 0
-    while _monotonic() > _next:
-        _behind += _jumps.uniform(0.0, _LONGEST)
-        _next += _EVERY
-        n_jumps += 1
-    if n_jumps:
-        with open(os.environ["MLIP_OOD_TEST_JUMPS"], "a", encoding="utf-8") as stream:
-            stream.write("jump\n" * n_jumps)
-    return _now() - _behind
+class _Clock:
+    """A clock that jumps back; threads may read it at the same time, and then one jump may count twice."""
+
+    def __init__(self) -> None:
+        self._jumps = random.Random(os.environ["MLIP_OOD_TEST_CLOCK"])
+        self._behind = 0.0
+        self._next = _monotonic() + _EVERY
+
+    def time(self) -> float:
+        n_jumps = 0
+        while _monotonic() > self._next:
+            self._behind += self._jumps.uniform(0.0, _LONGEST)
+            self._next += _EVERY
+            n_jumps += 1
+        if n_jumps:
+            with Path(os.environ["MLIP_OOD_TEST_JUMPS"]).open("a", encoding="utf-8") as stream:
+                stream.write("jump\n" * n_jumps)
+        return _now() - self._behind
+
+
+_CLOCK = _Clock()
 
 
 def _datetime(cls, tz=None):
-    return cls.fromtimestamp(_time(), tz)
+    return cls.fromtimestamp(_CLOCK.time(), tz)
 
 
-time.time = _time
-time.time_ns = lambda: int(_time() * 1e9)
+time.time = _CLOCK.time
+time.time_ns = lambda: int(_CLOCK.time() * 1e9)
 # A class of C has no attributes that can be set; a subclass would not be the class that other libraries know.
 _attributes = gc.get_referents(datetime.datetime.__dict__)[0]
 _attributes["now"] = classmethod(_datetime)
