@@ -18,7 +18,7 @@ from tests.faults.small_disk import Trouble
 from tests.faults.tally import Tally
 from tests.faults.undisturbed import differences, folder_for, undisturbed
 
-_SECONDS: Final = 1500.0
+_SECONDS: Final = 5400.0
 _SAID: Final[Mapping[Trouble, str]] = {
     "full": "No space left on device|disk is full|disk full",
     "read-only": "Read-only file system",

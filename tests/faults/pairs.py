@@ -11,7 +11,7 @@ from tests.faults.phases import Phase, environment
 from tests.faults.tally import Tally
 from tests.faults.undisturbed import Ended, differences, finish, folder_for, undisturbed
 
-_SECONDS: Final = 600.0
+_SECONDS: Final = 1800.0
 _CLEAR: Final = ("is in use by another", "contains a finished checkpoint")
 """What a second process says that is refused: while the first runs, or when it has ended."""
 

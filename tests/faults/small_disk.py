@@ -18,7 +18,7 @@ Trouble = Literal["none", "full", "read-only", "no permission"]
 
 HOME: Final = "home"
 _ROOMY: Final = 4 * 2**30
-_SECONDS: Final = 600.0
+_SECONDS: Final = 1800.0
 _UNPRIVILEGED: Final = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all", "--")
 """Takes from root what lets it write to any folder."""
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.faults.phases import ROOT, Phase, environment, phases
 
-_SECONDS: Final = 600.0
+_SECONDS: Final = 1800.0
 _HUB_SECONDS: Final = 60.0
 
 
