@@ -3,7 +3,7 @@
 from typing import Final
 
 SILENCE_SECONDS: Final = 120.0
-"""Longest time in which nothing arrives from the Hub, or nothing can be sent to it, for calls that name no time limit of
+"""Longest time in which nothing arrives from the Hub, or nothing can be sent to it, for calls that name no limit of
 their own. A commit of many files takes the Hub up to a minute."""
 
 
