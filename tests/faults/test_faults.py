@@ -1,11 +1,15 @@
-"""The short form of `make test-faults`: a few faults of each kind, and that losses would be seen."""
+"""The short form of `make test-faults`: a few faults of most kinds, and that losses would be seen.
+
+What a faulty Hub does to reading and writing is tested where these are, in `tests/harness/data`, `tests/harness/hub`,
+`tests/dataset_builders/core/hub` and `tests/model_cards/publishing`; a command for each case would take too long here.
+"""
 
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.faults import hub_cases, hubs
+from tests.faults import hub_cases
 from tests.faults.__main__ import GROUPS, main
 from tests.faults.clocks import clock_phase
 from tests.faults.damage import Kind, damage_file
@@ -26,7 +30,7 @@ def test_every_phase_of_the_road_is_there() -> None:
     assert all(bool(phase.out) != phase.on_hub for phase in PHASES.values())
 
 
-@pytest.mark.parametrize("name", ["relabel", "predict in a worker"])
+@pytest.mark.parametrize("name", ["relabel", "predict"])
 def test_killed_phases_end_with_the_same_bytes(name: str) -> None:
     """Two kills in one folder, at seeded points, then to the end."""
     tally = kill_phase(PHASES[name], n_kills=2, seed=1, kills_each=2)
@@ -51,13 +55,6 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
 def test_of_two_processes_on_one_output_one_is_refused() -> None:
     """Both start at once."""
     tally = pair_phase(PHASES["relabel"], n_pairs=1, seed=0)
-    assert tally.problems() == []
-    assert tally.counts["refused"] == 1
-
-
-def test_a_hub_that_sends_a_wrong_byte_is_found_out() -> None:
-    """The command without the fault downloads again what was damaged."""
-    (tally,) = hubs.hub_faults("download: wrong byte of data")
     assert tally.problems() == []
     assert tally.counts["refused"] == 1
 
