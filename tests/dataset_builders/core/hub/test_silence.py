@@ -34,11 +34,30 @@ def test_a_call_without_a_limit_of_its_own_ends(
     close_session()
 
 
-def test_limits_of_the_user_stay() -> None:
-    """Those of a client that the user set up."""
-    get_session().timeout = 7.0
+def test_a_call_that_asks_for_no_limit_ends(
+    hub: LoopbackHub, no_waiting: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`repo_exists` names the limit of its request: none."""
+    monkeypatch.setattr(silence, "SILENCE_SECONDS", 0.2)
+    hub.order(Fault(path="/api/", delay=3600.0, times=99))
+    with (
+        pytest.raises(SetupError, match="cannot be fetched from the Hub: timed out"),
+        explained(Repo("org/a", "model")),
+    ):
+        retried(lambda: HfApi().repo_exists("org/a"))
+    assert no_waiting == [1, 2, 4, 8]
+
+
+def test_limits_of_the_user_stay(hub: LoopbackHub) -> None:
+    """Those of a request, and those of a client that the user set up; the hook is there once."""
+    seen = []
+    session = get_session()
     limit_silence()
-    assert get_session().timeout.read == 7.0
-    close_session()
     limit_silence()
-    assert get_session().timeout.read == silence.SILENCE_SECONDS
+    session.event_hooks["request"].append(lambda request: seen.append(request.extensions["timeout"]["read"]))
+    session.get(hub.endpoint)
+    session.get(hub.endpoint, timeout=5.0)
+    session.timeout = 7.0
+    session.get(hub.endpoint)
+    assert seen == [silence.SILENCE_SECONDS, 5.0, 7.0]
+    assert len(session.event_hooks["request"]) == 3
