@@ -66,7 +66,7 @@ docs: $(VENV)/.dev
 notebook: $(VENV)/.dev
 	$(BIN)/python -m tests.notebook
 
-# Processes killed at random points and damaged files: some 200 kills, about half an hour on two cores.
+# Kills, damaged files, full disks, clocks, pairs of processes, Hubs and workers: 200 kills and more, hours on two cores.
 test-faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults
 

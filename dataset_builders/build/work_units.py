@@ -20,6 +20,7 @@ from dataset_builders.chemistry.xtb import cold_singlepoint
 from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import MlipOodError
 from dataset_builders.core.whole_file import whole_file
+from dataset_builders.core.writing import writing
 from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, Edition, TrajectoryName
 from dataset_builders.tasks.regions import Task
@@ -108,6 +109,9 @@ def make_unit(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
     """Computes the frames of a unit, labels them and writes its file, in one worker.
 
     An expected failure is returned in the report, so that the build continues with the other molecules.
+
+    Raises:
+        SetupError: If the unit cannot be written: neither could the others, which would be computed and lost.
     """
     started = time.perf_counter()
     retries: list[str] = []
@@ -118,9 +122,10 @@ def make_unit(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
             burst = sample_burst(word.smiles, unit.molecule_id, unit.trajectory, number, seed)
             retries.extend(f"{unit.molecule_id} {unit.trajectory} burst {number}: {cause}" for cause in burst.causes)
             tables.append(label_burst(word, unit.trajectory, number, burst.positions))
-        write_table(pa.concat_tables(tables), unit.path(work_dir))
     except (MlipOodError, OSError) as cause:
         return UnitReport(unit, time.perf_counter() - started, tuple(retries), f"{unit}: {cause}")
+    with writing(work_dir, "choose another folder with --work"):
+        write_table(pa.concat_tables(tables), unit.path(work_dir))
     return UnitReport(unit, time.perf_counter() - started, tuple(retries))
 
 

@@ -7,20 +7,24 @@ import traceback
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from dataset_builders.core.errors import MlipOodError
+from dataset_builders.core.errors import MlipOodError, SetupError
 from dataset_builders.core.own_packages import require_own_packages
 from dataset_builders.core.printable import print_on_any_output
+from dataset_builders.core.writing import is_refused_write
 
 EXIT_INTERRUPTED: Final = 130
 EXIT_CLOSED_OUTPUT: Final = 141
 """128 + SIGPIPE, which shells report for a program whose output pipe was closed."""
 TRACEBACK_VARIABLE: Final = "MLIP_OOD_TRACEBACK"
 
+_ROOM: Final = "free some space or choose another folder, and run the same command again, which keeps finished work"
+
 
 def exit_code_of(command: Callable[[], int]) -> int:
     """Runs a command and returns its exit code.
 
-    An expected error is printed to standard error, with its traceback only if the variable `MLIP_OOD_TRACEBACK` is 1.
+    An expected error, or a disk that is full or read-only, is printed to standard error, with its traceback only if the
+    variable `MLIP_OOD_TRACEBACK` is 1.
     An unexpected error propagates with its traceback. If the reader of the output stops reading, as `head` does, the
     command ends without a message.
     """
@@ -53,6 +57,14 @@ def _outcome(command: Callable[[], int]) -> int:
         if os.environ.get(TRACEBACK_VARIABLE) == "1":
             traceback.print_exc()
         return error.exit_code
+    except OSError as error:
+        if not is_refused_write(error):
+            raise
+        named = "" if error.filename is None else f" {error.filename}"
+        print(f"error: cannot write{named}: {error.strerror}; {_ROOM}", file=sys.stderr)
+        if os.environ.get(TRACEBACK_VARIABLE) == "1":
+            traceback.print_exc()
+        return SetupError.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume from finished work", file=sys.stderr)
         return EXIT_INTERRUPTED

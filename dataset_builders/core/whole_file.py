@@ -17,7 +17,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         path: Final path of the file.
 
     Raises:
-        OSError: If the folder cannot be written to.
+        OSError: If the folder cannot be written to, or the disk is full; it names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, since a file is replaced atomically only within one file system; under a unique name, since two
@@ -28,6 +28,11 @@ def whole_file(path: Path) -> Iterator[Path]:
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
+    except OSError as cause:
+        # A full disk refuses a write to an open file, and such an error does not say to which.
+        if cause.filename is None:
+            cause.filename = str(path)
+        raise
     finally:
         # Report why writing failed, even if the temporary file cannot be removed.
         with contextlib.suppress(OSError):

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.writing import writing
 
 SUFFIX: Final = ".labels"
 KEY_BYTES: Final = 16
@@ -50,26 +51,35 @@ def label_file(folder: Path) -> Iterator[Add]:
     """Returns a function that appends labels to this worker's file in a folder; later calls use the same file.
 
     Raises:
-        OSError: If the folder is not writable.
+        SetupError: If the folder is not writable or the disk is full, now or when a label is added.
     """
     path = folder / f"{_own_name()}{SUFFIX}"
-    with path.open("ab", buffering=0) as stream:
+    with contextlib.ExitStack() as stack:
+        with _writing(folder):
+            stream = stack.enter_context(path.open("ab", buffering=0))
         synced = time.monotonic()
 
         def add(key: bytes, energy: float, forces: FloatArray) -> None:
             nonlocal synced
-            _write(stream, record_of(key, energy, forces))
-            if time.monotonic() - synced > _SYNC_SECONDS:
-                os.fsync(stream.fileno())
-                synced = time.monotonic()
+            with _writing(folder):
+                _write(stream, record_of(key, energy, forces))
+                if time.monotonic() - synced > _SYNC_SECONDS:
+                    os.fsync(stream.fileno())
+                    synced = time.monotonic()
 
         try:
             yield add
-            os.fsync(stream.fileno())
+            with _writing(folder):
+                os.fsync(stream.fileno())
         except BaseException:
             # Nothing may follow an incomplete label.
             _OWN.name = None
             raise
+
+
+def _writing(folder: Path) -> contextlib.AbstractContextManager[None]:
+    # An error of the whole command: without it, each further label would be computed, for minutes, and lost.
+    return writing(folder, "choose another folder with --work")
 
 
 def _own_name() -> str:

@@ -30,6 +30,7 @@ from dataset_builders.folder.task_folders import task_in, task_names
 from dataset_builders.tasks.editions import SPLITS, SplitName
 from dataset_builders.tasks.regions import TASKS, Task, TaskName, in_order
 from harness.data.exportable import Exportable
+from harness.hub.cached_file import discard_damaged, stated_sha256
 from harness.hub.hub_folder import PREFIX, HubFile, HubFolder, open_hub_folder
 
 Folder: TypeAlias = Path | HubFolder
@@ -39,6 +40,7 @@ MINI: Final = "mini"
 UNKNOWN: Final = "unknown"
 """Value for an edition or level of theory that the files do not state."""
 
+_DOWNLOAD_AGAIN: Final = "it was removed from the cache: run the same command again, which downloads it again"
 _HUB_ID: Final = re.compile(rf"(?P<repo>{REPO_ID})(?:@(?P<revision>\S+))?", flags=re.ASCII)
 
 
@@ -236,14 +238,16 @@ def open_parquet(path: DataFile) -> pq.ParquetFile:
 
 
 def corrupt_file(path: DataFile, cause: Exception) -> DataError:
-    """The error for a file that Parquet cannot read."""
-    return DataError(f"{path} cannot be read as Parquet ({first_line(cause)}); {remedy_for(path)}")
+    """The error for a file that Parquet cannot read; a copy that was damaged on its way from the Hub is removed."""
+    is_gone = isinstance(path, Path) and discard_damaged(path)
+    remedy = _DOWNLOAD_AGAIN if is_gone else remedy_for(path)
+    return DataError(f"{path} cannot be read as Parquet ({first_line(cause)}); {remedy}")
 
 
 def remedy_for(path: DataFile) -> str:
     """Remedy for a damaged file, for messages."""
     if isinstance(path, HubFile):
-        return f"tell the owner of {path.folder.repo}, or use another revision of it"
+        return f"read it again; if that does not help, tell the owner of {path.folder.repo}, or use another revision"
     return "delete it, then download or build it again"
 
 
@@ -327,13 +331,20 @@ def _nothing_at(directory: Folder, level: Level) -> DataError:
 
 
 def content_hash(directory: Folder, files: Sequence[DataFile]) -> str:
-    """sha256 over the path relative to the folder and the sha256 of each file, in the order of the paths."""
+    """sha256 over the path relative to the folder and the sha256 of each file, in the order of the paths.
+
+    Raises:
+        DataError: If a file in the cache of the Hub's client is not what the Hub states; it is removed there.
+    """
     hashes = {}
     for path in files:
         if isinstance(path, HubFile):
             hashes[path.path] = path.sha256()
             continue
-        hashes[path.relative_to(str(directory)).as_posix()] = file_sha256(path)
+        found, stated = file_sha256(path), stated_sha256(path)
+        if stated is not None and found != stated and discard_damaged(path):
+            raise DataError(f"{path} has the sha256 {found}, but the Hub states {stated}; {_DOWNLOAD_AGAIN}")
+        hashes[path.relative_to(str(directory)).as_posix()] = found
     return hash_of_hashes(hashes)
 
 

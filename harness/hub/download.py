@@ -12,12 +12,12 @@ from dataset_builders.core.errors import ModelError, SetupError
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.hub.retrying import TIMEOUT_SECONDS, retried
+from harness.hub.cached_file import discard_damaged, stated_sha256
 from harness.trust.pickles import sha256_of
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 """A full commit hash."""
 
-_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -191,10 +191,7 @@ def _sha256_of_blob(repo: Repo, commit: str, name: str) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
     path = try_to_load_from_cache(repo.id, name, repo_type=repo.kind, revision=commit)
-    if not isinstance(path, str) or not Path(path).is_symlink():
-        return None
-    blob = Path(path).readlink().name
-    return blob if _SHA256.fullmatch(blob) else None
+    return stated_sha256(Path(path)) if isinstance(path, str) else None
 
 
 def _require_whole(path: Path, stated: str | None) -> None:
@@ -203,7 +200,10 @@ def _require_whole(path: Path, stated: str | None) -> None:
         return
     found = sha256_of(path)
     if found != stated:
+        blob = path.resolve()
+        is_gone = discard_damaged(path)
         raise ModelError(
             f"{path.name} is corrupt: its sha256 is {found}, but the Hub states {stated}. "
-            f"Delete {path.resolve()} and run again to download it again"
+            + (f"{blob} was removed: run" if is_gone else f"Delete {blob} and run")
+            + " again to download it again"
         )

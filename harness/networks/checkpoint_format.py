@@ -21,6 +21,7 @@ from harness.networks.added import find_architecture
 from harness.networks.architecture import PLUGIN_FAMILY, NetworkArguments
 from harness.networks.architectures import ARCHITECTURES, FAMILIES, FOUNDATIONS, PACKAGES
 from harness.networks.arguments import plain
+from harness.networks.tensor_file import system_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,7 +148,7 @@ def write_checkpoint(directory: Path, config: CheckpointConfig, tensors: "Mappin
     """
     from safetensors.torch import save_file
 
-    with whole_file(directory / WEIGHTS_FILE) as partial:
+    with whole_file(directory / WEIGHTS_FILE) as partial, system_errors():
         # Copies, since the format rejects tensors that share memory, such as tied weights of a plug-in.
         save_file(
             {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},

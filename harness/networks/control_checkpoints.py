@@ -11,6 +11,7 @@ from dataset_builders.core.parsed_text import json_file
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.tasks.task_document import first_problem
 from harness.networks.checkpoint_format import CONFIG_FILE, FORMAT, WEIGHTS_FILE, symbol_of
+from harness.networks.tensor_file import system_errors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -63,7 +64,7 @@ def write_control(directory: Path, config: ControlConfig, tensors: "Tensors") ->
     """
     from safetensors.numpy import save_file
 
-    with whole_file(directory / WEIGHTS_FILE) as partial:
+    with whole_file(directory / WEIGHTS_FILE) as partial, system_errors():
         save_file(tensors, partial)
     text = json.dumps(config.model_dump(), indent=2, ensure_ascii=False) + "\n"
     write_text_whole(directory / CONFIG_FILE, text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.whole_file import whole_file
 from harness.networks.finished import STATE_FILE
+from harness.networks.tensor_file import system_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ def write_state(directory: Path, run: SavedRun) -> None:
 
     record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "n_steps": run.n_steps}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.tensors.items()}
-    with whole_file(directory / STATE_FILE) as partial:
+    with whole_file(directory / STATE_FILE) as partial, system_errors():
         save_file(tensors, partial, metadata={_RECORD: json.dumps(record)})
 
 

@@ -28,7 +28,8 @@ from harness.compute.meter import Footprint
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import LoadOptions, PotentialTraits
 from harness.worker.confinement import Confinement
-from harness.worker.process import LOG_NAME, cut_off, exit_text, last_words, start, stop
+from harness.worker.last_output import LastOutput
+from harness.worker.process import cut_off, exit_text, start, stop
 from harness.worker.protocol import (
     LONGEST_TRAITS,
     Message,
@@ -271,7 +272,7 @@ class _Sent:
 
 
 class _Worker:
-    """One process with its connection and its log, which are closed together."""
+    """One process with its connection and its last output, which are closed together."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
@@ -279,8 +280,9 @@ class _Worker:
         """Open requests, each with the maximum size of its answer in bytes."""
         self._answers: dict[int, Message] = {}
         self._home = Path(tempfile.mkdtemp(prefix="mlip-ood-worker-"))
-        self._log = self._home / LOG_NAME
         self._process, self._connection = start(spec.python, spec.module_folders, self._home, spec.confinement)
+        assert self._process.stdout is not None
+        self._output = LastOutput(self._process.stdout)
         self._sender = ThreadPoolExecutor(1, "sender")
         self.close = weakref.finalize(self, stop, self._process, self._connection, self._sender, self._home)
         body = {
@@ -396,11 +398,11 @@ class _Worker:
         return _protocol_violation(str(self._spec.source), what)
 
     def _exit_report(self, cause: str) -> str:
-        return f"its worker ended ({cause}; {exit_text(self._process)}), {last_words(self._log)}"
+        return f"its worker ended ({cause}; {exit_text(self._process)}), {self._output.text()}"
 
     def _was_ended(self, cause: str) -> str:
         # The harness ended it, so its exit signal is not informative.
-        return f"the harness ended its worker ({cause}), {last_words(self._log)}"
+        return f"the harness ended its worker ({cause}), {self._output.text()}"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The process of a worker: starting it, ending it, and reading its last output."""
+"""The process of a worker: starting it and ending it."""
 
 import contextlib
 import os
@@ -20,11 +20,7 @@ from dataset_builders.core.errors import ModelError
 from harness.worker.confinement import Confinement
 from harness.worker.sandbox import scrubbed_environment, temporary_folder
 
-LOG_NAME: Final = "log"
 _PROJECT_PACKAGES: Final = (dataset_builders, harness)
-_LAST_WORDS: Final = 12
-_LINE_LENGTH: Final = 300
-_LOG_BYTES: Final = 2**16
 
 
 def package_folders() -> tuple[Path, ...]:
@@ -40,11 +36,11 @@ def start(
     Args:
         python: Its interpreter.
         module_folders: Additional folders from which it may import.
-        home: Its folder, which receives its output in the file `log`.
+        home: Its folder.
         confinement: How it is confined; `None` for the rights of the user.
 
     Returns:
-        The process, and this end of the connection to it.
+        The process, whose output is a pipe that the caller must empty, and this end of the connection to it.
 
     Raises:
         ModelError: If the interpreter cannot be started; the folder is removed.
@@ -62,18 +58,18 @@ def start(
         environment["TMPDIR"] = str(temporary_folder(home))
         command = confinement.command(home, [*command, str(confinement.write(home))])
     try:
-        with (home / LOG_NAME).open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                cwd=home,
-                env=environment,
-                # Ctrl-C in the terminal must reach only the harness, which ends its workers itself.
-                start_new_session=True,
-            )
+        process = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=(theirs.fileno(),),
+            cwd=home,
+            env=environment,
+            # Ctrl-C in the terminal must reach only the harness, which ends its workers itself.
+            start_new_session=True,
+        )
     except OSError as cause:
         ours.close()
         shutil.rmtree(home, ignore_errors=True)
@@ -134,13 +130,3 @@ def exit_text(process: subprocess.Popen[bytes]) -> str:
         return f"exit code {code}"
     name = signal.Signals(-code).name
     return name + (", usually for lack of memory" if -code == signal.SIGKILL else "")
-
-
-def last_words(log: Path) -> str:
-    """The last lines of a worker's output, joined into one; reads only what is shown, since a model may print a lot."""
-    with log.open("rb") as stream:
-        stream.seek(max(0, log.stat().st_size - _LOG_BYTES))
-        lines = stream.read(_LOG_BYTES).decode("utf-8", errors="replace").splitlines()
-    printable = ["".join(char for char in line if char.isprintable()) for line in lines if line.strip()][-_LAST_WORDS:]
-    shown = [line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}..." for line in printable]
-    return "last output: " + " | ".join(shown) if shown else "without output"

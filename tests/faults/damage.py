@@ -12,31 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError, MlipOodError
+from tests.faults.tally import Tally
 
 _CUTS: Final = 4
 _UNPROVED: Final = ("created", "cost")
 """Parts of a result that its predictions do not determine."""
-
-
-@dataclass(slots=True)
-class Damage:
-    """What became of the damaged copies of one kind of file.
-
-    Attributes:
-        name: The kind.
-        n_flips: Copies with one flipped bit.
-        n_cuts: Copies that were cut short.
-        n_caught: Those that were refused, or whose hash tells that they are others.
-        n_harmless: Those that were read with everything in them as before.
-        faults: Those that were read as something else, or ended in an error that is not the project's own.
-    """
-
-    name: str
-    n_flips: int = 0
-    n_cuts: int = 0
-    n_caught: int = 0
-    n_harmless: int = 0
-    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +34,7 @@ class Kind:
     read: Callable[[], object]
 
 
-def damage_file(kind: Kind, n_flips: int, seed: int) -> Damage:
+def damage_file(kind: Kind, n_flips: int, seed: int) -> Tally:
     """Damages a file in many ways, one at a time, and restores it.
 
     Args:
@@ -63,19 +43,19 @@ def damage_file(kind: Kind, n_flips: int, seed: int) -> Damage:
         seed: Seed of their places.
     """
     whole, expected = kind.path.read_bytes(), kind.read()
-    outcome = Damage(kind.name)
+    counts = {"flips": 0, "cuts": 0, "caught": 0, "harmless": 0}
+    tally = Tally(kind.name, counts, struck=("flips", "cuts"), needed=("caught",))
     try:
         for what, content in _damaged(whole, n_flips, random.Random(f"{seed} {kind.name}")):
-            outcome.n_flips += what.startswith("bit")
-            outcome.n_cuts += what.startswith("cut")
+            tally.add("flips" if what.startswith("bit") else "cuts")
             kind.path.write_bytes(content)
-            _try(outcome, what, kind, expected)
+            _try(tally, what, kind, expected)
     finally:
         kind.path.write_bytes(whole)
-    return outcome
+    return tally
 
 
-def damages(n_flips: int, seed: int) -> Iterator[Damage]:
+def damages(n_flips: int, seed: int) -> Iterator[Tally]:
     """Damages one file of each kind that an evaluation depends on."""
     folder = Path(tempfile.mkdtemp(prefix="mlip-ood-damage-"))
     try:
@@ -96,19 +76,20 @@ def _damaged(whole: bytes, n_flips: int, places: random.Random) -> Iterator[tupl
         yield f"cut to {length} bytes", whole[:length]
 
 
-def _try(outcome: Damage, what: str, kind: Kind, expected: object) -> None:
+def _try(tally: Tally, what: str, kind: Kind, expected: object) -> None:
+    """Reads a damaged file: it is refused, or everything in it is as before."""
     try:
         found = kind.read()
     except MlipOodError:
-        outcome.n_caught += 1
+        tally.add("caught")
         return
     except Exception as cause:
-        outcome.faults += (f"{what}: {type(cause).__name__}: {str(cause)[:200]}",)
+        tally.lost([f"{what}: {type(cause).__name__}: {str(cause)[:200]}"])
         return
     if found == expected:
-        outcome.n_harmless += 1
+        tally.add("harmless")
     else:
-        outcome.faults += (f"{what}: it was read as something else",)
+        tally.lost([f"{what}: it was read as something else"])
 
 
 def _kinds(folder: Path) -> Iterator[Kind]:

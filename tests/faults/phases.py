@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import sys
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.loopback_hub.__main__ import USER
 from tests.loopback_hub.users import token_of
@@ -34,6 +35,8 @@ class Phase:
         on_hub: Whether the command sends something to the loopback Hub, which is fresh for each folder.
         prepare: Makes what the command starts from, once for each folder.
         is_done: Whether the command has finished in a folder, for one that refuses to run again then.
+        out: The files and folders that the command writes there; none if it writes to the Hub alone.
+        kept: Patterns of the files of finished work, which a command that goes on does not compute again.
     """
 
     name: str
@@ -42,26 +45,35 @@ class Phase:
     on_hub: bool = False
     prepare: Callable[[Path], None] = lambda folder: None
     is_done: Callable[[Path], bool] = lambda folder: False
+    out: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def phases() -> tuple[Phase, ...]:
     """All phases, in the order of the road."""
+    shards = "results/**/predictions/*.parquet"
     return (
+        Phase("build", _build, _files("out", "*.parquet"), out=("out", "out.work"), kept=("out.work/*/*.parquet",)),
         Phase(
-            "build", _module("tests.dataset_builders.small_build", ".", "--workers", "2"), _files("out", "*.parquet")
+            "relabel", _module("tests.faults.small_relabel"), _files("relabelled", "*.parquet"),
+            out=("relabelled", "work"), kept=("work/*/*.labels",),
         ),
-        Phase("relabel", _module("tests.faults.small_relabel"), _files("relabelled", "*.parquet")),
-        Phase("import", _import, _files("imported", "*.parquet"), prepare=_write_trajectories),
-        Phase("predict", _evaluate("--isolation", "never"), _result_of("results")),
-        Phase("predict in a worker", _evaluate("--isolation", "always"), _result_of("results")),
-        Phase("predict in two processes", _in_two_processes, _result_of("results")),
-        Phase("train", _train, _checkpoint, is_done=_is_trained),
-        Phase("study", _study, _records),
+        Phase("import", _import, _files("imported", "*.parquet"), prepare=_write_trajectories, out=("imported",)),
+        Phase("predict", _evaluate("--isolation", "never"), _result_of("results"), out=("results",), kept=(shards,)),
+        Phase(
+            "predict in a worker", _evaluate("--isolation", "always"), _result_of("results"),
+            out=("results",), kept=(shards,),
+        ),
+        Phase(
+            "predict in two processes", _in_two_processes, _result_of("results"), out=("results",), kept=(shards,)
+        ),
+        Phase("train", _train, _checkpoint, is_done=_is_trained, out=("checkpoint",)),
+        Phase("study", _study, _records, out=("records",)),
         Phase(
             "publish", _module("dataset_builders", "publish", "mini", DATASET), _on_hub(DATASET, "dataset"), on_hub=True
         ),
         Phase("push", _push, _on_hub(MODEL, "model"), on_hub=True, prepare=_evaluate_on_hub),
-    )
+    )  # fmt: skip
 
 
 def environment(folder: Path, hub: str | None) -> dict[str, str]:
@@ -82,6 +94,12 @@ def _module(*words: str) -> Callable[[Path], list[str]]:
 
 def _evaluate(*words: str) -> Callable[[Path], list[str]]:
     return _module("harness", "--model", "mmff94", "--task", "task4", "--quiet", "--batch-atoms", "256", *words)
+
+
+def _build(folder: Path) -> list[str]:
+    molecules = ("--molecule", "OH-2-H", "SH-2-H", "OH-6-H")
+    words = ["build", "--task", "task1", "--edition", "5/5/5/5", *molecules, "--workers", "2", "--out", "out"]
+    return [sys.executable, "-m", "dataset_builders", *words]
 
 
 def _import(folder: Path) -> list[str]:
@@ -107,7 +125,7 @@ def _is_trained(folder: Path) -> bool:
 
 
 def _study(folder: Path) -> list[str]:
-    words = ["study", "--rows", "mmff94", "knn", "zero", "--tasks", "task4", "--seeds", "0", "--out", "records"]
+    words = ["study", "--rows", "mmff94", "additive", "--tasks", "task4", "--seeds", "0", "--out", "records"]
     return [sys.executable, "-m", "harness", *words]
 
 
@@ -132,7 +150,7 @@ def _write_trajectories(folder: Path) -> None:
 
 def _evaluate_on_hub(folder: Path) -> None:
     """Publishes mini and a small checkpoint, and evaluates the one on the other."""
-    from tests.faults.kills import finish
+    from tests.faults.undisturbed import finish
     from tests.harness.small_checkpoint import write_small_checkpoint
 
     write_small_checkpoint(folder / "checkpoint", "task1")
@@ -195,18 +213,24 @@ def _on_hub(repo: str, kind: str) -> Callable[[Path], dict[str, str]]:
     """Files of a repo by their hashes, and the number of commits that changed it."""
 
     def digest(root: Path) -> dict[str, str]:
-        from huggingface_hub import HfApi
-
-        api = HfApi(endpoint=(root / "hub-address").read_text(), token=TOKEN)
-        info = api.repo_info(repo, repo_type=kind, files_metadata=True)
-        found = {file.rfilename: str(file.lfs.sha256 if file.lfs else file.blob_id) for file in info.siblings or ()}
-        commits = api.list_repo_commits(repo, repo_type=kind)
-        kept = {name: "present" if _tells_when(name) else value for name, value in found.items()}
-        return kept | {"commits": str([commit.title for commit in commits])}
+        # Not the client, which this process may use offline.
+        info = _asked(root, f"/api/{kind}s/{repo}?blobs=true")
+        commits = _asked(root, f"/api/{kind}s/{repo}/commits/main")
+        files = {each["rfilename"]: each.get("lfs", {}).get("sha256") or each["blobId"] for each in info["siblings"]}
+        kept = {name: "present" if tells_when(name) else value for name, value in files.items()}
+        return kept | {"commits": str([commit["title"] for commit in commits])}
 
     return digest
 
 
-def _tells_when(name: str) -> bool:
+def _asked(root: Path, path: str) -> Any:
+    address = (root / "hub-address").read_text() + path
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {TOKEN}"})
+    # Without the proxy of the surroundings.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def tells_when(name: str) -> bool:
     """Whether a file holds a date or a commit of another repo, which differ between two Hubs."""
     return name in ("README.md", "mlip-ood.json") or name.startswith(".eval_results/")

@@ -1,5 +1,6 @@
 """Labels frames of mini with springs in place of a functional, slowly, as a process that can be killed."""
 
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS
+from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.sole_user import sole_user
 from dataset_builders.engines.workers import Pool
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.relabel import relabelled_edition as module
@@ -36,8 +39,8 @@ def _one_thread() -> Iterator[Pool]:
         yield Pool(executor, 1, window=2)
 
 
-def main() -> None:
-    """Labels task4 into `relabelled`, from what an earlier process left in `work`."""
+def main() -> int:
+    """Labels task4 into `relabelled`, from what an earlier process left in `work`, as the command does."""
     settings = RelabelSettings(
         source=MINI_DIRECTORY, source_level=GFN2, tasks=(TASKS["task4"],), level=LEVELS["wb97x"],
         frame_counts=_COUNTS, out=Path("relabelled"), work_dir=Path("work"),
@@ -49,9 +52,10 @@ def main() -> None:
         "label_versions": lambda _: {"toy": "1"},
         "frames_per_batch": lambda _: 4,
     }
-    with mock.patch.multiple(module, **replaced):
+    with mock.patch.multiple(module, **replaced), sole_user(settings.out, "build", "choose another --out"):
         module.relabel(settings, _one_thread)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio.to_thread
+from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.loopback_hub.connections import Connections
@@ -25,6 +26,9 @@ class Fault:
         message: Its message.
         cut: Drop the connection without an answer.
         truncate: Announce the full answer, and drop the connection after so many bytes of its body.
+        stall: Announce the full answer, and send so many bytes of its body and then nothing more.
+        flip: Change the last bit of this byte of the body.
+        body: Answer with this page and status 200, as a proxy does in front of the Hub.
         delay: Seconds to wait before the request is handled.
         before: Called just before the request is handled.
         times: How many requests it strikes.
@@ -39,6 +43,9 @@ class Fault:
     message: str = ""
     cut: bool = False
     truncate: int | None = None
+    stall: int | None = None
+    flip: int | None = None
+    body: str | None = None
     delay: float = 0.0
     before: Callable[[], object] | None = None
     times: int = 1
@@ -71,6 +78,15 @@ class FaultQueue:
     def order(self, fault: Fault) -> None:
         """Adds a fault."""
         self._faults.append((fault, [0]))
+
+    def forget(self) -> None:
+        """Lets all requests pass again."""
+        self._faults.clear()
+
+    @property
+    def n_struck(self) -> int:
+        """Number of requests that were struck by the faults that stand."""
+        return sum(max(0, seen[0] - fault.after) for fault, seen in self._faults)
 
     def take(self, method: str, path: str) -> Fault | None:
         """The fault that strikes a request, and counts it."""
@@ -135,8 +151,14 @@ class FrontDoor:
             await self._connections.cut(scope["client"])
         elif fault.status is not None:
             await answer_to(_error(fault))(scope, receive, _noting(send, note))
+        elif fault.body is not None:
+            await HTMLResponse(fault.body)(scope, receive, _noting(send, note))
         elif fault.truncate is not None:
             await self._truncated(fault.truncate, scope, receive, _noting(send, note))
+        elif fault.stall is not None:
+            await self._app(scope, receive, _stalling(_noting(send, note), fault.stall))
+        elif fault.flip is not None:
+            await self._app(scope, receive, _flipping(_noting(send, note), fault.flip))
         else:
             await self._app(scope, receive, _noting(send, note))
 
@@ -169,6 +191,43 @@ def _noting(send: Send, note: Callable[[int], None]) -> Send:
         await send(message)
 
     return noting_send
+
+
+def _stalling(send: Send, n_bytes: int) -> Send:
+    """Sends the first bytes of a body, and keeps the connection open without the rest."""
+    left = n_bytes
+
+    async def stalling_send(message: Message) -> None:
+        nonlocal left
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
+        body = message.get("body", b"")
+        if len(body) <= left and message.get("more_body", False):
+            left -= len(body)
+            await send(message)
+            return
+        await send({**message, "body": body[:left], "more_body": True})
+        await asyncio.Event().wait()
+
+    return stalling_send
+
+
+def _flipping(send: Send, place: int) -> Send:
+    """Changes one bit of a body."""
+    start = 0
+
+    async def flipping_send(message: Message) -> None:
+        nonlocal start
+        if message["type"] == "http.response.body":
+            body = bytearray(message.get("body", b""))
+            if start <= place < start + len(body):
+                body[place - start] ^= 1
+            start += len(body)
+            message = {**message, "body": bytes(body)}
+        await send(message)
+
+    return flipping_send
 
 
 def _error(fault: Fault) -> HubError:

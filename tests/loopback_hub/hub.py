@@ -186,6 +186,14 @@ class LoopbackHub:
         """Makes something go wrong; of several faults that fit a request, the one ordered first strikes."""
         self._state.faults.order(fault)
 
+    def forget_faults(self) -> None:
+        """Lets all requests pass again."""
+        self._state.faults.forget()
+
+    def n_struck(self) -> int:
+        """Number of requests that faults struck since they were last forgotten."""
+        return self._state.faults.n_struck
+
     def _repo(self, repo_id: str, kind: Kind) -> HubRepo:
         try:
             return self._state.repos[kind, repo_id]

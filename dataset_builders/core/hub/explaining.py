@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dataset_builders.core.errors import DataError, SetupError, UsageError
 from dataset_builders.core.hub.repo import Repo
+from dataset_builders.core.hub.silence import limit_silence
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -28,6 +29,7 @@ def explained(repo: Repo, revision: str | None = None, other_ways: str = "") -> 
     """
     from huggingface_hub import errors
 
+    limit_silence()
     try:
         yield
     except errors.HFValidationError as cause:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from dataset_builders.core.hub.explaining import first_line
+from dataset_builders.core.hub.silence import limit_silence
 
 if TYPE_CHECKING:
     import tenacity
@@ -13,7 +14,7 @@ MAX_TRIES: Final = 5
 
 
 TIMEOUT_SECONDS: Final = 30.0
-"""Time limit for an answer of the Hub; the client itself has none."""
+"""Time limit for an answer of the Hub to a question about a repo; the client itself has none."""
 
 
 MAX_WAIT_SECONDS: Final = 300.0
@@ -42,6 +43,8 @@ def retried(call: Callable[[], _T], *, only_refusals: bool = False) -> _T:
         only_refusals: For a call that is not safe to repeat: retry only if the server said that it did nothing.
     """
     import tenacity
+
+    limit_silence()
 
     def wait(state: tenacity.RetryCallState) -> float:
         cause = state.outcome.exception() if state.outcome else None

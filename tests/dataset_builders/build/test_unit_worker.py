@@ -57,6 +57,18 @@ def test_a_worker_makes_its_unit_in_the_folder_of_the_build(tmp_path):
     assert read_unit(UNIT, tmp_path) is not None
 
 
+def test_a_unit_that_cannot_be_written_ends_the_build(tmp_path, monkeypatch):
+    """As one failure among others, each further unit would be computed and lost."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    claim_work_dir(tmp_path, 3)
+    monkeypatch.setattr("dataset_builders.build.work_units.write_table", full)
+    with pytest.raises(SetupError, match=f"cannot write to {tmp_path}: No space left on device; free some space"):
+        make_unit_safely(UNIT, tmp_path, 3)
+
+
 def test_a_worker_that_does_not_see_the_folder_makes_nothing(tmp_path):
     with pytest.raises(SetupError, match=r"does not see the work folder .*expected a folder that all workers share"):
         make_unit_safely(UNIT, tmp_path / "elsewhere", 3)

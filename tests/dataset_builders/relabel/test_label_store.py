@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataset_builders.core.errors import DataError
+from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.relabel import label_store
 from dataset_builders.relabel.label_store import KEY_BYTES, label_file, open_store, record_of
 
@@ -112,7 +112,7 @@ def test_nothing_follows_a_label_that_could_not_be_written(tmp_path, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(label_store, "_write", disk_is_full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(SetupError, match=f"cannot write to {tmp_path}: No space left on device; free some space"):
             add_some(tmp_path, [3])
     add_some(tmp_path, range(3, 6))
     assert len(list(tmp_path.iterdir())) == 2

@@ -306,6 +306,23 @@ def test_a_hub_that_stumbles_is_asked_again(hub: LoopbackHub, commit: str, no_wa
     assert no_waiting[:2] == [1, 2]
 
 
+@pytest.mark.parametrize("place", [-1, 200])
+def test_a_file_that_was_damaged_on_its_way_is_removed_and_downloaded_again(
+    hub: LoopbackHub, commit: str, place: int
+) -> None:
+    """A bit of the last byte is seen by Parquet, one of the data by the hash alone, as it is no page that is read."""
+    whole = open_dataset("org/name")
+    (first, *_) = sorted(Path(str(whole.directory)).glob("task1/*.parquet"))
+    blob = first.resolve()
+    content = bytearray(blob.read_bytes())
+    content[place] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(DataError, match="it was removed from the cache: run the same command again"):
+        open_dataset("org/name")
+    assert not blob.exists()
+    assert open_dataset("org/name").content_hash == whole.content_hash
+
+
 def test_a_full_disk_is_explained(hub: LoopbackHub, commit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -35,6 +35,9 @@ class Stubborn:
             time.sleep(60)
         if deed == "chatter":
             print("progress " * 100_000)
+        if deed == "flood":
+            sys.stderr.write("a warning\n" * 3_000_000)
+            os._exit(5)
         if deed == "fill":
             import torch
 

@@ -65,6 +65,16 @@ def test_what_a_model_prints_disturbs_nothing(potential, deeds):
     assert np.array_equal(potential.compute(BATCH).forces, BATCH.positions * 2.0)
 
 
+def test_what_a_model_prints_fills_no_disk(potential, deeds, caplog):
+    """30 MB of warnings: the end of them is told, and none of it is in the worker's folder."""
+    deeds.write_text("flood flood")
+    lost = potential.compute(BATCH)
+    assert lost.failures[0].endswith("a warning | a warning")
+    assert len(lost.failures[0]) < 400
+    home = potential._worker._home
+    assert sum(path.stat().st_size for path in home.rglob("*") if path.is_file() and not path.is_symlink()) < 1e6
+
+
 def test_a_worker_that_dies_is_started_again(potential, deeds, caplog):
     deeds.write_text("die")
     prediction = potential.compute(BATCH)
