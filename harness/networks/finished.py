@@ -1,10 +1,13 @@
 """Whether the training of a checkpoint was completed or stopped early."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.core.errors import ModelError
+
+_CONFIG_FILE: Final = "config.json"
 
 STATE_FILE: Final = "training_state.safetensors"
 """The state from which a stopped training resumes; it lies beside the checkpoint until training is complete."""
@@ -41,6 +44,27 @@ def require_finished(directory: Path, training: Mapping[str, Any], *, allow_unfi
         f"{directory} is an unfinished model: its training was stopped or is still running ({found}). Resume it with "
         "the command that started it, or evaluate it as it is with --allow-unfinished, which the result records"
     )
+
+
+def holds_finished_checkpoint(directory: Path) -> bool:
+    """Whether a folder holds a checkpoint that no further training would complete.
+
+    The state of a training is written after the checkpoint of the same step. If the process is killed between the two,
+    or the disk is full, there is a config without a state, which says that it is not finished: that training starts
+    anew.
+
+    Args:
+        directory: Checkpoint folder.
+    """
+    path = directory / _CONFIG_FILE
+    if not path.exists() or (directory / STATE_FILE).exists():
+        return False
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"))["training"]
+        return bool(training.get(FINISHED) is not False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # A config that is not of this project may be somebody's finished work.
+        return True
 
 
 def training_progress(directory: Path, training: Mapping[str, Any]) -> str | None:

@@ -19,7 +19,7 @@ from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import TaskName
 from harness.data.dataset import PinnedDataset, content_hash, split_files
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
-from harness.networks.finished import STATE_FILE
+from harness.networks.finished import holds_finished_checkpoint
 from harness.results.result import RESULT_NAME, RunResult
 from harness.study.distances import task_distances
 from harness.study.jobs import (
@@ -173,7 +173,7 @@ def _do(study: Study, job: Job, processes: Processes) -> _Finished:
 
 def is_trained(checkpoint: Path) -> bool:
     """Whether a checkpoint exists and its training is finished."""
-    return (checkpoint / CONFIG_FILE).exists() and not (checkpoint / STATE_FILE).exists()
+    return holds_finished_checkpoint(checkpoint)
 
 
 def _run_of(output: Path, result: RunResult) -> Path:

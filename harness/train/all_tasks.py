@@ -14,7 +14,7 @@ from dataset_builders.tasks.regions import TASKS
 from harness.core.seed_folders import place_of
 from harness.networks.checkpoint_format import CONFIG_FILE, read_config
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES, control_of
-from harness.networks.finished import STATE_FILE
+from harness.networks.finished import holds_finished_checkpoint
 from harness.train.options import folder_of, settings_of
 
 _FREE: Final = frozenset({"compile"})
@@ -58,7 +58,7 @@ def is_control(options: argparse.Namespace) -> bool:
 
 def is_finished(directory: Path) -> bool:
     """Whether a folder contains a checkpoint whose training was completed."""
-    return (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists()
+    return holds_finished_checkpoint(directory)
 
 
 def require_data(trainings: list[argparse.Namespace]) -> None:

@@ -17,9 +17,9 @@ from harness.compute.arithmetic import full_precision, neutralise_variables
 from harness.core.potential import LoadOptions
 from harness.models.detection import CARD_NAME
 from harness.networks.added import find_architecture
-from harness.networks.checkpoint_format import BASELINES, CONFIG_FILE
+from harness.networks.checkpoint_format import BASELINES
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES, ControlArchitecture
-from harness.networks.finished import STATE_FILE
+from harness.networks.finished import STATE_FILE, holds_finished_checkpoint
 from harness.train.options import baseline_of, folder_of, parser, settings_of
 from harness.trust.standard_output import printing_on_standard_error
 from harness.trust.surroundings import Surroundings, inside
@@ -93,7 +93,7 @@ def _sole_training(directory: Path) -> AbstractContextManager[int]:
 
 
 def _train(options: argparse.Namespace, directory: Path) -> None:
-    if (directory / CONFIG_FILE).exists() and not (directory / STATE_FILE).exists():
+    if holds_finished_checkpoint(directory):
         raise UsageError(f"{directory} contains a finished checkpoint; choose another --out, or delete it first")
     run, origin = _prepared(options, directory)
 

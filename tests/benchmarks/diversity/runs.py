@@ -12,7 +12,7 @@ from typing import Any, Final
 from dataset_builders.core.hashes import file_sha256
 from harness import evaluate, open_dataset
 from harness.networks.checkpoint_format import CONFIG_FILE
-from harness.networks.finished import STATE_FILE
+from harness.networks.finished import holds_finished_checkpoint
 from tests.benchmarks.diversity.series import TrainingSet, training_sets
 
 RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "diversity" / "runs.jsonl"
@@ -69,7 +69,7 @@ def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
     if request.steps is not None:
         options += ["--steps", str(request.steps), "--seed", str(request.seed), "--compile", "always"]
         options += ["--patience", "0"]
-    if not (folder / CONFIG_FILE).exists() or (folder / STATE_FILE).exists():
+    if not holds_finished_checkpoint(folder):
         command = [sys.executable, "-m", "harness", "train", "--dataset", str(request.dataset), "--out", str(folder)]
         subprocess.run([*command, *options], check=True)
     result = evaluate(

@@ -20,7 +20,7 @@ from harness.data.scan import scan_dataset
 from harness.inference import jobs as module
 from harness.inference.batching import Plan, make_plan
 from harness.inference.jobs import JobFigures, Jobs
-from harness.inference.predict import compute_shards, compute_together
+from harness.inference.predict import SHARDS_WAITING, compute_shards, compute_together
 from harness.inference.progress import OnStructures, no_progress
 from harness.inference.windows import read_windows
 from harness.worker.client import HelperEndedError
@@ -143,7 +143,11 @@ def test_no_more_processes_than_the_memory_holds(run: Run, monkeypatch: pytest.M
     assert record.reason == "the available memory holds no other process"
 
 
-def test_batches_of_finished_shards_are_freed(run: Run) -> None:
+def test_batches_of_finished_shards_are_freed(
+    dataset: PinnedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.inference.batching.STRUCTURES_PER_SHARD", 4)
+    plan = make_plan(scan_dataset(dataset, ("task1",)), 50)
     alive: list[weakref.ref[FloatArray]] = []
     most = 0
 
@@ -152,9 +156,11 @@ def test_batches_of_finished_shards_are_freed(run: Run) -> None:
         alive.append(weakref.ref(batch.positions))
         most = max(most, sum(each() is not None for each in alive))
 
-    run(Jobs(Harmonic(before=count)))
-    assert len(alive) > 20
-    assert most < 15  # those of the shard at hand, and of those that wait to be written
+    Run(dataset, plan, tmp_path)(Jobs(Harmonic(before=count)))
+    # The shard at hand, the next one, one that is being written, and those that wait for that.
+    n_shards = 3 + SHARDS_WAITING
+    bound = sum(sorted(len(shard.bounds) - 1 for shard in plan.shards)[-n_shards:])
+    assert most <= bound < len(alive) / 2
 
 
 def test_one_process_is_not_on_record_unless_something_kept_it_alone(run: Run) -> None:

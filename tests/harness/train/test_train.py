@@ -1,6 +1,7 @@
 """Training: it learns, it goes on bit for bit after an interruption, and it never sees a test split."""
 
 import dataclasses
+import errno
 import json
 import math
 from pathlib import Path
@@ -94,6 +95,26 @@ def test_interrupted_run_goes_on_bit_for_bit(dataset: Path, tmp_path: Path, monk
     without_seconds = [[line.split(",")[:1] + line.split(",")[2:] for line in curve] for curve in curves]
     assert without_seconds[0] == without_seconds[1]
     assert not (tmp_path / "parts" / STATE_FILE).exists()
+
+
+def test_a_run_that_ends_between_its_first_checkpoint_and_its_first_state_starts_anew(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(directory: Path, run: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(directory))
+
+    train(dataset, tmp_path / "whole", "--epochs", "1")
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.train.loop.write_state", disk_full)
+        with pytest.raises(OSError, match="No space left"):
+            train(dataset, tmp_path / "parts", "--epochs", "1")
+    assert (tmp_path / "parts" / "config.json").exists()
+    assert not (tmp_path / "parts" / STATE_FILE).exists()
+    train(dataset, tmp_path / "parts", "--epochs", "1")
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+    with pytest.raises(UsageError, match="contains a finished checkpoint"):
+        train(dataset, tmp_path / "parts", "--epochs", "1")
 
 
 def test_interrupted_run_refuses_other_settings(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
