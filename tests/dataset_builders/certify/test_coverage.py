@@ -44,6 +44,17 @@ def test_the_certificates_of_the_tasks(name, row):
     assert len(row) == len(CERTIFICATE_HEADER)
 
 
+def test_far_molecules_show_no_environment_of_three_bonds_that_training_lacks():
+    assert set(certificate_of("task3").far) == {
+        word.molecule_id for word in TASKS["task3"].ood_words() if word.spacer == 6
+    }
+    # What differs from a chain is a bond farther away in these groups, so that three bonds reach it less often.
+    ends = {word.molecule_id: (word.left, word.spacer) for word in TASKS["task2"].ood_words()}
+    distant = {"CN", "CHO", "COOH", "CONH2"}
+    expected = {name for name, (end, spacer) in ends.items() if spacer >= (4 if end in distant else 6)}
+    assert set(certificate_of("task2").far) == expected
+
+
 def test_an_ood_molecule_in_training_fails_however_its_smiles_is_spelt():
     task = TASKS["task1"]
     certificate = certify_task("task1", task, {"OH-2-H": "CCO", "OH-3-H": "CCCO"}, {"OH-2-H": "OCC"})

@@ -3,13 +3,25 @@
 import pyarrow as pa
 import pytest
 
-from dataset_builders.folder.schema import METADATA_KEY, SCHEMA, read_metadata, with_metadata
+from dataset_builders.folder.schema import COLUMNS, METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, with_metadata
 
 
 def test_metadata_are_read_as_they_were_written():
-    found = read_metadata(with_metadata({"edition": "mini"}))
-    assert (found["edition"], found["units"]["energy"]) == ("mini", "eV")
+    found = read_metadata(with_metadata({"edition": "mini", "charge": 0}))
+    assert found == {
+        "schema_version": SCHEMA_VERSION,
+        "columns": {name: meaning for name, _, meaning in COLUMNS},
+        "units": {"positions": "angstrom", "energy": "eV", "forces": "eV/angstrom"},
+        "charge": 0,
+        "spin_multiplicity": 1,
+        "edition": "mini",
+    }
     assert read_metadata(SCHEMA) == {}
+
+
+def test_equal_metadata_have_equal_bytes():
+    one, other = with_metadata({"b": 1, "a": 2}), with_metadata({"a": 2, "b": 1})
+    assert one.metadata == other.metadata
 
 
 @pytest.mark.parametrize(
