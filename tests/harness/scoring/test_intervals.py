@@ -343,6 +343,25 @@ def test_paired_comparison_cancels_what_is_hard_for_both() -> None:
     assert ends(ratio_interval(first, own))[1] / ends(ratio_interval(first, own))[0] > 1.3
 
 
+def test_another_confidence_widens_every_interval_by_its_quantile() -> None:
+    rng = np.random.default_rng(10)
+    own, weight = clusters(*"ABCDEFGH"), np.full(8, 30.0)
+    first, second = (MoleculeSums(rng.uniform(1.0, 2.0, 8) * weight, weight, "") for _ in range(2))
+    owner = np.repeat(np.arange(8), 20)
+    reference = rng.normal(size=160)
+    centred = centre_energies(reference + 0.5 * rng.normal(size=160), reference, owner)
+    half = IntervalSettings(0.5)
+    usual, narrow = compare_models(first, second, own), compare_models(first, second, own, half)
+    quotient = t.ppf(0.75, 7) / t.ppf(0.975, 7)
+    for wide, small, scale in (
+        (usual.difference, narrow.difference, float),
+        (usual.ratio, narrow.ratio, math.log),
+        (spearman_interval(centred, owner, own), spearman_interval(centred, owner, own, half), math.atanh),
+    ):
+        lengths = [scale(high) - scale(low) for low, high in (ends(wide), ends(small))]
+        assert lengths[1] / lengths[0] == pytest.approx(quotient, rel=1e-9)
+
+
 def test_comparison_needs_the_same_frames() -> None:
     with pytest.raises(DataError, match="not evaluated on the same frames"):
         compare_models(sums_of([1.0, 1.0], [3.0, 3.0]), sums_of([1.0, 1.0], [3.0, 6.0]), clusters(*"AB"))
