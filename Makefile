@@ -78,7 +78,7 @@ coverage: $(VENV)/.dev $(ENVIRONMENTS) $(VENV)/.coverage
 	$(BIN)/python -m coverage report
 
 # Changes the code of metrics, intervals, packing, schema and certificate in some 1,800 places, and runs their tests
-# for each; an hour on one core. `mutmut browse` shows what no test noticed; tests/mutation.md gives the reasons.
+# for each; an hour on one core. tests/mutation.py lists what none noticed, and why.
 mutation: $(VENV)/.dev $(VENV)/.mutmut
 	$(BIN)/mutmut run --max-children $(WORKERS)
 	$(BIN)/python -m tests.mutation

@@ -108,7 +108,7 @@ def find_environment(family: str) -> Environment | None:
         return None
     if spec is None or not isinstance(stamp, dict) or not interpreter_of(directory).exists():
         return None
-    if stamp.get("requirements") != list(spec.requirements) or stamp.get("lock") != _lock_of(family):
+    if stamp.get("requirements") != list(spec.requirements) or stamp.get("lock") != lock_of(family):
         return None
     return Environment(family, directory, stamp["packages"])
 
@@ -148,7 +148,7 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
             for command in _commands(directory, base, lock):
                 _checked(run(command), command, family)
         packages = _installed(directory, family, run)
-        stamp = {**asdict(spec), "lock": _lock_of(family), "packages": packages}
+        stamp = {**asdict(spec), "lock": lock_of(family), "packages": packages}
         (directory / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
     except OSError as cause:
         shutil.rmtree(directory, ignore_errors=True)
@@ -175,7 +175,7 @@ def remove_environment(family: str) -> bool:
     return True
 
 
-def _lock_of(family: str) -> str:
+def lock_of(family: str) -> str:
     """Identifies the locked packages of an environment, which is made anew when they change."""
     return text_sha256(locked_requirements(family))
 

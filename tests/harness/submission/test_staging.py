@@ -101,7 +101,7 @@ IN_TEXT = {
     "overflow": ("result.json", NULL, '"overall_score": 1e999', "it contains 1e999, which does not fit a float64"),
     "deep": ("result.json", NULL, '"overall_score": ' + "[" * 100_000, "cannot be read"),
     "long": ("result.json", NULL, '"overall_score": ' + "9" * 10_000, "cannot be read"),
-    "extra": ("result.json", NULL, f'{NULL}, "verdict": "good"', "Extra inputs are not permitted"),
+    "extra": ("result.json", NULL, f'{NULL}, "verdict": "good"', "verdict: unknown key"),
     "old": ("result.json", '"schema_version": "2.1"', '"schema_version": "0.9"', "has schema version '0.9'"),
     "new": ("run.json", '"version": "1.0"', '"version": "2.0"', "run.json is damaged or from another version"),
     "large": ("run.json", '"batch_atoms": 512', '"batch_atoms": 1' + "0" * 22, "batch_atoms is an integer of 74 bits"),

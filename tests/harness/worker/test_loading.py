@@ -10,7 +10,7 @@ from harness.core.potential import LoadOptions
 from harness.models.registry import identify
 from harness.worker import loading
 from harness.worker.client import WorkerPotential
-from harness.worker.family_environments import ENVIRONMENTS, Environment
+from harness.worker.family_environments import ENVIRONMENTS, Environment, lock_of
 from harness.worker.loading import loaded
 from tests.harness.potentials.molecules import molecules, saved, small_mace
 
@@ -70,7 +70,7 @@ def test_the_environment_of_a_family_is_found(monkeypatch, tmp_path, mace):
     directory = tmp_path / "environments" / "mace"
     (directory / "bin").mkdir(parents=True)
     (directory / "bin" / "python").symlink_to(sys.executable)
-    stamp = {"requirements": list(ENVIRONMENTS["mace"].requirements), "packages": {}}
+    stamp = {"requirements": list(ENVIRONMENTS["mace"].requirements), "lock": lock_of("mace"), "packages": {}}
     (directory / "mlip-ood.json").write_text(json.dumps(stamp))
     specs = []
     monkeypatch.setattr(
