@@ -3,11 +3,19 @@
 import pyarrow as pa
 import pytest
 
-from dataset_builders.folder.schema import COLUMNS, METADATA_KEY, SCHEMA, SCHEMA_VERSION, read_metadata, with_metadata
+from dataset_builders.folder.schema import (
+    COLUMNS,
+    METADATA_KEY,
+    SCHEMA,
+    SCHEMA_VERSION,
+    read_metadata,
+    schema_problems,
+    with_metadata,
+)
 
 
 def test_metadata_are_read_as_they_were_written():
-    found = read_metadata(with_metadata({"edition": "mini", "charge": 0}))
+    found = read_metadata(with_metadata({"edition": "mini"}))
     assert found == {
         "schema_version": SCHEMA_VERSION,
         "columns": {name: meaning for name, _, meaning in COLUMNS},
@@ -22,6 +30,22 @@ def test_metadata_are_read_as_they_were_written():
 def test_equal_metadata_have_equal_bytes():
     one, other = with_metadata({"b": 1, "a": 2}), with_metadata({"a": 2, "b": 1})
     assert one.metadata == other.metadata
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_same"),
+    [
+        (pa.large_list(pa.float32()), True),
+        (pa.list_(pa.field("element", pa.float32())), True),
+        (pa.list_(pa.float64()), False),
+        (pa.float32(), False),
+        (pa.string(), False),
+    ],
+)
+def test_lists_are_compared_by_their_items(kind, is_same):
+    index = SCHEMA.get_field_index("positions")
+    found = schema_problems(SCHEMA.set(index, pa.field("positions", kind)))
+    assert found == ([] if is_same else [f"column 'positions' is {kind}; expected {SCHEMA.field(index).type}"])
 
 
 @pytest.mark.parametrize(

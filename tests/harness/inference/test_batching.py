@@ -96,6 +96,22 @@ def test_several_processes_share_the_shards(scan: FrameScan, monkeypatch: pytest
     assert sorted((shard for share in shares for shard in share), key=lambda shard: shard.start) == list(plan.shards)
 
 
+def test_the_first_batch_is_no_larger_than_the_others() -> None:
+    assert filled_bounds(np.array([2, 3, 2, 3]), 4) == [0, 1, 2, 3, 4]
+    assert filled_bounds(np.array([2, 2, 2, 2]), 4) == [0, 2, 4]
+
+
+def test_a_plan_bounds_structures_as_well_as_atoms(scan: FrameScan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.inference.batching.STRUCTURES_PER_BATCH", 7)
+    bounds = [pair for shard in make_plan(scan, 10**6).shards for pair in pairwise(shard.bounds)]
+    assert max(stop - start for start, stop in bounds) == 7
+
+
+def test_batches_of_one_structure_each(scan: FrameScan) -> None:
+    plan = make_plan(scan, 1)
+    assert [stop - start for shard in plan.shards for start, stop in pairwise(shard.bounds)] == [1] * plan.n_frames
+
+
 def test_a_batch_of_no_atoms_is_refused(scan: FrameScan) -> None:
     with pytest.raises(UsageError, match="--batch-atoms 0; expected 1 or more"):
         make_plan(scan, 0)

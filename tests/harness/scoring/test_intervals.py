@@ -18,6 +18,7 @@ from harness.scoring.influences import (
     quotient,
     ratio_effect,
     sum_by_molecule,
+    weighted_effect,
 )
 from harness.scoring.intervals import (
     Interval,
@@ -341,6 +342,26 @@ def test_paired_comparison_cancels_what_is_hard_for_both() -> None:
     assert ends(found.difference)[1] < 0.0
     assert 0.88 < ends(found.ratio)[0] < 0.9 < ends(found.ratio)[1] < 0.92
     assert ends(ratio_interval(first, own))[1] / ends(ratio_interval(first, own))[0] > 1.3
+
+
+def test_a_smooth_statistic_of_two_parts_has_the_influences_of_their_quotient() -> None:
+    above, below = sums_of([1.0, 2.0, 4.0], [1.0, 2.0, 3.0]), sums_of([2.0, 5.0], [1.0, 2.0])
+    parts = clusters(*"ABC"), clusters(*"AB", part="test_id")
+    first, second = above.numerator, below.numerator
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        of_first, of_second = weights[:, :3], weights[:, 3:]
+        means = [of_first @ first / (of_first @ above.weight), of_second @ second / (of_second @ below.weight)]
+        return means[0] / means[1]
+
+    effects = [defined(ratio_effect(each, own)) for each, own in zip((above, below), parts, strict=True)]
+    expected = defined(quotient(*effects))
+    found = weighted_effect(statistic, *parts)
+    assert found.value == pytest.approx(expected.value, rel=1e-12)
+    assert found.influences.keys() == expected.influences.keys() == {"test_ood", "test_id"}
+    for name, (influence, own) in expected.influences.items():
+        assert found.influences[name][0] == pytest.approx(influence, rel=1e-6)
+        assert found.influences[name][1].names == own.names
 
 
 def test_another_confidence_widens_every_interval_by_its_quantile() -> None:

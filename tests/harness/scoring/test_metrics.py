@@ -116,6 +116,7 @@ def test_wrong_energies_are_refused() -> None:
     energies = np.array([1.0, 2.0])
     with pytest.raises(DataError, match="n_atoms is 0"):
         metrics.energy_mae_per_atom(energies, energies, np.array([1, 0]))
+    assert metrics.energy_mae_per_atom(energies, energies + 1.0, np.array([1, 1])) == pytest.approx(1.0)
     with pytest.raises(DataError, match="molecule_idx is of type float64"):
         metrics.centred_energy_mae(energies, energies, np.array([0.0, 1.0]))
     with pytest.raises(DataError, match="minimum -1"):
