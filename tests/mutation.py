@@ -27,6 +27,12 @@ REASONS: Final = (
     ),
     (r"_centred_ranks", "a common factor or offset of the ranks, which a correlation does not see"),
     (r"rank_moments", "each place is written once"),
+    (
+        r"totals\[place|totals\.get\(|len\(names\) >|lstsq\(",
+        "a common sign or offset of all sums, which a spread does not see, or a default of NumPy",
+    ),
+    (r"_NO_SPREAD|stdtrit|isfinite", "the ends are ordered afterwards, or both conditions hold together"),
+    (r"weight\[fixed\]|initial=", "weights are numbers of components, three or more"),
     (r"is None or other is None", "both are undefined together, since they have the same weights"),
     (r"len\(n_frames\)\)", "every molecule has a frame, so the length follows"),
     (r"share__|Plan\(", "a field that tests/harness/inference/test_ranks.py reads, which is not among these tests"),
@@ -35,7 +41,7 @@ REASONS: Final = (
         "names and sizes of files; any consistent choice serves",
     ),
     (
-        r"sort_keys|require_shape\(|require_finite\(|_NO_ATOMS|_NO_FRAMES|reason|XX|f\"|\"[A-Z ]+\"",
+        r"sort_keys|require_shape\(|require_finite\(|_NO_ATOMS|_NO_FRAMES|every reference|XX|f\"|\"[A-Z ]+\"",
         "words of a message",
     ),
 )

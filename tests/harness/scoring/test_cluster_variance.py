@@ -94,6 +94,15 @@ def test_pairs_beside_single_fragments_are_scaled_and_added() -> None:
     assert found == pytest.approx(spread(sums) - 0.5 * own * 5 / 3, rel=1e-12)
 
 
+def test_single_fragments_and_pairs_in_one_part() -> None:
+    rng = np.random.default_rng(2)
+    of_pairs, of_singles = rng.normal(size=10), 10.0 * rng.normal(size=5)
+    singles = tuple((name,) for name in FIVE)
+    apart = cluster_variance(effect(test_id=(of_singles, singles), test_ood=(of_pairs, PAIRS)))
+    together = cluster_variance(effect(test_ood=(np.concatenate([of_singles, of_pairs]), singles + PAIRS)))
+    assert together == (pytest.approx(apart[0], rel=1e-12), 5)
+
+
 def test_pairs_that_their_fragments_explain_leave_no_residual() -> None:
     # Three fragments and three pairs: the fit is exact and has no degree of freedom left.
     influence = np.array([1.0, 2.0, -3.0])

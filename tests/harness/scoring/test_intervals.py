@@ -364,6 +364,25 @@ def test_a_smooth_statistic_of_two_parts_has_the_influences_of_their_quotient() 
         assert found.influences[name][1].names == own.names
 
 
+def test_a_number_without_an_interval_keeps_its_value_and_its_clusters() -> None:
+    design = interval_of(Effect(1.5, {"test_ood": (np.array([0.1, -0.1]), clusters((), ()))}))
+    assert (design.value, design.low, design.n_clusters) == (1.5, None, 0)
+    assert design.reason == "no interval: its molecules are fixed by the task, not sampled"
+    alike = interval_of(Effect(1.5, {"test_ood": (np.zeros(4), clusters(*"ABCD"))}))
+    assert (alike.value, alike.low, alike.n_clusters) == (1.5, None, 4)
+    end = interval_of(Effect(0.0, {"test_ood": (np.array([1.0, -1.0, 0.5, -0.5]), clusters(*"ABCD"))}), "log")
+    assert (end.value, end.low, end.n_clusters) == (0.0, None, 4)
+
+
+def test_the_influences_of_a_root_are_its_derivatives() -> None:
+    sums = MoleculeSums(np.array([1.0, 2.0, 8.0]), np.array([1.0, 2.0, 3.0]), "", is_root=True)
+    own = clusters(*"ABC")
+    found = defined(ratio_effect(sums, own))
+    numeric = weighted_effect(lambda w: np.sqrt((w @ sums.numerator) / (w @ sums.weight)), own)
+    assert found.value == pytest.approx(math.sqrt(11.0 / 6.0))
+    assert found.influences["test_ood"][0] == pytest.approx(numeric.influences["test_ood"][0], rel=1e-6)
+
+
 def test_another_confidence_widens_every_interval_by_its_quantile() -> None:
     rng = np.random.default_rng(10)
     own, weight = clusters(*"ABCDEFGH"), np.full(8, 30.0)
