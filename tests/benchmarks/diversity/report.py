@@ -25,6 +25,7 @@ TITLES: Final[Mapping[SeriesName, str]] = {
     "pairs": "more pairs of fragments, %",
 }
 PAGE: Final = Path(__file__).parents[3] / "docs" / "diversity.md"
+TEMPLATE: Final = Path(__file__).with_name("page.md")
 _MARKS: Final = ("D", "o", "s", "^")
 _LINES: Final = ("-", "--", ":", "-.")
 _BEGIN: Final = "<!-- diversity -->\n"
@@ -53,12 +54,12 @@ class Point:
 
 
 def write_report(records: Path) -> None:
-    """Writes the figure beside the records, and the table into the page."""
+    """Writes the figure beside the records, and the page: its text from the template, with the table."""
     points = [point for series in TITLES for point in points_of(series, list(read_records(records)))]
     figure = draw(points)
     for ending in ("png", "svg"):
         save(figure, records.parent / f"diversity.{ending}")
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+    before, _, rest = TEMPLATE.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
     write_text_whole(PAGE, f"{before}{_BEGIN}{table(points)}\n{_END}{after}")
 
