@@ -11,7 +11,7 @@ import pyarrow as pa
 from dataset_builders.certify.coverage import ConfigSummary, DataSetCertificate
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hub.explaining import first_line
-from dataset_builders.core.yaml_bounds import require_bounded
+from dataset_builders.core.yaml_bounds import MISFITS, require_bounded
 from dataset_builders.folder.provenance import import_record_of
 from dataset_builders.folder.schema import SCHEMA
 from dataset_builders.tasks.editions import SPLITS, SplitName
@@ -211,8 +211,7 @@ def _lines_of_keys(block: str) -> Mapping[str, tuple[str, ...]]:
         starts = sorted((place[0], key) for key, place in mapping.lc.data.items())
         if len({start for start, _ in starts}) < len(mapping):
             raise YAMLError("several keys on one line")
-    # The parser raises the others if a scalar does not match its tag, such as `!!int ""`.
-    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
+    except (YAMLError, *MISFITS) as cause:
         raise DataError(
             f"the YAML at the head of the repo's README.md cannot be read ({first_line(cause)}); correct it on the "
             "Hub, with one key per line, so that keys added by others can be kept"

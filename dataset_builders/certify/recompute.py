@@ -156,7 +156,7 @@ def plan_recomputation(directory: Path, n_rows: int, seed: int = 0) -> Recomputa
     shares = _shares([*levels], n_rows, random)
     for config, share in shares.items():
         if share:
-            label_versions(levels[config])
+            label_versions(levels[config])  # reports a missing package before any computation
     return RecomputationPlan(directory, seed, random, levels, shares, tuple(skipped))
 
 

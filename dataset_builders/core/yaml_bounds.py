@@ -17,6 +17,10 @@ MAX_VALUES: Final = 20_000
 """Values of a document after alias expansion, which every writer performs."""
 
 
+MISFITS: Final = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
+"""What the parser raises, besides its own errors, if a scalar does not match its tag, such as `!!int ""`."""
+
+
 @dataclass(slots=True)
 class _Count:
     """Running count of values.
@@ -56,8 +60,7 @@ def bounded_yaml(text: str, name: str) -> Any:
     try:
         require_bounded(text, name)
         return safe_yaml().load(text)
-    # The parser raises the others if a scalar does not match its tag, such as `!!int ""`.
-    except (YAMLError, ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as cause:
+    except (YAMLError, *MISFITS) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it was not changed") from cause
 
 

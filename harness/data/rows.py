@@ -237,7 +237,16 @@ def _require_distinct(rows: SplitRows, what: str) -> None:
 
 def reference_frames(rows: SplitRows) -> SplitRows:
     """Those rows of a piece of `train` to which the reference shift is fitted; see `stream_reference_rows`."""
-    wanted = (rows.frame % FRAMES_PER_BURST == 0) & (rows.frame < REFERENCE_BURSTS * FRAMES_PER_BURST)
+    return selected(rows, (rows.frame % FRAMES_PER_BURST == 0) & (rows.frame < REFERENCE_BURSTS * FRAMES_PER_BURST))
+
+
+def selected(rows: SplitRows, wanted: BoolArray) -> SplitRows:
+    """Some rows of a split, in their order.
+
+    Args:
+        rows: The split, or a piece of it.
+        wanted: Which rows, shape (n_rows,).
+    """
     atoms = np.repeat(wanted, rows.n_atoms)
     per_atom = ("atomic_numbers", "positions", "forces")
     return SplitRows(

@@ -8,11 +8,12 @@ from typing import Final
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import SHORT_HASH
+from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import title_of
 from harness.data.dataset import PinnedDataset
 from harness.peg.benchmarks import DATASET_VARIABLE, dataset_text
 from harness.peg.calculation import NOT_EVALUATED, model_folder
-from harness.peg.columns import DISTANCE, MEV, columns_of, numbers_of
+from harness.peg.columns import DISTANCE, columns_of, numbers_of
 from harness.results.estimate import Estimate
 from harness.results.manifest import MANIFEST_NAME, Manifest
 from harness.results.result import RunResult
@@ -99,7 +100,7 @@ def force_maes(result: RunResult, task: str, places: Sequence[tuple[str, str]]) 
     """
     known: dict[tuple[str, str], float] = {}
     for row in result.tasks[task].by_molecule:
-        known[row.split, row.molecule_id] = MEV * row.force_mae
+        known[row.split, row.molecule_id] = row.force_mae / MILLI
     return [known.get(place) for place in places]
 
 
@@ -117,10 +118,10 @@ def _interval_row(model: str, result: RunResult, name: str) -> Row:
 def _text(estimate: Estimate, digits: int) -> str:
     if estimate.value is None:
         return "none"
-    scale = MEV if estimate.unit == UNITS["force_mae"] else 1.0
+    unit = MILLI if estimate.unit == UNITS["force_mae"] else 1.0
     if estimate.low is None or estimate.high is None:
-        return f"{scale * estimate.value:.{digits}f}"
-    value, low, high = (f"{scale * each:.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
+        return f"{estimate.value / unit:.{digits}f}"
+    value, low, high = (f"{each / unit:.{digits}f}" for each in (estimate.value, estimate.low, estimate.high))
     return f"{value} ({low} to {high})"
 
 

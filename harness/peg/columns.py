@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TASKS
 from harness.peg.benchmarks import PegBenchmark
 from harness.results.result import RunResult, SplitResult, TaskResult
@@ -12,9 +13,6 @@ Quantity = Literal["score", "OOD MAE", "ID MAE", "gap"]
 
 DISTANCE: Final = "Level distance"
 """Column with the distance between the levels of theory of model and labels."""
-
-MEV: Final = 1000.0
-"""meV in 1 eV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +129,10 @@ def _of_task(task: TaskResult) -> Iterator[tuple[Quantity, float | None]]:
 
 def _force_mae(split: SplitResult) -> float | None:
     error = split.metrics["force_mae"].value
-    return None if error is None else MEV * error
+    return None if error is None else error / MILLI
 
 
 def _distance(result: RunResult) -> float | None:
     if result.levels_agree:
         return 0.0
-    return None if result.floor is None else MEV * result.floor.test_ood
+    return None if result.floor is None else result.floor.test_ood / MILLI

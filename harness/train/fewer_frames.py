@@ -1,16 +1,12 @@
 """Trains on some of the frames: as many of every molecule, from as many bursts as possible, nested in each other."""
 
-from dataclasses import fields
-
 import numpy as np
 
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import UsageError
 from dataset_builders.tasks.editions import FRAMES_PER_BURST
-from harness.data.rows import SplitRows
+from harness.data.rows import SplitRows, selected
 from harness.train.task_data import Relabel
-
-_OF_ATOMS = frozenset({"atomic_numbers", "positions", "forces"})
 
 
 def fewer_frames(rows: SplitRows, n_frames: int) -> SplitRows:
@@ -32,7 +28,9 @@ def fewer_frames(rows: SplitRows, n_frames: int) -> SplitRows:
             f"--train-frames {n_frames}; expected {n_molecules:,} to {len(rows):,}: train has {n_molecules:,} "
             f"molecules, and every one of them must be shown, and {len(rows):,} frames"
         )
-    return chosen(rows, np.sort(np.argsort(_rank(rows), kind="stable")[:n_frames]))
+    wanted = np.zeros(len(rows), dtype=np.bool_)
+    wanted[np.argsort(_rank(rows), kind="stable")[:n_frames]] = True
+    return selected(rows, wanted)
 
 
 def with_fewer_frames(n_frames: int | None, relabel: Relabel | None) -> Relabel | None:
@@ -50,19 +48,6 @@ def with_fewer_frames(n_frames: int | None, relabel: Relabel | None) -> Relabel 
         return kept if relabel is None else relabel(split, kept)
 
     return fewer
-
-
-def chosen(rows: SplitRows, indices: IntArray) -> SplitRows:
-    """Some rows of a split.
-
-    Args:
-        rows: The split.
-        indices: Rows, shape (n,).
-    """
-    offsets = rows.offsets
-    atoms = np.concatenate([np.arange(offsets[index], offsets[index + 1]) for index in indices])
-    names = [field.name for field in fields(SplitRows)]
-    return SplitRows(*(getattr(rows, name)[atoms if name in _OF_ATOMS else indices] for name in names))
 
 
 def _rank(rows: SplitRows) -> IntArray:

@@ -3,13 +3,13 @@
 python -m tests.benchmarks.level_tables
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from dataset_builders.core.units import MILLI
 from harness.core.known_checkpoints import KnownCheckpoint, known_checkpoints
 from harness.data.level_distances import level_distances
+from tests.benchmarks.marked_tables import with_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "levels.md"
 
@@ -20,9 +20,7 @@ def main() -> None:
 
 def with_tables(text: str) -> str:
     for name, lines in (("distances", distances()), ("checkpoints", checkpoints())):
-        table = "\n".join(lines)
-        replaced = f"<!-- {name} -->\n{table}\n<!-- end -->"
-        text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, new=replaced: new, text, flags=re.DOTALL)
+        text = with_table(text, name, "\n".join(lines))
     return text
 
 

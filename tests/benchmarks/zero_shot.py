@@ -17,14 +17,12 @@ from dataset_builders.core.whole_file import write_text_whole
 from harness import evaluate
 from harness.data.label_choice import AUTO
 from harness.report.signs import side_of_one
-from harness.results.estimate import Estimate
 from harness.results.result import RunResult, TaskResult
 from harness.scoring.gap_ratio import gap_ratio
-from harness.scoring.intervals import Interval
+from model_cards.cards.result_tables import UNDEFINED, estimate_text
+from tests.benchmarks.marked_tables import with_table
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "zero-shot.md"
-_BEGIN: Final = "<!-- zero-shot -->\n"
-_END: Final = "<!-- end -->\n"
 PACKAGED: Final = {
     "SO3LR": ("so3lr", AUTO),
     "CHGNet": ("chgnet", "pbe-d3bj"),
@@ -73,11 +71,8 @@ def main() -> None:
         for name, control in physics.items():
             of_level[name] = evaluate(control, tasks=tasks, labels=level, output=arguments.output, quiet=True)
         rows += table_rows(of_level, tasks)
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    write_text_whole(
-        PAGE, before + _BEGIN + markdown_table(_HEADER, rows, "right") + "\n" + _END + rest.partition(_END)[2]
-    )
+    page = PAGE.read_text(encoding="utf-8")
+    write_text_whole(PAGE, with_table(page, "zero-shot", markdown_table(_HEADER, rows, "right")))
 
 
 def table_rows(results: dict[str, RunResult], tasks: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -93,10 +88,10 @@ def table_rows(results: dict[str, RunResult], tasks: Sequence[str]) -> Iterator[
                 task,
                 f"{name} ({result.model.level_of_theory})",
                 "–" if floor is None else f"{floor.test_id / MILLI:.1f} / {floor.test_ood / MILLI:.1f}",
-                _text(own.splits["test_id"].metrics["force_mae"], MILLI, 1),
-                _text(own.splits["test_ood"].metrics["force_mae"], MILLI, 1),
-                _text(own.gap, 1.0, 2),
-                "–" if ratio is None else _text(ratio, 1.0, 2),
+                estimate_text(own.splits["test_id"].metrics["force_mae"], 1.0 / MILLI),
+                estimate_text(own.splits["test_ood"].metrics["force_mae"], 1.0 / MILLI),
+                estimate_text(own.gap, digits=2),
+                UNDEFINED if ratio is None else estimate_text(ratio, digits=2),
                 *_factors(own),
             )
 
@@ -112,15 +107,6 @@ def _factors(task: TaskResult) -> Iterator[str]:
             yield "–"
         else:
             yield f"{factor.value:.2f}{side_of_one(factor.low, factor.high)}{' *' if is_joint else ''}"
-
-
-def _text(number: Estimate | Interval, unit: float, digits: int) -> str:
-    if number.value is None:
-        return "–"
-    ends = ""
-    if number.low is not None and number.high is not None:
-        ends = f" ({number.low / unit:.{digits}f}–{number.high / unit:.{digits}f})"
-    return f"{number.value / unit:.{digits}f}{ends}"
 
 
 if __name__ == "__main__":

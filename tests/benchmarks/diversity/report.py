@@ -15,8 +15,10 @@ from harness.report.panels import DARK, SMALL, empty_figure, faint_lines, force_
 from harness.scoring.clusters import Clusters
 from harness.scoring.influences import MoleculeSums
 from harness.scoring.intervals import Interval, quotient_interval, ratio_interval
+from model_cards.cards.result_tables import UNDEFINED, estimate_text
 from tests.benchmarks.diversity.runs import read_records
 from tests.benchmarks.diversity.series import SeriesName, TrainingSet, training_sets
+from tests.benchmarks.marked_tables import with_table
 
 TITLES: Final[Mapping[SeriesName, str]] = {
     "frames": "more frames",
@@ -28,8 +30,6 @@ PAGE: Final = Path(__file__).parents[3] / "docs" / "diversity.md"
 TEMPLATE: Final = Path(__file__).with_name("page.md")
 _MARKS: Final = ("D", "o", "s", "^")
 _LINES: Final = ("-", "--", ":", "-.")
-_BEGIN: Final = "<!-- diversity -->\n"
-_END: Final = "<!-- end -->\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,7 @@ def write_report(records: Path) -> None:
     figure = draw(points)
     for ending in ("png", "svg"):
         save(figure, records.parent / f"diversity.{ending}")
-    before, _, rest = TEMPLATE.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    write_text_whole(PAGE, f"{before}{_BEGIN}{table(points)}\n{_END}{after}")
+    write_text_whole(PAGE, with_table(TEMPLATE.read_text(encoding="utf-8"), "diversity", table(points)))
 
 
 def points_of(series: SeriesName, records: Sequence[Mapping[str, Any]]) -> Iterator[Point]:
@@ -112,17 +110,12 @@ def table(points: Sequence[Point]) -> str:
             each.row,
             f"{each.position:g}",
             " or ".join(map(str, each.n_molecules)),
-            _text(each.ood, MILLI, 1),
-            "–" if each.against_first is None else _text(each.against_first, 1.0, 2),
+            estimate_text(each.ood, 1.0 / MILLI),
+            UNDEFINED if each.against_first is None else estimate_text(each.against_first, digits=2),
         )
         for each in points
     ]
     return markdown_table(header, rows, "right")
-
-
-def _text(interval: Interval, unit: float, digits: int) -> str:
-    ends = "" if interval.low is None else f" ({interval.low / unit:.{digits}f}–{interval.high / unit:.{digits}f})"
-    return f"{interval.value / unit:.{digits}f}{ends}"
 
 
 def draw(points: Sequence[Point]) -> Any:

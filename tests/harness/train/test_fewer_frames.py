@@ -8,10 +8,10 @@ import pytest
 
 from dataset_builders.core.errors import UsageError
 from harness.data.dataset import open_dataset
-from harness.data.rows import SplitRows, read_split
+from harness.data.rows import SplitRows, read_split, selected
 from harness.networks.checkpoint_format import read_config
 from harness.networks.control_checkpoints import read_control
-from harness.train.fewer_frames import chosen, fewer_frames
+from harness.train.fewer_frames import fewer_frames
 from tests.harness.control_checkpoints import train as train_control
 from tests.harness.control_checkpoints import training_data
 from tests.harness.training_set import train, write_training_set
@@ -49,7 +49,7 @@ def test_every_burst_is_used_before_a_second_frame_of_one(rows: SplitRows) -> No
 
 
 def test_rows_keep_their_atoms(rows: SplitRows) -> None:
-    kept = chosen(rows, np.array([3, 700]))
+    kept = selected(rows, np.isin(np.arange(len(rows)), [3, 700]))
     for index, row in enumerate((3, 700)):
         of_kept = slice(*kept.offsets[index : index + 2])
         of_all = slice(*rows.offsets[row : row + 2])
