@@ -158,7 +158,7 @@ def _do(study: Study, job: Job, processes: Processes) -> _Finished:
     places = _places(study, job)
     seconds = {}
     for name, arguments in commands(job, study.request, places).items():
-        if name == "train" and is_trained(Path(places.checkpoint)):
+        if name == "train" and holds_finished_checkpoint(Path(places.checkpoint)):
             continue
         extra = () if name == "train" else ("--json", "--quiet", "--jobs", "1", "--threads", str(study.threads))
         log = study.work / "logs" / f"{job.name}-{name}.log"
@@ -169,11 +169,6 @@ def _do(study: Study, job: Job, processes: Processes) -> _Finished:
             raise _CommandError(f"{shown(arguments)} ended with exit code {code}: {_last_lines(log)}")
     result = RunResult.model_validate_json(output)
     return _Finished(_run_of(Path(places.output), result), result, seconds)
-
-
-def is_trained(checkpoint: Path) -> bool:
-    """Whether a checkpoint exists and its training is finished."""
-    return holds_finished_checkpoint(checkpoint)
 
 
 def _run_of(output: Path, result: RunResult) -> Path:

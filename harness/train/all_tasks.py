@@ -56,11 +56,6 @@ def is_control(options: argparse.Namespace) -> bool:
     return (options.arch or "").lower() in CONTROL_ARCHITECTURES
 
 
-def is_finished(directory: Path) -> bool:
-    """Whether a folder contains a checkpoint whose training was completed."""
-    return holds_finished_checkpoint(directory)
-
-
 def require_data(trainings: list[argparse.Namespace]) -> None:
     """Checks, before the first training, that the data set has all tasks, and that finished models match the options.
 
@@ -77,7 +72,7 @@ def require_data(trainings: list[argparse.Namespace]) -> None:
             level = find_level(options.labels)
             source = find_training_files(options.dataset, options.task, level)
             hashes[options.task] = pin_training_files(source.directory, options.task, level).content_hash
-        if is_finished(options.out):
+        if holds_finished_checkpoint(options.out):
             _require_same(options, hashes[options.task])
 
 

@@ -56,13 +56,13 @@ def main(argv: Sequence[str] | None = None, on_trained: Callable[[Path], object]
 
 
 def _train_all(options: argparse.Namespace, on_trained: Callable[[Path], object]) -> int:
-    from harness.train.all_tasks import is_finished, require_data, trainings_of
+    from harness.train.all_tasks import require_data, trainings_of
 
     trainings = trainings_of(options)
     require_data(trainings)
     for number, training in enumerate(trainings, start=1):
         directory = folder_of(training)
-        if is_finished(directory):
+        if holds_finished_checkpoint(directory):
             print(f"{directory} is finished ({number} of {len(trainings)})")
         else:
             print(f"training {directory} ({number} of {len(trainings)})", flush=True)

@@ -23,7 +23,7 @@ from dataset_builders.core.shown import shown
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TASKS
 from model_cards.entries.entry_check import require_possible
-from model_cards.entries.notes import CLUSTERS, EDITION, FACTORS, format_notes, parse_notes
+from model_cards.entries.notes import CLUSTERS, EDITION, OF_ONE_NUMBER, format_notes, parse_notes
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DIGITS: Final = 2
 """Decimal places of every published number and of its interval, in its published unit."""
 
-_OF_ONE_NUMBER: Final = ("unit", "interval", "standard deviation", CLUSTERS, FACTORS)
+_OF_ONE_NUMBER: Final = OF_ONE_NUMBER - {"confidence"}
 _NUMBER: Final = r"-?\d{1,12}(?:\.\d{1,12})?"
 _CARRIED: Final = re.compile(
     rf"(?P<value>{_NUMBER})(?: ± (?P<spread>{_NUMBER}))?"
