@@ -1,4 +1,4 @@
-"""Published models, zero-shot on mini at their own or nearest level of theory: the table of docs/zero-shot.md.
+"""Published models, zero-shot on mini at their own or nearest level of theory: the tables of docs/zero-shot.md.
 
 python -m tests.benchmarks.zero_shot --ani2x path/to/ani2x
 
@@ -7,7 +7,7 @@ ANI-2x; the weights of the others are in their packages. Each model is compared 
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -34,20 +34,18 @@ CONTROLS: Final = {"GFN2-xTB": "gfn2-xtb", "MMFF94": "mmff94"}
 GFN1: Final = "gfn1-xtb"
 TASKS: Final = ("task2", "task3")
 
-_HEADER: Final = (
+Row = tuple[str, ...]
+
+_ERRORS: Final = (
     "labels",
-    "task",
-    "model (its level)",
+    "model",
     "floor, ID / OOD",
     "ID, meV/Å",
     "OOD, meV/Å",
     "gap, OOD / ID",
     "gap / that of GFN1-xTB",
-    "composition",
-    "conformers",
-    "unseen parts",
-    "combination",
 )
+_FACTORS: Final = ("labels", "model", "composition", "conformers", "unseen parts", "combination")
 
 
 def main() -> None:
@@ -63,44 +61,61 @@ def main() -> None:
     levels: dict[str, list[str]] = {}
     for name, result in found.items():
         levels.setdefault(result.dataset.level.name, []).append(name)
-    rows: list[tuple[str, ...]] = []
+    errors: list[Row] = []
+    factors: list[Row] = []
     for level, names in levels.items():
         of_level = {name: found[name] for name in names}
         tasks = [task for task in TASKS if all(task in result.tasks for result in of_level.values())]
         physics = {"GFN1-xTB": GFN1, **CONTROLS}
         for name, control in physics.items():
             of_level[name] = evaluate(control, tasks=tasks, labels=level, output=arguments.output, quiet=True)
-        rows += table_rows(of_level, tasks)
-    page = PAGE.read_text(encoding="utf-8")
-    write_text_whole(PAGE, with_table(page, "zero-shot", markdown_table(_HEADER, rows, "right")))
+        errors += error_rows(of_level, tasks)
+        factors += factor_rows(of_level, tasks)
+    write_tables(errors, factors)
 
 
-def table_rows(results: dict[str, RunResult], tasks: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Rows of models at one level of the labels, GFN1-xTB among them, task by task."""
+def write_tables(errors: Sequence[Row], factors: Sequence[Row]) -> None:
+    """Writes both tables into the page."""
+    page = with_table(PAGE.read_text(encoding="utf-8"), "errors", markdown_table(_ERRORS, errors, "right"))
+    write_text_whole(PAGE, with_table(page, "factors", markdown_table(_FACTORS, factors, "right")))
+
+
+def error_rows(results: Mapping[str, RunResult], tasks: Sequence[str]) -> Iterator[Row]:
+    """Errors and gaps of models at one level of the labels, GFN1-xTB among them, task by task."""
     for task in tasks:
         control = results["GFN1-xTB"].tasks[task]
         for name, result in results.items():
-            own = result.tasks[task]
-            floor = result.floor
+            own, floor = result.tasks[task], result.floor
             ratio = None if name == "GFN1-xTB" else gap_ratio(own, control)
             yield (
-                result.dataset.level_of_theory,
-                task,
-                f"{name} ({result.model.level_of_theory})",
-                "–" if floor is None else f"{floor.test_id / MILLI:.1f} / {floor.test_ood / MILLI:.1f}",
+                *_places(task, name, result),
+                UNDEFINED if floor is None else f"{floor.test_id / MILLI:.1f} / {floor.test_ood / MILLI:.1f}",
                 estimate_text(own.splits["test_id"].metrics["force_mae"], 1.0 / MILLI),
                 estimate_text(own.splits["test_ood"].metrics["force_mae"], 1.0 / MILLI),
                 estimate_text(own.gap, digits=2),
                 UNDEFINED if ratio is None else estimate_text(ratio, digits=2),
-                *_factors(own),
             )
+
+
+def factor_rows(results: Mapping[str, RunResult], tasks: Sequence[str]) -> Iterator[Row]:
+    """The factors of the same gaps."""
+    for task in tasks:
+        for name, result in results.items():
+            yield (*_places(task, name, result), *_factors(result.tasks[task]))
+
+
+def _places(task: str, name: str, result: RunResult) -> tuple[str, str]:
+    """Task and level of the labels, and the model, with its level where that is another one and not its name."""
+    level = result.model.level_of_theory
+    is_named = level in (name, result.dataset.level_of_theory)
+    return f"{task}, {result.dataset.level_of_theory}", name if is_named else f"{name} ({level})"
 
 
 def _factors(task: TaskResult) -> Iterator[str]:
     found = task.anatomy
     factors = {} if found is None else found.factors
     for name in ("composition", "conformers", "unseen_parts", "combination"):
-        # Where unseen parts and combination are one factor, it stands in the last column.
+        # Where unseen parts and combination are one factor, it is in the last column.
         is_joint = name == "combination" and "remaining" in factors
         factor = factors.get("remaining" if is_joint else name)
         if factor is None or factor.value is None:
