@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from dataset_builders.core.errors import SetupError, UsageError
 from dataset_builders.core.hashes import text_sha256
 from harness.trust.tokens import TOKEN_VARIABLES
 from harness.worker.environment_locks import locked_requirements
+from harness.worker.linked_files import link_identical_files
 
 ENVIRONMENTS_VARIABLE: Final = "MLIP_OOD_ENVIRONMENTS"
 """Environment variable with the folder of all environments, if not in the user's data folder."""
@@ -118,7 +120,7 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
 
     PyTorch is installed first, in the version of the harness, so that it comes from the installer's cache and all
     results use one version. All other packages are those of `environment_locks`: a file with another hash is not
-    installed. With uv, files are linked instead of copied.
+    installed. Files that the harness's own environment has too become hard links to these.
 
     Args:
         family: One of `ENVIRONMENTS`.
@@ -147,6 +149,9 @@ def create_environment(family: str, python: str | None = None, run: Run | None =
             lock.write_text(locked_requirements(family), encoding="utf-8")
             for command in _commands(directory, base, lock):
                 _checked(run(command), command, family)
+                _link_files_of_the_harness(directory)
+        # Some packages ship templates that cannot be compiled, which is no error.
+        run([str(interpreter_of(directory)), "-m", "compileall", "-qq", str(directory / "lib")])
         packages = _installed(directory, family, run)
         stamp = {**asdict(spec), "lock": lock_of(family), "packages": packages}
         (directory / STAMP).write_text(json.dumps(stamp, indent=2) + "\n", encoding="utf-8")
@@ -189,8 +194,15 @@ def _commands(directory: Path, base: str, lock: Path) -> list[list[str]]:
     if uv:
         install = [uv, "pip", "install", "--quiet", "--python", python]
         return [[uv, "venv", "--quiet", "--python", base, str(directory)], [*install, torch], [*install, *locked]]
-    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     return [[base, "-m", "venv", str(directory)], [*install, torch], [*install, *locked]]
+
+
+def _link_files_of_the_harness(directory: Path) -> None:
+    # A module compiled by another version of Python is of no use, so environments of other versions share nothing.
+    packages = directory / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    if packages.is_dir():
+        link_identical_files(packages, Path(sysconfig.get_path("purelib")))
 
 
 def _require_python(base: str, spec: EnvironmentSpec, family: str, run: Run) -> None:

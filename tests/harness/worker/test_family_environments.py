@@ -1,6 +1,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,13 +56,33 @@ def test_torch_comes_first_and_the_pins_follow(folder):
     made = create_environment("sevennet", run=installer)
     assert made.directory == folder / "sevennet"
     assert made.packages == {"sevenn": "0.13.0", "torch": "2.13.0"}
-    venv, torch, rest, _ = installer.commands
+    venv, torch, rest, compile_modules, _ = installer.commands
     assert venv[1:3] == ["-m", "venv"]
     assert torch[-1].startswith("torch==")
     assert "+" not in torch[-1]
     assert rest[-4:-1] == ["--require-hashes", "--no-deps", "--requirement"]
     assert re.search(r"^sevenn==0\.13\.0 --hash=sha256:[0-9a-f]{64}( |$)", installer.locked, re.MULTILINE)
     assert "\ntorch==" not in installer.locked
+    assert compile_modules[1:3] == ["-m", "compileall"]
+
+
+def test_files_of_the_harness_are_linked(folder, tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "module.py").write_text("x = 1\n")
+    monkeypatch.setattr(environments.sysconfig, "get_path", lambda name: str(own))
+    packages = folder / "sevennet" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+
+    class Copies(Installer):
+        def __call__(self, command):
+            finished = super().__call__(command)
+            if "--requirement" in command:
+                packages.mkdir(parents=True)
+                (packages / "module.py").write_text("x = 1\n")
+            return finished
+
+    create_environment("sevennet", run=Copies())
+    assert (packages / "module.py").samefile(own / "module.py")
 
 
 def test_what_is_there_is_not_made_again():
