@@ -19,6 +19,7 @@ def printed(notebook: nbformat.NotebookNode) -> list[str]:
     return [output["text"] if output["output_type"] == "stream" else str(sorted(output["data"])) for output in outputs]
 
 
+@pytest.mark.slow
 def test_the_stored_outputs_are_those_of_a_fresh_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise run `make notebook`. Rounding of another processor may change the last digit that is printed."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

@@ -51,6 +51,7 @@ def run(command, **environment):
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_that_loses_a_worker_ends_with_the_same_bytes(small_build, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="needs the extra dask")
     _, reference = small_build

@@ -59,10 +59,9 @@ def test_so3lr_is_trained_further_from_the_weights_in_its_package(
     assert result.tasks["task1"].n_failed == 0
 
 
-# Two trainings and an evaluation each, so that the others wait for `make slow`.
-@pytest.mark.parametrize(
-    "trainer", ["MACE", *(pytest.param(name, marks=pytest.mark.slow) for name in CASES if name != "MACE")]
-)
+# Two trainings and an evaluation each.
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", CASES)
 def test_a_checkpoint_is_trained_further_and_evaluated(
     trainer: str, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,7 +44,7 @@ def test_two_processes_give_the_result_of_one(tmp_path, capsys):
     assert first == second
 
 
-@pytest.mark.parametrize("command", [[], ["compare"]])
+@pytest.mark.parametrize("command", [[], pytest.param(["compare"], marks=pytest.mark.slow)])
 def test_three_models_in_two_processes_give_the_tables_of_one(tmp_path, tiny_dataset, command, capsys):
     models = [word for model in ("mmff94", "zero", "gfn1-xtb") for word in ("--model", model)]
     command = [*command, *models, "--dataset", str(tiny_dataset), "--quiet"]

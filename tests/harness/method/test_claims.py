@@ -150,6 +150,7 @@ def test_what_is_no_statement_is_left_to_the_records(tmp_path):
         assert read_statement(path) is None
 
 
+@pytest.mark.slow
 def test_mixed_families_are_said_and_what_is_stated_stays_so(foreign, trained, four_tasks, tmp_path, capsys):
     """A MACE that says so in a record beside networks that prove it."""
     pytest.importorskip("mace")

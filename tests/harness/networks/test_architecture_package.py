@@ -124,6 +124,7 @@ def test_the_checkpoint_says_what_it_is_and_holds_no_pickle(checkpoint: Path) ->
     ]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_bit_for_bit(site: Path, checkpoint: Path, installed: None) -> None:
     out = checkpoint.parent / "killed"
     command = [sys.executable, "-m", "harness", "train", *OPTIONS, "--set", "gaussians=8", "--out", str(out)]

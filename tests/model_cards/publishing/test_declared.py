@@ -69,6 +69,7 @@ def test_a_huge_file_is_refused_before_it_is_downloaded(hub):
     assert not any("/resolve/" in request.path for request in hub.log)
 
 
+@pytest.mark.slow
 def test_the_whole_way_round_the_hub(hub, data, weights, record, tmp_path, capsys):
     hub.add_repo(REPO, files={"m.model": weights, "mlip-ood.json": record, "README.md": b"---\nlicense: mit\n---\n"})
     command = ["--model", REPO, "--dataset", f"{DATASET}@{data}", "--output", str(tmp_path), "--trust-checkpoint"]
