@@ -5,7 +5,7 @@ Sources: GemNet-T, Gasteiger et al., arXiv 2106.08903; eSEN, Fu et al., arXiv 25
 """
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -85,10 +85,10 @@ class GemNet(torch.nn.Module):
 
     def forward(self, graph: MoleculeGraph) -> "dict[str, Tensor]":
         """The energy of each atom, eV, shape (n_atoms_total,), as `local_energies`."""
-        if not _has_triplets(graph):
-            graph = _with_trio(graph)
-            return {"local_energies": self._energies(graph)[:-3]}
-        return {"local_energies": self._energies(graph)}
+        centre = graph.neighbour_list[0]
+        # It fails on a batch without triplets.
+        packed = graph if bool((centre[1:] == centre[:-1]).any()) else _with_trio(graph)
+        return {"local_energies": self._energies(packed)[: len(graph.Z)]}
 
     def _energies(self, graph: MoleculeGraph) -> "Tensor":
         data = SimpleNamespace(pos=graph.R, atomic_numbers=graph.Z, batch=graph.batch, edges=graph.neighbour_list)
@@ -100,11 +100,23 @@ class _ESENWithFixedRotations(_esen.eSEN_Backbone):  # type: ignore[misc, name-d
     """eSEN that draws the same numbers in each call, so that a repeated evaluation returns the same digits.
 
     A random vector chooses the rotation of an edge about itself, of which the energy is independent up to rounding.
+    Constants of the Wigner matrices are kept in double precision and outside the checkpoint.
     """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._constants = {name: self._buffers.pop(name) for name in list(self._buffers) if name.startswith("Jd_")}
+        self._place_constants("cpu")
+
+    def _place_constants(self, device: "torch.device | str") -> None:
+        for name, constant in self._constants.items():
+            setattr(self, name, constant.to(device))
 
     def get_rotmat_and_wigner(self, edge_distance_vecs: "Tensor") -> "tuple[Tensor, Tensor, Tensor]":
         """The rotation of each edge, and its Wigner matrices."""
         device = edge_distance_vecs.device
+        if self.Jd_0.device != device:
+            self._place_constants(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(0)
             rotations: tuple[Tensor, Tensor, Tensor] = super().get_rotmat_and_wigner(edge_distance_vecs)
@@ -142,6 +154,11 @@ class ESEN(torch.nn.Module):
 
     def forward(self, graph: MoleculeGraph) -> "dict[str, Tensor]":
         """The energy of each atom, eV, shape (n_atoms_total,), as `local_energies`."""
+        # It skips its blocks in a batch without edges, which would change the energies of single atoms.
+        packed = graph if graph.neighbour_list.shape[1] else _with_trio(graph)
+        return {"local_energies": self._energies(packed)[: len(graph.Z)]}
+
+    def _energies(self, graph: MoleculeGraph) -> "Tensor":
         centre, neighbour = graph.neighbour_list
         data = {
             "pos": graph.R,
@@ -153,23 +170,20 @@ class ESEN(torch.nn.Module):
             "cell": graph.cell,
             "cell_offsets": graph.neighbour_cell_offsets,
         }
-        scalars = self.blocks(data)["node_embedding"][:, 0]
-        return {"local_energies": self.energy(scalars).view(-1)}
-
-
-def _has_triplets(graph: MoleculeGraph) -> bool:
-    centre = graph.neighbour_list[0]
-    return bool((centre[1:] == centre[:-1]).any())
+        energies: Tensor = self.energy(self.blocks(data)["node_embedding"][:, 0])
+        return energies.view(-1)
 
 
 def _with_trio(graph: MoleculeGraph) -> MoleculeGraph:
-    """The batch with three hydrogen atoms as a further molecule: GemNet fails on a batch without any triplet."""
+    """The batch with three hydrogen atoms as a further molecule, for networks that need some edges."""
     n_atoms, n_molecules = len(graph.Z), len(graph.cell)
     places = graph.R.new_tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     edges = graph.neighbour_list.new_tensor([[0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]]) + n_atoms
     return graph._replace(
         Z=torch.cat([graph.Z, graph.Z.new_ones(3)]),
         R=torch.cat([graph.R, places]),
+        cell=torch.cat([graph.cell, graph.cell.new_zeros((1, 3, 3))]),
         neighbour_list=torch.cat([graph.neighbour_list, edges], dim=1),
+        neighbour_cell_offsets=torch.cat([graph.neighbour_cell_offsets, graph.R.new_zeros((6, 3))]),
         batch=torch.cat([graph.batch, graph.batch.new_full((3,), n_molecules)]),
     )

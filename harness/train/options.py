@@ -13,7 +13,7 @@ from dataset_builders.core.parsed_text import parse_json, parse_toml
 from dataset_builders.tasks.regions import TASKS
 from harness.networks.added import LOCAL, added_names, find_architecture
 from harness.networks.architecture import Architecture, NetworkArguments
-from harness.networks.architectures import ARCHITECTURES
+from harness.networks.architectures import ARCHITECTURES, IN_ENVIRONMENTS
 from harness.networks.arguments import ArgumentsError, names_of, parsed, plain, with_values
 from harness.networks.checkpoint_format import BASELINES, BaselineName
 from harness.networks.compiling import can_compile
@@ -62,7 +62,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help=f"{', '.join(LEVELS)} (default: {GFN2.name})",
     )
-    names = ", ".join(name.lower() for name in ARCHITECTURES)
+    names = ", ".join(
+        f"{name.lower()}{' (own environment)' if name in IN_ENVIRONMENTS else ''}" for name in ARCHITECTURES
+    )
     added = "".join(f", {name.lower()} (plug-in)" for name in added_names())
     controls = ", ".join(CONTROL_ARCHITECTURES)
     add(
