@@ -355,6 +355,8 @@ def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _need(row: Row) -> str:
+    if row.environment is not None:
+        return f"; needs `python -m harness env create {row.environment}`"
     return f"; needs `--model {row.checkpoint}=PATH`" if row.checkpoint is not None else ""
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from dataset_builders.core.errors import UsageError
+from harness.networks.architectures import IN_ENVIRONMENTS
 from harness.networks.compiling import COMPILABLE
 from harness.train.defaults import parse_architecture
 
@@ -34,6 +35,7 @@ class Row:
         budget_factor: Factor on that length.
         compiles: Whether its training can be compiled.
         packages: Packages whose versions may affect its numbers.
+        environment: Family in whose environment it is trained and computed; `None` for that of the harness.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     budget_factor: float = 1.0
     compiles: bool = False
     packages: tuple[str, ...] = ()
+    environment: str | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -62,6 +65,7 @@ class Row:
 _GRAPH_PES: Final = ("graph-pes", "torch")
 _PYG: Final = ("torch-geometric", "torch")
 _ANI: Final = ("torchani", "torch")
+_FAIRCHEM1: Final = ("fairchem-core", "torch")
 
 
 def _control(name: str, title: str, *packages: str) -> Row:
@@ -80,6 +84,7 @@ def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _G
         budgeted=True,
         compiles=architecture in COMPILABLE,
         packages=packages,
+        environment=IN_ENVIRONMENTS.get(architecture),
     )
 
 
@@ -112,6 +117,8 @@ _MAIN: Final = (
     _network("nequip", "NequIP", "--arch nequip"),
     _network("mace", "MACE", "--arch mace"),
     _network("visnet", "ViSNet", "--arch visnet", _PYG),
+    _network("gemnet", "GemNet-T", "--arch gemnet", _FAIRCHEM1),
+    _network("esen", "eSEN", "--arch esen", _FAIRCHEM1),
     Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=_ANI),
     Row(
         name="ani2x-tuned",
