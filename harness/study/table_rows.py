@@ -147,6 +147,16 @@ ROWS: Final[Mapping[str, Row]] = MappingProxyType({row.name: row for row in (*_M
 """Every declared row by name, in the order of tables: controls, trained, zero-shot and fine-tuned, then ablations."""
 
 
+NOT_OFFERED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "EquiformerV2": "that of fairchem-core 1.10.0 (with torch 2.13.0, numpy 2.4.6) has no forces that are the "
+        "derivative of its energy, since it detaches the rotations of its edges, and its energy jumps where pairs of "
+        "atoms enter the cutoff (`python -m tests.benchmarks.equiformer_v2`)",
+    }
+)
+"""Networks that readers look for and `harness train` does not offer, each with the reason."""
+
+
 def choose_rows(names: Sequence[str], declared: Iterable[Row] = tuple(ROWS.values())) -> tuple[Row, ...]:
     """The requested rows, in the order of declaration.
 

@@ -22,6 +22,7 @@ from harness.networks.checkpoint_format import read_config, receptive_field
 from harness.networks.networks import build_network
 from harness.worker.family_environments import ENVIRONMENTS_VARIABLE
 from harness.worker.loading import loaded
+from tests.benchmarks.equiformer_v2 import measured
 from tests.harness.potentials.molecules import molecules, packed
 from tests.harness.potentials.other_interpreter import Arrays, python_of, run_elsewhere
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
@@ -238,6 +239,14 @@ def test_it_is_trained_by_the_command_and_evaluated(architecture: str, tmp_path:
     with loaded(resolve_model(str(out)), LoadOptions(device="cpu")) as potential:
         assert {"fairchem-core", "e3nn", "torch"} <= {*potential.traits.packages}
         assert np.isfinite(potential.compute(molecules().slice(0, 1)).energy).all()
+
+
+def test_equiformer_v2_is_not_offered_for_a_reason() -> None:
+    python_of("fairchem1")
+    found = measured(steps=0)
+    difference = np.abs(found["autograd"] - found["central"]).mean()
+    assert difference > 5e-4 * np.abs(found["central"]).mean()  # the error of a central difference is far smaller
+    assert abs(found["pair"][1]) > 1e-3
 
 
 def test_outside_of_the_environment_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
