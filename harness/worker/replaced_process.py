@@ -53,7 +53,7 @@ def continue_in_environment(family: str, purpose: str, arguments: Sequence[str])
 def _replace_process(environment: Environment, arguments: Sequence[str]) -> NoReturn:
     packages = _folders_of_packages()
     # Links, not the parent folder of the packages: other packages there may belong to another environment.
-    folder = environment.directory / _FOLDER / text_sha256("\n".join(map(str, packages)))[:SHORT_HASH]
+    folder = environment.directory.absolute() / _FOLDER / text_sha256("\n".join(map(str, packages)))[:SHORT_HASH]
     folder.mkdir(parents=True, exist_ok=True)
     for package in packages:
         with contextlib.suppress(FileExistsError):  # another training may make them at the same time
