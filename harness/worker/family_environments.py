@@ -61,7 +61,8 @@ ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
         "nequip": EnvironmentSpec(("nequip==0.19.1",)),
         "so3lr": EnvironmentSpec(("so3krates-torch[vis]==0.2.1",)),
         "fairchem": EnvironmentSpec(("fairchem-core==2.24.0",)),
-        # The pins of torch 2.4 and numpy below 2 are those of its own trainer; the networks run with current releases.
+        # Its metadata pins torch 2.4 and numpy below 2, but its networks also run with current releases. The packages
+        # that are left out are only imported by its trainer.
         "fairchem1": EnvironmentSpec(
             ("fairchem-core==1.10.0",),
             trains=True,
