@@ -10,6 +10,8 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
+import tomllib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +32,8 @@ def resolved(spec: EnvironmentSpec) -> dict[str, list[str]]:
     Raises:
         CalledProcessError: If no versions fit, or the package index cannot be reached.
     """
-    wanted = [f"torch=={version('torch').partition('+')[0]}", *WORKER_REQUIREMENTS, *spec.requirements]
+    own = project_requirements() if spec.trains else ()
+    wanted = [f"torch=={version('torch').partition('+')[0]}", *WORKER_REQUIREMENTS, *own, *spec.requirements]
     python = ".".join(map(str, spec.python or _OLDEST_PYTHON))
     uv = str(Path(sys.executable).with_name("uv"))
     options = [
@@ -42,9 +45,11 @@ def resolved(spec: EnvironmentSpec) -> dict[str, list[str]]:
         "--no-header",
         "--quiet",
     ]
-    done = subprocess.run(
-        [uv, "pip", "compile", "-", *options], input="\n".join(wanted), stdout=subprocess.PIPE, text=True, check=True
-    )
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as overrides:
+        overrides.write("\n".join(spec.overrides))
+        overrides.flush()
+        command = [uv, "pip", "compile", "-", *options, "--override", overrides.name]
+        done = subprocess.run(command, input="\n".join(wanted), stdout=subprocess.PIPE, text=True, check=True)
     found = {}
     for line in done.stdout.replace("\\\n", "").splitlines():
         requirement, *hashes = (part.strip() for part in line.split("--hash=sha256:"))
@@ -52,6 +57,12 @@ def resolved(spec: EnvironmentSpec) -> dict[str, list[str]]:
             continue
         found[requirement] = sorted(hashes)
     return found
+
+
+def project_requirements() -> tuple[str, ...]:
+    """What this project itself requires, without its extras and without PyTorch."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return tuple(each for each in project["dependencies"] if not each.startswith("torch>"))
 
 
 def locks_of(environments: Mapping[str, Mapping[str, list[str]]]) -> dict[str, Any]:

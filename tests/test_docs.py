@@ -51,6 +51,7 @@ COVERED = {
     "leaderboard --space": "the Hub: tests/model_cards/leaderboard/site/test_site_command.py",
     "harness leaderboard": "answered by the loopback Hub: below",
     "env create": "minutes of download: tests/harness/worker/test_family_environments.py, and `make test`",
+    "--model checkpoints/gemnet": "an environment of its own: tests/harness/potentials/test_fairchem1.py",
     "--isolation strict": "what the system offers: tests/harness/worker/test_confinement.py",
     "--model path/to/": "the reader's file: tests/harness/potentials makes one of each family",
     "--model m.model": "the reader's file: tests/harness/models/test_declared_training.py",

@@ -179,6 +179,15 @@ def _problem_of_settings(found: Architecture) -> str | None:
         require_arguments(found.arguments)
     except ArgumentsError as cause:
         return str(cause)
+    return _problem_of_reach(found)
+
+
+def _problem_of_reach(found: Architecture) -> str | None:
+    if found.in_environment or found.hops_per_layer < 1:
+        return (
+            f"in_environment is {found.in_environment} and hops_per_layer is {found.hops_per_layer}; expected False "
+            "and 1 or more"
+        )
     if "layers" not in names_of(found.arguments) and found.hops_of_embedding < 1 and not found.sees_all:
         return (
             "its receptive field is unknown: its arguments have no layers, hops_of_embedding is 0 and sees_all is "

@@ -64,9 +64,12 @@ class Architecture:
         packages: Python packages that compute it, apart from PyTorch and the plug-in.
         extra: Extra of this project that installs the first of them.
         hops_of_embedding: Cutoffs that the initial embedding of an atom reaches, before any round of message passing.
+        hops_per_layer: Cutoffs that each round of message passing adds.
         sees_all: Whether the energy of an atom may depend on all other atoms, however distant.
         can_compile: Whether PyTorch's compiler supports the whole network.
         elements: Atomic numbers that it supports; `None` for all.
+        in_environment: Whether it is trained and evaluated only in the environment of its family, since its packages
+            conflict with those of the harness.
         plugin: The package that adds it, filled in on discovery; `None` for architectures of this project.
     """
 
@@ -79,9 +82,11 @@ class Architecture:
     packages: tuple[str, ...] = ()
     extra: str | None = None
     hops_of_embedding: int = 0
+    hops_per_layer: int = 1
     sees_all: bool = False
     can_compile: bool = False
     elements: frozenset[int] | None = None
+    in_environment: bool = False
     plugin: Plugin | None = None
 
     @property
@@ -99,4 +104,4 @@ class Architecture:
 
     def receptive_field(self, cutoff: float, layers: int) -> float | None:
         """Distance beyond which the energy of an atom depends on no other atom, Å; `None` if there is no such limit."""
-        return None if self.sees_all else (self.hops_of_embedding + layers) * cutoff
+        return None if self.sees_all else (self.hops_of_embedding + self.hops_per_layer * layers) * cutoff

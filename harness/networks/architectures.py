@@ -11,6 +11,14 @@ from harness.networks.architecture import Architecture, NetworkArguments
 _graph_pes = partial(Architecture, family="graph-pes", packages=("graph-pes", "e3nn"), extra="graph-pes")
 _pyg = partial(Architecture, family="pyg", packages=("torch-geometric",), extra="pyg")
 _compiled = partial(_graph_pes, can_compile=True)
+_fairchem1 = partial(
+    Architecture,
+    family="fairchem1",
+    packages=("fairchem-core", "e3nn", "torch-geometric"),
+    hops_of_embedding=1,
+    elements=frozenset(range(1, 101)),
+    in_environment=True,
+)
 
 BUILT_IN: Final[tuple[Architecture, ...]] = (
     _compiled("PaiNN", builders.painn, NetworkArguments(64, 20, 3, 5.0), 4, 2e-3),
@@ -23,6 +31,9 @@ BUILT_IN: Final[tuple[Architecture, ...]] = (
     ),
     # The compiler does not support ViSNet, which branches on the values of its distances.
     _pyg("ViSNet", builders.visnet, NetworkArguments(64, 32, 2, 5.0), 4, 1e-3, hops_of_embedding=1),
+    # A block of GemNet passes messages to both ends of an edge, and then between atoms.
+    _fairchem1("GemNet", builders.gemnet, NetworkArguments(64, 16, 2, 5.0), 4, 1e-3, hops_per_layer=2),
+    _fairchem1("eSEN", builders.esen, NetworkArguments(32, 16, 2, 5.0), 4, 2e-3),
     Architecture("ANI", builders.ani, None, 8, 3e-4, family="torchani-tuned", packages=("torchani",), extra="torchani"),
     Architecture(
         "MACE-torch",
@@ -39,6 +50,11 @@ BUILT_IN: Final[tuple[Architecture, ...]] = (
 
 ARCHITECTURES: Final = tuple(each.name for each in BUILT_IN if each.arguments is not None)
 """Networks of this project that are trained from scratch."""
+
+IN_ENVIRONMENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {each.name: each.family for each in BUILT_IN if each.in_environment}
+)
+"""The family of each network that is trained and evaluated only in the environment of that family."""
 
 FOUNDATIONS: Final = tuple(each.name for each in BUILT_IN if each.arguments is None)
 """Networks of other projects that are trained further here."""

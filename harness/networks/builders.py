@@ -75,6 +75,20 @@ def visnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: 
     return ViSNet(arguments)
 
 
+def gemnet(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """GemNet-T of fairchem-core 1."""
+    from harness.networks.fairchem1 import GemNet
+
+    return GemNet(arguments)
+
+
+def esen(arguments: NetworkArguments, _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """The conservative eSEN of fairchem-core 1."""
+    from harness.networks.fairchem1 import ESEN
+
+    return ESEN(arguments)
+
+
 def ani(arguments: Mapping[str, Any], _elements: tuple[int, ...], _traceable: bool) -> "Module":
     """The first network of a TorchANI ensemble."""
     from harness.networks.trainable_ani import build_ani

@@ -48,11 +48,11 @@ def build_network(
         raise ModelError(str(cause)) from cause
     if found.plugin is not None:
         return _built_by_plugin(found, arguments, elements, traceable)
+    _require_elements(found, elements)
     try:
         return found.build(arguments, elements, traceable)
     except ImportError as cause:
-        assert found.extra is not None
-        raise MissingPackageError(found.packages[0], found.extra, f"A {architecture} network") from cause
+        raise _missing_package(found, cause) from cause
 
 
 def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | None:
@@ -82,6 +82,16 @@ def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | 
             found.plugin.version,
         )
     return found
+
+
+def _missing_package(architecture: Architecture, cause: ImportError) -> SetupError:
+    purpose, family = f"A {architecture.name} network", architecture.family
+    if architecture.extra is not None:
+        return MissingPackageError(architecture.packages[0], architecture.extra, purpose)
+    return SetupError(
+        f"{purpose} is computed in the environment of {family} alone ({cause_of(cause)}). Create it with: python -m "
+        f"harness env create {family}; `python -m harness train` and `--model` then use it"
+    )
 
 
 def _built_by_plugin(

@@ -45,6 +45,7 @@ FAMILIES: Final = tuple(
         ("pyg", "torch_geometric", "pyg"),
         ("torchani-tuned", "torchani", "torchani"),
         ("mace-tuned", "mace", "mace"),
+        ("fairchem1", "fairchem", None),
     )
 )
 

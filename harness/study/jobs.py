@@ -13,6 +13,7 @@ from dataset_builders.tasks.regions import TaskName
 from harness.core.source_code import code_hash
 from harness.study.run_record import RunRecord
 from harness.study.table_rows import Row
+from harness.worker.family_environments import find_environment
 
 TRAIN_CODE: Final = ("harness.train.*",)
 PREDICT_CODE: Final = ("harness.evaluation.run", "harness.potentials.*")
@@ -117,9 +118,10 @@ class Places:
 def plan_jobs(request: Request) -> tuple[Job, ...]:
     """All jobs, ordered by seed, then task, so that an interrupted study still yields a complete table.
 
-    Rows whose checkpoint is missing are omitted; see `missing_checkpoints`.
+    Rows whose checkpoint or environment is missing are omitted; see `missing_checkpoints` and `missing_environments`.
     """
-    rows = [row for row in request.rows if row.checkpoint is None or row.checkpoint in request.models]
+    omitted = {row.name for row in (*missing_checkpoints(request), *missing_environments(request))}
+    rows = [row for row in request.rows if row.name not in omitted]
     first, *_ = request.seeds
     return tuple(
         Job(row, task, seed if row.seeded else None)
@@ -133,6 +135,13 @@ def plan_jobs(request: Request) -> tuple[Job, ...]:
 def missing_checkpoints(request: Request) -> tuple[Row, ...]:
     """Rows that cannot run because their checkpoint was not given."""
     return tuple(row for row in request.rows if row.checkpoint is not None and row.checkpoint not in request.models)
+
+
+def missing_environments(request: Request) -> tuple[Row, ...]:
+    """Rows that cannot run because the environment of their network was not created."""
+    return tuple(
+        row for row in request.rows if row.environment is not None and find_environment(row.environment) is None
+    )
 
 
 def train_options(job: Job, request: Request) -> tuple[str, ...]:
@@ -193,7 +202,7 @@ def training_identity(job: Job, request: Request, content: str) -> dict[str, str
         identity["model"] = job.row.model or job.row.name
     if job.row.checkpoint is not None:
         identity["checkpoint"] = _checkpoint_hash(request.models[job.row.checkpoint])
-    return identity | {f"{name} version": _version(name) for name in job.row.packages}
+    return identity | {f"{name} version": _version(name, job.row.environment) for name in job.row.packages}
 
 
 def identity_of(job: Job, request: Request, content: str) -> dict[str, str]:
@@ -238,7 +247,10 @@ def _length(request: Request, factor: float) -> tuple[str, str]:
     return option, str(max(1, round(number * factor)))
 
 
-def _version(package: str) -> str:
+def _version(package: str, family: str | None) -> str:
+    environment = None if family is None else find_environment(family)
+    if environment is not None:
+        return environment.packages[package]
     try:
         return version(package)
     except PackageNotFoundError as cause:

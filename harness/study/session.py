@@ -15,6 +15,7 @@ from harness.study.jobs import (
     changes,
     identity_of,
     missing_checkpoints,
+    missing_environments,
     plan_jobs,
     records_by_place,
 )
@@ -62,6 +63,11 @@ def outline(study: Study, *, any_code: bool = False) -> Outline:
     lines += [
         f"left out: {row.name} ({row.title}); give its checkpoint with --model {row.checkpoint}=PATH"
         for row in missing_checkpoints(request)
+    ]
+    lines += [
+        f"left out: {row.name} ({row.title}); create its environment with: python -m harness env create "
+        f"{row.environment}"
+        for row in missing_environments(request)
     ]
     return Outline(pending, "\n".join([*lines, _total(study, pending, len(jobs), records)]))
 

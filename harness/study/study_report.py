@@ -47,7 +47,7 @@ from harness.study.report_texts import (
 from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records
 from harness.study.seed_ranking import MODELS, ModelRanking, rank_models
 from harness.study.summary import Line, summarise
-from harness.study.table_rows import ROWS, Row
+from harness.study.table_rows import NOT_OFFERED, ROWS, Row
 from harness.study.tables import (
     UNDEFINED,
     distance_table,
@@ -347,6 +347,7 @@ def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
         elif absent:
             runs = ", ".join(task if seed is None else f"{task} seed {seed}" for task, seed in sorted(absent, key=str))
             items.append(f"- `{row.name}`: {runs}")
+    items += [f"- {name}: not run, because {reason}" for name, reason in NOT_OFFERED.items()]
     # A data set with custom tasks only does not need the four tasks.
     absent_tasks = [task for task in TASKS if task not in tasks] if set(TASKS) & set(tasks) else []
     if absent_tasks:
@@ -355,6 +356,8 @@ def _missing_blocks(records: Sequence[RunRecord]) -> list[str]:
 
 
 def _need(row: Row) -> str:
+    if row.environment is not None:
+        return f"; needs `python -m harness env create {row.environment}`"
     return f"; needs `--model {row.checkpoint}=PATH`" if row.checkpoint is not None else ""
 
 

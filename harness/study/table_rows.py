@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final, Literal, get_args
 
 from dataset_builders.core.errors import UsageError
+from harness.networks.architectures import IN_ENVIRONMENTS
 from harness.networks.compiling import COMPILABLE
 from harness.train.defaults import parse_architecture
 
@@ -34,6 +35,7 @@ class Row:
         budget_factor: Factor on that length.
         compiles: Whether its training can be compiled.
         packages: Packages whose versions may affect its numbers.
+        environment: Family in whose environment it is trained and computed; `None` for that of the harness.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     budget_factor: float = 1.0
     compiles: bool = False
     packages: tuple[str, ...] = ()
+    environment: str | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -62,6 +65,7 @@ class Row:
 _GRAPH_PES: Final = ("graph-pes", "torch")
 _PYG: Final = ("torch-geometric", "torch")
 _ANI: Final = ("torchani", "torch")
+_FAIRCHEM1: Final = ("fairchem-core", "torch")
 
 
 def _control(name: str, title: str, *packages: str) -> Row:
@@ -80,6 +84,7 @@ def _network(name: str, title: str, options: str, packages: tuple[str, ...] = _G
         budgeted=True,
         compiles=architecture in COMPILABLE,
         packages=packages,
+        environment=IN_ENVIRONMENTS.get(architecture),
     )
 
 
@@ -112,6 +117,8 @@ _MAIN: Final = (
     _network("nequip", "NequIP", "--arch nequip"),
     _network("mace", "MACE", "--arch mace"),
     _network("visnet", "ViSNet", "--arch visnet", _PYG),
+    _network("gemnet", "GemNet-T", "--arch gemnet", _FAIRCHEM1),
+    _network("esen", "eSEN", "--arch esen", _FAIRCHEM1),
     Row("ani2x", "ANI-2x as published", kind="zero-shot", model="ani2x", packages=_ANI),
     Row(
         name="ani2x-tuned",
@@ -138,6 +145,16 @@ _ABLATIONS: Final = (
 
 ROWS: Final[Mapping[str, Row]] = MappingProxyType({row.name: row for row in (*_MAIN, *_ABLATIONS)})
 """Every declared row by name, in the order of tables: controls, trained, zero-shot and fine-tuned, then ablations."""
+
+
+NOT_OFFERED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "EquiformerV2": "that of fairchem-core 1.10.0 (with torch 2.13.0, numpy 2.4.6) has no forces that are the "
+        "derivative of its energy, since it detaches the rotations of its edges, and its energy jumps where pairs of "
+        "atoms enter the cutoff (`python -m tests.benchmarks.equiformer_v2`)",
+    }
+)
+"""Networks that readers look for and `harness train` does not offer, each with the reason."""
 
 
 def choose_rows(names: Sequence[str], declared: Iterable[Row] = tuple(ROWS.values())) -> tuple[Row, ...]:

@@ -80,15 +80,16 @@ def limited_to(architecture: str, shape: _Shape, field: float) -> _Shape:
         return _changed(shape, {"cutoff": min(cutoff, field / before)})
     # A length such as 0.3 is not an exact multiple of 0.1 in binary arithmetic.
     hops = int(field / cutoff + 1e-9)
-    if hops > before:
-        return _changed(shape, {"layers": min(layers, hops - before)})
+    smallest = before + found.hops_per_layer
+    if hops >= smallest:
+        return _changed(shape, {"layers": min(layers, (hops - before) // found.hops_per_layer)})
     if before:
         raise UsageError(
             f"--receptive-field {field:g} with a cutoff of {cutoff:g} Å; {architecture} has "
             f"{'one hop' if before == 1 else f'{before} hops'} before its first message-passing layer, so it "
-            f"reaches {(before + 1) * cutoff:g} Å or more. Lower --cutoff, or choose another network"
+            f"reaches {smallest * cutoff:g} Å or more. Lower --cutoff, or choose another network"
         )
-    return _changed(shape, {"layers": 1, "cutoff": field})
+    return _changed(shape, {"layers": 1, "cutoff": field / found.hops_per_layer})
 
 
 def _changed(shape: _Shape, values: Mapping[str, Any]) -> _Shape:

@@ -13,7 +13,7 @@ from dataset_builders.core.parsed_text import parse_json, parse_toml
 from dataset_builders.tasks.regions import TASKS
 from harness.networks.added import LOCAL, added_names, find_architecture
 from harness.networks.architecture import Architecture, NetworkArguments
-from harness.networks.architectures import ARCHITECTURES
+from harness.networks.architectures import ARCHITECTURES, IN_ENVIRONMENTS
 from harness.networks.arguments import ArgumentsError, names_of, parsed, plain, with_values
 from harness.networks.checkpoint_format import BASELINES, BaselineName
 from harness.networks.compiling import can_compile
@@ -62,13 +62,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="LEVEL",
         help=f"{', '.join(LEVELS)} (default: {GFN2.name})",
     )
-    names = ", ".join(name.lower() for name in ARCHITECTURES)
+    names = ", ".join(f"{name.lower()}{'*' if name in IN_ENVIRONMENTS else ''}" for name in ARCHITECTURES)
     added = "".join(f", {name.lower()} (plug-in)" for name in added_names())
     controls = ", ".join(CONTROL_ARCHITECTURES)
     add(
         "--arch",
         help=f"{names}{added} (default: {DEFAULT_ARCHITECTURE}, or that of --init), each with {LOCAL} for a receptive "
-        f"field of {LOCAL_FIELD:g} Å; or a control: {controls}",
+        f"field of {LOCAL_FIELD:g} Å; or a control: {controls}; *: own environment",
     )
     add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed> or -method)")
     add("--train-frames", type=int, metavar="N", help="train on N frames, as many of each molecule (default: all)")

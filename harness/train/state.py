@@ -60,7 +60,8 @@ def write_state(directory: Path, run: SavedRun) -> None:
     from safetensors.torch import save_file
 
     record = {"identity": run.identity, "curve": [asdict(point) for point in run.curve], "n_steps": run.n_steps}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in run.tensors.items()}
+    # Copies, since the format rejects tensors that share memory, such as tied weights.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in run.tensors.items()}
     with whole_file(directory / STATE_FILE) as partial, system_errors():
         save_file(tensors, partial, metadata={_RECORD: json.dumps(record)})
 

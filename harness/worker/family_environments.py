@@ -41,11 +41,18 @@ class EnvironmentSpec:
     Attributes:
         requirements: Pinned packages of the family, in pip's format.
         python: Minimum version of Python as `(major, minor)`, or `None` for 3.11.
+        trains: Whether `harness train` runs in it, which needs the packages that this project requires.
+        overrides: Requirements that replace those of the same packages in the metadata of any package, when the lock is
+            written. A marker that is never true leaves a package out.
     """
 
     requirements: tuple[str, ...]
     python: tuple[int, int] | None = None
+    trains: bool = False
+    overrides: tuple[str, ...] = ()
 
+
+_NEVER: Final = "; python_version < '3'"
 
 ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
     {
@@ -54,6 +61,17 @@ ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
         "nequip": EnvironmentSpec(("nequip==0.19.1",)),
         "so3lr": EnvironmentSpec(("so3krates-torch[vis]==0.2.1",)),
         "fairchem": EnvironmentSpec(("fairchem-core==2.24.0",)),
+        # Its metadata pins torch 2.4 and numpy below 2, but its networks also run with current releases. The packages
+        # that are left out are only imported by its trainer.
+        "fairchem1": EnvironmentSpec(
+            ("fairchem-core==1.10.0",),
+            trains=True,
+            overrides=(
+                "torch>=2.4",
+                "numpy>=1.26",
+                *(f"{name} {_NEVER}" for name in ("hydra-core", "submitit", "tensorboard", "torchtnt", "wandb")),
+            ),
+        ),
         "metatomic": EnvironmentSpec(("upet==0.3.1", "metatrain==2026.4.1", "metatomic-torch==0.1.19")),
         "orb": EnvironmentSpec(("orb-models==0.7.0",), (3, 12)),
         "mattersim": EnvironmentSpec(("mattersim==1.2.5",), (3, 12)),

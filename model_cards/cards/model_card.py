@@ -17,7 +17,7 @@ from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import DECLARATION, Task
 from dataset_builders.tasks.task_document import task_of_checkpoint
 from harness.networks.architecture import NetworkArguments
-from harness.networks.architectures import FOUNDATIONS, PACKAGES
+from harness.networks.architectures import FOUNDATIONS, IN_ENVIRONMENTS, PACKAGES
 from harness.networks.arguments import plain as plain_arguments
 from harness.networks.checkpoint_format import (
     WEIGHTS_FILE,
@@ -152,6 +152,7 @@ def _network_context(checkpoint: Path) -> dict[str, Any]:
         "unfinished": training_progress(checkpoint, config.training),
         "by_the_clock": follows_the_clock(config.training),
         "network": _network(config),
+        "environment": IN_ENVIRONMENTS.get(config.architecture),
         "base_model": _base_model(config),
         "is_derived": config.architecture in FOUNDATIONS,
         "baseline": METHODS.get(config.baseline, "MMFF94") if config.baseline else None,

@@ -86,7 +86,7 @@ def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_the_training_command_lists_it(site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     listed = " ".join(run(tmp_path, site, "train", "--help").stdout.split())
-    assert "dimenet++, visnet, gaussnet (plug-in)" in listed
+    assert "dimenet++, visnet, gemnet*, esen*, gaussnet (plug-in)" in listed
     with pytest.raises(SystemExit):
         train(["--help"])
     assert "gaussnet" not in capsys.readouterr().out

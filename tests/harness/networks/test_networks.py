@@ -17,10 +17,13 @@ from dataset_builders.core.errors import ModelError
 from harness.compute.neighbours import packed_neighbours
 from harness.core.batch import StructureBatch
 from harness.networks.architecture import NetworkArguments
-from harness.networks.architectures import ARCHITECTURES
+from harness.networks.architectures import ARCHITECTURES, IN_ENVIRONMENTS
 from harness.networks.checkpoint_format import receptive_field
 from harness.networks.graph import MoleculeGraph, energies_and_forces, pack_graph
 from harness.networks.networks import build_network
+
+HERE = [name for name in ARCHITECTURES if name not in IN_ENVIRONMENTS]
+"""Networks of the environment of the harness; for the others see test_fairchem1.py."""
 
 SHAPE = NetworkArguments(channels=8, radial_features=5, layers=2, cutoff=2.0)
 
@@ -47,7 +50,7 @@ def network_of(architecture: str) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", HERE)
 def test_an_energy_depends_on_atoms_up_to_the_receptive_field(architecture: str) -> None:
     # A zigzag of atoms 1.4 Å apart along x, neighbours of which only the next one is within 2 Å.
     index = np.arange(8)
@@ -123,7 +126,7 @@ def test_networks_of_pyg_give_what_its_own_models_give(architecture: str, monkey
     np.testing.assert_allclose(forces, -gradient, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", HERE)
 def test_every_network_has_second_derivatives(architecture: str) -> None:
     # A straight line of three atoms, where an angle has no derivative of its own.
     positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.2], [0.0, 0.0, 2.4], [0.9, 0.0, -0.4]])

@@ -13,11 +13,12 @@ import torch
 from dataset_builders.core.errors import MissingPackageError, ModelError, UsageError
 from harness.core.batch import StructureBatch
 from harness.core.potential import LoadOptions
-from harness.networks.architectures import ARCHITECTURES, FAMILIES
+from harness.networks.architectures import FAMILIES
 from harness.networks.checkpoint_format import write_checkpoint
 from harness.networks.networks import build_network
 from harness.networks.tensors import network_tensors
 from harness.potentials.graph_pes import GraphPesPotential, load
+from tests.harness.networks.test_networks import HERE
 from tests.harness.small_checkpoint import SMALL_CONFIG
 
 WATER = np.array([[0.0, 0.0, 0.119], [0.0, 0.763, -0.477], [0.0, -0.763, -0.477]])
@@ -45,7 +46,7 @@ def make_checkpoint(directory: Path, architecture: str = "PaiNN") -> Path:
 
 
 # Building NequIP or MACE compiles TorchScript for seconds, so each is loaded once for all tests.
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=HERE)
 def potential(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> GraphPesPotential:
     checkpoint = make_checkpoint(tmp_path_factory.mktemp("checkpoint"), request.param)
     potential = load(checkpoint, LoadOptions(device="cpu", dtype="float64"))
@@ -89,7 +90,7 @@ def test_forces_are_the_derivative_of_the_energy(potential: GraphPesPotential) -
     assert forces[6, 1] == pytest.approx(-(above - below) / (2 * step), rel=1e-5, abs=1e-6)
 
 
-@pytest.mark.parametrize("potential", [name for name in ARCHITECTURES if FAMILIES[name] == "graph-pes"], indirect=True)
+@pytest.mark.parametrize("potential", [name for name in HERE if FAMILIES[name] == "graph-pes"], indirect=True)
 def test_agrees_with_the_calculator_of_graph_pes(potential: GraphPesPotential, float64_default: None) -> None:
     from ase import Atoms
 

@@ -5,6 +5,7 @@ import pytest
 
 from dataset_builders.chemistry.levels import find_level
 from dataset_builders.core.errors import SetupError, UsageError
+from harness.study import jobs
 from harness.study.jobs import (
     Job,
     Places,
@@ -14,10 +15,12 @@ from harness.study.jobs import (
     commands,
     identity_of,
     missing_checkpoints,
+    missing_environments,
     plan_jobs,
     train_options,
 )
 from harness.study.table_rows import ROWS, Row, choose_rows
+from harness.worker.family_environments import ENVIRONMENTS_VARIABLE, Environment
 from tests.harness.study.records import CONTENT, record
 
 CONTROL = Row("zero", "nothing", "control", model="zero")
@@ -45,6 +48,22 @@ def test_rows_whose_checkpoint_is_given(tmp_path: Path) -> None:
     given = replace(REQUEST, models={"big": "org/big@main"})
     assert "tuned-task2-seed1" in [job.name for job in plan_jobs(given)]
     assert missing_checkpoints(given) == ()
+
+
+def test_rows_with_an_environment_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENTS_VARIABLE, str(tmp_path))
+    request = replace(REQUEST, rows=(CONTROL, ROWS["gemnet"]))
+    assert missing_environments(request) == (ROWS["gemnet"],)
+    assert {job.row for job in plan_jobs(request)} == {CONTROL}
+    with pytest.raises(SetupError, match="the package 'fairchem-core', which is not installed"):
+        identity_of(Job(ROWS["gemnet"], "task1", 0), request, CONTENT)
+    packages = {"fairchem-core": "1.10.0", "torch": "2.9"}
+    found = Environment("fairchem1", tmp_path, packages)
+    monkeypatch.setattr(jobs, "find_environment", {"fairchem1": found}.get)
+    assert missing_environments(request) == ()
+    (job,) = [job for job in plan_jobs(request) if job.name == "gemnet-task2-seed1"]
+    identity = identity_of(job, request, CONTENT)
+    assert (identity["fairchem-core version"], identity["torch version"]) == ("1.10.0", "2.9")
 
 
 def test_commands_of_a_control() -> None:

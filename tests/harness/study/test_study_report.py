@@ -139,6 +139,8 @@ def test_what_is_absent_is_said(results: Path) -> None:
     assert "- `schnet`: task1 seed 1, task2 seed 0, task2 seed 1\n" in text
     assert "- `gfn1-xtb` (GFN1-xTB): no run\n" in text
     assert "- `ani2x` (ANI-2x as published): no run; needs `--model ani2x=PATH`\n" in text
+    assert "- `gemnet` (GemNet-T): no run; needs `python -m harness env create fairchem1`\n" in text
+    assert "- EquiformerV2: not run, because " in text
     assert "- no run on task3, task4" in text
     assert "painn-wide" not in text  # a variant is only run where asked for
 

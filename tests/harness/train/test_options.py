@@ -1,5 +1,7 @@
 """What the options of the training command amount to."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -111,6 +113,9 @@ def test_a_receptive_field_limits_the_layers() -> None:
     assert limited_to("PaiNN", shape, 2.0) == NetworkArguments(8, 4, 1, 2.0)
     # One hop of DimeNet++ is spent before its first round.
     assert limited_to("DimeNet++", shape, 7.5).layers == 2
+    # A round of GemNet adds two hops.
+    assert limited_to("GemNet", shape, 12.4).layers == 1
+    assert limited_to("GemNet", shape, 12.5).layers == 2
     assert settings("--receptive-field", "4").cutoff == 4.0
 
 
@@ -119,7 +124,8 @@ def test_no_recipe_reaches_further_than_its_limit(architecture: str) -> None:
     (name,) = [name for name in ARCHITECTURES if name == architecture]
     shape = find_architecture(name).arguments
     assert isinstance(shape, NetworkArguments)
-    for field in (10.0, 10.5, 12.0, 20.0):
+    smallest = receptive_field(name, replace(shape, layers=1))
+    for field in [field for field in (10.0, 10.5, 12.0, 15.0, 20.0, 22.0) if field >= smallest]:
         assert receptive_field(name, limited_to(name, shape, field)) <= field
 
 
@@ -130,6 +136,8 @@ def test_receptive_fields_that_cannot_be() -> None:
         UsageError, match=r"TensorNet has one hop before its first message-passing layer.* it reaches 10 Å or more"
     ):
         settings("--arch", "tensornet-local")
+    with pytest.raises(UsageError, match=r"GemNet has one hop before .* it reaches 15 Å or more"):
+        settings("--arch", "gemnet", "--receptive-field", "14")
 
 
 def test_folder_of_a_run() -> None:

@@ -9,13 +9,14 @@ import zipfile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from dataset_builders.core.errors import SetupError
 from harness.worker import environment_locks
 from harness.worker.environment_locks import LOCKS, locked_requirements, pin_of
 from harness.worker.family_environments import ENVIRONMENTS, WORKER_REQUIREMENTS
-from tests.locks import OF_PYTORCH, locks_of
+from tests.locks import OF_PYTORCH, locks_of, project_requirements
 
 
 @pytest.fixture
@@ -40,9 +41,13 @@ def test_a_lock_has_what_the_family_and_its_worker_require(family):
         if found.marker is None or found.marker.evaluate():
             assert found.name not in pins
             pins[found.name] = Version(str(found.specifier).removeprefix("=="))
-    for wanted in map(Requirement, (*WORKER_REQUIREMENTS, *ENVIRONMENTS[family].requirements)):
-        assert pins[wanted.name.replace("_", "-").lower()] in wanted.specifier, wanted
+    spec = ENVIRONMENTS[family]
+    own = project_requirements() if spec.trains else ()
+    for wanted in map(Requirement, (*WORKER_REQUIREMENTS, *own, *spec.requirements)):
+        assert pins[canonicalize_name(wanted.name)] in wanted.specifier, wanted
     assert not [name for name in pins if OF_PYTORCH.fullmatch(name)]
+    left_out = {wanted.name for wanted in map(Requirement, spec.overrides) if wanted.marker is not None}
+    assert not left_out & pins.keys()
 
 
 def test_the_file_is_what_the_command_writes_of_its_content():

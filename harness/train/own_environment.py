@@ -1,0 +1,24 @@
+"""Tells which trainings run in an environment of their own, since the packages of their network conflict with ours."""
+
+import argparse
+
+from harness.models.resolve import resolve_model
+from harness.networks.architectures import IN_ENVIRONMENTS
+from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
+from harness.train.defaults import parse_architecture
+
+
+def family_of_environment(options: argparse.Namespace) -> str | None:
+    """The family whose environment a training needs; `None` if it runs beside the harness.
+
+    Raises:
+        UsageError: If the architecture or the initial model is unknown.
+        ModelError: If the initial model has no checkpoint of a known family.
+        SetupError: If the Hub cannot be reached, or a plug-in cannot be used.
+    """
+    if options.init is not None:
+        family = resolve_model(options.init, options.family).family.name
+        return family if family in IN_ENVIRONMENTS.values() else None
+    if options.arch is None or options.arch.lower() in CONTROL_ARCHITECTURES:
+        return None
+    return IN_ENVIRONMENTS.get(parse_architecture(options.arch).architecture)
