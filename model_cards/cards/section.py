@@ -289,7 +289,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "stated by": ("by ", plain),
             "training data": ("", plain),
             "dtype": ("precision ", plain),
-            ROUNDING: ("which ", plain),
+            ROUNDING: ("", plain),
             "device": ("device ", plain),
         },
     )
