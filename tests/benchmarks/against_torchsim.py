@@ -52,9 +52,12 @@ torch_sim.static(systems[0], model)
 seconds = []
 for _ in range(repeats):
     started = time.perf_counter()
-    energies = [float(each["potential_energy"]) for batch in systems for each in torch_sim.static(batch, model)]
+    found = [each for batch in systems for each in torch_sim.static(batch, model)]
+    energies = [float(each["potential_energy"]) for each in found]
     seconds.append(time.perf_counter() - started)
-print(json.dumps({"seconds": seconds, "energies": energies, "version": version("torch-sim-atomistic")}))
+forces = np.concatenate([each["forces"].numpy(force=True) for each in found]).tolist()
+versions = {name: version(name) for name in ("torch-sim-atomistic", "torch")} | {"python": sys.version.split()[0]}
+print(json.dumps({"seconds": seconds, "energies": energies, "forces": forces, "versions": versions}))
 """
 
 
@@ -80,10 +83,10 @@ def main() -> None:
         if repeat:  # the first one warms up
             seconds.append(time.perf_counter() - started)
         energies = np.concatenate([prediction.energy for _, prediction in outcomes])
-    theirs = torchsim(batches, arguments.model, potential.traits.device, arguments.python)
+    theirs = torchsim(batches, arguments.model, potential.traits.device, arguments.python, REPEATS)
     rates = {
         "harness": plan.n_frames / statistics.median(seconds),
-        f"TorchSim {theirs['version']}": plan.n_frames / statistics.median(theirs["seconds"]),
+        f"TorchSim {theirs['versions']['torch-sim-atomistic']}": plan.n_frames / statistics.median(theirs["seconds"]),
     }
     print(f"{arguments.model} on {potential.traits.device}, {plan.n_frames} structures of task2, median of {REPEATS}")
     for name, rate in rates.items():
@@ -92,8 +95,8 @@ def main() -> None:
     print(f"largest difference of energies: {np.abs(energies - theirs['energies']).max():.1e} eV")
 
 
-def torchsim(batches, model: str, device: str, python: str):
-    """What the other environment measures, and the energies (eV) it finds."""
+def torchsim(batches, model: str, device: str, python: str, repeats: int):
+    """What the other environment measures, and the energies (eV) and forces (eV/Å) that it finds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "batches.npz"
         arrays = {}
@@ -101,7 +104,7 @@ def torchsim(batches, model: str, device: str, python: str):
             arrays |= {f"n_atoms{number}": batch.n_atoms, f"numbers{number}": batch.atomic_numbers}
             arrays[f"positions{number}"] = batch.positions
         np.savez(path, **arrays)
-        command = [python, "-c", PROGRAM, str(path), str(Path(model).resolve()), device, str(REPEATS)]
+        command = [python, "-c", PROGRAM, str(path), str(Path(model).resolve()), device, str(repeats)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"TorchSim failed: {done.stderr[-2000:]}")
