@@ -49,15 +49,17 @@ for number in range(len(batches.files) // 3):
     atoms = [slice(end - n, end) for n, end in zip(n_atoms, ends)]
     systems.append([Atoms(numbers[each], positions[each], cell=[100.0] * 3) for each in atoms])
 torch_sim.static(systems[0], model)
-seconds = []
+seconds, cpu_seconds = [], []
 for _ in range(repeats):
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     found = [each for batch in systems for each in torch_sim.static(batch, model)]
     energies = [float(each["potential_energy"]) for each in found]
     seconds.append(time.perf_counter() - started)
+    cpu_seconds.append(time.process_time() - used)
 forces = np.concatenate([each["forces"].numpy(force=True) for each in found]).tolist()
 versions = {name: version(name) for name in ("torch-sim-atomistic", "torch")} | {"python": sys.version.split()[0]}
-print(json.dumps({"seconds": seconds, "energies": energies, "forces": forces, "versions": versions}))
+times = {"seconds": seconds, "cpu_seconds": cpu_seconds}
+print(json.dumps(times | {"energies": energies, "forces": forces, "versions": versions}))
 """
 
 

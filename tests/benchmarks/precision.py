@@ -3,9 +3,10 @@
     python -m tests.benchmarks.precision
     python -m tests.benchmarks.precision --models mace-16 path/to/your.model
 
-Both precisions of a model compute the same batches in turn, in one thread each, and the ratio of speeds is the median
-over the turns. The differences are those of all forces and energies. Models: those of `tests.benchmarks.speed`, a name
-or a path that the harness takes. A model that computes in one precision only is named with the reason.
+Both precisions of a model compute the same batches in turn, in one thread each. The speed-up is the ratio of the
+processor times of a turn, workers included, which other load disturbs little; the median over the turns counts. The
+differences are those of all forces and energies. Models: those of `tests.benchmarks.speed`, a name or a path that the
+harness takes. A model that computes in one precision only is named with the reason.
 """
 
 import argparse
@@ -37,13 +38,15 @@ from harness.inference.batching import filled_bounds, make_plan
 from harness.inference.windows import structures_at
 from harness.models.resolve import resolve_model
 from harness.worker.loading import loaded
+from tests.benchmarks.processor_time import processor_time
 from tests.benchmarks.speed import MODELS, model_of
 
 TASK: Final = "task2"
 BATCH_ATOMS: Final = 512
 BOTH: Final[tuple[DtypeName, DtypeName]] = ("float32", "float64")
 HEADERS: Final = (
-    "model", "saved in", "float32, structures/s", "float64, structures/s", "float32 : float64",
+    "model", "saved in", "float32, structures/s", "float64, structures/s", "float32, CPU ms",
+    "float64, CPU ms", "speed-up",
     "force, largest, eV/Å", "force, mean, eV/Å", "energy, largest, eV/atom", "energy, mean, eV/atom",
     "mean of the forces, eV/Å",
 )  # fmt: skip
@@ -54,12 +57,14 @@ class Passes:
     """What a potential computed of the batches, each time.
 
     Attributes:
-        rates: Structures per second of each pass but the first.
+        seconds: Of each pass but the first.
+        cpu_seconds: Processor time of the same, workers included.
         energy: Energies of the last pass, eV.
         forces: Forces of the last pass, eV/Å.
     """
 
-    rates: list[float]
+    seconds: list[float]
+    cpu_seconds: list[float]
     energy: FloatArray
     forces: FloatArray
 
@@ -102,11 +107,12 @@ def row(model: str, batches: Sequence[StructureBatch], repeats: int, device: str
     low, high = passes
     n_atoms = np.concatenate([batch.n_atoms for batch in batches])
     forces, energies = np.abs(low.forces - high.forces), np.abs(low.energy - high.energy) / n_atoms
-    ratio = statistics.median(one / other for one, other in zip(low.rates, high.rates, strict=True))
+    ratio = statistics.median(one / other for one, other in zip(high.cpu_seconds, low.cpu_seconds, strict=True))
     differences = (forces.max(), forces.mean(), energies.max(), energies.mean())
     return [
         saved,
-        *(f"{statistics.median(each.rates):,.1f}" for each in passes),
+        *(f"{len(n_atoms) / statistics.median(each.seconds):,.1f}" for each in passes),
+        *(f"{1e3 * statistics.median(each.cpu_seconds) / len(n_atoms):,.2f}" for each in passes),
         f"{ratio:.2f}",
         *(f"{each:.1e}" for each in differences),
         f"{np.abs(high.forces).mean():.2g}",
@@ -115,20 +121,20 @@ def row(model: str, batches: Sequence[StructureBatch], repeats: int, device: str
 
 def in_turn(potentials: Sequence[Potential], batches: Sequence[StructureBatch], repeats: int) -> list[Passes]:
     """Passes over all batches, of one potential after the other; the first pass of each warms up."""
-    n_structures = sum(batch.n_structures for batch in batches)
-    rates: list[list[float]] = [[] for _ in potentials]
+    times: list[tuple[list[float], list[float]]] = [([], []) for _ in potentials]
     found = []
     for repeat in range(repeats + 1):
         found = []
-        for potential, of_one in zip(potentials, rates, strict=True):
-            started = time.perf_counter()
+        for potential, (seconds, cpu_seconds) in zip(potentials, times, strict=True):
+            started, used = time.perf_counter(), processor_time()
             outcomes = [outcome for _, outcome in compute_ahead(potential, ((None, each) for each in batches), tuple)]
             if repeat:
-                of_one.append(n_structures / (time.perf_counter() - started))
+                seconds.append(time.perf_counter() - started)
+                cpu_seconds.append(processor_time() - used)
             found.append([computed(outcome) for outcome in outcomes])
     return [
-        Passes(of_one, *(np.concatenate(each) for each in zip(*predicted, strict=True)))
-        for of_one, predicted in zip(rates, found, strict=True)
+        Passes(*of_one, *(np.concatenate(each) for each in zip(*predicted, strict=True)))
+        for of_one, predicted in zip(times, found, strict=True)
     ]
 
 
