@@ -59,7 +59,7 @@ for _ in range(repeats):
 forces = np.concatenate([each["forces"].numpy(force=True) for each in found]).tolist()
 versions = {name: version(name) for name in ("torch-sim-atomistic", "torch")} | {"python": sys.version.split()[0]}
 times = {"seconds": seconds, "cpu_seconds": cpu_seconds}
-print(json.dumps(times | {"energies": energies, "forces": forces, "versions": versions}))
+print(json.dumps(times | {"energy": energies, "forces": forces, "versions": versions}))
 """
 
 
@@ -94,7 +94,7 @@ def main() -> None:
     for name, rate in rates.items():
         print(f"{name:>15} {rate:>10.1f} structures/s")
     print(f"harness : TorchSim = {rates['harness'] / list(rates.values())[1]:.2f}")
-    print(f"largest difference of energies: {np.abs(energies - theirs['energies']).max():.1e} eV")
+    print(f"largest difference of energies: {np.abs(energies - theirs['energy']).max():.1e} eV")
 
 
 def torchsim(batches, model: str, device: str, python: str, repeats: int):

@@ -6,7 +6,7 @@
 only, of the families here. Each computes the same structures in the same batches, in one thread on a CPU, from
 structures to energies and forces: neighbours, graphs and transfers count. How much faster the harness is, is the ratio
 of the processor times of the best passes, workers included: other load disturbs these little, and only adds to them.
-The harness computes before the others and after them. `network` is the part of the family's own call that is the
+All take two turns. `network` is the part of the family's own call that is the
 network and its gradient. Differences are from the harness. Models: those of `tests.benchmarks.speed` whose package
 computes batches.
 """
@@ -17,7 +17,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,8 @@ from tests.harness.potentials.other_interpreter import Arrays, run_elsewhere
 
 TASK: Final = "task2"
 BATCH_ATOMS: Final = 512
+ROUNDS: Final = 2
+TIMES: Final = ("seconds", "cpu_seconds", "of_network")
 MODELS: Final = ("mace-16", "ani2x", "so3lr")
 HEADERS: Final = (
     "model", "computed by", "structures/s", "CPU ms", "harness faster by", "network",
@@ -62,7 +64,7 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--structures", type=int, default=200, help="spread over the splits (default: 200)")
-    parser.add_argument("--repeats", type=int, default=5, help="of each, of which the best counts (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="in each of two rounds; the best counts (default: 5)")
     arguments = parser.parse_args()
     dataset = open_dataset("mini")
     plan = make_plan(scan_dataset(dataset, (TASK,)), BATCH_ATOMS)
@@ -75,7 +77,7 @@ def main() -> None:
     print(
         f"\n{processor_name('cpu')}, one thread, Python {platform.python_version()} but for TorchSim; "
         f"{whole.n_structures} structures of {TASK} of mini in batches of {BATCH_ATOMS} atoms, best of "
-        f"{arguments.repeats}; load {before:.1f} to {os.getloadavg()[0]:.1f}"
+        f"{ROUNDS * arguments.repeats}; load {before:.1f} to {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -84,17 +86,18 @@ def rows_of(name: str, model: str, whole: StructureBatch, arguments: argparse.Na
     bounds = filled_bounds(whole.n_atoms, BATCH_ATOMS)
     batches = [whole.slice(start, stop) for start, stop in pairwise(bounds)]
     source = resolve_model(model)
-    own = of_harness(source, batches, arguments.repeats)
-    others = []
-    if name == "mace-16" and arguments.python is not None:
-        theirs = torchsim(batches, model, "cpu", arguments.python, arguments.repeats)
+    with_torchsim = name == "mace-16" and arguments.python is not None
+    own, theirs, native = {}, {}, {}
+    for _ in range(ROUNDS):
+        own = joined(own, of_harness(source, batches, arguments.repeats))
+        if with_torchsim:
+            theirs = joined(theirs, torchsim(batches, model, "cpu", arguments.python, arguments.repeats))
+        native = joined(native, of_package(source, whole, bounds, arguments.repeats))
+    share = f"{100.0 * statistics.median(np.divide(native['of_network'], native['cpu_seconds'])):.0f} %"
+    others = [(f"{package_version(name)}, own batches", native, share)]
+    if with_torchsim:
         label = "TorchSim {torch-sim-atomistic}, PyTorch {torch}, Python {python}".format(**theirs["versions"])
-        others.append((label, theirs | {"energy": theirs["energies"]}, ""))
-    native = of_package(source, whole, bounds, arguments.repeats)
-    share = f"{100.0 * statistics.median(native['of_network'] / native['cpu_seconds']):.0f} %"
-    others.append((f"{package_version(name)}, own batches", native, share))
-    again = of_harness(source, batches, arguments.repeats)
-    own |= {key: np.concatenate([own[key], again[key]]) for key in ("seconds", "cpu_seconds")}
+        others.insert(0, (label, theirs, ""))
     rows = [[name, "harness", *speeds(own, whole.n_structures), "", "", "", ""]]
     if len(others) == 1:
         reason = "not measured: no --python" if name == "mace-16" else "has no model of this family"
@@ -105,6 +108,12 @@ def rows_of(name: str, model: str, whole: StructureBatch, arguments: argparse.Na
         cells = (f"{factor:.2f}", network, *(f"{each:.1e}" for each in differences))
         rows.append([name, label, *speeds(other, whole.n_structures), *cells])
     return rows
+
+
+def joined(before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What one of them measured in all rounds so far."""
+    times = {key: [*before.get(key, ()), *now[key]] for key in TIMES if key in now}
+    return {**now, **times}
 
 
 def speeds(found: Any, n_structures: int) -> tuple[str, str]:
