@@ -149,7 +149,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     add(
         "--compile",
         action="store_true",
-        help="compile the network, if supported (graph-pes); pays off for 10,000 structures or more",
+        help="compile the network, if supported (graph-pes); pays off beyond some 20,000 structures",
     )
     add(
         "--batch-atoms",

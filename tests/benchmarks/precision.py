@@ -44,10 +44,12 @@ from tests.benchmarks.speed import MODELS, model_of
 TASK: Final = "task2"
 BATCH_ATOMS: Final = 512
 BOTH: Final[tuple[DtypeName, DtypeName]] = ("float32", "float64")
-HEADERS: Final = (
-    "model", "saved in", "float32, structures/s", "float64, structures/s", "float32, CPU ms",
-    "float64, CPU ms", "speed-up",
-    "force, largest, eV/Å", "force, mean, eV/Å", "energy, largest, eV/atom", "energy, mean, eV/atom",
+SPEEDS: Final = (
+    "model", "saved in", "float32, structures/s", "float64, structures/s", "float32, CPU ms", "float64, CPU ms",
+    "speed-up",
+)  # fmt: skip
+DIFFERENCES: Final = (
+    "difference", "force, largest, eV/Å", "force, mean, eV/Å", "energy, largest, eV/atom", "energy, mean, eV/atom",
     "mean of the forces, eV/Å",
 )  # fmt: skip
 
@@ -86,7 +88,9 @@ def main() -> None:
         for name in arguments.models:
             model = model_of(name, Path(folder)) if name in MODELS else name
             rows.append([name, *row(model, batches, arguments.repeats, arguments.device)])
-    print(markdown_table(HEADERS, rows, rule="right"))
+    print(markdown_table(SPEEDS, [cells[: len(SPEEDS)] for cells in rows], rule="right"))
+    differences = [[cells[0], *cells[len(SPEEDS) :]] for cells in rows]
+    print(f"\n{markdown_table(DIFFERENCES, differences, rule='right')}")
     print(
         f"\n{processor_name(arguments.device)}, one thread, Python {platform.python_version()}; {whole.n_structures} "
         f"structures of {TASK} of mini in batches of {BATCH_ATOMS} atoms, median of {arguments.repeats}; load "
@@ -95,7 +99,7 @@ def main() -> None:
 
 
 def row(model: str, batches: Sequence[StructureBatch], repeats: int, device: str) -> list[str]:
-    """The cells of a model, or one that says why it cannot be measured."""
+    """The cells of both tables for a model, or one that says why it cannot be measured."""
     source = resolve_model(model)
     single, double = (LoadOptions(device, dtype, trust_checkpoint=True) for dtype in BOTH)
     try:
@@ -103,7 +107,7 @@ def row(model: str, batches: Sequence[StructureBatch], repeats: int, device: str
             saved = first.traits.saved_dtype or "not told"
             passes = in_turn((first, second), batches, repeats)
     except MlipOodError as cause:
-        return [f"not measured: {cause}", *[""] * (len(HEADERS) - 2)]
+        return [f"not measured: {cause}", *[""] * (len(SPEEDS) + len(DIFFERENCES) - 3)]
     low, high = passes
     n_atoms = np.concatenate([batch.n_atoms for batch in batches])
     forces, energies = np.abs(low.forces - high.forces), np.abs(low.energy - high.energy) / n_atoms
