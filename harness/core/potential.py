@@ -8,6 +8,7 @@ from harness.core.batch import Prediction, StructureBatch
 from harness.core.known_checkpoints import Evidence
 
 DtypeName = Literal["float32", "float64"]
+SavedDtypeName = Literal["float16", "bfloat16", "float32", "float64"]
 ProtocolName = Literal["zero-shot", "fine-tuned", "from-scratch", "control"]
 TrainingProtocol = Literal["from-scratch", "fine-tuned"]
 TrainingEvidence = Literal["stated", "proved"]
@@ -32,6 +33,7 @@ class PotentialTraits:
             without a checkpoint.
         packages: Python packages whose versions the result records.
         dtype: Precision of the arithmetic.
+        saved_dtype: Precision in which the checkpoint was saved, if the adapter tells.
         device: `cpu`, `cuda:0`, ...
         protocol: How the model was trained with respect to the task; `control` for methods without a
             training set.
@@ -64,6 +66,7 @@ class PotentialTraits:
     files: Mapping[str, str] = field(default_factory=dict)
     packages: tuple[str, ...] = ()
     dtype: DtypeName = "float64"
+    saved_dtype: SavedDtypeName | None = None
     device: str = "cpu"
     protocol: ProtocolName = "zero-shot"
     trained_on: str | None = None

@@ -24,11 +24,12 @@ from harness.core.potential import Isolation, LoadOptions, Potential, PotentialT
 from harness.data.dataset import PinnedDataset, open_dataset
 from harness.data.label_choice import labels_for, tasks_without_labels
 from harness.data.scan import FrameScan, scan_dataset
+from harness.evaluation.examination import Examination, examined
 from harness.evaluation.job_choice import IN_ONE_PROCESS, JobChoice, for_model, jobs_for, timed_load
+from harness.evaluation.lowered_precision import Lowering, in_saved_precision
 from harness.hub.hub_folder import PREFIX
 from harness.inference.batch_size import ON_CPU, batch_atoms_for
 from harness.inference.batching import Plan, make_plan
-from harness.inference.force_consistency import cautions_about, two_molecules
 from harness.inference.jobs import Jobs
 from harness.inference.meeting import ALONE, Meeting
 from harness.inference.predict import compute_together
@@ -148,7 +149,10 @@ def evaluate_model(
         traits = with_stated_level(traits, options.level_of_theory)
         start = partial(helper, model, options.load, options.isolation)
         jobs = jobs_for(with_traits(potential, traits), choice, start, load_seconds)
-        return _evaluate(jobs, datasets, options, meeting, is_known=not is_unknown(model.family.module))
+        again = partial(loaded, model, in_saved_precision(options.load), options.isolation, is_first=False)
+        lowering = Lowering(jobs.potential, options.load.dtype is not None, again)
+        examination = Examination(lowering, is_known=not is_unknown(model.family.module))
+        return _evaluate(jobs, datasets, options, meeting, examination)
 
 
 def evaluate_potential(
@@ -171,11 +175,12 @@ def evaluate_potential(
     Raises:
         MlipOodError: As `evaluate_model` does.
     """
-    return _evaluate(Jobs(potential), datasets, options, meeting, is_known=is_known)
+    examination = Examination(Lowering(potential, is_requested=False, load_again=None), is_known=is_known)
+    return _evaluate(Jobs(potential), datasets, options, meeting, examination)
 
 
 def _evaluate(
-    jobs: Jobs, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, *, is_known: bool
+    jobs: Jobs, datasets: Sequence[PinnedDataset], options: RunOptions, meeting: Meeting, examination: Examination
 ) -> FinishedRun | None:
     potential, traits = jobs.potential, jobs.potential.traits
     wanted = (traits.trained_on,) if traits.trained_on else options.tasks
@@ -197,8 +202,7 @@ def _evaluate(
     manifest = _with_overlap(manifest, dataset, options.training_smiles)
     directory = run_directory(options.output, traits.model_id, manifest.identity)
     if ranks.is_first:
-        if not is_known:
-            manifest = _with_cautions(manifest, directory, potential, dataset, plan)
+        manifest = examined(manifest, directory, examination, dataset, plan)
         _save(manifest, directory)
     # Checked before hours of computing: processes that differ in the run identity would leave two half-finished runs.
     meeting.gather(f"start of run {directory.name}")
@@ -270,24 +274,6 @@ def _with_overlap(manifest: Manifest, dataset: PinnedDataset, path: Path | None)
             molecules=overlap_with(molecules, [dataset.task(task) for task in manifest.tasks]),
         )
     return manifest.model_copy(update={"model": model.model_copy(update={"overlap": overlap})})
-
-
-def _with_cautions(
-    manifest: Manifest, directory: Path, potential: Potential, dataset: PinnedDataset, plan: Plan
-) -> Manifest:
-    """A manifest with cautions about the model; a resumed run has its cautions already."""
-    try:
-        earlier = Manifest.load(directory)
-    except DataError:
-        earlier = None
-    if earlier is not None and earlier.identity == manifest.identity:
-        cautions = earlier.model.cautions
-    else:
-        window = next(read_windows(dataset, plan))
-        cautions = cautions_about(potential, two_molecules(window))
-    for caution in cautions:
-        _LOG.warning("%s", caution)
-    return manifest.model_copy(update={"model": manifest.model.model_copy(update={"cautions": cautions})})
 
 
 @dataclass(frozen=True, slots=True)

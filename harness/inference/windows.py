@@ -98,6 +98,31 @@ def read_windows(dataset: PinnedDataset, plan: Plan) -> Iterator[Window]:
                 waiting, number = [], number + 1
 
 
+def structures_at(dataset: PinnedDataset, plan: Plan, places: IntArray) -> StructureBatch:
+    """Reads some structures of a plan as one batch.
+
+    Args:
+        dataset: The data set of the plan.
+        plan: The plan.
+        places: Their places, ascending and one or more; reading ends with the last one.
+
+    Raises:
+        DataError: If the data set can no longer be read.
+    """
+    parts = []
+    for window in read_windows(dataset, plan):
+        inside = places[(places >= window.start) & (places < window.stop)]
+        parts += [window.batch(int(place), int(place) + 1) for place in inside]
+        if window.stop > places[-1]:
+            break
+    return StructureBatch(
+        np.concatenate([part.atomic_numbers for part in parts]),
+        np.concatenate([part.positions for part in parts]),
+        np.concatenate([part.n_atoms for part in parts]),
+        tuple(smiles for part in parts for smiles in part.smiles),
+    )
+
+
 def _first_occurrences(dataset: PinnedDataset, plan: Plan) -> Iterator[_Piece]:
     seen = np.zeros(plan.n_frames, dtype=np.bool_)
     for key, places in plan.rows.items():

@@ -16,6 +16,7 @@ from harness.method.claims import same_weights
 from harness.method.document import MeanResult, SeedsOfTask, overall_spread, seeds_of_task
 from harness.method.mean import mean_task
 from harness.results.cost import joint_cost
+from harness.results.lowered_precision import joint_lowering
 from harness.results.result import (
     UNKNOWN_OVERLAP,
     EnvironmentRecord,
@@ -181,6 +182,7 @@ def _model(name: str, members: Sequence[MeasuredMember], revision: str | None) -
         known_as=_joined(model.known_as for model in models),
         known_by="name" if any(model.known_by == "name" for model in models) else first.known_by,
         overlap=_overlap([model.overlap for model in models]),
+        lowered_precision=joint_lowering({member.place: member.result.model.lowered_precision for member in members}),
     )
 
 

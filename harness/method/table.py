@@ -13,6 +13,7 @@ from harness.report.leak_cautions import cautions_of_evidence, errors_on_train, 
 from harness.report.level_cautions import evidence_for_level
 from harness.report.model_cautions import cautions
 from harness.report.model_lines import protocol_of, short_lines
+from harness.report.precision_line import precision_lines
 from harness.report.signs import ID_STYLE, OOD_STYLE, interval, number_cell, ratio_cell, reason_lines
 from harness.report.table import (
     CARE,
@@ -173,6 +174,7 @@ def _model(result: MeanResult, view: View) -> list[str]:
         f"{model.level_of_theory or 'unknown'}{evidence_for_level(model)}, {model.dtype} on {model.device}; "
         f"{_overall(result)}",
         *cost_lines(result),
+        *precision_lines(model),
         *([] if on_train is None else [on_train]),
     ]
 

@@ -1,5 +1,6 @@
 """Compiles what a network computes for a batch, derivatives included, into fused loops."""
 
+import functools
 import os
 import shutil
 import sysconfig
@@ -53,6 +54,13 @@ def compiled(
         raise UsageError(f"--compile supports only {', '.join(COMPILABLE)}, not {architecture}; leave it out")
     if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
         raise SetupError(f"--compile needs PyTorch 2.13 or newer, but this is {torch.__version__}; leave it out")
-    torch._dynamo.config.trace_autograd_ops = True
     # Batch sizes differ, and one compiled function must handle all; a part that cannot be compiled is an error.
-    return cast("_Function", torch.compile(function, dynamic=True, fullgraph=True, backend=backend))
+    fused = torch.compile(function, dynamic=True, fullgraph=True, backend=backend)
+
+    @functools.wraps(function)
+    def in_this_thread(*given: object) -> object:
+        # Each thread has settings of its own, and the one that computes is not always the one that loads.
+        torch._dynamo.config.trace_autograd_ops = True
+        return fused(*given)
+
+    return cast("_Function", in_this_thread)

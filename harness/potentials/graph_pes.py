@@ -103,6 +103,7 @@ def load_network(
         files={**file_hashes(path), **code},
         packages=packages,
         dtype=dtype,
+        saved_dtype=config.dtype,
         device=str(device),
         protocol=config.protocol,
         trained_on=config.trained_on,

@@ -16,7 +16,7 @@ from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import ModelError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
-from harness.compute.saved_precision import saved_precision
+from harness.compute.saved_precision import saved_dtype, saved_precision
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.batch import StructureBatch
 from harness.core.family import Family
@@ -107,6 +107,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
     model = _read(path, device)
     _require_energy_model(model, path)
     dtype: DtypeName = options.dtype or saved_precision(model, path)
+    saved = saved_dtype(model.parameters())
     head, head_name = _choose_head(model, options.head, path)
     model = _converted(model, device, dtype)
     traits = PotentialTraits(
@@ -116,6 +117,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         files={path.name: sha256_of(path)},
         packages=("mace-torch", "e3nn", "torch"),
         dtype=dtype,
+        saved_dtype=saved,
         device=str(device),
         head=head_name,
     )

@@ -194,6 +194,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         files={source.name: sha256_of(source)},
         packages=("nequip", "e3nn", "torch", "numpy"),
         dtype=network.dtype,
+        saved_dtype=network.dtype,
         device=str(device),
         head=head,
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
-from harness.compute.saved_precision import saved_precision
+from harness.compute.saved_precision import saved_dtype, saved_precision
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
@@ -167,6 +167,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
     _require_pairwise(model, path)
     _set_long_range(model)
     dtype = options.dtype or saved_precision(model, path)
+    saved = saved_dtype(model.parameters())
     traits = PotentialTraits(
         model_id=str(source),
         family="so3lr",
@@ -174,6 +175,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
         files={path.name: sha256_of(path)},
         packages=("so3krates-torch", "torch"),
         dtype=dtype,
+        saved_dtype=saved,
         device=str(device),
         level_of_theory=LEVEL if is_shipped else None,
     )

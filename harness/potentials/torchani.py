@@ -17,6 +17,7 @@ from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.units import HARTREE
 from harness.compute.device import resolve_device
+from harness.compute.saved_precision import saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
@@ -121,6 +122,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         files={path.name: sha256_of(path)},
         packages=("torchani", "torch"),
         dtype=dtype,
+        saved_dtype=saved_dtype(_weights(state)),
         device=str(device),
         level_of_theory=ensemble.level_of_theory,
     )
@@ -176,10 +178,14 @@ def _require_elements_of(ensemble: Ensemble, state: "State", path: Path) -> None
         )
 
 
+def _weights(state: "State") -> list["torch.Tensor"]:
+    return [value for name, value in state.items() if name.endswith(".weight")]
+
+
 def _dtype_of(state: "State", path: Path) -> DtypeName:
     import torch
 
-    dtypes = {value.dtype for name, value in state.items() if name.endswith(".weight")}
+    dtypes = {weight.dtype for weight in _weights(state)}
     if dtypes == {torch.float32}:
         return "float32"
     if dtypes == {torch.float64}:

@@ -6,13 +6,14 @@ from dataset_builders.core.hashes import SHORT_HASH
 from harness.report.cost_line import cost_lines
 from harness.report.leak_cautions import errors_on_train
 from harness.report.level_cautions import evidence_for_level, short_evidence_for_level
+from harness.report.precision_line import precision_lines
 from harness.results.result import ModelRecord, RunResult
 
 _PROVED: Final = ", proved by its checkpoint"
 
 
 def short_lines(result: RunResult, name: str, width: int) -> list[str]:
-    """The model in one line or two: what it is and was trained on, and how fast it was computed.
+    """The model in few lines: what it is and was trained on, how fast it was computed, and what its precision changes.
 
     Args:
         result: Its result.
@@ -28,7 +29,7 @@ def short_lines(result: RunResult, name: str, width: int) -> list[str]:
         f"  {model.dtype} on {model.device}{speed}",
     ]
     joined = f"{lines[0]}; {lines[1].strip()}"
-    return [joined] if len(joined) <= width else lines
+    return [*([joined] if len(joined) <= width else lines), *(f"  {line}" for line in precision_lines(model))]
 
 
 def _short_protocol(model: ModelRecord) -> str:
@@ -39,7 +40,8 @@ def _short_protocol(model: ModelRecord) -> str:
 def full_lines(result: RunResult) -> list[str]:
     """The model with hashes of its files and of the code, its cost, and its errors on training frames."""
     on_train = errors_on_train(result)
-    return [_model_line(result), *cost_lines(result), *([] if on_train is None else [on_train])]
+    lowered = precision_lines(result.model)
+    return [_model_line(result), *cost_lines(result), *lowered, *([] if on_train is None else [on_train])]
 
 
 def _model_line(result: RunResult) -> str:

@@ -29,6 +29,7 @@ from harness.results.cost import CostRecord
 from harness.results.estimate import Count as Count  # noqa: PLC0414
 from harness.results.estimate import Estimate as Estimate  # noqa: PLC0414
 from harness.results.estimate import Record
+from harness.results.lowered_precision import LoweredPrecision
 
 RESULT_SCHEMA_VERSION: Final = "2.1"
 """Version 2.1 adds the anatomy of the gap and errors by end-to-end contact, and changes no other number of 2.0.
@@ -96,6 +97,7 @@ class ModelRecord(Record):
     `dtype` is `mixed` only where the models of a method differ. `cautions` are the problems found on two molecules
     before the run; see `harness.inference.force_consistency`. `overlap` names test molecules that the model is known to
     have been trained on; `None` for controls, for models trained on a task alone, and in results of earlier versions.
+    `lowered_precision` is `None` where `dtype` is that of the checkpoint or higher, and in results of earlier versions.
     Results of earlier versions have no `training`: the only trained models they recognised were checkpoints that prove
     their training set.
     """
@@ -123,6 +125,7 @@ class ModelRecord(Record):
     known_as: str | None = None
     known_by: Evidence | None = None
     overlap: Overlap = None
+    lowered_precision: LoweredPrecision | None = None
 
     @property
     def stated_by(self) -> str | None:

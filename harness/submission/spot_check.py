@@ -15,13 +15,12 @@ from dataset_builders.core.units import MILLI
 from harness.core.batch import Prediction, StructureBatch, check_prediction
 from harness.core.potential import LoadOptions, Potential
 from harness.core.training_record import RECORD_NAME
-from harness.data.dataset import PinnedDataset
 from harness.data.scan import scan_dataset
 from harness.evaluation.run import SHARDS_NAME
 from harness.inference.batch_size import ON_CPU
 from harness.inference.batching import Plan, filled_bounds, make_plan
 from harness.inference.shards import PredictionReader, Predictions
-from harness.inference.windows import read_windows
+from harness.inference.windows import structures_at
 from harness.models.registry import ModelSource
 from harness.results.result import ModelRecord
 from harness.submission.findings import Finding
@@ -111,7 +110,7 @@ def _of_run(model: ModelSource, run: OpenedRun, check: SpotCheck) -> Iterator[Fi
         plan = make_plan(scan_dataset(run.dataset, run.manifest.tasks), run.manifest.batch_atoms)
         places = _places(plan, check)
         reader = PredictionReader(plan, run.directory / SHARDS_NAME, run.manifest.identity)
-        batch = _structures(run.dataset, plan, places)
+        batch = structures_at(run.dataset, plan, places)
         yield _compared(_predicted(potential, batch), reader.at(places), batch, run, check)
 
 
@@ -154,19 +153,6 @@ def _places(plan: Plan, check: SpotCheck) -> IntArray:
     """Positions in the plan of the selected frames, ascending."""
     random = np.random.default_rng(check.seed)
     return np.sort(random.choice(plan.n_frames, size=min(check.n_frames, plan.n_frames), replace=False))
-
-
-def _structures(dataset: PinnedDataset, plan: Plan, places: IntArray) -> StructureBatch:
-    parts = []
-    for window in read_windows(dataset, plan):
-        inside = places[(places >= window.start) & (places < window.stop)]
-        parts += [window.batch(int(place), int(place) + 1) for place in inside]
-    return StructureBatch(
-        np.concatenate([part.atomic_numbers for part in parts]),
-        np.concatenate([part.positions for part in parts]),
-        np.concatenate([part.n_atoms for part in parts]),
-        tuple(smiles for part in parts for smiles in part.smiles),
-    )
 
 
 def _predicted(potential: Potential, batch: StructureBatch) -> Prediction:

@@ -20,6 +20,7 @@ from harness.data.scan import scan_dataset
 from harness.evaluation.run import SHARDS_NAME, evaluate_again
 from harness.inference.batching import make_plan
 from harness.report.cost_line import cost_lines
+from harness.report.precision_line import precision_lines
 from harness.results.manifest import MANIFEST_NAME, Manifest
 from harness.results.result import RESULT_NAME, RunResult
 from harness.submission.cautions import findings_of_checkpoint, findings_of_evidence, findings_of_records
@@ -258,9 +259,11 @@ def _of_failures(computed: RunResult, run_id: str) -> Iterator[Finding]:
 
 
 def _of_cost(stated: RunResult, run_id: str) -> Iterator[Finding]:
-    """What the run cost, which nothing here can prove."""
+    """What the run cost, and what its precision changed, which nothing here can prove."""
     if stated.cost is not None:
         yield Finding("stated", "; ".join(cost_lines(stated)), run_id)
+    for line in precision_lines(stated.model):
+        yield Finding("stated", line, run_id)
 
 
 def _of_files(entry: StagedEntry) -> Finding:

@@ -26,13 +26,16 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "auto") -> Iterator[Potential]:
+def loaded(
+    source: ModelSource, options: LoadOptions, isolation: Isolation = "auto", *, is_first: bool = True
+) -> Iterator[Potential]:
     """Loads a potential for a `with` block; its worker, if it has one, ends with the block.
 
     Args:
         source: Result of `harness.models.resolve.resolve_model`.
         options: Device, precision, trust and threads.
         isolation: Whether it computes in a separate process.
+        is_first: Whether to warn of what the code of a stranger can do; not again for a model that is loaded already.
 
     Raises:
         UsageError: If the model does not support the options.
@@ -58,7 +61,7 @@ def loaded(source: ModelSource, options: LoadOptions, isolation: Isolation = "au
         return
     spec = _spec(source, options, interpreter, is_strict=isolation == "strict")
     with not_dumpable(), contextlib.closing(WorkerPotential(spec)) as worker:
-        if isolation != "strict" and _is_of_strangers(source):
+        if is_first and isolation != "strict" and _is_of_strangers(source):
             _LOG.warning("%s", _what_is_open(source, is_cut_off=worker.is_cut_off))
         yield named_as(worker, source)
 

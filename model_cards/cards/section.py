@@ -20,7 +20,7 @@ from model_cards.cards.gap_picture import Panel, gap_text
 from model_cards.cards.result_tables import UNDEFINED, Row, protocol_text, rows_table, task_text
 from model_cards.cards.section_picture import SECTION_PICTURE
 from model_cards.entries.entries import METHOD, config_and_number
-from model_cards.entries.notes import EDITION, FACTORS, OF_ONE_NUMBER, has_former_interval, parse_notes
+from model_cards.entries.notes import EDITION, FACTORS, OF_ONE_NUMBER, ROUNDING, has_former_interval, parse_notes
 from model_cards.entries.scores import DIGITS
 from model_cards.text.front_matter import CARD_PATH, Card
 from model_cards.text.yaml_text import newline_of
@@ -289,6 +289,7 @@ def _facts(run: _Run, notes: Mapping[str, str]) -> list[str]:
             "stated by": ("by ", plain),
             "training data": ("", plain),
             "dtype": ("precision ", plain),
+            ROUNDING: ("", plain),
             "device": ("device ", plain),
         },
     )

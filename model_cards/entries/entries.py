@@ -29,7 +29,7 @@ from harness.results.result import (
     TaskResult,
 )
 from model_cards.entries.entry_check import checked_entry, entry_identity
-from model_cards.entries.notes import CLUSTERS, EDITION, FACTORS, format_notes, parse_notes
+from model_cards.entries.notes import CLUSTERS, EDITION, FACTORS, ROUNDING, format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, overall_entry, packed, published_value, unpacked, wrong_mean
 from model_cards.entries.source import Source
 from model_cards.hub.dataset_names import as_written
@@ -400,6 +400,7 @@ def _notes(
         CLUSTERS: None if low is None else f"{estimate.n_clusters or ''} {task.clusters}s".strip(),
         FACTORS: _factors(task) if number.name == "score" else None,
         "dtype": used.dtype,
+        ROUNDING: None if used.lowered_precision is None else used.lowered_precision.text,
         "device": used.device,
         "content": result.dataset.content_hash[:SHORT_HASH],
         "labels": result.dataset.level_of_theory,

@@ -119,6 +119,7 @@ def _model_info(result: RunResult, model: str) -> dict[str, Any]:
         "level_of_theory": record.level_of_theory,
         "revision": record.revision,
         "precision": record.dtype,
+        "effect of the precision": None if record.lowered_precision is None else record.lowered_precision.text,
         "device": record.device,
         **{f"sha256 of {name}": digest for name, digest in sorted(record.files.items())},
     }

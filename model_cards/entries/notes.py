@@ -10,6 +10,9 @@ from dataset_builders.tasks.editions import UNKNOWN_EDITION
 CLUSTERS: Final = "clusters"
 """Note with number and type of the clusters of an interval; without it, the interval is a bootstrap over molecules."""
 
+ROUNDING: Final = "rounding"
+"""Note with what a precision lower than that of the checkpoint changes."""
+
 FACTORS: Final = "factors of the gap"
 """Note of a score: what the gap of its task is made of."""
 

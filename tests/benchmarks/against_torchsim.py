@@ -49,12 +49,17 @@ for number in range(len(batches.files) // 3):
     atoms = [slice(end - n, end) for n, end in zip(n_atoms, ends)]
     systems.append([Atoms(numbers[each], positions[each], cell=[100.0] * 3) for each in atoms])
 torch_sim.static(systems[0], model)
-seconds = []
+seconds, cpu_seconds = [], []
 for _ in range(repeats):
-    started = time.perf_counter()
-    energies = [float(each["potential_energy"]) for batch in systems for each in torch_sim.static(batch, model)]
+    started, used = time.perf_counter(), time.process_time()
+    found = [each for batch in systems for each in torch_sim.static(batch, model)]
+    energies = [float(each["potential_energy"]) for each in found]
     seconds.append(time.perf_counter() - started)
-print(json.dumps({"seconds": seconds, "energies": energies, "version": version("torch-sim-atomistic")}))
+    cpu_seconds.append(time.process_time() - used)
+forces = np.concatenate([each["forces"].numpy(force=True) for each in found]).tolist()
+versions = {name: version(name) for name in ("torch-sim-atomistic", "torch")} | {"python": sys.version.split()[0]}
+times = {"seconds": seconds, "cpu_seconds": cpu_seconds}
+print(json.dumps(times | {"energy": energies, "forces": forces, "versions": versions}))
 """
 
 
@@ -80,20 +85,20 @@ def main() -> None:
         if repeat:  # the first one warms up
             seconds.append(time.perf_counter() - started)
         energies = np.concatenate([prediction.energy for _, prediction in outcomes])
-    theirs = torchsim(batches, arguments.model, potential.traits.device, arguments.python)
+    theirs = torchsim(batches, arguments.model, potential.traits.device, arguments.python, REPEATS)
     rates = {
         "harness": plan.n_frames / statistics.median(seconds),
-        f"TorchSim {theirs['version']}": plan.n_frames / statistics.median(theirs["seconds"]),
+        f"TorchSim {theirs['versions']['torch-sim-atomistic']}": plan.n_frames / statistics.median(theirs["seconds"]),
     }
     print(f"{arguments.model} on {potential.traits.device}, {plan.n_frames} structures of task2, median of {REPEATS}")
     for name, rate in rates.items():
         print(f"{name:>15} {rate:>10.1f} structures/s")
     print(f"harness : TorchSim = {rates['harness'] / list(rates.values())[1]:.2f}")
-    print(f"largest difference of energies: {np.abs(energies - theirs['energies']).max():.1e} eV")
+    print(f"largest difference of energies: {np.abs(energies - theirs['energy']).max():.1e} eV")
 
 
-def torchsim(batches, model: str, device: str, python: str):
-    """What the other environment measures, and the energies (eV) it finds."""
+def torchsim(batches, model: str, device: str, python: str, repeats: int):
+    """What the other environment measures, and the energies (eV) and forces (eV/Å) that it finds."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "batches.npz"
         arrays = {}
@@ -101,7 +106,7 @@ def torchsim(batches, model: str, device: str, python: str):
             arrays |= {f"n_atoms{number}": batch.n_atoms, f"numbers{number}": batch.atomic_numbers}
             arrays[f"positions{number}"] = batch.positions
         np.savez(path, **arrays)
-        command = [python, "-c", PROGRAM, str(path), str(Path(model).resolve()), device, str(REPEATS)]
+        command = [python, "-c", PROGRAM, str(path), str(Path(model).resolve()), device, str(repeats)]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"TorchSim failed: {done.stderr[-2000:]}")

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from harness.core.potential import DtypeName
 from harness.networks.architecture import NetworkArguments
 from harness.networks.checkpoint_format import CheckpointConfig, symbol_of, write_checkpoint
 
@@ -20,7 +21,7 @@ SMALL_CONFIG: Final = CheckpointConfig(
 )
 
 
-def write_small_checkpoint(folder: Path, task: str) -> Path:
+def write_small_checkpoint(folder: Path, task: str, dtype: DtypeName = "float32") -> Path:
     """Writes a checkpoint for a task of mini; its weights are random, and the same each time."""
     import torch
 
@@ -29,7 +30,8 @@ def write_small_checkpoint(folder: Path, task: str) -> Path:
 
     elements = (1, 6, 7, 8, 9, 16, 17)
     energies = {symbol_of(number): -10.0 * number for number in elements}
-    config = replace(SMALL_CONFIG, elements=elements, reference_energies=energies, trained_on=task)
+    config = replace(SMALL_CONFIG, elements=elements, reference_energies=energies, trained_on=task, dtype=dtype)
     torch.manual_seed(0)
-    write_checkpoint(folder, config, network_tensors(build_network(config.architecture, config.arguments, elements)))
+    network = build_network(config.architecture, config.arguments, elements).to(getattr(torch, dtype))
+    write_checkpoint(folder, config, network_tensors(network))
     return folder

@@ -9,6 +9,7 @@ from dataset_builders.tasks.regions import TaskName
 from harness.models.registry import families
 from harness.pages.report.view import ReportedRun
 from harness.report.model_lines import protocol_of
+from harness.report.precision_line import precision_lines
 from harness.report.table import footer
 from harness.report.view import View
 from harness.results.result import USER, RunResult
@@ -48,6 +49,7 @@ def provenance(run: ReportedRun, control_gaps: Mapping[TaskName, float]) -> Prov
         ("content hash of the data", data.content_hash),
         ("code hash", environment.code_hash),
         ("precision and device", f"{model.dtype} on {model.device}"),
+        *(("effect of the precision", line) for line in precision_lines(model)),
         ("software", f"Python {environment.python} on {environment.platform}; {packages}"),
         ("intervals", f"{100.0 * result.settings.confidence:g} %, see docs/intervals.md"),
         ("result", f"schema {result.schema_version}, run {run.saved.directory.resolve().name}"),

@@ -9,7 +9,7 @@ from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.units import MILLI
 from dataset_builders.folder.configs import task_of_config
 from model_cards.cards.section import repeating_command
-from model_cards.entries.notes import OF_ONE_NUMBER
+from model_cards.entries.notes import OF_ONE_NUMBER, ROUNDING
 from model_cards.leaderboard.published import Published, seeds_of, speed_of
 from model_cards.leaderboard.ranking import Leaderboard, read_every_leaderboard
 from model_cards.leaderboard.site.site_entry import (
@@ -42,7 +42,19 @@ _NUMBERS: Final[Mapping[str, tuple[NumberName, float]]] = {
 }
 """Name here and published unit of each published number."""
 _SHOWN: Final = frozenset(
-    {"protocol", "training", "edition", "labels", "dtype", "family", "speed", "hardware", "memory", "level of theory"}
+    {
+        "protocol",
+        "training",
+        "edition",
+        "labels",
+        "dtype",
+        "family",
+        "speed",
+        "hardware",
+        "memory",
+        "level of theory",
+        ROUNDING,
+    }
 )
 """Notes that have a place of their own on the page."""
 
@@ -160,12 +172,12 @@ def _origin(first: Published) -> Origin:
 
 
 def _speed(first: Published) -> Speed:
-    text = speed_of(first)
+    text, notes = speed_of(first), first.notes
+    rounding = one_line(notes.get(ROUNDING, ""))
     if not text:
-        return Speed()
-    notes = first.notes
-    rate = float(text.replace(",", ""))
-    return Speed(rate, f"{text} structures/s", one_line(notes.get("hardware", "")), one_line(notes.get("memory", "")))
+        return Speed(rounding=rounding)
+    rate, hardware, memory = float(text.replace(",", "")), notes.get("hardware", ""), notes.get("memory", "")
+    return Speed(rate, f"{text} structures/s", one_line(hardware), one_line(memory), rounding)
 
 
 def _facts(first: Published, board: Leaderboard) -> tuple[tuple[str, str], ...]:

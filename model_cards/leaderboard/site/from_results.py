@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, Literal
 
@@ -13,7 +14,9 @@ from harness.report.leak_cautions import cautions_of_evidence, gaps_of_controls
 from harness.report.level_cautions import evidence_for_level
 from harness.report.model_cautions import cautions
 from harness.report.model_lines import protocol_of
+from harness.report.precision_line import precision_lines
 from harness.results.cost import CostRecord
+from harness.results.lowered_precision import LoweredPrecision, joint_lowering
 from harness.results.result import Estimate, PartName, RunResult, TaskResult
 from model_cards.leaderboard.site.site_entry import (
     NO_INTERVAL_OF_MEAN,
@@ -64,7 +67,7 @@ def entry_of_result(result: RunResult, origin: Origin, name: str | None = None) 
         tasks={task: _task(result, task) for task in in_order(result.tasks)},
         origin=Origin(origin.kind, origin.text, address),
         overall=_overall(result),
-        speed=speed_of_cost(result.cost),
+        speed=replace(speed_of_cost(result.cost), rounding=one_line("; ".join(precision_lines(model)))),
         facts=_facts(result),
         commands=tuple(filter(None, (_command(result),))),
         cautions=tuple(one_line(line.removeprefix("caution: ")) for line in _cautions(result)),
@@ -95,7 +98,7 @@ def as_one(results: Sequence[RunResult]) -> RunResult:
         return first
     tasks = {name: task for result in results for name, task in result.tasks.items()}
     whole = RunResult.of(
-        model=first.model,
+        model=first.model.model_copy(update={"lowered_precision": _lowered(results)}),
         dataset=first.dataset,
         environment=first.environment,
         settings=first.settings,
@@ -103,6 +106,10 @@ def as_one(results: Sequence[RunResult]) -> RunResult:
         tasks={name: tasks[name] for name in in_order(tasks)},
     )
     return whole.model_copy(update={"cost": first.cost})
+
+
+def _lowered(results: Sequence[RunResult]) -> LoweredPrecision | None:
+    return joint_lowering({" ".join(in_order(result.tasks)): result.model.lowered_precision for result in results})
 
 
 def speed_of_cost(cost: CostRecord | None) -> Speed:

@@ -72,7 +72,7 @@ def _entry(placed: Placed) -> dict[str, Any]:
         "dtype": entry.dtype,
         "seeds": _seeds(entry.tasks),
         "speed": _rounded(speed.rate, 1.0),
-        "cost": [text for text in (speed.text, speed.hardware, speed.memory) if text],
+        "cost": [text for text in (speed.text, speed.hardware, speed.memory, speed.rounding) if text],
         "origin": entry.origin.kind,
         "source": entry.origin.text,
         "address": entry.origin.address,

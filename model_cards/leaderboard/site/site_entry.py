@@ -105,12 +105,14 @@ class Speed:
         text: The rate as its source writes it, with the unit, or why it is missing.
         hardware: Processor, threads and processes; empty if not known.
         memory: Peak memory; empty if not known.
+        rounding: What a precision lower than that of the checkpoint changes; empty if it is not lower, or not known.
     """
 
     rate: float | None = None
     text: str = "not recorded"
     hardware: str = ""
     memory: str = ""
+    rounding: str = ""
 
 
 @dataclass(frozen=True, slots=True)

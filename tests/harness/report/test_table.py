@@ -15,6 +15,7 @@ from harness.report.signs import UNDEFINED
 from harness.report.table import footer, report
 from harness.report.view import View
 from harness.results.result import Estimate, Failure, PartName, RunResult, TaskResult
+from tests.harness.results.test_lowered_precision import MEASURED
 from tests.harness.toy_potential import Harmonic
 
 
@@ -227,6 +228,16 @@ def test_the_footer_says_what_the_numbers_stand_on(toy_result: RunResult) -> Non
     assert any("protocol zero-shot, level of theory GFN1-xTB, float64 on cpu, code " in line for line in full)
     assert any(line.startswith("speed of a: ") for line in full)
     assert any("the level of theory of a is GFN1-xTB, that of the labels MMFF94: every error" in line for line in lines)
+
+
+def test_the_footer_says_what_a_lower_precision_changes(toy_result: RunResult) -> None:
+    model = toy_result.model.model_copy(update={"dtype": "float32", "lowered_precision": MEASURED})
+    result = toy_result.model_copy(update={"model": model})
+    expected = f"float32 {MEASURED.text}"
+    for view in (View(), View(provenance=True)):
+        (line,) = (line for line in footer([result], view=view) if expected in line)
+        assert line.strip() == expected
+        assert not any("of the checkpoint by" in line for line in footer([toy_result], view=view))
 
 
 def test_an_unknown_level_of_theory_is_a_caution(toy_result: RunResult) -> None:

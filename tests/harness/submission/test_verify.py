@@ -20,6 +20,7 @@ from harness.results.result import RunResult
 from harness.submission import verify
 from harness.submission.findings import EntryReport
 from harness.submission.verify import verify_entry
+from harness.submission.write import write_entry
 from tests.harness.submission.forging import (
     edit,
     evaluated,
@@ -63,6 +64,19 @@ def test_a_sound_entry_is_told_apart_into_proved_and_stated(
     assert "the predictions were made with the code of this version" in stated
     assert "is named by a path on a local machine" in look
     assert report.runs[0].result == made.run.result.model_copy(update={"created": report.runs[0].result.created})
+
+
+def test_what_a_lower_precision_changes_is_stated(
+    made: SimpleNamespace, tiny_dataset: Path, tmp_path: Path, checked: Callable[[Path], EntryReport]
+) -> None:
+    run = evaluated(
+        made.checkpoint, made.record, tiny_dataset, tmp_path / "results", dtype="float32", saved_dtype="float64"
+    )
+    written = write_entry([run.directory], tmp_path / "entries", made.options)
+    report = checked(written.directory)
+    assert not report.faults
+    reason = "the family toy computes in float32 only"
+    assert f"float32 not compared with float64 of the checkpoint: {reason}" in texts(report, "stated")
 
 
 def test_checking_changes_nothing(entry: Path, checked: Callable[[Path], EntryReport]) -> None:

@@ -184,7 +184,7 @@ def test_the_look_before_a_run_changes_no_prediction(
     for name in ("looked", "blind"):
         assert evaluate(tiny_dataset, "springs", "--isolation", "never", "--output", name) == 0
         files.append({path.name: path.read_bytes() for path in Path(name).glob("mine/*/predictions/*.parquet")})
-        monkeypatch.setattr("harness.evaluation.run.cautions_about", lambda potential, molecules: ())
+        monkeypatch.setattr("harness.evaluation.examination.cautions_about", lambda potential, molecules: ())
     assert files[0] == files[1]
     assert files[0]
 

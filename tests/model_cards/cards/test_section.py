@@ -14,6 +14,7 @@ from model_cards.cards.section import BEGIN, END, section_text, with_section
 from model_cards.entries.entries import entries_of, merge_entries, read_entries
 from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.text.front_matter import Card, split_card
+from tests.harness.results.test_lowered_precision import MEASURED
 from tests.model_cards.conftest import COMMIT, COST, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
@@ -39,6 +40,11 @@ def test_the_section_says_what_the_numbers_stand_on(make_result):
         "ID are new frames of the training molecules",
     ):
         assert part in text
+
+
+def test_the_section_says_what_a_lower_precision_changes(make_result):
+    text = section_of(make_result(model={"dtype": "float32", "lowered_precision": MEASURED}))
+    assert f"precision float32, {MEASURED.text}, device cpu" in text
 
 
 def test_the_command_repeats_the_evaluation(make_result):

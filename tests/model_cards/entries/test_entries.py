@@ -25,6 +25,7 @@ from model_cards.entries.entries import (
 from model_cards.entries.notes import format_notes, parse_notes
 from model_cards.entries.scores import DIGITS, published_value
 from model_cards.publishing.publishable import require_publishable
+from tests.harness.results.test_lowered_precision import MEASURED
 from tests.model_cards.conftest import COMMIT, COST, DATASET, MODEL
 
 PINNED = f"{MODEL}@{'c' * 40}"
@@ -152,6 +153,13 @@ def test_what_an_evaluation_cost_is_noted(make_result):
     untimed = COST.model_copy(update={"structures_per_second": None, "reason": "one batch"})
     notes = parse_notes(entries_of(make_result(cost=untimed), PINNED)[0].notes)
     assert "speed" not in notes
+
+
+def test_what_a_lower_precision_changes_is_noted(make_result):
+    result = make_result(model={"dtype": "float32", "lowered_precision": MEASURED})
+    notes = parse_notes(entries_of(result, PINNED)[0].notes)
+    assert notes["rounding"] == MEASURED.text
+    assert "rounding" not in parse_notes(entries_of(make_result(), PINNED)[0].notes)
 
 
 def test_a_number_that_is_undefined_has_no_entry(make_result):

@@ -12,6 +12,7 @@ from dataset_builders.core.errors import UsageError
 from dataset_builders.core.units import MILLI
 from harness import cli
 from model_cards.entries.every_eval_ever import Evaluator, evaluation_record, write_record
+from tests.harness.results.test_lowered_precision import MEASURED
 
 EVALUATOR = Evaluator("A group")
 VERSION = "0.3.0"
@@ -67,6 +68,14 @@ def test_numbers_have_their_direction_unit_and_interval(make_result):
     assert error["source_data"]["hf_repo"] == "compgen/mlip-ood"
     assert error["source_data"]["additional_details"]["edition"] == "standard"
     assert record["model_info"]["additional_details"]["protocol"] == result.model.protocol
+
+
+def test_what_a_lower_precision_changes_is_a_detail_of_the_model(make_result):
+    result = make_result(model={"dtype": "float32", "lowered_precision": MEASURED})
+    details = evaluation_record(result, EVALUATOR)["model_info"]["additional_details"]
+    assert (details["precision"], details["effect of the precision"]) == ("float32", MEASURED.text)
+    unchanged = evaluation_record(make_result(), EVALUATOR)["model_info"]["additional_details"]
+    assert "effect of the precision" not in unchanged
 
 
 def test_fewer_than_four_tasks_have_no_overall_score(make_result):

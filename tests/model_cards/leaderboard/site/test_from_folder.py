@@ -11,6 +11,7 @@ from harness.submission.entry_document import ENTRY_SCHEMA, EntryDocument, Entry
 from model_cards.leaderboard.site import from_folder
 from model_cards.leaderboard.site.from_folder import entries_of_path
 from model_cards.leaderboard.site.site_entry import https_address, one_line, shown_name
+from tests.harness.results.test_lowered_precision import MEASURED
 from tests.model_cards.leaderboard.site.conftest import MINI, MakeResult, save, save_method
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -44,6 +45,27 @@ def test_numbers_are_those_of_the_result(make_run: MakeResult, tmp_path: Path) -
     assert entry.speed.rate == 1234.5
     assert entry.speed.hardware == "A CPU; fast, 2 threads"
     assert entry.commands[0].startswith("python -m harness --model org/m --dataset ")
+
+
+def test_what_a_lower_precision_changes_stands_beside_the_speed(make_run: MakeResult, tmp_path: Path) -> None:
+    """The entry has the largest difference of its runs, and a method that of its seeds."""
+    larger = MEASURED.model_copy(update={"largest_force": 7e-5})
+    lowered = [
+        make_run("org/m", task, dtype="float32", lowered_precision=each)
+        for task, each in (("task1", MEASURED), ("task2", larger))
+    ]
+    for place, result in enumerate(lowered):
+        save(result, tmp_path / "runs" / str(place))
+    (entry,) = entries_of_path(tmp_path / "runs").entries
+    expected = "float32 differs from float64 of the checkpoint by at most 7e-05 eV/Å and 4e-07 eV/atom"
+    assert entry.speed.rounding == f"{expected} (mean 2e-06 and 1e-07; 128 structures)"
+    seeds = [make_run("a", "task1", files={"a": "1" * 64}), make_run("b", "task1", files={"b": "2" * 64})]
+    models = [each.model.model_copy(update={"dtype": "float32", "lowered_precision": MEASURED}) for each in seeds]
+    pairs = zip(seeds, models, strict=True)
+    save_method([seed.model_copy(update={"model": model}) for seed, model in pairs], tmp_path / "method")
+    (method,) = entries_of_path(tmp_path / "method").entries
+    assert method.speed.rounding.startswith("float32 differs from float64 of the checkpoint by at most 3.1e-05 eV/Å")
+    assert method.speed.rounding.endswith("128 structures)")
 
 
 def test_a_method_is_one_entry_with_its_seeds(make_run: MakeResult, tmp_path: Path) -> None:

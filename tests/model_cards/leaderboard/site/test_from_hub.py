@@ -9,6 +9,7 @@ from model_cards.leaderboard.ranking import read_every_leaderboard, read_leaderb
 from model_cards.leaderboard.site.boards import boards_of
 from model_cards.leaderboard.site.from_hub import entries_of_hub
 from model_cards.leaderboard.site.site_page import leaderboard_site
+from tests.harness.results.test_lowered_precision import MEASURED
 from tests.harness.results.test_result import tasks  # noqa: F401 (a fixture)
 from tests.model_cards.conftest import COST
 from tests.model_cards.leaderboard.test_ranking import (  # noqa: F401 (fixtures)
@@ -26,12 +27,14 @@ from tests.model_cards.leaderboard.test_strangers import open_pull_request
 
 def test_published_numbers_have_their_intervals(hub, measured):  # noqa: F811
     result = measured(dict.fromkeys(TASKS, 60.0), cost=COST)
+    result = result.model_copy(update={"model": result.model.model_copy(update={"lowered_precision": MEASURED})})
     add_model(hub, "org/good", result)
     (entry,) = entries_of_hub(DATASET, None, ()).entries
     assert (entry.name, entry.kind, entry.protocol, entry.family) == ("org/good", "model", "zero-shot", "mace")
     assert (entry.data.edition, entry.data.labels) == ("mini", "GFN2-xTB")
     assert entry.overall.value == 60.0
     assert (entry.speed.rate, entry.speed.hardware) == (1230.0, "A CPU; fast, 2 threads")
+    assert entry.speed.rounding == MEASURED.text
     for name, task in result.tasks.items():
         for split, published in (("test_id", "id_force_mae"), ("test_ood", "ood_force_mae")):
             number, expected = entry.tasks[name].numbers[published], task.splits[split].metrics["force_mae"]
