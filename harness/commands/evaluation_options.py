@@ -143,8 +143,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--dtype",
         choices=get_args(DtypeName),
         metavar="DTYPE",
-        help="float32 or float64 (default: that of the checkpoint; if lower, the run measures the difference on 64 "
-        "structures)",
+        help="float32 or float64 (default: that of the checkpoint)",
     )
     add(
         "--compile",
