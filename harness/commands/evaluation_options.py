@@ -145,11 +145,7 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         metavar="DTYPE",
         help="float32 or float64 (default: that of the checkpoint)",
     )
-    add(
-        "--compile",
-        action="store_true",
-        help="compile the network, if supported (graph-pes); pays off beyond some 20,000 structures",
-    )
+    add("--compile", action="store_true", help="compile a network of graph-pes; pays off beyond 20,000 structures")
     add(
         "--batch-atoms",
         default=AUTO,
