@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dataset_builders.core.errors import MlipOodError, ModelError, SetupError, UsageError
-from harness.core.batch import Prediction, StructureBatch
+from harness.core.batch import StructureBatch
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.potentials import xtb
 from harness.potentials.ase_calculator import AseCalculatorPotential, load
@@ -172,16 +172,6 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(scope="module")
 def potential(case: Case) -> Potential:
     return load(case.model, asked(case.model))
-
-
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
 
 
 def test_traits(folder: Path) -> None:

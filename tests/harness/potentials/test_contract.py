@@ -94,16 +94,6 @@ def _has_reference() -> bool:
     return REFERENCE_DIRECTORY.is_dir() and importlib.util.find_spec("graph_pes") is not None
 
 
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
-
-
 def test_traits_describe_the_potential(potential: Potential, case: Case) -> None:
     named_after_file = any(potential.traits.model_id.endswith(name) for name in potential.traits.files)
     assert named_after_file or case.model in (potential.traits.model_id, potential.traits.family, "AIMNet2")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dataset_builders.core.errors import SetupError
-from harness.core.batch import Prediction, StructureBatch
+from harness.core.batch import Prediction
 from harness.core.potential import LoadOptions, Potential
 from harness.models.resolve import resolve_model
 from harness.networks.architecture import NetworkArguments
@@ -137,16 +137,6 @@ def potential(architecture: str, tmp_path_factory: pytest.TempPathFactory) -> It
     run_elsewhere(IN_ENVIRONMENTS[architecture], make_network, folder=str(folder), architecture=architecture)
     with loaded(resolve_model(str(folder)), FLOAT64) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
 
 
 def test_atoms_and_pairs_of_atoms(potential: Potential) -> None:

@@ -117,16 +117,6 @@ def potential(case: Case) -> Iterator[Potential]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
-
-
 def test_agrees_with_the_calculator_of_its_own_family(case: Case, prediction: Prediction, own: Own) -> None:
     energy, forces = own[Path(case.model).name]
     np.testing.assert_allclose(prediction.energy, energy, rtol=0, atol=case.rounding)

@@ -319,16 +319,6 @@ def potential(model: Made, checkpoint: Path) -> Iterator[Potential]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
-
-
 def test_agrees_with_the_calculator_of_its_own_family(
     model: Made, checkpoint: Path, prediction: Prediction, batch: StructureBatch
 ) -> None:

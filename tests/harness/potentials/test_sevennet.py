@@ -16,7 +16,6 @@ from harness.core.potential import LoadOptions, Potential
 from harness.potentials import sevennet
 from harness.potentials.sevennet import SHIPPED
 from harness.worker.client import WorkerPotential, WorkerSpec
-from tests.harness.potentials.molecules import molecules
 from tests.harness.potentials.other_interpreter import own_numbers_and_messages, python_of
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
     Case,
@@ -68,16 +67,6 @@ def case(request: pytest.FixtureRequest) -> Case:
 def potential(case: Case) -> Iterator[Potential]:
     with contextlib.closing(worker(case.model, case.options)) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pytest
 from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.tasks.words import word
-from harness.core.batch import Prediction, StructureBatch
 from harness.core.potential import LoadOptions, Potential
 from harness.inference.force_consistency import cautions_about
 from harness.models.registry import identify
@@ -88,16 +87,6 @@ def case(request: pytest.FixtureRequest) -> Case:
 def potential(case: Case) -> Iterator[Potential]:
     with contextlib.closing(worker(case.model, case.options)) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def batch() -> StructureBatch:
-    return molecules()
-
-
-@pytest.fixture(scope="module")
-def prediction(potential: Potential, batch: StructureBatch) -> Prediction:
-    return potential.compute(batch)
 
 
 @pytest.fixture(scope="module")
