@@ -34,15 +34,19 @@ def link_identical_files(packages: Path, source: Path) -> int:
                 continue
             try:
                 _link(original, file)
-            except OSError:  # another file system, or one without hard links
+                _link_compiled(original, file)
+            except OSError:  # another file system, one without hard links, or too many links to a file
                 return saved
             saved += original.stat().st_size
-            compiled = Path(cache_from_source(original))
-            if name.endswith(".py") and compiled.is_file():
-                target = Path(cache_from_source(file))
-                target.parent.mkdir(exist_ok=True)
-                _link(compiled, target)
     return saved
+
+
+def _link_compiled(original: Path, file: Path) -> None:
+    compiled = Path(cache_from_source(original))
+    if file.suffix == ".py" and compiled.is_file():
+        target = Path(cache_from_source(file))
+        target.parent.mkdir(exist_ok=True)
+        _link(compiled, target)
 
 
 def _are_equal_copies(file: Path, original: Path) -> bool:

@@ -20,7 +20,7 @@ from harness.worker.client import HelperEndedError, WorkerPotential, WorkerSpec
 from harness.worker.confinement import confinement_for
 from harness.worker.family_environments import ENVIRONMENTS, find_environment
 from harness.worker.kernel_limits import not_dumpable
-from harness.worker.process import package_folders
+from harness.worker.project_packages import package_folders
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -12,20 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
 
-import dataset_builders
-import harness
 from dataset_builders.core.errors import ModelError
 from harness.worker.confinement import Confinement
+from harness.worker.project_packages import link_packages, package_folders
 from harness.worker.sandbox import scrubbed_environment, temporary_folder
-
-_PROJECT_PACKAGES: Final = (dataset_builders, harness)
-
-
-def package_folders() -> tuple[Path, ...]:
-    """Where the packages of this project are, which a worker imports."""
-    return tuple(Path(package.__path__[0]).resolve() for package in _PROJECT_PACKAGES)
 
 
 def start(
@@ -46,10 +37,7 @@ def start(
         ModelError: If the interpreter cannot be started; the folder is removed.
     """
     packages = home / "packages"
-    packages.mkdir()
-    for folder in package_folders():
-        # Links, not the parent folder of the packages: other packages there may belong to another environment.
-        (packages / folder.name).symlink_to(folder, target_is_directory=True)
+    link_packages(package_folders(), packages)
     environment = scrubbed_environment(os.environ, home, (packages, *module_folders))
     # A socket pair, which this side can shut down for both.
     ours, theirs = Pipe()

@@ -3,8 +3,6 @@
 The process keeps its number, its terminal and its open files, so signals and the exit code are those of one command.
 """
 
-import contextlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -14,9 +12,7 @@ from typing import Final, NoReturn
 from dataset_builders.core.errors import SetupError
 from dataset_builders.core.hashes import SHORT_HASH, text_sha256
 from harness.worker.family_environments import Environment, find_environment
-
-_PACKAGES: Final = ("dataset_builders", "harness", "model_cards")
-"""The packages of this project, all of which a command may import."""
+from harness.worker.project_packages import PACKAGES_OF_COMMAND, link_packages, package_folders
 
 _FOLDER: Final = "project"
 """Folder of an environment with links to the packages of this project, one folder for each installation of it."""
@@ -51,23 +47,12 @@ def continue_in_environment(family: str, purpose: str, arguments: Sequence[str])
 
 
 def _replace_process(environment: Environment, arguments: Sequence[str]) -> NoReturn:
-    packages = _folders_of_packages()
-    # Links, not the parent folder of the packages: other packages there may belong to another environment.
+    packages = package_folders(PACKAGES_OF_COMMAND)
     folder = environment.directory.absolute() / _FOLDER / text_sha256("\n".join(map(str, packages)))[:SHORT_HASH]
-    folder.mkdir(parents=True, exist_ok=True)
-    for package in packages:
-        with contextlib.suppress(FileExistsError):  # another training may make them at the same time
-            (folder / package.name).symlink_to(package, target_is_directory=True)
+    link_packages(packages, folder)
     # Without -P, Python would look for the packages in the working directory first.
     command = [str(environment.python), "-P", "-m", "harness", *arguments]
     variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "VIRTUAL_ENV")}
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(environment.python, command, {**variables, "PYTHONPATH": str(folder)})
-
-
-def _folders_of_packages() -> tuple[Path, ...]:
-    specs = [importlib.util.find_spec(name) for name in _PACKAGES]
-    return tuple(
-        Path(place).resolve() for spec in specs if spec is not None for place in spec.submodule_search_locations or ()
-    )

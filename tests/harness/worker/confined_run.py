@@ -21,7 +21,7 @@ if __name__ == "__main__":
     from harness.worker import confinement
     from harness.worker.client import WorkerPotential, WorkerSpec
     from harness.worker.kernel_limits import not_dumpable
-    from harness.worker.process import package_folders
+    from harness.worker.project_packages import package_folders
     from tests.harness.worker.test_confinement import BATCH, HERE
 
     if means == "landlock" and sys.argv[3:] != ["refusing"]:
