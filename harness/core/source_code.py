@@ -11,7 +11,6 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.metadata import packages_distributions
 from itertools import pairwise
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from dataset_builders.core.errors import SetupError
+from harness.core.source_digests import SourceDigest, SourceDigests
 
 _PACKAGES: Final = frozenset({"dataset_builders", "harness"})
 NO_NUMBERS: Final = frozenset(
@@ -59,6 +59,8 @@ A test enforces this: no array goes into them, and no number comes out.
 _MODULE_IN_QUOTES: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", flags=re.ASCII)
 """A dotted name; other quoted words are hardly ever modules."""
 
+_DIGESTS: Final = SourceDigests(Path(__file__))
+
 
 @functools.cache
 def code_hash(*modules: str, without: frozenset[str] = frozenset()) -> str:
@@ -75,7 +77,7 @@ def code_hash(*modules: str, without: frozenset[str] = frozenset()) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(closure(modules, without)):
-        digest.update(f"{name}\n{hashlib.sha256(_code_without_comments(name)).hexdigest()}\n".encode())
+        digest.update(f"{name}\n{_digest(name, _source(name)).code}\n".encode())
     return digest.hexdigest()
 
 
@@ -102,6 +104,7 @@ def closure(modules: Iterable[str], without: frozenset[str] = frozenset()) -> se
             continue
         found.add(name)
         waiting += [each for each in (*_imports(name), *_parents(name)) if _counts(each, name, counted)]
+    _DIGESTS.save()
     return found
 
 
@@ -186,40 +189,32 @@ def _source(name: str) -> Path:
     return Path(spec.origin)
 
 
-@dataclass(frozen=True, slots=True)
-class _Module:
-    """What is kept of a module; its syntax tree would take 50 times the memory of its code, and time to collect.
-
-    Attributes:
-        imports: Names under which it may import modules, also inside functions; not all of them are modules.
-        code: Its code without comments and docstrings; a file that is not Python source as it is.
-    """
-
-    imports: tuple[str, ...]
-    code: bytes
-
-
 def _imports(name: str) -> tuple[str, ...]:
-    return _module(name, _source(name)).imports
-
-
-def _code_without_comments(name: str) -> bytes:
-    return _module(name, _source(name)).code
+    return _digest(name, _source(name)).imports
 
 
 @functools.cache
-def _module(name: str, path: Path) -> _Module:
+def _digest(name: str, path: Path) -> SourceDigest:
     content = path.read_bytes()
+    key = SourceDigests.key(name, path, content)
+    known = _DIGESTS.get(key)
+    if known is None:
+        known = _found_out(name, path, content)
+        _DIGESTS.add(key, known)
+    return known
+
+
+def _found_out(name: str, path: Path, content: bytes) -> SourceDigest:
     tree = _tree(path, content)
     if tree is None:
-        return _Module((), content)
+        return SourceDigest((), hashlib.sha256(content).hexdigest())
     nodes = _nodes(tree)
     imports = tuple(dict.fromkeys(_names_imported(name, nodes)))
     for node in nodes:
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
-    return _Module(imports, ast.unparse(tree).encode())
+    return SourceDigest(imports, hashlib.sha256(ast.unparse(tree).encode()).hexdigest())
 
 
 def _tree(path: Path, content: bytes) -> ast.Module | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.arrow_arrays import numpy_of
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.shown import shown
 from dataset_builders.folder.schema import COLUMNS
@@ -144,7 +145,7 @@ def _checked(batch: pa.RecordBatch, path: DataFile, first_row: int) -> SplitRows
     where = _Where(path, first_row, batch)
     where.require(n_atoms >= 1, "n_atoms", n_atoms, "1 or more")
     for name, per_atom in (("atomic_numbers", 1), ("positions", 3), ("forces", 3)):
-        lengths = pc.list_value_length(batch.column(name)).to_numpy(zero_copy_only=False)
+        lengths = numpy_of(pc.list_value_length(batch.column(name)))
         where.require(lengths == per_atom * n_atoms, f"length of {name}", lengths, f"{per_atom} x n_atoms")
     rows = SplitRows(
         **{name: _texts(batch, name) for name in ("molecule_id", "smiles", "left", "right", "subset", "trajectory")},
@@ -210,10 +211,10 @@ def _require_no_nulls(batch: pa.RecordBatch, path: DataFile, first_row: int) -> 
     where = _Where(path, first_row, batch)
     for name, kind, _ in COLUMNS:
         column = batch.column(name)
-        valid = column.is_valid().to_numpy(zero_copy_only=False)
+        valid = numpy_of(column.is_valid())
         where.require(valid, name, np.where(valid, "", "null"), "a value")
         if pa.types.is_list(kind) and column.flatten().null_count:
-            item = int(np.flatnonzero(column.flatten().is_null().to_numpy(zero_copy_only=False))[0])
+            item = int(np.flatnonzero(numpy_of(column.flatten().is_null()))[0])
             row = pc.list_parent_indices(column)[item].as_py()
             raise where.error(row, f"an item of {name} is null", "numbers")
 
@@ -255,16 +256,16 @@ def selected(rows: SplitRows, wanted: BoolArray) -> SplitRows:
 
 
 def _numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
-    return np.asarray(batch.column(name).to_numpy(zero_copy_only=False))
+    return numpy_of(batch.column(name))
 
 
 def _flat(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
     # flatten() and not .values: the latter ignores the offset of a sliced list array.
-    return np.asarray(batch.column(name).flatten().to_numpy(zero_copy_only=False))
+    return numpy_of(batch.column(name).flatten())
 
 
 def _texts(batch: pa.RecordBatch, name: str) -> ObjectArray:
     # Through a dictionary, so that the many rows of a molecule share one text.
     encoded = batch.column(name).dictionary_encode()
     texts = np.array(encoded.dictionary.to_pylist(), dtype=object)
-    return np.asarray(texts[encoded.indices.to_numpy(zero_copy_only=False)])
+    return np.asarray(texts[numpy_of(encoded.indices)])

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from dataset_builders.build.work_units import write_table
 from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.arrow_arrays import array_of_numbers, array_of_texts, numpy_of
 from dataset_builders.core.errors import DataError, SetupError
 from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.core.parsed_text import parse_json
@@ -90,13 +91,14 @@ def write_shard(plan: Plan, shard: Shard, prediction: Prediction, directory: Pat
         for number in range(len(shard))
     ]
     offsets = np.concatenate([[0], np.cumsum(3 * n_atoms.astype(np.int64))])
+    values = array_of_numbers(forces.ravel())
     columns = {
-        "molecule_id": pa.array(names.molecule_id, pa.string()),
-        "trajectory": pa.array(names.trajectory, pa.string()),
-        "frame": pa.array(names.frame, pa.int32()),
-        "energy": pa.array(energy, pa.float64(), from_pandas=False),
-        "forces": pa.ListArray.from_arrays(offsets.astype(np.int32), forces.ravel()),
-        "failure": pa.array(causes, pa.string()),
+        "molecule_id": array_of_texts(names.molecule_id),
+        "trajectory": array_of_texts(names.trajectory),
+        "frame": array_of_numbers(names.frame.astype(np.int32)),
+        "energy": array_of_numbers(energy.astype(np.float64, copy=False)),
+        "forces": pa.ListArray.from_arrays(array_of_numbers(offsets.astype(np.int32)), values),
+        "failure": array_of_texts(causes),
     }
     metadata = {**identity, "content": _content_digest(energy, forces, causes)}
     schema = SHARD_SCHEMA.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True)})
@@ -109,24 +111,27 @@ def write_shard(plan: Plan, shard: Shard, prediction: Prediction, directory: Pat
 def _read_shard(plan: Plan, shard: Shard, directory: Path, identity: Mapping[str, str]) -> Predictions:
     path = _shard_path(directory, shard)
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
         table.validate(full=True)  # Among others that text is UTF-8, which Arrow reads without a look.
         metadata = parse_json((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
     except (OSError, ValueError, pa.ArrowException) as cause:
         raise DataError(f"the predictions in {path} cannot be read ({first_line(cause)})") from cause
     if not table.schema.equals(SHARD_SCHEMA):
         raise DataError(f"the predictions in {path} have columns {table.schema.names}; expected {SHARD_SCHEMA.names}")
-    table = table.combine_chunks()
+    columns = {name: table[name].combine_chunks() for name in SHARD_SCHEMA.names}
     names = plan.names(shard.start, shard.stop)
-    for name in ("molecule_id", "trajectory", "frame"):
-        if not np.array_equal(table[name].to_numpy(), getattr(names, name)):
-            raise DataError(f"the predictions in {path} belong to other frames than its name states")
-    lengths = pc.list_value_length(table["forces"]).to_numpy()
-    if table["forces"].null_count or not np.array_equal(lengths, 3 * plan.n_atoms[shard.start : shard.stop]):
+    is_of_plan = np.array_equal(numpy_of(columns["frame"]), names.frame) and all(
+        columns[name].to_pylist() == getattr(names, name).tolist() for name in ("molecule_id", "trajectory")
+    )
+    if not is_of_plan:
+        raise DataError(f"the predictions in {path} belong to other frames than its name states")
+    lengths = numpy_of(pc.list_value_length(columns["forces"]))
+    if columns["forces"].null_count or not np.array_equal(lengths, 3 * plan.n_atoms[shard.start : shard.stop]):
         raise DataError(f"the predictions in {path} have forces whose lengths differ from 3 x n_atoms")
-    energy = table["energy"].to_numpy()
-    forces = pc.list_flatten(table["forces"]).to_numpy().reshape(-1, 3)
-    causes = table["failure"].to_pylist()
+    energy = numpy_of(columns["energy"])
+    forces = numpy_of(columns["forces"].flatten()).reshape(-1, 3)
+    causes = columns["failure"].to_pylist()
     if metadata != {**identity, "content": _content_digest(energy, forces, causes)}:
         raise DataError(f"the predictions in {path} are damaged, or belong to another model, data set or code")
     return Predictions(energy, forces, {number: cause for number, cause in enumerate(causes) if cause})

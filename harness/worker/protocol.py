@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dataset_builders.core.arrow_arrays import array_of_numbers, numpy_of
+
 LONGEST_TEXT: Final = 4000
 """Maximum length of a cause or error that a worker reports, in characters; longer text is truncated."""
 
@@ -102,12 +104,13 @@ def encoded(message: Message) -> bytes:
     arrays = {name: np.asarray(array, order="C") for name, array in message.arrays.items()}
     shapes = {name: array.shape for name, array in arrays.items()}
     try:
-        columns = [pa.array(array.ravel()) for array in arrays.values()]
+        columns = [array_of_numbers(array.ravel()) for array in arrays.values()]
     except (pa.ArrowException, TypeError, ValueError) as cause:
         types = ", ".join(f"{name} of {array.dtype}" for name, array in arrays.items())
         raise UnsendableError(f"{types} ({cause})") from cause
     # The arrays of a message differ in length, so each is the only list in its column.
-    lists = [pa.ListArray.from_arrays(pa.array([0, len(column)], pa.int32()), column) for column in columns]
+    offsets = [array_of_numbers(np.array([0, len(column)], np.int32)) for column in columns]
+    lists = [pa.ListArray.from_arrays(*each) for each in zip(offsets, columns, strict=True)]
     header = {"kind": message.kind, "number": message.number, "body": dict(message.body)}
     schema = pa.schema(
         [pa.field(name, column.type) for name, column in zip(arrays, lists, strict=True)],
@@ -134,7 +137,7 @@ def decoded(content: bytes) -> Message:
             # Rejects lengths and offsets that point outside the message.
             batch.validate(full=True)
         arrays = {
-            name: batch.column(name).flatten().to_numpy(zero_copy_only=False).reshape(shape)
+            name: numpy_of(batch.column(name).flatten()).reshape(shape)
             for name, shape in shapes.items()
             if batch is not None
         }

@@ -58,8 +58,9 @@ def test_help_imports_no_library_of_science_or_of_the_hub(program: str) -> None:
 def test_an_evaluation_without_a_network_imports_no_library_of_networks(tmp_path: Path) -> None:
     arguments = ["--model", "zero", "--task", "task2", "--output", str(tmp_path), "--quiet"]
     modules = modules_after(f"from harness.cli import main; main({arguments})")
-    # pyarrow imports pandas when it converts its first array, and the intervals need one function of scipy.special.
+    # The intervals need one function of scipy.special.
     heavy = {"torch", "datasets", "ase", "scipy.stats", "scipy.integrate", "matplotlib", "sklearn", "huggingface_hub"}
+    heavy |= {"pandas", "pyarrow.dataset"}
     assert "harness.evaluation.run" in modules
     assert not modules & heavy
 
