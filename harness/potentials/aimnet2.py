@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.parsed_text import json_file
 from harness.compute.device import out_of_memory_as_itself, resolve_device
+from harness.compute.saved_precision import saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
-from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.core.potential import LoadOptions, Potential, PotentialTraits, SavedDtypeName
 from harness.trust.pickles import sha256_of
 
 if TYPE_CHECKING:
@@ -89,17 +90,27 @@ def load(source: Path, options: LoadOptions) -> Potential:
     device = resolve_device(options.device)
     files = {name: sha256_of(source / name) for name in (CONFIG, WEIGHTS)}
     config = _config(source / CONFIG)
+    elements = _elements(config, source / CONFIG)
+    calculator = _calculator(source, str(device))
     traits = PotentialTraits(
         model_id=str(source),
         family="aimnet2",
-        elements=_elements(config, source / CONFIG),
+        elements=elements,
         files=files,
         packages=("aimnet", "nvalchemi-toolkit-ops", "warp-lang", "torch"),
         dtype="float32",
+        saved_dtype=_saved_dtype(source / WEIGHTS),
         device=str(device),
         level_of_theory=LEVELS.get(_family(config)),
     )
-    return Aimnet2Potential(_calculator(source, traits.device), traits)
+    return Aimnet2Potential(calculator, traits)
+
+
+def _saved_dtype(path: Path) -> SavedDtypeName | None:
+    from safetensors.torch import load_file
+
+    # The package stores and adds the energies of free atoms in double precision, in a network of single precision.
+    return saved_dtype(values for name, values in load_file(path).items() if "atomic_shift" not in name)
 
 
 @contextlib.contextmanager

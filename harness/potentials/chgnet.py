@@ -19,6 +19,7 @@ import numpy as np
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
+from harness.compute.saved_precision import saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
@@ -177,6 +178,7 @@ def load(method: str, options: LoadOptions) -> Potential:
         files={path.name: sha256_of(path)},
         packages=("chgnet", "pymatgen", "torch"),
         dtype="float32",
+        saved_dtype=saved_dtype(state["model"]["state_dict"].values()),
         device=str(device),
         level_of_theory=weights.level_of_theory,
         needs_cell=True,

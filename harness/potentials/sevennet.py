@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
+from harness.compute.saved_precision import saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
-from harness.core.potential import LoadOptions, Potential, PotentialTraits
+from harness.core.potential import LoadOptions, Potential, PotentialTraits, SavedDtypeName
 from harness.trust.pickles import require_trust, sha256_of
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
     if not isinstance(source, str):
         require_trust(path, options)
     device = resolve_device(options.device)
-    model = _read(path)
+    model, saved = _read(path)
     head = _choose_head(model, options.head, source)
     model = _for_batches(model, device)
     traits = PotentialTraits(
@@ -104,6 +105,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
         files={path.name: sha256_of(path)},
         packages=("sevenn", "torch", "e3nn", "numpy"),
         dtype="float32",
+        saved_dtype=saved,
         device=str(device),
         protocol="zero-shot",
         level_of_theory=SHIPPED.get(str(source)),
@@ -123,14 +125,16 @@ def _shipped_path(name: str) -> Path:
     return Path(pretrained_name_to_path(name))
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> tuple[Any, SavedDtypeName | None]:
+    """The network, in single precision, and the precision of its file."""
     from sevenn.util import load_checkpoint
 
     # The package prints hints about optional kernels on standard output.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         try:
-            model = load_checkpoint(str(path)).build_model()
+            checkpoint = load_checkpoint(str(path))
+            model, parameters = checkpoint.build_model(), checkpoint.model_state_dict
         except (OSError, RuntimeError, KeyError, ValueError, AttributeError, TypeError, EOFError, ImportError) as cause:
             raise ModelError(
                 f"{path} cannot be read as a SevenNet checkpoint ({type(cause).__name__}: {cause}); "
@@ -138,7 +142,7 @@ def _read(path: Path) -> Any:
             ) from cause
     if model.type_map is None or not model.cutoff:
         raise ModelError(f"{path} names no elements or no cutoff; expected a checkpoint of a trained SevenNet model")
-    return model
+    return model, saved_dtype(parameters.values())
 
 
 def _choose_head(model: Any, wanted: str | None, source: Path | str) -> str | None:

@@ -159,6 +159,15 @@ def test_a_config_that_names_other_code_is_refused(tmp_path: Path) -> None:
         load(path, LoadOptions(device="cpu", trust_checkpoint=True))
 
 
+def test_the_precision_of_the_file_is_that_of_its_weights(tmp_path: Path) -> None:
+    weights = small_aimnet2(tmp_path) / "ensemble_0.safetensors"
+    assert load(tmp_path, CPU).traits.saved_dtype == "float32"
+    state = load_file(weights)
+    save_file({name: value.double() if value.is_floating_point() else value for name, value in state.items()}, weights)
+    traits = load(tmp_path, CPU).traits
+    assert (traits.dtype, traits.saved_dtype) == ("float32", "float64")
+
+
 def test_broken_weights_are_named(tmp_path: Path) -> None:
     (small_aimnet2(tmp_path) / "ensemble_0.safetensors").write_bytes(b"no tensors")
     with pytest.raises(ModelError, match=r"cannot load .*SafetensorError"):

@@ -25,6 +25,7 @@ def potential() -> Potential:
 
 
 def test_traits(potential: Potential) -> None:
+    assert potential.traits.saved_dtype == "float32"
     traits = potential.traits
     assert (traits.family, traits.dtype, traits.level_of_theory) == ("chgnet", "float32", "PBE/PBE+U (MPtrj)")
     # The file of chgnet 0.4.2.

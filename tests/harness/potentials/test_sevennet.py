@@ -114,6 +114,7 @@ def test_the_chosen_fidelity_decides(own: Own) -> None:
 def test_traits(potential: Potential, case: Case) -> None:
     traits = potential.traits
     assert (traits.family, traits.dtype, traits.protocol) == ("sevennet", "float32", "zero-shot")
+    assert traits.saved_dtype == "float32"
     assert (traits.head, traits.level_of_theory) == (case.options.head, SHIPPED[case.model])
     assert traits.elements is not None
     assert {1, 6, 7, 8, 9, 16, 17} < traits.elements
