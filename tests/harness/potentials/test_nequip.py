@@ -105,7 +105,13 @@ def refusals(elsewhere: tuple[Own, dict[str, str]]) -> dict[str, str]:
     return elsewhere[1]
 
 
-@pytest.fixture(scope="module", params=CASES)
+BY_DEFAULT = ("double.nequip.zip", "double.nequip.pth")
+"""One file of each form; `make slow` takes all."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow) for name in CASES]
+)
 def case(request: pytest.FixtureRequest, folder: Path) -> Case:
     made: Case = CASES[request.param](str(folder / request.param), TRUSTED)
     return made

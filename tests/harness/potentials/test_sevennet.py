@@ -58,7 +58,14 @@ def own_calculator(model: str, modal: str | None) -> Any:
     return SevenNetCalculator(model, device="cpu", modal=modal)
 
 
-@pytest.fixture(scope="module", params=SHIPPED)
+BY_DEFAULT = ("7net-0", "7net-mf-0")
+"""One model of one fidelity, and one of several; `make slow` takes all."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow) for name in SHIPPED],
+)
 def case(request: pytest.FixtureRequest) -> Case:
     return in_float32(request.param, LoadOptions(device="cpu", head=CHOICES[request.param]))
 

@@ -22,15 +22,18 @@ PREDICT = ("harness.inference.predict", "harness.worker.loading", "harness.infer
 
 
 @functools.cache
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("harness", "dataset_builders", cache_dir=None)
+
+
 def reached(module: str) -> frozenset[str]:
     """All modules of this project that a module imports, at whatever depth, as another program finds them."""
-    graph = grimp.build_graph("harness", "dataset_builders", cache_dir=None)
     found, waiting = set(), [module]
     while waiting:
         name = waiting.pop()
         if name not in found and name not in NO_NUMBERS:
             found.add(name)
-            waiting.extend(graph.find_modules_directly_imported_by(name))
+            waiting.extend(graph().find_modules_directly_imported_by(name))
     return frozenset(found)
 
 

@@ -237,6 +237,7 @@ def test_reports_alone(finished: Study, tmp_path: Path, capsys: pytest.CaptureFi
     assert report.read_bytes() == (finished.results / "README.md").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_goes_on(tiny_dataset: Path, tmp_path: Path) -> None:
     rows = ["--rows", "zero", "mmff94", "gfn1-xtb", "--dataset", str(tiny_dataset), "--tasks", "task1"]
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path)]
