@@ -36,7 +36,7 @@ class _PostponedName:
         return self.imported()(*arguments, **options)
 
     def imported(self) -> Any:
-        return getattr(importlib.import_module(self.module), self.name)
+        return getattr(_really_imported(self.module), self.name)
 
 
 class _NamesOf(ModuleType):
@@ -54,7 +54,14 @@ class _Whole(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
+        return getattr(_really_imported(self.__name__), name)
+
+
+def _really_imported(name: str) -> ModuleType:
+    """The module itself, also where another thread asks while a placeholder stands for it."""
+    if isinstance(sys.modules.get(name), (_NamesOf, _Whole)):
+        del sys.modules[name]
+    return importlib.import_module(name)
 
 
 def graph_pes_models() -> Any:

@@ -211,3 +211,20 @@ def test_what_was_left_out_of_graph_pes_is_there_when_it_is_called() -> None:
         "True 14 True",
         "True False",
     ], done.stderr
+
+
+DURING = """
+import sys
+from harness.networks import graph_pes_package
+
+with graph_pes_package._light_import():
+    from ase.io import read
+    from sklearn.linear_model import Ridge
+    print(read.__module__, Ridge().__class__.__module__.partition(".")[0])
+print(*(sys.modules[name].__spec__.name for name in ("ase.io", "sklearn.linear_model")))
+"""
+
+
+def test_a_placeholder_gives_way_to_who_uses_the_module_meanwhile() -> None:
+    done = subprocess.run([sys.executable, "-c", DURING], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ["ase.io.formats sklearn", "ase.io sklearn.linear_model"], done.stderr
