@@ -1,10 +1,12 @@
 """Processes on this machine that fail independently."""
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -15,7 +17,8 @@ class SeparateProcesses(Executor):
     """An executor with a separate one-process pool for each worker.
 
     In a single `ProcessPoolExecutor`, a process that dies ends all others and fails all calls, without telling which
-    call was running. Here only its own call fails, with `BrokenProcessPool`, and a new process replaces it.
+    call was running. Here only its own call fails, with `BrokenProcessPool`, and a new process replaces it. Without
+    their parent, which may have been killed, those of a pool would wait for ever for the next call; these end.
 
     Args:
         workers: Number of processes.
@@ -54,8 +57,20 @@ class SeparateProcesses(Executor):
     def _pool_of_this_thread(self) -> ProcessPoolExecutor:
         pool: ProcessPoolExecutor | None = getattr(self._own, "pool", None)
         if pool is None:
-            pool = ProcessPoolExecutor(max_workers=1, mp_context=self._context)
+            pool = ProcessPoolExecutor(max_workers=1, mp_context=self._context, initializer=_end_with_parent)
             self._own.pool = pool
             with self._lock:
                 self._pools.add(pool)
         return pool
+
+
+def _end_with_parent() -> None:
+    """Ends this process as soon as its parent has ended, also in the middle of a call that lets other threads run."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_outlive, args=(parent,), name="parent", daemon=True).start()
+
+
+def _outlive(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
