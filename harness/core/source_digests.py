@@ -79,11 +79,13 @@ class SourceDigests:
 
     def _path(self) -> Path | None:
         try:
-            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+            if not home.is_absolute():  # such are to be ignored, by the standard of these folders
+                home = Path.home() / ".cache"
             reader = hashlib.sha256(f"{sys.version}\0".encode() + self._reader.read_bytes()).hexdigest()
         except (OSError, RuntimeError):  # RuntimeError: this user has no home
             return None
-        return Path(home) / "mlip-ood" / f"source-{reader[:16]}.json"
+        return home / "mlip-ood" / f"source-{reader[:16]}.json"
 
 
 def _text(known: Mapping[str, SourceDigest]) -> str:

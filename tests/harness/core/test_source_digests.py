@@ -57,6 +57,17 @@ def test_two_processes_keep_what_both_found_out(cache: Path) -> None:
     assert third.get("0") == third.get("1") == DIGEST
 
 
+def test_a_relative_cache_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    digests = SourceDigests(Path(__file__))
+    digests.add("key", DIGEST)
+    digests.save()
+    assert not (tmp_path / "here").exists()
+    assert (tmp_path / "home" / ".cache" / "mlip-ood").is_dir()
+
+
 def test_the_key_changes_with_content_name_and_file() -> None:
     given = ("a.b", Path("b.py"), TEXT)
     others = [("a.c", Path("b.py"), TEXT), ("a.b", Path("__init__.py"), TEXT), ("a.b", Path("b.py"), TEXT + b"\n")]
