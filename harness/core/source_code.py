@@ -40,6 +40,7 @@ NO_NUMBERS: Final = frozenset(
         "dataset_builders.core.whole_file",
         "dataset_builders.folder.mini",
         "harness.core.family",
+        "harness.core.source_digests",
         "harness",
         "harness.hub.download",
         "harness.models.resolve",
