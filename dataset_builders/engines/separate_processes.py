@@ -68,9 +68,9 @@ def _end_with_parent() -> None:
     """Ends this process as soon as its parent has ended, also in the middle of a call that lets other threads run."""
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_outlive, args=(parent,), name="parent", daemon=True).start()
+        threading.Thread(target=_end_after, args=(parent,), name="parent", daemon=True).start()
 
 
-def _outlive(parent: BaseProcess) -> None:
+def _end_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)

@@ -6,6 +6,7 @@ written is found out again.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -43,8 +44,11 @@ class SourceDigests:
 
     def __init__(self, reader: Path) -> None:
         self._reader = reader
-        self._known: dict[str, SourceDigest] | None = None
         self._is_new = False
+
+    @functools.cached_property
+    def _known(self) -> dict[str, SourceDigest]:
+        return _read(self._path())
 
     @staticmethod
     def key(name: str, path: Path, content: bytes) -> str:
@@ -54,20 +58,16 @@ class SourceDigests:
 
     def get(self, key: str) -> SourceDigest | None:
         """The digest of a file; `None` if it is not known."""
-        if self._known is None:
-            self._known = _read(self._path())
         return self._known.get(key)
 
     def add(self, key: str, digest: SourceDigest) -> None:
         """Keeps the digest of a file, on disk after `save`."""
-        if self._known is None:
-            self._known = _read(self._path())
         self._known[key] = digest
         self._is_new = True
 
     def save(self) -> None:
         """Writes what was added; a folder that cannot be written to is no error."""
-        if not self._is_new or self._known is None:
+        if not self._is_new:
             return
         self._is_new = False
         path = self._path()

@@ -25,8 +25,8 @@ def potential() -> Potential:
 
 
 def test_traits(potential: Potential) -> None:
-    assert potential.traits.saved_dtype == "float32"
     traits = potential.traits
+    assert traits.saved_dtype == "float32"
     assert (traits.family, traits.dtype, traits.level_of_theory) == ("chgnet", "float32", "PBE/PBE+U (MPtrj)")
     # The file of chgnet 0.4.2.
     digest = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
