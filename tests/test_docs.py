@@ -74,6 +74,9 @@ COVERED = {
 }
 """Commands that are not run as they stand, by a part of them: what they need, and which test covers them."""
 
+LONG = ("dataset_builders certify mini", "harness compare --model gfn1-xtb")
+"""Commands that compute for ten seconds and more, by a part of them. The slow tests run them."""
+
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -107,7 +110,11 @@ def reason_to_skip(command: str) -> str | None:
     return next((reason for part, reason in COVERED.items() if part in command), None)
 
 
-@pytest.mark.parametrize("command", [command for command in UNIQUE if not command.startswith("make ")])
+def marked(command: str) -> object:
+    return pytest.param(command, marks=pytest.mark.slow if any(part in command for part in LONG) else ())
+
+
+@pytest.mark.parametrize("command", [marked(command) for command in UNIQUE if not command.startswith("make ")])
 def test_commands_work(command, tmp_path):
     reason = reason_to_skip(command)
     if reason:
@@ -116,7 +123,7 @@ def test_commands_work(command, tmp_path):
     assert finished.returncode == 0, finished.stderr
 
 
-@pytest.mark.parametrize("part", COVERED)
+@pytest.mark.parametrize("part", [*COVERED, *LONG])
 def test_no_reason_is_left_over(part):
     assert any(part in command for command in UNIQUE), f"no command has {part!r}; take its reason out"
 

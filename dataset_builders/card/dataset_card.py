@@ -4,11 +4,12 @@ Every number on the card is computed from the certificate, the tasks, the schema
 has no date, so the same folder always gets the same card.
 """
 
+import functools
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dataset_builders.card.metadata import PRETTY_NAME, Sizes, count_rows, front_matter, sizes_of
 from dataset_builders.card.numbers import NUMBERS, OVERALL_ID, SCORE, number_id
@@ -51,6 +52,9 @@ from dataset_builders.folder.schema import COLUMNS, DATASET_VERSION, METADATA_KE
 from dataset_builders.tasks.editions import EDITIONS, FRAMES_PER_BURST, SPLITS, edition_note
 from dataset_builders.tasks.fragments import FRAGMENTS
 from dataset_builders.tasks.regions import TASKS, Region, Task
+
+if TYPE_CHECKING:
+    import jinja2
 
 LICENSE_URL: Final = "https://creativecommons.org/licenses/by/4.0/"
 
@@ -141,13 +145,18 @@ def card_text(facts: CardFacts, sizes: Sizes) -> str:
         facts: Data for the card.
         sizes: Size of each split of the folder.
     """
+    return _template().render(_context(facts, sizes))
+
+
+@functools.cache
+def _template() -> "jinja2.Template":
     import jinja2
 
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     source = files("dataset_builders").joinpath("templates", "dataset_card.md.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(_context(facts, sizes))
+    return environment.from_string(source)
 
 
 def _context(facts: CardFacts, sizes: Sizes) -> dict[str, Any]:

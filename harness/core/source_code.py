@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from importlib.metadata import packages_distributions
 from itertools import pairwise
@@ -137,9 +137,22 @@ def _packages_beside(modules: Iterable[str]) -> frozenset[str]:
     others = {_top(name) for name in modules} - _PACKAGES
     if not others:
         return frozenset()
-    known = packages_distributions()
+    known = _installed_packages(tuple((folder, _time_of_change(folder)) for folder in sys.path))
     distributions = {name for top in others for name in known.get(top, ())}
     return frozenset(others.union(top for top, names in known.items() if distributions.intersection(names)))
+
+
+@functools.lru_cache(maxsize=1)
+def _installed_packages(_search_path: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
+    """Distributions by package. Their files are all looked at, so it is done again only if a folder changed."""
+    return packages_distributions()
+
+
+def _time_of_change(folder: str) -> int:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _counts(name: str, importer: str, counted: frozenset[str]) -> bool:

@@ -5,6 +5,7 @@ combinations are in themselves. It is taken from this run, from an earlier run i
 folder, or from the results that are installed with the harness.
 """
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -56,8 +57,19 @@ def control_tasks(
 
 
 def _earlier(output: Path | None, installed: Path) -> Iterator[RunResult]:
-    paths = sorted((output / CONTROL).glob("*/result.json")) if output else []
-    for path in (*paths, *sorted(installed.glob("*.json"))):
+    if output:
+        yield from _read(sorted((output / CONTROL).glob("*/result.json")))
+    yield from _read_once(installed)
+
+
+@functools.lru_cache(maxsize=8)
+def _read_once(installed: Path) -> tuple[RunResult, ...]:
+    """The results of a folder that does not change while a process runs."""
+    return tuple(_read(sorted(installed.glob("*.json"))))
+
+
+def _read(paths: Iterable[Path]) -> Iterator[RunResult]:
+    for path in paths:
         try:
             yield RunResult.load(path)
         except DataError as problem:

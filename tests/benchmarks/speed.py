@@ -5,7 +5,8 @@
     python -m tests.benchmarks.speed --render speed.json
 
 The harness evaluates a data set of `--structures` structures of task2 by its command, and its speed is the one that its
-result states, from the first batch to the last. The network alone computes finished graphs of 512 atoms in one thread.
+result states, from the first batch to the last. The network alone computes finished graphs of 512 atoms in one thread;
+preparation is what makes these graphs: neighbour lists, tensors and their packing.
 The loop computes a sample of the same structures one by one with the calculator of the family's own package, with the
 number of threads that PyTorch chooses by itself, and with one. What is compared runs one after another on the same
 machine, whose load is on record. Processor time depends on other load much less than speed does.
@@ -60,12 +61,14 @@ class Timed:
             what repeating the finished command takes, which loads the model and computes the metrics.
         n_jobs: Processes that computed of those allowed.
         all_joined: Structures per second once all of them computed; `None` if no other one joined.
+        preparation: Processor time of neighbour lists, graphs and packing over that of the network.
     """
 
     rates: dict[str, float]
     cpu_ms: dict[str, float]
     n_jobs: int
     all_joined: float | None
+    preparation: float
 
 
 def main() -> None:
@@ -131,7 +134,8 @@ def rendered(report: Mapping[str, Any]) -> str:
         quotients = [f"{rates[first] / rates[second]:.2f}" for first, second in pairs]
         fast.append([label, *(f"{rates[key]:,.1f}" for key in names), joined, *quotients, load])
         quotients = [f"{cpu[second] / cpu[first]:.2f}" for first, second in pairs]
-        costs.append([label, *(f"{cpu[key]:,.1f}" for key in names), *quotients])
+        preparation = f"{100 * each['preparation']:.1f} %"
+        costs.append([label, *(f"{cpu[key]:,.1f}" for key in names), *quotients, preparation])
     headers = ("structures/s", *names.values(), f"{n} jobs, all joined", *ratios, "load")
     about = (
         f"{report['processor']}, {n} CPUs, Python {report['python']}, PyTorch {report['torch']}, which takes "
@@ -139,7 +143,8 @@ def rendered(report: Mapping[str, Any]) -> str:
         f"beside those of test_ood, batches of {BATCH_ATOMS} atoms"
     )
     speeds = markdown_table(headers, fast, rule="right")
-    processor = markdown_table(("CPU ms a structure", *names.values(), *ratios), costs, rule="right")
+    headers = ("CPU ms a structure", *names.values(), *ratios, "preparation : network")
+    processor = markdown_table(headers, costs, rule="right")
     return f"{speeds}\n\n{processor}\n\n{about}"
 
 
@@ -160,6 +165,7 @@ def measured(name: str, many: Path, folder: Path, arguments: argparse.Namespace)
         cpu_ms={"one_job": cpu_one, "all_jobs": cpu_several, **{key: found[f"{key}_cpu_ms"] for key in keys}},
         n_jobs=jobs.get("used", 1),
         all_joined=jobs.get("together_per_second"),
+        preparation=found["preparation_cpu_ms"] / found["bare_cpu_ms"],
     )
 
 
@@ -229,6 +235,8 @@ def rates_of(
 ) -> Arrays:
     """Structures per second of finished graphs in one thread, and of the loop in several and in one, for each repeat.
 
+    Beside them the making of the graphs, from the arrays of all structures to the tensors of each batch.
+
     It may run in another interpreter, so it imports what it needs.
     """
     import importlib
@@ -255,12 +263,17 @@ def rates_of(
             place = start * whole.n_structures // sample
             return whole.slice(place, place + stop - start)
 
+    def preparation() -> None:
+        for start, stop in pairwise(bounds):
+            potential.prepare(whole.slice(start, stop))
+
     def forward() -> None:
         for each in inputs:
             potential.forward(each.graph, each.tensors)
 
     calculator = calculator_of(name, potential)
     calls = {
+        "preparation": (preparation, whole.n_structures, 1),
         "bare": (forward, whole.n_structures, 1),
         "ase": (lambda: one_by_one(calculator, Sample(), sample), sample, threads),
         "ase_one_thread": (lambda: one_by_one(calculator, Sample(), sample), sample, 1),

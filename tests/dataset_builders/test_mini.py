@@ -7,15 +7,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import HfFileSystem
 
+from dataset_builders.card.dataset_card import LICENSE_TEXT, card_facts, card_text
+from dataset_builders.card.metadata import sizes_of
 from dataset_builders.certify.audit import certify
 from dataset_builders.chemistry.labels import compute_label
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX
 from dataset_builders.chemistry.xtb import cold_singlepoint
+from dataset_builders.cli import main
+from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.editions import FRAMES_PER_BURST
 from dataset_builders.tasks.regions import TASKS
 
+REPO = "compgen/mini"
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = sorted(path for task in TASKS for path in (MINI_DIRECTORY / task).glob("*.parquet"))
 DFT_FILES = sorted(set(MINI_DIRECTORY.glob("*/*.parquet")) - set(FILES))
@@ -61,6 +67,34 @@ def test_the_documentation_shows_what_certify_prints(report):
     assert len(blocks) == 3
     for part in (part for block in blocks for part in block.split("\n\n")):
         assert part in printed
+
+
+def test_its_card_is_what_the_code_writes(report):
+    facts = card_facts(report, DATASET_ID)
+    text = card_text(facts, sizes_of(MINI_DIRECTORY, facts.certificate))
+    assert (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8") == text
+    assert (MINI_DIRECTORY / "LICENSE.md").read_text(encoding="utf-8") == LICENSE_TEXT
+
+
+def test_the_unmodified_clients_read_what_is_published(report, hub, capsys, monkeypatch):
+    import datasets
+
+    hub.add_user("ann", orgs={"compgen": "write"})
+    hub.log_in("ann")
+    monkeypatch.setattr("dataset_builders.publish.published_edition.certify", lambda _: report)
+    assert main(["publish", "mini", REPO, "--revision-tag", "v1.0"]) == 0
+    hub.log_out()
+    datasets.disable_progress_bars()
+    counts = {"train": 700, "validation": 140, "test_id": 280, "test_ood": 300}
+    loaded = datasets.load_dataset(REPO, "task3", revision="v1.0")
+    assert {split: rows.num_rows for split, rows in loaded.items()} == counts
+    assert loaded["train"].features["forces"] == datasets.List(datasets.Value("float32"))
+    stream = datasets.load_dataset(REPO, "task3", split="test_ood", streaming=True)
+    assert stream.info.splits["test_ood"].num_examples == sum(1 for _ in stream) == 300
+    path = f"hf://datasets/{REPO}@v1.0/task3/test_ood-00000-of-00001.parquet"
+    assert datasets.load_dataset("parquet", data_files=path, split="train").num_rows == 300
+    table = pq.read_table(path.removeprefix("hf://"), filesystem=HfFileSystem())
+    assert table.equals(pq.read_table(MINI_DIRECTORY / "task3/test_ood-00000-of-00001.parquet"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.name.split('-')[0]}")

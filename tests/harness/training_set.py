@@ -1,9 +1,10 @@
 """A data set of two molecules to train on, labelled with MMFF94, whose test files hold no Parquet."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from dataset_builders.chemistry.sampling import embed
 from dataset_builders.folder.schema import with_metadata
 from dataset_builders.tasks.words import Word, word
 from harness.train.command import main
+from harness.train.curve import CURVE_PICTURE
 from harness.train.state import SavedRun, write_state
 
 WORDS: Final = (word("OH", 2, "H"), word("H", 2, "H"))
@@ -64,8 +66,15 @@ def frames_of(molecule: Word, n_frames: int, trajectory: str) -> list[dict[str, 
     return rows
 
 
-def train(dataset: Path, out: Path, *options: str, shape: tuple[str, ...] = SHAPE) -> int:
-    return main(["--dataset", str(dataset), "--task", "task2", "--out", str(out), "--device", "cpu", *shape, *options])
+def train(dataset: Path, out: Path, *options: str, shape: tuple[str, ...] = SHAPE, drawn: bool = False) -> int:
+    words = ["--dataset", str(dataset), "--task", "task2", "--out", str(out), "--device", "cpu", *shape, *options]
+    return main(words) if drawn else train_without_drawing(words)
+
+
+def train_without_drawing(words: Sequence[str]) -> int:
+    """The command `harness train` with an empty picture of the curve, whose drawing takes a third of a second."""
+    with patch("harness.train.curve.draw_curve", lambda directory, *_: (directory / CURVE_PICTURE).touch()):
+        return main(words)
 
 
 def interrupting_after(n_saves: int) -> Callable[[Path, SavedRun], None]:

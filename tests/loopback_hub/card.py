@@ -1,6 +1,7 @@
 """What the front matter of a README.md says about its repo."""
 
 import datetime as dt
+import functools
 import math
 import re
 from collections.abc import Mapping
@@ -43,16 +44,22 @@ def parse_yaml(text: str) -> object:
 
 def card_data(contents: Contents, files: Mapping[str, Blob]) -> dict[str, object]:
     """The front matter of the README.md of a commit; empty where there is none, or none that can be read."""
-    from ruamel.yaml.error import YAMLError
-
     if README not in files:
         return {}
     text = front_matter(contents.read(files[README].sha256).decode("utf-8", "replace"))
-    try:
-        parsed = parse_yaml(text or "")
-    except YAMLError:
-        return {}
+    parsed = _parsed_before(text or "")
     return as_json(parsed) if isinstance(parsed, dict) else {}  # type: ignore[return-value]
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed_before(text: str) -> object:
+    """The value of a front matter, `None` where it is not YAML. Every question about a repo reads the same text."""
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return parse_yaml(text)
+    except YAMLError:
+        return None
 
 
 def as_json(value: object) -> object:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dataset_builders.card.dataset_card import LICENSE_TEXT, CardFacts, card_facts, card_picture, card_text, write_card
+from dataset_builders.card.dataset_card import CardFacts, card_facts, card_picture, card_text, write_card
 from dataset_builders.card.metadata import SplitSize, sizes_of
 from dataset_builders.certify.audit import certify
 from dataset_builders.certify.coverage import Coverage, DataSetCertificate, TaskCertificate
@@ -127,13 +127,6 @@ def test_the_same_folder_gets_the_same_card(published):
     text = card_text(facts, sizes_of(published, report.certificate))
     assert card_text(facts, sizes_of(published, report.certificate)) == text
     assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text)
-
-
-def test_the_card_of_the_embedded_edition_is_what_the_code_writes():
-    facts = card_facts(certify(MINI_DIRECTORY), DATASET_ID)
-    text = card_text(facts, sizes_of(MINI_DIRECTORY, facts.certificate))
-    assert (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8") == text
-    assert (MINI_DIRECTORY / "LICENSE.md").read_text(encoding="utf-8") == LICENSE_TEXT
 
 
 def test_the_numbers_of_the_leaderboard_stand_on_the_card(published):

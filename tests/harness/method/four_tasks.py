@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.words import parse_word
-from harness.train.command import main
 from tests.harness.small_dataset import frames_of, write_split
+from tests.harness.training_set import train_without_drawing
 
 TRAIN: Final = {
     "task1": ("H-2-H", "OH-2-H", "OH-3-H"),
@@ -40,7 +40,7 @@ def train_method(dataset: Path, out: Path, seeds: tuple[int, ...] = (0, 1), step
     """Trains a small PaiNN for each task and seed."""
     options = ("--arch", "painn", "--all-tasks", "--seeds", *map(str, seeds), "--dataset", str(dataset))
     length = ("--steps", str(steps), "--validations", "1", "--learning-rate", "0.01", "--ema-decay", "0.5")
-    assert main([*options, *SMALL, *length, "--out", str(out)]) == 0
+    assert train_without_drawing([*options, *SMALL, *length, "--out", str(out)]) == 0
     return out
 
 

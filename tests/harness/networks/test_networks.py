@@ -2,11 +2,7 @@
 
 import copy
 import functools
-import os
-import subprocess
-import sys
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,89 +138,3 @@ def test_every_network_has_second_derivatives(architecture: str) -> None:
 def test_unknown_architecture() -> None:
     with pytest.raises(ModelError, match="unknown architecture 'ResNet'; expected one of PaiNN"):
         build_network("ResNet", SHAPE, (1, 6))
-
-
-BUILT = """
-import sys
-from harness.networks.architecture import NetworkArguments
-from harness.networks.networks import build_network
-
-build_network("PaiNN", NetworkArguments(channels=4, radial_features=4, layers=1, cutoff=2.0), (1, 6))
-print(*sys.modules)
-"""
-
-
-def test_graph_pes_without_what_only_its_trainer_needs(tmp_path: Path) -> None:
-    # An mpi4py that finds no MPI library must not matter either: Lightning would import it.
-    package = tmp_path / "mpi4py"
-    package.mkdir()
-    (package / "__init__.py").touch()
-    (package / "MPI.py").write_text('raise RuntimeError("cannot load MPI library")\n')
-    search = os.pathsep.join([str(tmp_path), *sys.path])
-    command = [sys.executable, "-c", BUILT]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    modules = set(done.stdout.split())
-    assert "graph_pes.models" in modules
-    heavy = {"pytorch_lightning", "lightning_fabric", "sklearn", "scipy.stats", "matplotlib", "IPython", "pandas"}
-    assert not modules & {*heavy, "mpi4py", "load_atoms", "graph_pes.utils.distributed", "torch._dynamo"}
-    assert not modules & {"e3nn", "sympy", "ase.io", "ase.db", "scipy"}
-
-
-AFTERWARDS = """
-from harness.networks.graph_pes_package import graph_pes_models
-
-models = graph_pes_models()
-import ase
-import torch
-from ase import Atoms
-from graph_pes.atomic_graph import AtomicGraph, to_batch
-from graph_pes.data import datasets
-from graph_pes.utils.shift_and_scale import guess_per_element_mean_and_var
-
-graphs = [AtomicGraph.from_ase(Atoms(text, [(0, 0, 0), (0, 0, 1)]), 3.0) for text in ("H2", "HC")]
-means, _ = guess_per_element_mean_and_var(torch.tensor([-2.0, -39.0]), to_batch(graphs))
-print({number: round(float(mean)) for number, mean in means.items()})
-from load_atoms import load_dataset
-from sklearn.linear_model import Ridge
-print(type(datasets.load_dataset).__name__, isinstance(Ridge, type), load_dataset.__module__.partition(".")[0])
-print(ase.io.read.__module__, ase.db.connect.__module__, datasets.ase.io is ase.io)
-from graph_pes.models import ZEmbeddingNequIP
-from graph_pes.models.e3nn.mace import MACE
-from graph_pes.models.orb import Orb
-print(models.MACE is MACE, models.Orb is Orb, isinstance(ZEmbeddingNequIP, type))
-in_list = models.ALL_PES_MODELS
-print(all(isinstance(each, type) for each in in_list), len(in_list), MACE in in_list)
-print(graph_pes_models() is models, hasattr(models, "Absent"))
-"""
-
-
-def test_what_was_left_out_of_graph_pes_is_there_when_it_is_called() -> None:
-    done = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == [
-        "{1: -1, 6: -38}",
-        "_PostponedName True load_atoms",
-        "ase.io.formats ase.db.core True",
-        "True True True",
-        "True 14 True",
-        "True False",
-    ], done.stderr
-
-
-DURING = """
-import sys
-from harness.networks import graph_pes_package
-
-with graph_pes_package._light_import():
-    from ase.io import read
-    from sklearn.linear_model import Ridge
-    print(read.__module__, Ridge().__class__.__module__.partition(".")[0])
-print(*(sys.modules[name].__spec__.name for name in ("ase.io", "sklearn.linear_model")))
-"""
-
-
-def test_a_placeholder_gives_way_to_who_uses_the_module_meanwhile() -> None:
-    done = subprocess.run([sys.executable, "-c", DURING], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["ase.io.formats sklearn", "ase.io sklearn.linear_model"], done.stderr

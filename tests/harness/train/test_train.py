@@ -53,7 +53,7 @@ def data(dataset: Path) -> TrainingData:
 
 def test_learns_a_toy_force_field(dataset: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    assert train(dataset, out, "--epochs", "80", "--learning-rate", "5e-3", "--validations", "5") == 0
+    assert train(dataset, out, "--epochs", "80", "--learning-rate", "5e-3", "--validations", "5", drawn=True) == 0
     config = read_config(out)
     zero = np.abs(read_split(pin_training_files(dataset, "task2"), "task2", "validation").forces).mean()
     assert config.training["best_validation"]["validation_force_mae"] < 0.3 * zero

@@ -21,11 +21,18 @@ from harness.export import batches, to_ase, to_pyg
 from harness.export import dataset_reading as reading
 from harness.export.command import main as export
 from harness.train import task_data as training_data
-from harness.train.command import main
 from harness.train.state import STATE_FILE
 from tests.harness.potentials.foundation_models import random_ani1x
 from tests.harness.potentials.molecules import saved, small_mace
-from tests.harness.training_set import SHAPE, TEST_SPLITS, file_of, interrupting_after, train, write_training_set
+from tests.harness.training_set import (
+    SHAPE,
+    TEST_SPLITS,
+    file_of,
+    interrupting_after,
+    train,
+    train_without_drawing,
+    write_training_set,
+)
 from tests.loopback_hub import LoopbackHub
 
 IN_OPEN = 0x20
@@ -148,7 +155,7 @@ def test_only_training_files_of_the_task_come_from_the_hub(dataset: Path, tmp_pa
     other = {path.replace("task2", "task3"): content for path, content in files.items()}
     hub.add_repo("org/data", "dataset", {**files, **other, "README.md": b"# Data\n"})
     command = ["--dataset", "org/data", "--task", "task2", "--out", str(tmp_path / "model"), "--device", "cpu"]
-    assert main([*command, *SHAPE, *SHORT]) == 0
+    assert train_without_drawing([*command, *SHAPE, *SHORT]) == 0
     asked_for = " ".join(request.path for request in hub.log if "/resolve/" in request.path)
     assert "task2/train-" in asked_for
     assert "task2/validation-" in asked_for

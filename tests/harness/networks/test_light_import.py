@@ -1,0 +1,145 @@
+"""What libraries of networks are imported without, and that it is there for who uses it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BUILT = """
+import sys
+from harness.networks.architecture import NetworkArguments
+from harness.networks.networks import build_network
+
+build_network("PaiNN", NetworkArguments(channels=4, radial_features=4, layers=1, cutoff=2.0), (1, 6))
+print(*sys.modules)
+"""
+
+
+def test_graph_pes_without_what_only_its_trainer_needs(tmp_path: Path) -> None:
+    # An mpi4py that finds no MPI library must not matter either: Lightning would import it.
+    package = tmp_path / "mpi4py"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "MPI.py").write_text('raise RuntimeError("cannot load MPI library")\n')
+    search = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", BUILT]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stdout.split())
+    assert "graph_pes.models" in modules
+    heavy = {"pytorch_lightning", "lightning_fabric", "sklearn", "scipy.stats", "matplotlib", "IPython", "pandas"}
+    assert not modules & {*heavy, "mpi4py", "load_atoms", "graph_pes.utils.distributed", "torch._dynamo"}
+    assert not modules & {"e3nn", "sympy", "ase.io", "ase.db", "scipy"}
+
+
+AFTERWARDS = """
+from harness.networks.graph_pes_package import graph_pes_models
+
+models = graph_pes_models()
+import ase
+import torch
+from ase import Atoms
+from graph_pes.atomic_graph import AtomicGraph, to_batch
+from graph_pes.data import datasets
+from graph_pes.utils.shift_and_scale import guess_per_element_mean_and_var
+
+graphs = [AtomicGraph.from_ase(Atoms(text, [(0, 0, 0), (0, 0, 1)]), 3.0) for text in ("H2", "HC")]
+means, _ = guess_per_element_mean_and_var(torch.tensor([-2.0, -39.0]), to_batch(graphs))
+print({number: round(float(mean)) for number, mean in means.items()})
+from load_atoms import load_dataset
+from sklearn.linear_model import Ridge
+print(type(datasets.load_dataset).__name__, isinstance(Ridge, type), load_dataset.__module__.partition(".")[0])
+print(ase.io.read.__module__, ase.db.connect.__module__, datasets.ase.io is ase.io)
+from graph_pes.models import ZEmbeddingNequIP
+from graph_pes.models.e3nn.mace import MACE
+from graph_pes.models.orb import Orb
+print(models.MACE is MACE, models.Orb is Orb, isinstance(ZEmbeddingNequIP, type))
+in_list = models.ALL_PES_MODELS
+print(all(isinstance(each, type) for each in in_list), len(in_list), MACE in in_list)
+print(graph_pes_models() is models, hasattr(models, "Absent"))
+"""
+
+
+def test_what_was_left_out_of_graph_pes_is_there_when_it_is_called() -> None:
+    done = run(AFTERWARDS)
+    assert done.stdout.splitlines() == [
+        "{1: -1, 6: -38}",
+        "_PostponedName True load_atoms",
+        "ase.io.formats ase.db.core True",
+        "True True True",
+        "True 14 True",
+        "True False",
+    ], done.stderr
+
+
+DURING = """
+import sys
+from harness.networks.light_import import light_import
+
+with light_import(["sklearn.linear_model"], ["ase.io"]):
+    from ase.io import read
+    from sklearn.linear_model import Ridge
+    print(read.__module__, Ridge().__class__.__module__.partition(".")[0])
+print(*(sys.modules[name].__spec__.name for name in ("ase.io", "sklearn.linear_model")))
+"""
+
+
+def test_a_placeholder_gives_way_to_who_uses_the_module_meanwhile() -> None:
+    done = run(DURING)
+    assert done.stdout.splitlines() == ["ase.io.formats sklearn", "ase.io sklearn.linear_model"], done.stderr
+
+
+WITHOUT_TRAINER = """
+import sys
+from harness.networks.mace_package import importing_mace
+
+with importing_mace() as modules:
+    print(modules.__name__)
+print(*sys.modules)
+"""
+
+
+def test_mace_without_what_only_its_trainer_needs() -> None:
+    done = run(WITHOUT_TRAINER)
+    modules = set(done.stdout.split())
+    assert "mace.modules" in modules, done.stderr
+    heavy = {"mace.tools.train", "torchmetrics", "pandas", "matplotlib", "torch._dynamo", "scipy.signal", "scipy.stats"}
+    assert not modules & heavy
+
+
+TRAINER = """
+from harness.networks.mace_package import importing_mace
+
+with importing_mace():
+    from mace import tools
+    from mace.tools.compile import dynamo
+import torch
+from e3nn.io._spherical_tensor import scipy
+{}
+print(tools.train.__name__, tools.evaluate.__module__, tools.SWAContainer.__name__, tools.train is tools.train)
+print(scipy.signal.find_peaks([0.0, 1.0, 0.0])[0], dynamo.allow_in_graph is torch._dynamo.allow_in_graph)
+with importing_mace():
+    from mace.tools import train as again
+print(again is tools.train)
+"""
+
+
+@pytest.mark.parametrize(
+    "before", ["", "from mace.tools.train import evaluate", "import mace.cli.run_train", "import mace.tools.train"]
+)
+def test_what_was_left_out_of_mace_is_there_when_it_is_called(before: str) -> None:
+    """Also where the trainer was imported before: the package has a function of the name of the module."""
+    done = run(TRAINER.format(before))
+    assert done.stdout.splitlines() == [
+        "train mace.tools.train SWAContainer True",
+        "[1] True",
+        "True",
+    ], done.stderr
+
+
+def run(program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
