@@ -10,14 +10,14 @@ import functools
 import hashlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
-from importlib.metadata import packages_distributions
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from dataset_builders.core.errors import SetupError
+from harness.core.installed_packages import installed_packages
 from harness.core.source_digests import SourceDigest, SourceDigests
 
 _PACKAGES: Final = frozenset({"dataset_builders", "harness"})
@@ -40,6 +40,7 @@ NO_NUMBERS: Final = frozenset(
         "dataset_builders.core.whole_file",
         "dataset_builders.folder.mini",
         "harness.core.family",
+        "harness.core.installed_packages",
         "harness.core.source_digests",
         "harness",
         "harness.hub.download",
@@ -137,22 +138,9 @@ def _packages_beside(modules: Iterable[str]) -> frozenset[str]:
     others = {_top(name) for name in modules} - _PACKAGES
     if not others:
         return frozenset()
-    known = _installed_packages(tuple((folder, _time_of_change(folder)) for folder in sys.path))
+    known = installed_packages()
     distributions = {name for top in others for name in known.get(top, ())}
     return frozenset(others.union(top for top, names in known.items() if distributions.intersection(names)))
-
-
-@functools.lru_cache(maxsize=1)
-def _installed_packages(_search_path: tuple[tuple[str, int], ...]) -> Mapping[str, list[str]]:
-    """Distributions by package. Their files are all looked at, so it is done again only if a folder changed."""
-    return packages_distributions()
-
-
-def _time_of_change(folder: str) -> int:
-    try:
-        return Path(folder).stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _counts(name: str, importer: str, counted: frozenset[str]) -> bool:

@@ -11,7 +11,6 @@ The module may be in the working directory. Structures are computed one after an
 import importlib
 import inspect
 from collections.abc import Callable
-from importlib.metadata import packages_distributions
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +23,7 @@ from dataset_builders.core.errors import ModelError, SetupError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.core.batch import Prediction, StructureBatch, numbers_of_model
 from harness.core.family import Family
+from harness.core.installed_packages import installed_packages
 from harness.core.potential import LoadOptions, Potential, PotentialTraits
 from harness.core.source_code import working_files
 from harness.trust.errors_of_others import cause_of, must_propagate
@@ -220,6 +220,6 @@ def _made(function: Callable[..., Any], name: str, path: Path | None, device: st
 
 def packages_of(module: str, calculator: Any) -> tuple[str, ...]:
     """ASE, and the installed packages that contain a module, by its name, and the class of a calculator."""
-    known = packages_distributions()
+    known = installed_packages()
     tops = {name.partition(".")[0] for name in (module, type(calculator).__module__)}
     return tuple(sorted({"ase"}.union(*(known.get(top, ()) for top in tops))))

@@ -15,7 +15,6 @@ requested; it must return a `torch_sim.models.interface.ModelInterface`.
 """
 
 import importlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
 from harness.core.family import Family
+from harness.core.installed_packages import installed_packages
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
 from harness.core.source_code import working_files
 from harness.trust.pickles import sha256_of
@@ -213,6 +213,6 @@ def _dtype(model: Any, wanted: DtypeName | None, path: Path) -> DtypeName:
 
 def _distributions(model: Any) -> tuple[str, ...]:
     """The distributions that define a model's classes; their versions belong to a result."""
-    known = importlib.metadata.packages_distributions()
+    known = installed_packages()
     packages = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
     return tuple(sorted({"torch-sim-atomistic", *(name for package in packages for name in known.get(package, ()))}))

@@ -205,8 +205,9 @@ def test_nothing_is_left_from_one_structure_to_the_next(function: str) -> None:
     potential = load(function, asked(function))
     forth = potential.compute(packed([(numbers, positions, smiles), (numbers, shaken, smiles)]))
     back = potential.compute(packed([(numbers, shaken, smiles), (numbers, positions, smiles)]))
-    np.testing.assert_array_equal(forth.energy, back.energy[::-1])
-    np.testing.assert_array_equal(forth.forces, np.concatenate(np.split(back.forces, 2)[::-1]))
+    # Several threads add in another order each time; a state that is kept changes more than the last bits.
+    np.testing.assert_allclose(forth.energy, back.energy[::-1], rtol=1e-13)
+    np.testing.assert_allclose(forth.forces, np.concatenate(np.split(back.forces, 2)[::-1]), rtol=0, atol=1e-12)
 
 
 def test_the_checkpoint_is_handed_over(folder: Path, batch: StructureBatch) -> None:
