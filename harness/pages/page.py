@@ -1,6 +1,5 @@
 """Writes one self-contained HTML page: no file and no address outside it is read when it is viewed."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from harness.pages.bundled import Bundle, vega, vendored
 from harness.pages.chart import Chart, json_for_script
 
 if TYPE_CHECKING:
-    import jinja2
     from markupsafe import Markup
 
 
@@ -43,24 +41,6 @@ def page_html(page: Page) -> str:
         MissingPackageError: If the page has charts and vl-convert-python is not installed.
         SetupError: If a bundled file was changed.
     """
-    from markupsafe import Markup
-
-    scripts = [vendored(name) for name in page.bundles if name.endswith(".js")]
-    template = _environment().get_template(page.template)
-    return template.render(
-        page.values,
-        title=page.title,
-        charts={chart.name: chart for chart in page.charts},
-        chart_json={chart.name: Markup(chart.json()) for chart in page.charts},
-        page_data=Markup(json_for_script(page.data)),
-        chart_script=_in_page(vega()) if page.charts else None,
-        bundled_scripts=[_in_page(script) for script in scripts],
-        bundled_styles=[Markup(vendored(name)) for name in page.bundles if name.endswith(".css")],
-    )
-
-
-@functools.cache
-def _environment() -> "jinja2.Environment":
     import jinja2
     from markupsafe import Markup
 
@@ -72,7 +52,17 @@ def _environment() -> "jinja2.Environment":
         lstrip_blocks=True,
     )
     environment.filters["script_json"] = lambda value: Markup(json_for_script(value))
-    return environment
+    scripts = [vendored(name) for name in page.bundles if name.endswith(".js")]
+    return environment.get_template(page.template).render(
+        page.values,
+        title=page.title,
+        charts={chart.name: chart for chart in page.charts},
+        chart_json={chart.name: Markup(chart.json()) for chart in page.charts},
+        page_data=Markup(json_for_script(page.data)),
+        chart_script=_in_page(vega()) if page.charts else None,
+        bundled_scripts=[_in_page(script) for script in scripts],
+        bundled_styles=[Markup(vendored(name)) for name in page.bundles if name.endswith(".css")],
+    )
 
 
 def _in_page(script: str) -> "Markup":

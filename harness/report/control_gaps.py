@@ -57,20 +57,14 @@ def control_tasks(
 
 
 def _earlier(output: Path | None, installed: Path) -> Iterator[RunResult]:
-    if output:
-        yield from _read(sorted((output / CONTROL).glob("*/result.json")))
-    yield from _read_once(installed)
-
-
-@functools.lru_cache(maxsize=8)
-def _read_once(installed: Path) -> tuple[RunResult, ...]:
-    """The results of a folder that does not change while a process runs."""
-    return tuple(_read(sorted(installed.glob("*.json"))))
-
-
-def _read(paths: Iterable[Path]) -> Iterator[RunResult]:
-    for path in paths:
+    paths = sorted((output / CONTROL).glob("*/result.json")) if output else []
+    for path in (*paths, *sorted(installed.glob("*.json"))):
         try:
-            yield RunResult.load(path)
-        except DataError as problem:
+            yield _read(path, path.stat().st_mtime_ns)
+        except (DataError, FileNotFoundError) as problem:
             _LOG.warning("a control is left out: %s", problem)
+
+
+@functools.lru_cache(maxsize=32)
+def _read(path: Path, _time_of_change: int) -> RunResult:
+    return RunResult.load(path)

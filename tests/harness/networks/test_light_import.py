@@ -128,8 +128,12 @@ print(again is tools.train)
 """
 
 
+OTHERS = ("", "import mace.tools.train", "import mace.cli.run_train")
+
+
 @pytest.mark.parametrize(
-    "before", ["", "from mace.tools.train import evaluate", "import mace.cli.run_train", "import mace.tools.train"]
+    "before",
+    ["from mace.tools.train import evaluate", *(pytest.param(each, marks=pytest.mark.slow) for each in OTHERS)],
 )
 def test_what_was_left_out_of_mace_is_there_when_it_is_called(before: str) -> None:
     """Also where the trainer was imported before: the package has a function of the name of the module."""

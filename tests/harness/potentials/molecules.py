@@ -1,5 +1,7 @@
 """Small molecules and a small MACE for the tests of potentials."""
 
+import copy
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,15 @@ def molecules(words: Sequence[Word] = WORDS, seed: int = 7) -> StructureBatch:
 
 def small_mace(**changes: Any) -> Any:
     """A random ScaleShiftMACE for H, C, N and O in float64, saved nowhere yet."""
+    return _new_mace(**changes) if changes else copy.deepcopy(_unchanged_mace())
+
+
+@functools.cache
+def _unchanged_mace() -> Any:
+    return _new_mace()
+
+
+def _new_mace(**changes: Any) -> Any:
     import torch
 
     with importing_mace() as modules:

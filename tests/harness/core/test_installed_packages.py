@@ -1,0 +1,24 @@
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from harness.core.installed_packages import installed_packages
+
+
+def test_it_says_what_the_standard_library_says() -> None:
+    expected = {package: sorted(set(names)) for package, names in packages_distributions().items()}
+    found = {package: sorted(set(names)) for package, names in installed_packages().items()}
+    assert found == expected
+    assert found["numpy"] == ["numpy"]
+
+
+def test_what_is_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), str(tmp_path / "absent")])
+    assert "late" not in installed_packages()
+    record = tmp_path / "late_things-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: late-things\nVersion: 1.0\n")
+    (record / "RECORD").write_text("late/__init__.py,,\nlate/deep/more.py,,\nsingle.py,,\n")
+    assert installed_packages()["late"] == installed_packages()["single"] == ["late-things"]
