@@ -25,12 +25,14 @@ class _PostponedName:
 
 
 class _NamesOf(ModuleType):
-    """Stands for a module of which another one imports names."""
+    """Stands for a module of which another one imports names; after that, as `_Whole`."""
 
-    def __getattr__(self, name: str) -> _PostponedName:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # asked for by the import system, such as `__path__`
             raise AttributeError(name)
-        return _PostponedName(self.__name__, name)
+        if sys.modules.get(self.__name__) is self:
+            return _PostponedName(self.__name__, name)
+        return getattr(_really_imported(self.__name__), name)
 
 
 class _Whole(ModuleType):

@@ -1,3 +1,4 @@
+import os
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -16,6 +17,7 @@ def test_it_says_what_the_standard_library_says() -> None:
 
 def test_what_is_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path), str(tmp_path / "absent")])
+    os.utime(tmp_path, (0, 0))  # a folder that changes again at once may keep its time
     assert "late" not in installed_packages()
     record = tmp_path / "late_things-1.0.dist-info"
     record.mkdir()

@@ -17,7 +17,6 @@ from tests.harness.export.trainers import block, programs_here, programs_of, run
 from tests.harness.training_set import write_training_set
 
 RESULTS = ("--energy-key", "energy", "--forces-key", "forces")
-IN_SLOW = pytest.param(RESULTS, marks=pytest.mark.slow)
 FILES = RecipeFiles("train.extxyz", "validation.extxyz", REFERENCE_KEYS, {"H": -1.0}, 0.5)
 
 
@@ -33,14 +32,16 @@ def test_graph_pes(dataset: Path, tmp_path: Path, form: str) -> None:
     assert (out / "runs" / "graph-pes" / "model.pt").stat().st_size
 
 
-@pytest.mark.parametrize("keys", [pytest.param((), marks=pytest.mark.slow), IN_SLOW], ids=["REF", "results"])
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [(), RESULTS], ids=["REF", "results"])
 def test_nequip(dataset: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
     out = export(dataset, tmp_path / "out", "extxyz", *keys)
     run_recipe(out, "NequIP", programs_of("nequip"))
     assert (out / "runs" / "nequip" / "model.nequip.zip").stat().st_size
 
 
-@pytest.mark.parametrize("keys", [(), IN_SLOW], ids=["REF", "results"])
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [(), RESULTS], ids=["REF", "results"])
 def test_sevennet(dataset: Path, tmp_path: Path, keys: tuple[str, ...]) -> None:
     out = export(dataset, tmp_path / "out", "extxyz", *keys)
     run_recipe(out, "SevenNet", programs_of("sevennet"))

@@ -276,6 +276,7 @@ def test_what_its_network_raises_in_training_names_it(
         train(["--task", "task2", "--arch", "gaussnet", *options])
 
 
+@pytest.mark.slow
 def test_it_can_be_compiled(tmp_path: Path, installed: None) -> None:
     import torch
 

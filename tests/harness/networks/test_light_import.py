@@ -93,33 +93,18 @@ def test_a_placeholder_gives_way_to_who_uses_the_module_meanwhile() -> None:
     assert done.stdout.splitlines() == ["ase.io.formats sklearn", "ase.io sklearn.linear_model"], done.stderr
 
 
-WITHOUT_TRAINER = """
+HEAVY = {"mace.tools.train", "torchmetrics", "pandas", "matplotlib", "torch._dynamo", "scipy.signal", "scipy.stats"}
+TRAINER = f"""
 import sys
-from harness.networks.mace_package import importing_mace
-
-with importing_mace() as modules:
-    print(modules.__name__)
-print(*sys.modules)
-"""
-
-
-def test_mace_without_what_only_its_trainer_needs() -> None:
-    done = run(WITHOUT_TRAINER)
-    modules = set(done.stdout.split())
-    assert "mace.modules" in modules, done.stderr
-    heavy = {"mace.tools.train", "torchmetrics", "pandas", "matplotlib", "torch._dynamo", "scipy.signal", "scipy.stats"}
-    assert not modules & heavy
-
-
-TRAINER = """
 from harness.networks.mace_package import importing_mace
 
 with importing_mace():
     from mace import tools
     from mace.tools.compile import dynamo
+print(*sorted({HEAVY} & sys.modules.keys()))
 import torch
 from e3nn.io._spherical_tensor import scipy
-{}
+BEFORE
 print(tools.train.__name__, tools.evaluate.__module__, tools.SWAContainer.__name__, tools.train is tools.train)
 print(scipy.signal.find_peaks([0.0, 1.0, 0.0])[0], dynamo.allow_in_graph is torch._dynamo.allow_in_graph)
 with importing_mace():
@@ -137,12 +122,35 @@ OTHERS = ("", "import mace.tools.train", "import mace.cli.run_train")
 )
 def test_what_was_left_out_of_mace_is_there_when_it_is_called(before: str) -> None:
     """Also where the trainer was imported before: the package has a function of the name of the module."""
-    done = run(TRAINER.format(before))
+    done = run(TRAINER.replace("BEFORE", before))
     assert done.stdout.splitlines() == [
+        "",
         "train mace.tools.train SWAContainer True",
         "[1] True",
         "True",
     ], done.stderr
+
+
+AIMNET2 = """
+import sys
+from harness.potentials.aimnet2 import importing_aimnet
+
+with importing_aimnet():
+    from aimnet.modules import lr
+print(*sorted({"nvalchemiops.dynamics", "nvalchemiops.interactions.electrostatics"} & sys.modules.keys()))
+import torch
+from nvalchemiops.torch.interactions import dispersion, electrostatics
+positions = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]])
+cell = 12.0 * torch.eye(3)[None]
+parameters = lr.estimate_ewald_parameters(positions, cell)
+print(type(parameters).__name__, isinstance(dispersion.FourierD3Setup, type))
+print(electrostatics.ewald_summation is sys.modules[electrostatics.__name__].ewald_summation)
+"""
+
+
+def test_kernels_that_were_left_out_of_aimnet2_are_there_when_they_are_called() -> None:
+    done = run(AIMNET2)
+    assert done.stdout.splitlines() == ["", "EwaldParameters True", "True"], done.stderr
 
 
 def run(program: str) -> "subprocess.CompletedProcess[str]":
