@@ -139,7 +139,7 @@ def test_make_targets_exist():
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
 
 
-@pytest.mark.parametrize("block", map(marked, PYTHON))
+@pytest.mark.parametrize("block", [*map(marked, PYTHON)])
 def test_python_works(block, tmp_path, monkeypatch, hub):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     files = {

@@ -11,15 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
-import os, sys, time
+import multiprocessing, os, time
 from dataset_builders.engines.separate_processes import SeparateProcesses
 
 if __name__ == "__main__":
     processes = SeparateProcesses(2)
-    idle = processes.submit(os.getpid).result()
     busy = processes.submit(time.sleep, 600)
-    other = processes.submit(os.getpid)
-    print(idle, other.result(), flush=True)
+    idle = processes.submit(os.getpid).result()
+    print(*(each.pid for each in multiprocessing.active_children()), flush=True)
     time.sleep(600)
 """
 
