@@ -1,6 +1,5 @@
 """The whole way round the Hub, as users go it: commands of the project and unmodified clients, nothing else."""
 
-import functools
 import json
 import os
 import subprocess
@@ -12,10 +11,8 @@ import pytest
 import yaml
 
 from dataset_builders.card.numbers import leaderboard_ids
-from dataset_builders.certify.audit import certify
 from dataset_builders.cli import main as builders
 from dataset_builders.folder.mini import MINI_DIRECTORY
-from dataset_builders.publish import published_edition
 from dataset_builders.tasks.regions import TASKS
 from harness.cli import main as harness
 from model_cards.cli import main as cards
@@ -108,9 +105,7 @@ def run(hub, tmp_path, monkeypatch, capsys):
     assert kept == []
 
 
-def test_the_whole_story(hub, run, checkpoint, tmp_path, monkeypatch):
-    # The geometry of mini, seconds of work, is that of tests/dataset_builders/test_mini.py.
-    monkeypatch.setattr(published_edition, "certify", functools.partial(certify, with_geometry=False))
+def test_the_whole_story(hub, run, checkpoint, tmp_path):
     published = run.here(builders, "publish", "mini", DATASET, "--revision-tag", "v1.0")
     assert f'load_dataset("{DATASET}", "task3")' in published
     assert hub.tags(DATASET, "dataset")["v1.0"] == hub.history(DATASET, "dataset")[0].sha

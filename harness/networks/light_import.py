@@ -24,24 +24,22 @@ class _PostponedName:
         return getattr(_really_imported(self.module), self.name)
 
 
-class _NamesOf(ModuleType):
-    """Stands for a module of which another one imports names; after that, as `_Whole`."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # asked for by the import system, such as `__path__`
-            raise AttributeError(name)
-        if sys.modules.get(self.__name__) is self:
-            return _PostponedName(self.__name__, name)
-        return getattr(_really_imported(self.__name__), name)
-
-
 class _Whole(ModuleType):
     """Stands for a module that another one imports as a whole; it is imported when something of it is looked up."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__"):  # asked for by the import system, such as `__path__`
             raise AttributeError(name)
         return getattr(_really_imported(self.__name__), name)
+
+
+class _NamesOf(_Whole):
+    """Stands for a module of which another one imports names; once it has, as `_Whole`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("__") and sys.modules.get(self.__name__) is self:
+            return _PostponedName(self.__name__, name)
+        return super().__getattr__(name)
 
 
 class _Package(ModuleType):
@@ -56,7 +54,7 @@ class _Package(ModuleType):
 
 def _really_imported(name: str) -> ModuleType:
     """The module itself, also where another thread asks while a placeholder stands for it."""
-    if isinstance(sys.modules.get(name), (_NamesOf, _Whole)):
+    if isinstance(sys.modules.get(name), _Whole):
         del sys.modules[name]
     return importlib.import_module(name)
 

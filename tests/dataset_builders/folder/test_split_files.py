@@ -1,6 +1,5 @@
 """One idea of a valid folder: what is certified can be evaluated, and what the harness refuses is not certified."""
 
-import functools
 import os
 import shutil
 
@@ -14,7 +13,6 @@ from dataset_builders.certify.audit import certify
 from dataset_builders.core.errors import CertificateError, DataError
 from dataset_builders.folder.schema import with_metadata
 from dataset_builders.folder.split_files import in_part_order, parts_problem, stated_level
-from dataset_builders.publish import published_edition
 from dataset_builders.publish.published_edition import certified_edition
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import TASKS
@@ -151,12 +149,6 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def without_geometry(monkeypatch):
-    """Half of the time of a certificate, which says nothing of files."""
-    monkeypatch.setattr(published_edition, "certify", functools.partial(certify, with_geometry=False))
-
-
 @pytest.mark.parametrize("change", REFUSED)
 def test_what_the_harness_refuses_is_not_certified_or_published(folder, change):
     change(folder)
@@ -225,7 +217,7 @@ def several_files(folder):
 @pytest.mark.parametrize("change", [other_files, links, several_files])
 def test_what_is_certified_can_be_evaluated(folder, whole, change):
     change(folder)
-    assert certify(folder, with_geometry=False).ok
+    assert certify(folder).ok
     assert evaluated(folder) == evaluated(whole)
     published = certified_edition(folder, "org/name").parquet
     assert {name.rpartition("/")[0] for name in published} == {"task4"}

@@ -80,12 +80,6 @@ def stand_in(numbers, positions):
 threads_looked_at_once = functools.cache(module.require_one_thread)
 
 
-@pytest.fixture(autouse=True)
-def fast_workers(monkeypatch):
-    """A look at the threads takes longer than most stand-ins for a label."""
-    monkeypatch.setattr(module, "require_one_thread", threads_looked_at_once)
-
-
 @pytest.fixture
 def computed(monkeypatch):
     """Puts GFN1-xTB, which is fast and obeys mechanics, in the place of the functional; lists what it was asked for."""
@@ -96,6 +90,8 @@ def computed(monkeypatch):
         asked.append(len(numbers))
         return stand_in(numbers, positions)
 
+    # A look at the threads takes longer than the stand-in for a label.
+    monkeypatch.setattr(module, "require_one_thread", threads_looked_at_once)
     monkeypatch.setattr(module, "compute_label", label)
     monkeypatch.setattr("dataset_builders.relabel.relabel_plan.compute_label", label)
     monkeypatch.setattr("dataset_builders.engines.choice.local_processes", lambda workers: one_thread())
@@ -182,7 +178,7 @@ def test_labels_beside_the_frames_of_the_first_level(computed, tmp_path):
     shutil.copytree(MINI_DIRECTORY, tmp_path / "mini", ignore=shutil.ignore_patterns("task?-*", "task[134]"))
     before = {path: path.read_bytes() for path in (tmp_path / "mini").rglob("*.parquet")}
     relabel_edition(settings(tmp_path / "mini", source=tmp_path / "mini"), one_thread)
-    assert certify(tmp_path / "mini", with_geometry=False).ok
+    assert certify(tmp_path / "mini").ok
     assert {path: path.read_bytes() for path in before} == before
     card = (tmp_path / "mini/README.md").read_text()
     assert "config_name: task2-wb97x" in card

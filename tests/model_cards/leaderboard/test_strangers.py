@@ -72,7 +72,7 @@ def printed(capsys):
         (b"text\n", "contains a str; expected a list"),
         (b"true\n", "contains a bool; expected a list"),
         (b"[" * 5000, "lists and mappings deep"),
-        (b"[" * 50 + b"]" * 50, "lists and mappings deep"),
+        (b"[" * 5000 + b"]" * 5000, "lists and mappings deep"),
         (b"- " * 5000, "lists and mappings deep"),
         (b"{a: " * 5000, "lists and mappings deep"),
         (ALIASES.encode(), "values large with its aliases expanded"),
@@ -175,7 +175,7 @@ def test_a_source_without_address_is_left_out_and_the_number_stands(hub, measure
 
 
 @pytest.mark.parametrize("path", [".eval_results/sub/x.yaml", ".eval_results/x.yaml", ENTRIES_PATH])
-@pytest.mark.parametrize("content", [b"- [\n", b"[" * 50, b"5\n", b"\xff"])
+@pytest.mark.parametrize("content", [b"- [\n", b"[" * 5000, b"5\n", b"\xff"])
 def test_a_pull_request_never_touches_what_is_merged(hub, measured, path, content):  # noqa: F811
     add_model(hub, GOOD, measured({"task2": 60.0}))
     open_pull_request(hub, GOOD, {path: content})
