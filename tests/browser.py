@@ -35,10 +35,11 @@ def chromium() -> Iterator["Browser"]:
         pytest.skip("no Chromium on this machine; `make test` installs it as root: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
+    # Only WebGL goes through the drawing of a GPU in software, which would take half the time of a page without it.
     options = [
         "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
         "--disable-component-update", "--enable-unsafe-swiftshader", "--use-angle=swiftshader",
-        "--ignore-gpu-blocklist",
+        "--ignore-gpu-blocklist", "--disable-gpu-compositing", "--disable-gpu-rasterization",
     ]  # fmt: skip
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)

@@ -285,6 +285,7 @@ def start(dataset: Path, output: Path, what: str) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(started, said, strict=True)]
 
 
+@pytest.mark.slow  # test_ranks.py evaluates three models in two processes too
 def test_three_models_in_two_processes_meet_once(tiny_dataset: Path, tmp_path: Path) -> None:
     for code, output, errors in start(tiny_dataset, tmp_path, ""):
         assert (code, output) == (0, "done\n"), errors

@@ -148,6 +148,7 @@ print(electrostatics.ewald_summation is sys.modules[electrostatics.__name__].ewa
 """
 
 
+@pytest.mark.slow  # imports all kernels, which takes fifteen seconds
 def test_kernels_that_were_left_out_of_aimnet2_are_there_when_they_are_called() -> None:
     done = run(AIMNET2)
     assert done.stdout.splitlines() == ["", "EwaldParameters True", "True"], done.stderr

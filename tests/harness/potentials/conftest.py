@@ -7,6 +7,12 @@ from harness.core.potential import Potential
 from tests.harness.potentials.molecules import molecules
 
 
+@pytest.fixture(scope="session")
+def slow_tests_run(request: pytest.FixtureRequest) -> bool:
+    """Whether tests marked slow were selected, so that models that only they use are needed."""
+    return any(item.get_closest_marker("slow") for item in request.session.items)
+
+
 @pytest.fixture(scope="module")
 def batch() -> StructureBatch:
     """Molecules of the four tasks."""

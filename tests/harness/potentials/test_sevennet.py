@@ -77,9 +77,12 @@ def potential(case: Case) -> Iterator[Potential]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(batch: StructureBatch, tmp_path_factory: pytest.TempPathFactory) -> tuple[Own, dict[str, str]]:
+def elsewhere(
+    batch: StructureBatch, tmp_path_factory: pytest.TempPathFactory, slow_tests_run: bool
+) -> tuple[Own, dict[str, str]]:
     """Energies and forces of the package's own calculator, and what the loader says of what it refuses."""
-    choices = [*CHOICES.items(), ("7net-mf-0", "R2SCAN")]
+    models = [name for name in CHOICES if slow_tests_run or name in BY_DEFAULT]
+    choices = [*((name, CHOICES[name]) for name in models), ("7net-mf-0", "R2SCAN")]
     arguments = [{"model": model, "modal": modal} for model, modal in choices]
     broken = tmp_path_factory.mktemp("sevennet") / "broken.pth"
     broken.write_bytes(b"PK\x03\x04 this is no archive")
