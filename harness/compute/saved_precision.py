@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from dataset_builders.core.errors import ModelError
 from harness.core.potential import DtypeName, SavedDtypeName
@@ -11,25 +11,27 @@ if TYPE_CHECKING:
     import torch
 
 
-def saved_precision(model: Any, path: Path) -> DtypeName:
-    """The precision of a network's parameters, as its file has them.
+def own_precision(parameters: "Iterable[torch.Tensor]", path: Path) -> DtypeName:
+    """The precision in which a network computes unless another one is chosen: that of its parameters.
 
     Args:
-        model: The network, a `torch.nn.Module`.
-        path: Its file, for the message.
+        parameters: As read from the file; those that are no floating-point numbers are ignored.
+        path: The file, for the message.
 
     Raises:
-        ModelError: If it is neither of the two that the harness computes in.
+        ModelError: If it is neither of the two that the harness computes in, or there are several.
     """
-    import torch
-
-    match next(model.parameters()).dtype:
-        case torch.float32:
+    found = _precisions(parameters)
+    match found:
+        case ["float32"]:
             return "float32"
-        case torch.float64:
+        case ["float64"]:
             return "float64"
-        case other:
-            raise ModelError(f"{path} was saved in {other}; choose --dtype float32 or float64")
+        case _:
+            raise ModelError(
+                f"{path} was saved in {' and '.join(found) or 'no floating-point numbers'}; "
+                "choose --dtype float32 or float64"
+            )
 
 
 def saved_dtype(parameters: "Iterable[torch.Tensor]") -> SavedDtypeName | None:
@@ -38,6 +40,11 @@ def saved_dtype(parameters: "Iterable[torch.Tensor]") -> SavedDtypeName | None:
     Args:
         parameters: As read from the file; those that are no floating-point numbers are ignored.
     """
-    found = {str(each.dtype).removeprefix("torch.") for each in parameters if each.is_floating_point()}
+    found = _precisions(parameters)
     known: dict[str, SavedDtypeName] = {name: name for name in get_args(SavedDtypeName)}
-    return known.get(found.pop()) if len(found) == 1 else None
+    return known.get(found[0]) if len(found) == 1 else None
+
+
+def _precisions(parameters: "Iterable[torch.Tensor]") -> list[str]:
+    """Their names in PyTorch, without repetition."""
+    return sorted({str(each.dtype).removeprefix("torch.") for each in parameters if each.is_floating_point()})

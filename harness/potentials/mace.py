@@ -16,7 +16,7 @@ from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import ModelError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
-from harness.compute.saved_precision import saved_dtype, saved_precision
+from harness.compute.saved_precision import own_precision, saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.batch import StructureBatch
 from harness.core.family import Family
@@ -106,7 +106,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
     device = resolve_device(options.device)
     model = _read(path, device)
     _require_energy_model(model, path)
-    dtype: DtypeName = options.dtype or saved_precision(model, path)
+    dtype: DtypeName = options.dtype or own_precision(model.parameters(), path)
     saved = saved_dtype(model.parameters())
     head, head_name = _choose_head(model, options.head, path)
     model = _converted(model, device, dtype)

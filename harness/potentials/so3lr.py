@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dataset_builders.core.errors import ModelError, UsageError
 from harness.compute.device import out_of_memory_as_itself, resolve_device
 from harness.compute.neighbours import neighbours
-from harness.compute.saved_precision import saved_dtype, saved_precision
+from harness.compute.saved_precision import own_precision, saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
@@ -166,7 +166,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
     model = _read(path, device)
     _require_pairwise(model, path)
     _set_long_range(model)
-    dtype = options.dtype or saved_precision(model, path)
+    dtype = options.dtype or own_precision(model.parameters(), path)
     saved = saved_dtype(model.parameters())
     traits = PotentialTraits(
         model_id=str(source),

@@ -17,7 +17,7 @@ from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.units import HARTREE
 from harness.compute.device import resolve_device
-from harness.compute.saved_precision import saved_dtype
+from harness.compute.saved_precision import own_precision, saved_dtype
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.core.family import Family
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
@@ -111,7 +111,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
     device = resolve_device(options.device)
     state = _read(path)
     _require_elements_of(ensemble, state, path)
-    dtype = options.dtype or _dtype_of(state, path)
+    dtype = options.dtype or own_precision(_weights(state), path)
     network = _filled(ensemble, state, dtype, path).to(device)
     self_energies = np.zeros(max(ensemble.atomic_numbers) + 1)
     self_energies[list(ensemble.atomic_numbers)] = state[_SELF_ENERGIES].double().numpy()
@@ -180,18 +180,6 @@ def _require_elements_of(ensemble: Ensemble, state: "State", path: Path) -> None
 
 def _weights(state: "State") -> list["torch.Tensor"]:
     return [value for name, value in state.items() if name.endswith(".weight")]
-
-
-def _dtype_of(state: "State", path: Path) -> DtypeName:
-    import torch
-
-    dtypes = {weight.dtype for weight in _weights(state)}
-    if dtypes == {torch.float32}:
-        return "float32"
-    if dtypes == {torch.float64}:
-        return "float64"
-    found = ", ".join(sorted(str(dtype) for dtype in dtypes)) or "no weights"
-    raise ModelError(f"{path} was saved in {found}; choose --dtype float32 or float64")
 
 
 def _filled(ensemble: Ensemble, state: "State", dtype: DtypeName, path: Path) -> Any:
