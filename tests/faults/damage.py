@@ -144,15 +144,19 @@ def _checkpoint_reader(folder: Path, path: Path) -> Callable[[], object]:
 
 
 def _verified(run: Path, folder: Path) -> object:
-    """The numbers of a run that `python -m harness verify` reproduces."""
+    """The numbers of a run that `python -m harness verify` reproduces.
+
+    A changed last digit is within the rounding of another processor, so it is no fault: verify says to look at it.
+    """
     from harness.submission.verify import verify_entry
     from harness.submission.write import EntryOptions, assemble_entry
 
     work = Path(tempfile.mkdtemp(dir=folder))
     try:
         report = verify_entry(assemble_entry([run], work, EntryOptions(name="run")), ["mini"])
-        if report.faults:
-            raise DataError(report.faults[0].text)
+        said = [*report.faults, *report.of_kind("look")]
+        if said:
+            raise DataError(said[0].text)
         document: dict[str, Any] = json.loads((run / "result.json").read_text())
         return {key: value for key, value in document.items() if key not in _UNPROVED}
     finally:
