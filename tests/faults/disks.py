@@ -25,6 +25,12 @@ _SAID: Final[Mapping[Trouble, str]] = {
     "no permission": "Permission denied",
 }
 """What a clear error must say of the cause, in the words of the system."""
+_LAUNCHER: Final = re.compile(
+    r"Traceback \(most recent call last\):\n(?: .*\n)+torch\.distributed\.elastic\.\S+\.ChildFailedError:\s*"
+    r"={20,}\n(?:(?!={20,}).*\n)*={20,}\n"
+)
+"""What torchrun says when one of its processes ends with another code than zero, after what the process said."""
+
 _REMEDY: Final = re.compile(r"--out\b|--output\b|HF_HOME|[Ff]ree |[Ii]s the disk full|--work\b|choose another")
 
 
@@ -115,7 +121,7 @@ def _try(tally: Tally, phase: Phase, trouble: Trouble, n_bytes: int) -> None:
         tally.lost([f"{what}: it ended as if it had written"])
     else:
         tally.add(trouble)
-        tally.lost(f"{what}: {problem}" for problem in unclear(said, _SAID[trouble], phase.out))
+        tally.lost(f"{what}: {problem}" for problem in unclear(said, _SAID[trouble], phase.out, phase.n_processes))
     again, output = report["second"]
     if again:
         tally.lost([f"{what}: then with room it ended with {again}: {output[-3000:]}"])
@@ -128,19 +134,21 @@ def _try(tally: Tally, phase: Phase, trouble: Trouble, n_bytes: int) -> None:
     tally.lost(f"{what}: {path} was finished and computed again" for path in again_written)
 
 
-def unclear(said: str, cause: str, paths: tuple[str, ...]) -> Iterator[str]:
+def unclear(said: str, cause: str, paths: tuple[str, ...], n_processes: int = 1) -> Iterator[str]:
     """What is missing from the message of a command that could not write.
 
     Args:
         said: Its output.
         cause: Pattern of the cause in the words of the system.
         paths: The files and folders one of which it must name.
+        n_processes: Processes of the command, each of which may say it once; torchrun reports those that failed.
     """
+    said = _LAUNCHER.sub("", said) if n_processes > 1 else said
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     shown = said[-3000:]
     if "Traceback (most recent call last)" in said:
         yield f"it ended with a traceback: {shown}"
-    elif len(errors) != 1:
+    elif not 1 <= len(errors) <= n_processes:
         yield f"{len(errors)} messages instead of one: {shown}"
     else:
         if not re.search(cause, said):

@@ -37,6 +37,7 @@ class Phase:
         is_done: Whether the command has finished in a folder, for one that refuses to run again then.
         out: The files and folders that the command writes there; none if it writes to the Hub alone.
         kept: Patterns of the files of finished work, which a command that goes on does not compute again.
+        n_processes: Processes that torchrun starts for it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Phase:
     is_done: Callable[[Path], bool] = lambda folder: False
     out: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    n_processes: int = 1
 
 
 def phases() -> tuple[Phase, ...]:
@@ -65,7 +67,8 @@ def phases() -> tuple[Phase, ...]:
             out=("results",), kept=(shards,),
         ),
         Phase(
-            "predict in two processes", _in_two_processes, _result_of("results"), out=("results",), kept=(shards,)
+            "predict in two processes", _in_two_processes, _result_of("results"), out=("results",), kept=(shards,),
+            n_processes=2,
         ),
         Phase("train", _train, _checkpoint, is_done=_is_trained, out=("checkpoint",)),
         Phase("study", _study, _records, out=("records",)),

@@ -118,6 +118,35 @@ def test_a_clear_message_passes() -> None:
     assert list(unclear(said, "No space left", ("out",))) == []
 
 
+TORCHRUN = """\
+W1129 10:20:13.237000 22497 torch/distributed/elastic/multiprocessing/api.py:1028] Sending process 2 closing signal
+Traceback (most recent call last):
+  File "torch/distributed/run.py", line 1032, in <module>
+    main()
+torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+============================================================
+harness FAILED
+  error_file: <N/A>
+============================================================
+"""
+CRASHED = """\
+Traceback (most recent call last):
+  File "harness/__main__.py", line 1, in <module>
+OSError: [Errno 28] No space left on device
+"""
+
+
+def test_what_torchrun_adds_is_not_taken_for_the_message() -> None:
+    """Each of two processes may say it once; a process that crashes is found before what torchrun says of it."""
+    said = "error: cannot write to out: No space left on device; choose another --out\n"
+    other = f"error: rank 1 of 2 stops, since rank 0 failed: {said.removeprefix('error: ')}"
+    assert list(unclear(said + other + TORCHRUN, "No space left", ("out",), 2)) == []
+    for text, problem in ((said, "it ended with a traceback"), (said + said + said, "3 messages instead of one")):
+        report = TORCHRUN if "3" in problem else CRASHED + TORCHRUN
+        found = unclear(text + report, "No space left", ("out",), 2)
+        assert [each.partition(":")[0] for each in found] == [problem]
+
+
 def test_a_count_of_zero_fails_the_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As do a fault that cannot be tried, and a group without a line."""
     never = Tally("train", {"kills": 0, "finished": 1}, struck=("kills",))
