@@ -108,6 +108,7 @@ def _add_model(group: argparse._ArgumentGroup, *, model_is_required: bool) -> No
 
 def _add_data(group: argparse._ArgumentGroup, labels: str) -> None:
     add = group.add_argument
+    automatic = f" or {AUTO}: the model's own or nearest" if labels == AUTO else ""
     add(
         "--dataset",
         default=DEFAULT_DATASET,
@@ -127,7 +128,7 @@ def _add_data(group: argparse._ArgumentGroup, labels: str) -> None:
         choices=(*LEVELS, AUTO),
         default=labels,
         metavar="LEVEL",
-        help=f"{', '.join(LEVELS)} or {AUTO}: each model's own or nearest (default: {labels})",
+        help=f"{', '.join(LEVELS)}{automatic} (default: {labels})",
     )
 
 

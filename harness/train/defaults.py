@@ -53,6 +53,18 @@ def parse_architecture(text: str) -> ArchitectureName:
     return ArchitectureName(name, is_local)
 
 
+def can_be_local(architecture: str) -> bool:
+    """Whether `LOCAL_FIELD` can limit the receptive field of a network with its default shape."""
+    shape = find_architecture(architecture).arguments
+    if shape is None:
+        return False
+    try:
+        limited_to(architecture, shape, LOCAL_FIELD)
+    except UsageError:
+        return False
+    return True
+
+
 def limited_to(architecture: str, shape: _Shape, field: float) -> _Shape:
     """Limits the receptive field of a shape.
 

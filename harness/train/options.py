@@ -20,7 +20,7 @@ from harness.networks.compiling import can_compile
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES
 from harness.results.identity import model_slug
 from harness.train.budget import DEFAULT_BUDGET, Budget, parse_budget
-from harness.train.defaults import FINE_TUNING_SHARE, LOCAL_FIELD, limited_to, parse_architecture
+from harness.train.defaults import FINE_TUNING_SHARE, LOCAL_FIELD, can_be_local, limited_to, parse_architecture
 from harness.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -65,10 +65,11 @@ def parser() -> argparse.ArgumentParser:
     names = ", ".join(f"{name.lower()}{'*' if name in IN_ENVIRONMENTS else ''}" for name in ARCHITECTURES)
     added = "".join(f", {name.lower()} (plug-in)" for name in added_names())
     controls = ", ".join(CONTROL_ARCHITECTURES)
+    local = " ".join(name.lower() for name in ARCHITECTURES if can_be_local(name))
     add(
         "--arch",
-        help=f"{names}{added} (default: {DEFAULT_ARCHITECTURE}, or that of --init), each with {LOCAL} for a receptive "
-        f"field of {LOCAL_FIELD:g} Å; or a control: {controls}; *: own environment",
+        help=f"{names}{added} (*: own environment), or a control: {controls} (default: {DEFAULT_ARCHITECTURE}, or that "
+        f"of --init); {LOCAL}, of {LOCAL_FIELD:g} Å, for {local}",
     )
     add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed> or -method)")
     add("--train-frames", type=int, metavar="N", help="train on N frames, as many of each molecule (default: all)")

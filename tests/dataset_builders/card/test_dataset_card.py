@@ -47,7 +47,7 @@ def test_the_card_says_what_the_certificate_says():
     text = card_text(CardFacts("someone/some-data", all_tasks(certificate_of)), sizes_of_all())
     assert "| task3 | 28 | 30 | 0 | 30/30 | 18/30 | 15/30 | 30/30 | 15/30 | 6/30 | 3/30 | 15/15 | 0.24 |" in text
     assert "| task4 | 18 | 16 | 0 | 16/16 | 16/16 | 0/16 | 16/16 | 16/16 | 16/16 | 0/16 | - | 0.10 |" in text
-    assert "4,800 geometries" in text
+    assert "4,800 frames with energy and forces" in text
     assert "are named in arXiv 2605.08988" in text
     assert "designed for this benchmark" in text
     assert 'load_dataset("someone/some-data", "task3")' in text

@@ -11,7 +11,7 @@ from harness.networks.architecture import NetworkArguments
 from harness.networks.architectures import ARCHITECTURES
 from harness.networks.checkpoint_format import receptive_field
 from harness.train.budget import FULL_STEPS, Budget, parse_budget
-from harness.train.defaults import limited_to, parse_architecture
+from harness.train.defaults import can_be_local, limited_to, parse_architecture
 from harness.train.options import folder_of, parser, settings_of
 from harness.train.settings import TrainSettings
 
@@ -117,6 +117,11 @@ def test_a_receptive_field_limits_the_layers() -> None:
     assert limited_to("GemNet", shape, 12.4).layers == 1
     assert limited_to("GemNet", shape, 12.5).layers == 2
     assert settings("--receptive-field", "4").cutoff == 4.0
+
+
+def test_networks_that_reach_further_by_themselves_are_not_offered_as_local() -> None:
+    """Each that is offered trains with the suffix; the others have a hop or more before their first layer."""
+    assert [name for name in ARCHITECTURES if can_be_local(name)] == ["PaiNN", "SchNet", "NequIP", "MACE"]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
