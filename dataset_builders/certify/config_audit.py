@@ -82,6 +82,7 @@ class ConfigAudit:
                 yield from self._split_problems(split, files[split])
             elif self._frame_counts().get(split) != 0:
                 yield Problem(self._folder.name, None, "", "", f"no file of {split}", f"{split}-*.parquet")
+        yield from self._ledger.geometry_problems()
         yield from self._ledger.energy_problems(self._temperature())
 
     def labels(self) -> tuple[LabelReport, list[Problem]]:

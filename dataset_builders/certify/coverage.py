@@ -15,6 +15,7 @@ from dataset_builders.chemistry.mmff94 import molecule
 from dataset_builders.chemistry.molecule_parts import heavy_pairs, torsion_types
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import Task
+from dataset_builders.tasks.skeleton import skeleton_of, spelling_of
 
 RADII: Final = (1, 2, 3)
 """Radii, in bonds, at which coverage is reported."""
@@ -150,7 +151,7 @@ def certify_task(config: str, task: Task, train: Mapping[str, str], ood: Mapping
     Raises:
         DataError: If there are no training or no OOD molecules, or RDKit cannot read a SMILES.
     """
-    seen = {_canonical(smiles) for smiles in train.values()}
+    seen = {_identity(smiles) for smiles in train.values()}
     coverage = tuple(
         Coverage(radius, len(ood), _ids(ood, uncovered(train.values(), ood.values(), radius))) for radius in RADII
     )
@@ -159,7 +160,7 @@ def certify_task(config: str, task: Task, train: Mapping[str, str], ood: Mapping
         config=config,
         n_train=len(train),
         n_ood=len(ood),
-        shared=tuple(name for name, smiles in ood.items() if _canonical(smiles) in seen),
+        shared=tuple(name for name, smiles in ood.items() if _identity(smiles) in seen),
         coverage=coverage,
         undetermined=_ids(ood, undetermined(train.values(), ood.values(), REQUIRED_RADIUS)),
         far=tuple(name for name in ood if name not in beyond) if task.has_subsets else None,
@@ -187,10 +188,8 @@ def _ids(molecules: Mapping[str, str], chosen: Iterable[str]) -> tuple[str, ...]
     return tuple(name for name, smiles in molecules.items() if smiles in wanted)
 
 
-def _canonical(smiles: str) -> str:
-    from rdkit import Chem
-
-    return str(Chem.MolToSmiles(Chem.RemoveHs(molecule(smiles))))
+def _identity(smiles: str) -> str:
+    return spelling_of(skeleton_of(molecule(smiles)))
 
 
 SUMMARY_HEADER: Final = ("config", "labels", "edition", "train", "validation", "test_id", "test_ood")

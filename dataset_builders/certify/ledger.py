@@ -1,7 +1,7 @@
 """Checks across rows: duplicates, bursts, completeness, and outlying energies of a configuration.
 
-The ledger stores names, hashes and energies, but no positions or forces, so its size is that of the list of frames and
-not of the data.
+The ledger stores names, hashes, energies and sixteen distances of each frame, but no positions or forces, so its size
+is that of the list of frames and not of the data.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from dataset_builders.certify.row_checks import Frames, Place, Problem
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.same_geometry import earlier_equals, signatures
 from dataset_builders.chemistry.sampling import RECIPE
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.units import BOLTZMANN
@@ -48,6 +49,12 @@ class _Entry(NamedTuple):
     file: str
     row: int
     split: SplitName
+
+
+class _Named(NamedTuple):
+    entry: _Entry
+    trajectory: str
+    frame: int
 
 
 class _Energies(NamedTuple):
@@ -96,6 +103,7 @@ class ConfigLedger:
         self._bursts: dict[tuple[str, str, int], SplitName] = {}
         self._found: defaultdict[tuple[SplitName, str], list[int]] = defaultdict(list)
         self._energies: defaultdict[str, list[_Energies]] = defaultdict(list)
+        self._signatures: defaultdict[tuple[str, int], list[tuple[FloatArray, list[_Named]]]] = defaultdict(list)
 
     def add(self, frames: Frames, place: Place) -> Iterator[Problem]:
         """Adds frames; yields duplicates and bursts that are in two splits."""
@@ -103,14 +111,20 @@ class ConfigLedger:
         if word is not None and (frames.columns["smiles"] == word.smiles).any():
             self.smiles[place.split][frames.molecule_id] = word.smiles
         self._found[place.split, frames.molecule_id].extend(int(frame) for frame in frames.columns["frame"])
+        finite, whole = frames.finite, []
         for index, geometry in enumerate(geometry_hashes(frames)):
             entry = _Entry(frames.file, int(frames.rows[index]), place.split)
             yield from self._duplicates(frames, index, geometry, entry)
             molecule_id, trajectory, frame = _key(frames, index)
+            if self._geometries[geometry] is entry and finite[index]:
+                whole.append((index, _Named(entry, trajectory, frame)))
             burst = (molecule_id, trajectory, frame // FRAMES_PER_BURST)
             split = self._bursts.setdefault(burst, place.split)
             if split != place.split:
                 yield frames.problem(index, f"burst {burst[2]} in {place.split} and in {split}", "a burst in one split")
+        if whole:
+            found = signatures(frames.positions[[index for index, _ in whole]])
+            self._signatures[frames.molecule_id, frames.positions.shape[1]].append((found, [each for _, each in whole]))
         self._keep_energies(frames)
 
     def _duplicates(self, frames: Frames, index: int, geometry: bytes, entry: _Entry) -> Iterator[Problem]:
@@ -196,6 +210,16 @@ class ConfigLedger:
             if abs(residual) > COMPOSITION_LIMIT:
                 seen = f"a median energy {residual:+.1f} eV from a fit of all molecules on their element counts"
                 yield Problem(self.config, None, molecule_id, "", seen, f"at most {COMPOSITION_LIMIT:g} eV")
+
+    def geometry_problems(self) -> Iterator[Problem]:
+        """Geometries of a molecule that occur twice, moved, mirrored or rounded; `add` yields those with equal bits."""
+        for (molecule_id, _), parts in sorted(self._signatures.items()):
+            named = [each for _, of_part in parts for each in of_part]
+            earlier = earlier_equals(np.concatenate([found for found, _ in parts]))
+            for index in np.flatnonzero(earlier >= 0):
+                (entry, trajectory, frame), (same, *_) = named[index], named[earlier[index]]
+                seen = f"the geometry of {same.file} row {same.row}, moved, mirrored or rounded"
+                yield Problem(entry.file, entry.row, molecule_id, f"{trajectory} {frame}", seen, "each geometry once")
 
     def energy_series(self) -> dict[tuple[str, TrajectoryName], FloatArray]:
         """Energies of each molecule and trajectory, in the order of the frames, eV."""

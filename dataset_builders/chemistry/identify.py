@@ -6,7 +6,7 @@ unbounded time (https://github.com/rdkit/rdkit/issues/7922), so it is limited, a
 formula.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,8 @@ import numpy as np
 
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of, molecule
 from dataset_builders.core.arrays import FloatArray, IntArray
-from dataset_builders.core.errors import DataError
+from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.tasks.skeleton import skeleton_of, spelling_of
 from dataset_builders.tasks.words import Word
 
 if TYPE_CHECKING:
@@ -46,11 +47,18 @@ class Identifier:
 
     Args:
         words: The molecules, all different.
+
+    Raises:
+        UsageError: If two of them are one molecule.
     """
 
     def __init__(self, words: Iterable[Word]) -> None:
-        skeletons = {word: _skeleton(molecule(word.smiles)) for word in words}
-        self._words: Mapping[str, Word] = {_spelling(skeleton): word for word, skeleton in skeletons.items()}
+        skeletons = {word: skeleton_of(molecule(word.smiles)) for word in words}
+        self._words: dict[str, Word] = {}
+        for word, skeleton in skeletons.items():
+            other = self._words.setdefault(spelling_of(skeleton), word)
+            if other != word:
+                raise UsageError(f"{other.molecule_id} and {word.molecule_id} are the same molecule ({word.smiles})")
         self._sizes = {
             (_composition(atomic_numbers_of(word.smiles)), skeleton.GetNumBonds())
             for word, skeleton in skeletons.items()
@@ -71,11 +79,11 @@ class Identifier:
         perceived = _perceived(atomic_numbers, positions)
         if perceived is None or (composition, perceived.GetNumBonds()) not in self._sizes:
             return None
-        found = _skeleton(perceived)
-        word = self._words.get(_spelling(found))
+        found = skeleton_of(perceived)
+        word = self._words.get(spelling_of(found))
         if word is None:
             return None
-        order = found.GetSubstructMatch(_skeleton(molecule(word.smiles)))
+        order = found.GetSubstructMatch(skeleton_of(molecule(word.smiles)))
         return Identity(word, np.array(order, dtype=np.int64))
 
     def identify(self, atomic_numbers: IntArray, positions: FloatArray) -> Identity:
@@ -133,27 +141,6 @@ def _perceived(atomic_numbers: IntArray, positions: FloatArray) -> "Mol | None":
     except (ValueError, RuntimeError):  # RDKit: not a molecular geometry
         return None
     return mol
-
-
-def _skeleton(mol: "Mol") -> "Mol":
-    """The connectivity of a molecule with all hydrogens; without bond orders, charges and stereochemistry."""
-    from rdkit import Chem
-
-    skeleton = Chem.RWMol()
-    for atom in mol.GetAtoms():
-        plain = Chem.Atom(atom.GetAtomicNum())
-        plain.SetNoImplicit(True)
-        skeleton.AddAtom(plain)
-    for bond in mol.GetBonds():
-        skeleton.AddBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx(), Chem.BondType.SINGLE)
-    skeleton.UpdatePropertyCache(strict=False)
-    return skeleton
-
-
-def _spelling(skeleton: "Mol") -> str:
-    from rdkit import Chem
-
-    return str(Chem.MolToSmiles(skeleton))
 
 
 def _smiles(perceived: "Mol") -> str:

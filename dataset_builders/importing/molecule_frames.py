@@ -1,6 +1,5 @@
 """Collects trajectories: identifies molecules, reorders atoms, checks every frame and assigns it to its split."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +9,11 @@ from typing import Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from dataset_builders.certify.row_checks import Place, Problem, frame_problems, frames_by_molecule
+from dataset_builders.certify.row_checks import Frames, Place, Problem, frame_problems, frames_by_molecule
 from dataset_builders.chemistry.environments import subset_of
 from dataset_builders.chemistry.identify import Identifier, Identity, name_of
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
+from dataset_builders.chemistry.same_geometry import earlier_equals, signatures
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import file_sha256
@@ -59,7 +59,7 @@ class Collector:
         self._identifier = Identifier((*how.task.train_words(), *how.task.ood_words()))
         self._files: list[ImportedFile] = []
         self._series: defaultdict[tuple[str, TrajectoryName], _Series] = defaultdict(_Series)
-        self._geometries: defaultdict[str, set[bytes]] = defaultdict(set)
+        self._known: dict[str, FloatArray] = {}
 
     def n_rows(self) -> dict[SplitName, int]:
         """Number of frames of each split."""
@@ -209,15 +209,20 @@ class Collector:
                 for problem in frame_problems(frames, place):
                     wrong.add(int(problem.row or 0))
                     self._report(file, problem.molecule_id, problem.row, problem.seen, problem.expected)
-                known = self._geometries[frames.molecule_id]
-                for row, positions in zip(frames.rows, frames.positions, strict=True):
-                    geometry = hashlib.blake2b(positions.tobytes(), digest_size=16).digest()
-                    if geometry in known:
-                        wrong.add(int(row))
-                        seen = "the positions of an earlier frame"
-                        self._report(file, frames.molecule_id, int(row), seen, "each geometry once")
-                    known.add(geometry)
+                for row in self._repeated(frames):
+                    wrong.add(row)
+                    seen = "the geometry of an earlier frame"
+                    self._report(file, frames.molecule_id, row, seen, "each geometry once")
         return wrong
+
+    def _repeated(self, frames: Frames) -> list[int]:
+        """Rows with a geometry of an earlier frame of the molecule."""
+        finite = frames.finite
+        found = signatures(frames.positions[finite])
+        known = self._known.get(frames.molecule_id, found[:0])
+        earlier = earlier_equals(np.concatenate([known, found]))[len(known) :]
+        self._known[frames.molecule_id] = np.concatenate([known, found[earlier < 0]])
+        return [int(row) for row in frames.rows[finite][earlier >= 0]]
 
     def _report_unusable(self, file: SourceFile, molecule_id: str, unusable: Mapping[int, str], name: str) -> None:
         """Reports unusable frames, with one line for consecutive frames with the same problem."""

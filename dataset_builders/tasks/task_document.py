@@ -15,6 +15,8 @@ from dataset_builders.core.parsed_text import parse_toml
 from dataset_builders.core.shown import shown
 from dataset_builders.tasks.fragments import BUILT_IN, NAME_PATTERN, parse_fragment
 from dataset_builders.tasks.regions import DECLARATION, RESERVED_NAME, TASK_PATTERN, TASKS, Region, Task, TaskName
+from dataset_builders.tasks.skeleton import identity_of
+from dataset_builders.tasks.words import Word
 
 MAX_SPACER: Final = 40
 """Longest chain of a word, in CH2 groups."""
@@ -237,11 +239,12 @@ def _require_words(task: Task) -> None:
         for number, region in enumerate(regions):
             if not region.words(task.vocabulary):
                 raise UsageError(f"{kind}.{number} has no words: right = {region.right!r} needs at least two fragments")
-    known: dict[str, str] = {}
+    known: dict[str, Word] = {}
     for word in (*task.train_words(), *task.ood_words()):
-        other = known.setdefault(word.smiles, word.molecule_id)
-        if other != word.molecule_id:
+        other = known.setdefault(identity_of(word.smiles), word)
+        if other.molecule_id != word.molecule_id:
             raise UsageError(
-                f"{other} and {word.molecule_id} are the same molecule ({word.smiles}); give each molecule one name, "
+                f"{other.molecule_id} and {word.molecule_id} are the same molecule "
+                f"({', '.join(dict.fromkeys((other.smiles, word.smiles)))}); give each molecule one name, "
                 "or rename or remove a fragment that can be read as a part of the chain"
             )

@@ -140,6 +140,33 @@ def test_a_duplicated_frame(folder):
     assert problem.seen == "a frame that is also task2/train-00000-of-00001.parquet row 3"
 
 
+@pytest.mark.parametrize(
+    "change", [lambda x: x @ np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]]), lambda x: -x, lambda x: np.round(x, 4)]
+)
+def test_a_test_frame_among_those_of_training_is_found_however_it_was_written(folder, change):
+    """Rotated with its forces, mirrored, or rounded: no number of it is that of the original."""
+    moved = {}
+
+    def keep(rows):
+        moved.update(rows[3])
+
+    def leak(rows):
+        target = next(row for row in rows if row["molecule_id"] == moved["molecule_id"])
+        target["energy"] = moved["energy"]
+        for name in ("positions", "forces"):
+            vectors = np.asarray(change(np.reshape(moved[name], (-1, 3))), np.float32)
+            target[name] = vectors.reshape(np.shape(moved[name])).tolist()
+
+    edit_rows(path_of(folder, "task2", "test_id"), keep)
+    edit_rows(path_of(folder, "task2", "train"), leak)
+    report = certify(folder)
+    assert not report.ok
+    (problem,) = found_in(report, "moved, mirrored or rounded")
+    assert problem.file == "task2/test_id-00000-of-00001.parquet"
+    assert problem.row == 3
+    assert problem.seen.startswith("the geometry of task2/train-00000-of-00001.parquet row ")
+
+
 def test_the_same_geometry_under_another_name(folder):
     def copy_labels(rows):
         for name in ("positions", "energy", "forces"):

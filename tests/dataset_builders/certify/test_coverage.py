@@ -55,6 +55,13 @@ def test_far_molecules_show_no_environment_of_three_bonds_that_training_lacks():
     assert set(certificate_of("task2").far) == expected
 
 
+def test_an_ood_molecule_in_training_fails_in_another_resonance_formula():
+    sulfone, charged = "CCS(C)(=O)=O", "CC[S+2](C)([O-])[O-]"
+    certificate = certify_task("task1", TASKS["task1"], {"a-2-H": sulfone, "H-3-H": "CCC"}, {"b-2-H": charged})
+    assert certificate.shared == ("b-2-H",)
+    assert not certificate.ok
+
+
 def test_an_ood_molecule_in_training_fails_however_its_smiles_is_spelt():
     task = TASKS["task1"]
     certificate = certify_task("task1", task, {"OH-2-H": "CCO", "OH-3-H": "CCCO"}, {"OH-2-H": "OCC"})

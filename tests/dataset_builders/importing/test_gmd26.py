@@ -243,7 +243,7 @@ def frame_of_primary(images):
     [
         (not_a_number, "frame 3): positions, energy or forces that are not finite"),
         (unknown_element, "frame 3): 12 atoms, or elements that differ from the previous frames"),
-        (frame_of_primary, "frame 3): the positions of an earlier frame; expected each geometry once"),
+        (frame_of_primary, "frame 3): the geometry of an earlier frame; expected each geometry once"),
     ],
 )
 def test_frames_that_do_not_fit(gmd, capsys, edit, message):

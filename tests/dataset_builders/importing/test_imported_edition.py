@@ -247,7 +247,25 @@ def test_a_frame_that_does_not_fit(files, capsys, spoil, message):
 def test_a_geometry_twice(files, capsys):
     write_trajectory(ETHERS.train_words()[0], "primary", lambda images: [*images[:5], *images[4:]])
     assert imported(files) == 3
-    assert "(OMe-2-H frame 5): the positions of an earlier frame" in capsys.readouterr().err
+    assert "(OMe-2-H frame 5): the geometry of an earlier frame" in capsys.readouterr().err
+
+
+def test_a_secondary_trajectory_that_is_the_primary_one_rotated_and_rounded(files, capsys):
+    """It would bring frames of training into the test split."""
+    word = ETHERS.train_words()[0]
+
+    def turned(images):
+        for atoms in images:
+            forces, energy = atoms.get_forces(), atoms.get_potential_energy()
+            atoms.rotate(90, "z")
+            atoms.positions = np.round(atoms.positions, 6)
+            atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=forces @ [[0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+        return images
+
+    write_trajectory(word, "primary")
+    write(f"{word.molecule_id}-secondary.extxyz", turned(read(f"{word.molecule_id}-primary.extxyz", ":")))
+    assert imported(files) == 3
+    assert "frame 0): the geometry of an earlier frame" in capsys.readouterr().err
 
 
 def test_a_molecule_that_is_not_in_the_task(files, capsys):

@@ -95,6 +95,28 @@ def test_two_words_of_one_molecule_are_refused():
         parse_task(document(fragments=fragments, train=train), "here")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("[*]S(C)(=O)=O", "[*][S+2](C)([O-])[O-]"),
+        ("[*]C(N)=O", "[*]C(=[NH2+])[O-]"),
+    ],
+)
+def test_one_molecule_in_two_spellings_is_refused(one, other):
+    """Resonance formulas have different canonical SMILES; one would train and the other be held out."""
+    train = [{"left": ["first"], "spacers": [2], "right": "H"}]
+    ood = [{"left": ["second"], "spacers": [2], "right": "H"}]
+    with pytest.raises(UsageError, match=r"first-2-H and second-2-H are the same molecule \(CC.*, CC.*\)"):
+        parse_task(document(fragments={"first": one, "second": other}, train=train, ood=ood), "here")
+
+
+def test_isomers_are_two_molecules():
+    fragments = {"nitrite": "[*]ON=O", "nitro": "[*][N+](=O)[O-]", "Ac": "[*]C(C)=O", "vinyl": "[*]OC=C"}
+    train = [{"left": list(fragments), "spacers": [2], "right": "H"}]
+    ood = [{"left": list(fragments), "spacers": [4], "right": "H"}]
+    assert len(parse_task(document(fragments=fragments, train=train, ood=ood), "here").train_words()) == 4
+
+
 def test_a_fragment_that_can_be_read_as_chain_is_refused_where_it_matters():
     fragments = {"Me": "[*]C"}
     ood = [{"left": ["Me"], "spacers": [2], "right": "H"}]
