@@ -45,6 +45,7 @@ from dataset_builders.relabel.frames_to_label import (
 from dataset_builders.relabel.kept_labels import Recipe, kept_tables
 from dataset_builders.relabel.label_progress import label_progress
 from dataset_builders.relabel.label_store import Add, KeyArray, LabelStore, label_file, open_store, record_of
+from dataset_builders.relabel.replaced_configs import require_nothing_lost
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import Task
 
@@ -83,7 +84,8 @@ def relabel(settings: RelabelSettings, open_pool: OpenPool) -> None:
         open_pool: The workers.
 
     Raises:
-        UsageError: If more frames are requested than the edition has, or none of a required split.
+        UsageError: If more frames are requested than the edition has, or none of a required split, or a configuration
+            would lack frames of the one that it replaces.
         DataError: If the source is absent or corrupt.
         IncompleteError: If frames failed; the message names them. Finished labels are kept.
         SetupError: If the workers cannot be reached or are not suitable, or a folder cannot be replaced.
@@ -119,7 +121,18 @@ def make_labels(settings: RelabelSettings, open_pool: OpenPool, shard: Shard | N
 def _frames(settings: RelabelSettings) -> FrameList:
     for directory in {settings.source, settings.out}:
         settle_all(directory)
-    return frames_to_label(settings)
+    frames = frames_to_label(settings)
+    check_replaced(settings)
+    return frames
+
+
+def check_replaced(settings: RelabelSettings) -> None:
+    """Checks that no existing configuration would lose labels; reads files only.
+
+    Raises:
+        MlipOodError: As `require_nothing_lost` does.
+    """
+    require_nothing_lost(settings, label_metadata(settings.level)["method"])
 
 
 def write_configs(settings: RelabelSettings) -> None:

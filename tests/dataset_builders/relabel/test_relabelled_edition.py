@@ -21,6 +21,7 @@ from dataset_builders.chemistry.xtb import cold_singlepoint
 from dataset_builders.cli import main
 from dataset_builders.core.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.core.whole_folder import settle_all
+from dataset_builders.engines.shares import parse_shard
 from dataset_builders.engines.workers import Pool
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import METADATA_KEY, SCHEMA, read_metadata, with_metadata
@@ -37,6 +38,7 @@ from dataset_builders.relabel.relabelled_edition import check_worker, label_fold
 from dataset_builders.tasks.editions import EDITIONS, SPLITS
 from dataset_builders.tasks.regions import TASKS
 from tests.dataset_builders.folder_moves import check_replacing
+from tests.dataset_builders.synthetic_folder import edit_rows
 
 WB97X = LEVELS["wb97x"]
 COUNTS = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 2}
@@ -548,3 +550,91 @@ def test_stopped_between_two_moves_or_refused_one_no_configuration_is_lost(toy, 
         relabel(once, one_thread)
 
     check_replacing(monkeypatch, write, tmp_path / "out/data/task2-wb97x", lambda: settle_all(tmp_path / "out/data"))
+
+
+def contents_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def copied_mini(folder, *configs):
+    for config in configs:
+        shutil.copytree(MINI_DIRECTORY / config, folder / config)
+    return folder
+
+
+WAYS = {
+    "compute": lambda once: relabel(once, one_thread),
+    "plan": lambda once: plan_relabel(once, one_thread),
+    "shard": lambda once: module.make_labels(once, one_thread, parse_shard("1/2")),
+    "merge": module.write_configs,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_configuration_that_would_lose_frames_is_not_replaced(toy, tmp_path, way):
+    out, another = tmp_path / "out", tmp_path / "another/out"
+    relabel(settings(out), one_thread)
+    fewer = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 1}
+    relabel(settings(another, frame_counts=fewer, work_dir=tmp_path / "work"), one_thread)
+    before, asked = contents_of(out), len(toy)
+    with pytest.raises(
+        UsageError,
+        match=r"task2-wb97x has 120 frames, and the task2-wb97x that would replace it 96, without 24 of the former "
+        r"\(the first: \S+ primary 5 of test_ood\); expected all of them\. Name another folder with --out",
+    ):
+        WAYS[way](settings(out, frame_counts=fewer, work_dir=tmp_path / "empty"))
+    assert len(toy) == asked, "nothing was computed"
+    assert contents_of(out) == before
+
+
+def test_of_several_tasks_none_is_replaced_if_one_would_lose_frames(toy, tmp_path):
+    out = tmp_path / "out"
+    relabel(settings(out, tasks=(TASKS["task3"],)), one_thread)
+    before = contents_of(out)
+    both = settings(out, tasks=(TASKS["task2"], TASKS["task3"]), frame_counts=COUNTS | {"test_ood": 1})
+    with pytest.raises(UsageError, match=r"task3-wb97x has \d+ frames, and the task3-wb97x that would replace it"):
+        relabel(both, one_thread)
+    assert contents_of(out) == before
+
+
+def test_a_built_configuration_is_not_replaced_by_a_part_of_it(tmp_path, capsys):
+    folder = copied_mini(tmp_path / "mini", "task2", "task2-wb97x")
+    before = contents_of(folder)
+    assert main(["relabel", str(folder), "--labels", "gfn2-xtb", "--from", "wb97x", "--task", "task2"]) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "task2 has 1,680 frames, and the task2 that would replace it 276, without 1,404 of the former" in shown
+    assert contents_of(folder) == before
+
+
+def test_labels_of_another_method_are_not_replaced(toy, tmp_path):
+    out = copied_mini(tmp_path / "out", "task2-wb97x")
+    before = contents_of(out)
+    with pytest.raises(UsageError, match=r"task2-wb97x has labels of wB97X/6-31G\(d\), which new ones of toy would"):
+        relabel(settings(out, frame_counts={}), one_thread)
+    assert not toy
+    assert contents_of(out) == before
+
+
+def test_frames_of_another_geometry_are_not_the_same_frames(toy, tmp_path):
+    relabel(settings(tmp_path / "out"), one_thread)
+    source = copied_mini(tmp_path / "mini", "task2")
+
+    def move(rows):
+        rows[0]["positions"][0] += 0.01
+
+    edit_rows(source / "task2/train-00000-of-00001.parquet", move)
+    with pytest.raises(UsageError, match=r"has 120 frames, .* it 120, without 1 of the former"):
+        relabel(settings(tmp_path / "out", source=source), one_thread)
+
+
+def test_more_frames_and_other_tasks_are_added(toy, tmp_path):
+    relabel(settings(tmp_path / "out", frame_counts=COUNTS | {"test_ood": 1}), one_thread)
+    relabel(settings(tmp_path / "out", tasks=(TASKS["task3"],)), one_thread)
+    more = settings(tmp_path / "out", frame_counts=COUNTS | {"validation": 1}, tasks=(TASKS["task2"], TASKS["task3"]))
+    relabel(more, one_thread)
+    once = contents_of(tmp_path / "out")
+    assert pq.read_table(tmp_path / "out/task2-wb97x").num_rows == 36 + 36 + 36 + 48
+    toy.clear()
+    relabel(more, one_thread)
+    assert not toy
+    assert contents_of(tmp_path / "out") == once
