@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.certify.row_checks import edition_of, frame_counts_of, usable_metadata
+from dataset_builders.certify.row_checks import edition_of, frame_counts_of, method_of, usable_metadata
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError, UsageError
@@ -178,10 +178,24 @@ def frames_of_task(settings: RelabelSettings, task: Task) -> FrameList:
 
 def _require_sound(settings: RelabelSettings) -> None:
     if settings.level == settings.source_level:
-        raise UsageError(f"--labels {settings.level.name} is the level of theory of the source; expected another one")
+        raise UsageError(_same_level(settings))
     for split in SPLITS_NEEDED:
         if settings.frame_counts.get(split) == 0:
             raise UsageError(f"--subset {split}=0; expected 1 or more frames of each molecule in {split}")
+
+
+def _same_level(settings: RelabelSettings) -> str:
+    """Why frames cannot be taken from configurations whose names the new ones would have."""
+    name = settings.level.name
+    for config in [settings.source_level.config(task.name) for task in settings.tasks]:
+        for path in sorted((settings.source / config).glob("*.parquet")):
+            method = method_of(usable_metadata(_schema_of(path)))
+            if method not in ("", settings.level.method):
+                return (
+                    f"--labels {name}: the new configuration would take the name of its source, {config}, whose labels "
+                    f"are {method}; expected a level with a name of its own. Name another one with --labels"
+                )
+    return f"--labels {name} is the level of theory of the source; expected another one"
 
 
 def _frames_of(settings: RelabelSettings, tasks: Sequence[Task]) -> FrameList:
@@ -347,8 +361,12 @@ def tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 
 @contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, remedy: str = "build or download it again") -> Iterator[None]:
     """Turns a failure to read a file into an error that names the file.
+
+    Args:
+        path: The file.
+        remedy: What to do about it.
 
     Raises:
         DataError: If the file cannot be read.
@@ -356,7 +374,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as cause:
-        raise DataError(f"{path} cannot be read as Parquet ({cause}); build or download it again") from cause
+        raise DataError(f"{path} cannot be read as Parquet ({cause}); {remedy}") from cause
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ import contextlib
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +48,8 @@ from dataset_builders.relabel.label_store import Add, KeyArray, LabelStore, labe
 from dataset_builders.relabel.replaced_configs import require_nothing_lost
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import Task
+
+_REMEDY: Final = "restore it, or move its folder away to do without its labels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,8 +175,8 @@ def _elsewhere(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa
         for table in kept_tables(settings.labels_from, recipe_of(settings.level)):
             yield table.select(list(columns))
     for path in sorted(settings.out.glob(settings.level.config("*") + "/*.parquet")):
-        with readable(path), pq.ParquetFile(path) as file:
-            if usable_metadata(file.schema_arrow).get("level_of_theory") == label_metadata(settings.level):
+        with readable(path, _REMEDY), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if _is_of_recipe(usable_metadata(file.schema_arrow), settings.level):
                 for batch in file.iter_batches(ROWS_AT_A_TIME, columns=list(columns)):
                     batch.validate(full=True)
                     yield pa.Table.from_batches([batch])
@@ -318,11 +320,25 @@ def label_folder(settings: RelabelSettings) -> Path:
 
 def recipe_of(level: Level) -> Recipe:
     """The recipe of labels of a level, with these settings and programs."""
-    return Recipe(_folder_name(level), label_metadata(level), level.net_force)
+    return Recipe(_folder_name(level), _settings_and_versions(level), level.net_force)
+
+
+def _settings_and_versions(level: Level) -> dict[str, Any]:
+    metadata = label_metadata(level)
+    # The metadata of a density functional name the versions.
+    return metadata if level.dft is not None else metadata | {"versions": label_versions(level)}
+
+
+def _is_of_recipe(metadata: Mapping[str, Any], level: Level) -> bool:
+    """Whether the labels of a file have the settings of a level, and the programs the versions that they have here."""
+    if metadata.get("level_of_theory") != label_metadata(level):
+        return False
+    versions = metadata.get("versions")
+    return level.dft is not None or (isinstance(versions, dict) and versions.items() >= label_versions(level).items())
 
 
 def _folder_name(level: Level) -> str:
-    text = json.dumps(label_metadata(level), sort_keys=True)
+    text = json.dumps(_settings_and_versions(level), sort_keys=True)
     return f"{level.name}-{text_sha256(text)[:SHORT_HASH]}"
 
 

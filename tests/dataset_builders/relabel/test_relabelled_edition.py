@@ -34,9 +34,10 @@ from dataset_builders.relabel.frames_to_label import (
     spooled_frames,
 )
 from dataset_builders.relabel.relabel_plan import MIN_PROBES, plan_relabel
-from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, missing_of, relabel
+from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, missing_of, recipe_of, relabel
 from dataset_builders.tasks.editions import EDITIONS, SPLITS
 from dataset_builders.tasks.regions import TASKS
+from tests.dataset_builders.damaged_page import damage_page
 from tests.dataset_builders.folder_moves import check_replacing
 from tests.dataset_builders.synthetic_folder import edit_rows
 
@@ -638,3 +639,119 @@ def test_more_frames_and_other_tasks_are_added(toy, tmp_path):
     relabel(more, one_thread)
     assert not toy
     assert contents_of(tmp_path / "out") == once
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_page_of_the_source_is_noticed(toy, tmp_path, way):
+    source = copied_mini(tmp_path / "mini", "task2")
+    damage_page(source / "task2/test_id-00000-of-00001.parquet", "positions")
+    with pytest.raises(
+        DataError,
+        match=r"task2/test_id-\S+\.parquet cannot be read as Parquet .*CRC checksum .*; build or download it again",
+    ):
+        WAYS[way](settings(tmp_path / "out", source=source))
+    assert not toy
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_page_of_labels_to_reuse_is_noticed(toy, tmp_path):
+    relabel(settings(tmp_path / "out"), one_thread)
+    damage_page(tmp_path / "out/task2-wb97x/train-00000-of-00001.parquet", "forces")
+    onward = settings(tmp_path / "out", work_dir=tmp_path / "another", tasks=(TASKS["task3"],))
+    with pytest.raises(
+        DataError, match=r"task2-wb97x/train-\S+ cannot be read as Parquet .*CRC checksum .*; restore it, or move"
+    ):
+        relabel(onward, one_thread)
+
+
+def test_a_task_that_is_named_twice_is_labelled_once(computed, tmp_path, capsys):
+    command = ["relabel", "mini", "--labels", "wb97x", "--task", "task2", "--task", "task2", "task2"]
+    command += ["--out", str(tmp_path / "out"), "--subset", "train=1", "validation=0", "test_id=1", "test_ood=1"]
+    assert main([*command, "--plan"]) == 0
+    assert capsys.readouterr().out.count("task2-wb97x") == 1
+    assert main(command) == 0
+    assert "wrote task2-wb97x in" in capsys.readouterr().out
+
+
+def write_imported(folder, method):
+    """The frames of task2, as if they had been imported with labels of a method."""
+    copied_mini(folder, "task2")
+    for path in (folder / "task2").iterdir():
+        metadata = read_metadata(pq.read_schema(path)) | {"level_of_theory": {"method": method}}
+        pq.write_table(pq.read_table(path).replace_schema_metadata(with_metadata(metadata).metadata), path)
+    return folder
+
+
+def test_imported_labels_are_not_said_to_be_of_the_level_whose_names_they_have(tmp_path):
+    source = write_imported(tmp_path / "mini", "PBE0/def2-SVP")
+    with pytest.raises(
+        UsageError,
+        match=r"--labels gfn2-xtb: the new configuration would take the name of its source, task2, whose labels are "
+        r"PBE0/def2-SVP; expected a level with a name of its own",
+    ):
+        relabel(settings(tmp_path / "out", source=source, level=GFN2), one_thread)
+
+
+def to_gfn2(out, **changes):
+    """The frames of task2-wb97x with labels of GFN2-xTB, which are those of task2."""
+    return settings(out, source_level=WB97X, level=GFN2, frame_counts={}, **changes)
+
+
+@pytest.fixture
+def springs(monkeypatch):
+    """Puts springs in the place of GFN2-xTB; lists the numbers of atoms that they were asked for."""
+    asked = []
+
+    def label(level, numbers, positions):
+        asked.append(len(numbers))
+        return toy_label(level, numbers, positions)
+
+    monkeypatch.setattr(module, "compute_label", label)
+    monkeypatch.setattr(module, "check_worker", lambda *_: None)
+    return asked
+
+
+def another_tblite(patch):
+    patch.setattr(module, "label_versions", lambda level: {"tblite": "0.0.1"})
+
+
+def test_labels_of_two_versions_of_tblite_lie_apart(springs, monkeypatch, tmp_path):
+    once = to_gfn2(tmp_path / "out")
+    relabel(once, one_thread)
+    count, folder, recipe = len(springs), label_folder(once), recipe_of(GFN2)
+    another_tblite(monkeypatch)
+    assert label_folder(once) != folder
+    assert recipe_of(GFN2) != recipe
+    springs.clear()
+    relabel(once, one_thread)
+    assert len(springs) == count
+    metadata = read_metadata(pq.read_schema(tmp_path / "out/task2/train-00000-of-00001.parquet"))
+    assert metadata["versions"]["tblite"] == "0.0.1"
+
+
+def test_a_worker_with_another_tblite_is_refused(monkeypatch, tmp_path):
+    folder = label_folder(to_gfn2(tmp_path / "out"))
+    folder.mkdir(parents=True)
+    check_worker(GFN2, folder)
+    another_tblite(monkeypatch)
+    with pytest.raises(SetupError, match=r"would compute gfn2-xtb labels with tblite 0\.0\.1, which differs"):
+        check_worker(GFN2, folder)
+
+
+def test_labels_of_an_edition_are_reused_by_the_tblite_that_made_it(springs, monkeypatch, tmp_path):
+    out = copied_mini(tmp_path / "out", "task2")
+    stated = read_metadata(pq.read_schema(out / "task2/train-00000-of-00001.parquet"))["versions"]["tblite"]
+    once = to_gfn2(out)
+    monkeypatch.setattr(module, "label_versions", lambda level: {"tblite": stated})
+    assert not len(missing_of(frames_to_label(once), once))
+    another_tblite(monkeypatch)
+    assert len(missing_of(frames_to_label(once), once)) == 276
+
+
+def test_the_folder_of_kept_labels_keeps_its_name(monkeypatch):
+    (kept,) = (MINI_DIRECTORY.parent / "labels").iterdir()
+    level = LEVELS["wb97m-d3bj"]
+    stated = read_metadata(pq.read_schema(next(kept.glob("*.parquet"))))["level_of_theory"]
+    monkeypatch.setattr("dataset_builders.chemistry.labels.label_versions", lambda _: stated["program"])
+    assert recipe_of(level).name == kept.name == "wb97m-d3bj-5f030e23f264"
+    assert recipe_of(level).level_of_theory == stated
