@@ -209,7 +209,7 @@ def read_schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)
     except (pa.ArrowException, OSError) as cause:
-        raise _unreadable(path, cause) from cause
+        raise unreadable(path, cause) from cause
 
 
 def row_count(path: Path) -> int:
@@ -221,7 +221,7 @@ def row_count(path: Path) -> int:
     try:
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError) as cause:
-        raise _unreadable(path, cause) from cause
+        raise unreadable(path, cause) from cause
 
 
 def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -231,7 +231,7 @@ def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
                 batch.validate(full=True)
                 yield batch
     except (pa.ArrowException, OSError) as cause:
-        raise _unreadable(path, cause) from cause
+        raise unreadable(path, cause) from cause
 
 
 def _has_empty_group(path: Path) -> bool:
@@ -239,5 +239,6 @@ def _has_empty_group(path: Path) -> bool:
     return any(metadata.row_group(number).num_rows == 0 for number in range(metadata.num_row_groups))
 
 
-def _unreadable(path: Path, cause: Exception) -> DataError:
+def unreadable(path: Path, cause: Exception) -> DataError:
+    """The error for a file that cannot be read."""
     return DataError(f"{path} cannot be read as Parquet ({cause}); expected a complete file of the data set; {REMEDY}")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dataset_builders.certify.config_audit import read_schema, row_count, unreadable
 from dataset_builders.certify.row_checks import Problem, method_of, usable_metadata
 from dataset_builders.chemistry.labels import compute_label, label_versions
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level, level_of_method
@@ -178,7 +180,7 @@ def _levels(directory: Path) -> tuple[dict[str, Level], list[str]]:
         match, files = CONFIG.fullmatch(folder.name), sorted(folder.glob("*.parquet"))
         if match is None or not files:
             continue
-        metadata = usable_metadata(pq.read_schema(files[0]))
+        metadata = usable_metadata(read_schema(files[0]))
         level: Level | None = LEVELS_BY_SUFFIX[match[2] or ""]
         if is_imported(metadata) and not match[2]:
             level = level_of_method(method_of(metadata))
@@ -223,7 +225,7 @@ def _recompute_config(
 def _drawn_rows(folder: Path, share: int, random: np.random.Generator) -> Iterator[tuple[str, int, dict[str, Any]]]:
     """File name, index and content of rows drawn uniformly from the files of a configuration."""
     files = [path for path in sorted(folder.glob("*.parquet")) if SPLIT_FILE.fullmatch(path.name)]
-    counts = [pq.read_metadata(path).num_rows for path in files]
+    counts = [row_count(path) for path in files]
     chosen = sorted(random.choice(sum(counts), size=min(share, sum(counts)), replace=False).tolist())
     start = 0
     for path, count in zip(files, counts, strict=True):
@@ -233,17 +235,25 @@ def _drawn_rows(folder: Path, share: int, random: np.random.Generator) -> Iterat
 
 
 def _read_rows(path: Path, numbers: Sequence[int]) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Rows of a file, with one row group in memory at a time."""
-    with pq.ParquetFile(path) as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            wanted = [number for number in numbers if start <= number < start + count]
-            if wanted:
-                table = file.read_row_group(group).take([number - start for number in wanted])
-                for number, row in zip(wanted, table.to_pylist(), strict=True):
-                    yield path.name, number, row
-            start += count
+    """Rows of a file, with one row group in memory at a time.
+
+    Raises:
+        DataError: If the file cannot be read, or a page does not match its checksum.
+    """
+    start = 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups):
+                count = file.metadata.row_group(group).num_rows
+                wanted = [number for number in numbers if start <= number < start + count]
+                if wanted:
+                    table = file.read_row_group(group).take([number - start for number in wanted])
+                    table.validate(full=True)
+                    for number, row in zip(wanted, table.to_pylist(), strict=True):
+                        yield path.name, number, row
+                start += count
+    except (pa.ArrowException, OSError) as cause:
+        raise unreadable(path, cause) from cause
 
 
 def _deviations(level: Level, row: Mapping[str, Any]) -> tuple[float, float] | str:
@@ -253,6 +263,8 @@ def _deviations(level: Level, row: Mapping[str, Any]) -> tuple[float, float] | s
         positions = np.array(row["positions"], dtype=np.float32).reshape(len(numbers), 3)
         stored = np.array(row["forces"], dtype=np.float64).reshape(len(numbers), 3)
         stored_energy = float(row["energy"])
+        if not len(numbers):
+            raise ValueError("it has no atoms")
     except (KeyError, TypeError, ValueError) as cause:
         return f"a row without a valid molecule and labels ({cause})"
     try:

@@ -20,7 +20,8 @@ def relabel_edition(settings: RelabelSettings, open_pool: OpenPool) -> CertifyRe
         The report of the certificate. A part of an edition does not pass and gets no card.
 
     Raises:
-        UsageError: If more frames are requested than exist, or none of a required split.
+        UsageError: If more frames are requested than exist, or none of a required split, or a configuration would lack
+            frames of the one that it replaces.
         DataError: If the source is absent or corrupt.
         IncompleteError: If a frame failed; the message names it and the cause.
         SetupError: If the workers cannot be reached or are not suitable.

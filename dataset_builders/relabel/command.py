@@ -120,11 +120,11 @@ def _settings(arguments: argparse.Namespace, source: Path) -> "RelabelSettings":
     source_level = find_level(arguments.source_level)
     out = source if arguments.out is None else local_folder("--out", arguments.out)
     work_dir = local_folder("--work", arguments.work) if arguments.work else out.with_name(out.name + ".work")
-    present = task_names(source, source_level)
+    names = dict.fromkeys(arguments.task or task_names(source, source_level))
     return RelabelSettings(
         source=source,
         source_level=source_level,
-        tasks=tuple(task_in(source, name, source_level) for name in arguments.task or present),
+        tasks=tuple(task_in(source, name, source_level) for name in names),
         level=find_level(arguments.labels),
         frame_counts=parse_frame_counts(arguments.subset or ()),
         out=out,

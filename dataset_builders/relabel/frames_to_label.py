@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dataset_builders.certify.row_checks import edition_of, frame_counts_of, usable_metadata
+from dataset_builders.certify.row_checks import edition_of, frame_counts_of, method_of, usable_metadata
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError, UsageError
@@ -33,8 +33,8 @@ SPLITS_NEEDED: Final[tuple[SplitName, ...]] = ("train", "test_id", "test_ood")
 reference energies, which are fitted on training molecules only."""
 
 ROWS_AT_A_TIME: Final = 2_000
-_GEOMETRY: Final = ("atomic_numbers", "positions")
-_NAME: Final = ("molecule_id", "trajectory", "frame")
+GEOMETRY: Final = ("atomic_numbers", "positions")
+NAME: Final = ("molecule_id", "trajectory", "frame")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +178,24 @@ def frames_of_task(settings: RelabelSettings, task: Task) -> FrameList:
 
 def _require_sound(settings: RelabelSettings) -> None:
     if settings.level == settings.source_level:
-        raise UsageError(f"--labels {settings.level.name} is the level of theory of the source; expected another one")
+        raise UsageError(_same_level(settings))
     for split in SPLITS_NEEDED:
         if settings.frame_counts.get(split) == 0:
             raise UsageError(f"--subset {split}=0; expected 1 or more frames of each molecule in {split}")
+
+
+def _same_level(settings: RelabelSettings) -> str:
+    """Why frames cannot be taken from configurations whose names the new ones would have."""
+    name = settings.level.name
+    for config in [settings.source_level.config(task.name) for task in settings.tasks]:
+        for path in sorted((settings.source / config).glob("*.parquet")):
+            method = method_of(usable_metadata(_schema_of(path)))
+            if method not in ("", settings.level.method):
+                return (
+                    f"--labels {name}: the new configuration would take the name of its source, {config}, whose labels "
+                    f"are {method}; expected a level with a name of its own. Name another one with --labels"
+                )
+    return f"--labels {name} is the level of theory of the source; expected another one"
 
 
 def _frames_of(settings: RelabelSettings, tasks: Sequence[Task]) -> FrameList:
@@ -190,7 +204,7 @@ def _frames_of(settings: RelabelSettings, tasks: Sequence[Task]) -> FrameList:
     for task in tasks:
         for split in SPLITS:
             rows = chosen_rows(settings, task, split)
-            parts.extend(_columns(table, numbers) for table in rows.tables((*_NAME, *_GEOMETRY)))
+            parts.extend(_columns(table, numbers) for table in rows.tables((*NAME, *GEOMETRY)))
     return FrameList(
         keys=np.concatenate([part.keys for part in parts]),
         n_atoms=np.concatenate([part.n_atoms for part in parts]),
@@ -269,7 +283,7 @@ class ChosenRows:
             DataError: If a file cannot be read.
         """
         for path in self.paths:
-            for table in _tables_of(path, columns):
+            for table in tables_of(path, columns):
                 yield table if self.frames is None else table.filter(pc.is_in(table["frame"], self.frames))
 
 
@@ -292,7 +306,7 @@ def chosen_rows(settings: RelabelSettings, task: Task, split: SplitName) -> Chos
     problem = parts_problem([path.name for path in paths], split)
     if problem is not None:
         raise DataError(f"{split} in {folder} is incomplete: {problem}; build or download it again")
-    schemas = [_sound_schema(path) for path in paths]
+    schemas = [sound_schema(path) for path in paths]
     if count is None:
         return ChosenRows(paths, schemas[0], None)
     edition = edition_of(usable_metadata(schemas[0]))
@@ -320,7 +334,12 @@ def _schema_of(path: Path) -> pa.Schema:
         return pq.read_schema(path)
 
 
-def _sound_schema(path: Path) -> pa.Schema:
+def sound_schema(path: Path) -> pa.Schema:
+    """The schema of a file, with its metadata.
+
+    Raises:
+        DataError: If the file cannot be read or has other columns than a split.
+    """
     schema = _schema_of(path)
     problems = schema_problems(schema)
     if problems:
@@ -328,9 +347,13 @@ def _sound_schema(path: Path) -> pa.Schema:
     return schema
 
 
-def _tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of a file, at most one row group at a time."""
-    with readable(path), pq.ParquetFile(path) as file:
+def tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of a file, at most one row group at a time.
+
+    Raises:
+        DataError: If the file cannot be read, or a page does not match its checksum.
+    """
+    with readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         for number in range(file.num_row_groups):
             for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[number], columns=list(columns)):
                 batch.validate(full=True)
@@ -338,8 +361,12 @@ def _tables_of(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
 
 
 @contextlib.contextmanager
-def readable(path: Path) -> Iterator[None]:
+def readable(path: Path, remedy: str = "build or download it again") -> Iterator[None]:
     """Turns a failure to read a file into an error that names the file.
+
+    Args:
+        path: The file.
+        remedy: What to do about it.
 
     Raises:
         DataError: If the file cannot be read.
@@ -347,7 +374,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as cause:
-        raise DataError(f"{path} cannot be read as Parquet ({cause}); build or download it again") from cause
+        raise DataError(f"{path} cannot be read as Parquet ({cause}); {remedy}") from cause
 
 
 @contextlib.contextmanager
@@ -363,7 +390,7 @@ def spooled_frames(settings: RelabelSettings, frames: FrameList) -> Iterator[Cal
     with tempfile.TemporaryFile(dir=settings.work_dir) as spool:
         for task in settings.tasks:
             for split in SPLITS:
-                for table in chosen_rows(settings, task, split).tables(("frame", *_GEOMETRY)):
+                for table in chosen_rows(settings, task, split).tables(("frame", *GEOMETRY)):
                     _spool(table, frames, order, offsets, spool)
 
         def frame(index: int) -> Frame:

@@ -37,7 +37,13 @@ from dataset_builders.relabel.frames_to_label import (
 )
 from dataset_builders.relabel.label_progress import label_progress
 from dataset_builders.relabel.label_store import KeyArray, found_in, label_file
-from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, label_frame, missing_of
+from dataset_builders.relabel.relabelled_edition import (
+    check_replaced,
+    check_worker,
+    label_folder,
+    label_frame,
+    missing_of,
+)
 
 MIN_PROBES: Final = 8
 """Minimum number of timed frames."""
@@ -126,13 +132,15 @@ def plan_relabel(settings: RelabelSettings, open_pool: OpenPool) -> RelabelPlan:
         open_pool: The workers that would compute.
 
     Raises:
-        UsageError: If more frames are requested than exist, or none of a required split.
+        UsageError: If more frames are requested than exist, or none of a required split, or a configuration would lack
+            frames of the one that it would replace.
         DataError: If the source is absent or corrupt.
         ConvergenceError: If a frame of the probe fails.
         SetupError: If the workers cannot be reached or are not suitable.
     """
     settle_all(settings.source)
     frames = frames_to_label(settings)
+    check_replaced(settings)
     missing = missing_of(frames, settings)
     rate, workers = NO_RATE, None
     if len(missing):

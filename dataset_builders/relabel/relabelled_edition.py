@@ -9,11 +9,11 @@ import contextlib
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -45,8 +45,11 @@ from dataset_builders.relabel.frames_to_label import (
 from dataset_builders.relabel.kept_labels import Recipe, kept_tables
 from dataset_builders.relabel.label_progress import label_progress
 from dataset_builders.relabel.label_store import Add, KeyArray, LabelStore, label_file, open_store, record_of
+from dataset_builders.relabel.replaced_configs import require_nothing_lost
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import Task
+
+_REMEDY: Final = "restore it, or move its folder away to do without its labels"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +86,8 @@ def relabel(settings: RelabelSettings, open_pool: OpenPool) -> None:
         open_pool: The workers.
 
     Raises:
-        UsageError: If more frames are requested than the edition has, or none of a required split.
+        UsageError: If more frames are requested than the edition has, or none of a required split, or a configuration
+            would lack frames of the one that it replaces.
         DataError: If the source is absent or corrupt.
         IncompleteError: If frames failed; the message names them. Finished labels are kept.
         SetupError: If the workers cannot be reached or are not suitable, or a folder cannot be replaced.
@@ -119,7 +123,18 @@ def make_labels(settings: RelabelSettings, open_pool: OpenPool, shard: Shard | N
 def _frames(settings: RelabelSettings) -> FrameList:
     for directory in {settings.source, settings.out}:
         settle_all(directory)
-    return frames_to_label(settings)
+    frames = frames_to_label(settings)
+    check_replaced(settings)
+    return frames
+
+
+def check_replaced(settings: RelabelSettings) -> None:
+    """Checks that no existing configuration would lose labels; reads files only.
+
+    Raises:
+        MlipOodError: As `require_nothing_lost` does.
+    """
+    require_nothing_lost(settings, label_metadata(settings.level)["method"])
 
 
 def write_configs(settings: RelabelSettings) -> None:
@@ -160,8 +175,8 @@ def _elsewhere(settings: RelabelSettings, columns: Sequence[str]) -> Iterator[pa
         for table in kept_tables(settings.labels_from, recipe_of(settings.level)):
             yield table.select(list(columns))
     for path in sorted(settings.out.glob(settings.level.config("*") + "/*.parquet")):
-        with readable(path), pq.ParquetFile(path) as file:
-            if usable_metadata(file.schema_arrow).get("level_of_theory") == label_metadata(settings.level):
+        with readable(path, _REMEDY), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if _is_of_recipe(usable_metadata(file.schema_arrow), settings.level):
                 for batch in file.iter_batches(ROWS_AT_A_TIME, columns=list(columns)):
                     batch.validate(full=True)
                     yield pa.Table.from_batches([batch])
@@ -305,11 +320,25 @@ def label_folder(settings: RelabelSettings) -> Path:
 
 def recipe_of(level: Level) -> Recipe:
     """The recipe of labels of a level, with these settings and programs."""
-    return Recipe(_folder_name(level), label_metadata(level), level.net_force)
+    return Recipe(_folder_name(level), _settings_and_versions(level), level.net_force)
+
+
+def _settings_and_versions(level: Level) -> dict[str, Any]:
+    metadata = label_metadata(level)
+    # The metadata of a density functional name the versions.
+    return metadata if level.dft is not None else metadata | {"versions": label_versions(level)}
+
+
+def _is_of_recipe(metadata: Mapping[str, Any], level: Level) -> bool:
+    """Whether the labels of a file have the settings of a level, and the programs the versions that they have here."""
+    if metadata.get("level_of_theory") != label_metadata(level):
+        return False
+    versions = metadata.get("versions")
+    return level.dft is not None or (isinstance(versions, dict) and versions.items() >= label_versions(level).items())
 
 
 def _folder_name(level: Level) -> str:
-    text = json.dumps(label_metadata(level), sort_keys=True)
+    text = json.dumps(_settings_and_versions(level), sort_keys=True)
     return f"{level.name}-{text_sha256(text)[:SHORT_HASH]}"
 
 

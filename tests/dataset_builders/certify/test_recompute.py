@@ -8,8 +8,9 @@ from dataset_builders.certify import recompute
 from dataset_builders.certify.audit import ConfigAudit, certify
 from dataset_builders.chemistry import dft
 from dataset_builders.cli import main
-from dataset_builders.core.errors import ConvergenceError, UsageError
+from dataset_builders.core.errors import ConvergenceError, DataError, UsageError
 from dataset_builders.folder.mini import MINI_DIRECTORY
+from tests.dataset_builders.damaged_page import damage_page
 from tests.dataset_builders.synthetic_folder import edit_rows
 
 
@@ -118,3 +119,31 @@ def test_a_level_without_a_program(folder, monkeypatch):
     shutil.rmtree(folder / "task2-wb97x")
     with pytest.raises(UsageError, match=r"no configuration of .* computed here: task4, labels of PBE0/def2-SVP"):
         _recompute(folder, 1)
+
+
+def test_a_row_without_atoms_is_a_problem(folder):
+    shutil.rmtree(folder / "task2-wb97x")
+
+    def spoil(rows):
+        for row in rows:
+            row.update(n_atoms=0, atomic_numbers=[], positions=[], forces=[])
+
+    for path in (folder / "task4").glob("*.parquet"):
+        edit_rows(path, spoil)
+    (problem,) = _recompute(folder, 1).problems
+    assert problem.seen == "a row without a valid molecule and labels (it has no atoms)"
+
+
+def test_a_damaged_page_is_noticed(folder):
+    shutil.rmtree(folder / "task2-wb97x")
+    for path in (folder / "task4").glob("*.parquet"):
+        damage_page(path, "positions")
+    with pytest.raises(DataError, match=r"task4/\S+\.parquet cannot be read as Parquet .*CRC checksum .*; build the"):
+        _recompute(folder, 1)
+
+
+def test_a_file_that_is_cut_is_named_before_its_rows_are_drawn(folder):
+    path = folder / "task4/test_id-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"test_id-00000-of-00001\.parquet cannot be read as Parquet"):
+        _recompute(folder, 5)

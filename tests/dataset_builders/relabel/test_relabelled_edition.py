@@ -21,6 +21,7 @@ from dataset_builders.chemistry.xtb import cold_singlepoint
 from dataset_builders.cli import main
 from dataset_builders.core.errors import ConvergenceError, DataError, IncompleteError, SetupError, UsageError
 from dataset_builders.core.whole_folder import settle_all
+from dataset_builders.engines.shares import parse_shard
 from dataset_builders.engines.workers import Pool
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import METADATA_KEY, SCHEMA, read_metadata, with_metadata
@@ -33,10 +34,12 @@ from dataset_builders.relabel.frames_to_label import (
     spooled_frames,
 )
 from dataset_builders.relabel.relabel_plan import MIN_PROBES, plan_relabel
-from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, missing_of, relabel
+from dataset_builders.relabel.relabelled_edition import check_worker, label_folder, missing_of, recipe_of, relabel
 from dataset_builders.tasks.editions import EDITIONS, SPLITS
 from dataset_builders.tasks.regions import TASKS
+from tests.dataset_builders.damaged_page import damage_page
 from tests.dataset_builders.folder_moves import check_replacing
+from tests.dataset_builders.synthetic_folder import edit_rows
 
 WB97X = LEVELS["wb97x"]
 COUNTS = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 2}
@@ -548,3 +551,207 @@ def test_stopped_between_two_moves_or_refused_one_no_configuration_is_lost(toy, 
         relabel(once, one_thread)
 
     check_replacing(monkeypatch, write, tmp_path / "out/data/task2-wb97x", lambda: settle_all(tmp_path / "out/data"))
+
+
+def contents_of(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def copied_mini(folder, *configs):
+    for config in configs:
+        shutil.copytree(MINI_DIRECTORY / config, folder / config)
+    return folder
+
+
+WAYS = {
+    "compute": lambda once: relabel(once, one_thread),
+    "plan": lambda once: plan_relabel(once, one_thread),
+    "shard": lambda once: module.make_labels(once, one_thread, parse_shard("1/2")),
+    "merge": module.write_configs,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_configuration_that_would_lose_frames_is_not_replaced(toy, tmp_path, way):
+    out, another = tmp_path / "out", tmp_path / "another/out"
+    relabel(settings(out), one_thread)
+    fewer = {"train": 1, "validation": 0, "test_id": 1, "test_ood": 1}
+    relabel(settings(another, frame_counts=fewer, work_dir=tmp_path / "work"), one_thread)
+    before, asked = contents_of(out), len(toy)
+    with pytest.raises(
+        UsageError,
+        match=r"task2-wb97x has 120 frames, and the task2-wb97x that would replace it 96, without 24 of the former "
+        r"\(the first: \S+ primary 5 of test_ood\); expected all of them\. Name another folder with --out",
+    ):
+        WAYS[way](settings(out, frame_counts=fewer, work_dir=tmp_path / "empty"))
+    assert len(toy) == asked, "nothing was computed"
+    assert contents_of(out) == before
+
+
+def test_of_several_tasks_none_is_replaced_if_one_would_lose_frames(toy, tmp_path):
+    out = tmp_path / "out"
+    relabel(settings(out, tasks=(TASKS["task3"],)), one_thread)
+    before = contents_of(out)
+    both = settings(out, tasks=(TASKS["task2"], TASKS["task3"]), frame_counts=COUNTS | {"test_ood": 1})
+    with pytest.raises(UsageError, match=r"task3-wb97x has \d+ frames, and the task3-wb97x that would replace it"):
+        relabel(both, one_thread)
+    assert contents_of(out) == before
+
+
+def test_a_built_configuration_is_not_replaced_by_a_part_of_it(tmp_path, capsys):
+    folder = copied_mini(tmp_path / "mini", "task2", "task2-wb97x")
+    before = contents_of(folder)
+    assert main(["relabel", str(folder), "--labels", "gfn2-xtb", "--from", "wb97x", "--task", "task2"]) == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "task2 has 1,680 frames, and the task2 that would replace it 276, without 1,404 of the former" in shown
+    assert contents_of(folder) == before
+
+
+def test_labels_of_another_method_are_not_replaced(toy, tmp_path):
+    out = copied_mini(tmp_path / "out", "task2-wb97x")
+    before = contents_of(out)
+    with pytest.raises(UsageError, match=r"task2-wb97x has labels of wB97X/6-31G\(d\), which new ones of toy would"):
+        relabel(settings(out, frame_counts={}), one_thread)
+    assert not toy
+    assert contents_of(out) == before
+
+
+def test_frames_of_another_geometry_are_not_the_same_frames(toy, tmp_path):
+    relabel(settings(tmp_path / "out"), one_thread)
+    source = copied_mini(tmp_path / "mini", "task2")
+
+    def move(rows):
+        rows[0]["positions"][0] += 0.01
+
+    edit_rows(source / "task2/train-00000-of-00001.parquet", move)
+    with pytest.raises(UsageError, match=r"has 120 frames, .* it 120, without 1 of the former"):
+        relabel(settings(tmp_path / "out", source=source), one_thread)
+
+
+def test_more_frames_and_other_tasks_are_added(toy, tmp_path):
+    relabel(settings(tmp_path / "out", frame_counts=COUNTS | {"test_ood": 1}), one_thread)
+    relabel(settings(tmp_path / "out", tasks=(TASKS["task3"],)), one_thread)
+    more = settings(tmp_path / "out", frame_counts=COUNTS | {"validation": 1}, tasks=(TASKS["task2"], TASKS["task3"]))
+    relabel(more, one_thread)
+    once = contents_of(tmp_path / "out")
+    assert pq.read_table(tmp_path / "out/task2-wb97x").num_rows == 36 + 36 + 36 + 48
+    toy.clear()
+    relabel(more, one_thread)
+    assert not toy
+    assert contents_of(tmp_path / "out") == once
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_page_of_the_source_is_noticed(toy, tmp_path, way):
+    source = copied_mini(tmp_path / "mini", "task2")
+    damage_page(source / "task2/test_id-00000-of-00001.parquet", "positions")
+    with pytest.raises(
+        DataError,
+        match=r"task2/test_id-\S+\.parquet cannot be read as Parquet .*CRC checksum .*; build or download it again",
+    ):
+        WAYS[way](settings(tmp_path / "out", source=source))
+    assert not toy
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_page_of_labels_to_reuse_is_noticed(toy, tmp_path):
+    relabel(settings(tmp_path / "out"), one_thread)
+    damage_page(tmp_path / "out/task2-wb97x/train-00000-of-00001.parquet", "forces")
+    onward = settings(tmp_path / "out", work_dir=tmp_path / "another", tasks=(TASKS["task3"],))
+    with pytest.raises(
+        DataError, match=r"task2-wb97x/train-\S+ cannot be read as Parquet .*CRC checksum .*; restore it, or move"
+    ):
+        relabel(onward, one_thread)
+
+
+def test_a_task_that_is_named_twice_is_labelled_once(computed, tmp_path, capsys):
+    command = ["relabel", "mini", "--labels", "wb97x", "--task", "task2", "--task", "task2", "task2"]
+    command += ["--out", str(tmp_path / "out"), "--subset", "train=1", "validation=0", "test_id=1", "test_ood=1"]
+    assert main([*command, "--plan"]) == 0
+    assert capsys.readouterr().out.count("task2-wb97x") == 1
+    assert main(command) == 0
+    assert "wrote task2-wb97x in" in capsys.readouterr().out
+
+
+def write_imported(folder, method):
+    """The frames of task2, as if they had been imported with labels of a method."""
+    copied_mini(folder, "task2")
+    for path in (folder / "task2").iterdir():
+        metadata = read_metadata(pq.read_schema(path)) | {"level_of_theory": {"method": method}}
+        pq.write_table(pq.read_table(path).replace_schema_metadata(with_metadata(metadata).metadata), path)
+    return folder
+
+
+def test_imported_labels_are_not_said_to_be_of_the_level_whose_names_they_have(tmp_path):
+    source = write_imported(tmp_path / "mini", "PBE0/def2-SVP")
+    with pytest.raises(
+        UsageError,
+        match=r"--labels gfn2-xtb: the new configuration would take the name of its source, task2, whose labels are "
+        r"PBE0/def2-SVP; expected a level with a name of its own",
+    ):
+        relabel(settings(tmp_path / "out", source=source, level=GFN2), one_thread)
+
+
+def to_gfn2(out, **changes):
+    """The frames of task2-wb97x with labels of GFN2-xTB, which are those of task2."""
+    return settings(out, source_level=WB97X, level=GFN2, frame_counts={}, **changes)
+
+
+@pytest.fixture
+def springs(monkeypatch):
+    """Puts springs in the place of GFN2-xTB; lists the numbers of atoms that they were asked for."""
+    asked = []
+
+    def label(level, numbers, positions):
+        asked.append(len(numbers))
+        return toy_label(level, numbers, positions)
+
+    monkeypatch.setattr(module, "compute_label", label)
+    monkeypatch.setattr(module, "check_worker", lambda *_: None)
+    return asked
+
+
+def another_tblite(patch):
+    patch.setattr(module, "label_versions", lambda level: {"tblite": "0.0.1"})
+
+
+def test_labels_of_two_versions_of_tblite_lie_apart(springs, monkeypatch, tmp_path):
+    once = to_gfn2(tmp_path / "out")
+    relabel(once, one_thread)
+    count, folder, recipe = len(springs), label_folder(once), recipe_of(GFN2)
+    another_tblite(monkeypatch)
+    assert label_folder(once) != folder
+    assert recipe_of(GFN2) != recipe
+    springs.clear()
+    relabel(once, one_thread)
+    assert len(springs) == count
+    metadata = read_metadata(pq.read_schema(tmp_path / "out/task2/train-00000-of-00001.parquet"))
+    assert metadata["versions"]["tblite"] == "0.0.1"
+
+
+def test_a_worker_with_another_tblite_is_refused(monkeypatch, tmp_path):
+    folder = label_folder(to_gfn2(tmp_path / "out"))
+    folder.mkdir(parents=True)
+    check_worker(GFN2, folder)
+    another_tblite(monkeypatch)
+    with pytest.raises(SetupError, match=r"would compute gfn2-xtb labels with tblite 0\.0\.1, which differs"):
+        check_worker(GFN2, folder)
+
+
+def test_labels_of_an_edition_are_reused_by_the_tblite_that_made_it(springs, monkeypatch, tmp_path):
+    out = copied_mini(tmp_path / "out", "task2")
+    stated = read_metadata(pq.read_schema(out / "task2/train-00000-of-00001.parquet"))["versions"]["tblite"]
+    once = to_gfn2(out)
+    monkeypatch.setattr(module, "label_versions", lambda level: {"tblite": stated})
+    assert not len(missing_of(frames_to_label(once), once))
+    another_tblite(monkeypatch)
+    assert len(missing_of(frames_to_label(once), once)) == 276
+
+
+def test_the_folder_of_kept_labels_keeps_its_name(monkeypatch):
+    (kept,) = (MINI_DIRECTORY.parent / "labels").iterdir()
+    level = LEVELS["wb97m-d3bj"]
+    stated = read_metadata(pq.read_schema(next(kept.glob("*.parquet"))))["level_of_theory"]
+    monkeypatch.setattr("dataset_builders.chemistry.labels.label_versions", lambda _: stated["program"])
+    assert recipe_of(level).name == kept.name == "wb97m-d3bj-5f030e23f264"
+    assert recipe_of(level).level_of_theory == stated
