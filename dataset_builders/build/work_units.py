@@ -4,6 +4,8 @@ A unit depends only on its own record and the seed of the build. An interrupted 
 are missing, and its files are identical to those of an uninterrupted one.
 """
 
+import hashlib
+import json
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +14,14 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dataset_builders.chemistry.mmff94 import atomic_numbers_of
 from dataset_builders.chemistry.sampling import sample_burst
 from dataset_builders.chemistry.xtb import cold_singlepoint
 from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.arrow_arrays import numpy_of
 from dataset_builders.core.errors import MlipOodError
 from dataset_builders.core.whole_file import whole_file
 from dataset_builders.core.writing import writing
@@ -27,6 +31,9 @@ from dataset_builders.tasks.regions import Task
 from dataset_builders.tasks.words import Word
 
 BURSTS_PER_UNIT: Final = 5
+
+_DIGEST_KEY: Final = b"sha256"
+"""Key of the checksum of the rows in the metadata of a unit file; earlier versions wrote none."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,6 +73,11 @@ class UnitReport:
     seconds: float
     retries: tuple[str, ...] = ()
     error: str | None = None
+
+
+def has_units(work_dir: Path) -> bool:
+    """Whether a work folder contains files of units."""
+    return any(any(work_dir.glob(f"*/{trajectory}-*-*.parquet")) for trajectory in TRAJECTORIES)
 
 
 def plan_units(tasks: Sequence[Task], edition: Edition, molecules: Collection[str] = ()) -> list[WorkUnit]:
@@ -125,7 +137,7 @@ def make_unit(unit: WorkUnit, work_dir: Path, seed: int) -> UnitReport:
     except (MlipOodError, OSError) as cause:
         return UnitReport(unit, time.perf_counter() - started, tuple(retries), f"{unit}: {cause}")
     with writing(work_dir, "choose another folder with --work"):
-        write_table(pa.concat_tables(tables), unit.path(work_dir))
+        write_table(_with_digest(pa.concat_tables(tables)), unit.path(work_dir))
     return UnitReport(unit, time.perf_counter() - started, tuple(retries))
 
 
@@ -166,21 +178,53 @@ def label_burst(word: Word, trajectory: TrajectoryName, burst: int, positions: F
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Writes a Parquet file atomically."""
+    """Writes a Parquet file atomically, with checksums of its pages."""
     with whole_file(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
 
 
 def read_unit(unit: WorkUnit, work_dir: Path) -> pa.Table | None:
-    """The frames of a unit; `None` if its file is missing, unreadable, incomplete or of another molecule."""
-    path = unit.path(work_dir)
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid):
+    """The frames of a unit; `None` if its file is missing, damaged, incomplete or of another molecule."""
+    table = _read_rows(unit.path(work_dir))
+    if table is None:
         return None
     expected = list(range(unit.first_burst * FRAMES_PER_BURST, unit.end_burst * FRAMES_PER_BURST))
-    if not table.schema.equals(SCHEMA) or table["frame"].to_pylist() != expected:
+    if table["frame"].to_pylist() != expected:
         return None
     if set(table["smiles"].to_pylist()) != {unit.word.smiles}:  # a fragment may have been redefined
         return None
     return table
+
+
+def _read_rows(path: Path) -> pa.Table | None:
+    """The rows of a unit file; `None` if it cannot be read, its columns are others, or its checksum does not match."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        table.validate(full=True)  # Arrow reads text without a look at whether it is UTF-8.
+    except (OSError, ValueError, pa.ArrowException):
+        return None
+    if not table.schema.equals(SCHEMA):
+        return None
+    stated = (table.schema.metadata or {}).get(_DIGEST_KEY)
+    if stated is not None and stated != _digest(table):
+        return None
+    return table.cast(SCHEMA)  # Without metadata, which a changed byte may alter.
+
+
+def _with_digest(table: pa.Table) -> pa.Table:
+    # Checksums of pages do not cover their headers and the footer, where a changed byte also changes rows.
+    return table.replace_schema_metadata({_DIGEST_KEY: _digest(table)})
+
+
+def _digest(table: pa.Table) -> bytes:
+    """Checksum of rows in `SCHEMA`, independent of their encoding in a file."""
+    digest = hashlib.sha256()
+    for column in table.columns:
+        values = column.combine_chunks()
+        if pa.types.is_list(values.type):
+            digest.update(numpy_of(pc.list_value_length(values)).tobytes())
+            values = values.flatten()
+        is_text = pa.types.is_string(values.type)
+        digest.update(json.dumps(values.to_pylist()).encode() if is_text else numpy_of(values).tobytes())
+    return digest.hexdigest().encode()

@@ -19,13 +19,13 @@ def certify_and_describe(directory: Path) -> CertifyReport:
 
     Raises:
         DataError: If a file is missing or corrupt.
-        CertificateError: If the rows do not pass; the folder is unchanged.
+        CertificateError: If the rows do not pass; the folder stays, without a card.
     """
     report = certify(directory)
-    if report.is_sound_slice:
-        remove_card(directory)
-    elif report.ok:
+    if report.ok:
         write_card(directory, card_facts(report, DATASET_ID))
-    else:
+        return report
+    remove_card(directory)
+    if not report.is_sound_slice:
         raise CertificateError(f"{directory} was built, but is not certified:\n{report.text()}")
     return report

@@ -25,7 +25,7 @@ def relabel_edition(settings: RelabelSettings, open_pool: OpenPool) -> CertifyRe
         DataError: If the source is absent or corrupt.
         IncompleteError: If a frame failed; the message names it and the cause.
         SetupError: If the workers cannot be reached or are not suitable.
-        CertificateError: If the rows do not pass the certificate; the folder keeps its old card.
+        CertificateError: If the rows do not pass the certificate; the folder stays, without a card.
     """
     relabel(settings, open_pool)
     return certify_and_describe(settings.out)

@@ -5,7 +5,7 @@ is never split over two splits. Bursts are numbered and every edition takes the 
 editions nest: no frame that tests in one edition trains in another.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 from dataset_builders.core.errors import UsageError
@@ -131,6 +131,9 @@ def _edition_or_none(name: str) -> Edition | None:
 def find_edition(text: str) -> Edition:
     """Returns a named edition, or one with custom sizes written as TRAIN/OOD/VALIDATION/TEST_ID.
 
+    Equal sizes are one edition with one name: sizes of a named edition give that edition, and zeros in front are
+    dropped.
+
     Raises:
         UsageError: If the name is unknown or a size is not a positive multiple of `FRAMES_PER_BURST`.
     """
@@ -138,15 +141,16 @@ def find_edition(text: str) -> Edition:
         return EDITIONS[text]
     sizes = text.split("/")
     if len(sizes) == 4 and all(size.isascii() and size.isdigit() for size in sizes):
-        train, test_ood, validation, test_id = (int(size[: len(str(MAX_FRAMES)) + 1]) for size in sizes)
-        if max(train, test_ood, validation, test_id) > MAX_FRAMES:
+        numbers = [int(size.lstrip("0")[: len(str(MAX_FRAMES)) + 1] or "0") for size in sizes]
+        if max(numbers) > MAX_FRAMES:
             raise UsageError(f"edition {quoted(text)}: expected at most {MAX_FRAMES:,} frames of a molecule in a split")
-        if any(size < 1 or size % FRAMES_PER_BURST for size in (train, test_ood, validation, test_id)):
+        if any(size < 1 or size % FRAMES_PER_BURST for size in numbers):
             raise UsageError(
-                f"edition {text!r}: every number of frames must be a positive multiple of {FRAMES_PER_BURST}, "
+                f"edition {quoted(text)}: every number of frames must be a positive multiple of {FRAMES_PER_BURST}, "
                 "the frames of one burst"
             )
-        return Edition(text, train, test_ood, validation, test_id)
+        own = Edition("/".join(map(str, numbers)), *numbers)
+        return next((each for each in EDITIONS.values() if replace(each, name=own.name) == own), own)
     raise UsageError(
         f"unknown edition {quoted(text)}; known editions: {' '.join(EDITIONS)}, "
         "or four numbers of frames per molecule as TRAIN/OOD/VALIDATION/TEST_ID, such as 100/10/5/10"

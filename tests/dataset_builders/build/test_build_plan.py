@@ -97,6 +97,7 @@ def test_what_is_done_costs_nothing(small_build, tmp_path):
     assert workers.bursts == []
     assert "no unit is missing" in plan.text()
     fresh = small_settings(tmp_path, settings.seed)
+    claim_work_dir(tmp_path, fresh.seed)
     make_unit(all_units(fresh)[0], tmp_path, fresh.seed)
     assert plan_build(fresh, workers.pool(1)).together.n_missing == 8
 

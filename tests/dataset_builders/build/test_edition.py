@@ -7,17 +7,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.build import work_units as work
+from dataset_builders.build.edition import build_edition, merge_edition, require_same_edition
 from dataset_builders.build.edition_folder import write_repository
 from dataset_builders.build.fanout import make_units, missing_units
-from dataset_builders.build.unit_store import claim_work_dir
-from dataset_builders.build.work_units import WorkUnit, make_unit, plan_units, read_unit
+from dataset_builders.build.unit_store import RECORD_NAME, check_claim, claim_work_dir
+from dataset_builders.build.work_units import WorkUnit, make_unit, plan_units, read_unit, write_table
 from dataset_builders.core.errors import ConvergenceError, IncompleteError, UsageError
 from dataset_builders.engines.workers import Pool
-from dataset_builders.folder.schema import SCHEMA, read_metadata
+from dataset_builders.folder.provenance import IMPORTED
+from dataset_builders.folder.schema import SCHEMA, read_metadata, with_metadata
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.words import parse_word
 from tests.dataset_builders.small_build import SMALL_TASK, small_settings
@@ -93,8 +96,128 @@ def test_a_damaged_unit_is_made_again(small_build, tmp_path):
     assert unit.path(tmp_path).read_bytes() == whole
 
 
+def test_a_unit_with_a_changed_bit_is_refused_or_gives_the_same_frames(small_build, tmp_path):
+    settings, _ = small_build
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
+    frames, whole = read_unit(unit, settings.work_dir), unit.path(settings.work_dir).read_bytes()
+    path = unit.path(tmp_path)
+    path.parent.mkdir()
+    refused = 0
+    for place in range(0, len(whole), 7):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place // 7 % 8
+        path.write_bytes(changed)
+        found = read_unit(unit, tmp_path)
+        assert found is None or found.equals(frames, check_metadata=True), place
+        refused += found is None
+    assert refused > len(whole) / 7 / 2
+
+
+@pytest.mark.parametrize("column", SCHEMA.names)
+def test_a_unit_whose_rows_differ_from_its_checksum_is_refused(small_build, tmp_path, column):
+    """A unit whose every page is whole, with a value of another."""
+    settings, _ = small_build
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
+    stored = pq.read_table(unit.path(settings.work_dir))
+    rows = stored.to_pylist()
+    value = rows[2][column]
+    rows[2][column] = value[:-1] if isinstance(value, str | list) and value else "x" if value == "" else value + 1
+    write_table(pa.Table.from_pylist(rows, stored.schema), unit.path(tmp_path))
+    assert read_unit(unit, tmp_path) is None
+
+
+def test_a_unit_of_a_version_without_checksums_is_used(small_build, tmp_path):
+    settings, _ = small_build
+    unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
+    frames = read_unit(unit, settings.work_dir)
+    unit.path(tmp_path).parent.mkdir()
+    pq.write_table(frames, unit.path(tmp_path), compression="zstd")
+    assert b"sha256" not in unit.path(tmp_path).read_bytes()
+    assert read_unit(unit, tmp_path).equals(frames, check_metadata=True)
+
+
+def test_units_with_and_without_checksums_give_the_same_bytes(small_build, tmp_path):
+    settings, reference = small_build
+    older = small_settings(tmp_path / "work")
+    for number, unit in enumerate(plan_units(settings.tasks, settings.edition)):
+        frames, path = read_unit(unit, settings.work_dir), unit.path(older.work_dir)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if number % 2:
+            pq.write_table(frames, path, compression="zstd")
+        else:
+            path.write_bytes(unit.path(settings.work_dir).read_bytes())
+    write_repository(older, tmp_path / "out")
+    assert digests(tmp_path / "out") == digests(reference)
+
+
+@pytest.mark.parametrize("claim", [claim_work_dir, check_claim])
+def test_units_without_a_record_are_not_taken_for_those_of_any_seed(tmp_path, claim):
+    claim_work_dir(tmp_path, seed=1)
+    make_unit(WorkUnit(0, 1, "primary", parse_word("F-1-H")), tmp_path, 1)
+    (tmp_path / RECORD_NAME).unlink()
+    with pytest.raises(UsageError, match=r"contains units but no build\.json.*expected both\. Choose another --work"):
+        claim(tmp_path, 7)
+    assert not (tmp_path / RECORD_NAME).exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (b"", r"cannot be read \(Expecting value"),
+        (b'{"seed": 1', r"cannot be read \(Expecting"),
+        (b"\xff{}", r"cannot be read \('utf-8' codec"),
+        (b"[" * 100_000, "cannot be read"),
+        (b"[1]", r"is \[1\]"),
+        (b"null", "is None"),
+    ],
+)
+def test_a_damaged_record_of_a_work_folder_is_named(tmp_path, content, seen):
+    (tmp_path / RECORD_NAME).write_bytes(content)
+    with pytest.raises(UsageError, match=f"{RECORD_NAME} of the work folder {seen}.*Choose another --work folder"):
+        claim_work_dir(tmp_path, 1)
+    assert (tmp_path / RECORD_NAME).read_bytes() == content
+
+
+def no_workers():
+    raise AssertionError("a refused build computes nothing")
+
+
+@pytest.mark.parametrize(
+    ("config", "metadata", "seen"),
+    [
+        ("task2", {"edition": "mini"}, "is of edition 'mini', but this build is of edition '5/5/5/5'"),
+        ("task2", {"edition": 5}, "is of edition 5, but"),
+        ("task4", {"edition": IMPORTED}, "was imported, but"),
+        ("task4-wb97m", {"edition": IMPORTED}, "was imported, but"),
+    ],
+)
+def test_frames_of_another_edition_or_origin_are_refused_before_anything_is_computed(tmp_path, config, metadata, seen):
+    settings = small_settings(tmp_path / "work")
+    path = tmp_path / "out" / config / "train-00000-of-00001.parquet"
+    write_table(with_metadata(metadata).empty_table(), path)
+    for refused in (
+        lambda: build_edition(settings, tmp_path / "out", no_workers),
+        lambda: merge_edition(settings, tmp_path / "out"),
+    ):
+        with pytest.raises(UsageError, match=f"out contains {config}, which {seen}.*Choose another --out"):
+            refused()
+    assert not settings.work_dir.exists()
+    assert list((tmp_path / "out").rglob("*.parquet")) == [path]
+
+
+@pytest.mark.parametrize(
+    ("config", "metadata"),
+    [("task1", {"edition": "mini"}), ("task2", {"edition": "5/5/5/5"}), ("task1-wb97m", {"edition": "mini"})],
+)
+def test_frames_of_its_edition_of_another_level_or_to_be_replaced_do_not_stop_a_build(tmp_path, config, metadata):
+    out = tmp_path / "out"
+    write_table(with_metadata(metadata).empty_table(), out / config / "train-00000-of-00001.parquet")
+    require_same_edition(small_settings(tmp_path / "work"), out)
+
+
 def test_another_seed_is_another_set_of_frames_and_needs_another_folder(tmp_path):
     unit = WorkUnit(0, 1, "primary", parse_word("F-1-H"))
+    claim_work_dir(tmp_path / "one", seed=1)
     make_unit(unit, tmp_path / "one", 1)
     make_unit(unit, tmp_path / "two", 2)
     assert read_unit(unit, tmp_path / "one")["positions"] != read_unit(unit, tmp_path / "two")["positions"]

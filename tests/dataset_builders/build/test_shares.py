@@ -8,7 +8,7 @@ from dataset_builders.build.cost import burst_cost, n_frames, unit_cost
 from dataset_builders.build.shares import units_of_shard
 from dataset_builders.build.work_units import WorkUnit, plan_units
 from dataset_builders.core.errors import UsageError
-from dataset_builders.engines.shares import Shard, parse_shard
+from dataset_builders.engines.shares import MAX_SHARDS, Shard, parse_shard
 from dataset_builders.tasks.editions import EDITIONS
 from dataset_builders.tasks.regions import TASKS
 from dataset_builders.tasks.words import parse_word
@@ -39,6 +39,21 @@ def test_shards_do_not_depend_on_the_order_of_the_units():
 
 def test_more_shards_than_units_leave_some_empty():
     assert [len(units_of_shard(UNITS[:2], Shard(number, 4))) for number in (1, 2, 3, 4)] == [1, 1, 0, 0]
+
+
+def test_as_many_shards_as_are_allowed_cost_no_more_than_their_units():
+    most = [units_of_shard(UNITS, Shard(number, MAX_SHARDS)) for number in (1, len(UNITS), len(UNITS) + 1, MAX_SHARDS)]
+    assert [len(units) for units in most] == [1, 1, 0, 0]
+    assert units_of_shard(UNITS, Shard(2, 10**30)) == units_of_shard(UNITS, Shard(2, MAX_SHARDS))
+
+
+@pytest.mark.parametrize("count", [str(MAX_SHARDS + 1), "999999999", "9" * 5000], ids=range(3))
+def test_more_shards_than_anyone_has_are_refused(count):
+    with pytest.raises(
+        UsageError, match=r"--shard '1/(1000001|9+…?)': expected at most 1,000,000 shards; choose fewer"
+    ):
+        parse_shard(f"1/{count}")
+    assert parse_shard(f"1/{MAX_SHARDS}") == Shard(1, MAX_SHARDS)
 
 
 @given(st.integers(1, 10_000), st.integers(0, 10_000))

@@ -61,6 +61,24 @@ def test_sizes_of_ones_own():
     assert find_edition("100/10/5/10") == Edition("100/10/5/10", 100, 10, 5, 10)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("05/5/5/5", "5/5/5/5"),
+        ("0" * 5000 + "5/5/5/5", "5/5/5/5"),
+        ("25/10/5/10", "mini"),
+        ("025/10/5/10", "mini"),
+        ("400/100/20/80", "standard"),
+        ("2000/2000/100/400", "full"),
+        ("25/20/5/10", "25/20/5/10"),
+    ],
+    ids=range(7),
+)
+def test_equal_sizes_are_one_edition_with_one_name(text, name):
+    assert find_edition(text) == find_edition(name)
+    assert find_edition(text).name == name
+
+
 @pytest.mark.parametrize("text", ["huge", "1/2/3", "-5/5/5/5", "5/5/5/x"])
 def test_an_unknown_edition_is_named(text):
     with pytest.raises(UsageError, match=f"unknown edition '{text}'; known editions: mini standard full"):
