@@ -71,7 +71,7 @@ def phases() -> tuple[Phase, ...]:
             n_processes=2,
         ),
         Phase("train", _train, _checkpoint, is_done=_is_trained, out=("checkpoint",)),
-        Phase("study", _study, _records, out=("records",)),
+        Phase("study", _study, _records, out=("records", "study.work")),
         Phase(
             "publish", _module("dataset_builders", "publish", "mini", DATASET), _on_hub(DATASET, "dataset"), on_hub=True
         ),
