@@ -87,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
         help="recompute the labels of N rows, spread over the configurations, each at its level of theory",
     )
     certify.add_argument(
-        "--seed", type=int, default=0, metavar="SEED", help="seed of the choice of rows of --recompute (default: 0)"
+        "--seed", type=int, metavar="SEED", help="seed of the choice of rows, only with --recompute (default: 0)"
     )
     certify.add_argument(
         "--without-geometry",
@@ -196,10 +196,14 @@ def _relabel(arguments: argparse.Namespace) -> int:
 def _certify(arguments: argparse.Namespace) -> int:
     from dataset_builders.certify.audit import certify
 
+    if arguments.seed is not None and arguments.recompute is None:
+        raise UsageError(
+            f"--seed {arguments.seed} without --recompute chooses nothing; add --recompute N, or omit --seed"
+        )
     report = certify(
         _folder(arguments.directory),
         arguments.recompute,
-        arguments.seed,
+        arguments.seed or 0,
         with_geometry=not arguments.without_geometry,
     )
     print(report.text(terminal_width()))

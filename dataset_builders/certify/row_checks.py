@@ -20,6 +20,7 @@ from dataset_builders.chemistry.mmff94 import Mmff94, atomic_numbers_of
 from dataset_builders.chemistry.sampling import check_bonds
 from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import ConvergenceError, UsageError
+from dataset_builders.core.shown import shown
 from dataset_builders.folder.provenance import IMPORTED, import_record_of, is_imported
 from dataset_builders.folder.schema import (
     METADATA_KEY,
@@ -47,6 +48,9 @@ FORCE_LIMIT: Final = 20.0
 """Largest force on an atom, eV/Å. In 4,790 frames of 96 molecules (GFN2-xTB) the largest was 6.8; forces that were
 converted twice, or of coinciding atoms, are much larger."""
 
+NUMBER_LIMIT: Final = 1e12
+"""Largest number in any unit, above that of every energy, coordinate and force of a molecule; its powers are finite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -70,7 +74,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.file if self.row is None else f"{self.file} row {self.row}"
-        about = " ".join(part for part in (self.molecule_id, self.frame) if part)
+        about = " ".join(shown(part) for part in (self.molecule_id, self.frame) if part)
         return f"{place}{f' ({about})' if about else ''}: {self.seen}; expected {self.expected}"
 
 
@@ -129,12 +133,14 @@ class Frames:
 
     @property
     def finite(self) -> npt.NDArray[np.bool_]:
-        """Mask of the frames with only finite numbers, shape (n_frames,)."""
-        return np.asarray(
-            np.isfinite(self.positions).all(axis=(1, 2))
-            & np.isfinite(self.forces).all(axis=(1, 2))
-            & np.isfinite(self.columns["energy"])
-        )
+        """Mask of the frames with only finite numbers of at most `NUMBER_LIMIT`, shape (n_frames,)."""
+        return self.largest <= NUMBER_LIMIT  # false for NaN
+
+    @property
+    def largest(self) -> FloatArray:
+        """Largest absolute value of energy, positions and forces of each frame, shape (n_frames,); NaN if one is."""
+        sizes = (np.abs(each).max(axis=(1, 2)) for each in (self.positions, self.forces))
+        return np.asarray(np.max([np.abs(self.columns["energy"]), *sizes], axis=0), dtype=np.float64)
 
     def problem(self, index: int, seen: str, expected: str) -> Problem:
         """A problem of the frame with this index."""
@@ -293,10 +299,7 @@ def frame_problems(frames: Frames, place: Place) -> list[Problem]:
         expected = "a molecule id in standard form, such as COOH-6-NH2"
         return [frames.problem(index, "an invalid molecule id", expected) for index in range(len(frames.rows))]
     problems = [*_word_problems(frames, word, place), *_place_problems(frames, word, place)]
-    problems.extend(
-        frames.problem(int(index), "energy, positions or forces that are not finite", "finite numbers")
-        for index in np.flatnonzero(~frames.finite)
-    )
+    problems.extend(_number_problems(frames))
     problems.extend(_label_problems(frames, place.level))
     numbers = atomic_numbers_of(word.smiles)
     if frames.atomic_numbers.shape[1] != len(numbers):
@@ -307,6 +310,17 @@ def frame_problems(frames: Frames, place: Place) -> list[Problem]:
         seen = f"atomic number {frames.atomic_numbers[index, atom]} of atom {atom}"
         problems.append(frames.problem(int(index), seen, f"{numbers[atom]}, as in {word.smiles}"))
     return [*problems, *_bond_problems(frames, word)]
+
+
+def _number_problems(frames: Frames) -> Iterator[Problem]:
+    for index in np.flatnonzero(~frames.finite):
+        largest = frames.largest[index]
+        seen = (
+            f"a number of {largest:.1g} among energy, positions and forces"
+            if np.isfinite(largest)
+            else "energy, positions or forces that are not finite"
+        )
+        yield frames.problem(int(index), seen, f"finite numbers of at most {NUMBER_LIMIT:g}")
 
 
 def _word_problems(frames: Frames, word: Word, place: Place) -> Iterator[Problem]:
@@ -373,8 +387,13 @@ def _unit_hint(frames: Frames, chosen: IntArray) -> str:
         potential = Mmff94(word.smiles)
     except UsageError:
         return ""
-    expected = np.stack([potential.singlepoint(each)[1] for each in frames.positions[chosen]])
-    slope = float((frames.forces[chosen] * expected).sum() / (expected**2).sum())
+    found, expected = (
+        frames.forces[chosen],
+        np.stack([potential.singlepoint(each)[1] for each in frames.positions[chosen]]),
+    )
+    known = np.isfinite(expected).all(axis=(1, 2))  # not for coinciding atoms
+    norm = float((expected[known] ** 2).sum())
+    slope = float((found[known] * expected[known]).sum()) / norm if norm else 0.0
     unit = force_unit(slope / TYPICAL_FORCE_SLOPE, ROUGH) if slope else None
     return "" if unit is None else f": {unit}"
 

@@ -107,8 +107,9 @@ def _pairs_by_elements(atomic_numbers: IntArray) -> Iterator[tuple[int, IntArray
 def _angular_terms(
     arm: FloatArray, other_arm: FloatArray, distance: FloatArray, other_distance: FloatArray
 ) -> FloatArray:
-    """Terms of pairs of neighbours, shape (n_pairs, 32)."""
-    cosine = (arm * other_arm).sum(axis=1) / (distance * other_distance)
+    """Terms of pairs of neighbours, shape (n_pairs, 32); one at the place of the atom counts as perpendicular."""
+    norm = distance * other_distance
+    cosine = np.divide((arm * other_arm).sum(axis=1), norm, out=np.zeros_like(norm), where=norm > 0.0)
     angle = np.arccos(0.95 * cosine)  # 0.95 as in TorchANI, which so avoids the singularity of the gradient
     by_angle = ((1.0 + np.cos(angle[:, None] - _ANGLES)) / 2.0) ** _ZETA
     by_distance = np.exp(-_ANGULAR_ETA * (((distance + other_distance) / 2.0)[:, None] - _ANGULAR_SHIFTS) ** 2)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.chemistry.charge_and_spin import SpinMeaning
-from dataset_builders.chemistry.levels import LEVELS, Level, find_level, other_level
+from dataset_builders.chemistry.levels import LEVELS, Level, LevelName, find_level, other_level
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.parsed_text import parse_toml
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
@@ -33,7 +33,11 @@ _ENERGY: Final[Mapping[EnergyUnit, float]] = {
 _LENGTH: Final[Mapping[LengthUnit, float]] = {"angstrom": 1.0, "bohr": BOHR, "nm": 10.0}
 _FORCE: Final = {f"{energy}/{length}": _ENERGY[energy] / _LENGTH[length] for energy in _ENERGY for length in _LENGTH}
 
+_SHORT_NAMES: Final[Mapping[LevelName, tuple[str, ...]]] = {"gfn2-xtb": ("gfn2",)}
+
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
+_Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$")]
+"""Text on one line without control characters, since it becomes part of cards and licences."""
 _Patterns = Annotated[list[_Text], Field(min_length=1)]
 
 
@@ -56,13 +60,13 @@ class LabelsDocument(_Document):
         gradients_key: Instead of `forces_key`: key of the energy gradient, which has the opposite sign.
         gradient_unit: Instead of `force_unit`: unit of the gradient; by default the energy unit over the length unit.
         spin: Meaning of the key `spin` in the files.
-        ignored_keys: Keys that look like charge or spin of the molecule but are not.
+        ignored_keys: Keys that look like charge or spin of the molecule, or like convergence, but are not.
         temperature: Temperature of the molecular dynamics, K; used by the check of outlying energies.
     """
 
     level: str | None = None
-    method: _Text | None = None
-    computed: _Text = "not stated"
+    method: _Line | None = None
+    computed: _Line = "not stated"
     energy_unit: EnergyUnit = "eV"
     length_unit: LengthUnit = "angstrom"
     force_unit: str | None = None
@@ -99,8 +103,8 @@ class MapDocument(_Document):
     ignored: list[_Text] = []
     stride: Annotated[int, Field(ge=1)] = 1
     first_frames: FirstFrames | None = None
-    source: _Text
-    licence: _Text
+    source: _Line
+    licence: _Line
     labels: LabelsDocument
 
 
@@ -127,7 +131,7 @@ class ImportMap:
         length_factor: Conversion factor to Å.
         force_factor: Conversion factor to eV/Å, including the sign of a gradient.
         spin: Meaning of the key `spin` in the files; `None` if not stated.
-        ignored_keys: Keys that look like charge or spin of the molecule but are not.
+        ignored_keys: Keys that look like charge or spin of the molecule, or like convergence, but are not.
     """
 
     task: Task
@@ -277,11 +281,19 @@ def _level(labels: LabelsDocument, path: Path) -> Level:
         )
     if labels.level is not None:
         return find_level(labels.level)
-    method = str(labels.method)
+    method = str(labels.method).strip()
     for level in LEVELS.values():
-        if level.method.lower() == method.lower():
+        if _plain(method) in (_plain(level.name), _plain(level.method), *_SHORT_NAMES.get(level.name, ())):
             raise UsageError(f"{path}: labels.method = {method!r} is a named level; write level = {level.name!r}")
+    if not method:
+        raise UsageError(f"{path}: labels.method is blank; expected method and basis, such as 'PBE0/def2-SVP'")
     return other_level(method, labels.computed)
+
+
+def _plain(method: str) -> str:
+    """A method without what spellings of it differ in: case, white space, hyphens and parentheses."""
+    text = method.lower().replace("ω", "w").replace("*", "(d)")
+    return "".join(each for each in text if each.isalnum() or each == "+")
 
 
 def _force_factor(labels: LabelsDocument, path: Path) -> float:

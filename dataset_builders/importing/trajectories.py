@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _SAME: Final = 1e-9
 """Relative difference up to which two values are the same, printed twice."""
 
+_CONVERGED_KEYS: Final = frozenset({"converged", "isconverged", "scfconverged", "scfisconverged"})
+_FALSE: Final = frozenset({"f", "false", "no", "0", ".false."})
+
 _NOT_FINITE: Final = "positions, energy or forces that are not finite"
 
 
@@ -76,7 +79,7 @@ def _frame(atoms: "Atoms", how: ImportMap) -> RawFrame | UnusableFrame:
         return UnusableFrame(_NOT_FINITE)
     results = {} if atoms.calc is None else atoms.calc.results
     said = [*atoms.info.items(), *atoms.arrays.items(), *results.items()]
-    problem = state_problem(said, numbers, how.ignored_keys, how.spin)
+    problem = _convergence_problem(said, how) or state_problem(said, numbers, how.ignored_keys, how.spin)
     if problem:
         return UnusableFrame(problem, (numbers, positions))
     try:
@@ -85,6 +88,25 @@ def _frame(atoms: "Atoms", how: ImportMap) -> RawFrame | UnusableFrame:
     except _LabelError as wrong:
         return UnusableFrame(str(wrong), (numbers, positions))
     return RawFrame(atomic_numbers=numbers, positions=positions, energy=energy, forces=forces)
+
+
+def _convergence_problem(said: Iterable[tuple[str, Any]], how: ImportMap) -> str | None:
+    """A statement of a frame that its calculation did not converge; `None` if there is none."""
+    for key, value in said:
+        is_stated = re.sub("[^a-z]", "", str(key).lower()) in _CONVERGED_KEYS and key not in how.ignored_keys
+        if is_stated and _is_false(value):
+            return (
+                f"{key} {str(value)[:40]}: the calculation did not converge; compute it again, leave it out, or add "
+                "the key to labels.ignored_keys if it means something else"
+            )
+    return None
+
+
+def _is_false(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in _FALSE
+    array = np.asarray(value)
+    return array.dtype.kind in "biuf" and not array.all()
 
 
 def _energy(info: Mapping[str, Any], results: Mapping[str, Any], how: ImportMap) -> float:

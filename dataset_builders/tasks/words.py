@@ -2,9 +2,15 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Final
 
 from dataset_builders.core.errors import UsageError
 from dataset_builders.tasks.fragments import BUILT_IN, FragmentName, Vocabulary
+
+_MOST_DIGITS: Final = 3
+"""Most digits of a spacer in a molecule id. Ids come from files of others, and a long molecule takes a long time."""
+
+_SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,14 +76,17 @@ def parse_word(molecule_id: str, vocabulary: Vocabulary = BUILT_IN) -> Word:
         UsageError: If the text is not a molecule id in standard form.
     """
     parts = molecule_id.split("-")
-    if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit():
+    if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit() and len(parts[1]) <= _MOST_DIGITS:
         left, spacer, right = parts[0], int(parts[1]), parts[2]
         if left in vocabulary and right in vocabulary and spacer >= 1:
             parsed = word(left, spacer, right, vocabulary)
             if parsed.molecule_id == molecule_id:
                 return parsed
-            raise UsageError(f"molecule id {molecule_id!r} is not in standard order; write {parsed.molecule_id!r}")
-    raise UsageError(f"{molecule_id!r} is not a molecule id; expected FRAGMENT-SPACER-FRAGMENT, such as COOH-6-NH2")
+            raise UsageError(f"molecule id {molecule_id!r} is not in standard form; write {parsed.molecule_id!r}")
+    raise UsageError(
+        f"{molecule_id[:_SHOWN]!r} is not a molecule id; expected FRAGMENT-SPACER-FRAGMENT, such as COOH-6-NH2, with a "
+        f"spacer of at most {_MOST_DIGITS} digits"
+    )
 
 
 @functools.cache

@@ -29,7 +29,7 @@ class ExportSource:
 
     Attributes:
         id: `mini`, a Hub id, or the name of a local folder, without its parent folders.
-        dataset: The data set; its hash covers the files of `train` and `validation` of the task.
+        dataset: The data set; its hash covers the files of `train` and `validation` of the task, as far as it has them.
         revision: Commit on the Hub; `None` for local files.
         task: The task.
         splits: Splits to export, in the order of `SPLITS`.
@@ -77,7 +77,7 @@ def open_source(
     is_folder = revision is None and name != MINI
     return ExportSource(
         id=Path(name).resolve().name or "/" if is_folder else name,
-        dataset=pin_training_files(directory, task, level),
+        dataset=pin_training_files(directory, task, level, [each for each in TRAINING_SPLITS if each in splits]),
         revision=revision,
         task=task_in(directory, task, level),
         splits=tuple(split for split in SPLITS if split in splits),

@@ -1,6 +1,6 @@
 """Training and validation frames of a task; this module cannot read test splits."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ from dataset_builders.chemistry.levels import GFN2, Level
 from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import DataError, ModelError, UsageError
 from dataset_builders.folder.task_folders import task_in
+from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TaskName
 from dataset_builders.tasks.task_document import task_metadata
 from harness.data.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
@@ -110,17 +111,27 @@ def read_training_data(
     )
 
 
-def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> PinnedDataset:
+def pin_training_files(
+    directory: Path, task: TaskName, level: Level = GFN2, needed: Collection[TrainingSplit] = TRAINING_SPLITS
+) -> PinnedDataset:
     """Describes the part of a data set that training may read.
 
     `harness.data.dataset.open_dataset` reads every file, including test splits, to hash the whole. Training
     must not read test splits, so this hash covers only the files of `train` and `validation`.
 
+    Args:
+        directory: The data-set folder.
+        task: The task.
+        level: Level of theory of the labels.
+        needed: Splits that may not be missing by design.
+
     Raises:
-        DataError: If a file is absent or corrupt, or the files do not name one edition and one level of theory.
+        DataError: If a file is absent or corrupt, a needed split or each split for training is missing by design, or
+            the files do not name one edition and one level of theory.
     """
-    _require_trainable(directory, task, level)
-    files = [path for split in TRAINING_SPLITS for path in split_files(directory, task, split, level)]
+    left_out = _left_out(directory, task, level, needed)
+    present = [split for split in TRAINING_SPLITS if split not in left_out]
+    files = [path for split in present for path in split_files(directory, task, split, level)]
     provenance = {(found.edition, found.level_of_theory) for found in map(provenance_of, files)}
     edition, level_of_theory = next(iter(provenance))
     if len(provenance) != 1 or UNKNOWN in (edition, level_of_theory):
@@ -132,17 +143,18 @@ def pin_training_files(directory: Path, task: TaskName, level: Level = GFN2) -> 
     return PinnedDataset(str(directory), directory, None, content, edition, level_of_theory, level)
 
 
-def _require_trainable(directory: Path, task: TaskName, level: Level) -> None:
-    """Checks that no split is missing by design: a test-only edition has no `validation`."""
+def _left_out(directory: Path, task: TaskName, level: Level, needed: Collection[TrainingSplit]) -> set[SplitName]:
+    """Splits that are missing by design, as a test-only edition has no `validation`; none of them may be needed."""
     folder = directory / level.config(task)
     present = [path for split in TRAINING_SPLITS for path in sorted(folder.glob(f"{split}-*.parquet"))]
     left_out = {split for path in present for split in provenance_of(path).left_out}
     for split in TRAINING_SPLITS:
-        if split in left_out:
+        if split in left_out and (split in needed or left_out.issuperset(TRAINING_SPLITS)):
             raise DataError(
                 f"{folder} has no frames of {split}, as its files state; training needs "
                 f"{' and '.join(TRAINING_SPLITS)}. Label them too, or train on labels of another level"
             )
+    return left_out
 
 
 def read_training_split(dataset: PinnedDataset, task: TaskName, split: str) -> SplitRows:

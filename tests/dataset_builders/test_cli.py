@@ -35,6 +35,12 @@ def test_certify_names_an_absent_folder(tmp_path, capsys):
     assert "nowhere" in error
 
 
+def test_a_seed_without_rows_to_choose_is_refused(capsys):
+    code, error = error_of(capsys, "certify", "mini", "--seed", "3")
+    assert code == 2
+    assert "--seed 3 without --recompute chooses nothing; add --recompute N, or omit --seed" in error
+
+
 def test_certify_leaves_out_the_geometry_if_asked(tmp_path, capsys):
     folder = str(write_folder(tmp_path / "out"))
     assert main(["certify", folder, "--without-geometry"]) == 0

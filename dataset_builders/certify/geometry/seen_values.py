@@ -32,8 +32,9 @@ class SeenValues(Generic[Kind]):
         return kind in self._bins
 
     def add(self, kind: Kind, values: FloatArray) -> None:
-        """Adds values, of any shape, of one kind."""
+        """Adds values, of any shape, of one kind; NaN, as the angles of coinciding atoms are, is left out."""
         flat = np.asarray(values, dtype=np.float64).ravel()
+        flat = flat[~np.isnan(flat)]
         if not len(flat):
             return
         if kind not in self._bins:

@@ -1,4 +1,5 @@
 import functools
+import math
 import re
 import shutil
 
@@ -101,6 +102,60 @@ def test_not_a_number_is_named_with_its_row(folder):
     assert [(each.file, each.row) for each in report.problems] == [("task2/train-00000-of-00001.parquet", 7)]
     assert "task2/train-00000-of-00001.parquet row 7 (H-4-H primary 2): " in report.text()
     assert report.text().endswith("NOT certified")
+
+
+def at_one_place(row):
+    row["positions"] = [0.0] * len(row["positions"])
+
+
+def far_away(row):
+    row["positions"] = [1e30] * len(row["positions"])
+
+
+def undefined(row):
+    row["positions"] = [math.nan] * len(row["positions"])
+
+
+def two_coinciding(row):
+    row["positions"][3:6] = row["positions"][:3]
+    row["forces"][0] = 500.0
+
+
+def nearly_coinciding(row):
+    row["positions"][3:6] = [value + 1e-6 for value in row["positions"][:3]]
+
+
+def huge_energy(row):
+    row["energy"] = 1e300
+
+
+DAMAGE = [
+    (at_one_place, "0.00 Å apart without a bond"),
+    (far_away, "a number of 1e+30 among energy, positions and forces"),
+    (undefined, "energy, positions or forces that are not finite"),
+    (two_coinciding, "Å long, limit"),
+    (nearly_coinciding, "Å long, limit"),
+    (huge_energy, "a number of 1e+300 among energy, positions and forces"),
+]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("split", ["train", "test_ood"])
+@pytest.mark.parametrize(("damage", "message"), DAMAGE, ids=lambda value: getattr(value, "__name__", ""))
+def test_one_damaged_row_is_reported_as_what_it_is(folder, damage, message, split):
+    edit_rows(path_of(folder, "task2", split), lambda rows: damage(rows[3]))
+    report = certify_all(folder)
+    assert found_in(report, message)
+    assert {(each.file, each.row) for each in report.problems} == {(f"task2/{split}-00000-of-00001.parquet", 3)}
+    assert max(len(str(each)) for each in report.problems) < 300
+
+
+@pytest.mark.parametrize("molecule_id", ["OH-300000-H", f"OH-{'9' * 5000}-H", "OH-02-H", "OH-+2-H", "OH-\u0662-H"])
+def test_an_id_with_an_impossible_spacer(folder, molecule_id):
+    edit_rows(path_of(folder, "task2", "train"), lambda rows: rows[3].update(molecule_id=molecule_id))
+    (problem,) = found_in(certify(folder), "an invalid molecule id")
+    assert problem.row == 3
+    assert len(str(problem)) < 300
 
 
 def test_a_missing_column(folder):

@@ -85,6 +85,21 @@ def test_a_level_that_has_no_name_here_and_a_task_of_ones_own(tmp_path):
         ('level = "pbe-d3bj"', "", "expected either labels.level"),
         ("level =", 'method = "X"\nlevel =', "expected either labels.level"),
         ('level = "pbe-d3bj"', 'method = "pbe-d3(bj)/def2-tzvp"', "is a named level; write level = 'pbe-d3bj'"),
+        *(
+            ('level = "pbe-d3bj"', f'method = "{method}"', f"is a named level; write level = '{name}'")
+            for method, name in (
+                (" GFN2-xTB", "gfn2-xtb"),
+                ("gfn2", "gfn2-xtb"),
+                ("GFN2 xTB ", "gfn2-xtb"),
+                ("PBE-D3BJ / def2-TZVP", "pbe-d3bj"),
+                ("wb97x", "wb97x"),
+                ("ωB97X/6-31G*", "wb97x"),
+            )
+        ),
+        ('level = "pbe-d3bj"', 'method = "  "', "labels.method is blank"),
+        ('"somebody"', r'"some\nbody"', "source = 'some body'"),
+        ('"CC-BY-4.0"', r'"MIT\u001b[31m"', "licence = 'MIT"),
+        ('"CC-BY-4.0"', r'"MIT\u2028x"', "licence = 'MIT"),
         ("level =", 'energy_unit = "erg"\nlevel =', "labels.energy_unit = 'erg'"),
         ("level =", 'force_unit = "eV"\nlevel =', "labels.force_unit = 'eV'; expected one of eV, meV"),
         ("source =", 'colour = "red"\nsource =', "colour: unknown key"),
@@ -111,6 +126,14 @@ def test_a_level_that_has_no_name_here_and_a_task_of_ones_own(tmp_path):
 def test_what_is_no_map_is_refused(tmp_path, old, new, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         read(tmp_path, TEXT.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    "method", ["wB97X/6-31+G(d)", "wB97X/6-31G(d,p)", "wB97X/6-31G**", "GFN1-xTB", "PBE/def2-TZVP"]
+)
+def test_a_method_that_is_like_a_named_level_but_is_not(tmp_path, method):
+    how = read(tmp_path, TEXT.replace('level = "pbe-d3bj"', f'method = " {method}"'))
+    assert (how.level.name, how.level.method) == ("other", method)
 
 
 @pytest.mark.parametrize("value", ["[" * 50_000, "9" * 5000, "{a = " * 5000], ids=range(3))

@@ -331,6 +331,8 @@ def commented(path, text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("converged=F", "converged False: the calculation did not converge; compute it again"),
+        ("SCF_converged=0", "SCF_converged 0: the calculation did not converge; compute it again"),
         ("charge=1", "charge 1; expected a neutral molecule, with 0"),
         ("Charge=1", "Charge 1; expected a neutral molecule, with 0"),
         ("spin=3", "spin 3, which is not a closed shell"),
@@ -354,6 +356,13 @@ def test_what_the_map_says_of_spin_and_other_keys(files):
     assert imported(files) == 0
     Path("map.toml").write_text(MAP + 'spin = "S"\nignored_keys = ["charge_scheme"]\n')
     assert imported(files) == 3
+
+
+def test_converged_frames_and_other_meanings_of_the_key(files):
+    commented(files[0], "converged=T")
+    commented(files[1], "is_converged=F")
+    Path("map.toml").write_text(MAP + 'ignored_keys = ["is_converged"]\n')
+    assert imported(files) == 0
 
 
 def test_labels_that_no_frame_has_are_reported_as_what_they_are(files, capsys):
@@ -430,6 +439,50 @@ def test_a_folder_of_another_origin(files, capsys):
     assert "data contains ethers, which comes from 'a test' under 'MIT'" in capsys.readouterr().err
     Path("map.toml").write_text(text)
     take_to_pbe(files)
+    assert imported(files) == 0
+    assert certify(Path("data")).ok
+
+
+_DECLARED = TASK_FILE.read_text().replace("[[", "[[task.").replace("[fragments]", "[task.fragments]")
+OTHER_TASK = "[task]\n" + _DECLARED.replace('"ethers"', '"others"')
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("[*]OC", "[*]OCC"), "OMe-2-H is CCOCC in others and CCOC in ethers"),
+        (
+            lambda text: "stride = 2\n" + text,
+            "data contains ethers, which has frames of OMe-2-H with stride = 1, but the map says stride = 2",
+        ),
+        (
+            lambda text: text.replace("PBE0/def2-SVP", "B3LYP/def2-SVP"),
+            "data contains ethers with labels of 'PBE0/def2-SVP', but this import has labels of 'B3LYP/def2-SVP'",
+        ),
+        (
+            lambda text: (
+                text.replace('"others"', '"ethers"')
+                .replace('method = "PBE0/def2-SVP"', 'level = "pbe-d3bj"')
+                .replace("ether meets", "ester meets")
+            ),
+            "data contains ethers with another declaration of ethers than that of the map",
+        ),
+    ],
+    ids=["fragment", "stride", "method", "declaration"],
+)
+def test_a_second_import_that_could_not_be_certified_changes_nothing(files, capsys, change, message):
+    assert imported(files) == 0
+    before = {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()}
+    task_file = MAP.splitlines(keepends=True)[0]
+    Path("map.toml").write_text(change(MAP.replace(task_file, "") + OTHER_TASK))
+    assert imported(files) == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path("data").rglob("*") if path.is_file()} == before
+
+
+def test_a_second_task_of_the_same_frames(files):
+    assert imported(files) == 0
+    Path("map.toml").write_text(MAP.replace(MAP.splitlines(keepends=True)[0], "") + OTHER_TASK)
     assert imported(files) == 0
     assert certify(Path("data")).ok
 

@@ -47,6 +47,13 @@ def test_any_text_is_a_word_or_one_clear_error(text):
         assert repr(text) in str(error)  # noqa: PT017
 
 
+@pytest.mark.parametrize("spacer", ["300000", "1" * 5000, "1000", "+5", "05", "\u0663", " 5", "5_0", "-5", "5.0"])
+def test_a_spacer_is_a_short_number_in_plain_digits(spacer):
+    with pytest.raises(UsageError, match=r"molecule id") as caught:
+        parse_word(f"OH-{spacer}-H")
+    assert len(str(caught.value)) < 250
+
+
 def test_different_words_are_different_molecules():
     words = {word(left, spacer, right) for left in FRAGMENTS for right in FRAGMENTS for spacer in range(1, 13)}
     assert len({found.smiles for found in words}) == len(words)

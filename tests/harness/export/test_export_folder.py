@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.cli import main as builders
 from dataset_builders.core.errors import DataError, SetupError, UsageError
 from dataset_builders.core.sole_user import sole_user
@@ -22,6 +23,7 @@ from harness.train.task_data import pin_training_files
 from tests.harness.export.exporting import contents, export, pinned
 from tests.harness.training_set import file_of, write_training_set
 
+PBE = LEVELS["pbe-d3bj"]
 FORMATS = ["extxyz", "ase-db", "npz", "lmdb"]
 
 
@@ -124,6 +126,15 @@ def test_the_working_folder_itself(dataset: Path, tmp_path: Path, monkeypatch: p
 def test_a_level_that_was_labelled_for_tests_alone_is_not_for_training(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="task2-wb97x has no frames of validation, as its files state"):
         export("mini", tmp_path / "out", "npz", "--labels", "wb97x")
+
+
+def test_of_such_a_level_the_split_that_it_has_can_be_exported(tmp_path: Path) -> None:
+    out = export("mini", tmp_path / "out", "npz", "--labels", "pbe-d3bj", "--split", "train")
+    assert [path.name for path in out.glob("*.npz")] == ["train.npz"]
+    record = read_training_record(out / "mlip-ood.json")
+    assert record.dataset.content_hash == pin_training_files(MINI_DIRECTORY, "task2", PBE, ["train"]).content_hash
+    with pytest.raises(DataError, match="task2-pbe has no frames of validation, as its files state"):
+        export("mini", tmp_path / "both", "npz", "--labels", "pbe-d3bj", "--split", "train", "validation")
 
 
 def test_help_of_the_builders_names_the_command(capsys: pytest.CaptureFixture[str]) -> None:
