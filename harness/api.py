@@ -18,6 +18,7 @@ from harness.evaluation.options import (
     datasets_of,
     loading_of,
     require_options,
+    require_use_of_calculator,
     run_options,
 )
 
@@ -153,6 +154,7 @@ def evaluate_models(
         how = run_options(datasets, [tasks] if isinstance(tasks, str) else tasks, options)
         # Before any model is loaded, since code from a checkpoint must not run while a token is in use.
         sources = [_source(name, options) for name in names]
+        require_use_of_calculator(sources, options.get("calculator"))
         if check is not None:
             check(datasets[0], sources)
         finished = [evaluate_model(source, datasets, how, together) for source in sources]
@@ -179,7 +181,9 @@ def load_potential(model: str | Path, **options: Unpack[LoadingOptions]) -> "Loa
 
     require_options(options, LoadingOptions)
     loading = loading_of(options)
-    return LoadedPotential(_source(str(model), options), loading.options, loading.isolation)
+    source = _source(str(model), options)
+    require_use_of_calculator([source], loading.options.calculator)
+    return LoadedPotential(source, loading.options, loading.isolation)
 
 
 def calculator(

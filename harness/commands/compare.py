@@ -2,16 +2,18 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.option_parser import option_parser
 from dataset_builders.core.printable import print_json
-from harness.commands.evaluate import evaluated, push_if_asked
+from harness.commands.evaluate import evaluated, push_if_asked, require_use_of_results_repo
 from harness.commands.evaluation_options import AUTO, add_evaluation_options
 
 if TYPE_CHECKING:
+    from harness.data.dataset import PinnedDataset
     from harness.results.result import RunResult
 
 
@@ -31,13 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(
             "compare needs the same labels for all models, but --labels auto may choose different ones; name a level"
         )
+    require_use_of_results_repo(arguments)
+    n_models = len(set(arguments.model))
+    if (n_results := n_models + len(arguments.run)) < 2:
+        raise UsageError(f"{n_results} results; a comparison needs two or more of --model and RUN_DIR")
     earlier = _load_any_results(arguments.run)
-    runs = evaluated(arguments) if arguments.model else []
+    check = partial(_require_comparable, earlier=earlier, tasks=arguments.task, n_models=n_models)
+    runs = evaluated(arguments, check) if arguments.model else []
     if not current_ranks().is_first:
         return 0
-    results = [*(run.result for run in runs), *earlier]
-    if len(results) < 2:
-        raise UsageError(f"{len(results)} results; a comparison needs two or more of --model and RUN_DIR")
+    results = [*earlier, *(run.result for run in runs)]
     if arguments.json:
         for document in comparison_documents(results):
             print_json(document)
@@ -50,6 +55,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_no_failures(results)
     push_if_asked(arguments, runs)
     return 0
+
+
+def _require_comparable(
+    dataset: "PinnedDataset", earlier: "Sequence[RunResult]", tasks: Sequence[str], n_models: int
+) -> None:
+    """Checks that results of models can be compared with earlier ones, before any model is evaluated.
+
+    Args:
+        dataset: Data set of the models.
+        earlier: Results of finished runs.
+        tasks: Tasks of the models; if empty, those of the data set.
+        n_models: Number of models.
+
+    Raises:
+        DataError: If the earlier results are on other data.
+        UsageError: If no task can have two results.
+    """
+    from harness.results.one_dataset import require_same_data
+
+    require_same_data([*(result.dataset for result in earlier), dataset], "a comparison")
+    held = [task for result in earlier for task in result.tasks]
+    wanted = {*(tasks or dataset.tasks)}
+    if n_models == 1 and not wanted & {*held} and len(held) == len({*held}):
+        finished = ", ".join(f"{result.model.id}: {' '.join(result.tasks)}" for result in earlier)
+        raise UsageError(
+            f"no task would have two results ({finished}; --model: {' '.join(sorted(wanted))}); a comparison requires "
+            "a task that both results contain"
+        )
 
 
 def _load_any_results(runs: Sequence[Path]) -> "list[RunResult]":
@@ -69,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness compare",
         "[RUN_DIR ...] [--model MODEL ...] [options]",
-        "Compare models with the first one, paired by molecule: models to evaluate, finished runs, or both.",
+        "Compare models with the first one, paired by molecule: finished runs, then models to evaluate.",
         ("python -m harness compare --model gfn1-xtb --model mmff94 --task task2",),
     )
     add_evaluation_options(parser, comparing=True)

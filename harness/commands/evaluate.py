@@ -1,9 +1,8 @@
 """`python -m harness evaluate`: evaluates models, prints their table, and publishes the results on request."""
 
 import argparse
-import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         MlipOodError: If the request, the data, a model or the environment is invalid, or structures failed.
     """
     arguments = parser().parse_args(argv)
+    require_use_of_results_repo(arguments)
     if arguments.method or arguments.name or any("=" in text for text in arguments.model):
         code = _method_evaluated(arguments)
         if code is not None:
@@ -51,17 +51,43 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def evaluated(arguments: argparse.Namespace) -> list["FinishedRun"]:
-    """Evaluates the models and returns the runs; with several processes, only the first one returns them."""
+def evaluated(
+    arguments: argparse.Namespace, check: "Callable[[PinnedDataset], None] | None" = None
+) -> list["FinishedRun"]:
+    """Evaluates the models and returns the runs; with several processes, only the first one returns them.
+
+    Args:
+        arguments: Of the command.
+        check: Called with the data set before any model is loaded, so that it can refuse a useless evaluation.
+    """
     from harness.api import evaluate_models
+
+    def allowed(dataset: "PinnedDataset", models: Sequence["ModelSource"]) -> None:
+        if check is not None:
+            check(dataset)
+        if arguments.push:
+            _require_pushable(dataset, models, arguments.results_repo)
 
     return evaluate_models(
         arguments.model,
         dataset=arguments.dataset,
         tasks=arguments.task,
-        check=functools.partial(_require_pushable, results_repo=arguments.results_repo) if arguments.push else None,
+        check=allowed,
         **options_of(arguments),
     )
+
+
+def require_use_of_results_repo(arguments: argparse.Namespace) -> None:
+    """Checks that a repo of results is named only where results are pushed.
+
+    Raises:
+        UsageError: If `--push` is missing.
+    """
+    if arguments.results_repo is not None and not arguments.push:
+        raise UsageError(
+            f"--results-repo {arguments.results_repo} without --push, so nothing would be published; add --push, or "
+            "leave out --results-repo"
+        )
 
 
 def _method_evaluated(arguments: argparse.Namespace) -> int | None:

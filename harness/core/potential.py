@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from dataset_builders.core.errors import UsageError
 from harness.core.batch import Prediction, StructureBatch
 from harness.core.known_checkpoints import Evidence
 
@@ -141,3 +142,12 @@ class LoadOptions:
     def trusts(self, sha256: str) -> bool:
         """Whether a checkpoint that can run code may be loaded."""
         return self.trust_checkpoint or sha256 in self.trusted_files
+
+    def require_no_head(self, model: str) -> None:
+        """Checks that no readout head was requested of a model that has only one output.
+
+        Raises:
+            UsageError: If one was.
+        """
+        if self.head is not None:
+            raise UsageError(f"{model} has no readout heads, so it takes no --head; leave out --head {self.head}")

@@ -14,6 +14,7 @@ from harness.core.potential import DtypeName, Isolation, LoadOptions, TrainingPr
 if TYPE_CHECKING:
     from harness.data.dataset import PinnedDataset
     from harness.evaluation.run import RunOptions
+    from harness.models.registry import ModelSource
 
 DEFAULT_DATASET: Final = "mini"
 DEFAULT_OUTPUT: Final = Path("results")
@@ -174,6 +175,25 @@ def loading_of(options: Mapping[str, Any]) -> Loading:
     load = LoadOptions(**{"threads": usable_cpus(), **given}, trusted_files=trusted_files())
     family = options.get("family") or (OF_CALCULATORS if load.calculator else None)
     return Loading(family, load, options.get("isolation", "auto"))
+
+
+def require_use_of_calculator(sources: "Sequence[ModelSource]", calculator: str | None) -> None:
+    """Checks that a calculator makes at least one of the models.
+
+    Args:
+        sources: The models, of any families; a known name is computed by its own.
+        calculator: The user's function, or `None`.
+
+    Raises:
+        UsageError: If each model has another family.
+    """
+    if calculator is not None and all(source.family.name != OF_CALCULATORS for source in sources):
+        names = ", ".join(f"{source.model_id} (family {source.family.name})" for source in sources)
+        raise UsageError(
+            f"--calculator {calculator} has no effect on {names}; expected a model that it makes, under a name that is "
+            "not built in and without another --family. Give --model another name or a path such as ./name, or leave "
+            "out --calculator"
+        )
 
 
 def datasets_of(dataset: "str | Path | PinnedDataset", options: EvaluationOptions) -> "tuple[PinnedDataset, ...]":

@@ -260,8 +260,16 @@ def _manifest(
 
 
 def _with_overlap(manifest: Manifest, dataset: PinnedDataset, path: Path | None) -> Manifest:
-    """A manifest that names the test molecules on the list of training molecules, if there is one."""
+    """A manifest that names the test molecules on the list of training molecules, if there is one.
+
+    Raises:
+        UsageError: If there is a list for a method without a training set.
+    """
     model = manifest.model
+    if path is not None and model.protocol == "control":
+        raise UsageError(
+            f"--training-smiles {path}, but {model.id} is a method without a training set; leave out --training-smiles"
+        )
     molecules = None if path is None else training_molecules(path)
     if molecules is None and model.protocol == "zero-shot":
         molecules = list_of(model.known_as)

@@ -15,6 +15,7 @@ from harness.data.dataset import levels_agree
 from harness.method.claims import same_weights
 from harness.method.document import MeanResult, SeedsOfTask, overall_spread, seeds_of_task
 from harness.method.mean import mean_task
+from harness.models.file_names import checkpoint_files
 from harness.results.cost import joint_cost
 from harness.results.lowered_precision import joint_lowering
 from harness.results.result import (
@@ -140,14 +141,14 @@ def _require_alike(members: Sequence[MeasuredMember]) -> None:
 def _require_distinct(members: Sequence[MeasuredMember]) -> None:
     """Checks that no model counts twice: as two seeds, whose spread would be zero, or for two tasks."""
     for one, other in itertools.combinations(members, 2):
-        shared = _weights(one.result.model) & _weights(other.result.model)
-        if shared:
-            raise same_weights(one.place, other.place, min(shared))
+        weights = _weights(one.result.model)
+        if weights and weights == _weights(other.result.model):
+            raise same_weights(one.place, other.place, min(weights))
 
 
 def _weights(model: ModelRecord) -> set[str]:
-    """sha256 of the files, without settings."""
-    return {sha256 for name, sha256 in model.files.items() if not name.endswith(".json")}
+    """sha256 of the files, without settings and code, which members may share."""
+    return {sha256 for name, sha256 in checkpoint_files(model.files).items() if not name.endswith(".json")}
 
 
 def _model(name: str, members: Sequence[MeasuredMember], revision: str | None) -> ModelRecord:

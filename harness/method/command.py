@@ -10,6 +10,7 @@ from dataset_builders.core.errors import IncompleteError, UsageError
 from dataset_builders.core.printable import print_json
 from dataset_builders.tasks.regions import TASKS, TaskName, in_order
 from harness.data.dataset import PinnedDataset, named_tasks
+from harness.evaluation.options import require_use_of_calculator
 from harness.method.evaluate import FinishedMethod, evaluate_method, report_method
 from harness.method.source import (
     MethodSource,
@@ -45,6 +46,7 @@ def method_of(arguments: argparse.Namespace, datasets: Sequence[PinnedDataset]) 
     _require_no_contradiction(arguments)
     family = arguments.family or ("ase" if arguments.calculator else None)
     method = _found(arguments, known, assigned, family)
+    require_use_of_calculator([member.source for member in method.members], arguments.calculator)
     for name in method.left_out:
         _LOG.warning("%s of %s does not belong to the method and is ignored", name, method.name)
     return restricted_to(method, named_tasks(datasets, arguments.task))

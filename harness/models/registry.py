@@ -143,8 +143,6 @@ def identify(model: str, family: str | None = None) -> ModelSource:
         ModelError: If the path contains no checkpoint of a known family, or more than one.
     """
     named = None if family is None else find_family(family)
-    if named is not None and named.is_open:
-        return _source_of_any(model, named)
     for known in families():
         if model in known.methods:
             return ModelSource(model, known, None)
@@ -152,6 +150,8 @@ def identify(model: str, family: str | None = None) -> ModelSource:
         if not REFERENCE_DIRECTORY.is_dir():
             raise ModelError(f"this installation lacks the reference checkpoint at {REFERENCE_DIRECTORY}; reinstall it")
         return _source(model, REFERENCE_DIRECTORY, _files_below(REFERENCE_DIRECTORY))
+    if named is not None and named.is_open:
+        return _source_of_any(model, named)
     if not is_local(model):
         raise _absent(model)
     path = Path(model)
@@ -253,10 +253,10 @@ def _source(
 
 
 def _source_of_any(model: str, family: Family) -> ModelSource:
-    """The model for a name or path in a family that accepts any."""
+    """The model for a path, or a name that is not a known one, in a family that accepts any."""
     from harness.core.training_record import RECORD_NAME, record_place  # see `find_record`
 
-    if model in known_names() or not is_local(model):
+    if not is_local(model):
         return ModelSource(model, family, None)
     path = Path(model)
     places = [path / RECORD_NAME] if path.is_dir() else [record_place(path), path.with_name(RECORD_NAME)]

@@ -82,9 +82,10 @@ def load(path: Path, options: LoadOptions) -> Potential:
 
     Raises:
         ModelError: If the checkpoint is incomplete, corrupt or of an unknown version.
-        UsageError: If a device other than the CPU or a precision other than float64 was requested.
+        UsageError: If a device other than the CPU or a precision other than float64, or a readout head, was requested.
     """
     require_cpu_and_float64(str(path), options)
+    options.require_no_head(str(path))
     from harness.networks.control_checkpoints import read_control
 
     config, tensors = read_control(path, NAME)

@@ -97,8 +97,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
     """
     if options.dtype not in (None, "float32"):
         raise UsageError(f"AIMNet2 computes in float32 only, not in {options.dtype!r}; leave --dtype out")
-    if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(str(source))
     device = resolve_device(options.device)
     files = {name: sha256_of(source / name) for name in (CONFIG, WEIGHTS)}
     config = _config(source / CONFIG)

@@ -160,8 +160,7 @@ def load(method: str, options: LoadOptions) -> Potential:
 
     if options.dtype not in (None, "float32"):
         raise UsageError(f"{method} computes in float32 only, not in {options.dtype!r}; leave --dtype out")
-    if options.head is not None:
-        raise UsageError(f"{method} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(method)
     device = resolve_device(options.device)
     weights = METHODS[method]
     path = _weights_file(weights.version)

@@ -60,7 +60,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
     Raises:
         ModelError: If the checkpoint is incomplete, corrupt or of an unknown version, or its training was stopped
             early and that was not allowed.
-        UsageError: If the device is absent.
+        UsageError: If the device is absent, or a readout head was requested.
         MissingPackageError: If the library of the network, or that of its baseline, is not installed.
     """
     config = read_config(path)
@@ -88,6 +88,7 @@ def load_network(
     """
     import torch
 
+    options.require_no_head(str(path))
     unfinished = require_finished(path, config.training, allow_unfinished=options.allow_unfinished)
     device = resolve_device(options.device)
     network = build_network(config.architecture, config.arguments, config.elements, traceable=options.compile)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.errors import ModelError
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
 from harness.compute.trial import bent_trio, tried_with
@@ -85,8 +85,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         ModelError: If the file cannot be loaded and run, or lacks weights.
         UsageError: If the device is absent, or a readout head was requested.
     """
-    if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(str(source))
     device = resolve_device(options.device)
     dtype: DtypeName = options.dtype or "float32"
     stored = _stored(source)

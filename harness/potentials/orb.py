@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.errors import ModelError
 from harness.compute.device import resolve_device
 from harness.compute.neighbours import neighbours
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
@@ -153,8 +153,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         ModelError: If the file name identifies no model, or the file cannot be loaded and run.
         UsageError: If the device is absent, or a readout head was requested.
     """
-    if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(str(source))
     name, is_published = model_of(source)
     device = resolve_device(options.device)
     dtype: DtypeName = options.dtype or "float32"

@@ -27,7 +27,7 @@ def load(path: Path, options: LoadOptions) -> Potential:
         ModelError: If the checkpoint is incomplete or corrupt, its plug-in is not installed, builds another network or
             none, or its training did not come to its end and that was not allowed.
         SetupError: If the plug-in cannot be used.
-        UsageError: If the device is not there.
+        UsageError: If the device is not there, or a readout head was requested.
     """
     config = read_config(path)
     architecture = require_plugin(path, config)

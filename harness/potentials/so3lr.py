@@ -154,8 +154,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
         ModelError: If the package holds other weights, or the file is not trusted or not such a model.
         UsageError: If the device is absent, or a readout head was requested.
     """
-    if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(str(source))
     is_shipped = isinstance(source, str)
     if isinstance(source, str):
         path = _shipped_path(source)

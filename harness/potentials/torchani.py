@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dataset_builders.core.arrays import FloatArray
-from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.errors import ModelError
 from dataset_builders.core.units import HARTREE
 from harness.compute.device import resolve_device
 from harness.compute.saved_precision import own_precision, saved_dtype
@@ -104,8 +104,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         ModelError: If the file is not the state dict of a known ensemble, or the folder contains none or several.
         UsageError: If the device is absent, or a readout head was requested.
     """
-    if options.head is not None:
-        raise UsageError(f"{source} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(str(source))
     path = _find(source)
     ensemble = ENSEMBLES[path.name]
     device = resolve_device(options.device)

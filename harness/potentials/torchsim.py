@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dataset_builders.core.errors import ModelError, UsageError
+from dataset_builders.core.errors import ModelError
 from dataset_builders.core.parsed_text import json_file
 from harness.compute.device import resolve_device
 from harness.compute.torch_potential import Output, PackedTensors, TorchPotential
@@ -123,8 +123,7 @@ def load(source: Path, options: LoadOptions) -> Potential:
         UsageError: If the device is absent, or a readout head was requested.
     """
     path = source / RECIPE if source.is_dir() else source
-    if options.head is not None:
-        raise UsageError(f"{path} has no readout heads, so it takes no --head; leave out --head {options.head}")
+    options.require_no_head(str(path))
     recipe = read_recipe(path)
     if not options.trust_checkpoint:
         raise ModelError(

@@ -99,9 +99,10 @@ def load(method: str, options: LoadOptions) -> Potential:
 
     Raises:
         UsageError: If the number of threads is below one, or a device other than the CPU or a
-            precision other than float64 was requested.
+            precision other than float64, or a readout head, was requested.
     """
     require_cpu_and_float64(method, options)
+    options.require_no_head(method)
     if options.threads < 1:
         raise UsageError(f"{options.threads} threads for {method}; expected 1 or more")
     return XtbPotential(method, options.threads)

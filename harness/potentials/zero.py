@@ -31,7 +31,8 @@ def load(method: str, options: LoadOptions) -> Potential:
     """The zero-force baseline.
 
     Raises:
-        UsageError: If a device other than the CPU or a precision other than float64 was requested.
+        UsageError: If a device other than the CPU or a precision other than float64, or a readout head, was requested.
     """
     require_cpu_and_float64(method, options)
+    options.require_no_head(method)
     return Zero()

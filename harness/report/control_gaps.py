@@ -13,12 +13,17 @@ from typing import Final
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.tasks.regions import TaskName
-from harness.results.result import RunResult, TaskResult
+from harness.results.result import ModelRecord, RunResult, TaskResult
 
 CONTROL: Final = "gfn1-xtb"
 INSTALLED: Final = Path(__file__).parent / "shipped_controls"
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+def is_control(model: ModelRecord) -> bool:
+    """Whether a model is GFN1-xTB itself, and not another one under its name."""
+    return model.id == CONTROL and model.protocol == "control"
 
 
 def control_gaps(
@@ -49,7 +54,7 @@ def control_tasks(
     """
     found: dict[TaskName, TaskResult] = {}
     for result in (*results, *_earlier(output, installed)):
-        if result.model.id == CONTROL and result.dataset.content_hash.startswith(content_hash):
+        if is_control(result.model) and result.dataset.content_hash.startswith(content_hash):
             for name, task in result.tasks.items():
                 if task.gap.value is not None and not task.n_failed:
                     found.setdefault(name, task)

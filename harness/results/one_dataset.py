@@ -1,10 +1,14 @@
 """Results that stand side by side: on the same data, so on one edition."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import SHORT_HASH
-from harness.results.result import RunResult
+from harness.results.result import DatasetRecord, RunResult
+
+if TYPE_CHECKING:
+    from harness.data.dataset import PinnedDataset
 
 
 def require_one_dataset(results: Sequence[RunResult], what: str) -> None:
@@ -17,7 +21,20 @@ def require_one_dataset(results: Sequence[RunResult], what: str) -> None:
     Raises:
         DataError: If they were not; the message names the editions if these differ.
     """
-    data = {result.dataset.content_hash: result.dataset for result in results}
+    require_same_data([result.dataset for result in results], what)
+
+
+def require_same_data(datasets: "Iterable[DatasetRecord | PinnedDataset]", what: str) -> None:
+    """Checks that data sets are the same.
+
+    Args:
+        datasets: Those of results, and those of evaluations that have not begun.
+        what: As for `require_one_dataset`.
+
+    Raises:
+        DataError: If they are not; the message names the editions if these differ.
+    """
+    data = {each.content_hash: each for each in datasets}
     editions = sorted({each.edition for each in data.values()})
     if len(editions) > 1:
         raise DataError(

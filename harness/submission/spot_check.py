@@ -21,6 +21,7 @@ from harness.inference.batch_size import ON_CPU
 from harness.inference.batching import Plan, filled_bounds, make_plan
 from harness.inference.shards import PredictionReader, Predictions
 from harness.inference.windows import structures_at
+from harness.models.file_names import checkpoint_files
 from harness.models.registry import ModelSource
 from harness.results.result import ModelRecord
 from harness.submission.findings import Finding
@@ -32,6 +33,9 @@ from harness.trust.standard_output import printing_on_standard_error
 from harness.trust.tokens import without_tokens
 from harness.trust.trusted_files import trusted_files
 from harness.worker.loading import loaded
+
+_ASE: Final = "ase"
+"""Family of models that a user's function makes."""
 
 _ROUNDINGS: Final = 4.0
 """Tolerance of an energy computed in float32, in float32 spacings at its magnitude."""
@@ -81,18 +85,30 @@ def spot_check_entry(
         for model in models:
             found = [finding for run in runs for finding in _of_run(model, run, check)]
             if not found:
-                raise ModelError(
-                    f"{model.model_id} is not the checkpoint of any run of {directory.name}: the sha256 of its files "
-                    "differ. Name the checkpoint that was evaluated"
-                )
+                raise _not_found(model, directory.name, [run for run in runs if run.manifest.model.family == _ASE])
             findings += found
     return findings
+
+
+def _not_found(model: ModelSource, entry: str, of_calculators: Sequence[OpenedRun]) -> ModelError:
+    """The error for a checkpoint that matches no run, among which some may have a calculator of the user."""
+    if not of_calculators:
+        return ModelError(
+            f"{model.model_id} is not the checkpoint of any run of {entry}: the sha256 of its files differ. Name the "
+            "checkpoint that was evaluated"
+        )
+    names = ", ".join(run.run_id for run in of_calculators)
+    return ModelError(
+        f"a spot check of {names} of {entry} is not possible: a function of the submitter made the calculator "
+        f"(--calculator), and verify runs no such code. {model.model_id} is not the checkpoint of any other run; leave "
+        "out --model, or name the checkpoint of another run"
+    )
 
 
 def _of_run(model: ModelSource, run: OpenedRun, check: SpotCheck) -> Iterator[Finding]:
     """Whether the predictions of a run match a checkpoint; empty if the checkpoint belongs to another run."""
     stated = run.manifest.model
-    if not _may_be(model, stated):
+    if stated.family == _ASE or not _may_be(model, stated):
         return
     options = LoadOptions(
         device=check.device,
@@ -120,13 +136,18 @@ def _weights(stated: ModelRecord) -> dict[str, str]:
 
 def _may_be(model: ModelSource, stated: ModelRecord) -> bool:
     """Whether a checkpoint may belong to a run, decided before it is loaded."""
-    weights = _weights(stated)
-    if model.path is None or not weights:
-        return model.path is None and not weights and model.model_id == stated.id
-    paths = [model.path / name if model.path.is_dir() else model.path for name in weights]
-    return all(
-        path.is_file() and sha256_of(path) == sha256 for path, sha256 in zip(paths, weights.values(), strict=True)
-    )
+    if model.path is None:
+        return model.model_id == stated.id
+    files = checkpoint_files(_weights(stated))
+    paths = {name: _place(model.path, name, is_only=len(files) == 1) for name in files}
+    return bool(files) and all(path.is_file() and sha256_of(path) == files[name] for name, path in paths.items())
+
+
+def _place(checkpoint: Path, name: str, *, is_only: bool) -> Path:
+    """Path of a file of a checkpoint, which is a folder, a file, or a file with others beside it."""
+    if checkpoint.is_dir():
+        return checkpoint / name
+    return checkpoint if is_only else checkpoint.with_name(name)
 
 
 def _is_of(potential: Potential, stated: ModelRecord) -> bool:

@@ -17,6 +17,7 @@ from dataset_builders.core.errors import DataError, ModelError, UsageError
 from harness import calculator, compare, evaluate, load_potential, open_dataset
 from harness.api import evaluate_models
 from harness.cli import main
+from harness.commands.evaluate import main as evaluate_command
 from harness.data.dataset import PinnedDataset
 from harness.data.dataset import open_dataset as open_at_level
 from harness.evaluation import options
@@ -240,6 +241,28 @@ def test_a_checkpoint_that_nobody_trusts_is_not_loaded(mace_checkpoint: Path) ->
         load_potential(mace_checkpoint)
     with pytest.raises(ModelError, match="add --trust-checkpoint"):
         calculator(mace_checkpoint)
+
+
+SPRINGS = "tests.harness.pages.springs:steady"
+
+
+def test_a_known_name_is_computed_by_its_own_family_beside_a_calculator(tiny_dataset: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"dataset": tiny_dataset, "tasks": "task4", "output": tmp_path, "quiet": True}
+    own = evaluate("mmff94", **options)
+    mine, again = evaluate(["mine", "mmff94"], calculator=SPRINGS, isolation="never", **options)
+    assert (mine.model.family, again.model.family) == ("ase", "mmff94")
+    assert again.tasks == own.tasks
+    assert again.model == own.model
+
+
+def test_a_calculator_that_makes_no_model_is_refused() -> None:
+    refusal = rf"--calculator {SPRINGS} has no effect on zero \(family zero\); expected a model .* such as \./name"
+    with pytest.raises(UsageError, match=refusal):
+        evaluate("zero", calculator=SPRINGS)
+    with pytest.raises(UsageError, match="has no effect on reference"):
+        calculator("reference", calculator=SPRINGS, isolation="never")
+    with pytest.raises(UsageError, match="has no effect on zero"):
+        evaluate_command(["--model", "task4=zero", "--calculator", SPRINGS])
 
 
 def test_options_of_an_evaluation_are_none_of_loading() -> None:

@@ -67,7 +67,7 @@ def _chart(views: Sequence[TaskView], points: Sequence[ErrorPoint], domain: tupl
 
 
 def gap_chart(views: Sequence[TaskView]) -> Chart | None:
-    """Every gap with its interval beside 1, where there is no gap, and beside GFN1-xTB; `None` without a gap."""
+    """Every gap with its interval beside 1, where there is no gap, and beside GFN1-xTB; `None` without one above 0."""
     several = len({view.task.task for view in views}) > 1
     rows = []
     for task in dict.fromkeys(view.task.task for view in views):
@@ -79,16 +79,20 @@ def gap_chart(views: Sequence[TaskView]) -> Chart | None:
             for name, found in named
             if (row := _gap_row(in_lines(f"{task}: {name}" if several else name), found)) is not None
         ]
-    if not rows:
+    # A logarithmic axis has no place for a gap of zero, or for an interval that begins there.
+    shown = [row for row in rows if row["low"] > 0.0]
+    if not shown:
         return None
+    left_out = [row["group"].replace("\n", " ") for row in rows if row not in shown]
     return Chart(
         name="gaps",
-        specification=specification(_gaps(rows), gaps=rows, one=[{"value": 1.0}]),
+        specification=specification(_gaps(shown), gaps=shown, one=[{"value": 1.0}]),
         alternative="Gaps, OOD divided by ID error: "
         + "; ".join(f"{row['group']} {row['note']}" for row in rows)
         + ".",
         caption="A bar that does not reach the dashed line at 1 is more than chance."
-        + (" A square without a bar has no interval." if any(row["low"] == row["high"] for row in rows) else ""),
+        + (" A square without a bar has no interval." if any(row["low"] == row["high"] for row in shown) else "")
+        + (f" Not on this logarithmic axis, since it reaches zero: {', '.join(left_out)}." if left_out else ""),
     )
 
 

@@ -11,7 +11,7 @@ from harness.evaluation.run import SavedRun
 from harness.pages.chart import Chart
 from harness.pages.report.frame_errors import FrameErrors
 from harness.pages.report.number_text import NumberTable
-from harness.report.control_gaps import CONTROL
+from harness.report.control_gaps import is_control
 from harness.results.result import RunResult, TaskResult
 
 NO_ERROR: Final = "No force error is above zero, and a logarithmic axis has no place for zero."
@@ -76,7 +76,7 @@ class TaskView:
     @property
     def is_control(self) -> bool:
         """Whether this is GFN1-xTB, beside which others stand."""
-        return self.run.result.model.id == CONTROL
+        return is_control(self.run.result.model)
 
     @property
     def is_trained(self) -> bool:

@@ -2,7 +2,9 @@ const views = new Map();
 let shown = [];
 
 const chartTask = (name) => document.querySelector(`[data-chart="${name}"]`).closest(".panel")?.dataset.task;
-const drawable = (entry, task) => numberOf(entry, task, "gap")?.v > 0 && numberOf(entry, task, "id_force_mae")?.v > 0;
+// A logarithmic axis has no place for zero, nor for an interval that begins there.
+const isPositive = (number) => number?.v > 0 && (number.l ?? number.v) > 0;
+const drawable = (entry, task) => isPositive(numberOf(entry, task, "gap")) && isPositive(numberOf(entry, task, "id_force_mae"));
 const SHAPED = ["from-scratch", "fine-tuned", "zero-shot", "control"];
 
 const pointsOf = (task) => shown.filter((entry) => drawable(entry, task)).map((entry) => {
@@ -16,7 +18,7 @@ const pointsOf = (task) => shown.filter((entry) => drawable(entry, task)).map((e
 });
 
 const linesOf = (task) => {
-  const control = board().control[task];
+  const control = board().control[task] > 0 ? board().control[task] : undefined;
   return [{ gap: 1, text: control !== undefined && Math.abs(Math.log(control)) < 0.1 ? "" : "no gap" },
     ...(control === undefined ? [] : [{ gap: control, text: `GFN1-xTB ${fixed(control, 2)}` }])];
 };
@@ -71,7 +73,7 @@ const feedErrors = (view) => {
     const number = numberOf(entry, name, key);
     const task = title === name ? name : `${name} ${title}`;
     return { task, split, value: number?.v, low: number?.l ?? number?.v, high: number?.h ?? number?.v, text: wholeText(number, 1) };
-  })).filter((point) => point.value > 0);
+  })).filter((point) => point.value > 0 && point.low > 0);
   view.data("points", points).runAsync();
 };
 

@@ -1,13 +1,15 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dataset_builders.core.errors import DataError
+from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.tasks.regions import TASKS
 from harness.cli import main
+from harness.method.assemble import MeasuredMember, mean_result
 from harness.method.document import METHOD_NAME, MethodResult
 from harness.method.evaluate import load_method
 from harness.results.result import RunResult
@@ -188,6 +190,39 @@ def test_a_method_or_models(run):
 def test_controls_may_stand_for_a_method(run):
     document = json.loads(run(*(word for task in TASKS for word in ("--model", f"{task}=zero")), "--json").out)
     assert document["result"]["overall_score"] == 0.0
+
+
+@pytest.mark.parametrize("names", [("one", "other"), ("./one.npz", "./other.npz")])
+def test_models_of_one_calculator_may_be_a_method(run, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "other"):
+        Path(f"{name}.npz").write_text(name)
+    models = [word for task, name in zip(TASKS, names, strict=False) for word in ("--model", f"{task}={name}")]
+    how = ("--calculator", "tests.harness.pages.springs:steady", "--trust-checkpoint", "--protocol", "from-scratch")
+    document = json.loads(run(*models, *how, "--json").out)
+    assert [each["model"] for each in document["members"]] == list(names)
+
+
+def test_members_are_one_model_if_all_weights_are_the_same(copied):
+    member, other = members_of(copied)[:2]
+    code, common = {"net": "c" * 64}, {"embedding.safetensors": "e" * 64}
+    one, two = {"model.safetensors": "a" * 64}, {"model.safetensors": "b" * 64}
+    for first, second in ((one | code, two | code), (one | common, two | common), (code, code)):
+        mean_result("x", [with_files(member, first), with_files(other, second)], member.result.created)
+    with pytest.raises(UsageError, match="task1/seed0 and task1/seed1 of the method have the same weights"):
+        mean_result(
+            "x", [with_files(member, one | code), with_files(other, one | {"net": "d" * 64})], member.result.created
+        )
+
+
+def members_of(directory: Path) -> list[MeasuredMember]:
+    method, results = MethodResult.load(directory), results_of(directory)
+    return [MeasuredMember(each.task, each.seed, results[each.place]) for each in method.members]
+
+
+def with_files(member: MeasuredMember, files: dict[str, str]) -> MeasuredMember:
+    model = member.result.model.model_copy(update={"files": files})
+    return replace(member, result=member.result.model_copy(update={"model": model}))
 
 
 def test_a_model_in_the_folder_of_another_task_is_refused_before_anything_is_computed(run, trained, tmp_path):

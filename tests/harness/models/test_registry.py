@@ -39,6 +39,21 @@ def test_a_known_name_is_a_method_without_a_checkpoint(name: str, family: str) -
     assert load_potential(name, LoadOptions()).traits.model_id == name
 
 
+@pytest.mark.parametrize("family", ["ase", "torchsim", "mace"])
+def test_a_known_name_has_its_own_family_and_its_path_the_named_one(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in known_names():
+        assert identify(name, family) == identify(name)
+    Path("zero").mkdir()
+    Path("reference").write_text("mine")
+    assert identify("zero", family).family.name == "zero"
+    for name in ("./zero", "./reference"):
+        found = identify(name, "ase")
+        assert (found.model_id, found.family.name, found.path) == (name, "ase", Path(name))
+
+
 def test_every_name_is_listed_once() -> None:
     assert len(set(known_names())) == len(known_names())
     assert {"gfn2-xtb", "gfn1-xtb", "mmff94", "zero", "reference", "chgnet", "7net-0"} <= set(known_names())

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from dataset_builders.core.errors import DataError
-from harness.evaluation.run import SavedRun, open_saved
+from harness.evaluation.run import FinishedRun, SavedRun, open_saved
 from harness.pages.page import page_html
 from harness.pages.report.axes import error_ticks, in_lines, ratio_ticks
 from harness.pages.report.density import N_BINS, Density, axis_limit
 from harness.pages.report.frame_errors import COSINE_BINS, frame_errors
 from harness.pages.report.number_text import decimal, headline_ratio
-from harness.pages.report.report_page import page_of, report_of
+from harness.pages.report.report_page import Report, page_of, report_of
 from harness.pages.report.reported_runs import reported_runs
 from harness.pages.report.verdict import chance
 from harness.report.control_gaps import control_tasks
@@ -46,8 +46,6 @@ def result(mini_runs: tuple[Path, Path]) -> RunResult:
 
 
 def _html(saved: SavedRun, result: RunResult) -> str:
-    from harness.evaluation.run import FinishedRun
-
     controls = control_tasks(result.dataset.content_hash, [result], None)
     return page_html(page_of(report_of(reported_runs([saved], [FinishedRun(result, saved.directory)]), controls)))
 
@@ -104,6 +102,25 @@ def test_frames_are_counted_once_and_the_worst_are_found(saved: SavedRun, joined
         assert each.errors.shape == each.atomic_numbers.shape == (len(each.positions),)
     assert found.trained is not None
     assert len(found.trained) == 36
+
+
+def _report(saved: SavedRun, result: RunResult) -> Report:
+    return report_of(reported_runs([saved], [FinishedRun(result, saved.directory)]), {})
+
+
+def test_a_gap_of_zero_is_named_and_not_drawn(saved: SavedRun, result: RunResult) -> None:
+    task = result.tasks["task2"]
+    none = Estimate(value=0.0, low=None, high=None, unit="eV/Å", reason="no interval")
+    ood = task.splits["test_ood"]
+    exact = ood.model_copy(update={"metrics": {**ood.metrics, "force_mae": none}})
+    zero = task.model_copy(update={"gap": none, "anatomy": None, "splits": {**task.splits, "test_ood": exact}})
+    others = _report(saved, result.model_copy(update={"tasks": {**result.tasks, "task2": zero}}))
+    assert others.gaps is not None
+    assert others.gaps.caption.endswith("Not on this logarithmic axis, since it reaches zero: task2: mmff94.")
+    assert [row["group"] for row in others.gaps.specification["datasets"]["gaps"]] == ["task3: mmff94"]
+    alone = _report(saved, result.model_copy(update={"tasks": {"task2": zero}}))
+    assert alone.gaps is None
+    assert page_html(page_of(alone))
 
 
 def test_bins_by_hand() -> None:

@@ -61,10 +61,35 @@ def test_a_model_beside_a_finished_run(compare, tmp_path):
     assert "result: " not in printed.out
 
 
-def test_one_model_is_not_enough(compare):
+def test_one_model_is_not_enough(compare, tmp_path):
     code, printed = compare("--model", "zero")
     assert code == 2
     assert "1 results; a comparison needs two or more" in printed.err
+    assert "1 results" in compare("--model", "zero", "--model", "zero", "--task", "task4")[1].err
+    assert not (tmp_path / "results").exists()
+
+
+def test_finished_runs_come_first(compare, tmp_path):
+    compare("--model", "zero", "--model", "mmff94")
+    code, printed = compare("--model", "mmff94", folder_of(tmp_path, "zero"), "--json")
+    assert code == 0
+    found = {(each["model"], each["compared_with"]) for each in map(json.loads, printed.out.splitlines())}
+    assert found == {("mmff94", "zero")}
+
+
+def test_what_cannot_be_compared_is_not_evaluated(compare, tmp_path):
+    compare("--model", "zero", "--model", "mmff94", "--task", "task1")
+    zero = Path(folder_of(tmp_path, "zero"))
+    code, printed = compare(str(zero), "--model", "gfn1-xtb", "--task", "task4")
+    assert code == 2
+    assert "no task would have two results (zero: task1; --model: task4)" in printed.err
+    result = RunResult.load(zero / "result.json")
+    elsewhere = result.dataset.model_copy(update={"content_hash": "f" * 64})
+    result.model_copy(update={"dataset": elsewhere}).save(zero / "result.json")
+    code, printed = compare(str(zero), "--model", "gfn1-xtb")
+    assert code == 3
+    assert "the results are on 2 different data sets" in printed.err
+    assert not (tmp_path / "results" / "gfn1-xtb").exists()
 
 
 def test_results_without_a_common_task_are_refused(compare, tmp_path):
@@ -108,7 +133,7 @@ def test_two_runs_of_one_model_are_named_by_what_differs(compare, tmp_path):
 
 
 def test_one_run_given_twice_is_refused(compare, tmp_path):
-    compare("--model", "zero", "--task", "task1")
+    compare("--model", "zero", "--model", "mmff94", "--task", "task1")
     code, printed = compare(folder_of(tmp_path, "zero"), folder_of(tmp_path, "zero"))
     assert code == 2
     assert "two of the results are of one evaluation of zero; give each run once" in printed.err

@@ -10,7 +10,7 @@ from dataset_builders.tasks.editions import SplitName
 from harness.data.dataset import open_dataset
 from harness.evaluation.run import RunOptions, evaluate_model
 from harness.models.resolve import resolve_model
-from harness.report.control_gaps import control_gaps
+from harness.report.control_gaps import control_gaps, is_control
 from harness.report.signs import UNDEFINED
 from harness.report.table import footer, report
 from harness.report.view import View
@@ -40,6 +40,10 @@ def with_numbers(result: RunResult, model_id: str, gap: float = 1.25) -> RunResu
     tasks["task1"] = tasks["task1"].model_copy(update={"splits": splits})
     model = result.model.model_copy(update={"id": model_id, "level_of_theory": "GFN1-xTB", "protocol": "zero-shot"})
     return result.model_copy(update={"tasks": tasks, "model": model})
+
+
+def as_control(result: RunResult) -> RunResult:
+    return result.model_copy(update={"model": result.model.model_copy(update={"protocol": "control"})})
 
 
 def _with_numbers(task: TaskResult, gap: float) -> TaskResult:
@@ -261,7 +265,7 @@ def test_the_control_is_found_where_it_is_known(
     toy_result: RunResult, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = toy_result.dataset.content_hash
-    control = with_numbers(toy_result, "gfn1-xtb", gap=1.25)
+    control = as_control(with_numbers(toy_result, "gfn1-xtb", gap=1.25))
     other_data = toy_result.dataset.model_copy(update={"content_hash": "0" * 64})
     output, installed = tmp_path / "results", tmp_path / "controls"
     both = {"task1": 1.25, "task4": 1.25}
@@ -271,13 +275,26 @@ def test_the_control_is_found_where_it_is_known(
 
     control.save(installed / "gfn1-xtb.json")
     assert control_gaps(content, [toy_result], output, installed) == both
-    later = with_numbers(toy_result, "gfn1-xtb", gap=1.5)
+    later = as_control(with_numbers(toy_result, "gfn1-xtb", gap=1.5))
     later.save(output / "gfn1-xtb" / "abc" / "result.json")
     assert control_gaps(content, [toy_result], output, installed) == {"task1": 1.5, "task4": 1.5}
 
     (output / "gfn1-xtb" / "abc" / "result.json").write_text("{}")
     assert control_gaps(content, [toy_result], output, installed) == both
     assert "a control is left out: " in caplog.text
+
+
+def test_another_model_of_that_name_is_not_the_control(toy_result: RunResult, tmp_path: Path) -> None:
+    content = toy_result.dataset.content_hash
+    mine = with_numbers(toy_result, "gfn1-xtb")
+    assert mine.model.protocol == "zero-shot"
+    mine.save(tmp_path / "gfn1-xtb" / "abc" / "result.json")
+    assert control_gaps(content, [mine], tmp_path, tmp_path / "controls") == {}
+    assert [is_control(result.model) for result in (as_control(mine), mine, as_control(toy_result))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_small_edition_says_that_it_does_not_rank(toy_result: RunResult) -> None:

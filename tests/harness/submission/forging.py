@@ -33,7 +33,7 @@ def evaluated(
     **changes: Any,
 ) -> FinishedRun:
     """The run of a toy that passes for the model of a checkpoint."""
-    files = {checkpoint.name: hashlib.sha256(checkpoint.read_bytes()).hexdigest()}
+    files = {checkpoint.name: hashlib.sha256(checkpoint.read_bytes()).hexdigest()} | changes.pop("files", {})
     traits: PotentialTraits = replace(ZERO_SHOT, files=files, model_id=checkpoint.name, **changes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.worker.loading.load_potential", lambda model, options: Harmonic(traits))

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,9 @@ from harness.core.batch import Prediction, StructureBatch
 from harness.models.registry import ModelSource
 from harness.submission import spot_check
 from harness.submission.spot_check import SpotCheck, spot_check_entry
-from tests.harness.submission.forging import MACE, ZERO_SHOT
+from harness.submission.write import write_entry
+from harness.trust.pickles import sha256_of
+from tests.harness.submission.forging import MACE, ZERO_SHOT, evaluated
 from tests.harness.toy_potential import Harmonic
 
 CHECK = SpotCheck(n_frames=12, seed=3, tolerance=1.0)
@@ -109,6 +112,42 @@ def test_another_checkpoint_is_not_loaded(
         ModelError, match=r"m\.model is not the checkpoint of any run of toy-.*: the sha256 of its files differ"
     ):
         found(made, tiny_dataset, path=other)
+
+
+def entry_with(made: SimpleNamespace, dataset: Path, folder: Path, **traits: Any) -> Any:
+    """The checkpoint and entry of a run whose model has other traits."""
+    run = evaluated(made.checkpoint, made.record, dataset, folder / "results", **traits)
+    return SimpleNamespace(
+        checkpoint=made.checkpoint,
+        run=run,
+        entry=write_entry([run.directory], folder / "entries", made.options).directory,
+    )
+
+
+def test_code_is_no_file_of_the_checkpoint(
+    made: SimpleNamespace, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(made.checkpoint.parent, tmp_path / "export")
+    second = tmp_path / "export" / "scale.npz"
+    second.write_bytes(b"scale")
+    files = {"scale.npz": sha256_of(second), "recipes": "0" * 64, "recipes.small": "1" * 64}
+    entry = entry_with(made, tiny_dataset, tmp_path, files=files)
+    traits = replace(ZERO_SHOT, files={"m.model": sha256_of(made.checkpoint)} | files)
+    monkeypatch.setattr(spot_check, "loaded", lambda *_: contextlib.nullcontext(Harmonic(traits)))
+    for place in (tmp_path / "export", tmp_path / "export" / "m.model"):
+        ((kind, text),) = found(entry, tiny_dataset, path=place)
+        assert (kind, text[:9]) == ("proved", "12 frames")
+    second.write_bytes(b"another scale")
+    with pytest.raises(ModelError, match="the sha256 of its files differ"):
+        found(entry, tiny_dataset, path=tmp_path / "export")
+
+
+def test_a_calculator_of_the_submitter_cannot_be_checked(
+    made: SimpleNamespace, tiny_dataset: Path, tmp_path: Path
+) -> None:
+    entry = entry_with(made, tiny_dataset, tmp_path, family="ase", files={"calcs:ok": "0" * 64})
+    with pytest.raises(ModelError, match=r"a spot check of \S+ of toy-\w+ is not possible: a function .*--calculator"):
+        found(entry, tiny_dataset)
 
 
 def test_energies_in_float32_may_round() -> None:

@@ -82,7 +82,8 @@ def test_a_card_begins_with_three_lines_its_gap_and_the_command(checkpoint, task
 def test_gfn1_xtb_stands_beside_the_gap_where_it_was_measured_on_the_same_data(checkpoint, tasks):  # noqa: F811
     result = own_result(result_of(tasks), checkpoint)
     control = result_of(tasks)
-    control = control.model_copy(update={"model": control.model.model_copy(update={"id": "gfn1-xtb"})})
+    physics = {"id": "gfn1-xtb", "protocol": "control"}
+    control = control.model_copy(update={"model": control.model.model_copy(update=physics)})
     assert "; GFN1-xTB: ID " in head_of(render_card(checkpoint, [result, control]))[3]
     pairs = panels_of(result, control_tasks(result.dataset.content_hash, [control]))[1].pairs
     assert [(pair.label, pair.is_control) for pair in pairs] == [("this model", False), ("GFN1-xTB", True)]
