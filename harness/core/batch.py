@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from dataset_builders.core.arrays import FloatArray, IntArray, require_shape
 from dataset_builders.core.errors import ModelError, ShapeError
+from dataset_builders.core.markdown import printable
 
 STORED_ENERGY: Final = np.float64
 STORED_FORCES: Final = np.float32
@@ -103,7 +104,7 @@ def sound_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
             f"{model_id} reports the failure of structure {strange[0]!r} in a batch of {batch.n_structures}; expected "
             f"an index from 0 to {batch.n_structures - 1}"
         )
-    failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
+    failures = {int(number): printable(str(cause)) for number, cause in prediction.failures.items()}
     # Tested before the conversion: a number beyond float64 is too large, not an infinity of the model.
     finite = np.isfinite(np.asarray(prediction.energy)) & _all_finite(np.asarray(prediction.forces), batch)
     return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~finite)), _NOT_FINITE) | failures)

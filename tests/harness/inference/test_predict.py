@@ -213,6 +213,18 @@ def test_failures_are_kept_with_their_cause(
     assert sorted(listed) == sorted(expected)
 
 
+def test_a_cause_that_no_file_can_be_written_with_is_made_printable(
+    predict: Predict, plan: Plan, tmp_path: Path
+) -> None:
+    class Strange(Harmonic):
+        def compute(self, batch: StructureBatch) -> Prediction:
+            failures = {0: "half a pair \ud800 \x1b[31m"} if batch.n_structures > 1 else {}
+            return replace(super().compute(batch), failures=failures)
+
+    causes = predict(Strange(), plan, tmp_path).failures.values()
+    assert set(causes) == {"half a pair \N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}[31m"}
+
+
 @dataclass
 class Scaled(Harmonic):
     """Forces and energies of some structures are multiplied by something; in a precision of choice."""
