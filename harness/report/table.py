@@ -288,6 +288,10 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
     lines = []
     for name in in_order(task for result in results for task in result.tasks):
         of_task = [(result.model.id, result.tasks[name]) for result in results if name in result.tasks]
+        # Drawn fragments are known of computed molecules alone, so a task that failed as a whole has none.
+        of_task = [(model, task) for model, task in of_task if task.by_molecule]
+        if not of_task:
+            continue
         first = of_task[0][1]
         if first.clusters == "molecule":
             lines.append(f"{name} draws no fragments: its intervals are for other molecules drawn like these")

@@ -279,6 +279,22 @@ def test_what_is_stored_is_finite_or_a_failure(
     assert again.sizes == []
 
 
+@pytest.mark.parametrize(
+    ("energy_factor", "force_factor", "cause"),
+    [(1e300, 1.0, "beyond the range of single precision"), (1.0, np.nan, "not finite"), (1.0, 1e300, "beyond the range")],
+)
+def test_a_model_that_fails_on_all_is_refused(
+    predict: Predict, plan: Plan, tmp_path: Path, energy_factor: float, force_factor: float, cause: str
+) -> None:
+    class Useless(Harmonic):
+        def compute(self, batch: StructureBatch) -> Prediction:
+            whole = super().compute(batch)
+            return Prediction(whole.energy * energy_factor, whole.forces * force_factor, {})
+
+    with pytest.raises(ModelError, match=rf"toy failed on all \d+ structures, the last with: .*{cause}"):
+        predict(Useless(), plan, tmp_path)
+
+
 def test_forces_that_overflow_are_counted_and_the_rest_is_scored(tiny_dataset: Path, tmp_path: Path) -> None:
     dataset = open_dataset(str(tiny_dataset))
     plan = make_plan(scan_dataset(dataset, ("task1",)), 100)
