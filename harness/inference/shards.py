@@ -193,7 +193,13 @@ class PredictionReader:
                 f"{self._directory} lacks the predictions of {len(shard)} structures ({path.name}); "
                 "the run is not finished: start it again with the same options to resume it"
             )
-        part = _read_shard(self._plan, shard, self._directory, self._identity)
+        try:
+            part = _read_shard(self._plan, shard, self._directory, self._identity)
+        except DataError as cause:
+            raise DataError(
+                f"{cause}; evaluate the model again with the same options, which computes these {len(shard)} "
+                "structures again and keeps the others"
+            ) from cause
         self._kept[number] = part
         self._n_atoms_kept += len(part.forces)
         # Rows of a split follow the windows of the plan, so only those of the last two are needed again soon.

@@ -19,6 +19,7 @@ from harness.report.signs import (
     ID_STYLE,
     OOD_STYLE,
     UNDEFINED,
+    decimal,
     interval,
     number_cell,
     ratio_cell,
@@ -305,5 +306,5 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
 def _gaps_by_fragment(task: TaskResult) -> str:
     if task.comparable_gap.value is None:
         return UNDEFINED
-    cells = (f"{each.fragment} {UNDEFINED if each.gap is None else f'{each.gap:.2f}'}" for each in task.by_fragment)
+    cells = (f"{each.fragment} {UNDEFINED if each.gap is None else decimal(each.gap, 2)}" for each in task.by_fragment)
     return " ".join(cells)
