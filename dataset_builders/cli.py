@@ -10,6 +10,7 @@ from dataset_builders.build.command import add_build_options, run_build
 from dataset_builders.core.commands import unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import CertificateError, UsageError
+from dataset_builders.core.given_text import require_arguments
 from dataset_builders.core.hub.names import DATASET_ID, is_repo_id
 from dataset_builders.core.option_parser import CommandParser, OneScreen
 from dataset_builders.core.printable import print_json
@@ -47,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
+    require_arguments(given)
     if given[:1] == ["--version"]:
         print(version_text())
         return 0

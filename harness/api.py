@@ -4,20 +4,23 @@ Keyword options are those of the command line, with `_` for `-`; see `harness.ev
 child of `dataset_builders.core.errors.MlipOodError`, whose message names options as the command line does.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from dataset_builders.chemistry.levels import GFN2, find_level
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.shown import quoted
 from harness.evaluation.options import (
     DEFAULT_DATASET,
     EvaluationOptions,
     LoadingOptions,
     datasets_of,
     loading_of,
+    require_name,
     require_options,
+    require_tasks,
     require_use_of_calculator,
     run_options,
 )
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
     from harness.models.registry import ModelSource
     from harness.results.result import RunResult
     from harness.scoring.intervals import Interval
+
+_A_MODEL: Final = "the name, path or Hub id of a model, or a list of them"
+_A_RESULT: Final = "the return value of `evaluate`, the folder of a run, or a `result.json` file"
+_RESULTS: Final = "a list of two or more: return values of `evaluate`, folders of runs, or `result.json` files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ def evaluate(
             f"evaluate was called in one of {current_ranks().world_size} processes (WORLD_SIZE); use "
             "harness.api.evaluate_models, which shares the work and returns the runs in the first process"
         )
-    models = [model] if isinstance(model, str | Path) else list(model)
+    models = [model] if isinstance(model, str | Path) else _listed("the model", model, _A_MODEL)
     runs = evaluate_models(models, dataset=dataset, tasks=tasks, **options)
     by_model = dict(zip(dict.fromkeys(map(str, models)), (run.result for run in runs), strict=True))
     results = [by_model[str(each)] for each in models]
@@ -137,7 +144,8 @@ def evaluate_models(
         MlipOodError: As `evaluate` does.
     """
     require_options(options, EvaluationOptions)
-    names = list(dict.fromkeys(map(str, models)))
+    names = list(dict.fromkeys(require_name("the model", model, _A_MODEL) for model in models))
+    named_tasks = require_tasks(tasks)
     if not names:
         raise UsageError("no model is given; expected the name, path or Hub id of one or more")
     if options.get("training_smiles") is not None and len(names) > 1:
@@ -151,7 +159,7 @@ def evaluate_models(
     # One meeting for all models, since its server cannot be started twice in a command.
     with meeting(current_ranks()) as together:
         datasets = datasets_of(dataset, options)
-        how = run_options(datasets, [tasks] if isinstance(tasks, str) else tasks, options)
+        how = run_options(datasets, named_tasks, options)
         # Before any model is loaded, since code from a checkpoint must not run while a token is in use.
         sources = [_source(name, options) for name in names]
         require_use_of_calculator(sources, options.get("calculator"))
@@ -180,8 +188,9 @@ def load_potential(model: str | Path, **options: Unpack[LoadingOptions]) -> "Loa
     from harness.inference.loaded_potential import LoadedPotential
 
     require_options(options, LoadingOptions)
+    name = require_name("the model", model, _A_MODEL)
     loading = loading_of(options)
-    source = _source(str(model), options)
+    source = _source(name, options)
     require_use_of_calculator([source], loading.options.calculator)
     return LoadedPotential(source, loading.options, loading.isolation)
 
@@ -202,6 +211,8 @@ def calculator(
     """
     from harness.inference.calculator import PotentialCalculator
 
+    if smiles is not None and not isinstance(smiles, str):
+        raise UsageError(f"smiles is {quoted(smiles)}; expected the SMILES of the molecule as text, or None")
     return PotentialCalculator(load_potential(model, **options), smiles)
 
 
@@ -219,7 +230,8 @@ def open_dataset(dataset: str | Path, labels: str = GFN2.name) -> "PinnedDataset
     """
     from harness.data import dataset as data
 
-    return data.open_dataset(str(dataset), find_level(labels))
+    name = require_name("the data set", dataset, "`mini`, the path of a folder, or a Hub id")
+    return data.open_dataset(name, find_level(require_name("labels", labels, f"a level such as {GFN2.name}")))
 
 
 def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison]:
@@ -235,7 +247,11 @@ def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison
     from harness.report.compare import comparisons
     from harness.results.result import RunResult, load_results
 
-    read = [each if isinstance(each, RunResult) else load_results([Path(each)])[0] for each in results]
+    given = _listed("results", results, _RESULTS)
+    read = [
+        each if isinstance(each, RunResult) else load_results([Path(require_name("a result", each, _A_RESULT))])[0]
+        for each in given
+    ]
     if len(read) < 2:
         raise UsageError(f"{len(read)} results; a comparison needs two or more")
     return [
@@ -249,6 +265,13 @@ def compare(results: "Sequence[RunResult | str | Path]") -> list[ModelComparison
         )
         for pair in comparisons(read)
     ]
+
+
+def _listed(what: str, values: Any, expected: str) -> list[Any]:
+    """The values of a list, which one text or path is not."""
+    if isinstance(values, str | Path) or not isinstance(values, Iterable):
+        raise UsageError(f"{what} is {quoted(values)}; expected {expected}")
+    return list(values)
 
 
 def _source(model: str, options: EvaluationOptions | LoadingOptions) -> "ModelSource":

@@ -11,6 +11,7 @@ from typing import Final
 
 from dataset_builders.core.commands import Command, listed, unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
+from dataset_builders.core.given_text import require_arguments
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.option_parser import WIDTH
 
@@ -78,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    require_arguments(arguments)
     first = arguments[0] if arguments else ""
     if first in ("-h", "--help"):
         print(_help())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from dataset_builders.core.commands import unknown_command, version_text
 from dataset_builders.core.console import exit_code_of
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.given_text import require_arguments
 from dataset_builders.core.option_parser import EXIT_CODES, CommandParser, OneScreen
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
+    require_arguments(given)
     if given[:1] == ["--version"]:
         print(version_text())
         return 0

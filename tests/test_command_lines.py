@@ -105,3 +105,14 @@ def test_any_words_end_with_a_code_and_a_line(program: str, data: st.DataObject,
     assert code in (2, 3, 4, 6), (arguments, err.getvalue())
     assert "Traceback" not in err.getvalue()
     assert err.getvalue().strip()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("command", [["--model"], ["build", "--out"], ["card", "--result"]])
+def test_a_name_that_is_not_in_utf8_is_refused_before_anything_is_read(
+    program: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert PROGRAMS[program]([*command, "m\udce9"]) == 2
+    error = capsys.readouterr().err
+    assert "error: the argument 'm\N{REPLACEMENT CHARACTER}' is not in UTF-8" in error
+    assert "rename the file or folder" in error

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from dataset_builders.core.arrays import FloatArray, IntArray, require_shape
 from dataset_builders.core.errors import ModelError, ShapeError
+from dataset_builders.core.markdown import printable
 
 STORED_ENERGY: Final = np.float64
 STORED_FORCES: Final = np.float32
@@ -95,17 +96,18 @@ def sound_prediction(prediction: Prediction, batch: StructureBatch, model_id: st
     Raises:
         ModelError: If an array does not fit the batch or is not numeric, or a failure names a structure outside it.
     """
-    energy = numbers_of_model(f"energy of {model_id}", prediction.energy, (batch.n_structures,))
-    forces = numbers_of_model(f"forces of {model_id}", prediction.forces, (len(batch.atomic_numbers), 3))
+    given_energy, given_forces = without_mask(prediction.energy), without_mask(prediction.forces)
+    energy = numbers_of_model(f"energy of {model_id}", given_energy, (batch.n_structures,))
+    forces = numbers_of_model(f"forces of {model_id}", given_forces, (len(batch.atomic_numbers), 3))
     strange = [number for number in prediction.failures if number not in range(batch.n_structures)]
     if strange:
         raise ModelError(
             f"{model_id} reports the failure of structure {strange[0]!r} in a batch of {batch.n_structures}; expected "
             f"an index from 0 to {batch.n_structures - 1}"
         )
-    failures = {int(number): str(cause) for number, cause in prediction.failures.items()}
+    failures = {int(number): printable(str(cause)) for number, cause in prediction.failures.items()}
     # Tested before the conversion: a number beyond float64 is too large, not an infinity of the model.
-    finite = np.isfinite(np.asarray(prediction.energy)) & _all_finite(np.asarray(prediction.forces), batch)
+    finite = np.isfinite(np.asarray(given_energy)) & _all_finite(np.asarray(given_forces), batch)
     return Prediction(energy, forces, dict.fromkeys(map(int, np.flatnonzero(~finite)), _NOT_FINITE) | failures)
 
 
@@ -133,14 +135,21 @@ def _all_finite(forces: FloatArray, batch: StructureBatch) -> npt.NDArray[np.boo
     return finite
 
 
+def without_mask(values: Any) -> Any:
+    """A masked array of NumPy with NaN for masked numbers, which hold no result; anything else as it is."""
+    if not isinstance(values, np.ma.MaskedArray) or values.dtype.kind not in "fiu":
+        return values
+    return np.ma.filled(values if values.dtype.kind == "f" else values.astype(np.float64), np.nan)
+
+
 def numbers_of_model(name: str, values: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Converts what a model returned to an array of real numbers.
+    """Converts what a model returned to an array of real numbers; masked ones become NaN.
 
     Raises:
         ModelError: If it is not one, or has another shape.
     """
     try:
-        array = np.asarray(values)
+        array = np.asarray(without_mask(values))
     # The conversion of a foreign object can raise anything.
     except Exception as cause:
         raise ModelError(

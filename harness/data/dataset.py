@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, Level
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.given_text import require_text
 from dataset_builders.core.hashes import file_sha256
 from dataset_builders.core.hub.explaining import first_line
 from dataset_builders.core.hub.names import REPO_ID
+from dataset_builders.core.shown import quoted
 from dataset_builders.folder.content_hash import hash_of_hashes
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.folder.schema import read_metadata, schema_problems
@@ -171,13 +173,16 @@ def _patterns(level: Level | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _find(text: str, level: Level | None) -> _Place:
     """Finds a data set; if it is on the Hub, downloads the files of a level, or of all levels."""
+    require_text("the data set", text)
     if text == MINI:
         return _Place(MINI, MINI_DIRECTORY, None)
     if text.startswith(PREFIX):
         folder = open_hub_folder(text)
         return _Place(folder.repo.id, folder, folder.commit)
-    if Path(text).is_dir():
-        return _Place(text, Path(text).resolve(), None)
+    path = _path_of(text)
+    if path.is_dir():
+        require_text("the data-set folder", str(path.resolve()))
+        return _Place(text, path.resolve(), None)
     hub_id = _HUB_ID.fullmatch(text)
     if hub_id and not text.startswith("."):
         from harness.hub.download import fetch_snapshot
@@ -185,11 +190,24 @@ def _find(text: str, level: Level | None) -> _Place:
         wanted, unwanted = _patterns(level)
         found = fetch_snapshot(hub_id["repo"], hub_id["revision"], ["README.md", *wanted], unwanted)
         return _Place(found.repo_id, found.directory, found.commit)
-    if Path(text).exists():
+    if path.exists():
         raise UsageError(f"data set {text!r} is a file; expected the folder that contains task1, task2, ...")
     raise DataError(
         f"there is no data-set folder {text!r}; expected `{MINI}`, an existing folder, or a Hub id org/name[@revision]"
     )
+
+
+def _path_of(text: str) -> Path:
+    """The path that a text names, which can be looked for."""
+    path = Path(text)
+    try:
+        path.exists()
+    except OSError as cause:
+        raise UsageError(
+            f"cannot look for the data set {quoted(text)}: {cause.strerror}; give `{MINI}`, the path of a folder, or a "
+            "Hub id"
+        ) from cause
+    return path
 
 
 def split_files(directory: Folder, task: TaskName, split: SplitName, level: Level = GFN2) -> list[DataFile]:

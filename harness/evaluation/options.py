@@ -1,13 +1,16 @@
 """The options of the Python interface: those of the command line as keywords, checked before anything is loaded."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, SupportsIndex, TypedDict, get_args
 
 from dataset_builders.chemistry.levels import LEVELS
 from dataset_builders.core.commands import did_you_mean
 from dataset_builders.core.errors import UsageError
+from dataset_builders.core.given_text import require_text
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.usable_cpus import usable_cpus
 from harness.core.potential import DtypeName, Isolation, LoadOptions, TrainingProtocol
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DATASET: Final = "mini"
 DEFAULT_OUTPUT: Final = Path("results")
+_AUTO: Final = "auto"
 OF_CALCULATORS: Final = "ase"
 """Family of models that a user's function creates."""
 
@@ -43,7 +47,7 @@ class LoadingOptions(TypedDict, total=False):
     device: str
     dtype: DtypeName | None
     head: str | None
-    threads: int
+    threads: SupportsIndex
     compile: bool
     trust_checkpoint: bool
     allow_unfinished: bool
@@ -61,8 +65,9 @@ class EvaluationOptions(LoadingOptions, total=False):
         protocol: Protocol of that training, `from-scratch` or `fine-tuned`.
         base: Checkpoint that a fine-tuning started from.
         training_smiles: File with the SMILES of the molecules that the model, or its base, was trained on, one a line.
-        jobs: Processes of this machine that may compute on a CPU; `None` (default) for as many as it has usable CPUs.
-        batch_atoms: Maximum number of atoms in a batch; `None` (default) for a limit that suits the device.
+        jobs: Processes of this machine that may compute on a CPU; `auto` or `None` (default) for as many as it has
+            usable CPUs.
+        batch_atoms: Maximum number of atoms in a batch; `auto` or `None` (default) for a limit that suits the device.
         output: Folder of results (default: `results`).
         quiet: Whether to hide the progress bar.
     """
@@ -73,8 +78,8 @@ class EvaluationOptions(LoadingOptions, total=False):
     protocol: TrainingProtocol | None
     base: str | None
     training_smiles: str | Path | None
-    jobs: int | None
-    batch_atoms: int | None
+    jobs: SupportsIndex | Literal["auto"] | None
+    batch_atoms: SupportsIndex | Literal["auto"] | None
     output: str | Path
     quiet: bool
 
@@ -102,7 +107,15 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    """Whether a value is an integer of any library, 1 or more."""
+    try:
+        return not isinstance(value, bool) and operator.index(value) >= 1
+    except TypeError:
+        return False
+
+
+def _is_count_or_auto(value: Any) -> bool:
+    return (isinstance(value, str) and value == _AUTO) or _is_count(value)
 
 
 def _one_of(*names: str) -> _Check:
@@ -131,8 +144,8 @@ _CHECKS: Final[Mapping[str, _Check]] = {
     "protocol": _or_none(_one_of(*get_args(TrainingProtocol))),
     "base": _or_none((lambda value: isinstance(value, str), "the name of a checkpoint")),
     "training_smiles": _or_none((lambda value: isinstance(value, Path) or _is_text(value), "a file of SMILES")),
-    "jobs": _or_none((_is_count, "a number of processes, 1 or more, or auto")),
-    "batch_atoms": _or_none((_is_count, "a number of atoms, 1 or more, or auto")),
+    "jobs": _or_none((_is_count_or_auto, "a number of processes, 1 or more, or auto")),
+    "batch_atoms": _or_none((_is_count_or_auto, "a number of atoms, 1 or more, or auto")),
     "output": (lambda value: isinstance(value, Path) or _is_text(value), "a folder"),
     "quiet": _FLAG,
 }
@@ -157,6 +170,42 @@ def require_options(options: Mapping[str, Any], known: type) -> None:
             is_empty = isinstance(value, str) and not value.strip()
             shown = f"--{name.replace('_', '-')} {'is empty' if is_empty else value}"
             raise UsageError(f"{shown}; expected {expected}")
+        if isinstance(value, str | Path):
+            require_text(f"--{name.replace('_', '-')}", str(value))
+
+
+def require_name(what: str, value: Any, expected: str) -> str:
+    """Checks a name or path that is no option.
+
+    Args:
+        what: What it names, for the message.
+        value: From the caller.
+        expected: What it may be, for the message.
+
+    Returns:
+        The text.
+
+    Raises:
+        UsageError: If it is neither text nor a path, or no record can contain it.
+    """
+    if not isinstance(value, str | Path):
+        raise UsageError(f"{what} is {quoted(value)}; expected {expected}")
+    require_text(what, str(value))
+    return str(value)
+
+
+def require_tasks(tasks: Any) -> tuple[str, ...]:
+    """Checks the names of tasks: one, or a sequence of them.
+
+    Raises:
+        UsageError: If they are neither.
+    """
+    names = (tasks,) if isinstance(tasks, str) else tasks
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise UsageError(
+            f"tasks is {quoted(tasks)}; expected the names of tasks in a list, or () for those of the model"
+        )
+    return tuple(names)
 
 
 def loading_of(options: Mapping[str, Any]) -> Loading:
@@ -172,7 +221,8 @@ def loading_of(options: Mapping[str, Any]) -> Loading:
     from harness.trust.trusted_files import trusted_files
 
     given = {name: options[name] for name in LoadOptions.__dataclass_fields__ if name in options}
-    load = LoadOptions(**{"threads": usable_cpus(), **given}, trusted_files=trusted_files())
+    given["threads"] = operator.index(given.get("threads", usable_cpus()))
+    load = LoadOptions(**given, trusted_files=trusted_files())
     family = options.get("family") or (OF_CALCULATORS if load.calculator else None)
     return Loading(family, load, options.get("isolation", "auto"))
 
@@ -212,7 +262,8 @@ def datasets_of(dataset: "str | Path | PinnedDataset", options: EvaluationOption
 
     labels = options.get("labels", AUTO)
     if not isinstance(dataset, PinnedDataset):
-        return open_labels(str(dataset), labels)
+        expected = f"`{DEFAULT_DATASET}`, the path of a folder, a Hub id, or an open data set"
+        return open_labels(require_name("the data set", dataset, expected), labels)
     if labels not in (AUTO, dataset.level.name):
         raise UsageError(
             f"--labels {labels}, but {dataset.id} was opened with labels of {dataset.level.name}; leave labels out, or "
@@ -244,15 +295,20 @@ def run_options(datasets: "Sequence[PinnedDataset]", tasks: Sequence[str], optio
     return RunOptions(
         tasks=named_tasks(datasets, tasks),
         output=Path(options.get("output", DEFAULT_OUTPUT)),
-        batch_atoms=options.get("batch_atoms"),
+        batch_atoms=_number(options.get("batch_atoms")),
         load=loading.options,
         isolation=loading.isolation,
         level_of_theory=options.get("level_of_theory"),
         statement=statement,
         training_smiles=_training_smiles(options.get("training_smiles")),
         quiet=options.get("quiet", False),
-        jobs=job_choice(options.get("jobs"), loading.options.device, loading.isolation),
+        jobs=job_choice(_number(options.get("jobs")), loading.options.device, loading.isolation),
     )
+
+
+def _number(given: SupportsIndex | Literal["auto"] | None) -> int | None:
+    """A number as Python's own integer; `None` for `auto`."""
+    return None if given is None or isinstance(given, str) else operator.index(given)
 
 
 def _training_smiles(given: str | Path | None) -> Path | None:

@@ -93,7 +93,9 @@ class _Answers:
         """Uncertainty of the slope, eV/Å: difference of the two slopes plus rounding of the energies."""
         near, far = self.slopes
         energies = np.append(self.energies, self.base.energy)
-        single = bool((energies.astype(np.float32) == energies).all())
+        # An energy beyond float32 becomes infinite, and so differs.
+        with np.errstate(over="ignore"):
+            single = bool((energies.astype(np.float32) == energies).all())
         resolution = float(np.finfo(np.float32 if single else np.float64).eps * np.abs(energies).max())
         return abs(near - far) + resolution / STEP
 

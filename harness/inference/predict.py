@@ -27,7 +27,7 @@ from harness.core.potential import Potential
 from harness.inference.batching import Plan, Shard, filled_bounds
 from harness.inference.jobs import JobFigures, Jobs, Joining
 from harness.inference.progress import OnStructures, no_progress
-from harness.inference.shards import is_finished, unwritable, write_shard
+from harness.inference.shards import NO_CAUSE, is_finished, unwritable, write_shard
 from harness.inference.windows import Window
 from harness.worker.client import HelperEndedError
 
@@ -63,7 +63,7 @@ def compute_together(
 ) -> JobFigures | None:
     """Computes the missing shards.
 
-    Batches are read and prepared in one thread, computed in this one, and checked and written in a third. If several
+    Batches are read and prepared in one thread, computed and checked in this one, and written in a third. If several
     processes may compute, each has a thread here, and takes one shard after another.
 
     Args:
@@ -101,14 +101,15 @@ def compute_together(
     n_atoms = sum(int(plan.n_atoms[shard.start : shard.stop].sum()) for shard in missing)
     joining = Joining(jobs, n_atoms, len(missing))
     with (
-        _Writer(plan, directory, identity, model_id) as writer,
+        _Writer(plan, directory, identity) as writer,
         contextlib.closing(_computed(plan, shards, joining)) as parts,
     ):
         for number, piece, prediction in parts:
-            writer.add(piece, prediction)
+            checked = check_prediction(prediction, piece.batch, model_id)
+            writer.add(piece, checked)
             joining.count(piece.batch, number)
             on_structures(piece.stop - piece.start, "computed")
-            failing.count(prediction, piece.batch.n_structures)
+            failing.count(checked, piece.batch.n_structures)
     failing.require_one_success()
     return joining.figures()
 
@@ -199,21 +200,20 @@ class _Failing:
     is_all: bool
     n_computed: int = 0
     in_a_row: int = 0
-    cause: str = "energy or forces are not finite"
+    cause: str = ""
 
     def count(self, prediction: Prediction, n_structures: int) -> None:
-        """Counts a batch, which is checked in full when it is written.
+        """Counts a batch, whose prediction is checked.
 
         Raises:
             ModelError: If too many consecutive structures failed.
         """
-        energy = np.asarray(prediction.energy)
-        silent = np.flatnonzero(~np.isfinite(energy)) if energy.dtype.kind == "f" else ()
-        failed = set(prediction.failures) | {int(place) for place in silent}
+        failures = prediction.failures
         for number in range(n_structures):
-            self.in_a_row = self.in_a_row + 1 if number in failed else 0
-        self.n_computed += n_structures - len(failed)
-        self.cause = next(reversed(prediction.failures.values()), self.cause)
+            self.in_a_row = self.in_a_row + 1 if number in failures else 0
+        self.n_computed += n_structures - len(failures)
+        if failures:
+            self.cause = failures[max(failures)] or NO_CAUSE
         if self.in_a_row >= MOST_FAILURES_IN_A_ROW:
             raise ModelError(
                 f"{self.model_id} failed on {self.in_a_row} consecutive structures, the last with: {self.cause}. "
@@ -326,13 +326,13 @@ class _Shards:
 
 
 class _Writer:
-    """Checks predictions and writes them, shard by shard, in a separate thread.
+    """Writes checked predictions, shard by shard, in a separate thread.
 
     Shards that are complete when the `with` block ends are written, even after an error.
     """
 
-    def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str], model_id: str) -> None:
-        self._plan, self._directory, self._identity, self._model_id = plan, directory, identity, model_id
+    def __init__(self, plan: Plan, directory: Path, identity: Mapping[str, str]) -> None:
+        self._plan, self._directory, self._identity = plan, directory, identity
         self._parts: dict[int, list[tuple[_Job, Prediction]]] = {}
         self._written: deque[Future[None]] = deque()
         self._executor = ThreadPoolExecutor(1, "writer")
@@ -353,7 +353,6 @@ class _Writer:
 
         Raises:
             SetupError: If an earlier shard could not be written.
-            ModelError: If an earlier prediction did not fit its batch.
         """
         parts = self._parts.setdefault(job.shard.start, [])
         parts.append((job, prediction))
@@ -364,8 +363,8 @@ class _Writer:
             self._written.popleft().result()
 
     def _write(self, parts: Sequence[tuple[_Job, Prediction]]) -> None:
-        checked = [check_prediction(prediction, job.batch, self._model_id) for job, prediction in parts]
-        write_shard(self._plan, parts[0][0].shard, _joined(checked), self._directory, self._identity)
+        joined = _joined([prediction for _, prediction in parts])
+        write_shard(self._plan, parts[0][0].shard, joined, self._directory, self._identity)
 
 
 def _alone(

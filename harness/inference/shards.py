@@ -40,6 +40,8 @@ SHARD_SCHEMA: Final = pa.schema(
 )
 """Columns of a shard, in eV and eV/Å; `failure` is empty if the structure was computed."""
 
+NO_CAUSE: Final = "no cause given"
+"""Cause of a failure that the model reports without one."""
 _METADATA_KEY: Final = b"mlip_ood_prediction"
 _LOG: Final = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ def write_shard(plan: Plan, shard: Shard, prediction: Prediction, directory: Pat
     forces = prediction.forces.astype(STORED_FORCES)
     forces[np.repeat(failed, n_atoms)] = np.nan
     causes = [
-        "" if number not in prediction.failures else prediction.failures[number] or "no cause given"
+        "" if number not in prediction.failures else prediction.failures[number] or NO_CAUSE
         for number in range(len(shard))
     ]
     offsets = np.concatenate([[0], np.cumsum(3 * n_atoms.astype(np.int64))])
@@ -191,7 +193,13 @@ class PredictionReader:
                 f"{self._directory} lacks the predictions of {len(shard)} structures ({path.name}); "
                 "the run is not finished: start it again with the same options to resume it"
             )
-        part = _read_shard(self._plan, shard, self._directory, self._identity)
+        try:
+            part = _read_shard(self._plan, shard, self._directory, self._identity)
+        except DataError as cause:
+            raise DataError(
+                f"{cause}; evaluate the model again with the same options, which computes these {len(shard)} "
+                "structures again and keeps the others"
+            ) from cause
         self._kept[number] = part
         self._n_atoms_kept += len(part.forces)
         # Rows of a split follow the windows of the plan, so only those of the last two are needed again soon.

@@ -9,6 +9,7 @@ from typing import Final
 
 from dataset_builders.core.units import MILLI
 from dataset_builders.tasks.regions import TaskName
+from harness.report.signs import decimal
 from harness.results.result import RunResult, TaskResult
 
 _GUESS: Final = "zero"
@@ -38,7 +39,7 @@ def gaps_of_controls(
 def errors_on_train(result: RunResult) -> str | None:
     """The force errors on training frames in one line; `None` for a model that was not trained on the task."""
     parts = [
-        f"{name} {task.train.force_mae.value / MILLI:.1f} ({task.train.n_frames} frames)"
+        f"{name} {decimal(task.train.force_mae.value / MILLI, 1)} ({task.train.n_frames} frames)"
         for name, task in result.tasks.items()
         if task.train is not None and task.train.force_mae.value is not None
     ]
@@ -69,8 +70,8 @@ def _better_than_on_train(model: str, task: TaskResult) -> list[str]:
     if ood is None or train is None or ood >= train or task.n_failed_in("test_ood"):
         return []
     return [
-        f"{model} has a smaller error on OOD of {task.task} ({ood / MILLI:.1f} meV/Å) than on its own training frames "
-        f"({train / MILLI:.1f}): it learned little, or OOD molecules leaked into its training"
+        f"{model} has a smaller error on OOD of {task.task} ({decimal(ood / MILLI, 1)} meV/Å) than on its own training "
+        f"frames ({decimal(train / MILLI, 1)}): it learned little, or OOD molecules leaked into its training"
     ]
 
 

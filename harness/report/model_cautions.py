@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from harness.report.level_cautions import level_cautions, overlap_lines
-from harness.report.signs import FAILED
+from harness.report.signs import FAILED, UNDEFINED
 from harness.results.result import PartName, RunResult
 
 _SPLITS: Final[Mapping[PartName, str]] = {"test_id": "ID", "test_ood": "OOD"}
@@ -35,15 +35,20 @@ def cautions(result: RunResult) -> list[str]:
 
 
 def _failures_by_split(result: RunResult) -> list[str]:
-    """For each marked number, how many of the frames are left out."""
-    return [
-        f"{FAILED} {name} {_SPLITS[split]} of {result.model.id}: {n_failed} of "
-        f"{n_failed + task.splits[split].n_frames} frames failed; the number covers the others only and has "
-        "no interval, gap or rank"
-        for name, task in result.tasks.items()
-        for split in _SPLITS
-        if (n_failed := task.n_failed_in(split))
-    ]
+    """For each marked number, how many of the frames are left out, and which numbers have no frame."""
+    lines = []
+    for name, task in result.tasks.items():
+        for split, title in _SPLITS.items():
+            n_failed, n_frames = task.n_failed_in(split), task.splits[split].n_frames
+            place = f"{name} {title} of {result.model.id}"
+            if n_failed and not n_frames:
+                lines.append(f"{UNDEFINED} {place}: all {n_failed} frames failed")
+            elif n_failed:
+                lines.append(
+                    f"{FAILED} {place}: {n_failed} of {n_failed + n_frames} frames failed; the number covers the "
+                    "others only and has no interval, gap or rank"
+                )
+    return lines
 
 
 def _open_shifts(result: RunResult) -> list[str]:

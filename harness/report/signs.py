@@ -21,18 +21,25 @@ OOD_STYLE: Final = "bright_red"
 STANDS_OUT: Final = "bold"
 
 _PREFIX: Final = "no interval: "
+_MOST_IN_FULL: Final = 1e7
+"""From here on numbers are printed as powers of ten, which keep the columns of a table in place."""
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number with some decimals; a very large one as 6.6e+35."""
+    return f"{value:.1e}" if abs(value) >= _MOST_IN_FULL else f"{value:.{digits}f}"
 
 
 def number(estimate: Estimate, unit: float, digits: int) -> str:
     """A number in multiples of `unit`."""
-    return UNDEFINED if estimate.value is None else f"{estimate.value / unit:.{digits}f}"
+    return UNDEFINED if estimate.value is None else decimal(estimate.value / unit, digits)
 
 
 def interval(estimate: Estimate, unit: float, digits: int) -> str:
     """An interval in multiples of `unit`; empty if there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
-    return f"{estimate.low / unit:.{digits}f}–{estimate.high / unit:.{digits}f}"
+    return f"{decimal(estimate.low / unit, digits)}–{decimal(estimate.high / unit, digits)}"
 
 
 def number_cell(estimate: Estimate, unit: float, digits: int, n_failed: int = 0) -> Cell:

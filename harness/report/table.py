@@ -19,6 +19,7 @@ from harness.report.signs import (
     ID_STYLE,
     OOD_STYLE,
     UNDEFINED,
+    decimal,
     interval,
     number_cell,
     ratio_cell,
@@ -288,6 +289,10 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
     lines = []
     for name in in_order(task for result in results for task in result.tasks):
         of_task = [(result.model.id, result.tasks[name]) for result in results if name in result.tasks]
+        # Drawn fragments are known of computed molecules alone, so a task that failed as a whole has none.
+        of_task = [(model, task) for model, task in of_task if task.by_molecule]
+        if not of_task:
+            continue
         first = of_task[0][1]
         if first.clusters == "molecule":
             lines.append(f"{name} draws no fragments: its intervals are for other molecules drawn like these")
@@ -301,5 +306,5 @@ def _few_clusters(results: Sequence[RunResult]) -> list[str]:
 def _gaps_by_fragment(task: TaskResult) -> str:
     if task.comparable_gap.value is None:
         return UNDEFINED
-    cells = (f"{each.fragment} {UNDEFINED if each.gap is None else f'{each.gap:.2f}'}" for each in task.by_fragment)
+    cells = (f"{each.fragment} {UNDEFINED if each.gap is None else decimal(each.gap, 2)}" for each in task.by_fragment)
     return " ".join(cells)

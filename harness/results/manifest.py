@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.whole_file import write_text_whole
@@ -21,6 +21,12 @@ MANIFEST_NAME: Final = "run.json"
 _VERSION: Final = "1.0"
 
 
+def _each_once(tasks: tuple[TaskName, ...]) -> tuple[TaskName, ...]:
+    if not tasks or len(set(tasks)) != len(tasks):
+        raise ValueError("expected one or more tasks, each once")
+    return tasks
+
+
 class Manifest(BaseModel):
     """The settings and the environment of a run.
 
@@ -31,7 +37,7 @@ class Manifest(BaseModel):
         dataset: The data set.
         dataset_directory: Folder that contained its files.
         environment: Software and hardware of the run.
-        tasks: Tasks of the run, in order.
+        tasks: Tasks of the run, in order; one or more, each once.
         batch_atoms: Maximum number of atoms in a batch.
     """
 
@@ -43,7 +49,7 @@ class Manifest(BaseModel):
     dataset: DatasetRecord
     dataset_directory: str
     environment: EnvironmentRecord
-    tasks: tuple[TaskName, ...]
+    tasks: Annotated[tuple[TaskName, ...], AfterValidator(_each_once)]
     batch_atoms: Annotated[int, Field(ge=1)]
 
     def save(self, directory: Path) -> None:

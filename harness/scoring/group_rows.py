@@ -158,13 +158,20 @@ def by_fragment(test_id: Part, test_ood: Part) -> list[FragmentResult]:
     return rows
 
 
-def of_the_computed(interval: Interval, n_failed: int, n_frames: int) -> Interval:
-    """Accounts for failed frames: the value covers only the computed frames and has no interval."""
+def of_the_computed(interval: Interval, n_failed: int, n_frames: int, counted: str = "frames") -> Interval:
+    """Accounts for failed frames: the value covers only the computed frames and has no interval.
+
+    Args:
+        interval: The number, of the computed frames.
+        n_failed: Frames that failed.
+        n_frames: Computed frames of the same group.
+        counted: What the counts are of.
+    """
     if not n_failed:
         return interval
     if not n_frames:
-        return Interval(None, reason=f"all {n_failed} frames failed")
-    failed = f"{n_failed} of {n_failed + n_frames} frames failed"
+        return Interval(None, reason=f"all {n_failed} {counted} failed")
+    failed = f"{n_failed} of {n_failed + n_frames} {counted} failed"
     if interval.value is None:
         return replace(interval, reason=f"{interval.reason}; {failed}")
     reason = f"no interval: {failed}, and the value is that of the others"

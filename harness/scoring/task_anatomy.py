@@ -28,6 +28,7 @@ MIN_CLUSTERS_OF_COMPOSITION: Final = 5
 """Minimum number of clusters for an interval of the composition: with four, it covered 98 to 99 %."""
 
 _CONTACTS: Final[tuple[tuple[ContactName, int], ...]] = (("contact", CONTACT), ("apart", APART))
+_WHERE: Final[dict[ContactName, str]] = {"contact": "in contact", "apart": "apart"}
 
 
 def task_anatomy(test_id: Part, test_ood: Part, gap: Estimate, training: TrainingParts | None) -> Anatomy | None:
@@ -69,20 +70,25 @@ def by_contact(split: TestSplit, part: Part) -> list[ContactResult]:
     sums = part.totals.conditions
     if sums is None or not sums.contact_frames.any():
         return []
+    n_failed = part.n_failed
+    n_of_split = int(part.totals.n_frames.sum())
     rows = []
     for name, column in _CONTACTS:
         chosen = np.flatnonzero(sums.contact_frames[:, column])
         n_frames = sums.contact_frames[chosen, column]
         components = 3.0 * n_frames * part.totals.n_atoms[chosen]
-        errors = MoleculeSums(sums.contact_error[chosen, column], components, f"no frame has its ends in {name}")
+        none = f"no {'computed ' if n_failed else ''}frame has its ends {_WHERE[name]}"
+        errors = MoleculeSums(sums.contact_error[chosen, column], components, none)
         found = ratio_interval(errors, part.clusters.select(chosen), "log", part.settings)
+        # Which frames are in contact is known of computed frames alone.
+        force = of_the_computed(found, n_failed, n_of_split, f"frames of {split}")
         rows.append(
             ContactResult(
                 split=split,
                 contact=name,
                 n_molecules=len(chosen),
                 n_frames=int(n_frames.sum()),
-                force_mae=estimate_of(of_the_computed(found, part.n_failed, int(n_frames.sum())), UNITS["force_mae"]),
+                force_mae=estimate_of(force, UNITS["force_mae"]),
             )
         )
     return rows

@@ -3,7 +3,7 @@
 import argparse
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import fill
@@ -212,12 +212,15 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
             f"--budget {arguments.budget} would make the numbers of a row depend on the load of the machine; give "
             "--epochs or --steps. `harness train --budget` is for quick tests"
         )
+    if min(arguments.seeds) < 0:
+        raise UsageError(f"--seeds {' '.join(map(str, arguments.seeds))}; expected numbers of 0 or more")
     rows = choose_rows(arguments.rows)
     models = dict(_checkpoint(text) for text in arguments.model)
     unknown = sorted(set(models) - {row.checkpoint for row in ROWS.values()})
     if unknown:
         known = sorted({row.checkpoint for row in ROWS.values() if row.checkpoint is not None})
         raise UsageError(f"--model {unknown[0]}=...: no row needs this checkpoint; known names: {' '.join(known)}")
+    _require_places(models)
     asked = [row for row in rows if row.name in arguments.rows and row.checkpoint not in (None, *models)]
     if asked:
         raise UsageError(f"the row {asked[0].name} needs a checkpoint: --model {asked[0].checkpoint}=PATH")
@@ -234,6 +237,17 @@ def _request(arguments: argparse.Namespace, dataset: "PinnedDataset") -> "Reques
         trust_checkpoint=arguments.trust_checkpoint,
         level=dataset.level,
     )
+
+
+def _require_places(models: Mapping[str, str]) -> None:
+    from harness.models.registry import is_local
+    from harness.models.resolve import parse_address
+
+    for name, place in models.items():
+        if not is_local(place) and parse_address(place) is None:
+            raise UsageError(
+                f"--model {name}={place}: there is no file or folder {place}; give the path of one, or a Hub id"
+            )
 
 
 def _checkpoint(text: str) -> tuple[str, str]:

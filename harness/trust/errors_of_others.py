@@ -4,6 +4,7 @@ import sys
 from typing import Final
 
 from dataset_builders.core.errors import MlipOodError
+from dataset_builders.core.markdown import printable
 
 MOST_OF_A_CAUSE: Final = 500
 """Maximum length of an error's text in a result, in characters."""
@@ -20,10 +21,11 @@ def must_propagate(cause: BaseException) -> bool:
 
 
 def cause_of(error: BaseException) -> str:
-    """Type and text of an error, in one line."""
+    """Type and text of an error, in one printable line, which any file can be written with."""
     try:
-        text = " ".join(str(error).split())
+        text = printable(str(error))
     except Exception as cause:  # str() of a foreign error is foreign code, too
         text = f"(its text is not available: {type(cause).__name__})"
     shown = text if len(text) <= MOST_OF_A_CAUSE else text[:MOST_OF_A_CAUSE] + "…"
-    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+    name = printable(type(error).__name__)
+    return f"{name}: {shown}" if shown else name

@@ -156,7 +156,7 @@ class WorkerPotential:
         """Waits for the prediction.
 
         Raises:
-            ModelError: If the worker died on several batches in a row, or violates the protocol.
+            ModelError: If the worker died on several batches in a row, violates the protocol, or was closed meanwhile.
             torch.OutOfMemoryError: If the batch does not fit on the device.
         """
         request, worker = launched.request, launched.worker
@@ -168,6 +168,7 @@ class WorkerPotential:
             try:
                 prediction = worker.prediction(request.number, self._spec.batch_seconds)
             except WorkerDied as cause:
+                worker.require_open(cause)
                 last_words = str(cause)
                 if self._spec.is_helper:
                     raise HelperEndedError(last_words) from cause
@@ -204,13 +205,14 @@ class WorkerPotential:
         """The worker's answer to a request other than a batch; `None` if it died meanwhile.
 
         Raises:
-            ModelError: If the worker violates the protocol.
+            ModelError: If the worker violates the protocol, or was closed meanwhile.
         """
         number, worker = next(self._numbers), self._worker
         worker.ask(number, encoded(Message(kind, number=number)), longest_answer(0, 0))
         try:
             return worker.answer(number, self._spec.batch_seconds)
         except WorkerDied as cause:
+            worker.require_open(cause)
             _LOG.warning("%s: %s; restarting it", self._traits.model_id, cause)
             self._worker.close()
             self._worker = self._started()
@@ -313,6 +315,15 @@ class _Worker:
         """
         self._open[number] = longest
         self._sender.submit(self._write, content)
+
+    def require_open(self, cause: WorkerDied) -> None:
+        """Checks that nobody has closed the worker, as an interrupted run does; one that died by itself is open.
+
+        Raises:
+            ModelError: If it is closed, so that it is not to be started again.
+        """
+        if not self.close.alive:
+            raise ModelError(f"the worker of {self._spec.source} was closed while it computed") from cause
 
     def has_answered(self, number: int) -> bool:
         """Whether the answer to a request has arrived."""

@@ -17,6 +17,7 @@ from dataset_builders.card.numbers import NUMBERS, LeaderboardNumber, number_id
 from dataset_builders.core.commands import DISTRIBUTION
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.hashes import text_sha256
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.units import MILLI
 from dataset_builders.core.whole_file import write_text_whole
 from dataset_builders.tasks.regions import in_order, title_of
@@ -86,6 +87,7 @@ def write_record(result: RunResult, evaluator: Evaluator, folder: Path) -> Path:
     The name follows from the record, so a second call writes the same file.
 
     Raises:
+        UsageError: If the id of a local model does not end in a name.
         SetupError: If the folder cannot be written to.
     """
     record = evaluation_record(result, evaluator)
@@ -100,11 +102,21 @@ def write_record(result: RunResult, evaluator: Evaluator, folder: Path) -> Path:
 
 
 def _model_id(result: RunResult) -> str:
-    name = result.model.id.partition("@")[0]
-    parts = name.split("/")
-    if result.model.revision is not None and len(parts) >= 2:
-        return "/".join(parts[:2])
-    return f"{LOCAL}/{parts[-1]}"
+    """Developer and name, which are folders below that of the collection.
+
+    Raises:
+        UsageError: If the id of a local model does not end in a name.
+    """
+    model = result.model
+    # The revision of a model on the Hub follows an @; the path of a local one may contain that character.
+    parts = [] if model.revision is None else model.id.partition("@")[0].split("/")[:2]
+    named = parts if len(parts) == 2 else [LOCAL, Path(model.id).name]
+    if not {"", ".", ".."}.isdisjoint(named):
+        raise UsageError(
+            f"the model {quoted(model.id)} has no name for its record; evaluate it by a path that ends in the name of "
+            "its file or folder"
+        )
+    return "/".join(named)
 
 
 def _model_info(result: RunResult, model: str) -> dict[str, Any]:

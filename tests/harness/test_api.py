@@ -151,12 +151,20 @@ def test_labels_are_named() -> None:
         ({"labels": "b3lyp"}, r"unknown level of theory 'b3lyp'"),
         ({"device": None}, r"--device None; expected auto, cpu, cuda or cuda:N"),
         ({"tasks": ["task9"]}, r"unknown task 'task9'"),
+        ({"tasks": None}, r"tasks is None; expected the names of tasks in a list, or \(\) for those of the model"),
+        ({"tasks": [3]}, r"tasks is \[3\]; expected the names of tasks"),
+        ({"dataset": None}, r"the data set is None; expected `mini`, the path of a folder"),
+        ({"dataset": "a" * 5000}, r"cannot look for the data set 'a{60}…': File name too long; give `mini`"),
+        ({"dataset": "m\udce9"}, r"the data set 'm.' is not in UTF-8.*; expected UTF-8: rename the file or folder"),
+        ({"output": "m\udce9"}, r"--output 'm.' is not in UTF-8"),
+        ({"output": "a\0b"}, r"--output 'a.b' contains a null character"),
+        ({"jobs": "some"}, r"--jobs some; expected a number of processes, 1 or more, or auto"),
         ({"family": "gemnet"}, r"no family 'gemnet' reads checkpoints"),
     ],
 )
 def test_a_wrong_option_is_one_clear_error(given: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=message):
-        evaluate("zero", output=tmp_path, **given)
+        evaluate("zero", **{"output": tmp_path, **given})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -165,6 +173,9 @@ def test_a_wrong_option_is_one_clear_error(given: dict[str, Any], message: str, 
     [
         ("no-such-model", UsageError, "unknown model 'no-such-model'"),
         ([], UsageError, "no model is given"),
+        (None, UsageError, "the model is None; expected the name, path or Hub id of a model, or a list of them"),
+        ([None], UsageError, "the model is None; expected"),
+        ("m\udce9", UsageError, "the model 'm.' is not in UTF-8, which records are written in"),
         (["zero", "nowhere/x.model"], ModelError, "there is no model nowhere/x"),
     ],
 )
@@ -174,6 +185,26 @@ def test_a_model_that_is_not_there_is_named_before_anything_is_computed(
     with pytest.raises(error, match=message):
         evaluate(model, output=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_of_other_libraries_and_auto_are_taken(tmp_path: Path, tiny_dataset: Path) -> None:
+    found = evaluate(
+        "zero",
+        dataset=tiny_dataset,
+        tasks="task4",
+        output=tmp_path,
+        quiet=True,
+        threads=np.int64(1),
+        jobs="auto",
+        batch_atoms=np.int64(300),
+    )
+    assert found.model.id == "zero"
+
+
+def test_smiles_are_text() -> None:
+    smiles: Any = 3
+    with pytest.raises(UsageError, match="smiles is 3; expected the SMILES of the molecule as text, or None"):
+        calculator("mmff94", smiles=smiles)
 
 
 def test_what_shares_the_work_is_another_function(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +234,9 @@ def test_a_comparison_needs_two_results(runs: Path) -> None:
     (zero,) = runs.glob("zero/*")
     with pytest.raises(UsageError, match="1 results; a comparison needs two or more"):
         compare([zero])
+    single: Any = str(zero)
+    with pytest.raises(UsageError, match=r"results is '.*'; expected a list of two or more"):
+        compare(single)
     with pytest.raises(DataError, match="cannot read the result"):
         compare([zero, runs / "absent"])
 

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -113,6 +114,14 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
         evaluate_again(tmp_path)
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(DataError, match=r"run.json is damaged or from another version \(identity: not given"):
+        evaluate_again(tmp_path)
+
+
+@pytest.mark.parametrize("tasks", [[], ["task4", "task4"]])
+def test_a_run_of_no_task_or_of_one_twice_is_refused(finished: FinishedRun, tmp_path: Path, tasks: list[str]) -> None:
+    document = json.loads((finished.directory / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(document | {"tasks": tasks}))
+    with pytest.raises(DataError, match=r"run.json is damaged.*tasks = .*expected one or more tasks, each once.*again"):
         evaluate_again(tmp_path)
 
 

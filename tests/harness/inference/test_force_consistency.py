@@ -224,3 +224,9 @@ def test_molecules_of_many_elements_and_different_sizes_are_tried(tiny_dataset: 
     plan = make_plan(scan_dataset(dataset, ("task1",)), 512)
     first, second = two_molecules(next(read_windows(dataset, plan)))
     assert (first.smiles, second.smiles) == (("CCF",), ("CCO",))
+
+
+@pytest.mark.filterwarnings("error")
+def test_energies_beyond_single_precision_are_judged_without_a_warning_of_numpy() -> None:
+    (found,) = cautions(scaled(1e300, 1.0))
+    assert "an energy that changes by 1e+300 times the work of its forces" in found

@@ -120,6 +120,15 @@ def test_a_damaged_shard_is_computed_again(
     assert "structures are computed again" in caplog.text
 
 
+def test_damaged_predictions_are_named_with_the_remedy(predict: Predict, plan: Plan, tmp_path: Path) -> None:
+    predict(Harmonic(), plan, tmp_path)
+    path = tmp_path / f"{plan.shards[1].name}.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    reader = PredictionReader(plan, tmp_path, IDENTITY)
+    with pytest.raises(DataError, match=rf"{path.name} cannot be read .*; evaluate the model again with the same opt"):
+        reader.at(np.arange(plan.n_frames))
+
+
 def test_every_flipped_byte_is_noticed_or_harmless(predict: Predict, plan: Plan, tmp_path: Path) -> None:
     truth = predict(Harmonic(), plan, tmp_path)
     path = tmp_path / f"{plan.shards[0].name}.parquet"
@@ -213,6 +222,32 @@ def test_failures_are_kept_with_their_cause(
     assert sorted(listed) == sorted(expected)
 
 
+def test_a_cause_that_no_file_can_be_written_with_is_made_printable(
+    predict: Predict, plan: Plan, tmp_path: Path
+) -> None:
+    class Strange(Harmonic):
+        def compute(self, batch: StructureBatch) -> Prediction:
+            failures = {0: "half a pair \ud800 \x1b[31m"} if batch.n_structures > 1 else {}
+            return replace(super().compute(batch), failures=failures)
+
+    causes = predict(Strange(), plan, tmp_path).failures.values()
+    assert set(causes) == {"half a pair \N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}[31m"}
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["one number", "all"])
+def test_masked_numbers_are_a_failure(predict: Predict, plan: Plan, tmp_path: Path, whole: bool) -> None:
+    class Masking(Harmonic):
+        def compute(self, batch: StructureBatch) -> Prediction:
+            found = super().compute(batch)
+            mask = np.zeros(found.forces.shape, dtype=bool)
+            mask[: batch.n_atoms[0] if whole else 1] = True
+            return replace(found, forces=np.ma.masked_array(found.forces, mask))
+
+    predictions = predict(Masking(), plan, tmp_path)
+    assert set(predictions.failures.values()) == {"energy or forces are not finite"}
+    assert len(predictions.failures) == sum(len(shard.bounds) - 1 for shard in plan.shards)
+
+
 @dataclass
 class Scaled(Harmonic):
     """Forces and energies of some structures are multiplied by something; in a precision of choice."""
@@ -265,6 +300,26 @@ def test_what_is_stored_is_finite_or_a_failure(
     again = Scaled()
     predict(again, plan, tmp_path)
     assert again.sizes == []
+
+
+@pytest.mark.parametrize(
+    ("energy_factor", "force_factor", "cause"),
+    [
+        (1e300, 1.0, "beyond the range of single precision"),
+        (1.0, np.nan, "not finite"),
+        (1.0, 1e300, "beyond the range"),
+    ],
+)
+def test_a_model_that_fails_on_all_is_refused(
+    predict: Predict, plan: Plan, tmp_path: Path, energy_factor: float, force_factor: float, cause: str
+) -> None:
+    class Useless(Harmonic):
+        def compute(self, batch: StructureBatch) -> Prediction:
+            whole = super().compute(batch)
+            return Prediction(whole.energy * energy_factor, whole.forces * force_factor, {})
+
+    with pytest.raises(ModelError, match=rf"toy failed on all \d+ structures, the last with: .*{cause}"):
+        predict(Useless(), plan, tmp_path)
 
 
 def test_forces_that_overflow_are_counted_and_the_rest_is_scored(tiny_dataset: Path, tmp_path: Path) -> None:

@@ -212,6 +212,17 @@ def with_failures(result: RunResult, n_failed: dict[SplitName, int], name: str =
     return result.model_copy(update={"tasks": result.tasks | {name: task}})
 
 
+def test_a_task_that_failed_as_a_whole_has_no_fragments_and_no_number(toy_result: RunResult) -> None:
+    result = with_failures(toy_result, {"test_id": 6, "test_ood": 4})
+    task = result.tasks["task4"]
+    empty = {name: part.model_copy(update={"n_frames": 0}) for name, part in task.splits.items()}
+    task = task.model_copy(update={"splits": empty, "by_molecule": (), "by_fragment": ()})
+    text = " ".join(footer([result.model_copy(update={"tasks": {"task4": task}})]))
+    assert "task4 draws" not in text
+    assert f"{UNDEFINED} task4 ID of toy: all 6 frames failed" in text
+    assert "covers the others" not in text
+
+
 def test_an_open_reference_shift_is_a_caution(toy_result: RunResult) -> None:
     nothing = Estimate(value=None, low=None, high=None, unit="eV/atom", reason="training leaves it open")
     ood = toy_result.tasks["task1"].splits["test_ood"]

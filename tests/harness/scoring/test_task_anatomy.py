@@ -252,6 +252,22 @@ def test_errors_by_contact(task: Task) -> None:
         assert row.force_mae.low is not None
 
 
+def test_failed_frames_count_for_the_split_and_not_for_a_contact(task: Task) -> None:
+    if task.name == "task1":
+        return
+    frames = frames_with(task, scattered)
+    touches = task.traits["test_ood"].contact == 1
+    broken = frames.test_ood.without_failures(dict.fromkeys(np.flatnonzero(touches)[:3].tolist(), "no SCF"))
+    said = f"3 of {len(touches)} frames of test_ood failed"
+    for row in evaluated(task, replace(frames, test_ood=broken)).by_contact:
+        assert row.force_mae.reason == f"no interval: {said}, and the value is that of the others"
+    broken = frames.test_ood.without_failures(dict.fromkeys(np.flatnonzero(~touches).tolist(), "no SCF"))
+    _, apart = evaluated(task, replace(frames, test_ood=broken)).by_contact
+    assert (apart.n_frames, apart.force_mae.value) == (0, None)
+    said = f"{(~touches).sum()} of {len(touches)} frames of test_ood failed"
+    assert apart.force_mae.reason == f"no computed frame has its ends apart; {said}"
+
+
 def test_frames_that_come_in_pieces(task: Task) -> None:
     whole = frames_with(task, scattered)
     rng = np.random.default_rng(1)

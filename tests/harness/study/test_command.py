@@ -214,6 +214,8 @@ def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.
     ("options", "message"),
     [
         (["--model", "ani2x"], "--model ani2x; expected NAME=PATH"),
+        (["--model", "ani2x=/nowhere/x.pt"], "--model ani2x=/nowhere/x.pt: there is no file or folder /nowhere/x.pt"),
+        (["--seeds", "0", "-1"], "--seeds 0 -1; expected numbers of 0 or more"),
         (["--model", "big=x.pt"], "--model big=...: no row needs this checkpoint; known names: ani2x"),
         (["--epochs", "0"], "--epochs 0; expected 1 or more"),
         (["--steps", "0"], "--steps 0; expected 1 or more"),

@@ -1,6 +1,8 @@
 import os
 import socket
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +85,19 @@ def test_a_worker_that_dies_is_started_again(potential, deeds, caplog):
     assert "SIGKILL, usually for lack of memory" in caplog.text
     assert "a last word" in caplog.text
     assert "restarting it" in caplog.text
+
+
+def test_a_worker_that_is_closed_while_it_computes_is_not_started_again(potential, deeds, caplog):
+    """As by an interruption: the main thread ends the run while another one waits for the worker."""
+    deeds.write_text("hang")
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(potential.compute, BATCH)
+        while deeds.read_text():
+            time.sleep(0.01)
+        potential.close()
+        with pytest.raises(ModelError, match="was closed while it computed"):
+            waiting.result(timeout=30.0)
+    assert "its worker ended" not in caplog.text
 
 
 def test_a_batch_that_kills_twice_fails_and_the_rest_goes_on(potential, deeds):

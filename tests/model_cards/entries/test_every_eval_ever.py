@@ -110,3 +110,24 @@ def test_the_command_writes_each_run(make_result, tmp_path, capsys):
 def test_an_evaluator_without_a_name_is_refused(name):
     with pytest.raises(UsageError, match="name of the evaluator"):
         Evaluator(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "place"),
+    [
+        ("mdir/", None, "local/mdir"),
+        ("/models/v2@best.model", None, "local/v2@best.model"),
+        ("zero", None, "local/zero"),
+        ("org/name@main/last.model", "a" * 40, "org/name"),
+    ],
+)
+def test_a_model_has_a_developer_and_a_name(make_result, model, revision, place):
+    result = make_result(model={"id": model, "revision": revision})
+    assert evaluation_record(result, EVALUATOR)["model_info"]["id"] == place
+
+
+@pytest.mark.parametrize("model", ["nodir/..", ".", "/"])
+def test_a_model_without_a_name_has_no_place(make_result, tmp_path, model):
+    with pytest.raises(UsageError, match=r"has no name for its record; evaluate it by a path that ends in the name"):
+        write_record(make_result(model={"id": model, "revision": None}), EVALUATOR, tmp_path)
+    assert list(tmp_path.iterdir()) == []
