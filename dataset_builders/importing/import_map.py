@@ -13,6 +13,7 @@ from dataset_builders.chemistry.charge_and_spin import SpinMeaning
 from dataset_builders.chemistry.levels import LEVELS, Level, LevelName, find_level, other_level
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.parsed_text import parse_toml
+from dataset_builders.core.shown import quoted
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
 from dataset_builders.folder.provenance import FirstFrames
 from dataset_builders.importing.presets import Preset, find_preset
@@ -268,7 +269,8 @@ def _task(document: MapDocument, path: Path) -> Task:
     if isinstance(document.task, str):
         if document.task not in TASKS:
             raise UsageError(
-                f"{path}: task = {document.task!r}; expected one of {' '.join(TASKS)}, a table [task], or task_file"
+                f"{path}: task = {quoted(document.task)}; expected one of {' '.join(TASKS)}, a table [task], or "
+                "task_file"
             )
         return find_task(document.task)
     return parse_task(document.task, f"{path}, task,")
@@ -315,7 +317,7 @@ def _factor(key: str, stated: str | None, labels: LabelsDocument, path: Path) ->
     unit = stated or f"{labels.energy_unit}/{labels.length_unit}"
     if unit not in _FORCE:
         raise UsageError(
-            f"{path}: labels.{key} = {unit!r}; expected one of {', '.join(get_args(EnergyUnit))} over one of "
+            f"{path}: labels.{key} = {quoted(unit)}; expected one of {', '.join(get_args(EnergyUnit))} over one of "
             f"{', '.join(get_args(LengthUnit))}, such as 'kcal/mol/angstrom'"
         )
     return _FORCE[unit]

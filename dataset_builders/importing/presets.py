@@ -70,4 +70,4 @@ def find_preset(name: object) -> Preset:
     """
     if isinstance(name, str) and name in PRESETS:
         return PRESETS[name]
-    raise UsageError(f"preset = {name!r}; expected one of {' '.join(PRESETS)}")
+    raise UsageError(f"preset = {name!r:.60}; expected one of {' '.join(PRESETS)}")

@@ -21,6 +21,7 @@ from urllib.parse import quote
 import numpy as np
 
 from dataset_builders.core.errors import DataError
+from dataset_builders.core.shown import shown
 from dataset_builders.importing.extended_xyz import xyz_frames
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ def atoms_of_file(path: Path, stride: int) -> "Iterator[Atoms | str]":
                 n_read += 1
     except _READING_ERRORS as cause:
         raise DataError(
-            f"{path}, frame {n_read * stride} or later: it cannot be read ({type(cause).__name__}: {cause}); expected "
-            f"a complete file: {_FORMATS}"
+            f"{path}, frame {n_read * stride} or later: it cannot be read ({type(cause).__name__}: "
+            f"{shown(str(cause), 300)}); "
+            f"expected a complete file: {_FORMATS}"
         ) from cause
     if not n_read:
         raise DataError(f"{path} has no frame; expected a trajectory: {_FORMATS}")

@@ -12,6 +12,8 @@ _KINDS: Final[Mapping[type, str]] = {
     str: "a string",
 }
 
+MAX_LAYERS: Final = 1_000
+"""More rounds of message passing than any network has, so that a damaged file cannot ask for endless ones."""
 _TRUTHS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
@@ -100,8 +102,8 @@ def _require_lengths(arguments: Any) -> None:
     if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0.0 < cutoff < math.inf:
         raise ArgumentsError(f"cutoff is {cutoff!r:.60}; expected a length in Å above 0")
     layers = getattr(arguments, "layers", 1)
-    if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
-        raise ArgumentsError(f"layers is {layers!r:.60}; expected a whole number of 1 or more")
+    if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= MAX_LAYERS:
+        raise ArgumentsError(f"layers is {layers!r:.60}; expected a whole number from 1 to {MAX_LAYERS:,}")
 
 
 def _shown(values: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from harness.core.potential import DtypeName, ProtocolName
 from harness.networks.added import find_architecture
 from harness.networks.architecture import PLUGIN_FAMILY, NetworkArguments
 from harness.networks.architectures import ARCHITECTURES, FAMILIES, FOUNDATIONS, PACKAGES
-from harness.networks.arguments import plain
+from harness.networks.arguments import MAX_LAYERS, plain
 from harness.networks.tensor_file import system_errors
 
 if TYPE_CHECKING:
@@ -381,6 +381,9 @@ class _Reader:
         for name in whole_numbers:
             if not isinstance(found[name], int) or isinstance(found[name], bool) or found[name] < 1:
                 raise self._error(f"arguments.{name}", found[name], "a whole number of 1 or more")
+        layers = found["layers"]
+        if isinstance(layers, int) and layers > MAX_LAYERS:
+            raise self._error("arguments.layers", layers, f"a whole number from 1 to {MAX_LAYERS:,}")
         if not _is_finite(found["cutoff"]) or found["cutoff"] <= 0.0:
             raise self._error("arguments.cutoff", found["cutoff"], "a length in Å above 0")
 

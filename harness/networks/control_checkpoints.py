@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dataset_builders.core.errors import ModelError
 from dataset_builders.core.parsed_text import json_file
+from dataset_builders.core.shown import shown
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.tasks.task_document import first_problem
 from harness.networks.checkpoint_format import CONFIG_FILE, FORMAT, WEIGHTS_FILE, symbol_of
@@ -112,7 +113,8 @@ def _read_config(path: Path) -> ControlConfig:
     symbols = [symbol_of(number) for number in config.elements]
     if config.elements != sorted(set(config.elements)) or list(config.reference_energies) != symbols:
         raise ModelError(
-            f"{path}: elements {config.elements} with reference energies of {list(config.reference_energies)}; "
+            f"{path}: elements {shown(config.elements, 200)} with reference energies of "
+            f"{shown(list(config.reference_energies), 200)}; "
             "expected ascending atomic numbers, and one energy for each in the same order"
         )
     return config

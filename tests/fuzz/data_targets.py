@@ -116,6 +116,7 @@ def _imported(folder: Path) -> Reading:
     from dataset_builders.chemistry.mmff94 import atomic_numbers_of
     from dataset_builders.chemistry.sampling import embed
     from dataset_builders.importing.molecule_frames import Collector
+    from dataset_builders.importing.source_files import SourceFile
     from dataset_builders.tasks.words import word
     from tests.dataset_builders.trajectory_text import how
 
@@ -127,13 +128,13 @@ def _imported(folder: Path) -> Reading:
     for frame in range(3):
         lines += [str(len(symbols)), f"Properties=species:S:1:pos:R:3:forces:R:3 energy={-4200.0 + 0.1 * frame}"]
         lines += [
-            f"{symbol} {x + 0.01 * frame:.6f} {y:.6f} {z:.6f} 0.1 0.2 -0.3"
+            f"{symbol} {x * (1.0 + 0.01 * frame):.6f} {y:.6f} {z:.6f} 0.1 0.2 -0.3"
             for symbol, (x, y, z) in zip(symbols, positions, strict=True)
         ]
 
     def read() -> object:
         collector = Collector(how())
-        collector.add_file(folder / "a.extxyz", "primary")
+        collector.add_file(SourceFile(folder / "a.extxyz", "a.extxyz", "primary"))
         return [str(each) for each in collector.all_problems()], collector.record(), collector.n_rows()
 
     return Reading(read, ["\n".join([*lines, ""]).encode()])

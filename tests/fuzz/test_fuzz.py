@@ -11,11 +11,17 @@ from tests.fuzz.__main__ import faults_of
 from tests.fuzz.campaign import Limits, Outcome, fuzz
 from tests.fuzz.child import save_input
 from tests.fuzz.mutations import mutated
-from tests.fuzz.target import Kind
+from tests.fuzz.target import Kind, Target
 from tests.fuzz.targets import PLANTED, TARGETS, target_named
 
 SHORT = ("task-file", "eval.yaml")
 """Readers that start quickly."""
+
+HEAVY = (
+    "config.json", "control-config", "control-tensors", "knn-config", "knn-tensors", "parquet-certify", "card-yaml",
+    "board-result", "submitted-result", "submitted-run", "predictions", "board-records", "extxyz",
+)  # fmt: skip
+"""Readers whose valid files take longer than half a second to make."""
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -52,6 +58,21 @@ def test_inputs_follow_from_the_seed_and_differ(kind: Kind) -> None:
     assert first == second
     rng = random.Random(7)
     assert len({mutated(kind, seeds, rng) for _ in range(200)}) > 100
+
+
+@pytest.mark.parametrize(
+    "target",
+    [pytest.param(each, id=each.name, marks=pytest.mark.slow if each.name in HEAVY else ()) for each in TARGETS],
+)
+def test_the_valid_files_of_a_target_are_read(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are not, `make fuzz` finds nothing there."""
+    monkeypatch.chdir(tmp_path)
+    reading = target.prepare(tmp_path)
+    path = tmp_path / target.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for seed in reading.seeds:
+        path.write_bytes(seed)
+        reading.read()
 
 
 def test_names_are_distinct_and_saved_inputs_are_named_after_them(tmp_path: Path) -> None:
