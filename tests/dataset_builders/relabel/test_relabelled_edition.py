@@ -107,8 +107,8 @@ def toy_label(_, numbers, positions):
 
 
 @pytest.fixture
-def toy(monkeypatch):
-    """Puts a label that costs nothing, in batches, in the place of the functional; lists what it was asked for."""
+def springs(monkeypatch):
+    """Puts springs in the place of a level of theory; lists the numbers of atoms that they were asked for."""
     asked = []
 
     def label(level, numbers, positions):
@@ -117,10 +117,16 @@ def toy(monkeypatch):
 
     monkeypatch.setattr(module, "compute_label", label)
     monkeypatch.setattr(module, "check_worker", lambda *_: None)
+    return asked
+
+
+@pytest.fixture
+def toy(monkeypatch, springs):
+    """Puts a label that costs nothing, in batches, in the place of the functional; lists what it was asked for."""
     monkeypatch.setattr(module, "label_metadata", lambda _: {"method": "toy"})
     monkeypatch.setattr(module, "label_versions", lambda _: {"toy": "1"})
     monkeypatch.setattr(module, "frames_per_batch", lambda _: 50)
-    return asked
+    return springs
 
 
 def settings(out, **changes):
@@ -695,20 +701,6 @@ def test_imported_labels_are_not_said_to_be_of_the_level_whose_names_they_have(t
 def to_gfn2(out, **changes):
     """The frames of task2-wb97x with labels of GFN2-xTB, which are those of task2."""
     return settings(out, source_level=WB97X, level=GFN2, frame_counts={}, **changes)
-
-
-@pytest.fixture
-def springs(monkeypatch):
-    """Puts springs in the place of GFN2-xTB; lists the numbers of atoms that they were asked for."""
-    asked = []
-
-    def label(level, numbers, positions):
-        asked.append(len(numbers))
-        return toy_label(level, numbers, positions)
-
-    monkeypatch.setattr(module, "compute_label", label)
-    monkeypatch.setattr(module, "check_worker", lambda *_: None)
-    return asked
 
 
 def another_tblite(patch):
