@@ -4,7 +4,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tests.fuzz.hostile import BYTES, LINES, NUMBERS, TEXTS, TOML, YAML
@@ -13,6 +13,7 @@ from tests.fuzz.spoiled_tensors import spoiled_tensors
 from tests.fuzz.target import Kind
 
 _SCALAR: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|[-+]?\d[\w.+-]*|[A-Za-z_][\w./-]*')
+_LONGEST: Final = 20 * 10**6
 _DEEP: Final = (60, 150, 250, 2000, 100_000)
 
 
@@ -61,7 +62,18 @@ def json_mutated(content: bytes, rng: random.Random) -> bytes:
         return bytes_mutated(content, rng, [content])
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         document = _changed(document, rng)
-    return "".join(_json(document)).encode("utf-8", "surrogatepass")
+    return _cut(_json(document)).encode("utf-8", "surrogatepass")
+
+
+def _cut(parts: Iterable[str]) -> str:
+    """The parts in one, cut off where repetitions of repetitions would fill the memory."""
+    found, length = [], 0
+    for part in parts:
+        found.append(part)
+        length += len(part)
+        if length > _LONGEST:
+            break
+    return "".join(found)
 
 
 def _changed(document: Any, rng: random.Random) -> Any:

@@ -75,6 +75,11 @@ def test_the_valid_files_of_a_target_are_read(target: Target, tmp_path: Path, mo
         reading.read()
 
 
+def test_a_document_of_repeated_repetitions_is_cut_off() -> None:
+    seed = json.dumps({"a": [[["x" * 1000] * 100]]}).encode()
+    assert max(len(mutated("json", [seed], random.Random(number))) for number in range(300)) < 30e6
+
+
 def test_names_are_distinct_and_saved_inputs_are_named_after_them(tmp_path: Path) -> None:
     names = [each.name for each in TARGETS]
     assert len(set(names)) == len(names)
