@@ -1,6 +1,7 @@
 """Validates the arguments of a network from options, a file or a checkpoint: known names, values of the right type."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any, Final
@@ -12,8 +13,8 @@ _KINDS: Final[Mapping[type, str]] = {
     str: "a string",
 }
 
-MAX_LAYERS: Final = 1_000
-"""More rounds of message passing than any network has, so that a damaged file cannot ask for endless ones."""
+LARGEST: Final[Mapping[str, int]] = {"layers": 1_000, "channels": 100_000, "radial_features": 100_000}
+"""More than any network has, so that a damaged file cannot ask for endless ones."""
 _TRUTHS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
@@ -90,7 +91,8 @@ def parsed(defaults: Any, name: str, text: str) -> Any:
 
 def _of_kind(name: str, value: Any, kind: type) -> Any:
     is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if kind is float and (is_whole or isinstance(value, float)) and math.isfinite(value):
+    # Python's whole numbers may exceed every floating-point number.
+    if kind is float and (is_whole or isinstance(value, float)) and abs(value) <= sys.float_info.max:
         return float(value)
     if (kind is int and is_whole) or (kind in (bool, str) and isinstance(value, kind)):
         return value
@@ -102,8 +104,12 @@ def _require_lengths(arguments: Any) -> None:
     if isinstance(cutoff, bool) or not isinstance(cutoff, int | float) or not 0.0 < cutoff < math.inf:
         raise ArgumentsError(f"cutoff is {cutoff!r:.60}; expected a length in Å above 0")
     layers = getattr(arguments, "layers", 1)
-    if isinstance(layers, bool) or not isinstance(layers, int) or not 1 <= layers <= MAX_LAYERS:
-        raise ArgumentsError(f"layers is {layers!r:.60}; expected a whole number from 1 to {MAX_LAYERS:,}")
+    if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
+        raise ArgumentsError(f"layers is {layers!r:.60}; expected a whole number of 1 or more")
+    for name, largest in LARGEST.items():
+        value = getattr(arguments, name, 0)
+        if isinstance(value, int) and value > largest:
+            raise ArgumentsError(f"{name} is {value!r:.60}; expected a whole number of at most {largest:,}")
 
 
 def _shown(values: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ Neither file can execute code: one is JSON, the other contains only named tensor
 
 import hashlib
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -20,7 +20,7 @@ from harness.core.potential import DtypeName, ProtocolName
 from harness.networks.added import find_architecture
 from harness.networks.architecture import PLUGIN_FAMILY, NetworkArguments
 from harness.networks.architectures import ARCHITECTURES, FAMILIES, FOUNDATIONS, PACKAGES
-from harness.networks.arguments import MAX_LAYERS, plain
+from harness.networks.arguments import LARGEST, plain
 from harness.networks.tensor_file import system_errors
 
 if TYPE_CHECKING:
@@ -381,9 +381,9 @@ class _Reader:
         for name in whole_numbers:
             if not isinstance(found[name], int) or isinstance(found[name], bool) or found[name] < 1:
                 raise self._error(f"arguments.{name}", found[name], "a whole number of 1 or more")
-        layers = found["layers"]
-        if isinstance(layers, int) and layers > MAX_LAYERS:
-            raise self._error("arguments.layers", layers, f"a whole number from 1 to {MAX_LAYERS:,}")
+        for name, largest in LARGEST.items():
+            if isinstance(found.get(name), int) and found[name] > largest:
+                raise self._error(f"arguments.{name}", found[name], f"a whole number from 1 to {largest:,}")
         if not _is_finite(found["cutoff"]) or found["cutoff"] <= 0.0:
             raise self._error("arguments.cutoff", found["cutoff"], "a length in Å above 0")
 
@@ -403,4 +403,5 @@ class _Reader:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Python's whole numbers may exceed every floating-point number.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -81,6 +81,14 @@ def test_hashes_are_those_of_sha256sum(checkpoint: Path) -> None:
             {"arguments": {"channels": 4, "radial_features": 3, "layers": 10**300, "cutoff": 5.0}},
             "arguments.layers is .*; expected a whole number from 1 to 1,000",
         ),
+        (
+            {"arguments": {"channels": 10**300, "radial_features": 3, "layers": 1, "cutoff": 5.0}},
+            "arguments.channels is .*; expected a whole number from 1 to 100,000",
+        ),
+        (
+            {"arguments": {"channels": 4, "radial_features": 3, "layers": 1, "cutoff": 10**400}},
+            "arguments.cutoff is .*; expected a length",
+        ),
         ({"elements": [6, 1, 17]}, r"elements is \[6, 1, 17\]; expected ascending"),
         ({"elements": [1, 6, 300]}, "expected ascending atomic numbers from 1 to 118"),
         ({"reference_energies": {"H": 1.0}}, "expected one energy in eV for each of H C Cl"),
