@@ -48,7 +48,7 @@ def own_levels(levels: Path, tmp_path: Path) -> Path:
 def evaluated(
     monkeypatch: pytest.MonkeyPatch, datasets: tuple[PinnedDataset, ...], output: Path, **changes: object
 ) -> FinishedRun:
-    traits: PotentialTraits = replace(TRAITS, protocol="zero-shot", **changes)
+    traits: PotentialTraits = replace(TRAITS, **{"protocol": "zero-shot", **changes})
     monkeypatch.setattr("harness.worker.loading.load_potential", lambda model, options: Harmonic(traits))
     return evaluate_model(resolve_model("zero"), datasets, RunOptions(output=output, quiet=True))
 
@@ -216,7 +216,7 @@ def test_a_gap_of_the_control_counts_for_its_own_labels_only(
     levels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datasets = open_levels(str(levels))
-    control = evaluated(monkeypatch, datasets[:1], tmp_path, model_id="gfn1-xtb").result
+    control = evaluated(monkeypatch, datasets[:1], tmp_path, model_id="gfn1-xtb", protocol="control").result
     assert control_gaps(datasets[0].content_hash, [control], None, tmp_path)
     assert control_gaps(datasets[1].content_hash, [control], None, tmp_path) == {}
 
