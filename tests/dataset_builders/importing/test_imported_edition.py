@@ -409,7 +409,7 @@ def test_files_that_are_none(files, capsys):
         ("folder-primary.extxyz", 3, "folder-primary.extxyz has no trajectory that the map describes: 0 files"),
         ("loop-primary.extxyz", 3, "loop-primary.extxyz, frame 0 or later: it cannot be read"),
         ("absent-primary.extxyz", 3, "absent-primary.extxyz, frame 0 or later: it cannot be read"),
-        (odd, 2, "is not UTF-8"),
+        (odd, 2, "is not in UTF-8"),
     ):
         assert imported([*files, name], "--skip-mismatches") == code
         assert message in capsys.readouterr().err

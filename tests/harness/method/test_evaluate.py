@@ -192,13 +192,22 @@ def test_controls_may_stand_for_a_method(run):
     assert document["result"]["overall_score"] == 0.0
 
 
+PAIRS = """
+from ase.calculators.lj import LennardJones
+
+def steady(path, device):
+    return LennardJones(rc=6.0)
+"""
+
+
 @pytest.mark.parametrize("names", [("one", "other"), ("./one.npz", "./other.npz")])
 def test_models_of_one_calculator_may_be_a_method(run, names, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("one", "other"):
         Path(f"{name}.npz").write_text(name)
+    Path("own_pairs.py").write_text(PAIRS)
     models = [word for task, name in zip(TASKS, names, strict=False) for word in ("--model", f"{task}={name}")]
-    how = ("--calculator", "tests.harness.pages.springs:steady", "--trust-checkpoint", "--protocol", "from-scratch")
+    how = ("--calculator", "own_pairs:steady", "--trust-checkpoint", "--protocol", "from-scratch")
     document = json.loads(run(*models, *how, "--json").out)
     assert [each["model"] for each in document["members"]] == list(names)
 

@@ -105,7 +105,7 @@ IN_TEXT = {
     "old": ("result.json", '"schema_version": "2.1"', '"schema_version": "0.9"', "has schema version '0.9'"),
     "new": ("run.json", '"version": "1.0"', '"version": "2.0"', "run.json is damaged or from another version"),
     "large": ("run.json", '"batch_atoms": 512', '"batch_atoms": 1' + "0" * 22, "batch_atoms is an integer of 74 bits"),
-    "task twice": ("run.json", '"task1"\n', '"task1", "task1"\n', "tasks are task1 task1; expected one or more"),
+    "task twice": ("run.json", '"task1"\n', '"task1", "task1"\n', "run.json is damaged.*expected one or more"),
     "terminal": ("result.json", '"m.model"', '"m.\\u001b[31mmodel"', "contains the text .*control characters"),
     "direction": ("result.json", '"m.model"', '"m.\\u202emodel"', "contains the text .*control characters"),
     "lines": ("result.json", '"m.model"', '"m.\\nmodel"', "contains the text .*a line break"),

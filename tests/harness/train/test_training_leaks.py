@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from harness.export import batches, to_ase, to_pyg
 from harness.export import dataset_reading as reading
 from harness.export.command import main as export
 from harness.train import task_data as training_data
+from harness.train.data_source import TrainingSplit
 from harness.train.state import STATE_FILE
 from tests.harness.potentials.foundation_models import random_ani1x
 from tests.harness.potentials.molecules import saved, small_mace
@@ -193,9 +194,9 @@ def test_a_leak_of_an_export_is_noticed(
 ) -> None:
     pin = reading.pin_training_files
 
-    def leaking(directory: Path, task: str, level: Level) -> PinnedDataset:
+    def leaking(directory: Path, task: str, level: Level, splits: Collection[TrainingSplit]) -> PinnedDataset:
         file_of(directory, split).read_bytes()
-        return pin(directory, task, level)
+        return pin(directory, task, level, splits)
 
     monkeypatch.setattr(reading, "pin_training_files", leaking)
     with watched(dataset) as opened:
