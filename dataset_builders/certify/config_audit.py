@@ -208,7 +208,7 @@ def read_schema(path: Path) -> pa.Schema:
     """
     try:
         return pq.read_schema(path)
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
         raise unreadable(path, cause) from cause
 
 
@@ -220,7 +220,7 @@ def row_count(path: Path) -> int:
     """
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
         raise unreadable(path, cause) from cause
 
 
@@ -230,7 +230,7 @@ def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
             for batch in file.iter_batches(ROWS_PER_BATCH, columns=SCHEMA.names):
                 batch.validate(full=True)
                 yield batch
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
         raise unreadable(path, cause) from cause
 
 

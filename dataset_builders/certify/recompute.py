@@ -252,7 +252,7 @@ def _read_rows(path: Path, numbers: Sequence[int]) -> Iterator[tuple[str, int, d
                     for number, row in zip(wanted, table.to_pylist(), strict=True):
                         yield path.name, number, row
                 start += count
-    except (pa.ArrowException, OSError) as cause:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
         raise unreadable(path, cause) from cause
 
 

@@ -373,7 +373,7 @@ def readable(path: Path, remedy: str = "build or download it again") -> Iterator
     """
     try:
         yield
-    except (OSError, pa.ArrowException) as cause:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as cause:
         raise DataError(f"{path} cannot be read as Parquet ({cause}); {remedy}") from cause
 
 

@@ -246,7 +246,7 @@ def open_parquet(path: DataFile) -> pq.ParquetFile:
     try:
         # Without pre_buffer, which keeps everything read from a file in memory until the file is closed.
         file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
-    except (OSError, pa.ArrowException) as cause:
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as cause:
         raise corrupt_file(path, cause) from cause
     problems = schema_problems(file.schema_arrow)
     if problems:

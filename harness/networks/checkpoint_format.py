@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
 from dataset_builders.core.errors import ModelError
 from dataset_builders.core.parsed_text import json_file
-from dataset_builders.core.shown import quoted
+from dataset_builders.core.shown import quoted, shown
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from harness.core.potential import DtypeName, ProtocolName
 from harness.networks.added import find_architecture
@@ -198,7 +198,9 @@ def require_own_weights(directory: Path, config: CheckpointConfig) -> None:
         with safe_open(path, framework="numpy") as file:
             found = file.metadata()
     except (SafetensorError, OSError) as cause:
-        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+        raise ModelError(
+            f"{path} cannot be read as safetensors ({shown(str(cause), 300)}); copy the checkpoint again"
+        ) from cause
     expected = _header(config)
     if expected is not None and found != expected:
         raise ModelError(
@@ -240,7 +242,9 @@ def read_tensors(directory: Path, expected: "Mapping[str, Tensor]") -> "dict[str
     try:
         found = load_file(path)
     except (SafetensorError, OSError) as cause:
-        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+        raise ModelError(
+            f"{path} cannot be read as safetensors ({shown(str(cause), 300)}); copy the checkpoint again"
+        ) from cause
     _require_same_tensors(path, found, expected)
     return found
 

@@ -128,7 +128,9 @@ def _read_tensors(path: Path) -> "Tensors":
     try:
         tensors: Tensors = load_file(path)
     except (SafetensorError, OSError) as cause:
-        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+        raise ModelError(
+            f"{path} cannot be read as safetensors ({shown(str(cause), 300)}); copy the checkpoint again"
+        ) from cause
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise ModelError(f"tensor {name!r} of {path} contains numbers that are not finite; train the model again")

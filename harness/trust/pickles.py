@@ -81,7 +81,7 @@ def imports_of(path: Path) -> tuple[str, ...]:
                 file.seek(0)
                 n_pickles = _scan(file, found)
     # zipfile raises RuntimeError for an encrypted member, and NotImplementedError, its child, for other compressions.
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as cause:
+    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error, RuntimeError) as cause:
         raise ModelError(f"cannot read the checkpoint {path}: {cause}") from cause
     if n_pickles == 0 and not found:
         raise ModelError(f"{path} contains no pickle, so torch.save did not write it; is it the right file?")

@@ -12,6 +12,7 @@ from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH, file_sha256
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import code, plain
+from dataset_builders.core.shown import shown
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import DECLARATION, Task
@@ -257,7 +258,9 @@ def count_parameters(checkpoint: Path) -> int:
             slices = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118 (not a mapping, despite its name)
             return sum(math.prod(each.get_shape()) for each in slices if each.get_dtype().startswith("F"))
     except (OSError, SafetensorError) as cause:
-        raise ModelError(f"{path} cannot be read as safetensors ({cause}); copy the checkpoint again") from cause
+        raise ModelError(
+            f"{path} cannot be read as safetensors ({shown(str(cause), 300)}); copy the checkpoint again"
+        ) from cause
 
 
 def _weights_hash(checkpoint: Path) -> str:

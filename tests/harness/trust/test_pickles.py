@@ -90,6 +90,15 @@ def test_a_file_without_a_pickle_is_refused(tmp_path: Path, content: bytes) -> N
         imports_of(written(tmp_path / "none.model", content))
 
 
+def test_a_zip_with_a_damaged_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.model"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("\u00e9.pkl", pickle.dumps([1]))
+    path.write_bytes(path.read_bytes().replace("\u00e9".encode(), b"\xaa\xa9"))
+    with pytest.raises(ModelError, match=r"cannot read the checkpoint .*m\.model: 'utf-8' codec can't decode"):
+        imports_of(path)
+
+
 def test_damaged_members_of_a_zip_are_refused(tmp_path: Path) -> None:
     """Wherever a byte is changed: in the packed pickle, in the directory, or in the way of packing."""
     stream = io.BytesIO()
