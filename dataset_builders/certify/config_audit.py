@@ -29,6 +29,7 @@ from dataset_builders.certify.row_checks import (
 )
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.chemistry.sampling import RECIPE
+from dataset_builders.core.arrow_arrays import UNREADABLE
 from dataset_builders.core.errors import DataError
 from dataset_builders.folder.configs import SPLIT_FILE
 from dataset_builders.folder.provenance import import_record_of, is_imported
@@ -208,7 +209,7 @@ def read_schema(path: Path) -> pa.Schema:
     """
     try:
         return pq.read_schema(path)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
+    except UNREADABLE as cause:
         raise unreadable(path, cause) from cause
 
 
@@ -220,7 +221,7 @@ def row_count(path: Path) -> int:
     """
     try:
         return int(pq.read_metadata(path).num_rows)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
+    except UNREADABLE as cause:
         raise unreadable(path, cause) from cause
 
 
@@ -230,7 +231,7 @@ def _read_batches(path: Path) -> Iterator[pa.RecordBatch]:
             for batch in file.iter_batches(ROWS_PER_BATCH, columns=SCHEMA.names):
                 batch.validate(full=True)
                 yield batch
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
+    except UNREADABLE as cause:
         raise unreadable(path, cause) from cause
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builders.certify.config_audit import read_schema, row_count, unreadable
 from dataset_builders.certify.row_checks import Problem, method_of, usable_metadata
 from dataset_builders.chemistry.labels import compute_label, label_versions
 from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX, Level, level_of_method
+from dataset_builders.core.arrow_arrays import UNREADABLE
 from dataset_builders.core.errors import ConvergenceError, UsageError
 from dataset_builders.core.terminal import UNBOUNDED, paragraphs
 from dataset_builders.core.terminal_table import text_table
@@ -252,7 +252,7 @@ def _read_rows(path: Path, numbers: Sequence[int]) -> Iterator[tuple[str, int, d
                     for number, row in zip(wanted, table.to_pylist(), strict=True):
                         yield path.name, number, row
                 start += count
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as cause:
+    except UNREADABLE as cause:
         raise unreadable(path, cause) from cause
 
 

@@ -5,11 +5,14 @@ of it. These functions do not.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+UNREADABLE: Final = (OSError, UnicodeDecodeError, pa.ArrowException)
+"""What reading a damaged Parquet file may raise; the name of a column need not be UTF-8."""
 
 
 def array_of_numbers(values: npt.NDArray[Any]) -> pa.Array:

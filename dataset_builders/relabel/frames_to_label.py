@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from dataset_builders.certify.row_checks import edition_of, frame_counts_of, method_of, usable_metadata
 from dataset_builders.chemistry.levels import Level
 from dataset_builders.core.arrays import FloatArray, IntArray
+from dataset_builders.core.arrow_arrays import UNREADABLE
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.folder.schema import SCHEMA, schema_problems
 from dataset_builders.folder.split_files import parts_problem
@@ -373,7 +374,7 @@ def readable(path: Path, remedy: str = "build or download it again") -> Iterator
     """
     try:
         yield
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as cause:
+    except UNREADABLE as cause:
         raise DataError(f"{path} cannot be read as Parquet ({cause}); {remedy}") from cause
 
 

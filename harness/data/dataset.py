@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataset_builders.chemistry.levels import GFN2, LEVELS, Level
+from dataset_builders.core.arrow_arrays import UNREADABLE
 from dataset_builders.core.errors import DataError, UsageError
 from dataset_builders.core.given_text import require_text
 from dataset_builders.core.hashes import file_sha256
@@ -246,7 +247,7 @@ def open_parquet(path: DataFile) -> pq.ParquetFile:
     try:
         # Without pre_buffer, which keeps everything read from a file in memory until the file is closed.
         file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as cause:
+    except UNREADABLE as cause:
         raise corrupt_file(path, cause) from cause
     problems = schema_problems(file.schema_arrow)
     if problems:

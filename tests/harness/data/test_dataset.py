@@ -104,6 +104,14 @@ def test_a_file_that_is_no_parquet_is_named(own_dataset: Path) -> None:
         open_dataset(str(own_dataset))
 
 
+def test_the_name_of_a_column_that_is_not_utf8_is_reported(tiny_dataset: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_dataset, tmp_path / "copy"))
+    path = next((copy / "task1").glob("test_id-*.parquet"))
+    path.write_bytes(path.read_bytes().replace(b"molecule_id", b"molecule_\xf4d"))
+    with pytest.raises(DataError, match=r"test_id-00000-of-00001\.parquet cannot be read as Parquet \('utf-8' codec"):
+        open_dataset(str(copy))
+
+
 def test_a_damaged_page_is_noticed(own_dataset: Path) -> None:
     path = own_dataset / "task1" / "test_id-00000-of-00001.parquet"
     dataset = open_dataset(str(own_dataset))
