@@ -48,16 +48,31 @@ def earlier_equals(signature: FloatArray) -> IntArray:
     Returns:
         Indices, shape (n_frames,).
     """
-    earlier = np.full(len(signature), -1, dtype=np.int64)
-    left = np.arange(len(signature))
+    if not signature.shape[1]:
+        return np.full(len(signature), -1, dtype=np.int64)
+    # Equal points would all lie in one leaf of the tree of neighbours, which then compares each with all others.
+    first = _first_equals(signature)
+    is_first = first == np.arange(len(signature))
+    earlier = np.where(is_first, -1, first)
+    left = np.flatnonzero(is_first)
     # Each pass finds one neighbour of a geometry, so that a thousand copies of one take ten passes.
-    while len(left) > 1 and signature.shape[1]:
+    while len(left) > 1:
         low, high = _close_pairs(signature[left])
         if not len(low):
             break
         earlier[left[high]] = left[low]
         left = np.delete(left, high)
     return earlier
+
+
+def _first_equals(signature: FloatArray) -> IntArray:
+    """For each signature the index of the first that is equal to the bit, which may be its own; shape (n_frames,)."""
+    weights = np.random.default_rng(0).integers(2**64, size=signature.shape[1], dtype=np.uint64)
+    keys = np.ascontiguousarray(signature, dtype=np.float32).view(np.uint32).astype(np.uint64) @ weights
+    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    found = first[group]
+    # Two signatures may have one key by chance.
+    return np.where((signature[found] == signature).all(axis=1), found, np.arange(len(signature)))
 
 
 def _close_pairs(signature: FloatArray) -> tuple[IntArray, IntArray]:

@@ -1,5 +1,7 @@
 """Bounds on untrusted YAML, checked before any object is built from it."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,8 +60,11 @@ def bounded_yaml(text: str, name: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        require_bounded(text, name)
-        return safe_yaml().load(text)
+        _require_short(text, name)
+        yaml = safe_yaml()
+        # Counts while the document is composed, since the scanner takes most of the time.
+        yaml.Parser = functools.partial(_counting_parser(), name=name)
+        return yaml.load(text)
     except (YAMLError, *MISFITS) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it was not changed") from cause
 
@@ -75,11 +80,34 @@ def require_bounded(text: str, name: str) -> None:
         DataError: If it exceeds a bound, which no hand-written file does.
         YAMLError: From `ruamel.yaml`, if it is not YAML.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise _limit_error(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
+    _require_short(text, name)
     count = _Count()
     for event in safe_yaml().parse(text):
         _add(count, event, name)
+
+
+def _require_short(text: str, name: str) -> None:
+    if len(text) > MAX_CHARACTERS:
+        raise _limit_error(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
+
+
+@functools.cache
+def _counting_parser() -> Callable[..., Any]:
+    """A parser that checks the bounds of a document with each event that it gives away."""
+    from ruamel.yaml.parser import Parser
+
+    class CountingParser(Parser):
+        def __init__(self, loader: Any, name: str) -> None:
+            super().__init__(loader)
+            self._count = _Count()
+            self._document_name = name
+
+        def get_event(self) -> Any:
+            event = super().get_event()
+            _add(self._count, event, self._document_name)
+            return event
+
+    return CountingParser
 
 
 def _add(count: _Count, event: Any, name: str) -> None:

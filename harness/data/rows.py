@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -114,7 +114,7 @@ def read_split(dataset: PinnedDataset, task: TaskName, split: SplitName) -> Spli
         DataError: As `stream_split`, or if a frame occurs twice.
     """
     rows = concatenated(list(stream_split(dataset, task, split)))
-    _require_distinct(rows, f"{split} of {task} in {dataset.directory}")
+    require_distinct(rows, f"{split} of {task} in {dataset.directory}")
     return rows
 
 
@@ -226,7 +226,32 @@ def repeated_frame(what: str, trajectory: str, frame: int, molecule_id: str) -> 
     )
 
 
-def _require_distinct(rows: SplitRows, what: str) -> None:
+class FrameNames(Protocol):
+    """The names of the frames of a split, each of shape (n_rows,)."""
+
+    @property
+    def molecule_id(self) -> ObjectArray:
+        """Text."""
+
+    @property
+    def trajectory(self) -> ObjectArray:
+        """`primary` or `secondary`."""
+
+    @property
+    def frame(self) -> IntArray:
+        """Index in the trajectory."""
+
+
+def require_distinct(rows: FrameNames, what: str) -> None:
+    """Checks that no frame occurs twice.
+
+    Args:
+        rows: The frames of a split.
+        what: The split, for the message.
+
+    Raises:
+        DataError: If one does.
+    """
     order = np.lexsort((rows.frame, rows.trajectory, rows.molecule_id))
     columns = (rows.molecule_id[order], rows.trajectory[order], rows.frame[order])
     same = np.logical_and.reduce([column[1:] == column[:-1] for column in columns])

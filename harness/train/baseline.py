@@ -16,8 +16,9 @@ from dataset_builders.core.whole_file import whole_file
 from harness.core.batch import Prediction
 from harness.core.potential import Potential
 from harness.data.rows import SplitRows
-from harness.networks.checkpoint_format import BaselineName
+from harness.networks.checkpoint_format import BASELINES, BaselineName
 from harness.potentials.delta import load_baseline
+from harness.train.data_source import TRAINING_SPLITS
 from harness.train.packed_frames import structures_of
 from harness.train.task_data import Relabel
 
@@ -30,7 +31,8 @@ def subtract_baseline(
 ) -> Relabel:
     """Returns the function that subtracts the energies and forces of a physics method from labels.
 
-    The results of the method are saved in the run folder, so that a resumed run does not compute them again.
+    The results of the method for each piece of a split are saved in the run folder, so that a resumed run does not
+    compute them again.
 
     Args:
         name: The physics method.
@@ -39,8 +41,8 @@ def subtract_baseline(
         on_frames: Called with the number of newly computed frames.
     """
 
-    def relabel(split: str, rows: SplitRows) -> SplitRows:
-        path = directory / baseline_file(name, split)
+    def relabel(split: str, piece: int, rows: SplitRows) -> SplitRows:
+        path = directory / baseline_file(name, split, piece)
         potential = load_baseline(name, threads)
         record = {"frames": _fingerprint(rows), **{each: version(each) for each in potential.traits.packages}}
         found = _read(path, record)
@@ -53,9 +55,17 @@ def subtract_baseline(
     return relabel
 
 
-def baseline_file(name: BaselineName, split: str) -> str:
-    """Name of the file that stores the results of a method for a split until the run is complete."""
-    return f"baseline_{name}_{split}.npz"
+def baseline_file(name: BaselineName, split: str, piece: int) -> str:
+    """Name of the file that stores the results of a method for a piece of a split until the run is complete."""
+    return f"baseline_{name}_{split}-{piece:05d}.npz"
+
+
+def remove_baseline_files(directory: Path) -> None:
+    """Deletes all such files in a run folder."""
+    for name in BASELINES:
+        for split in TRAINING_SPLITS:
+            for path in directory.glob(f"baseline_{name}_{split}-*.npz"):
+                path.unlink()
 
 
 def _computed(

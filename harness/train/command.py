@@ -17,7 +17,6 @@ from harness.compute.arithmetic import full_precision, neutralise_variables
 from harness.core.potential import LoadOptions
 from harness.models.detection import CARD_NAME
 from harness.networks.added import find_architecture
-from harness.networks.checkpoint_format import BASELINES
 from harness.networks.control_checkpoints import CONTROL_ARCHITECTURES, ControlArchitecture
 from harness.networks.finished import STATE_FILE, holds_finished_checkpoint
 from harness.train.options import baseline_of, folder_of, parser, settings_of
@@ -130,10 +129,10 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     from harness.train.baseline import subtract_baseline
     from harness.train.checkpoint_record import Origin
     from harness.train.data_source import find_training_files
-    from harness.train.fewer_frames import with_fewer_frames
+    from harness.train.frame_storage import FrameStorage
     from harness.train.loop import start_run
     from harness.train.network_check import check_network
-    from harness.train.task_data import read_training_data
+    from harness.train.task_data import FramePlan, read_training_data
 
     device = resolve_device(options.device)
     level = find_level(options.labels)
@@ -144,9 +143,9 @@ def _prepared(options: argparse.Namespace, directory: Path) -> "tuple[Run, Origi
     torch.set_num_threads(options.threads)
     directory.mkdir(parents=True, exist_ok=True)
     relabel = None if baseline is None else subtract_baseline(baseline, directory, options.threads)
-    relabel = with_fewer_frames(settings.train_frames, relabel)
     energies = None if start is None else start.reference_energies
-    data = read_training_data(source.directory, options.task, settings.cutoff, relabel, energies, level)
+    plan = FramePlan(relabel, settings.train_frames, FrameStorage(options.frames_on_disk, directory))
+    data = read_training_data(source.directory, options.task, settings.cutoff, plan, energies, level)
     origin = {"baseline": baseline, "init": None if start is None else start.record["files"]}
     plugin = find_architecture(settings.architecture).plugin
     if plugin is not None:
@@ -186,18 +185,17 @@ def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:
 
 def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
     from harness.networks.checkpoint_format import read_config, write_config
-    from harness.train.baseline import baseline_file
+    from harness.train.baseline import remove_baseline_files
     from harness.train.checkpoint_record import effort
     from harness.train.curve import draw_curve, write_curve_table
-    from harness.train.data_source import TRAINING_SPLITS
 
     write_curve_table(directory, run.curve)
     draw_curve(directory, run.curve, f"{run.settings.architecture} trained on {run.data.task}, validation")
     # The saved weights are those of the best validation; the duration of the whole run is only known now.
     saved = read_config(directory)
     write_config(directory, replace(saved, training={**saved.training, **effort(run, is_finished=True)}))
-    for name in (STATE_FILE, *(baseline_file(each, split) for each in BASELINES for split in TRAINING_SPLITS)):
-        (directory / name).unlink(missing_ok=True)
+    (directory / STATE_FILE).unlink(missing_ok=True)
+    remove_baseline_files(directory)
     level = level_of_method(run.data.level_of_theory)
     labels = "" if level is None else _labels(level)
     before = f" ({origin.zero_shot[0] / MILLI:.1f} before training)" if origin.zero_shot else ""

@@ -5,59 +5,53 @@ import numpy as np
 from dataset_builders.core.arrays import IntArray
 from dataset_builders.core.errors import UsageError
 from dataset_builders.tasks.editions import FRAMES_PER_BURST
-from harness.data.rows import SplitRows, selected
-from harness.train.task_data import Relabel
+from harness.data.rows import BoolArray, FrameNames, SplitRows, selected
 
 
 def fewer_frames(rows: SplitRows, n_frames: int) -> SplitRows:
-    """The first frames of a fixed order, in their order in the split, so a smaller number is part of a larger one.
+    """The frames of `first_frames`, in their order in the split.
+
+    Raises:
+        UsageError: As `first_frames`.
+    """
+    return selected(rows, first_frames(rows, n_frames))
+
+
+def first_frames(names: FrameNames, n_frames: int) -> BoolArray:
+    """Which rows are the first frames of a fixed order, so that a smaller number is part of a larger one.
 
     The order takes one frame of each molecule, then another of each. Within a molecule it takes a frame of each burst
     before a second one of any, since frames of a burst are correlated, and bursts far apart first.
 
     Args:
-        rows: The split.
+        names: The frames of the split.
         n_frames: Number of frames.
+
+    Returns:
+        Shape (n_rows,).
 
     Raises:
         UsageError: If the split has fewer frames, or a molecule would have none.
     """
-    n_molecules = len(set(rows.molecule_id))
-    if not n_molecules <= n_frames <= len(rows):
+    n_molecules, n_rows = len(set(names.molecule_id)), len(names.frame)
+    if not n_molecules <= n_frames <= n_rows:
         raise UsageError(
-            f"--train-frames {n_frames}; expected {n_molecules:,} to {len(rows):,}: train has {n_molecules:,} "
-            f"molecules, and every one of them must be shown, and {len(rows):,} frames"
+            f"--train-frames {n_frames}; expected {n_molecules:,} to {n_rows:,}: train has {n_molecules:,} "
+            f"molecules, and every one of them must be shown, and {n_rows:,} frames"
         )
-    wanted = np.zeros(len(rows), dtype=np.bool_)
-    wanted[np.argsort(_rank(rows), kind="stable")[:n_frames]] = True
-    return selected(rows, wanted)
+    wanted = np.zeros(n_rows, dtype=np.bool_)
+    wanted[np.argsort(_rank(names), kind="stable")[:n_frames]] = True
+    return wanted
 
 
-def with_fewer_frames(n_frames: int | None, relabel: Relabel | None) -> Relabel | None:
-    """What is done with the rows of each split: `train` gets fewer frames before its labels are replaced.
-
-    Args:
-        n_frames: Number of training frames; `None` for all.
-        relabel: Replaces labels.
-    """
-    if n_frames is None:
-        return relabel
-
-    def fewer(split: str, rows: SplitRows) -> SplitRows:
-        kept = fewer_frames(rows, n_frames) if split == "train" else rows
-        return kept if relabel is None else relabel(split, kept)
-
-    return fewer
-
-
-def _rank(rows: SplitRows) -> IntArray:
+def _rank(rows: FrameNames) -> IntArray:
     """Place of each row in the order of the frames of its molecule, shape (n_rows,)."""
     bursts, within = np.divmod(rows.frame, FRAMES_PER_BURST)
     order = np.lexsort((_reversed_bits(bursts), within, rows.trajectory, rows.molecule_id))
-    rank = np.empty(len(rows), dtype=np.int64)
+    rank = np.empty(len(order), dtype=np.int64)
     names = rows.molecule_id[order]
     starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]]))
-    rank[order] = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    rank[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
     return rank
 
 

@@ -81,6 +81,13 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("running").add_argument
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--threads", type=int, default=1, help="CPU threads (default: 1, fastest for small batches)")
+    add(
+        "--frames-on-disk",
+        choices=("auto", "always", "never"),
+        metavar="WHEN",
+        default="auto",
+        help="auto (if they need a quarter of the free memory), always, never (default: auto)",
+    )
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -13,16 +14,19 @@ from harness.core.batch import StructureBatch
 from harness.data.rows import SplitRows
 from harness.inference.batching import ragged_indices
 from harness.networks.graph import MoleculeGraph, pack_graph
+from harness.train.growing_array import GrowingArray
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _FRAMES_PER_SEARCH: Final = 256
+_BYTES_PER_ATOM: Final = 8 + 12 + 12
+_BYTES_PER_PAIR: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class PackedFrames:
-    """Frames with labels and neighbours, packed one after the other.
+    """Frames with labels and neighbours, packed one after the other, in memory or mapped from files.
 
     Attributes:
         atomic_numbers: Shape (n_atoms_total,), int64.
@@ -65,31 +69,62 @@ class LabelledGraph:
     n_atoms: "Tensor"
 
 
-def pack(rows: SplitRows, energy: FloatArray, cutoff: float) -> PackedFrames:
-    """Packs the rows of a split with the neighbours of their atoms.
+class FramePacker:
+    """Packs the rows of a split, piece by piece, with the neighbours of their atoms.
 
     Args:
-        rows: The frames.
-        energy: Training targets, shape (n_frames,), eV.
         cutoff: Distance within which atoms are neighbours, Å.
+        folder: Folder of the files that hold what grows with the number of atoms; `None` for memory.
     """
-    edges, n_edges = [], []
-    for start in range(0, len(rows), _FRAMES_PER_SEARCH):
-        stop = min(start + _FRAMES_PER_SEARCH, len(rows))
-        batch = structures_of(rows, start, stop)
-        pairs = packed_neighbours(batch, cutoff)
-        frame = batch.system_idx[pairs[0]]
-        edges.append((pairs - batch.offsets[frame]).astype(np.int32))
-        n_edges.append(np.bincount(frame, minlength=batch.n_structures))
-    return PackedFrames(
-        atomic_numbers=rows.atomic_numbers.astype(np.int64),
-        positions=rows.positions,
-        forces=rows.forces,
-        energy=energy,
-        n_atoms=rows.n_atoms,
-        edges=np.concatenate(edges, axis=1),
-        n_edges=np.concatenate(n_edges),
-    )
+
+    def __init__(self, cutoff: float, folder: Path | None = None) -> None:
+        self._cutoff = cutoff
+        self._atomic_numbers = GrowingArray(np.int64, (), folder)
+        self._positions = GrowingArray(np.float32, (3,), folder)
+        self._forces = GrowingArray(np.float32, (3,), folder)
+        self._edges = GrowingArray(np.int32, (2,), folder)
+        self._n_atoms: list[IntArray] = []
+        self._n_edges: list[IntArray] = []
+
+    def add(self, rows: SplitRows) -> None:
+        """Packs one piece."""
+        self._atomic_numbers.append(rows.atomic_numbers)
+        self._positions.append(rows.positions)
+        self._forces.append(rows.forces)
+        self._n_atoms.append(rows.n_atoms)
+        for start in range(0, len(rows), _FRAMES_PER_SEARCH):
+            stop = min(start + _FRAMES_PER_SEARCH, len(rows))
+            batch = structures_of(rows, start, stop)
+            pairs = packed_neighbours(batch, self._cutoff)
+            frame = batch.system_idx[pairs[0]]
+            self._edges.append((pairs - batch.offsets[frame]).T)
+            self._n_edges.append(np.bincount(frame, minlength=batch.n_structures))
+
+    def packed(self, energy: FloatArray) -> PackedFrames:
+        """All pieces; none can be added afterwards.
+
+        Args:
+            energy: Training targets, shape (n_frames,), eV.
+        """
+        return PackedFrames(
+            atomic_numbers=self._atomic_numbers.whole(),
+            positions=self._positions.whole(),
+            forces=self._forces.whole(),
+            energy=energy,
+            n_atoms=np.concatenate(self._n_atoms),
+            edges=self._edges.whole().T,
+            n_edges=np.concatenate(self._n_edges),
+        )
+
+
+def largest_size(n_atoms: IntArray) -> int:
+    """Upper bound of the size of packed frames, in bytes: that with every pair of atoms as neighbours.
+
+    Args:
+        n_atoms: Atoms of each frame, shape (n_frames,).
+    """
+    n_pairs = int((n_atoms * (n_atoms - 1)).sum())
+    return _BYTES_PER_ATOM * int(n_atoms.sum()) + _BYTES_PER_PAIR * n_pairs
 
 
 def structures_of(rows: SplitRows, start: int, stop: int) -> StructureBatch:
@@ -120,7 +155,8 @@ def batches(
         atoms = ragged_indices(atoms_before[chosen], n_atoms)
         edges = ragged_indices(edges_before[chosen], n_edges)
         first_atom = np.repeat(np.cumsum(n_atoms) - n_atoms, n_edges)
-        yield _on_device(frames, chosen, atoms, frames.edges[:, edges] + first_atom, cutoff, device)
+        edge_index = np.ascontiguousarray(frames.edges[:, edges] + first_atom)
+        yield _on_device(frames, chosen, atoms, edge_index, cutoff, device)
 
 
 def _on_device(

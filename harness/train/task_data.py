@@ -3,27 +3,49 @@
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from dataset_builders.chemistry.levels import GFN2, Level
-from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.arrays import FloatArray, IntArray
 from dataset_builders.core.errors import DataError, ModelError, UsageError
 from dataset_builders.folder.task_folders import task_in
 from dataset_builders.tasks.editions import SplitName
 from dataset_builders.tasks.regions import TaskName
 from dataset_builders.tasks.task_document import task_metadata
 from harness.data.dataset import UNKNOWN, PinnedDataset, content_hash, provenance_of, split_files
-from harness.data.rows import SplitRows, read_split, stream_split
+from harness.data.rows import BoolArray, ObjectArray, SplitRows, read_split, require_distinct, selected, stream_split
 from harness.networks.checkpoint_format import symbol_of
 from harness.scoring.reference_shift import count_elements
 from harness.train.data_source import TRAINING_SPLITS, TrainingSplit
-from harness.train.packed_frames import PackedFrames, pack
+from harness.train.fewer_frames import first_frames
+from harness.train.frame_storage import FrameStorage
+from harness.train.packed_frames import FramePacker, PackedFrames, largest_size
 
-Relabel: TypeAlias = Callable[[str, SplitRows], SplitRows]
-"""Replaces the labels of a split, for example by labels minus the energies and forces of a baseline; or its frames, by
-some frames of each of its molecules."""
+Relabel: TypeAlias = Callable[[str, int, SplitRows], SplitRows]
+"""Replaces the labels of a piece of a split, for example by labels minus the energies and forces of a baseline. It
+receives the name of the split, the number of the piece, and its rows."""
+
+_FRAMES_COUNTED_AT_ONCE: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlan:
+    """Which frames are trained on, with which labels, and where they are held.
+
+    Attributes:
+        relabel: Replaces the labels, if the network is not trained on the original ones.
+        n_frames: Number of frames of `train`, chosen by `first_frames`; `None` for all.
+        storage: Where frames are held; `None` for memory.
+    """
+
+    relabel: Relabel | None = None
+    n_frames: int | None = None
+    storage: FrameStorage | None = None
+
+
+ALL_FRAMES: Final = FramePlan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +84,53 @@ def read_training_data(
     directory: Path,
     task: TaskName,
     cutoff: float,
-    relabel: Relabel | None = None,
+    plan: FramePlan = ALL_FRAMES,
     reference_energies: Mapping[str, float] | None = None,
     level: Level = GFN2,
 ) -> TrainingData:
-    """Reads the splits `train` and `validation` of a task.
+    """Reads the splits `train` and `validation` of a task, twice and piece by piece.
 
     Args:
         directory: Data-set folder.
         task: Configuration.
         cutoff: Distance within which atoms are neighbours, Å.
-        relabel: Replaces the labels or frames of each split, if the network is not trained on the original ones.
+        plan: Which frames, with which labels, held where.
         reference_energies: From the initial model of the training, eV, by symbol; fitted on `train` by default.
         level: Level of theory of the labels.
 
     Raises:
         DataError: If a file is absent or corrupt, or `validation` contains an element that is not in `train`.
         ModelError: If the initial model of the training lacks an element of `train`.
+        SetupError: If frames are to be held in files and there is no room for them.
+        UsageError: If `train` has fewer frames than are asked for.
     """
     dataset = pin_training_files(directory, task, level)
-    train, validation = (read_training_split(dataset, task, split) for split in TRAINING_SPLITS)
-    seen = tuple(int(number) for number in np.unique(train.atomic_numbers))
-    unknown = sorted(set(np.unique(validation.atomic_numbers).tolist()) - set(seen))
+    train, validation = (_outline(dataset, task, split) for split in TRAINING_SPLITS)
+    seen = tuple(sorted(train.elements))
+    unknown = sorted(validation.elements - train.elements)
     if unknown:
         raise DataError(
             f"validation of {task} in {directory} contains {' '.join(symbol_of(number) for number in unknown)}, which "
             "train lacks; build the data set again"
         )
-    if relabel is not None:
-        train, validation = relabel("train", train), relabel("validation", validation)
-    fitted, rank = fit_reference_energies(train, seen)
+    wanted = None if plan.n_frames is None else first_frames(train, plan.n_frames)
+    n_atoms = [train.n_atoms if wanted is None else train.n_atoms[wanted], validation.n_atoms]
+    folder = None if plan.storage is None else plan.storage.folder_for(sum(map(largest_size, n_atoms)))
+    packers = [FramePacker(cutoff, folder) for _ in TRAINING_SPLITS]
+    energy = [
+        _pack(packer, _pieces(dataset, task, split, chosen, plan.relabel))
+        for packer, split, chosen in zip(packers, TRAINING_SPLITS, (wanted, None), strict=True)
+    ]
+    frames = [packer.packed(each) for packer, each in zip(packers, energy, strict=True)]
+    fitted, rank = _fitted_energies(frames[0], seen)
     if reference_energies is None:
         reference_energies = {symbol_of(number): float(each) for number, each in zip(seen, fitted, strict=True)}
     elements = _known_elements(reference_energies, seen)
     energies = np.array([reference_energies[symbol_of(number)] for number in elements])
     return TrainingData(
         task=task,
-        train=_packed(train, elements, energies, cutoff),
-        validation=_packed(validation, elements, energies, cutoff),
+        train=_subtract(frames[0], elements, energies),
+        validation=_subtract(frames[1], elements, energies),
         n_molecules=len(set(train.molecule_id)),
         elements=elements,
         reference_energies=reference_energies,
@@ -109,6 +140,66 @@ def read_training_data(
         level_of_theory=dataset.level_of_theory,
         declaration=task_metadata(task_in(directory, task, level)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """What is kept of a split until its frames are packed.
+
+    Attributes:
+        molecule_id: Shape (n_rows,), text; so is the next one.
+        trajectory: `primary` or `secondary`.
+        frame: Index in the trajectory, shape (n_rows,).
+        n_atoms: Shape (n_rows,).
+        elements: Atomic numbers of all frames.
+    """
+
+    molecule_id: ObjectArray
+    trajectory: ObjectArray
+    frame: IntArray
+    n_atoms: IntArray
+    elements: frozenset[int]
+
+
+def _outline(dataset: PinnedDataset, task: TaskName, split: str) -> _Outline:
+    elements: set[int] = set()
+    columns: list[tuple[ObjectArray, ObjectArray, IntArray, IntArray]] = []
+    for rows in stream_training_split(dataset, task, split):
+        elements.update(np.unique(rows.atomic_numbers).tolist())
+        columns.append((rows.molecule_id, rows.trajectory, rows.frame, rows.n_atoms))
+    molecule_id, trajectory, frame, n_atoms = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    found = _Outline(molecule_id, trajectory, frame, n_atoms, frozenset(elements))
+    require_distinct(found, f"{split} of {task} in {dataset.directory}")
+    return found
+
+
+def _pieces(
+    dataset: PinnedDataset, task: TaskName, split: str, wanted: BoolArray | None, relabel: Relabel | None
+) -> Iterator[SplitRows]:
+    """The frames of a split that are trained on, with their labels, piece by piece.
+
+    Args:
+        dataset: The data set.
+        task: The task.
+        split: The split.
+        wanted: Which rows, shape (n_rows,); `None` for all.
+        relabel: Replaces labels.
+    """
+    first = 0
+    for piece, rows in enumerate(stream_training_split(dataset, task, split)):
+        chosen = rows if wanted is None else selected(rows, wanted[first : first + len(rows)])
+        first += len(rows)
+        if len(chosen):
+            yield chosen if relabel is None else relabel(split, piece, chosen)
+
+
+def _pack(packer: FramePacker, pieces: Iterator[SplitRows]) -> FloatArray:
+    """Packs all pieces of a split, and returns their energies, shape (n_frames,), eV."""
+    energy = []
+    for rows in pieces:
+        packer.add(rows)
+        energy.append(rows.energy)
+    return np.concatenate(energy)
 
 
 def pin_training_files(
@@ -191,9 +282,28 @@ def fit_reference_energies(train: SplitRows, elements: tuple[int, ...]) -> tuple
         Energies, shape (n_elements,), eV, and the rank of the composition matrix. If the rank is
         below the number of elements, the solution has least norm.
     """
-    counts = count_elements(train.atomic_numbers, train.n_atoms, elements)
-    energies, _, rank, _ = np.linalg.lstsq(counts, train.energy, rcond=None)
+    return _least_squares(count_elements(train.atomic_numbers, train.n_atoms, elements), train.energy)
+
+
+def _fitted_energies(frames: PackedFrames, elements: tuple[int, ...]) -> tuple[FloatArray, int]:
+    """As `fit_reference_energies`, for packed frames with their total energies."""
+    return _least_squares(_composition(frames, elements), frames.energy)
+
+
+def _least_squares(counts: FloatArray, energy: FloatArray) -> tuple[FloatArray, int]:
+    energies, _, rank, _ = np.linalg.lstsq(counts, energy, rcond=None)
     return energies, int(rank)
+
+
+def _composition(frames: PackedFrames, elements: tuple[int, ...]) -> FloatArray:
+    """Atoms of each element in each frame, shape (n_frames, n_elements); memory holds a part of the atoms at a time."""
+    ends = np.cumsum(frames.n_atoms)
+    parts = []
+    for start in range(0, frames.n_frames, _FRAMES_COUNTED_AT_ONCE):
+        n_atoms = frames.n_atoms[start : start + _FRAMES_COUNTED_AT_ONCE]
+        end = int(ends[start + len(n_atoms) - 1])
+        parts.append(count_elements(frames.atomic_numbers[end - int(n_atoms.sum()) : end], n_atoms, elements))
+    return np.concatenate(parts)
 
 
 def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
@@ -206,7 +316,7 @@ def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
         data: Frames, with the reference energies of the model.
         predicted: Predictions of its network for the frames of `train`, shape (n_frames,), eV.
     """
-    counts = count_elements(data.train.atomic_numbers, data.train.n_atoms, data.elements)
+    counts = _composition(data.train, data.elements)
     # Least norm, so that the energy of an absent element gets a shift of zero.
     shift, _, _, _ = np.linalg.lstsq(counts, data.train.energy - predicted, rcond=None)
     symbols = [symbol_of(number) for number in data.elements]
@@ -221,13 +331,7 @@ def shifted(data: TrainingData, predicted: FloatArray) -> TrainingData:
 
 
 def _subtract(frames: PackedFrames, elements: tuple[int, ...], energies: FloatArray) -> PackedFrames:
-    counts = count_elements(frames.atomic_numbers, frames.n_atoms, elements)
-    return replace(frames, energy=frames.energy - counts @ energies)
-
-
-def _packed(rows: SplitRows, elements: tuple[int, ...], energies: FloatArray, cutoff: float) -> PackedFrames:
-    counts = count_elements(rows.atomic_numbers, rows.n_atoms, elements)
-    return pack(rows, rows.energy - counts @ energies, cutoff)
+    return replace(frames, energy=frames.energy - _composition(frames, elements) @ energies)
 
 
 def _known_elements(reference_energies: Mapping[str, float], seen: tuple[int, ...]) -> tuple[int, ...]:

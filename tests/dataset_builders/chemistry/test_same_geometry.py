@@ -61,8 +61,13 @@ def test_it_finds_what_a_comparison_of_all_pairs_finds() -> None:
 
 
 def test_many_copies_take_little_time() -> None:
-    earlier = earlier_equals(signatures(np.repeat(thermal(1, 9), 20_000, axis=0)))
+    """Copies that are equal to the bit, and copies that were rotated."""
+    frames = np.repeat(thermal(1, 9), 20_000, axis=0)
+    assert earlier_equals(signatures(frames)).tolist() == [-1] + [0] * (len(frames) - 1)
+    frames[1::4] = frames[1::4] @ rotation(1)
+    earlier = earlier_equals(signatures(frames))
     assert (earlier == -1).sum() == 1
+    assert (earlier < np.arange(len(frames))).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (1, 5), (2, 1), (3, 0)])

@@ -117,13 +117,13 @@ def test_a_baseline_is_computed_once_for_a_run_that_goes_on(
 def test_baseline_energies_of_other_frames_are_not_used(dataset: Path, tmp_path: Path) -> None:
     rows = read_training_split(pin_training_files(dataset, "task2"), "task2", "train")
     relabel = baseline_labels.subtract_baseline("mmff94", tmp_path, 1)
-    relabel("train", rows)
+    relabel("train", 0, rows)
     moved = dataclasses.replace(rows, positions=rows.positions + np.float32(0.01) * rows.positions)
-    fresh = baseline_labels.subtract_baseline("mmff94", tmp_path / "fresh", 1)("train", moved)
-    np.testing.assert_array_equal(relabel("train", moved).energy, fresh.energy)
-    (tmp_path / baseline_labels.baseline_file("mmff94", "train")).write_bytes(b"cut off")
+    fresh = baseline_labels.subtract_baseline("mmff94", tmp_path / "fresh", 1)("train", 0, moved)
+    np.testing.assert_array_equal(relabel("train", 0, moved).energy, fresh.energy)
+    (tmp_path / baseline_labels.baseline_file("mmff94", "train", 0)).write_bytes(b"cut off")
     with pytest.raises(DataError, match=r"cannot be read .* delete it to compute it again"):
-        relabel("train", rows)
+        relabel("train", 0, rows)
 
 
 def test_frames_that_a_baseline_cannot_compute_stop_the_training(
