@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.errors import UsageError
 from dataset_builders.core.option_parser import option_parser
@@ -15,6 +15,9 @@ from harness.commands.evaluation_options import AUTO, add_evaluation_options
 if TYPE_CHECKING:
     from harness.data.dataset import PinnedDataset
     from harness.results.result import RunResult
+
+_OF_FINISHED_RUNS: Final = frozenset({"run", "model", "task", "dataset", "output", "json", "quiet"})
+"""Options that apply where no model is evaluated, or change nothing that is printed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "compare needs the same labels for all models, but --labels auto may choose different ones; name a level"
         )
     require_use_of_results_repo(arguments)
+    if not arguments.model:
+        _require_use_of_options(arguments)
     n_models = len(set(arguments.model))
     if (n_results := n_models + len(arguments.run)) < 2:
         raise UsageError(f"{n_results} results; a comparison needs two or more of --model and RUN_DIR")
@@ -42,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs = evaluated(arguments, check) if arguments.model else []
     if not current_ranks().is_first:
         return 0
-    results = [*earlier, *(run.result for run in runs)]
+    results = [*_with_tasks(earlier, arguments.task), *(run.result for run in runs)]
     if arguments.json:
         for document in comparison_documents(results):
             print_json(document)
@@ -55,6 +60,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_no_failures(results)
     push_if_asked(arguments, runs)
     return 0
+
+
+def _require_use_of_options(arguments: argparse.Namespace) -> None:
+    """Checks that a comparison of finished runs alone has no option of an evaluation, which it could not follow.
+
+    Raises:
+        UsageError: If it has one.
+    """
+    options = parser()
+    for name, value in vars(arguments).items():
+        if name not in _OF_FINISHED_RUNS and value != options.get_default(name):
+            remedy = "publish them with `harness push RUN_DIR`" if name == "push" else "leave it out"
+            raise UsageError(
+                f"--{name.replace('_', '-')} has no effect on finished runs, and no --model is named; {remedy}"
+            )
+
+
+def _with_tasks(results: "Sequence[RunResult]", tasks: Sequence[str]) -> "list[RunResult]":
+    """The results with the named tasks only; with all if none is named."""
+    if not tasks:
+        return list(results)
+    return [
+        result.model_copy(update={"tasks": {name: each for name, each in result.tasks.items() if name in tasks}})
+        for result in results
+    ]
 
 
 def _require_comparable(

@@ -42,8 +42,7 @@ def parser() -> argparse.ArgumentParser:
     parser = option_parser(
         "python -m harness train",
         "--task TASK | --all-tasks [options]",
-        "Train on the `train` split of a task and select by `validation`; no file of a test split is opened.\n"
-        "The same command resumes an interrupted run.",
+        "Train on `train` of a task and select by `validation`; opens no test split; run again, it resumes.",
         (
             "python -m harness train --arch painn --task task2 --epochs 20",
             "python -m harness train --all-tasks --seeds 0 1 2 --out method",
@@ -86,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("auto", "always", "never"),
         metavar="WHEN",
         default="auto",
-        help="auto (if they need a quarter of the free memory), always, never (default: auto)",
+        help="auto (beyond a quarter of the free memory), always, never",
     )
     return parser
 

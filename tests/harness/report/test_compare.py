@@ -61,6 +61,34 @@ def test_a_model_beside_a_finished_run(compare, tmp_path):
     assert "result: " not in printed.out
 
 
+def test_finished_runs_are_compared_on_the_named_tasks(compare, tmp_path):
+    compare("--model", "zero", "--model", "mmff94")
+    folders = [folder_of(tmp_path, name) for name in ("zero", "mmff94")]
+    code, printed = compare(*folders, "--task", "task4", "--json")
+    assert code == 0
+    assert {json.loads(line)["task"] for line in printed.out.splitlines()} == {"task4"}
+    code, printed = compare(*folders, "--task", "task2")
+    assert code == 2
+    assert "no task has two results" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        (["--push"], "publish them with `harness push RUN_DIR`"),
+        (["--labels", "wb97x"], "leave it out"),
+        (["--trust-checkpoint"], "leave it out"),
+        (["--batch-atoms", "512"], "leave it out"),
+        (["--intervals"], "leave it out"),
+    ],
+)
+def test_options_of_an_evaluation_have_no_effect_on_finished_runs(compare, tmp_path, options, remedy):
+    compare("--model", "zero", "--model", "mmff94", "--task", "task4")
+    code, printed = compare(*(folder_of(tmp_path, name) for name in ("zero", "mmff94")), *options)
+    assert code == 2
+    assert f"{options[0]} has no effect on finished runs, and no --model is named; {remedy}" in printed.err
+
+
 def test_one_model_is_not_enough(compare, tmp_path):
     code, printed = compare("--model", "zero")
     assert code == 2
