@@ -59,7 +59,7 @@ ENVIRONMENTS: Final[Mapping[str, EnvironmentSpec]] = MappingProxyType(
         "mace": EnvironmentSpec(("mace-torch==0.3.16", "e3nn==0.4.4")),
         "sevennet": EnvironmentSpec(("sevenn==0.13.0",)),
         "nequip": EnvironmentSpec(("nequip==0.19.1",)),
-        "so3lr": EnvironmentSpec(("so3krates-torch[vis]==0.2.1",)),
+        "so3lr": EnvironmentSpec(("so3krates-torch[vis]==0.2.1",), trains=True),
         "fairchem": EnvironmentSpec(("fairchem-core==2.24.0",)),
         # Its metadata pins torch 2.4 and numpy below 2, but its networks also run with current releases. The packages
         # that are left out are only imported by its trainer.
