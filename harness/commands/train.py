@@ -20,10 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _continue_in_environment(argv: Sequence[str]) -> None:
     from harness.train.options import parser
-    from harness.train.own_environment import family_of_environment
+    from harness.train.own_environment import needed_environment
     from harness.worker.replaced_process import continue_in_environment
 
     options = parser().parse_args(argv)
-    family = family_of_environment(options)
-    if family is not None:
-        continue_in_environment(family, f"training {options.arch or options.init}", ["train", *argv])
+    environment = needed_environment(options)
+    if environment is not None:
+        continue_in_environment(environment, f"training {options.arch or options.init}", ["train", *argv])

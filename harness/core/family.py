@@ -25,6 +25,7 @@ class Family:
         library_names: Values of `library_name` in the model card of a repo with such a checkpoint.
         tags: Tags of such a model card.
         can_compile: Whether its adapter supports `LoadOptions.compile`.
+        environment_of: The family whose environment it shares; `None` for one under its own name, if there is one.
     """
 
     name: str
@@ -40,6 +41,12 @@ class Family:
     library_names: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     can_compile: bool = False
+    environment_of: str | None = None
+
+    @property
+    def environment(self) -> str:
+        """Name of its environment, which most families do without."""
+        return self.environment_of or self.name
 
     @property
     def needs(self) -> str:

@@ -183,10 +183,10 @@ def _problem_of_settings(found: Architecture) -> str | None:
 
 
 def _problem_of_reach(found: Architecture) -> str | None:
-    if found.in_environment or found.hops_per_layer < 1:
+    if found.environment is not None or found.hops_per_layer < 1:
         return (
-            f"in_environment is {found.in_environment} and hops_per_layer is {found.hops_per_layer}; expected False "
-            "and 1 or more"
+            f"environment is {found.environment!r} and hops_per_layer is {found.hops_per_layer}; expected None and 1 "
+            "or more"
         )
     if "layers" not in names_of(found.arguments) and found.hops_of_embedding < 1 and not found.sees_all:
         return (

@@ -68,8 +68,8 @@ class Architecture:
         sees_all: Whether the energy of an atom may depend on all other atoms, however distant.
         can_compile: Whether PyTorch's compiler supports the whole network.
         elements: Atomic numbers that it supports; `None` for all.
-        in_environment: Whether it is trained and evaluated only in the environment of its family, since its packages
-            conflict with those of the harness.
+        environment: The environment in which alone it is trained and evaluated, since its packages conflict with those
+            of the harness; `None` if it runs beside the harness.
         plugin: The package that adds it, filled in on discovery; `None` for architectures of this project.
     """
 
@@ -86,7 +86,7 @@ class Architecture:
     sees_all: bool = False
     can_compile: bool = False
     elements: frozenset[int] | None = None
-    in_environment: bool = False
+    environment: str | None = None
     plugin: Plugin | None = None
 
     @property

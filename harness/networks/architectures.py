@@ -7,6 +7,7 @@ from typing import Final
 
 from harness.networks import builders
 from harness.networks.architecture import Architecture, NetworkArguments
+from harness.networks.so3krates_package import ELEMENTS
 
 _graph_pes = partial(Architecture, family="graph-pes", packages=("graph-pes", "e3nn"), extra="graph-pes")
 _pyg = partial(Architecture, family="pyg", packages=("torch-geometric",), extra="pyg")
@@ -17,7 +18,7 @@ _fairchem1 = partial(
     packages=("fairchem-core", "e3nn", "torch-geometric"),
     hops_of_embedding=1,
     elements=frozenset(range(1, 101)),
-    in_environment=True,
+    environment="fairchem1",
 )
 
 BUILT_IN: Final[tuple[Architecture, ...]] = (
@@ -45,16 +46,30 @@ BUILT_IN: Final[tuple[Architecture, ...]] = (
         packages=("mace-torch", "e3nn"),
         extra="mace",
     ),
+    # The charges that it predicts are corrected by their sum over the whole molecule.
+    Architecture(
+        "SO3LR",
+        builders.so3lr,
+        None,
+        4,
+        3e-4,
+        family="so3lr-tuned",
+        packages=("so3krates-torch",),
+        sees_all=True,
+        elements=ELEMENTS,
+        environment="so3lr",
+    ),
 )
-"""Networks of this project, and two of other projects (TorchANI, mace-torch) that are trained further here."""
+"""Networks of this project, and three of other projects (TorchANI, mace-torch, so3krates-torch) that are trained
+further here."""
 
 ARCHITECTURES: Final = tuple(each.name for each in BUILT_IN if each.arguments is not None)
 """Networks of this project that are trained from scratch."""
 
 IN_ENVIRONMENTS: Final[Mapping[str, str]] = MappingProxyType(
-    {each.name: each.family for each in BUILT_IN if each.in_environment}
+    {each.name: each.environment for each in BUILT_IN if each.environment is not None}
 )
-"""The family of each network that is trained and evaluated only in the environment of that family."""
+"""The environment of each network that is trained and evaluated only in one."""
 
 FOUNDATIONS: Final = tuple(each.name for each in BUILT_IN if each.arguments is None)
 """Networks of other projects that are trained further here."""

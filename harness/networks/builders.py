@@ -103,6 +103,13 @@ def mace_torch(arguments: Mapping[str, Any], _elements: tuple[int, ...], _tracea
     return build_mace(arguments)
 
 
+def so3lr(arguments: Mapping[str, Any], _elements: tuple[int, ...], _traceable: bool) -> "Module":
+    """An SO3LR model of so3krates-torch."""
+    from harness.networks.trainable_so3lr import build_so3lr
+
+    return build_so3lr(arguments)
+
+
 def _common(arguments: NetworkArguments) -> dict[str, Any]:
     return {"layers": arguments.layers, "cutoff": arguments.cutoff}
 

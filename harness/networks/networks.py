@@ -85,12 +85,12 @@ def require_plugin(directory: Path, config: CheckpointConfig) -> Architecture | 
 
 
 def _missing_package(architecture: Architecture, cause: ImportError) -> SetupError:
-    purpose, family = f"A {architecture.name} network", architecture.family
+    purpose, environment = f"A {architecture.name} network", architecture.environment
     if architecture.extra is not None:
         return MissingPackageError(architecture.packages[0], architecture.extra, purpose)
     return SetupError(
-        f"{purpose} is computed in the environment of {family} alone ({cause_of(cause)}). Create it with: python -m "
-        f"harness env create {family}; `python -m harness train` and `--model` then use it"
+        f"{purpose} is computed in the environment {environment} alone ({cause_of(cause)}). Create it with: python -m "
+        f"harness env create {environment}; `python -m harness train` and `--model` then use it"
     )
 
 

@@ -39,13 +39,15 @@ FAMILIES: Final = tuple(
         folder=("config.json", "model.safetensors"),
         in_config=True,
         can_compile=name == "graph-pes",
+        environment_of=environment,
     )
-    for name, package, extra in (
-        ("graph-pes", "graph_pes", "graph-pes"),
-        ("pyg", "torch_geometric", "pyg"),
-        ("torchani-tuned", "torchani", "torchani"),
-        ("mace-tuned", "mace", "mace"),
-        ("fairchem1", "fairchem", None),
+    for name, package, extra, environment in (
+        ("graph-pes", "graph_pes", "graph-pes", None),
+        ("pyg", "torch_geometric", "pyg", None),
+        ("torchani-tuned", "torchani", "torchani", None),
+        ("mace-tuned", "mace", "mace", None),
+        ("fairchem1", "fairchem", None, None),
+        ("so3lr-tuned", "so3krates_torch", None, "so3lr"),
     )
 )
 

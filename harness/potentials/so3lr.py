@@ -5,12 +5,10 @@ electrostatics of predicted charges and dispersion of predicted Hirshfeld ratios
 the package takes one structure at a time; here the graphs of a batch are built at once, one for each of the two ranges.
 """
 
-import contextlib
 import importlib
 import importlib.resources
 import inspect
 import pickle
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +21,7 @@ from harness.compute.torch_potential import Output, PackedTensors, TorchPotentia
 from harness.core.family import Family
 from harness.core.known_checkpoints import known_models
 from harness.core.potential import DtypeName, LoadOptions, Potential, PotentialTraits
+from harness.networks.so3krates_package import ELEMENTS, default_dtype, so3lr_input
 from harness.trust.pickles import MAX_NAMED, imports_of, require_trust, sha256_of
 
 if TYPE_CHECKING:
@@ -48,18 +47,11 @@ LEVEL: Final = known_models("so3lr")["so3lr"]
 SHIPPED_SHA256: Final = "b5145564911ff983ed076ccb2bca5ce63454b74c9c8291092695463f1e6732be"
 """The only file that is loaded without being declared trusted: that of so3krates-torch 0.2.1."""
 
-ELEMENTS: Final = frozenset({1, 6, 7, 8, 9, 15, 16, 17})
-"""Elements of the training set. The network has a row for each of 118; the rows of the others are still random."""
-
 LONG_RANGE: Final = 12.0
 """Cutoff of electrostatics and dispersion, Å, that the calculator of the package sets; the shipped file has none."""
 
 DAMPING: Final = 2.0
 """Width of the shell in which dispersion vanishes at that cutoff, Å, likewise."""
-
-CHARGE: Final = 0
-SPIN: Final = 0
-"""Total spin S, of which the network takes twice: the unpaired electrons. A closed shell has multiplicity 1, spin 0."""
 
 _NETWORKS: Final = ("so3krates_torch.blocks.", "so3krates_torch.modules.", "torch.nn.modules.")
 """Packages whose networks a checkpoint may hold."""
@@ -89,58 +81,22 @@ class So3lrPotential(TorchPotential):
 
     def graph(self, batch: PackedTensors) -> dict[str, "torch.Tensor"]:
         """The dictionary that SO3LR takes."""
-        import torch
-
-        near = neighbours(batch, float(self._model.r_max))
-        far = neighbours(batch, float(self._model.r_max_lr))
-        one_hot = torch.nn.functional.one_hot(batch.atomic_numbers - 1, int(self._model.num_elements))
-
-        def filled(value: int) -> "torch.Tensor":
-            # The package makes both of the type of the model: the charges that it predicts add up to this one.
-            return torch.full((batch.n_structures,), value, dtype=self._dtype, device=batch.device)
-
-        def no_shift(edges: "torch.Tensor") -> "torch.Tensor":
-            return torch.zeros((edges.shape[1], 3), dtype=self._dtype, device=batch.device)
-
-        return {
-            "positions": batch.positions.to(self._dtype),
-            "atomic_numbers": batch.atomic_numbers,
-            "node_attrs": one_hot.to(self._dtype),
-            "edge_index": near,
-            "shifts": no_shift(near),
-            "edge_index_lr": far,
-            "shifts_lr": no_shift(far),
-            "cell": torch.zeros((3 * batch.n_structures, 3), dtype=self._dtype, device=batch.device),
-            "batch": batch.system_idx,
-            "ptr": batch.offsets,
-            "head": torch.zeros(batch.n_structures, dtype=torch.int64, device=batch.device),
-            "total_charge": filled(CHARGE),
-            "total_spin": filled(SPIN),
-        }
+        near, far = (neighbours(batch, float(each)) for each in (self._model.r_max, self._model.r_max_lr))
+        places = batch.system_idx, batch.offsets
+        positions = batch.positions.to(self._dtype)
+        return so3lr_input(batch.atomic_numbers, positions, places, (near, far), int(self._model.num_elements))
 
     def forward(self, graph: dict[str, "torch.Tensor"], batch: PackedTensors) -> Output:
         """Energies with the terms of long range, and forces."""
-        with _dividing_in(self._dtype):
+        with default_dtype(self._dtype):
             # The model marks its positions as differentiable, which must not persist after this call.
             output = self._model({**graph, "positions": graph["positions"].detach()})
         return Output(batch.sum_by_structure(output["node_energy"].detach().ravel()), output["forces"])
 
 
-@contextlib.contextmanager
-def _dividing_in(dtype: "torch.dtype") -> Iterator[None]:
-    """Lets quotients of integers have a precision.
-
-    The model divides the surplus of charge by the number of atoms, an integer: in single precision, whatever the
-    precision of the model, so that the charges of a molecule would add up to 1e-8 e.
-    """
-    import torch
-
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+def model_of(potential: So3lrPotential) -> Any:
+    """The model of a potential, for fine-tuning."""
+    return potential._model
 
 
 def load(source: Path | str, options: LoadOptions) -> Potential:
@@ -272,6 +228,11 @@ def _require_pairwise(model: Any, path: Path) -> None:
         )
     if getattr(model, "use_pme", False):
         raise ModelError(f"{path} sums its electrostatics over a periodic cell (use_pme); these molecules have none")
+    if model.neighborlist_format_lr != "sparse":
+        raise ModelError(
+            f"{path} counts each pair of its long range once (neighborlist_format_lr "
+            f"{model.neighborlist_format_lr!r}); expected 'sparse', in which each pair occurs in both directions"
+        )
 
 
 def _set_long_range(model: Any) -> None:

@@ -28,14 +28,15 @@ class Row:
             trained on each task, the latter from a checkpoint.
         group: `main`, or `ablation` for a variant that answers one question and runs only on request.
         model: Value of `--model`: a built-in name of a control, or the name under which the command line of
-            the study passes a checkpoint to a zero-shot or fine-tuned row.
+            the study passes a checkpoint to a zero-shot or fine-tuned row. `None` if the weights come with a package:
+            a zero-shot row then has the name of the model, and a fine-tuned one names it in `train`.
         train: Options of `harness train` for the row; empty if it is not trained.
         seeded: Whether runs with different seeds differ.
         budgeted: Whether its training uses the epochs or steps of the study.
         budget_factor: Factor on that length.
         compiles: Whether its training can be compiled.
         packages: Packages whose versions may affect its numbers.
-        environment: Family in whose environment it is trained and computed; `None` for that of the harness.
+        environment: Environment in which it is trained and computed; `None` for that of the harness.
     """
 
     name: str
@@ -66,6 +67,7 @@ _GRAPH_PES: Final = ("graph-pes", "torch")
 _PYG: Final = ("torch-geometric", "torch")
 _ANI: Final = ("torchani", "torch")
 _FAIRCHEM1: Final = ("fairchem-core", "torch")
+_SO3LR: Final = ("so3krates-torch", "torch")
 
 
 def _control(name: str, title: str, *packages: str) -> Row:
@@ -128,6 +130,17 @@ _MAIN: Final = (
         seeded=True,
         budgeted=True,
         packages=_ANI,
+    ),
+    Row("so3lr", "SO3LR as published", kind="zero-shot", packages=_SO3LR, environment="so3lr"),
+    Row(
+        name="so3lr-tuned",
+        title="SO3LR, fine-tuned",
+        kind="fine-tuned",
+        train=("--init", "so3lr"),
+        seeded=True,
+        budgeted=True,
+        packages=_SO3LR,
+        environment="so3lr",
     ),
 )
 

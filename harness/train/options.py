@@ -113,7 +113,7 @@ def _add_strategy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--init",
         metavar="MODEL",
-        help="initial ANI state dict, MACE .model or own checkpoint",
+        help="initial ANI state dict, MACE .model, so3lr, or own checkpoint",
     )
     group.add_argument("--family", metavar="NAME", help="family of --init, if its files do not identify it")
     group.add_argument("--head", metavar="NAME", help="readout head of --init, if it has several")

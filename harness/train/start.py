@@ -88,12 +88,14 @@ def load_start(model: str, family: str | None, options: LoadOptions, task: Task)
             return _from_torchani(source, options, stated)
         case "mace":
             return _from_mace(source, options, stated)
+        case "so3lr":
+            return _from_so3lr(source, options, stated)
         case name if source.path is not None and source.family.in_config:
             return _from_own_checkpoint(source, task)
         case name:
             raise UsageError(
                 f"--init {model} belongs to the family {name}, which cannot be fine-tuned here; expected a TorchANI "
-                "state dict, a MACE .model file, or a checkpoint of `harness train`"
+                "state dict, a MACE .model file, so3lr or a model of its trainer, or a checkpoint of `harness train`"
             )
 
 
@@ -204,6 +206,27 @@ def _from_mace(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]
         tensors=_in_single_precision(network_tensors(MaceNetwork(model, head))),
         baseline=None,
         record=_record(source, potential.traits, seen),
+    )
+
+
+def _from_so3lr(source: ModelSource, options: LoadOptions, seen: tuple[Task, ...]) -> Start:
+    from harness.networks.trainable_so3lr import So3lrNetwork, require_same_model, so3lr_arguments
+    from harness.potentials.so3lr import So3lrPotential, load, model_of
+
+    # The weights in the package have no path. Double precision, as for MACE.
+    loading = replace(options, device="cpu", dtype="float64")
+    potential = cast(So3lrPotential, load(source.path or source.model_id, loading))
+    model, traits = model_of(potential), potential.traits
+    arguments = so3lr_arguments(model)
+    require_same_model(model, arguments)
+    shifts = model.atomic_energy_output_block.energy_shifts.tolist()
+    return Start(
+        architecture="SO3LR",
+        arguments=arguments,
+        reference_energies={symbol_of(number): shifts[number - 1] for number in sorted(traits.elements or ())},
+        tensors=_in_single_precision(network_tensors(So3lrNetwork(model))),
+        baseline=None,
+        record=_record(source, traits, seen),
     )
 
 

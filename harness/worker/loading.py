@@ -141,10 +141,10 @@ def _what_is_open(source: ModelSource, *, is_cut_off: bool) -> str:
 def _interpreter(source: ModelSource) -> Path | None:
     """The interpreter of the family's environment, or `None` if it runs in that of the harness."""
     family = source.family
-    environment = find_environment(family.name)
+    environment = find_environment(family.environment)
     if environment is not None:
         return environment.python
-    if family.extra is None and family.name not in ENVIRONMENTS:
+    if family.extra is None and family.environment not in ENVIRONMENTS:
         return None
     if importlib.util.find_spec(family.package) is not None:
         return None
@@ -155,8 +155,8 @@ def _needs_worker(source: ModelSource, interpreter: Path | None, isolation: Isol
     if isolation == "never":
         if interpreter is not None:
             raise UsageError(
-                f"{source.model_id} runs in the environment of the family {source.family.name}, and so in a separate "
-                "process; leave out --isolation never, or install the family beside the harness"
+                f"{source.model_id} runs in the environment of the family {source.family.environment}, and so in a "
+                "separate process; leave out --isolation never, or install the family beside the harness"
             )
         return False
     return isolation in ("always", "strict") or interpreter is not None or _runs_code(source)
@@ -208,7 +208,7 @@ def _importing_from_working_directory(source: ModelSource) -> Iterator[None]:
 def _missing(source: ModelSource) -> SetupError:
     family = source.family
     purpose = f"loading {source.model_id} (family {family.name})"
-    own = f"python -m harness env create {family.name}" if family.name in ENVIRONMENTS else None
+    own = f"python -m harness env create {family.environment}" if family.environment in ENVIRONMENTS else None
     if family.extra is None:
         return SetupError(f"{purpose} needs a separate environment, which is missing. Create it with: {own}")
     error = MissingPackageError(family.package, family.extra, purpose)

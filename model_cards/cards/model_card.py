@@ -17,6 +17,7 @@ from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.tasks.editions import edition_note
 from dataset_builders.tasks.regions import DECLARATION, Task
 from dataset_builders.tasks.task_document import task_of_checkpoint
+from harness.core.known_checkpoints import KnownCheckpoint, recognise
 from harness.networks.architecture import NetworkArguments
 from harness.networks.architectures import FOUNDATIONS, IN_ENVIRONMENTS, PACKAGES
 from harness.networks.arguments import plain as plain_arguments
@@ -156,6 +157,7 @@ def _network_context(checkpoint: Path) -> dict[str, Any]:
         "environment": IN_ENVIRONMENTS.get(config.architecture),
         "base_model": _base_model(config),
         "is_derived": config.architecture in FOUNDATIONS,
+        "derived_from": _published(config),
         "baseline": METHODS.get(config.baseline, "MMFF94") if config.baseline else None,
     }
 
@@ -213,6 +215,12 @@ def _base_model(config: CheckpointConfig) -> str | None:
     """The Hub repo of the checkpoint that was fine-tuned, if there was one."""
     start = config.started_from
     return None if start is None or start["revision"] is None else "/".join(str(start["id"]).split("/")[:2])
+
+
+def _published(config: CheckpointConfig) -> KnownCheckpoint | None:
+    """The published checkpoint that was fine-tuned, if its bytes are known."""
+    found = None if config.started_from is None else recognise(config.started_from["files"])
+    return None if found is None or found.by != "sha256" else found.checkpoint
 
 
 def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str, Any]:

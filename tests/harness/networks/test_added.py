@@ -47,7 +47,7 @@ def test_without_plug_ins_there_are_the_own_ones() -> None:
     assert added_names() == ()
     own = ("PaiNN", "SchNet", "TensorNet", "NequIP", "MACE", "DimeNet++", "ViSNet", "GemNet", "eSEN")
     assert known_names() == ARCHITECTURES == own
-    assert FOUNDATIONS == ("ANI", "MACE-torch")
+    assert FOUNDATIONS == ("ANI", "MACE-torch", "SO3LR")
     assert RESERVED == CONTROL_ARCHITECTURES
     assert all(find_architecture(own.name.upper()) is own for own in BUILT_IN)
     assert find_architecture("MACE").computes_with == ("graph-pes", "e3nn", "torch", "safetensors")
@@ -144,8 +144,8 @@ BROKEN = {
         "argument kind has the default ()",
     ),
     "cutoff": (architecture("springy").replace("cutoff: float", "reach: float"), "expected a cutoff, Å, among them"),
-    "environment": (architecture("springy", more=", in_environment=True"), "in_environment is True and hops_per_layer"),
-    "hops": (architecture("springy", more=", hops_per_layer=0"), "hops_per_layer is 0; expected False and 1 or more"),
+    "environment": (architecture("springy", more=", environment='mace'"), "environment is 'mace' and hops_per_layer"),
+    "hops": (architecture("springy", more=", hops_per_layer=0"), "hops_per_layer is 0; expected None and 1 or more"),
     "field": (architecture("springy").replace("=1)", "=0)"), "its receptive field is unknown"),
 }
 

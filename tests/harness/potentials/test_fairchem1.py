@@ -43,6 +43,9 @@ from tests.harness.potentials.test_contract import (  # noqa: F401 (the one cont
 )
 from tests.harness.training_set import write_training_set
 
+ENVIRONMENT = "fairchem1"
+NETWORKS = [name for name, environment in IN_ENVIRONMENTS.items() if environment == ENVIRONMENT]
+
 FLOAT64 = LoadOptions(device="cpu", dtype="float64")
 SHAPE = NetworkArguments(channels=8, radial_features=6, layers=1, cutoff=2.0)
 
@@ -119,22 +122,22 @@ def check_in_double_precision(_: Arrays, dataset: str, architecture: str) -> Arr
     return {}
 
 
-@pytest.fixture(scope="module", params=list(IN_ENVIRONMENTS))
+@pytest.fixture(scope="module", params=NETWORKS)
 def architecture(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    python_of(IN_ENVIRONMENTS[name])
+    python_of(ENVIRONMENT)
     return name
 
 
 @pytest.fixture(scope="module")
 def case(architecture: str) -> Case:
-    return Case(IN_ENVIRONMENTS[architecture], FLOAT64, derivative=1e-3)
+    return Case(ENVIRONMENT, FLOAT64, derivative=1e-3)
 
 
 @pytest.fixture(scope="module")
 def potential(architecture: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Potential]:
     folder = tmp_path_factory.mktemp("checkpoint") / architecture
-    run_elsewhere(IN_ENVIRONMENTS[architecture], make_network, folder=str(folder), architecture=architecture)
+    run_elsewhere(ENVIRONMENT, make_network, folder=str(folder), architecture=architecture)
     with loaded(resolve_model(str(folder)), FLOAT64) as found:
         yield found
 
@@ -179,7 +182,7 @@ def test_an_energy_depends_on_atoms_up_to_the_receptive_field(architecture: str)
     }
     shape = {name: getattr(SHAPE, name) for name in ("channels", "radial_features", "layers", "cutoff")}
     found = run_elsewhere(
-        IN_ENVIRONMENTS[architecture],
+        ENVIRONMENT,
         reach_and_second_derivatives,
         places,
         architecture=architecture,
@@ -196,9 +199,7 @@ def test_an_energy_depends_on_atoms_up_to_the_receptive_field(architecture: str)
 
 def test_it_passes_the_check_of_plug_ins(architecture: str, tmp_path: Path) -> None:
     dataset = write_training_set(tmp_path / "toy")
-    run_elsewhere(
-        IN_ENVIRONMENTS[architecture], check_in_double_precision, dataset=str(dataset), architecture=architecture
-    )
+    run_elsewhere(ENVIRONMENT, check_in_double_precision, dataset=str(dataset), architecture=architecture)
 
 
 def test_it_is_trained_by_the_command_and_evaluated(architecture: str, tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_it_is_trained_by_the_command_and_evaluated(architecture: str, tmp_path:
         **os.environ,
         "PYTHONPATH": str(root),
         "OMP_NUM_THREADS": "1",
-        ENVIRONMENTS_VARIABLE: str(python_of(IN_ENVIRONMENTS[architecture]).parents[2]),
+        ENVIRONMENTS_VARIABLE: str(python_of(ENVIRONMENT).parents[2]),
     }
     done = subprocess.run(
         [*command, "--dataset", str(dataset), "--out", str(out), "--device", "cpu"],
@@ -242,6 +243,6 @@ def test_equiformer_v2_is_not_offered_for_a_reason() -> None:
 def test_outside_of_the_environment_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "harness.networks.fairchem1", None)
     with pytest.raises(
-        SetupError, match=r"A GemNet network is computed in the environment of fairchem1 alone .*env create"
+        SetupError, match=r"A GemNet network is computed in the environment fairchem1 alone .*env create"
     ):
         build_network("GemNet", SHAPE, (1, 6))

@@ -24,6 +24,7 @@ from harness.study.runner import JobFailure, Study
 from harness.study.session import do_study, edition_folder, outline
 from harness.study.summary import summarise
 from harness.study.table_rows import Row, choose_rows
+from harness.worker.family_environments import ENVIRONMENTS_VARIABLE
 
 SMALL = Row(
     name="small",
@@ -197,7 +198,10 @@ def test_labels_of_another_level_have_a_report_of_their_own(tmp_path: Path) -> N
     assert "- [mini-wb97x](mini-wb97x/README.md): 1 run of 1 row," in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_does_nothing(
+    tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(ENVIRONMENTS_VARIABLE, str(tmp_path / "environments"))
     options = ["--dataset", str(tiny_dataset), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
     assert main(["study", "--plan", *options, "--rows", "zero", "painn", "ani2x", "zero-shot"]) == 2
     assert "the row ani2x needs a checkpoint: --model ani2x=PATH" in capsys.readouterr().err
@@ -206,6 +210,10 @@ def test_a_plan_does_nothing(tiny_dataset: Path, tmp_path: Path, capsys: pytest.
     assert "painn-task4-seed2: no record, time unknown\n" in shown
     assert "zero-task1: no record, time unknown\n" in shown
     assert "left out: ani2x (ANI-2x as published); give its checkpoint with --model ani2x=PATH\n" in shown
+    assert (
+        "left out: so3lr (SO3LR as published); create its environment with: python -m harness env create so3lr\n"
+        in shown
+    )
     assert "8 of 8 jobs to run, and 8 of unknown length\n" in shown
     assert list(tmp_path.iterdir()) == []
 

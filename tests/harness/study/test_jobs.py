@@ -66,6 +66,18 @@ def test_rows_with_an_environment_of_their_own(tmp_path: Path, monkeypatch: pyte
     assert (identity["fairchem-core version"], identity["torch version"]) == ("1.10.0", "2.9")
 
 
+def test_rows_whose_weights_come_with_a_package() -> None:
+    rows = (ROWS["so3lr"], ROWS["so3lr-tuned"])
+    request = replace(REQUEST, rows=rows)
+    assert missing_checkpoints(request) == ()
+    zero_shot, tuned = (commands(Job(row, "task1", 0), request, PLACES) for row in rows)
+    assert zero_shot["predict"][:2] == ("--model", "so3lr")
+    assert " ".join(tuned["train"]) == (
+        "train --task task1 --dataset mini --device auto --init so3lr --epochs 5 --seed 0 --out checkpoints/x"
+    )
+    assert tuned["predict"][:2] == ("--model", "checkpoints/x")
+
+
 def test_commands_of_a_control() -> None:
     assert commands(Job(CONTROL, "task1", None), REQUEST, PLACES) == {
         "predict": (

@@ -140,6 +140,7 @@ def test_what_is_absent_is_said(results: Path) -> None:
     assert "- `gfn1-xtb` (GFN1-xTB): no run\n" in text
     assert "- `ani2x` (ANI-2x as published): no run; needs `--model ani2x=PATH`\n" in text
     assert "- `gemnet` (GemNet-T): no run; needs `python -m harness env create fairchem1`\n" in text
+    assert "- `so3lr-tuned` (SO3LR, fine-tuned): no run; needs `python -m harness env create so3lr`\n" in text
     assert "- EquiformerV2: not run, because " in text
     assert "- no run on task3, task4" in text
     assert "painn-wide" not in text  # a variant is only run where asked for

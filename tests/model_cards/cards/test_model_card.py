@@ -8,6 +8,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from dataset_builders.core.errors import DataError, ModelError, UsageError
+from harness.core.known_checkpoints import known_checkpoints
 from harness.networks.checkpoint_format import WEIGHTS_FILE, write_config
 from harness.report.control_gaps import control_tasks
 from harness.results.result import Estimate
@@ -222,6 +223,12 @@ def test_a_card_of_a_tuned_foundation_model(checkpoint):
     assert "its licence applies to them" in body
     local = card_of(checkpoint, **{**tuned, "started_from": {**START, "revision": None}})
     assert "base_model" not in local
+    assert "whose weights are under the licence" not in body
+    (ani2x,) = [row for row in known_checkpoints() if row.name == "ANI-2x"]
+    published = {**START, "files": dict(ani2x.sha256)}
+    known = card_of(checkpoint, **{**tuned, "started_from": published})
+    assert "It is ANI-2x (Devereux et al., J. Chem. Theory Comput. 16, 4192 (2020)), whose weights are" in known
+    assert "are under the licence MIT." in known
 
 
 @pytest.mark.parametrize(("control", "title"), [("additive", "A sum of bonds"), ("knn", "A memoriser")])
