@@ -99,7 +99,7 @@ def _help() -> str:
 
     from harness.models.registry import known_names, readers
 
-    names = {"built-in models": known_names(), "families of checkpoints": readers()}
+    names = {"built-in models": known_names(), "checkpoints of": readers()}
     models, families = (
         fill(f"{title}: {' '.join(each)}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
         for title, each in names.items()
