@@ -11,10 +11,10 @@ from dataset_builders.core.parsed_text import parse_json
 SCHEMA_VERSION: Final = "1.0"
 """Version of the columns and of the metadata of a file."""
 
-DATASET_VERSION: Final = "1.0"
+DATASET_VERSION: Final = "1.1"
 """Version of the tasks, the recipe and the frozen rows; CHANGELOG.md says what each version holds."""
 
-DATASET_DATE: Final = "2026-11-28"
+DATASET_DATE: Final = "2026-11-29"
 """Day on which this version was frozen, ISO 8601."""
 
 COLUMNS: Final[tuple[tuple[str, pa.DataType, str], ...]] = (

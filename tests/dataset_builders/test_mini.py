@@ -53,7 +53,9 @@ def test_it_is_certified_with_the_specified_counts(report):
         "task2": (36, 24),
         "task2-pbe": (36, 24),
         "task2-wb97x": (36, 24),
+        "task2-wb97m": (36, 24),
         "task3-wb97x": (28, 30),
+        "task3-wb97m": (28, 30),
         "task3": (28, 30),
         "task4": (18, 16),
     }
