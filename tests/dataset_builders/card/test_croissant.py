@@ -61,7 +61,7 @@ def test_it_names_all_configurations_and_columns():
 def test_it_says_what_the_hub_does_not_know():
     document = croissant(MINI_DIRECTORY, ID)
     assert document["license"] == "https://creativecommons.org/licenses/by/4.0/"
-    assert document["version"] == "1.0.0"
+    assert document["version"] == "1.1.0"
     assert ID in document["citeAs"]
     assert "mini is the demonstration and test edition" in document["description"]
     assert document["rai:dataLimitations"]

@@ -68,8 +68,9 @@ def test_the_card_shows_geometric_support_and_what_must_be_inferred(published):
 def test_molecules_are_listed_once_for_each_task():
     text = (MINI_DIRECTORY / "README.md").read_text(encoding="utf-8")
     assert text.count("OH-2-OH, SH-2-SH, NH2-2-NH2, Cl-2-Cl\n") == 1
-    assert "| task2 (-pbe, -wb97x) | 36 | 24 |" in text
-    assert "task2 at GFN2-xTB, PBE-D3(BJ)/def2-TZVP, wB97X/6-31G(d); task3 at GFN2-xTB, wB97X/6-31G(d)." in text
+    assert "| task2 (-pbe, -wb97m, -wb97x) | 36 | 24 |" in text
+    levels = "wB97M-D3(BJ)/def2-TZVPPD, wB97X/6-31G(d)"
+    assert f"task2 at GFN2-xTB, PBE-D3(BJ)/def2-TZVP, {levels}; task3 at GFN2-xTB, {levels}." in text
     lists = re.findall(r"(?:[A-Z][A-Za-z0-9]*-\d+-[A-Z][A-Za-z0-9]*, ){3,}.*", text)
     assert lists
     assert len(set(lists)) == len(lists)
