@@ -1,34 +1,15 @@
 """A published model, known by its name, is measured at its own level of theory without further options."""
 
 import json
-import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.chemistry.levels import LEVELS
-from dataset_builders.folder.mini import MINI_DIRECTORY
-from dataset_builders.folder.schema import read_metadata, with_metadata
 from harness.cli import main
 from harness.results.result import RunResult
 
 WB97M = LEVELS["wb97m-d3bj"]
-
-
-@pytest.fixture(scope="module")
-def with_wb97m(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Task 2 of mini, its wB97X labels once more under the name of wB97M-D3(BJ): the choice is tested, not errors."""
-    folder = tmp_path_factory.mktemp("levels")
-    shutil.copytree(MINI_DIRECTORY / "task2", folder / "task2")
-    shutil.copytree(MINI_DIRECTORY / "task2-wb97x", folder / "task2-wb97x")
-    (folder / "task2-wb97m").mkdir()
-    for path in (MINI_DIRECTORY / "task2-wb97x").glob("*.parquet"):
-        table = pq.read_table(path)
-        metadata = read_metadata(table.schema) | {"level_of_theory": {"method": WB97M.method}}
-        renamed = table.replace_schema_metadata(with_metadata(metadata).metadata)
-        pq.write_table(renamed, folder / "task2-wb97m" / path.name)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +27,9 @@ def mace_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_random_mace_named_as_mace_off_is_measured_on_wb97m_labels(
-    with_wb97m: Path, mace_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mace_off: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = ["--dataset", str(with_wb97m), "--output", str(tmp_path), "--quiet", "--trust-checkpoint"]
+    common = ["--output", str(tmp_path), "--quiet", "--trust-checkpoint"]
     assert main(["--model", str(mace_off.parent), *common]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert f"labels {WB97M.method}" in shown
@@ -56,6 +37,7 @@ def test_a_random_mace_named_as_mace_off_is_measured_on_wb97m_labels(
     assert "overlap: unknown whether" in shown
     (path,) = tmp_path.glob("*/*/result.json")
     result = RunResult.load(path)
+    assert list(result.tasks) == ["task2", "task3"]
     assert (result.dataset.suffix, result.levels_agree, result.floor) == ("wb97m", True, None)
     assert (result.model.known_as, result.model.known_by, result.model.overlap) == ("MACE-OFF23", "name", "unknown")
     assert not result.model.level_is_stated
@@ -71,7 +53,11 @@ def _with_a_list(
     assert main(["--model", str(mace_off.parent), *common, "--training-smiles", str(listed), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     overlap = document["model"]["overlap"]
-    assert overlap["molecules"] == {"task2": {"test_id": ["H-4-H", "OH-2-H"], "test_ood": ["OH-2-OH"]}}
+    in_training = ["H-4-H", "OH-2-H"]
+    assert overlap["molecules"] == {
+        "task2": {"test_id": in_training, "test_ood": ["OH-2-OH"]},
+        "task3": {"test_id": in_training, "test_ood": []},
+    }
     assert (overlap["n_listed"], overlap["source"].split()[0]) == (4, "spice.smi")
     assert main(["report", str(result.parent), "--quiet"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
