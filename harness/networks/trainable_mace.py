@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from dataset_builders.core.errors import ModelError
-from harness.networks.graph import MoleculeGraph, pack_graph
+from harness.networks.graph import MoleculeGraph
 from harness.networks.mace_package import NEUTRAL_SINGLET, importing_mace
-from harness.networks.tensors import load_tensors, network_tensors
+from harness.networks.same_network import energy_difference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -141,15 +141,8 @@ def require_same_model(model: Any, head: int, arguments: Mapping[str, Any]) -> N
         ModelError: If the energies differ.
     """
     original, rebuilt = MaceNetwork(copy.deepcopy(model), head).eval(), build_mace(arguments).double().eval()
-    load_tensors(rebuilt, network_tensors(original))
-    cutoff, numbers = float(model.r_max), torch.tensor([int(number) for number in model.atomic_numbers])
-    # One atom of each element on a winding line, each within the cutoff of the next.
-    turn = torch.arange(len(numbers), dtype=torch.float64)
-    positions = 0.4 * cutoff * torch.stack([turn, torch.sin(turn), torch.cos(2.0 * turn)], dim=1)
-    near = torch.cdist(positions, positions).fill_diagonal_(torch.inf) < cutoff
-    graph = pack_graph(numbers, positions, torch.tensor([len(numbers)]), near.nonzero().T, cutoff)
-    energies = [network(graph)["local_energies"].detach() for network in (original, rebuilt)]
-    difference = float((energies[0] - energies[1]).abs().max())
+    numbers, cutoff = [int(number) for number in model.atomic_numbers], float(model.r_max)
+    difference = energy_difference(original, rebuilt, numbers, cutoff, cutoff)
     if not difference < _ROUNDING:
         raise ModelError(
             f"the MACE cannot be rebuilt from the arguments that mace-torch reports: atomic energies differ by "

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from dataset_builders.core.errors import ModelError
-from harness.networks.graph import MoleculeGraph, pack_graph
+from harness.networks.graph import MoleculeGraph
+from harness.networks.same_network import energy_difference
 from harness.networks.so3krates_package import ELEMENTS, default_dtype, so3lr_input
-from harness.networks.tensors import load_tensors, network_tensors
 
 _ATTRIBUTES: Final = {
     "avg_num_neighbors": "avg_num_neighbors_param",
@@ -128,16 +128,8 @@ def require_same_model(model: Any, arguments: Mapping[str, Any]) -> None:
         ModelError: If the energies differ.
     """
     original, rebuilt = So3lrNetwork(copy.deepcopy(model)).eval(), build_so3lr(arguments).double().eval()
-    load_tensors(rebuilt, network_tensors(original))
-    numbers = torch.tensor(sorted(ELEMENTS))
-    # One atom of each element on a winding line, each within the short cutoff of the next.
-    turn = torch.arange(len(numbers), dtype=torch.float64)
-    positions = 0.4 * float(model.r_max) * torch.stack([turn, torch.sin(turn), torch.cos(2.0 * turn)], dim=1)
-    cutoff = float(arguments["cutoff"])
-    near = torch.cdist(positions, positions).fill_diagonal_(torch.inf) < cutoff
-    graph = pack_graph(numbers, positions, torch.tensor([len(numbers)]), near.nonzero().T, cutoff)
-    energies = [network(graph)["local_energies"].detach() for network in (original, rebuilt)]
-    difference = float((energies[0] - energies[1]).abs().max())
+    reach, cutoff = float(model.r_max), float(arguments["cutoff"])
+    difference = energy_difference(original, rebuilt, sorted(ELEMENTS), reach, cutoff)
     if not difference < _ROUNDING:
         raise ModelError(
             f"the SO3LR cannot be rebuilt from the arguments that it states: atomic energies differ by "
