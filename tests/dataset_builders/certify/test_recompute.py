@@ -7,6 +7,7 @@ import pytest
 from dataset_builders.certify import recompute
 from dataset_builders.certify.audit import ConfigAudit, certify
 from dataset_builders.chemistry import dft
+from dataset_builders.chemistry.levels import LEVELS_BY_SUFFIX
 from dataset_builders.cli import main
 from dataset_builders.core.errors import ConvergenceError, DataError, UsageError
 from dataset_builders.folder.mini import MINI_DIRECTORY
@@ -27,15 +28,16 @@ def stored_dft(monkeypatch):
     """Labels of density functionals that take no time: those that are stored, and how often they were asked for."""
     known = {}
     for path in MINI_DIRECTORY.glob("*-*/*.parquet"):
+        level = LEVELS_BY_SUFFIX[path.parent.name.partition("-")[2]]
         for row in pq.read_table(path).to_pylist():
             positions = np.array(row["positions"], dtype=np.float32)
-            known[positions.tobytes()] = row["energy"], np.array(row["forces"]).reshape(-1, 3)
+            known[level.name, positions.tobytes()] = row["energy"], np.array(row["forces"]).reshape(-1, 3)
     asked = []
     original = recompute.compute_label
 
     def compute_label(level, numbers, positions):
         asked.append(level.name)
-        return original(level, numbers, positions) if level.dft is None else known[positions.tobytes()]
+        return original(level, numbers, positions) if level.dft is None else known[level.name, positions.tobytes()]
 
     monkeypatch.setattr(recompute, "compute_label", compute_label)
     return asked

@@ -276,7 +276,7 @@ def test_labels_in_the_repository_are_those_of_frames_of_mini(path):
 
 def test_text_that_is_not_utf8_is_one_error(tmp_path):
     """Arrow reads such bytes as text without a look at them."""
-    (shipped,) = (MINI_DIRECTORY.parent / "labels").glob("*/*.parquet")
+    shipped = EMBEDDED[0]
     table = pq.read_table(shipped)
     recipe = Recipe("any", json.loads(table.schema.metadata[METADATA_KEY])["level_of_theory"], net_force=1.0)
     assert read_kept(shipped, recipe).num_rows == table.num_rows
