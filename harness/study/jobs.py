@@ -250,7 +250,7 @@ def _length(request: Request, factor: float) -> tuple[str, str]:
 def _version(package: str, family: str | None) -> str:
     environment = None if family is None else find_environment(family)
     if environment is not None:
-        return environment.packages[package]
+        return environment.version_of(package)
     try:
         return version(package)
     except PackageNotFoundError as cause:

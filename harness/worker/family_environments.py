@@ -6,6 +6,7 @@ packages; this project's code is linked into its workers and is not installed th
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +100,25 @@ class Environment:
     def python(self) -> Path:
         """Its interpreter."""
         return interpreter_of(self.directory)
+
+    def version_of(self, package: str) -> str:
+        """Installed version of a package, whose name counts as the package index normalises it (PEP 503).
+
+        Raises:
+            SetupError: If it is not installed there.
+        """
+        versions = {_normalised(name): version for name, version in self.packages.items()}
+        try:
+            return versions[_normalised(package)]
+        except KeyError:
+            raise SetupError(
+                f"the environment of {self.family} in {self.directory} has no package {package}; delete that folder and "
+                f"create it again: python -m harness env create {self.family}"
+            ) from None
+
+
+def _normalised(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]

@@ -78,6 +78,17 @@ def test_rows_whose_weights_come_with_a_package() -> None:
     assert tuned["predict"][:2] == ("--model", "checkpoints/x")
 
 
+def test_a_package_is_found_under_the_name_of_its_own_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Environment("so3lr", tmp_path, {"So3krates-torch": "0.2.1", "torch": "2.13.0"})
+    monkeypatch.setattr(jobs, "find_environment", {"so3lr": found}.get)
+    identity = identity_of(Job(ROWS["so3lr"], "task1", None), replace(REQUEST, rows=(ROWS["so3lr"],)), CONTENT)
+    assert (identity["so3krates-torch version"], identity["torch version"]) == ("0.2.1", "2.13.0")
+    with pytest.raises(
+        SetupError, match="has no package e3nn; delete that folder and create it again: .* create so3lr"
+    ):
+        found.version_of("e3nn")
+
+
 def test_commands_of_a_control() -> None:
     assert commands(Job(CONTROL, "task1", None), REQUEST, PLACES) == {
         "predict": (
