@@ -161,16 +161,18 @@ def commands(job: Job, request: Request, places: Places) -> dict[str, tuple[str,
     """The arguments of `python -m harness` for the job, by step: `train` if needed, and `predict`."""
     found: dict[str, tuple[str, ...]] = {}
     row = job.row
-    labels = () if request.level == GFN2 else ("--labels", request.level.name)
-    common = ("--task", job.task, "--dataset", places.dataset, *labels, "--device", request.device)
+    common = ("--task", job.task, "--dataset", places.dataset, "--device", request.device)
+    # An evaluation would otherwise choose the level nearest to the model's own.
+    labels = ("--labels", request.level.name)
     trust = ("--trust-checkpoint",) if request.trust_checkpoint and places.model is not None else ()
     if row.is_trained:
         init = () if places.model is None else ("--init", places.model, *trust)
-        found["train"] = ("train", *common, *train_options(job, request), *init, "--out", places.checkpoint)
-        found["predict"] = ("--model", places.checkpoint, *common, "--output", places.output)
+        other = () if request.level == GFN2 else labels
+        found["train"] = ("train", *common, *other, *train_options(job, request), *init, "--out", places.checkpoint)
+        found["predict"] = ("--model", places.checkpoint, *common, *labels, "--output", places.output)
     else:
         model = places.model or row.model or row.name
-        found["predict"] = ("--model", model, *common, *trust, "--output", places.output)
+        found["predict"] = ("--model", model, *common, *labels, *trust, "--output", places.output)
     return found
 
 

@@ -112,8 +112,8 @@ class Environment:
             return versions[_normalised(package)]
         except KeyError:
             raise SetupError(
-                f"the environment of {self.family} in {self.directory} has no package {package}; delete that folder and "
-                f"create it again: python -m harness env create {self.family}"
+                f"the environment of {self.family} in {self.directory} has no package {package}; delete that folder "
+                f"and create it again: python -m harness env create {self.family}"
             ) from None
 
 

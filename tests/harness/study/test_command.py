@@ -131,7 +131,7 @@ def test_a_record_says_what_made_it(finished: Study, tiny_dataset: Path) -> None
         "python -m harness train --task task1 --dataset data --device cpu --arch PaiNN --channels 4 "
         "--radial-features 4 --layers 1 --cutoff 3 --epochs 1 --seed 0 --out checkpoints/small-task1-seed0",
         "python -m harness --model checkpoints/small-task1-seed0 --task task1 --dataset data --device cpu "
-        "--output results",
+        "--labels gfn2-xtb --output results",
     )
     assert trained.asked == ("--epochs", "1")
     assert (trained.training["steps"], trained.training["planned_steps"]) == (25, 25)

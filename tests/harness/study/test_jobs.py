@@ -84,7 +84,7 @@ def test_a_package_is_found_under_the_name_of_its_own_metadata(tmp_path: Path, m
     identity = identity_of(Job(ROWS["so3lr"], "task1", None), replace(REQUEST, rows=(ROWS["so3lr"],)), CONTENT)
     assert (identity["so3krates-torch version"], identity["torch version"]) == ("0.2.1", "2.13.0")
     with pytest.raises(
-        SetupError, match="has no package e3nn; delete that folder and create it again: .* create so3lr"
+        SetupError, match=r"has no package e3nn; delete that folder and create it again: .* create so3lr"
     ):
         found.version_of("e3nn")
 
@@ -100,6 +100,8 @@ def test_commands_of_a_control() -> None:
             "mini",
             "--device",
             "auto",
+            "--labels",
+            "gfn2-xtb",
             "--output",
             "results",
         )
@@ -126,6 +128,8 @@ def test_commands_of_rows_with_a_checkpoint() -> None:
     places = replace(PLACES, model="big.pt")
     shot = commands(Job(ZERO_SHOT, "task1", None), request, places)
     assert shot["predict"][:2] == ("--model", "big.pt")
+    # Its own level, or the one nearest to it, may be another one.
+    assert "--labels gfn2-xtb" in " ".join(shot["predict"])
     assert "--trust-checkpoint" in shot["predict"]
     tuned = commands(Job(TUNED, "task1", 0), request, places)
     assert "--init big.pt --trust-checkpoint" in " ".join(tuned["train"])
