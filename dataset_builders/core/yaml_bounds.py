@@ -60,11 +60,8 @@ def bounded_yaml(text: str, name: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
-        _require_short(text, name)
-        yaml = safe_yaml()
-        # Counts while the document is composed, since the scanner takes most of the time.
-        yaml.Parser = functools.partial(_counting_parser(), name=name)
-        return yaml.load(text)
+        # The bounds are checked while the document is composed, since the scanner takes most of the time.
+        return _counting_yaml(text, name).load(text)
     except (YAMLError, *MISFITS) as cause:
         raise DataError(f"{name} is not YAML ({_where(cause)}); correct it first, it was not changed") from cause
 
@@ -80,15 +77,21 @@ def require_bounded(text: str, name: str) -> None:
         DataError: If it exceeds a bound, which no hand-written file does.
         YAMLError: From `ruamel.yaml`, if it is not YAML.
     """
-    _require_short(text, name)
-    count = _Count()
-    for event in safe_yaml().parse(text):
-        _add(count, event, name)
+    for _ in _counting_yaml(text, name).parse(text):
+        pass
 
 
-def _require_short(text: str, name: str) -> None:
+def _counting_yaml(text: str, name: str) -> "YAML":
+    """A parser for a document of bounded length, which checks the other bounds as it reads.
+
+    Raises:
+        DataError: If the document is longer.
+    """
     if len(text) > MAX_CHARACTERS:
         raise _limit_error(name, f"{len(text):,} characters long", f"{MAX_CHARACTERS:,}")
+    yaml = safe_yaml()
+    yaml.Parser = functools.partial(_counting_parser(), name=name)
+    return yaml
 
 
 @functools.cache

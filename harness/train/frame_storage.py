@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from dataset_builders.core.errors import SetupError
+from dataset_builders.core.size_text import size_text
 from harness.compute.hardware import available_memory
 
 WhenOnDisk = Literal["auto", "always", "never"]
 
 SHARE_OF_MEMORY: Final = 0.25
 """Largest share of the available memory that frames may need; they are copied once while they are joined."""
-_GIGABYTE: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,13 @@ class FrameStorage:
         free = shutil.disk_usage(self.folder).free
         if free < n_bytes:
             raise SetupError(
-                f"the training frames need up to {_size(n_bytes)} in files, and {self.folder} has {_size(free)} left; "
-                "free space there, choose another --out, or give fewer --train-frames"
+                f"the training frames need up to {size_text(n_bytes)} in files, and {self.folder} has {size_text(free)} "
+                "left; free space there, choose another --out, or give fewer --train-frames"
             )
-        print(f"training frames: up to {_size(n_bytes)}, held in files in {self.folder} until the command ends")
+        print(f"training frames: up to {size_text(n_bytes)}, held in files in {self.folder} until the command ends")
         return self.folder
 
 
 def _is_much(n_bytes: int) -> bool:
     available = available_memory()
     return available is not None and n_bytes > SHARE_OF_MEMORY * available
-
-
-def _size(n_bytes: int) -> str:
-    return f"{n_bytes / _GIGABYTE:.2g} GB" if n_bytes < 10 * _GIGABYTE else f"{n_bytes / _GIGABYTE:,.0f} GB"

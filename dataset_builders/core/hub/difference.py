@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dataset_builders.core.errors import DataError
 from dataset_builders.core.hashes import bytes_sha256, file_sha256
@@ -11,14 +11,13 @@ from dataset_builders.core.hub.commits import Change
 from dataset_builders.core.hub.explaining import explained
 from dataset_builders.core.hub.repo import Repo
 from dataset_builders.core.hub.retrying import retried
+from dataset_builders.core.size_text import size_text
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
 
 Content = bytes | Path
 """Content of a file, or the local file with the content."""
-
-_UNITS: Final = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +142,3 @@ def _sha256(content: Content) -> str:
 def size_of(content: Content) -> int:
     """Size of the content, bytes."""
     return content.stat().st_size if isinstance(content, Path) else len(content)
-
-
-def size_text(n_bytes: int) -> str:
-    """A size for people, such as `1.2 MB`."""
-    return next((f"{n_bytes / unit:.1f} {name}" for unit, name in _UNITS if n_bytes >= unit), f"{n_bytes} bytes")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dataset_builders.chemistry.levels import find_level
 from dataset_builders.core.errors import UsageError
-from dataset_builders.core.hub.difference import size_text
+from dataset_builders.core.size_text import size_text
 
 if TYPE_CHECKING:
     from model_cards.leaderboard.site.site_entry import Gathered

@@ -92,7 +92,7 @@ def test_files_are_used_where_memory_is_short(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_disk_without_room_is_refused_before_frames_are_read(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match=r"need up to 1,000,000,000 GB in files, and .* left; free space there"):
+    with pytest.raises(SetupError, match=r"need up to 1,000,000,000\.0 GB in files, and .* left; free space there"):
         FrameStorage("always", tmp_path).folder_for(10**18)
 
 
