@@ -38,8 +38,8 @@ class FrameStorage:
         free = shutil.disk_usage(self.folder).free
         if free < n_bytes:
             raise SetupError(
-                f"the training frames need up to {size_text(n_bytes)} in files, and {self.folder} has {size_text(free)} "
-                "left; free space there, choose another --out, or give fewer --train-frames"
+                f"the training frames need up to {size_text(n_bytes)} in files, and {self.folder} has "
+                f"{size_text(free)} left; free space there, choose another --out, or give fewer --train-frames"
             )
         print(f"training frames: up to {size_text(n_bytes)}, held in files in {self.folder} until the command ends")
         return self.folder
