@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from harness.compute.arithmetic import deciding_variables, precision_in_use
@@ -17,6 +18,9 @@ DTYPE: Final = "float32"
 """Precision of training and of the saved weights."""
 
 LOSS: Final = "mean length of the force error (eV/Å) + energy_weight x mean |energy error| per atom (eV)"
+
+KEPT: Final = "validations"
+"""Folder of the checkpoints of all validations, inside that of the best one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Origin:
 
 
 def config_of(run: Run, origin: Origin) -> CheckpointConfig:
-    """The checkpoint config of a run at its current step."""
+    """The checkpoint config of the weights of the last validation, whose errors it states as `best_validation`."""
     data = run.data
     settings = run.settings.as_dict()
     for name in ("architecture", "arguments"):
@@ -65,7 +69,7 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
             "n_validation_frames": data.validation.n_frames,
             "reference_rank": data.reference_rank,
             "zero_shot_validation": _zero_shot(origin),
-            "best_validation": asdict(run.best),
+            "best_validation": asdict(run.curve[-1]),
             **effort(run),
             "device": str(run.device),
             "precision": precision_in_use(),
@@ -80,6 +84,16 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
     computes_with = find_architecture(config.architecture).computes_with
     config.training["versions"].update({name: version(name) for name in (*computes_with, "numpy")})
     return config
+
+
+def kept_checkpoint(directory: Path, step: int) -> Path:
+    """The folder of the checkpoint of one validation, for a training that keeps all of them.
+
+    Args:
+        directory: Folder of the training.
+        step: Optimiser steps before the validation.
+    """
+    return directory / KEPT / f"{step:08d}"
 
 
 def _plugin(run: Run) -> PluginRecord | None:

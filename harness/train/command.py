@@ -100,7 +100,7 @@ def _train(options: argparse.Namespace, directory: Path) -> None:
     from harness.train.network_check import naming_plugin
 
     with _progress(run) as show, naming_plugin(run):
-        train(run, directory, show, lambda run: _after_validation(run, origin, directory))
+        train(run, directory, show, lambda run: _after_validation(run, origin, directory, options.keep_checkpoints))
     _finish(run, origin, directory)
 
 
@@ -172,15 +172,18 @@ def _start(options: argparse.Namespace, source: "TrainingSource", level: Level) 
         return load_start(options.init, options.family, load, task)
 
 
-def _after_validation(run: "Run", origin: "Origin", directory: Path) -> None:
+def _after_validation(run: "Run", origin: "Origin", directory: Path, keeps_all: bool) -> None:
     from harness.networks.checkpoint_format import write_checkpoint
     from harness.networks.tensors import network_tensors
-    from harness.train.checkpoint_record import config_of
+    from harness.train.checkpoint_record import config_of, kept_checkpoint
     from harness.train.curve import write_curve_table
 
     write_curve_table(directory, run.curve)
+    config, tensors = config_of(run, origin), network_tensors(run.averaged)
+    if keeps_all:
+        write_checkpoint(kept_checkpoint(directory, run.step), config, tensors)
     if run.best is run.curve[-1]:
-        write_checkpoint(directory, config_of(run, origin), network_tensors(run.averaged))
+        write_checkpoint(directory, config, tensors)
 
 
 def _finish(run: "Run", origin: "Origin", directory: Path) -> None:

@@ -71,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
         f"of --init); {LOCAL}, of {LOCAL_FIELD:g} Å, for {local}",
     )
     add("--out", type=Path, metavar="DIR", help="folder (default: checkpoints/<arch>-<task>-seed<seed> or -method)")
+    add(
+        "--keep-checkpoints",
+        action="store_true",
+        help="keep the weights of each validation, in DIR/validations",
+    )
     add("--train-frames", type=int, metavar="N", help="train on N frames, as many of each molecule (default: all)")
     add("--seed", type=int, default=defaults.seed, help="seed of the weights and the frame order (default: 0)")
     add("--seeds", type=int, nargs="+", metavar="SEED", help="seeds of --all-tasks (default: that of --seed)")

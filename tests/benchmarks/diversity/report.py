@@ -16,9 +16,9 @@ from harness.scoring.clusters import Clusters
 from harness.scoring.influences import MoleculeSums
 from harness.scoring.intervals import Interval, quotient_interval, ratio_interval
 from model_cards.cards.result_tables import UNDEFINED, estimate_text
-from tests.benchmarks.diversity.runs import read_records
 from tests.benchmarks.diversity.series import SeriesName, TrainingSet, training_sets
 from tests.benchmarks.marked_tables import with_table
+from tests.benchmarks.recorded_runs import read_records
 
 TITLES: Final[Mapping[SeriesName, str]] = {
     "frames": "more frames",
@@ -147,9 +147,9 @@ def draw(points: Sequence[Point]) -> Any:
         axes.minorticks_off()
         axes.set_title(title, fontsize=SMALL, color=DARK)
         faint_lines(axes)
-    force_axis(panels[0], "OOD force MAE, meV/Å")
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="lower center", ncols=len(rows), fontsize=SMALL, frameon=False
-    )
-    figure.subplots_adjust(bottom=0.24, left=0.07, right=0.99)
+        axes.set_yscale("log")
+    force_axis(panels[0].yaxis)
+    panels[0].set_ylabel("OOD force MAE, meV/Å", fontsize=SMALL)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(rows), fontsize=SMALL, frameon=False)
     return figure

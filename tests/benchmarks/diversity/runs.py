@@ -2,18 +2,16 @@
 
 import json
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.core.hashes import file_sha256
-from harness import evaluate, open_dataset
-from harness.networks.checkpoint_format import CONFIG_FILE
-from harness.networks.finished import holds_finished_checkpoint
+from dataset_builders.folder.content_hash import config_hashes
+from harness import evaluate
+from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 from tests.benchmarks.diversity.series import TrainingSet, training_sets
+from tests.benchmarks.recorded_runs import add_record, read_records, train
 
 RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "diversity" / "runs.jsonl"
 
@@ -50,17 +48,8 @@ def run_missing(request: Request) -> None:
         if (request.row, name) in done:
             continue
         record = _record(request, each)
-        RECORDS.parent.mkdir(parents=True, exist_ok=True)
-        with RECORDS.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        add_record(RECORDS, record)
         print(f"{request.row}: {name} {record['id_force_mae'] * 1e3:.1f} meV/Å on ID", flush=True)
-
-
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file; none if it does not exist."""
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)
 
 
 def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
@@ -69,9 +58,7 @@ def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
     if request.steps is not None:
         options += ["--steps", str(request.steps), "--seed", str(request.seed), "--compile", "always"]
         options += ["--patience", "0"]
-    if not holds_finished_checkpoint(folder):
-        command = [sys.executable, "-m", "harness", "train", "--dataset", str(request.dataset), "--out", str(folder)]
-        subprocess.run([*command, *options], check=True)
+    train(folder, request.dataset, options)
     result = evaluate(
         str(folder), dataset=request.dataset, tasks=[of.task], output=request.work / "results", device="cpu", quiet=True
     )
@@ -85,8 +72,8 @@ def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
         "n_molecules": config["training"]["n_molecules"],
         "edition": result.dataset.edition,
         "train_sha256": config["training"]["data_hash"],
-        "content": open_dataset(request.dataset, tasks=[of.task]).content_hash,
-        "weights": file_sha256(folder / "model.safetensors"),
+        "task_sha256": config_hashes(request.dataset)[of.task],
+        "weights": file_sha256(folder / WEIGHTS_FILE),
         "command": shlex.join(["python", "-m", "harness", "train", *options]),
         "id_force_mae": task.splits["test_id"].metrics["force_mae"].value,
         "ood": [

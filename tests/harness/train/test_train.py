@@ -1,5 +1,6 @@
 """Training: it learns, it goes on bit for bit after an interruption, and it never sees a test split."""
 
+import csv
 import dataclasses
 import errno
 import json
@@ -11,8 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from dataset_builders.core.errors import ConvergenceError, DataError, UsageError
+from dataset_builders.core.errors import ConvergenceError, DataError, ModelError, UsageError
 from harness.cli import main as cli
 from harness.compute.neighbours import packed_neighbours
 from harness.core.batch import StructureBatch
@@ -76,6 +78,38 @@ def test_checkpoint_gives_the_validation_error_that_was_reported(dataset: Path, 
     assert np.abs(predicted.forces - rows.forces).mean() == pytest.approx(best["validation_force_mae"], rel=1e-5)
     per_atom = np.abs(predicted.energy - rows.energy) / rows.n_atoms
     assert per_atom.mean() == pytest.approx(best["validation_energy_mae"], rel=1e-4)
+
+
+def test_the_weights_of_each_validation_are_kept_on_request(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--epochs", "2", "--validations", "4", "--keep-checkpoints")
+    with monkeypatch.context() as patched:
+        patched.setattr("harness.train.loop.write_state", interrupting_after(2))
+        with pytest.raises(KeyboardInterrupt):
+            train(dataset, tmp_path / "model", *options)
+    train(dataset, tmp_path / "model", *options)
+    kept = sorted((tmp_path / "model" / "validations").iterdir())
+    assert [path.name for path in kept] == ["00000002", "00000004", "00000006", "00000008"]
+    with (tmp_path / "model" / "validation_curve.csv").open() as stream:
+        curve = list(csv.DictReader(stream))
+    rows = read_split(pin_training_files(dataset, "task2"), "task2", "validation")
+    batch = StructureBatch(rows.atomic_numbers, rows.positions, rows.n_atoms, tuple(rows.smiles))
+    errors = []
+    for path, point in zip(kept, curve, strict=True):
+        with pytest.raises(ModelError, match=rf"weights of step {point['step']} of 8"):
+            load(path, LoadOptions(device="cpu"))
+        predicted = load(path, LoadOptions(device="cpu", allow_unfinished=True)).compute(batch)
+        errors.append(np.abs(predicted.forces - rows.forces).mean())
+        assert errors[-1] == pytest.approx(float(point["validation_force_mae"]), rel=1e-5)
+        stated = read_config(path).training["best_validation"]
+        assert stated["step"] == int(point["step"])
+    best = kept[int(np.argmin(errors))]
+    tensors = [load_file(folder / "model.safetensors") for folder in (tmp_path / "model", best)]
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+    train(dataset, tmp_path / "other", "--epochs", "1")
+    assert not (tmp_path / "other" / "validations").exists()
 
 
 def test_interrupted_run_goes_on_bit_for_bit(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

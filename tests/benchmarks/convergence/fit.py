@@ -1,0 +1,94 @@
+"""The power law OOD = a ID^b of a training, with intervals for other fragments."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from dataset_builders.core.errors import DataError
+from harness.scoring.influences import Effect, combined
+from harness.scoring.intervals import Interval, interval_of
+
+ERROR_RANGE: Final = 4.0
+"""Only checkpoints whose ID error is at most this many times the smallest are fitted: a network that has learned little
+errs on all molecules alike, which says nothing about the end of the training."""
+
+MIN_POINTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLaw:
+    """OOD = a ID^b, fitted by least squares to the logarithms.
+
+    Attributes:
+        exponent: b; below 1, the gap widens as the ID error falls.
+        gap: The gap that follows at the ID error asked for.
+        factor: a, in the unit of the errors to the power of 1 - b.
+        n_points: Number of checkpoints.
+        deviation: Root mean square of the deviations of ln OOD from the line.
+    """
+
+    exponent: Interval
+    gap: Interval
+    factor: float
+    n_points: int
+    deviation: float
+
+
+def power_law(points: Sequence[tuple[Effect, Effect]], at: float) -> PowerLaw:
+    """Fits the checkpoints of a training, and extrapolates to an ID error.
+
+    The checkpoints are measured on the same molecules. The influence of a fragment on the exponent is the sum of its
+    influences on all errors, each times the derivative of the exponent (delta method), so the errors of a fragment that
+    is hard at all checkpoints shift the line and not its slope.
+
+    Args:
+        points: ID and OOD error of each checkpoint, positive.
+        at: ID error for which the gap is extrapolated, in the unit of the errors.
+
+    Raises:
+        DataError: If fewer than `MIN_POINTS` checkpoints are in the range of `ERROR_RANGE`.
+    """
+    smallest = min(known.value for known, _ in points)
+    chosen = [(_log(known), _log(ood)) for known, ood in points if known.value <= ERROR_RANGE * smallest]
+    if len(chosen) < MIN_POINTS:
+        raise DataError(
+            f"{len(chosen)} checkpoints with an ID error of at most {ERROR_RANGE:g} times the smallest; expected "
+            f"{MIN_POINTS} or more. Train with more --validations"
+        )
+    x, y = np.array([[known.value, ood.value] for known, ood in chosen]).T
+    from_mean = x - x.mean()
+    spread = float(from_mean @ from_mean)
+    slope = float(from_mean @ y) / spread
+    residuals = y - y.mean() - slope * from_mean
+    by_ood = from_mean / spread
+    by_known = (residuals - slope * from_mean) / spread
+    exponent = combined(slope, *_terms(chosen, by_known, by_ood))
+    beyond = math.log(at) - float(x.mean())
+    log_gap = float(y.mean()) + slope * beyond - math.log(at)
+    gap = math.exp(log_gap)
+    share = 1.0 / len(chosen)
+    terms = _terms(chosen, gap * (beyond * by_known - share * slope), gap * (beyond * by_ood + share))
+    return PowerLaw(
+        exponent=interval_of(exponent, "linear"),
+        gap=interval_of(combined(gap, *terms), "log"),
+        factor=math.exp(float(y.mean()) - slope * float(x.mean())),
+        n_points=len(chosen),
+        deviation=math.sqrt(float(np.mean(residuals**2))),
+    )
+
+
+def _terms(
+    points: Sequence[tuple[Effect, Effect]], by_known: np.ndarray, by_ood: np.ndarray
+) -> list[tuple[Effect, float]]:
+    return [
+        (effect, float(derivative))
+        for pair, derivatives in zip(points, zip(by_known, by_ood, strict=True), strict=True)
+        for effect, derivative in zip(pair, derivatives, strict=True)
+    ]
+
+
+def _log(effect: Effect) -> Effect:
+    return combined(math.log(effect.value), (effect, 1.0 / effect.value))
