@@ -207,8 +207,13 @@ def _network(config: CheckpointConfig) -> str:
     if isinstance(arguments, NetworkArguments):
         shape = f"{arguments.channels} channels, {arguments.layers} layer{'' if arguments.layers == 1 else 's'}"
         return f"{config.architecture} ({library}), {shape}, cutoff {arguments.cutoff} Å"
-    kind = arguments["ensemble"] if "ensemble" in arguments else f"{arguments['layers']} layers"
-    return f"{config.architecture} ({library}), {kind}, cutoff {arguments['cutoff']:g} Å"
+    cutoff = f"cutoff {arguments['cutoff']:g} Å"
+    if "ensemble" in arguments:
+        return f"{config.architecture} ({library}), {arguments['ensemble']}, {cutoff}"
+    if config.architecture == "SO3LR":
+        of_messages = arguments["model"]["r_max"]
+        cutoff = f"cutoff {of_messages:g} Å of messages, {arguments['cutoff']:g} Å of electrostatics and dispersion"
+    return f"{config.architecture} ({library}), {arguments['layers']} layers, {cutoff}"
 
 
 def _base_model(config: CheckpointConfig) -> str | None:

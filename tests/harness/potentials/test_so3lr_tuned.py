@@ -351,6 +351,7 @@ def test_its_card_names_environment_and_licence(tuned: Path) -> None:
     assert "It is SO3LR (Kabylda et al., J. Am. Chem. Soc. 147, 33723 (2025); " in card
     assert "whose weights are under the licence MIT." in card
     assert "license:" not in card
+    assert "3 layers, cutoff 4.5 Å of messages, 12 Å of electrostatics and dispersion" in card
 
 
 def write_description(folder: Path, **others: Any) -> Path:
