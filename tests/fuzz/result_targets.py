@@ -136,7 +136,7 @@ def _board(folder: Path, name: str) -> Reading:
         found = entries_of_path(root)
         site = leaderboard_site(found)
         # The libraries of charts, which no input changes, take longer than all else.
-        with mock.patch.object(page, "vega", lambda: ""):
+        with mock.patch.object(page, "vega", return_value=""):
             text = site.html()
         text.encode("utf-8")
         return len(text)
