@@ -1,10 +1,7 @@
 """A task of one's own, as a user has it: a TOML file, and commands."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,16 +28,8 @@ ETHERS = read_task_file(TASK_FILE)
 def built(tmp_path_factory):
     """The data-set folder of the task, built by the command."""
     root = tmp_path_factory.mktemp("ethers")
-    arguments = ["build", "--task-file", str(TASK_FILE), "--edition", "5/5/5/5", "--workers", "2"]
-    finished = subprocess.run(
-        [sys.executable, "-m", "dataset_builders", *arguments, "--out", str(root / "data")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
+    arguments = ["build", "--task-file", str(TASK_FILE), "--edition", "5/5/5/5", "--workers", "1"]
+    assert builders([*arguments, "--out", str(root / "data")]) == 0
     return root / "data"
 
 
@@ -140,18 +129,18 @@ def test_training_reads_the_declaration_from_no_test_split(tmp_path, monkeypatch
 
 def test_the_four_tasks_come_first_and_alone_make_the_overall_score(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_folder(Path("data"), ("task2", "task3"))
+    write_folder(Path("data"), ("task2", "task4"))
     write_ethers(Path("data"))
-    assert task_names(Path("data")) == ("task2", "task3", "ethers")
+    assert task_names(Path("data")) == ("task2", "task4", "ethers")
     assert builders(["certify", "data"]) == 0
     capsys.readouterr()
     assert harness(["--model", "zero", "--dataset", "data", "--quiet", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["tasks"]["task2"]["title"] is None
     assert document["tasks"]["ethers"]["title"] == "ether meets alkene"
-    assert harness(["--model", "zero", "--dataset", "data", "--task", "ethers", "task2", "--quiet"]) == 0
+    assert harness(["--model", "zero", "--dataset", "data", "--task", "ethers", "task4", "--quiet"]) == 0
     shown = capsys.readouterr().out
-    assert shown.index("\ntask2 ") < shown.index("\nethers ")
+    assert shown.index("\ntask4 ") < shown.index("\nethers ")
 
 
 def test_names_that_no_data_set_has(tmp_path, capsys):
@@ -204,7 +193,7 @@ def test_it_goes_round_the_hub(hub, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     hub.add_user("ann")
     hub.log_in("ann")
-    write_folder(Path("data"), ("task2",))
+    write_folder(Path("data"), ("task4",))
     write_ethers(Path("data"))
     repo = "ann/ethers"
     assert builders(["publish", "data", repo]) == 0

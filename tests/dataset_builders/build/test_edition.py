@@ -51,7 +51,7 @@ def test_a_build_writes_every_split_in_the_schema(small_build):
         assert metadata["level_of_theory"]["method"] == "GFN2-xTB"
         assert metadata["seed"] == settings.seed
         rows[split] = table.num_rows
-    assert rows == {"train": 20, "validation": 20, "test_id": 20, "test_ood": 5}
+    assert rows == {"train": 10, "validation": 10, "test_id": 10, "test_ood": 5}
 
 
 def test_trajectories_and_bursts_stay_in_their_splits(small_build):
@@ -68,8 +68,8 @@ def test_trajectories_and_bursts_stay_in_their_splits(small_build):
 
 def test_a_killed_build_goes_on_to_the_same_bytes(small_build, tmp_path):
     _, uninterrupted = small_build
-    command = [sys.executable, "-m", "tests.dataset_builders.small_build", str(tmp_path), "--workers", "2"]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "tests.dataset_builders.small_build", str(tmp_path), "--workers"]
+    process = subprocess.Popen([*command, "2"], start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "work").glob("*/*.parquet")):
         assert time.monotonic() < deadline
@@ -79,7 +79,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(small_build, tmp_path):
     process.wait()
     assert not (tmp_path / "out").exists()
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").glob("*/*.parquet")}
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, timeout=200)
+    subprocess.run([*command, "1"], check=True, stderr=subprocess.DEVNULL, timeout=200)
     assert digests(tmp_path / "out") == digests(uninterrupted)
     assert done.items() <= {path: path.stat().st_mtime_ns for path in done}.items()
 
@@ -258,10 +258,10 @@ def test_a_molecule_that_keeps_failing_fails_the_build_by_name_and_the_others_ar
     units = plan_units(settings.tasks, settings.edition)
     seen = []
     with pytest.raises(
-        IncompleteError, match=r"1 of 9 units failed:\n  F-1-H primary bursts 0 to 0: SCF not converged"
+        IncompleteError, match=r"1 of 5 units failed:\n  F-1-H primary bursts 0 to 0: SCF not converged"
     ):
         make_units(units, settings, lambda: thread_pool(2), seen.append)
-    assert len(seen) == 9
+    assert len(seen) == 5
     assert missing_units(settings) == [WorkUnit(0, 1, "primary", parse_word("F-1-H"))]
     with pytest.raises(IncompleteError, match="F-1-H primary bursts 0 to 0 is missing"):
         write_repository(settings, tmp_path / "out")
@@ -270,7 +270,7 @@ def test_a_molecule_that_keeps_failing_fails_the_build_by_name_and_the_others_ar
 def test_units_hold_the_first_bursts_first():
     units = plan_units((SMALL_TASK,), small_settings(None).edition)
     assert [unit.first_burst for unit in units] == sorted(unit.first_burst for unit in units)
-    assert {(unit.trajectory, unit.end_burst) for unit in units if unit.molecule_id == "OH-2-H"} == {
+    assert {(unit.trajectory, unit.end_burst) for unit in units if unit.molecule_id == "OH-1-H"} == {
         ("primary", 1),
         ("secondary", 2),
     }

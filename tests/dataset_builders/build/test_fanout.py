@@ -4,6 +4,7 @@ from collections import Counter
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,11 @@ from dataset_builders.build.work_units import UnitReport, plan_units
 from dataset_builders.core.errors import IncompleteError, SetupError
 from dataset_builders.engines.campaign import MAX_DEATHS
 from dataset_builders.engines.workers import Pool
+from dataset_builders.tasks.regions import Region
 from tests.dataset_builders.small_build import SMALL_TASK, small_settings
 
-UNITS = plan_units((SMALL_TASK,), small_settings(None).edition)
+LONGER_TASK = replace(SMALL_TASK, train=(Region(("H", "OH"), (1, 2), "H"),))
+UNITS = plan_units((LONGER_TASK,), small_settings(None).edition)
 KILLER = UNITS[2]
 
 

@@ -7,15 +7,15 @@ from tests.dataset_builders.synthetic_folder import edit_rows, path_of, write_fo
 
 
 def test_a_folder_that_is_no_longer_certified_keeps_no_card(tmp_path):
-    folder = write_folder(tmp_path / "out")
+    folder = write_folder(tmp_path / "out", ("task4",))
     assert certify_and_describe(folder).ok
     assert {"README.md", PICTURE} <= {path.name for path in folder.iterdir()}
 
     def shift(rows):
         rows[3]["energy"] += 50.0
 
-    edit_rows(path_of(folder, "task2", "train"), shift)
+    edit_rows(path_of(folder, "task4", "train"), shift)
     with pytest.raises(CertificateError, match="out was built, but is not certified"):
         certify_and_describe(folder)
     assert not {"README.md", PICTURE} & {path.name for path in folder.iterdir()}
-    assert path_of(folder, "task2", "train").is_file()
+    assert path_of(folder, "task4", "train").is_file()

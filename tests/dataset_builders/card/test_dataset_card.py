@@ -16,11 +16,16 @@ from tests.dataset_builders.synthetic_folder import write_folder
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """A certified folder with its card; the repo's name is its path, so that the card's examples run."""
-    folder = write_folder(tmp_path_factory.mktemp("card") / "out")
-    write_card(folder, card_facts(certify(folder), str(folder), source_url="https://example.org/source"))
-    return folder
+def report(tmp_path_factory):
+    """The report of a certified folder."""
+    return certify(write_folder(tmp_path_factory.mktemp("card") / "out"))
+
+
+@pytest.fixture(scope="module")
+def published(report):
+    """The folder with its card; the repo's name is its path, so that the card's examples run."""
+    write_card(report.directory, card_facts(report, str(report.directory), source_url="https://example.org/source"))
+    return report.directory
 
 
 def all_tasks(certificate_of):
@@ -99,8 +104,7 @@ def test_the_card_begins_with_three_lines_a_picture_and_the_command():
     assert len(picture) < 200_000
 
 
-def test_a_picture_of_the_same_molecules_is_kept(published, tmp_path):
-    report = certify(published)
+def test_a_picture_of_the_same_molecules_is_kept(report, published, tmp_path):
     before = (published / "tasks.png").read_bytes()
     assert card_picture(report.certificate, published) == before
     # Drawn by another version of a library: other bytes, the same molecules.
@@ -122,8 +126,7 @@ def test_what_is_missing_and_where_the_source_is(published):
     assert "Source code: <https://example.org/source>." in text
 
 
-def test_the_same_folder_gets_the_same_card(published):
-    report = certify(published)
+def test_the_same_folder_gets_the_same_card(report, published):
     facts = card_facts(report, "someone/some-data")
     text = card_text(facts, sizes_of(published, report.certificate))
     assert card_text(facts, sizes_of(published, report.certificate)) == text

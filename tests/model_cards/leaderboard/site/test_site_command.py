@@ -9,6 +9,7 @@ from dataset_builders.core.errors import DataError, UsageError
 from harness.pages import bundled
 from model_cards.cli import main as main_of_cards
 from model_cards.leaderboard.command import main
+from model_cards.leaderboard.site import site_page
 from model_cards.publishing.publish_checkpoint import PublishOptions
 from model_cards.publishing.publish_space import publish_space
 from tests.harness.results.test_result import tasks  # noqa: F401 (a fixture)
@@ -93,11 +94,11 @@ def test_options_that_exclude_each_other(few, options, message, tmp_path, monkey
 def test_a_missing_package_is_named_before_anything_is_read(tmp_path, monkeypatch):
     from dataset_builders.core.errors import MissingPackageError
 
-    bundled.vega.cache_clear()
+    # Not emptied: what is kept there takes seconds to make, and later pages need it.
+    monkeypatch.setattr(site_page, "vega", bundled.vega.__wrapped__)
     monkeypatch.setitem(__import__("sys").modules, "vl_convert", None)
     with pytest.raises(MissingPackageError, match=r"mlip-ood\[pages\]"):
         main(["--html", str(tmp_path / "a.html"), "--from", "absent"])
-    bundled.vega.cache_clear()
 
 
 def test_the_folder_is_a_static_space(few, folder, capsys, tmp_path):
