@@ -1,6 +1,5 @@
 """The whole way round the Hub, as users go it: commands of the project and unmodified clients, nothing else."""
 
-import functools
 import json
 import os
 import shutil
@@ -13,7 +12,6 @@ import pytest
 import yaml
 
 from dataset_builders.card.numbers import leaderboard_ids
-from dataset_builders.certify.audit import certify
 from dataset_builders.cli import main as builders
 from dataset_builders.folder.mini import MINI_DIRECTORY
 from dataset_builders.tasks.regions import TASKS
@@ -108,14 +106,6 @@ def run(hub, tmp_path, monkeypatch, capsys):
     assert kept == []
 
 
-@pytest.fixture
-def _support_is_not_measured(monkeypatch):
-    """Leaves the longest part out of the certificate; `tests/dataset_builders/test_mini.py` measures all of mini."""
-    shorter = functools.partial(certify, with_geometry=False)
-    monkeypatch.setattr("dataset_builders.publish.published_edition.certify", shorter)
-
-
-@pytest.mark.usefixtures("_support_is_not_measured")
 def test_the_whole_story(hub, run, checkpoint, tmp_path):
     for config in CONFIGS:
         shutil.copytree(MINI_DIRECTORY / config, tmp_path / "edition" / config)
