@@ -5,6 +5,7 @@ On a GPU, the next batch is read and prepared while the current one computes.
 
 import dataclasses
 import importlib
+import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -118,9 +119,9 @@ def _batches(connection: Connection, potential: Potential) -> Iterator[tuple[int
 
 
 def _answered_errors() -> tuple[type[Exception], ...]:
-    import torch
-
-    return (torch.OutOfMemoryError, MlipOodError)
+    # Importing torch takes seconds, and without it no error is its own.
+    torch = sys.modules.get("torch")
+    return (MlipOodError,) if torch is None else (torch.OutOfMemoryError, MlipOodError)
 
 
 def _answer(outcome: Prediction | Exception, number: int) -> Message:

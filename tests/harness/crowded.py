@@ -1,5 +1,7 @@
 """Potentials whose device holds few atoms at a time, in this process and, as an adapter, in a worker."""
 
+import gc
+import sys
 import weakref
 from collections import deque
 from pathlib import Path
@@ -91,6 +93,15 @@ class Queue:
             raise full(self.kind)
 
 
+def _import_torch_once() -> None:
+    """Whoever handles a full device imports PyTorch and collects garbage, each time through all that was imported."""
+    if "torch" not in sys.modules:
+        import torch  # noqa: F401 (for the modules that it loads)
+
+        gc.collect()
+        gc.freeze()
+
+
 class FromFile:
     """Reads from a file, batch by batch, how many atoms fit, and what is raised for more."""
 
@@ -102,6 +113,7 @@ class FromFile:
     def compute(self, batch: StructureBatch) -> Prediction:
         most_atoms, _, kind = self._path.read_text().partition(" ")
         if len(batch.atomic_numbers) > int(most_atoms):
+            _import_torch_once()
             raise full(kind)
         self.most_atoms = max(self.most_atoms, len(batch.atomic_numbers))
         return springs(batch)

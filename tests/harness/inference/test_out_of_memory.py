@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -24,23 +25,34 @@ Run = Callable[[Potential], dict[str, bytes]]
 
 HERE = Path(__file__).parents[1]
 BATCH_ATOMS = 300
-LIMITS = (41, 60, 75, 99, 149, 150, 200, 295)
+MOLECULES = ("COOH-12-H", "CN-12-H", "H-12-H", "COOH-8-H", "NH2-6-H", "OH-4-H", "H-4-H", "CN-2-H", "H-2-H")
+LIMITS = (41, 60, 75, 99, 149, 150, 200, 290)
 """From the largest molecule of the data set to nearly a batch."""
 
 
 @pytest.fixture(scope="module")
-def mini() -> PinnedDataset:
-    return open_dataset("mini")
+def few(tmp_path_factory: pytest.TempPathFactory) -> PinnedDataset:
+    """Molecules of task4, of 8 to 41 atoms: each frame is computed dozens of times here."""
+    folder = tmp_path_factory.mktemp("few")
+    for path in open_dataset("mini").directory.glob("task4/*.parquet"):
+        (folder / "task4").mkdir(exist_ok=True)
+        pq.write_table(pq.read_table(path, filters=[("molecule_id", "in", MOLECULES)]), folder / "task4" / path.name)
+    return open_dataset(str(folder))
 
 
 @pytest.fixture(scope="module")
-def plan(mini: PinnedDataset) -> Plan:
-    return make_plan(scan_dataset(mini, ("task4",)), BATCH_ATOMS)
+def plan(few: PinnedDataset) -> Plan:
+    """Three shards, with batches of 266 to 295 atoms and a small one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.inference.batching.STRUCTURES_PER_SHARD", 60)
+        made = make_plan(scan_dataset(few, ("task4",)), BATCH_ATOMS)
+    assert [len(shard.bounds) - 1 for shard in made.shards] == [6, 2, 2]
+    return made
 
 
 @pytest.fixture(scope="module")
-def undisturbed(mini: PinnedDataset, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    return computed(Queue(10**6), mini, plan, tmp_path_factory.mktemp("undisturbed"))
+def undisturbed(few: PinnedDataset, plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return computed(Queue(10**6), few, plan, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +70,8 @@ def worker(limits: Path) -> Iterator[WorkerPotential]:
 
 
 @pytest.fixture
-def run(mini: PinnedDataset, plan: Plan, tmp_path: Path) -> Run:
-    return lambda potential: computed(potential, mini, plan, tmp_path)
+def run(few: PinnedDataset, plan: Plan, tmp_path: Path) -> Run:
+    return lambda potential: computed(potential, few, plan, tmp_path)
 
 
 def computed(potential: Potential, dataset: PinnedDataset, plan: Plan, folder: Path) -> dict[str, bytes]:

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dataset_builders.core.errors import UsageError
 from harness.cli import main
+from harness.data.dataset import open_dataset
 from harness.inference.board import ARRIVAL_VARIABLE
 from harness.inference.ranks import Ranks, current_ranks
+from harness.results.cost import read_parts
 
 
 def test_one_process_is_alone():
@@ -30,24 +33,20 @@ def test_numbers_that_are_none_are_refused(environment):
         current_ranks(environment)
 
 
-def test_two_processes_give_the_result_of_one(tmp_path, capsys):
-    command = ["--model", "mmff94", "--task", "task1", "--quiet"]
-    assert main([*command, "--output", str(tmp_path / "alone")]) == 0
-    alone = capsys.readouterr().out
-    together = run(launched([*command, "--output", str(tmp_path / "together")]))
-    assert together.returncode == 0, together.stderr
-    there = together.stdout.replace(str(tmp_path / "together"), str(tmp_path / "alone"))
-    assert without_speeds(alone) == without_speeds(there)
-    assert ", 2 processes" in " ".join(together.stdout.split())
-    first, second = (what_counts(tmp_path / name) for name in ("alone", "together"))
-    assert len(first) > 3
-    assert first == second
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory):
+    """The molecules of up to 14 atoms of a task of mini: two shards of predictions for a model."""
+    folder = tmp_path_factory.mktemp("smaller")
+    for path in open_dataset("mini").directory.glob("task3/*.parquet"):
+        (folder / "task3").mkdir(exist_ok=True)
+        pq.write_table(pq.read_table(path, filters=[("n_atoms", "<=", 14)]), folder / "task3" / path.name)
+    return folder
 
 
 @pytest.mark.parametrize("command", [[], pytest.param(["compare"], marks=pytest.mark.slow)])
-def test_three_models_in_two_processes_give_the_tables_of_one(tmp_path, tiny_dataset, command, capsys):
+def test_three_models_in_two_processes_give_the_results_and_tables_of_one(tmp_path, smaller, command, capsys):
     models = [word for model in ("mmff94", "zero", "gfn1-xtb") for word in ("--model", model)]
-    command = [*command, *models, "--dataset", str(tiny_dataset), "--quiet"]
+    command = [*command, *models, "--dataset", str(smaller), "--batch-atoms", "512", "--quiet"]
     assert main([*command, "--output", str(tmp_path / "alone")]) == 0
     alone = capsys.readouterr().out
     together = run(launched([*command, "--output", str(tmp_path / "together")]))
@@ -55,6 +54,12 @@ def test_three_models_in_two_processes_give_the_tables_of_one(tmp_path, tiny_dat
     assert len(alone.splitlines()) > 10
     there = together.stdout.replace(str(tmp_path / "together"), str(tmp_path / "alone"))
     assert without_speeds(alone) == without_speeds(there)
+    assert [len(read_parts(run)) for run in (tmp_path / "alone").glob("*/*")] == [1, 1, 1]
+    assert [len(read_parts(run)) for run in (tmp_path / "together").glob("*/*")] == [2, 2, 2]
+    first, second = (what_counts(tmp_path / name) for name in ("alone", "together"))
+    assert len(first) == 3
+    assert all(len(files) == 3 for files in first.values())
+    assert first == second
 
 
 def without_speeds(text):
@@ -81,9 +86,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def what_counts(output: Path) -> dict[str, object]:
-    """Predictions and result by file name, without the time of the result."""
-    (directory,) = output.glob("*/*")
-    files: dict[str, object] = {path.name: path.read_bytes() for path in directory.glob("predictions/*.parquet")}
-    result = json.loads((directory / "result.json").read_text())
-    return files | {"result": {key: value for key, value in result.items() if key not in ("created", "cost")}}
+def what_counts(output: Path) -> dict[str, dict[str, object]]:
+    """Predictions and result by model and file name, without the time of the result."""
+    counting = {}
+    for directory in output.glob("*/*"):
+        files: dict[str, object] = {path.name: path.read_bytes() for path in directory.glob("predictions/*.parquet")}
+        result = json.loads((directory / "result.json").read_text())
+        files["result"] = {key: value for key, value in result.items() if key not in ("created", "cost")}
+        counting[directory.parent.name] = files
+    return counting

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,15 +201,25 @@ def steady(path, device):
 """
 
 
-@pytest.mark.parametrize("names", [("one", "other"), ("./one.npz", "./other.npz")])
-def test_models_of_one_calculator_may_be_a_method(run, names, tmp_path, monkeypatch):
+@pytest.fixture
+def own_pairs(tmp_path, monkeypatch):
+    """A module with a calculator, in the working directory."""
+    Path(tmp_path, "own_pairs.py").write_text(PAIRS)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_pairs", None)
+
+
+# Once here and once in workers, so that both ways of computing are taken.
+@pytest.mark.parametrize(("names", "isolation"), [(("one", "other"), "never"), (("./one.npz", "./other.npz"), "auto")])
+@pytest.mark.usefixtures("own_pairs")
+def test_models_of_one_calculator_may_be_a_method(run, names, isolation):
     for name in ("one", "other"):
         Path(f"{name}.npz").write_text(name)
-    Path("own_pairs.py").write_text(PAIRS)
     models = [word for task, name in zip(TASKS, names, strict=False) for word in ("--model", f"{task}={name}")]
     how = ("--calculator", "own_pairs:steady", "--trust-checkpoint", "--protocol", "from-scratch")
-    document = json.loads(run(*models, *how, "--json").out)
+    document = json.loads(run(*models, *how, "--isolation", isolation, "--json").out)
     assert [each["model"] for each in document["members"]] == list(names)
 
 

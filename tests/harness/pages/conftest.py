@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 HOSTILE = "</script><b>name</b>"
 """The name of a model that would be markup anywhere but in text."""
 
+HERE = ("--quiet", "--isolation", "never")
+"""These calculators are of the tests, and the page does not differ."""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
@@ -42,7 +45,7 @@ def own_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for function, name, options in (("steady", HOSTILE, ["--trained-on", "ethers"]), ("failing", "fails", [])):
         arguments = ["--calculator", f"tests.harness.pages.springs:{function}", "--model", name, *options]
         try:
-            harness([*arguments, "--dataset", str(data), "--output", str(root / function), "--quiet"])
+            harness([*arguments, "--dataset", str(data), "--output", str(root / function), *HERE])
         except IncompleteError:
             assert function == "failing"
     return next((root / "steady").glob("*/*")), next((root / "failing").glob("*/*"))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.harness.potentials.other_interpreter import Arrays
+from tests.harness.potentials.other_interpreter import Arrays, calculate_and_load
 
 ELEMENTS = ["H", "C", "N", "O"]
 SHIFTS = [-13.6, -1029.3, -1484.3, -2041.4]
@@ -77,7 +77,13 @@ def training(changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def make_packages(arrays: Arrays, folder: str, configs: dict[str, Any]) -> Arrays:
+def make_and_ask(arrays: Arrays, folder: str, configs: dict[str, Any], **asked: Any) -> Arrays:
+    """Runs in NequIP's environment: makes the models, and asks calculator and adapter for what is in them."""
+    make_packages(arrays, folder, configs)
+    return calculate_and_load(arrays, **asked)
+
+
+def make_packages(arrays: Arrays, folder: str, configs: dict[str, Any]) -> None:
     """Runs in NequIP's environment: trains and packs each config, and writes one model as TorchScript."""
     import json
     import os
@@ -90,11 +96,13 @@ def make_packages(arrays: Arrays, folder: str, configs: dict[str, Any]) -> Array
     from ase.io import write
 
     os.chdir(folder)  # before the import of the training script, which takes the working directory for its own
+    # Other frames than those that are predicted later: a model is compiled for the frames that it was trained on.
+    positions = arrays["positions"] + np.random.default_rng(1).normal(scale=0.05, size=arrays["positions"].shape)
     frames, start = [], 0
     for n_atoms in arrays["n_atoms"]:
         part = slice(start, start := start + n_atoms)
         # A cell, since a model is compiled for the frames that it was trained on, and one without has no stress.
-        atoms = Atoms(arrays["atomic_numbers"][part], arrays["positions"][part], cell=20.0 * np.eye(3), pbc=False)
+        atoms = Atoms(arrays["atomic_numbers"][part], positions[part], cell=20.0 * np.eye(3), pbc=False)
         atoms.info |= {"charge": 0, "spin": 1}
         atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((n_atoms, 3)))
         frames.append(atoms)
@@ -111,7 +119,6 @@ def make_packages(arrays: Arrays, folder: str, configs: dict[str, Any]) -> Array
         package.main(["build", f"{name}.ckpt", f"{name}.nequip.zip"])
     write_torchscript("double.ckpt", "double.nequip.pth")
     write_committee("double.nequip.zip", "committee.nequip.zip")
-    return {}
 
 
 def write_torchscript(checkpoint: str, path: str) -> None:

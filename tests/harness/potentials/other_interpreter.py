@@ -9,19 +9,20 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydantic import TypeAdapter
 
 import dataset_builders
 import harness
 from dataset_builders.core.arrays import FloatArray
 from harness.core.batch import StructureBatch
-from harness.core.potential import LoadOptions
+from harness.core.potential import LoadOptions, PotentialTraits
 from harness.worker.family_environments import ENVIRONMENTS_VARIABLE, find_environment
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -124,40 +125,30 @@ def calculate_each(arrays: Arrays, calculator: str, choices: list[dict[str, Any]
     return {"energy": np.array(energy), "forces": np.array(forces)}
 
 
-def own_numbers_and_messages(
-    family: str,
-    calculator: Callable[..., Any],
-    batch: StructureBatch,
-    choices: Sequence[Mapping[str, Any]],
-    asked: Sequence[tuple[Path | str, LoadOptions]],
-) -> tuple[list[tuple[FloatArray, FloatArray]], list[str]]:
-    """What `own_numbers` returns, and what the adapter of the family says of sources that it is asked to load.
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What an adapter loaded: traits, and energies (eV) and forces (eV/Å) of the molecules."""
 
-    One process does both, since a family takes longer to import than to answer.
+    traits: PotentialTraits
+    energy: FloatArray
+    forces: FloatArray
 
-    Args:
-        family: Whose environment it is; its adapter has the same name.
-        calculator: As there.
-        batch: As there.
-        choices: As there.
-        asked: Sources and options.
 
-    Returns:
-        The numbers, and for each source `Error: message`, or `loaded`.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What one process in the interpreter of a family answered.
+
+    Attributes:
+        numbers: What `own_numbers` returns.
+        messages: For each source that the adapter was asked to load, `Error: message`, or `loaded`.
+        loaded: What it loaded, by the place of the source among them.
+        arrays: All that was returned.
     """
-    plain = [(str(source), isinstance(source, Path), asdict(options)) for source, options in asked]
-    returned = run_elsewhere(
-        family,
-        calculate_and_load,
-        arrays_of(batch),
-        [calculator, calculate_each, load_each],
-        calculator=calculator.__name__,
-        choices=list(choices),
-        module=f"harness.potentials.{family}",
-        asked=plain,
-    )
-    numbers = list(zip(returned["energy"], returned["forces"], strict=True))
-    return numbers, [str(message) for message in returned["messages"]]
+
+    numbers: list[tuple[FloatArray, FloatArray]]
+    messages: list[str]
+    loaded: dict[int, Loaded]
+    arrays: Arrays
 
 
 def calculate_and_load(
@@ -171,21 +162,86 @@ def calculate_and_load(
     return calculate_each(arrays, calculator, choices) | load_each(arrays, module, asked)
 
 
-def load_each(_: Arrays, module: str, asked: list[tuple[str, bool, dict[str, Any]]]) -> Arrays:
+def load_each(arrays: Arrays, module: str, asked: list[tuple[str, bool, dict[str, Any]]]) -> Arrays:
     """Runs in the other interpreter, where this project's packages can be imported."""
+    import dataclasses
     import importlib
+    import json
     from pathlib import Path
 
     import numpy as np
 
     from dataset_builders.core.errors import MlipOodError
+    from harness.core.batch import StructureBatch
     from harness.core.potential import LoadOptions
 
-    messages = []
+    numbers, positions, n_atoms = (arrays[name] for name in ("atomic_numbers", "positions", "n_atoms"))
+    batch = StructureBatch(numbers, positions, n_atoms, tuple(map(str, range(len(n_atoms)))))
+    messages, traits, energy, forces = [], [], [], []
     for source, is_path, options in asked:
         try:
-            importlib.import_module(module).load(Path(source) if is_path else source, LoadOptions(**options))
-            messages.append("loaded")
+            potential = importlib.import_module(module).load(
+                Path(source) if is_path else source, LoadOptions(**options)
+            )
         except MlipOodError as error:
             messages.append(f"{type(error).__name__}: {error}")
-    return {"messages": np.array(messages)}
+            continue
+        messages.append("loaded")
+        prediction = potential.compute(batch)
+        traits.append(json.dumps(dataclasses.asdict(potential.traits), default=sorted))
+        energy.append(prediction.energy)
+        forces.append(prediction.forces)
+    return {
+        "messages": np.array(messages),
+        "traits": np.array(traits),
+        "loaded_energy": np.array(energy),
+        "loaded_forces": np.array(forces),
+    }
+
+
+def asked_elsewhere(
+    family: str,
+    calculator: Callable[..., Any],
+    batch: StructureBatch,
+    choices: Sequence[Mapping[str, Any]],
+    asked: Sequence[tuple[Path | str, LoadOptions]],
+    *,
+    function: Callable[..., Arrays] = calculate_and_load,
+    helpers: Sequence[Callable[..., Any]] = (),
+    **arguments: Any,
+) -> Answers:
+    """What `own_numbers` returns, and what the adapter of the family answers for sources that it is asked to load.
+
+    One process does both, since a family takes longer to import than to answer.
+
+    Args:
+        family: Whose environment it is; its adapter has the same name.
+        calculator: As there.
+        batch: As there.
+        choices: As there.
+        asked: Sources and options.
+        function: Does more than `calculate_and_load`, which it calls.
+        helpers: Functions that it calls besides.
+        arguments: Its own, values that JSON can hold.
+    """
+    returned = run_elsewhere(
+        family,
+        function,
+        arrays_of(batch),
+        [calculator, calculate_each, load_each, calculate_and_load, *helpers],
+        calculator=calculator.__name__,
+        choices=list(choices),
+        module=f"harness.potentials.{family}",
+        asked=[(str(source), isinstance(source, Path), asdict(options)) for source, options in asked],
+        **arguments,
+    )
+    messages = [str(message) for message in returned["messages"]]
+    places = [place for place, message in enumerate(messages) if message == "loaded"]
+    traits = [TypeAdapter(PotentialTraits).validate_json(str(text)) for text in returned["traits"]]
+    found = map(Loaded, traits, returned["loaded_energy"], returned["loaded_forces"])
+    return Answers(
+        list(zip(returned["energy"], returned["forces"], strict=True)),
+        messages,
+        dict(zip(places, found, strict=True)),
+        returned,
+    )

@@ -23,6 +23,7 @@ from tests.harness.potentials.nequip_models import (
     NETWORKS,
     SHIFTS,
     compile_package,
+    make_and_ask,
     make_packages,
     own_calculator,
     training,
@@ -30,8 +31,8 @@ from tests.harness.potentials.nequip_models import (
     write_torchscript,
 )
 from tests.harness.potentials.other_interpreter import (
-    arrays_of,
-    own_numbers_and_messages,
+    Answers,
+    asked_elsewhere,
     python_of,
     run_elsewhere,
 )
@@ -68,42 +69,55 @@ def worker(source: Path, options: LoadOptions = TRUSTED) -> WorkerPotential:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, slow_tests_run: bool) -> Path:
-    """Models by the names of NETWORKS, and `committee`, which holds two; slow tests alone use `single`."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made: Path = tmp_path_factory.mktemp("nequip")
-    configs = {name: training(changes) for name, changes in NETWORKS.items() if slow_tests_run or name != "single"}
-    frames = arrays_of(molecules(seed=1))
-    run_elsewhere(
-        "nequip", make_packages, frames, [write_torchscript, write_committee], folder=str(made), configs=configs
-    )
+    for form in nequip.FORMS:
+        (made / f"broken{form}").write_bytes(b"nothing of the kind")
     return made
 
 
 @pytest.fixture(scope="module")
-def elsewhere(folder: Path, batch: StructureBatch) -> tuple[Own, dict[str, str]]:
-    """Energies and forces of the package's own calculator, and what the loader says of what it refuses."""
-    made = [name for name in CASES if (folder / name).exists()]
-    choices: dict[str, dict[str, Any]] = {name: {"path": str(folder / name)} for name in made}
-    choices["charged"] = {"path": str(folder / "conditioned.nequip.zip"), "charge": 1}
-    for form in nequip.FORMS:
-        (folder / f"broken{form}").write_bytes(b"nothing of the kind")
+def elsewhere(folder: Path, batch: StructureBatch, slow_tests_run: bool) -> Answers:
+    """Makes models by the names of NETWORKS, and `committee`, which holds two; slow tests alone use `single`.
+
+    Then the package's own calculator computes with them, and the adapter loads one model of the committee, and
+    refuses others.
+    """
+    configs = {name: training(changes) for name, changes in NETWORKS.items() if slow_tests_run or name != "single"}
+    choices: list[dict[str, Any]] = [{"path": str(folder / name)} for name in _made(slow_tests_run)]
+    choices.append({"path": str(folder / "conditioned.nequip.zip"), "charge": 1})
     asked = [
         (folder / name, LoadOptions(device="cpu", trust_checkpoint=True, **options))
         for name, options, _ in REFUSALS.values()
     ]
-    numbers, messages = own_numbers_and_messages("nequip", own_calculator, batch, list(choices.values()), asked)
-    return dict(zip(choices, numbers, strict=True)), dict(zip(REFUSALS, messages, strict=True))
+    second = (folder / "committee.nequip.zip", LoadOptions(device="cpu", trust_checkpoint=True, head="second"))
+    helpers = [make_packages, write_torchscript, write_committee]
+    return asked_elsewhere(
+        "nequip",
+        own_calculator,
+        batch,
+        choices,
+        [*asked, second],
+        function=make_and_ask,
+        helpers=helpers,
+        folder=str(folder),
+        configs=configs,
+    )
+
+
+def _made(slow_tests_run: bool) -> list[str]:
+    return [name for name in CASES if slow_tests_run or "single" not in name]
 
 
 @pytest.fixture(scope="module")
-def own(elsewhere: tuple[Own, dict[str, str]]) -> Own:
+def own(elsewhere: Answers, slow_tests_run: bool) -> Own:
     """Energies and forces of the package's own calculator, by file; `charged` is `conditioned` with a charge."""
-    return elsewhere[0]
+    return dict(zip([*_made(slow_tests_run), "charged"], elsewhere.numbers, strict=True))
 
 
 @pytest.fixture(scope="module")
-def refusals(elsewhere: tuple[Own, dict[str, str]]) -> dict[str, str]:
-    return elsewhere[1]
+def refusals(elsewhere: Answers) -> dict[str, str]:
+    return dict(zip(REFUSALS, elsewhere.messages[:-1], strict=True))
 
 
 BY_DEFAULT = ("double.nequip.zip", "double.nequip.pth")
@@ -113,7 +127,7 @@ BY_DEFAULT = ("double.nequip.zip", "double.nequip.pth")
 @pytest.fixture(
     scope="module", params=[pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.slow) for name in CASES]
 )
-def case(request: pytest.FixtureRequest, folder: Path) -> Case:
+def case(request: pytest.FixtureRequest, folder: Path, elsewhere: object) -> Case:
     made: Case = CASES[request.param](str(folder / request.param), TRUSTED)
     return made
 
@@ -151,12 +165,11 @@ def test_atoms_without_neighbours_have_the_energies_of_their_elements(potential:
     np.testing.assert_array_equal(prediction.forces, 0.0)
 
 
-def test_one_model_of_a_package_is_chosen_by_its_name(folder: Path, own: Own, batch: StructureBatch) -> None:
-    options = LoadOptions(device="cpu", trust_checkpoint=True, head="second")
-    with contextlib.closing(worker(folder / "committee.nequip.zip", options)) as potential:
-        assert potential.traits.head == "second"
-        forces = potential.compute(batch).forces
-    np.testing.assert_allclose(forces, 2.0 * own["double.nequip.zip"][1], rtol=0, atol=1e-12)
+def test_one_model_of_a_package_is_chosen_by_its_name(elsewhere: Answers, own: Own) -> None:
+    (second,) = elsewhere.loaded.values()
+    assert elsewhere.messages[-1] == "loaded"
+    assert second.traits.head == "second"
+    np.testing.assert_allclose(second.forces, 2.0 * own["double.nequip.zip"][1], rtol=0, atol=1e-12)
 
 
 REFUSALS = {

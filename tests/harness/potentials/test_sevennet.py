@@ -16,7 +16,7 @@ from harness.core.potential import LoadOptions, Potential
 from harness.potentials import sevennet
 from harness.potentials.sevennet import SHIPPED
 from harness.worker.client import WorkerPotential, WorkerSpec
-from tests.harness.potentials.other_interpreter import own_numbers_and_messages, python_of
+from tests.harness.potentials.other_interpreter import Loaded, asked_elsewhere, python_of
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
     Case,
     in_float32,
@@ -37,6 +37,7 @@ from tests.harness.potentials.test_contract import (  # noqa: F401 (the one cont
 Own = dict[tuple[str, str | None], tuple[FloatArray, FloatArray]]
 
 CPU = LoadOptions(device="cpu")
+TRUSTED = LoadOptions(device="cpu", trust_checkpoint=True)
 CHOICES = {"7net-0": None, "7net-l3i5": None, "7net-mf-0": "PBE"}
 """The fidelity that is asked for here, of models that have several."""
 
@@ -77,37 +78,38 @@ def potential(case: Case) -> Iterator[Potential]:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(
-    batch: StructureBatch, tmp_path_factory: pytest.TempPathFactory, slow_tests_run: bool
-) -> tuple[Own, dict[str, str]]:
-    """Energies and forces of the package's own calculator, and what the loader says of what it refuses."""
-    models = [name for name in CHOICES if slow_tests_run or name in BY_DEFAULT]
-    choices = [*((name, CHOICES[name]) for name in models), ("7net-mf-0", "R2SCAN")]
-    arguments = [{"model": model, "modal": modal} for model, modal in choices]
-    broken = tmp_path_factory.mktemp("sevennet") / "broken.pth"
-    broken.write_bytes(b"PK\x03\x04 this is no archive")
-    asked = REFUSALS | {"broken": (broken, LoadOptions(device="cpu", trust_checkpoint=True))}
-    numbers, messages = own_numbers_and_messages("sevennet", own_calculator, batch, arguments, list(asked.values()))
-    return dict(zip(choices, numbers, strict=True)), dict(zip(asked, messages, strict=True))
-
-
-@pytest.fixture(scope="module")
-def own(elsewhere: tuple[Own, dict[str, str]]) -> Own:
-    """Energies and forces of the package's own calculator, by model and fidelity."""
-    return elsewhere[0]
-
-
-@pytest.fixture(scope="module")
-def refusals(elsewhere: tuple[Own, dict[str, str]]) -> dict[str, str]:
-    return elsewhere[1]
-
-
-@pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that lies elsewhere than in the package."""
     library = python_of("sevennet").parent.parent / "lib"
     shipped = next(library.glob("python*/site-packages/sevenn/pretrained_potentials/SevenNet_0__11Jul2024/*.pth"))
     return Path(shutil.copy(shipped, tmp_path_factory.mktemp("sevennet") / "copied.pth"))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(
+    batch: StructureBatch, copied: Path, tmp_path_factory: pytest.TempPathFactory, slow_tests_run: bool
+) -> tuple[Own, dict[str, str], Loaded]:
+    """What the package's own calculator gives, what the loader says of what it refuses, and the trusted file."""
+    models = [name for name in CHOICES if slow_tests_run or name in BY_DEFAULT]
+    choices = [*((name, CHOICES[name]) for name in models), ("7net-mf-0", "R2SCAN")]
+    arguments = [{"model": model, "modal": modal} for model, modal in choices]
+    broken = tmp_path_factory.mktemp("sevennet") / "broken.pth"
+    broken.write_bytes(b"PK\x03\x04 this is no archive")
+    asked = REFUSALS | {"broken": (broken, TRUSTED), "trusted": (copied, TRUSTED)}
+    answers = asked_elsewhere("sevennet", own_calculator, batch, arguments, list(asked.values()))
+    (trusted,) = answers.loaded.values()
+    return dict(zip(choices, answers.numbers, strict=True)), dict(zip(asked, answers.messages, strict=True)), trusted
+
+
+@pytest.fixture(scope="module")
+def own(elsewhere: tuple[Own, dict[str, str], Loaded]) -> Own:
+    """Energies and forces of the package's own calculator, by model and fidelity."""
+    return elsewhere[0]
+
+
+@pytest.fixture(scope="module")
+def refusals(elsewhere: tuple[Own, dict[str, str], Loaded]) -> dict[str, str]:
+    return elsewhere[1]
 
 
 def test_agrees_with_the_calculator_of_its_own_family(case: Case, prediction: Prediction, own: Own) -> None:
@@ -164,8 +166,9 @@ def test_a_file_from_elsewhere_needs_trust(copied: Path) -> None:
         sevennet.load(copied, CPU)
 
 
-def test_a_trusted_file_is_the_model_that_it_holds(copied: Path, batch: StructureBatch, own: Own) -> None:
-    with contextlib.closing(worker(copied, LoadOptions(device="cpu", trust_checkpoint=True))) as potential:
-        assert potential.traits.level_of_theory is None
-        assert list(potential.traits.files) == ["copied.pth"]
-        np.testing.assert_allclose(potential.compute(batch).energy, own["7net-0", None][0], rtol=0, atol=5e-6)
+def test_a_trusted_file_is_the_model_that_it_holds(elsewhere: tuple[Own, dict[str, str], Loaded], own: Own) -> None:
+    assert elsewhere[1]["trusted"] == "loaded"
+    trusted = elsewhere[2]
+    assert trusted.traits.level_of_theory is None
+    assert list(trusted.traits.files) == ["copied.pth"]
+    np.testing.assert_allclose(trusted.energy, own["7net-0", None][0], rtol=0, atol=5e-6)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.tasks.words import word
 from harness.core.potential import LoadOptions, Potential
@@ -20,11 +19,11 @@ from harness.potentials import so3lr
 from harness.worker.client import WorkerPotential, WorkerSpec
 from tests.harness.potentials.molecules import WORDS, molecules
 from tests.harness.potentials.other_interpreter import (
+    Answers,
     Arrays,
-    arrays_of,
-    own_numbers_and_messages,
+    asked_elsewhere,
+    calculate_and_load,
     python_of,
-    run_elsewhere,
 )
 from tests.harness.potentials.test_contract import (  # noqa: F401 (the one contract, on the fixtures of this module)
     Case,
@@ -43,8 +42,6 @@ from tests.harness.potentials.test_contract import (  # noqa: F401 (the one cont
     test_traits_describe_the_potential,
     test_translation_changes_nothing,
 )
-
-Own = list[tuple[FloatArray, FloatArray]]
 
 CPU = LoadOptions(device="cpu")
 FLOAT64 = LoadOptions(device="cpu", dtype="float64")
@@ -108,34 +105,41 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(attacked: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Own, dict[str, str]]:
-    """Energies and forces of the package's own calculator, and what the loader says of what it refuses."""
+def asked(attacked: Path, copied: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the adapter is asked to load in the environment of the family: the model, and with which options."""
     import torch
 
     folder = tmp_path_factory.mktemp("so3lr")
     torch.save({"weight": torch.zeros(3)}, folder / "state.so3lr.pt")
     (folder / "broken.so3lr.pt").write_bytes(b"PK\x03\x04 this is no archive")
     (folder / "plain.so3lr.pt").write_bytes(pickle.dumps({"a": 1}))
-    asked = {
+    return {
         "needless head": ("so3lr", LoadOptions(device="cpu", head="pbe")),
         "not shipped": ("so3lr-2", CPU),
         "attack": (attacked, TRUSTED),
         "state dict": (folder / "state.so3lr.pt", TRUSTED),
         "broken": (folder / "broken.so3lr.pt", TRUSTED),
         "plain": (folder / "plain.so3lr.pt", TRUSTED),
+        "trusted": (copied, TRUSTED),
     }
-    words = (*WORDS, LONG)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(asked: dict[str, Any]) -> Answers:
+    """The package's own calculator in both precisions, what the adapter loads and refuses, what the network gets."""
     choices = [{"dtype": "float32"}, {"dtype": "float64"}]
-    numbers, messages = own_numbers_and_messages(
-        "so3lr", own_calculator, molecules(words), choices, list(asked.values())
-    )
-    return numbers, dict(zip(asked, messages, strict=True))
+    batch, sources = molecules((*WORDS, LONG)), list(asked.values())
+    return asked_elsewhere("so3lr", own_calculator, batch, choices, sources, function=ask_and_spy, helpers=[received])
 
 
-def test_agrees_with_the_calculator_of_its_own_family(
-    potential: Potential, case: Case, elsewhere: tuple[Own, Any]
-) -> None:
-    energy, forces = elsewhere[0][case.options.dtype == "float64"]
+@pytest.fixture(scope="module")
+def refusals(asked: dict[str, Any], elsewhere: Answers) -> dict[str, str]:
+    """What the loader says of what it refuses."""
+    return dict(zip(asked, elsewhere.messages, strict=True))
+
+
+def test_agrees_with_the_calculator_of_its_own_family(potential: Potential, case: Case, elsewhere: Answers) -> None:
+    energy, forces = elsewhere.numbers[case.options.dtype == "float64"]
     found = potential.compute(molecules((*WORDS, LONG)))
     # The calculator adds up the energies of atoms in the precision of the model, the adapter in double precision.
     rounding, tolerance = (1e-12, 1e-9) if case.options.dtype == "float64" else (2e-7, 1e-5)
@@ -151,16 +155,21 @@ def test_traits(potential: Potential) -> None:
     assert traits.versions["so3krates-torch"] == "0.2.1"
 
 
-def test_the_network_receives_a_neutral_closed_shell_in_the_type_that_it_takes() -> None:
+def test_the_network_receives_a_neutral_closed_shell_in_the_type_that_it_takes(elsewhere: Answers) -> None:
     """The package makes charge and spin of the type of the positions, a number for each structure."""
-    found = run_elsewhere("so3lr", received, arrays_of(molecules()))
-    np.testing.assert_array_equal(found["total_charge"], np.zeros(3))
-    np.testing.assert_array_equal(found["total_spin"], np.zeros(3))
+    found = elsewhere.arrays
+    np.testing.assert_array_equal(found["total_charge"], np.zeros(4))
+    np.testing.assert_array_equal(found["total_spin"], np.zeros(4))
     assert found["total_charge"].dtype == found["total_spin"].dtype == found["own_charge"].dtype == np.float32
     assert found["atomic_numbers"].dtype == found["own_atomic_numbers"].dtype == np.int64
     np.testing.assert_array_equal(found["atomic_numbers"], found["own_atomic_numbers"])
     np.testing.assert_array_equal(found["own_charge"], found["total_charge"])
     np.testing.assert_array_equal(found["own_spin"], found["total_spin"])
+
+
+def ask_and_spy(arrays: Arrays, **asked: Any) -> Arrays:
+    """Runs in the other interpreter."""
+    return calculate_and_load(arrays, **asked) | received(arrays)
 
 
 def received(arrays: Arrays) -> Arrays:
@@ -187,7 +196,9 @@ def received(arrays: Arrays) -> Arrays:
 
     SO3LR.forward = spying
     numbers, positions, n_atoms = (arrays[name] for name in ("atomic_numbers", "positions", "n_atoms"))
-    so3lr.load("so3lr", LoadOptions(device="cpu")).compute(StructureBatch(numbers, positions, n_atoms, ("a", "b", "c")))
+    so3lr.load("so3lr", LoadOptions(device="cpu")).compute(
+        StructureBatch(numbers, positions, n_atoms, ("a", "b", "c", "d"))
+    )
     with contextlib.redirect_stdout(io.StringIO()):
         calculator = SO3LRCalculator(device="cpu", default_dtype="float32")
     bounds = np.cumsum(n_atoms)[:-1]
@@ -203,7 +214,7 @@ def received(arrays: Arrays) -> Arrays:
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("source", "message"),
     [
         ("needless head", "UsageError: so3lr has no readout heads, so it takes no --head; leave out --head pbe"),
         ("not shipped", "UsageError: 'so3lr-2' is not a model shipped with so3krates-torch; expected so3lr, or a"),
@@ -213,8 +224,8 @@ def received(arrays: Arrays) -> Arrays:
         ("plain", "ModelError: cannot"),
     ],
 )
-def test_what_is_refused_is_said(elsewhere: tuple[Any, dict[str, str]], asked: str, message: str) -> None:
-    assert message in elsewhere[1][asked]
+def test_what_is_refused_is_said(refusals: dict[str, str], source: str, message: str) -> None:
+    assert message in refusals[source]
 
 
 def test_no_code_of_a_trusted_file_runs(attacked: Path, elsewhere: object) -> None:
@@ -237,12 +248,12 @@ def test_a_file_from_elsewhere_needs_trust(copied: Path) -> None:
         so3lr.load(copied, CPU)
 
 
-def test_a_trusted_file_is_the_model_that_it_holds(copied: Path, elsewhere: tuple[Own, Any]) -> None:
-    with contextlib.closing(worker(copied, TRUSTED)) as potential:
-        assert potential.traits.level_of_theory is None
-        assert list(potential.traits.files) == ["copied.so3lr.pt"]
-        forces = potential.compute(molecules((*WORDS, LONG))).forces
-    np.testing.assert_allclose(forces, elsewhere[0][0][1], rtol=0, atol=1e-5)
+def test_a_trusted_file_is_the_model_that_it_holds(elsewhere: Answers) -> None:
+    (trusted,) = elsewhere.loaded.values()
+    assert elsewhere.messages[-1] == "loaded"
+    assert trusted.traits.level_of_theory is None
+    assert list(trusted.traits.files) == ["copied.so3lr.pt"]
+    np.testing.assert_allclose(trusted.forces, elsewhere.numbers[0][1], rtol=0, atol=1e-5)
 
 
 def test_a_head_is_refused_without_the_package() -> None:

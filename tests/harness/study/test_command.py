@@ -35,7 +35,7 @@ SMALL = Row(
     budgeted=True,
     packages=("graph-pes", "torch"),
 )
-FAULTY = dataclasses.replace(SMALL, name="faulty", train=("--arch", "PaiNN", "--channels", "0"))
+FAULTY = dataclasses.replace(SMALL, name="faulty", train=("--arch", "nope"))
 
 
 def study_of(dataset: Path, tmp_path: Path, rows: tuple[Row, ...]) -> Study:
@@ -167,7 +167,7 @@ def test_a_job_that_fails_is_tried_again(tiny_dataset: Path, tmp_path: Path) -> 
     assert pending == ["faulty-task1-seed0"]
     assert failure.job.name == "faulty-task1-seed0"
     assert "ended with exit code 2" in failure.cause
-    assert "--channels 0; expected a number above 0" in failure.cause
+    assert "unknown --arch nope; expected one of painn" in failure.cause
     assert read_records(study.results) == []
     assert [job.name for job in outline(study).pending] == ["faulty-task1-seed0"]
 

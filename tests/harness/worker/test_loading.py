@@ -46,17 +46,14 @@ def test_a_method_computes_here_and_where_asked_in_a_worker():
     assert np.array_equal(mine.forces, its.forces)
 
 
-def test_a_pickle_is_loaded_in_a_worker(mace):
+def test_a_pickle_is_loaded_in_a_worker_that_ends_with_the_block(mace):
     with loaded(mace, OPTIONS) as potential, loaded(mace, OPTIONS, "never") as here:
         assert isinstance(worker_of(potential), WorkerPotential)
+        process = worker_of(potential)._worker._process
         assert potential.traits.model_id == mace.model_id
         assert set(potential.traits.versions) == set(potential.traits.packages)
         np.testing.assert_allclose(potential.compute(molecules()).forces, here.compute(molecules()).forces, atol=1e-12)
-
-
-def test_a_worker_ends_with_the_block(mace):
-    with loaded(mace, OPTIONS) as potential:
-        process = worker_of(potential)._worker._process
+        assert process.poll() is None
     assert process.poll() is not None
 
 

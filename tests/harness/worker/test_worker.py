@@ -37,6 +37,21 @@ def potential(deeds):
     worker.close()
 
 
+@pytest.fixture(scope="module")
+def lasting_deeds(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lasting") / "deeds"
+    path.write_text("")
+    return path
+
+
+@pytest.fixture(scope="module")
+def lasting(lasting_deeds):
+    """A worker for what leaves it alive."""
+    worker = WorkerPotential(spec(lasting_deeds, batch_seconds=20.0))
+    yield worker
+    worker.close()
+
+
 BATCH = StructureBatch(
     atomic_numbers=np.array([8, 1, 1, 6], dtype=np.uint8),
     positions=np.arange(12, dtype=np.float32).reshape(4, 3),
@@ -56,15 +71,15 @@ def test_a_worker_computes_what_the_potential_computes():
     worker.close()
 
 
-def test_traits_come_across(potential):
-    assert potential.traits.elements == frozenset({1, 6, 8})
-    assert potential.traits.files == {"weights": "0" * 64}
-    assert potential.traits.packages == ("numpy",)
+def test_traits_come_across(lasting):
+    assert lasting.traits.elements == frozenset({1, 6, 8})
+    assert lasting.traits.files == {"weights": "0" * 64}
+    assert lasting.traits.packages == ("numpy",)
 
 
-def test_what_a_model_prints_disturbs_nothing(potential, deeds):
-    deeds.write_text("chatter")
-    assert np.array_equal(potential.compute(BATCH).forces, BATCH.positions * 2.0)
+def test_what_a_model_prints_disturbs_nothing(lasting, lasting_deeds):
+    lasting_deeds.write_text("chatter")
+    assert np.array_equal(lasting.compute(BATCH).forces, BATCH.positions * 2.0)
 
 
 def test_what_a_model_prints_fills_no_disk(potential, deeds, caplog):
@@ -128,17 +143,17 @@ def test_a_worker_that_hangs_is_ended(deeds):
     worker.close()
 
 
-def test_out_of_memory_is_for_the_caller_to_halve(potential, deeds):
-    deeds.write_text("fill")
+def test_out_of_memory_is_for_the_caller_to_halve(lasting, lasting_deeds):
+    lasting_deeds.write_text("fill")
     with pytest.raises(torch.OutOfMemoryError, match="no room for 7 GiB"):
-        potential.compute(BATCH)
-    assert potential.compute(BATCH).failures == {}
+        lasting.compute(BATCH)
+    assert lasting.compute(BATCH).failures == {}
 
 
-def test_an_error_of_ours_comes_across_as_itself(potential, deeds):
-    deeds.write_text("refuse")
+def test_an_error_of_ours_comes_across_as_itself(lasting, lasting_deeds):
+    lasting_deeds.write_text("refuse")
     with pytest.raises(ModelError, match="no parameters for element 92"):
-        potential.compute(BATCH)
+        lasting.compute(BATCH)
 
 
 @pytest.mark.parametrize(
