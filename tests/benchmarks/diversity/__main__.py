@@ -6,7 +6,8 @@
     python -m tests.benchmarks.diversity run editions/diversity --arch painn --steps 20000
     python -m tests.benchmarks.diversity report
 
-`run` leaves out what is recorded, and goes on with a training that was interrupted. `report` writes the table and the
+`run` leaves out what is recorded, and goes on with a training that was interrupted. Two of them share the work with
+`--shard 1/2` and `--shard 2/2`. `report` writes the table and the
 figure of docs/diversity.md from docs/results/diversity/runs.jsonl.
 """
 
@@ -33,6 +34,7 @@ def main() -> None:
     run.add_argument("--steps", type=int, help="optimiser steps of each training")
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--work", type=Path, default=_WORK, help="checkpoints and results (default: diversity.work)")
+    run.add_argument("--shard", default="1/1", metavar="I/N", help="every N-th training, from the I-th (default: 1/1)")
     commands.add_parser("report", help="write table and figure")
     arguments = parser.parse_args()
     if arguments.command == "declare":
@@ -41,7 +43,8 @@ def main() -> None:
             path = arguments.folder / f"{document['name']}.toml"
             path.write_text(_toml(document), encoding="utf-8")
     elif arguments.command == "run":
-        run_missing(Request(arguments.dataset, arguments.arch, arguments.steps, arguments.seed, arguments.work))
+        request = Request(arguments.dataset, arguments.arch, arguments.steps, arguments.seed, arguments.work)
+        run_missing(request, *map(int, arguments.shard.split("/")))
     else:
         write_report(RECORDS)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,6 +19,10 @@ from model_cards.cards.result_tables import UNDEFINED, estimate_text
 from tests.benchmarks.diversity.series import SeriesName, TrainingSet, training_sets
 from tests.benchmarks.marked_tables import with_table
 from tests.benchmarks.recorded_runs import read_records
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TITLES: Final[Mapping[SeriesName, str]] = {
     "frames": "more frames",
@@ -118,38 +122,39 @@ def table(points: Sequence[Point]) -> str:
     return markdown_table(header, rows, "right")
 
 
-def draw(points: Sequence[Point]) -> Any:
-    """A panel for each series, a line for each row; one scale of errors."""
-    figure = empty_figure(11.0, 3.4)
-    panels = figure.subplots(1, len(TITLES), sharey=True)
+def draw(points: Sequence[Point]) -> "Figure":
+    """A column for each series, a line for each row: the OOD error, and below it the same divided by the first."""
+    figure = empty_figure(11.0, 5.6)
+    panels = figure.subplots(2, len(TITLES), sharex="col", sharey="row")
     rows = list(dict.fromkeys(each.row for each in points))
-    for axes, (series, title) in zip(panels, TITLES.items(), strict=True):
+    for (above, below), (series, title) in zip(panels.T, TITLES.items(), strict=True):
         for index, row in enumerate(rows):
             own = [each for each in points if (each.series, each.row) == (series, row)]
-            if not own:
-                continue
-            values = np.array([each.ood.value for each in own]) / MILLI
-            ends = np.array([(each.ood.low or each.ood.value, each.ood.high or each.ood.value) for each in own]) / MILLI
-            axes.errorbar(
-                [each.position for each in own],
-                values,
-                yerr=np.abs(ends.T - values),
-                color=SPLITS["test_ood"],
-                marker=_MARKS[index % len(_MARKS)],
-                linestyle=_LINES[index % len(_LINES)],
-                capsize=2,
-                label=row,
-            )
+            look = {"marker": _MARKS[index % len(_MARKS)], "linestyle": _LINES[index % len(_LINES)], "label": row}
+            places = [each.position for each in own]
+            _line(above, places, [each.ood for each in own], MILLI, look)
+            _line(below, places, [each.against_first or Interval(1.0) for each in own], 1.0, look)
         if series == "frames":
-            axes.set_xscale("log")
+            above.set_xscale("log")
         positions = sorted({each.position for each in points if each.series == series})
-        axes.set_xticks(positions, [f"{position:g}" for position in positions])
-        axes.minorticks_off()
-        axes.set_title(title, fontsize=SMALL, color=DARK)
-        faint_lines(axes)
-        axes.set_yscale("log")
-    force_axis(panels[0].yaxis)
-    panels[0].set_ylabel("OOD force MAE, meV/Å", fontsize=SMALL)
-    handles, labels = panels[0].get_legend_handles_labels()
+        below.set_xticks(positions, [f"{position:g}" for position in positions])
+        above.set_title(title, fontsize=SMALL, color=DARK)
+        for axes in (above, below):
+            axes.minorticks_off()
+            axes.set_yscale("log")
+            faint_lines(axes)
+    for axes, label in zip(panels[:, 0], ("OOD force MAE, meV/Å", "divided by the first of the series"), strict=True):
+        force_axis(axes.yaxis, (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0))
+        axes.set_ylabel(label, fontsize=SMALL)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(rows), fontsize=SMALL, frameon=False)
     return figure
+
+
+def _line(
+    axes: "Axes", places: Sequence[float], numbers: Sequence[Interval], unit: float, look: Mapping[str, str]
+) -> None:
+    """A line with the ends of the intervals; a number without an interval has none."""
+    values = np.array([each.value for each in numbers], dtype=np.float64) / unit
+    ends = np.array([(each.low or each.value, each.high or each.value) for each in numbers], dtype=np.float64) / unit
+    axes.errorbar(places, values, yerr=np.abs(ends.T - values), color=SPLITS["test_ood"], capsize=2, **look)

@@ -40,11 +40,18 @@ class Request:
         return self.arch if self.steps is None else f"{self.arch}, {self.steps:,} steps, seed {self.seed}"
 
 
-def run_missing(request: Request) -> None:
-    """Runs what has no record yet; each record is written as soon as it is complete."""
+def run_missing(request: Request, shard: int = 1, n_shards: int = 1) -> None:
+    """Runs what has no record yet; each record is written as soon as it is complete.
+
+    Args:
+        request: What to run.
+        shard: Which share of the trainings, from 1.
+        n_shards: Number of shares.
+    """
     done = {(record["row"], record["name"]) for record in read_records(RECORDS)}
     # A training set counts in several series, but runs once.
-    for name, each in {each.name: each for each in training_sets()}.items():
+    wanted = {each.name: each for each in training_sets()}
+    for name, each in list(wanted.items())[shard - 1 :: n_shards]:
         if (request.row, name) in done:
             continue
         record = _record(request, each)
