@@ -7,7 +7,7 @@ r"""OOD against ID error while networks are trained until they converge, and the
 
 `run` trains with `--keep-checkpoints` and measures the model of each validation on both test splits. It leaves out what
 is recorded, and goes on with a training that was interrupted. `report` writes the tables and figures of
-docs/convergence.md from docs/results/convergence/runs.jsonl.
+docs/convergence.md from docs/results/convergence/checkpoints.jsonl.
 """
 
 import argparse

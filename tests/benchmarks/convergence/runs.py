@@ -22,7 +22,7 @@ from harness.study.predicted import TEST_SPLITS, predicted_task
 from harness.train.checkpoint_record import KEPT
 from tests.benchmarks.recorded_runs import add_record, read_records, train
 
-RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "convergence" / "runs.jsonl"
+RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "convergence" / "checkpoints.jsonl"
 _DIGITS: Final = 7
 """Digits after the decimal point of recorded errors, eV/Å and eV."""
 

@@ -8,7 +8,7 @@
 
 `run` leaves out what is recorded, and goes on with a training that was interrupted. Two of them share the work with
 `--shard 1/2` and `--shard 2/2`. `report` writes the table and the
-figure of docs/diversity.md from docs/results/diversity/runs.jsonl.
+figure of docs/diversity.md from docs/results/diversity/trainings.jsonl.
 """
 
 import argparse

@@ -13,7 +13,7 @@ from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 from tests.benchmarks.diversity.series import TrainingSet, training_sets
 from tests.benchmarks.recorded_runs import add_record, read_records, train
 
-RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "diversity" / "runs.jsonl"
+RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "diversity" / "trainings.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
