@@ -104,7 +104,7 @@ class CostRecord(Record):
         n_timed: Structures that were timed.
         n_structures: Structures of the run; the others were in first batches, or in parts that were killed or timed on
             other hardware.
-        n_processes: Processes that computed at a time.
+        n_processes: Processes that computed at a time, of those whose speed is known; all if none is.
         processor: Model of the GPU or CPU.
         threads: CPU threads of each process, if known.
         peak_device_bytes: Peak memory of all tensors on a GPU, of the process that needed most; `None` on a CPU.
@@ -190,12 +190,13 @@ def cost_of(parts: Sequence[TimedPart], n_structures: int) -> CostRecord | None:
     longest = max(chosen, key=lambda part: part.n_timed)
     rates = [_rate([part for part in chosen if part.rank == rank]) for rank in sorted(ranks)]
     total = math.fsum(rate for rate in rates if rate is not None)
+    n_timed_ranks = sum(rate is not None for rate in rates) or len(ranks)
     return CostRecord(
         structures_per_second=total or None,
         reason=None if total else "no process computed a second batch",
         n_timed=sum(part.n_timed for part in chosen),
         n_structures=n_structures,
-        n_processes=max(sum(rate is not None for rate in rates), 1 if longest.jobs is None else longest.jobs.used),
+        n_processes=max(n_timed_ranks, 1 if longest.jobs is None else longest.jobs.used),
         processor=chosen[0].processor,
         threads=chosen[0].threads,
         peak_device_bytes=_most(part.peak_device_bytes for part in chosen),

@@ -234,18 +234,21 @@ def newline_of(text: str) -> str:
 
 
 def _quoted(value: Any) -> Any:
-    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
-
     if isinstance(value, Mapping):
         return {key: _quoted(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_quoted(item) for item in value]
-    if isinstance(value, str):
-        quote = yaml_dump(value)[0]
-        kinds = {"'": SingleQuotedScalarString, '"': DoubleQuotedScalarString}
-        return kinds[quote](value) if quote in kinds else value
-    return value
+    return _quoted_text(value) if isinstance(value, str) else value
+
+
+@functools.lru_cache(maxsize=4096)  # cards repeat the names of numbers and units
+def _quoted_text(text: str) -> str:
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScalarString
+
+    quote = yaml_dump(text)[0]
+    kinds: dict[str, type[str]] = {"'": SingleQuotedScalarString, '"': DoubleQuotedScalarString}
+    return kinds[quote](text) if quote in kinds else text
 
 
 def _slots(old: Sequence[Any], items: Items) -> list[_Slot]:

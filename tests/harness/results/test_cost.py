@@ -111,6 +111,12 @@ def test_one_batch_is_not_timed() -> None:
     assert found.speed_text == "not timed (no process computed a second batch)"
 
 
+def test_processes_count_although_none_was_timed() -> None:
+    brief = [part(rank=rank, n_timed=0, seconds=0.0) for rank in (0, 1)]
+    assert cost(brief).n_processes == 2
+    assert cost([*brief, part(rank=0)]).n_processes == 1  # the speed is that of this one alone
+
+
 def test_nothing_timed_is_no_cost() -> None:
     assert cost_of([], 10) is None
 
