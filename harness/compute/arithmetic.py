@@ -109,7 +109,8 @@ def full_precision() -> dict[str, str]:
     """Makes PyTorch compute in full precision, if it is imported.
 
     Returns:
-        Previous values of the settings that had been changed, by name; none on the first call.
+        Previous values of the settings that had been changed, by name; on the first call, of those that PyTorch itself
+        does not lower.
 
     Raises:
         SetupError: If a setting cannot be changed to full precision.
@@ -127,7 +128,14 @@ def full_precision() -> dict[str, str]:
         raise SetupError(f"PyTorch's setting {lower[0]} stays at {after[lower[0]]}; expected full precision")
     is_first = not _wanted
     _wanted.update(after)
-    return {} if is_first else {name: value for name, value in before.items() if value != after[name]}
+    changed = {name: value for name, value in before.items() if value != after[name]}
+    if not is_first:
+        return changed
+    return {
+        name: value
+        for name, value in changed.items()
+        if value not in _FULL_VALUES and not name.startswith(_LOW_IN_PYTORCH)
+    }
 
 
 def precision_in_use() -> dict[str, str]:
@@ -140,6 +148,11 @@ def precision_in_use() -> dict[str, str]:
 
 
 _FULL_VALUES: Final = (FULL, "highest", "False", "none")
+_LOW_IN_PYTORCH: Final = (
+    "torch.backends.cudnn.",
+    *(f"torch.backends.cuda.matmul.{name}" for name in _REDUCTIONS[:2]),
+)
+"""Settings that are low before anybody changes them."""
 _wanted: Final[dict[str, str]] = {}
 """Settings of full precision, as PyTorch reads them back; empty until they are made."""
 

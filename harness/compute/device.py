@@ -50,6 +50,21 @@ def resolve_device(name: str) -> "torch.device":
     return torch.device("cuda", index)
 
 
+def device_name(name: str) -> str:
+    """Like `resolve_device`, without PyTorch where it is not needed to tell that the device is the CPU.
+
+    PyTorch takes seconds to import, and not every model needs it.
+
+    Args:
+        name: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        UsageError: If the name is unknown, or the CUDA device is absent.
+    """
+    is_cpu = name == "cpu" or (name == "auto" and not may_have_gpu())
+    return "cpu" if is_cpu else str(resolve_device(name))
+
+
 def require_cpu_and_float64(model: str, options: LoadOptions) -> None:
     """Checks the options for a method that runs only in double precision on the CPU.
 

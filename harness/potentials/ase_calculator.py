@@ -20,7 +20,7 @@ import numpy as np
 
 from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import ModelError, SetupError, UsageError
-from harness.compute.device import out_of_memory_as_itself, resolve_device
+from harness.compute.device import device_name, out_of_memory_as_itself
 from harness.core.batch import Prediction, StructureBatch, numbers_of_model
 from harness.core.family import Family
 from harness.core.installed_packages import installed_packages
@@ -127,7 +127,7 @@ def load(source: Path | str, options: LoadOptions) -> Potential:
         raise ModelError(
             f"{source} is passed to {name}, which may run code in it. If you trust its source, add --trust-checkpoint"
         )
-    device = str(resolve_device(options.device))
+    device = device_name(options.device)
     files = {} if path is None else _files(path)
     module = _module_of(name)
     # Keyed by the name of the function, since two functions of a module are two models.

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from dataset_builders.core.errors import ModelError, SetupError
-from harness.compute.device import as_torch_error, is_out_of_memory, out_of_memory_as_itself, release_memory
+from dataset_builders.core.errors import ModelError, SetupError, UsageError
+from harness.compute.device import (
+    as_torch_error,
+    device_name,
+    is_out_of_memory,
+    out_of_memory_as_itself,
+    release_memory,
+)
 from harness.compute.trial import tried_with
 from harness.core.potential import LoadOptions
 from harness.models.registry import load_potential
@@ -118,3 +124,20 @@ def test_releasing_memory_needs_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(sys.modules, "torch")
     release_memory()
     assert "torch" not in sys.modules
+
+
+def test_a_device_that_is_surely_the_cpu_needs_no_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it would fail
+    monkeypatch.setattr("harness.compute.device.may_have_gpu", lambda: False)
+    assert [device_name(each) for each in ("cpu", "auto")] == ["cpu", "cpu"]
+
+
+def test_a_device_that_may_be_a_gpu_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.compute.device.may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [device_name(each) for each in ("cpu", "auto", "cuda", "cuda:1")] == ["cpu", "cuda:0", "cuda:0", "cuda:1"]
+    with pytest.raises(UsageError, match="'cuda:2' is not available: PyTorch sees 2 CUDA"):
+        device_name("cuda:2")
+    with pytest.raises(UsageError, match="unknown device 'gpu'; expected auto, cpu, cuda"):
+        device_name("gpu")

@@ -1,7 +1,9 @@
 """Calculators of ASE that a user's own module makes: the contract, and what users and calculators get wrong."""
 
 import contextlib
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -175,6 +177,27 @@ def potential(case: Case) -> Potential:
     return load(case.model, asked(case.model))
 
 
+LOWERS = """
+def lowering(path, device):
+    import torch
+
+    torch.set_float32_matmul_precision("medium")
+    return EMT()
+"""
+LOADED = """
+import sys
+from harness.core.potential import LoadOptions
+from harness.models.foreign import load_foreign
+from harness.potentials.ase_calculator import load
+
+for name in sys.argv[1:]:
+    options = LoadOptions(device="cpu", calculator=f"of_users:{name}")
+    load_foreign("harness.potentials.ase_calculator", name, lambda: load(name, options), contained=True, alone=True)
+    torch = sys.modules.get("torch")
+    print(name, torch is not None, *([] if torch is None else [torch.get_float32_matmul_precision()]))
+"""
+
+
 def test_traits(folder: Path) -> None:
     traits = load("springs", asked("springs")).traits
     module = sha256_of(folder / f"{SMALL}.py")
@@ -322,6 +345,21 @@ def test_what_a_user_gets_wrong_is_reported(calculator: str | None, error: type[
 def test_what_the_function_decides_on_is_not_taken(option: str, value: str) -> None:
     with pytest.raises(UsageError, match=f"springs determines this itself, so it takes no --{option} {value}"):
         load("springs", asked("springs", **{option: value}))
+
+
+def test_a_calculator_without_pytorch_is_loaded_without_it(tmp_path: Path) -> None:
+    text = f"from ase.calculators.emt import EMT\n\n\ndef plain(path, device):\n    return EMT()\n\n\n{LOWERS}"
+    (tmp_path / "of_users.py").write_text(text)
+    command = [sys.executable, "-c", LOADED, "plain", "lowering"]
+    search = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": search}, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["plain False", "lowering True highest"], done.stderr
+    assert re.search(
+        r"^lowering set torch\.\S*matmul\S* to \S+; it is reset to full precision$", done.stderr, re.MULTILINE
+    )
+    assert "cudnn" not in done.stderr
 
 
 def test_a_module_of_the_working_directory_works_in_a_worker(folder: Path, batch: StructureBatch) -> None:
