@@ -3,7 +3,7 @@
     python -m tests.benchmarks.diversity declare tasks
     python -m dataset_builders build --edition 100/20/5/10 --task-file tasks/*.toml --out editions/diversity
     python -m tests.benchmarks.diversity run editions/diversity --arch additive
-    python -m tests.benchmarks.diversity run editions/diversity --arch painn --steps 20000
+    python -m tests.benchmarks.diversity run editions/diversity --arch painn --steps 10000
     python -m tests.benchmarks.diversity report
 
 `run` leaves out what is recorded, and goes on with a training that was interrupted. Two of them share the work with
