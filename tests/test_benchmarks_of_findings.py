@@ -161,7 +161,7 @@ def diversity_records(errors: "dict[str, float]") -> Iterator[dict[str, Any]]:
     for run, of_run in pairs.items():
         names = [f"{left}-{spacer}-{right}" for left, right in sorted(of_run) for spacer in PAIR_SPACERS]
         ood = [[name, 10, 10 * 12, errors.get(run, 0.05)] for name in names]
-        yield {"row": "network", "name": run, "n_molecules": 28, "ood": ood}
+        yield {"row": "network", "name": run, "n_molecules": 28, "id_force_mae": 0.03, "ood": ood}
 
 
 def test_a_series_compares_the_same_molecules(tmp_path: Path, page: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_series_compares_the_same_molecules(tmp_path: Path, page: Path) -> Non
     path.parent.mkdir()
     path.write_text("".join(json.dumps(each) + "\n" for each in records), encoding="utf-8")
     diversity_report.write_report(path)
-    assert "| more frames | network | 350 | 28 | 100.0 |" in page.read_text(encoding="utf-8")
+    assert "| more frames | network | 350 | 28 | 30.0 | 100.0 |" in page.read_text(encoding="utf-8")
     assert (path.parent / "diversity.png").stat().st_size > 10_000
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,6 +46,7 @@ class Point:
         row: Architecture and length of the training.
         position: Number of frames, molecules or fragments, or share of pairs in percent.
         n_molecules: Training molecules, of each model that counts.
+        known: ID force MAE, the mean over the models, eV/Å.
         ood: OOD force MAE, eV/Å.
         against_first: The same, divided by that of the first point of the series, on the same molecules.
     """
@@ -53,6 +55,7 @@ class Point:
     row: str
     position: float
     n_molecules: tuple[int, ...]
+    known: float
     ood: Interval
     against_first: Interval | None
 
@@ -84,7 +87,8 @@ def points_of(series: SeriesName, records: Sequence[Mapping[str, Any]]) -> Itera
             against = None if first is None else quotient_interval(pooled, first)
             first = first or pooled
             counts = tuple(sorted({record["n_molecules"] for record, _ in tested}))
-            yield Point(series, row, position, counts, ratio_interval(*pooled), against)
+            known = fmean(record["id_force_mae"] for record, _ in tested)
+            yield Point(series, row, position, counts, known, ratio_interval(*pooled), against)
 
 
 def _tested(record: Mapping[str, Any], each: TrainingSet) -> Iterator[tuple[str, int, float]]:
@@ -107,13 +111,14 @@ def _pooled(molecules: Iterable[tuple[str, int, float]]) -> tuple[MoleculeSums, 
 
 def table(points: Sequence[Point]) -> str:
     """The points in Markdown."""
-    header = ("series", "model", "at", "training molecules", "OOD force MAE, meV/Å", "against the first")
+    header = ("series", "model", "at", "training molecules", "ID", "OOD", "against the first")
     rows = [
         (
             TITLES[each.series],
             each.row,
             f"{each.position:g}",
             " or ".join(map(str, each.n_molecules)),
+            f"{each.known / MILLI:.1f}",
             estimate_text(each.ood, 1.0 / MILLI),
             UNDEFINED if each.against_first is None else estimate_text(each.against_first, digits=2),
         )
