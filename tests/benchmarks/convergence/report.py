@@ -160,9 +160,9 @@ def _frame(axes: "Axes", quantity: Quantity, trainings: Sequence[Training]) -> N
     right = max(values) * 1.2
     for gap in _GAPS:
         axes.plot([left, right], [gap * left, gap * right], color=FAINT, linewidth=1, zorder=0)
-        axes.annotate(
-            f"gap {gap}", (left, gap * left), xytext=(3, 2), textcoords="offset points", fontsize=SMALL, color=DARK
-        )
+        # At the upper end, away from the lines that go to the target at the lower left.
+        place = {"xytext": (-5, -3), "textcoords": "offset points", "ha": "right", "va": "top"}
+        axes.annotate(f"gap {gap}", (right / gap, right), fontsize=SMALL, color=DARK, **place)
     axes.set_xlim(left, right)
     axes.set_ylim(left, right)
     for axis in (axes.xaxis, axes.yaxis):

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from dataset_builders.core.hashes import file_sha256
+from dataset_builders.core.units import MILLI
 from dataset_builders.folder.content_hash import config_hashes
 from harness.api import evaluate_models, open_dataset
 from harness.data.dataset import PinnedDataset
@@ -79,8 +80,8 @@ def run_missing(request: Request) -> None:
             continue
         record = _record(request, dataset, checkpoint)
         add_record(RECORDS, record)
-        known, ood = (record[split][0][2] for split in TEST_SPLITS)
-        print(f"{request.row}, step {record['step']:,}: first molecules {known:.4f} and {ood:.4f} eV/Å", flush=True)
+        validation = record["validation_force_mae"] / MILLI
+        print(f"{request.row}, step {record['step']:,}: {validation:.1f} meV/Å on validation", flush=True)
 
 
 def _record(request: Request, dataset: PinnedDataset, checkpoint: Path) -> dict[str, Any]:
