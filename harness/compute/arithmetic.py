@@ -150,7 +150,7 @@ def precision_in_use() -> dict[str, str]:
 _FULL_VALUES: Final = (FULL, "highest", "False", "none")
 _LOW_IN_PYTORCH: Final = (
     "torch.backends.cudnn.",
-    *(f"torch.backends.cuda.matmul.{name}" for name in _REDUCTIONS[:2]),
+    *(f"torch.backends.cuda.matmul.{name}" for name in _REDUCTIONS if name.endswith("_reduction")),
 )
 """Settings that are low before anybody changes them."""
 _wanted: Final[dict[str, str]] = {}

@@ -16,7 +16,7 @@ from harness.scoring.cluster_variance import MIN_CLUSTERS
 from harness.scoring.clusters import Clusters
 from harness.scoring.composition import EnvironmentErrors, expectation
 from harness.scoring.condition_sums import SEEN, UNSEEN
-from harness.scoring.influences import Effect, MoleculeSums, difference, ratio_effect
+from harness.scoring.influences import Effect, MoleculeSums, difference, logarithm, ratio_effect
 from harness.scoring.metric_terms import BoolArray, Float64Array
 
 NO_SEEN: Final = "no ID frame has a rotamer that train shows of its molecule"
@@ -111,7 +111,7 @@ def log_factors(known: IdErrors, ood: OodErrors, no_rotamers: str | None = None)
     if mean is None or mean.value == 0.0 or expected is None or ood.error.sum() == 0.0:
         return None
     atoms = ood.atoms.sum(axis=1)
-    composition = difference(difference(expected, _log_total(atoms, everyone, ood.clusters)), _log(mean))
+    composition = difference(difference(expected, _log_total(atoms, everyone, ood.clusters)), logarithm(mean))
     ratio = no_rotamers or _rotamer_ratio(known)
     if isinstance(ratio, str):
         return _with_parts(composition, ratio, ratio, _Excess(plain, ood))
@@ -121,7 +121,7 @@ def log_factors(known: IdErrors, ood: OodErrors, no_rotamers: str | None = None)
     changed = without_train.log_sum(ood, everyone)
     assert changed is not None  # the plain expectation is above zero, and the ratio too
     conformers = _limited(difference(changed, expected), of_both)
-    return _with_parts(composition, conformers, _limited(_log(ratio), of_both), excess)
+    return _with_parts(composition, conformers, _limited(logarithm(ratio), of_both), excess)
 
 
 def _with_parts(
@@ -192,7 +192,7 @@ class _Expected:
         if self._ratio is not None:
             of_seen = EnvironmentErrors(self._known.atoms, self._ratio.value * self._known.seen)
             share = float(expectation(of_seen, atoms, clusters.is_fixed).total.sum()) / whole
-            influence = influence + share * _log(self._ratio).influences[clusters.part][0]
+            influence = influence + share * logarithm(self._ratio).influences[clusters.part][0]
         return Effect(
             math.log(whole),
             {clusters.part: (influence, clusters), ood.clusters.part: (found.total / whole, ood.clusters)},
@@ -227,12 +227,6 @@ def _log_total(values: Float64Array, chosen: BoolArray, clusters: Clusters) -> E
     own = np.where(chosen, values, 0.0)
     total = float(own.sum())
     return Effect(math.log(total), {clusters.part: (own / total, clusters)})
-
-
-def _log(effect: Effect) -> Effect:
-    """The logarithm of a positive number."""
-    scaled = {part: (own / effect.value, clusters) for part, (own, clusters) in effect.influences.items()}
-    return Effect(math.log(effect.value), scaled)
 
 
 def _limited(effect: Effect, *limits: Clusters) -> Effect:

@@ -5,6 +5,7 @@ sums. The delta method extends it to functions of such numbers, so that a gap, a
 seeds has the same components as an error.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -137,6 +138,12 @@ def quotient(above: Effect, below: Effect) -> Effect | None:
         return None
     value = above.value / below.value
     return combined(value, (above, 1.0 / below.value), (below, -value / below.value))
+
+
+def logarithm(effect: Effect) -> Effect:
+    """The logarithm of a positive number."""
+    scaled = {part: (own / effect.value, clusters) for part, (own, clusters) in effect.influences.items()}
+    return Effect(math.log(effect.value), scaled)
 
 
 def difference(first: Effect, second: Effect) -> Effect:

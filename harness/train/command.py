@@ -179,11 +179,11 @@ def _after_validation(run: "Run", origin: "Origin", directory: Path, keeps_all: 
     from harness.train.curve import write_curve_table
 
     write_curve_table(directory, run.curve)
-    config, tensors = config_of(run, origin), network_tensors(run.averaged)
-    if keeps_all:
-        write_checkpoint(kept_checkpoint(directory, run.step), config, tensors)
+    places = [kept_checkpoint(directory, run.step)] if keeps_all else []
     if run.best is run.curve[-1]:
-        write_checkpoint(directory, config, tensors)
+        places.append(directory)
+    for place in places:
+        write_checkpoint(place, config_of(run, origin), network_tensors(run.averaged))
 
 
 def _finish(run: "Run", origin: "Origin", directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from dataset_builders.core.errors import DataError
-from harness.scoring.influences import Effect, combined
+from harness.scoring.influences import Effect, combined, logarithm
 from harness.scoring.intervals import Interval, interval_of
 
 ERROR_RANGE: Final = 4.0
@@ -52,7 +52,7 @@ def power_law(points: Sequence[tuple[Effect, Effect]], at: float) -> PowerLaw:
         DataError: If fewer than `MIN_POINTS` checkpoints are in the range of `ERROR_RANGE`.
     """
     smallest = min(known.value for known, _ in points)
-    chosen = [(_log(known), _log(ood)) for known, ood in points if known.value <= ERROR_RANGE * smallest]
+    chosen = [(logarithm(known), logarithm(ood)) for known, ood in points if known.value <= ERROR_RANGE * smallest]
     if len(chosen) < MIN_POINTS:
         raise DataError(
             f"{len(chosen)} checkpoints with an ID error of at most {ERROR_RANGE:g} times the smallest; expected "
@@ -88,7 +88,3 @@ def _terms(
         for pair, derivatives in zip(points, zip(by_known, by_ood, strict=True), strict=True)
         for effect, derivative in zip(pair, derivatives, strict=True)
     ]
-
-
-def _log(effect: Effect) -> Effect:
-    return combined(math.log(effect.value), (effect, 1.0 / effect.value))
