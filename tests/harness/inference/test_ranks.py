@@ -46,7 +46,7 @@ def smaller(tmp_path_factory):
 @pytest.mark.parametrize("command", [[], pytest.param(["compare"], marks=pytest.mark.slow)])
 def test_three_models_in_two_processes_give_the_results_and_tables_of_one(tmp_path, smaller, command, capsys):
     models = [word for model in ("mmff94", "zero", "gfn1-xtb") for word in ("--model", model)]
-    command = [*command, *models, "--dataset", str(smaller), "--batch-atoms", "512", "--quiet"]
+    command = [*command, *models, "--dataset", str(smaller), "--batch-atoms", "256", "--quiet"]
     assert main([*command, "--output", str(tmp_path / "alone")]) == 0
     alone = capsys.readouterr().out
     together = run(launched([*command, "--output", str(tmp_path / "together")]))
@@ -54,6 +54,7 @@ def test_three_models_in_two_processes_give_the_results_and_tables_of_one(tmp_pa
     assert len(alone.splitlines()) > 10
     there = together.stdout.replace(str(tmp_path / "together"), str(tmp_path / "alone"))
     assert without_speeds(alone) == without_speeds(there)
+    assert ", 2 processes" in " ".join(together.stdout.split())
     assert [len(read_parts(run)) for run in (tmp_path / "alone").glob("*/*")] == [1, 1, 1]
     assert [len(read_parts(run)) for run in (tmp_path / "together").glob("*/*")] == [2, 2, 2]
     first, second = (what_counts(tmp_path / name) for name in ("alone", "together"))
