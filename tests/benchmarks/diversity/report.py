@@ -111,7 +111,7 @@ def _pooled(molecules: Iterable[tuple[str, int, float]]) -> tuple[MoleculeSums, 
 
 def table(points: Sequence[Point]) -> str:
     """The points in Markdown."""
-    header = ("series", "model", "at", "training molecules", "ID", "OOD", "against the first")
+    header = ("series", "model", "at", "training molecules", "ID", "OOD", "OOD / ID", "against the first")
     rows = [
         (
             TITLES[each.series],
@@ -120,6 +120,7 @@ def table(points: Sequence[Point]) -> str:
             " or ".join(map(str, each.n_molecules)),
             f"{each.known / MILLI:.1f}",
             estimate_text(each.ood, 1.0 / MILLI),
+            UNDEFINED if each.ood.value is None else f"{each.ood.value / each.known:.2f}",
             UNDEFINED if each.against_first is None else estimate_text(each.against_first, digits=2),
         )
         for each in points
