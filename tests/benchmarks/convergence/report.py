@@ -107,7 +107,18 @@ def _error(record: Mapping[str, Any], split: TestSplit, quantity: Quantity) -> E
 def table(trainings: Sequence[Training], quantity: Quantity) -> str:
     """The trainings in Markdown."""
     target = f"{TARGETS[quantity] / MILLI:g} {_UNITS[quantity].partition(', ')[2]}"
-    header = ("model", "task", "epochs", "ID", "OOD", "gap", "exponent b", f"gap at an ID error of {target}")
+    header = (
+        "model",
+        "task",
+        "epochs",
+        "ID",
+        "OOD",
+        "gap",
+        "exponent b",
+        f"gap at an ID error of {target}",
+        "checkpoints",
+        "deviation",
+    )
     rows = []
     for each in trainings:
         known, ood = each.errors[each.best]
@@ -121,6 +132,8 @@ def table(trainings: Sequence[Training], quantity: Quantity) -> str:
                 estimate_text(each.gap, digits=2),
                 estimate_text(each.law.exponent, digits=2),
                 estimate_text(each.law.gap),
+                f"{each.law.n_points}",
+                f"{100.0 * each.law.deviation:.1f} %",
             )
         )
     return markdown_table(header, rows, "right")

@@ -1,7 +1,5 @@
 """Trains a network, and records the errors of each test molecule for the model of each validation."""
 
-import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,19 +7,19 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from dataset_builders.core.hashes import file_sha256
+from dataset_builders.core.errors import DataError
 from dataset_builders.core.units import MILLI
 from dataset_builders.folder.content_hash import config_hashes
 from harness.api import evaluate_models, open_dataset
 from harness.data.dataset import PinnedDataset
-from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE, BaselineName
+from harness.networks.checkpoint_format import BaselineName, read_config
 from harness.results.result import TaskResult
 from harness.scoring.joining import TestSplit
 from harness.scoring.paired_frames import SplitFrames
-from harness.scoring.reference_shift import ReferenceShift, fit_reference_shift
+from harness.scoring.reference_shift import ReferenceShift, composition_of, fit_reference_shift
 from harness.study.predicted import TEST_SPLITS, predicted_task
 from harness.train.checkpoint_record import KEPT
-from tests.benchmarks.recorded_runs import add_record, read_records, train
+from tests.benchmarks.recorded_runs import add_record, provenance, read_records, train
 
 RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "convergence" / "checkpoints.jsonl"
 _DIGITS: Final = 7
@@ -73,18 +71,18 @@ def run_missing(request: Request) -> None:
     slug = f"{request.arch}-{request.delta}-{request.task}-{request.steps}-{request.seed}"
     folder = request.work / "checkpoints" / slug
     train(folder, request.dataset, request.options)
-    dataset = open_dataset(request.dataset)
+    dataset, task_sha256 = open_dataset(request.dataset), config_hashes(request.dataset)[request.task]
     done = {(each["row"], each["task"], each["step"]) for each in read_records(RECORDS)}
     for checkpoint in sorted((folder / KEPT).iterdir()):
         if (request.row, request.task, int(checkpoint.name)) in done:
             continue
-        record = _record(request, dataset, checkpoint)
+        record = _record(request, dataset, task_sha256, checkpoint)
         add_record(RECORDS, record)
         validation = record["validation_force_mae"] / MILLI
         print(f"{request.row}, step {record['step']:,}: {validation:.1f} meV/Å on validation", flush=True)
 
 
-def _record(request: Request, dataset: PinnedDataset, checkpoint: Path) -> dict[str, Any]:
+def _record(request: Request, dataset: PinnedDataset, task_sha256: str, checkpoint: Path) -> dict[str, Any]:
     (run,) = evaluate_models(
         [str(checkpoint)],
         dataset=dataset,
@@ -95,15 +93,13 @@ def _record(request: Request, dataset: PinnedDataset, checkpoint: Path) -> dict[
         allow_unfinished=True,
     )
     task = run.result.tasks[request.task]
-    training = json.loads((checkpoint / CONFIG_FILE).read_text(encoding="utf-8"))["training"]
+    training = read_config(checkpoint).training
     errors = dict(_errors(task, run.directory, dataset))
     return {
         "row": request.row,
         "task": request.task,
         "edition": run.result.dataset.edition,
-        "task_sha256": config_hashes(request.dataset)[request.task],
-        "command": shlex.join(["python", "-m", "harness", "train", *request.options]),
-        "weights": file_sha256(checkpoint / WEIGHTS_FILE),
+        **provenance(checkpoint, task_sha256, request.options),
         "step": training["steps"],
         "epochs": training["epochs_done"],
         "validation_force_mae": training["best_validation"]["validation_force_mae"],
@@ -135,8 +131,18 @@ def _errors(task: TaskResult, run: Path, dataset: PinnedDataset) -> Iterator[tup
 
 
 def _energy_errors(frames: SplitFrames, shift: ReferenceShift) -> dict[str, float]:
-    """MAE of the energy per atom of each molecule after the reference shift, eV."""
+    """MAE of the energy per atom of each molecule after the reference shift, eV.
+
+    Raises:
+        DataError: If the training set leaves the shift of a molecule undetermined.
+    """
     index = frames.index
+    is_open = shift.leaves_open(composition_of(index.atomic_numbers, index.n_atoms))
+    if is_open.any():
+        name = index.molecules[int(index.molecule_idx[np.argmax(is_open)])].molecule_id
+        raise DataError(
+            f"training leaves the energy of {name} undetermined; choose a task whose energies it determines"
+        )
     shifted = frames.predicted.energy + shift.apply(index.atomic_numbers, index.n_atoms)
     errors = np.abs(shifted - frames.reference.energy) / index.n_atoms
     sums, counts = (np.bincount(index.molecule_idx, weights) for weights in (errors, None))

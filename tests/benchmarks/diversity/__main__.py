@@ -7,8 +7,8 @@
     python -m tests.benchmarks.diversity report
 
 `run` leaves out what is recorded, and goes on with a training that was interrupted. Two of them share the work with
-`--shard 1/2` and `--shard 2/2`. `report` writes the table and the
-figure of docs/diversity.md from docs/results/diversity/trainings.jsonl.
+`--shard 1/2` and `--shard 2/2`. `report` writes the table and the figure of docs/diversity.md from
+docs/results/diversity/trainings.jsonl.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from dataset_builders.engines.shares import parse_shard
 from tests.benchmarks.diversity.report import write_report
 from tests.benchmarks.diversity.runs import RECORDS, Request, run_missing
 from tests.benchmarks.diversity.series import declarations
@@ -44,7 +45,7 @@ def main() -> None:
             path.write_text(_toml(document), encoding="utf-8")
     elif arguments.command == "run":
         request = Request(arguments.dataset, arguments.arch, arguments.steps, arguments.seed, arguments.work)
-        run_missing(request, *map(int, arguments.shard.split("/")))
+        run_missing(request, parse_shard(arguments.shard))
     else:
         write_report(RECORDS)
 

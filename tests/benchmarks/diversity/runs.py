@@ -1,17 +1,15 @@
 """Trains and evaluates one architecture on every training set, and records the errors of each molecule."""
 
-import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from dataset_builders.core.hashes import file_sha256
+from dataset_builders.engines.shares import Shard, share_of
 from dataset_builders.folder.content_hash import config_hashes
 from harness import evaluate
-from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
+from harness.networks.checkpoint_format import read_config
 from tests.benchmarks.diversity.series import TrainingSet, training_sets
-from tests.benchmarks.recorded_runs import add_record, read_records, train
+from tests.benchmarks.recorded_runs import add_record, provenance, read_records, train
 
 RECORDS: Final = Path(__file__).parents[3] / "docs" / "results" / "diversity" / "trainings.jsonl"
 
@@ -40,26 +38,26 @@ class Request:
         return self.arch if self.steps is None else f"{self.arch}, {self.steps:,} steps, seed {self.seed}"
 
 
-def run_missing(request: Request, shard: int = 1, n_shards: int = 1) -> None:
+def run_missing(request: Request, shard: Shard) -> None:
     """Runs what has no record yet; each record is written as soon as it is complete.
 
     Args:
         request: What to run.
-        shard: Which share of the trainings, from 1.
-        n_shards: Number of shares.
+        shard: Which of the trainings.
     """
+    hashes = config_hashes(request.dataset)
     done = {(record["row"], record["name"]) for record in read_records(RECORDS)}
     # A training set counts in several series, but runs once.
-    wanted = {each.name: each for each in training_sets()}
-    for name, each in list(wanted.items())[shard - 1 :: n_shards]:
-        if (request.row, name) in done:
+    wanted = list({each.name: each for each in training_sets()}.values())
+    for each in share_of(wanted, shard, cost=lambda _: 1.0, rank=lambda each: each.name):
+        if (request.row, each.name) in done:
             continue
-        record = _record(request, each)
+        record = _record(request, each, hashes[each.task])
         add_record(RECORDS, record)
-        print(f"{request.row}: {name} {record['id_force_mae'] * 1e3:.1f} meV/Å on ID", flush=True)
+        print(f"{request.row}: {each.name} {record['id_force_mae'] * 1e3:.1f} meV/Å on ID", flush=True)
 
 
-def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
+def _record(request: Request, of: TrainingSet, task_sha256: str) -> dict[str, Any]:
     folder = request.work / "checkpoints" / f"{request.arch}-{request.steps}-{request.seed}" / of.name
     options = ["--arch", request.arch, "--task", of.task, "--train-frames", str(of.n_frames)]
     if request.steps is not None:
@@ -70,18 +68,14 @@ def _record(request: Request, of: TrainingSet) -> dict[str, Any]:
         str(folder), dataset=request.dataset, tasks=[of.task], output=request.work / "results", device="cpu", quiet=True
     )
     task = result.tasks[of.task]
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     return {
         "row": request.row,
         "name": of.name,
         "task": of.task,
         "n_frames": of.n_frames,
-        "n_molecules": config["training"]["n_molecules"],
+        "n_molecules": read_config(folder).training["n_molecules"],
         "edition": result.dataset.edition,
-        "train_sha256": config["training"]["data_hash"],
-        "task_sha256": config_hashes(request.dataset)[of.task],
-        "weights": file_sha256(folder / WEIGHTS_FILE),
-        "command": shlex.join(["python", "-m", "harness", "train", *options]),
+        **provenance(folder, task_sha256, options),
         "id_force_mae": task.splits["test_id"].metrics["force_mae"].value,
         "ood": [
             [row.molecule_id, row.n_frames, row.n_atoms, row.force_mae]
