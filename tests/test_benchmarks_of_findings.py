@@ -15,7 +15,7 @@ from harness.scoring.clusters import Clusters
 from harness.scoring.influences import Effect, MoleculeSums, ratio_effect
 from tests.benchmarks.convergence import report as convergence_report
 from tests.benchmarks.convergence import runs as convergence_runs
-from tests.benchmarks.convergence.fit import power_law
+from tests.benchmarks.convergence.fit import LATE_RANGE, power_law
 from tests.benchmarks.diversity import report as diversity_report
 from tests.benchmarks.diversity.series import PAIR_SPACERS, training_sets
 from tests.benchmarks.recorded_runs import read_records
@@ -150,7 +150,29 @@ def test_the_numbers_of_a_report_are_those_of_its_records(tmp_path: Path, page: 
     assert forces.gap.value == pytest.approx(2.0 * 0.01**0.5 / 0.01)
     assert energies.law.exponent.value == pytest.approx(1.0)
     assert energies.gap.value == pytest.approx(2.0)
-    assert "| network | task2 | 9 | 10.00 | 200.00 | 20.00" in convergence_report.table([forces], "forces")
+    # From the sixth of nine validations, 6 <= 0.75 * 9, to the last.
+    assert forces.late_change == pytest.approx(ID_ERRORS[8] / ID_ERRORS[5] - 1.0)
+    assert forces.late_law is None  # two checkpoints within a factor of two
+    table = convergence_report.table([forces], "forces")
+    assert "| network | task2 | 9 | -67.5 % | 10.00 | 200.00 | 20.00" in table
+    assert table.rstrip().endswith("| – | – | – |")
+
+
+def test_the_end_of_a_bent_curve_has_an_exponent_of_its_own() -> None:
+    known = np.geomspace(0.08, 0.01, 14)
+    ood = np.where(known > 0.02, 0.1 * (known / 0.02) ** 0.8, 0.1 * (known / 0.02) ** 0.3)
+    ones = np.ones(len(FRAGMENTS))
+    points = [
+        (effect("test_id", error * ones), effect("test_ood", other * ones))
+        for error, other in zip(known, ood, strict=True)
+    ]
+    late = power_law(points, 0.002, LATE_RANGE)
+    assert late.n_points == 5
+    assert late.exponent.value == pytest.approx(0.3)
+    assert late.gap.value == pytest.approx(0.1 * 0.1**0.3 / 0.002)
+    whole = power_law(points, 0.002).exponent.value
+    assert whole is not None
+    assert 0.3 < whole < 0.8
 
 
 def diversity_records(errors: "dict[str, float]") -> Iterator[dict[str, Any]]:

@@ -15,6 +15,9 @@ ERROR_RANGE: Final = 4.0
 """Only checkpoints whose ID error is at most this many times the smallest are fitted: a network that has learned little
 errs on all molecules alike, which says nothing about the end of the training."""
 
+LATE_RANGE: Final = 2.0
+"""The same for a second fit, of the end of a training, which differs where the curve is no straight line."""
+
 MIN_POINTS: Final = 4
 
 
@@ -37,7 +40,7 @@ class PowerLaw:
     deviation: float
 
 
-def power_law(points: Sequence[tuple[Effect, Effect]], at: float) -> PowerLaw:
+def power_law(points: Sequence[tuple[Effect, Effect]], at: float, error_range: float = ERROR_RANGE) -> PowerLaw:
     """Fits the checkpoints of a training, and extrapolates to an ID error.
 
     The checkpoints are measured on the same molecules. The influence of a fragment on the exponent is the sum of its
@@ -47,15 +50,16 @@ def power_law(points: Sequence[tuple[Effect, Effect]], at: float) -> PowerLaw:
     Args:
         points: ID and OOD error of each checkpoint, positive.
         at: ID error for which the gap is extrapolated, in the unit of the errors.
+        error_range: Largest ID error of a checkpoint that is fitted, as a multiple of the smallest.
 
     Raises:
-        DataError: If fewer than `MIN_POINTS` checkpoints are in the range of `ERROR_RANGE`.
+        DataError: If fewer than `MIN_POINTS` checkpoints are in this range.
     """
     smallest = min(known.value for known, _ in points)
-    chosen = [(logarithm(known), logarithm(ood)) for known, ood in points if known.value <= ERROR_RANGE * smallest]
+    chosen = [(logarithm(known), logarithm(ood)) for known, ood in points if known.value <= error_range * smallest]
     if len(chosen) < MIN_POINTS:
         raise DataError(
-            f"{len(chosen)} checkpoints with an ID error of at most {ERROR_RANGE:g} times the smallest; expected "
+            f"{len(chosen)} checkpoints with an ID error of at most {error_range:g} times the smallest; expected "
             f"{MIN_POINTS} or more. Train with more --validations"
         )
     x, y = np.array([[known.value, ood.value] for known, ood in chosen]).T

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from dataset_builders.core.arrays import FloatArray
+from dataset_builders.core.errors import DataError
 from dataset_builders.core.markdown import markdown_table
 from dataset_builders.core.palette import BLUE, GREEN, ORANGE, PINK, PURPLE, VERMILION
 from dataset_builders.core.units import MILLI
@@ -17,7 +19,7 @@ from harness.scoring.influences import Effect, MoleculeSums, quotient, ratio_eff
 from harness.scoring.intervals import Interval, interval_of
 from harness.scoring.joining import TestSplit
 from model_cards.cards.result_tables import estimate_text
-from tests.benchmarks.convergence.fit import PowerLaw, power_law
+from tests.benchmarks.convergence.fit import ERROR_RANGE, LATE_RANGE, PowerLaw, power_law
 from tests.benchmarks.marked_tables import with_table
 from tests.benchmarks.recorded_runs import read_records
 
@@ -37,6 +39,10 @@ _COLUMNS: Final[Mapping[Quantity, tuple[int, int]]] = {"forces": (3, 2), "energi
 """Places of error and weight in a record of a molecule."""
 _UNITS: Final[Mapping[Quantity, str]] = {"forces": "force MAE, meV/Å", "energies": "energy MAE, meV per atom"}
 _GAPS: Final = (1, 2, 5, 10)
+_LATE: Final = 0.75
+"""Share of the steps after which the validation error should hardly change any more."""
+_BAR_STEP: Final = 1.04
+"""Factor between the places of bars, which would cover each other at the same ID error."""
 _LOOKS: Final = ((BLUE, "o"), (VERMILION, "D"), (GREEN, "s"), (PURPLE, "^"), (ORANGE, "v"), (PINK, "P"))
 
 
@@ -50,7 +56,9 @@ class Training:
         epochs: Epochs at each checkpoint, ascending.
         errors: ID and OOD error at each checkpoint.
         best: Position of the checkpoint with the smallest validation error.
+        late_change: What the last quarter of the steps changed of the validation error of the forces, as a share.
         law: The power law.
+        late_law: That of the end of the training; `None` if too few checkpoints are that close to the smallest error.
     """
 
     row: str
@@ -58,7 +66,9 @@ class Training:
     epochs: tuple[float, ...]
     errors: tuple[tuple[Effect, Effect], ...]
     best: int
+    late_change: float
     law: PowerLaw
+    late_law: PowerLaw | None
 
     @property
     def gap(self) -> Interval:
@@ -89,10 +99,24 @@ def trainings_of(records: Sequence[Mapping[str, Any]], quantity: Quantity) -> li
             (each for each in records if (each["row"], each["task"]) == (row, task)), key=lambda each: each["step"]
         )
         errors = tuple((_error(each, "test_id", quantity), _error(each, "test_ood", quantity)) for each in own)
+        epochs = tuple(each["epochs"] for each in own)
         best = int(np.argmin([each["validation_force_mae"] for each in own]))
         law = power_law(errors, TARGETS[quantity])
-        found.append(Training(row, task, tuple(each["epochs"] for each in own), errors, best, law))
+        late_law = _late_law(errors, TARGETS[quantity])
+        found.append(Training(row, task, epochs, errors, best, _late_change(own), law, late_law))
     return found
+
+
+def _late_law(errors: Sequence[tuple[Effect, Effect]], target: float) -> PowerLaw | None:
+    try:
+        return power_law(errors, target, LATE_RANGE)
+    except DataError:
+        return None
+
+
+def _late_change(own: Sequence[Mapping[str, Any]]) -> float:
+    before = [each["validation_force_mae"] for each in own if each["step"] <= _LATE * own[-1]["step"]]
+    return float(own[-1]["validation_force_mae"] / before[-1] - 1.0)
 
 
 def _error(record: Mapping[str, Any], split: TestSplit, quantity: Quantity) -> Effect:
@@ -111,12 +135,15 @@ def table(trainings: Sequence[Training], quantity: Quantity) -> str:
         "model",
         "task",
         "epochs",
+        "last quarter",
         "ID",
         "OOD",
         "gap",
-        "exponent b",
-        f"gap at an ID error of {target}",
-        "checkpoints",
+        f"exponent b, factor of {ERROR_RANGE:g}",
+        f"gap at {target}",
+        "deviation",
+        f"exponent b, factor of {LATE_RANGE:g}",
+        f"gap at {target}",
         "deviation",
     )
     rows = []
@@ -127,16 +154,22 @@ def table(trainings: Sequence[Training], quantity: Quantity) -> str:
                 each.row,
                 each.task,
                 f"{each.epochs[-1]:.0f}",
+                f"{100.0 * each.late_change:+.1f} %",
                 f"{known.value / MILLI:.2f}",
                 f"{ood.value / MILLI:.2f}",
                 estimate_text(each.gap, digits=2),
-                estimate_text(each.law.exponent, digits=2),
-                estimate_text(each.law.gap),
-                f"{each.law.n_points}",
-                f"{100.0 * each.law.deviation:.1f} %",
+                *_cells(each.law),
+                *_cells(each.late_law),
             )
         )
     return markdown_table(header, rows, "right")
+
+
+def _cells(law: PowerLaw | None) -> tuple[str, str, str]:
+    if law is None:
+        return "–", "–", "–"
+    deviation = f"{100.0 * law.deviation:.1f} %"
+    return estimate_text(law.exponent, digits=2), estimate_text(law.gap), deviation
 
 
 def draw(trainings: Mapping[Quantity, Sequence[Training]]) -> "Figure":
@@ -145,25 +178,32 @@ def draw(trainings: Mapping[Quantity, Sequence[Training]]) -> "Figure":
     panels = figure.subplots(1, len(trainings))
     for axes, (quantity, own) in zip(panels, trainings.items(), strict=True):
         for index, training in enumerate(own):
-            _curve(axes, training, TARGETS[quantity], *_LOOKS[index % len(_LOOKS)])
+            _curve(axes, training, TARGETS[quantity], index)
         _frame(axes, quantity, own)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
     return figure
 
 
-def _curve(axes: "Axes", training: Training, target: float, colour: str, marker: str) -> None:
+def _curve(axes: "Axes", training: Training, target: float, index: int) -> None:
+    colour, marker = _LOOKS[index % len(_LOOKS)]
     known, ood = (np.array([pair[side].value for pair in training.errors]) / MILLI for side in (0, 1))
     label = f"{training.row}, {training.task}"
     axes.plot(known, ood, color=colour, marker=marker, markersize=4, linestyle="none", label=label)
-    x = np.array([target / MILLI, known.min()])
-    law = training.law
-    if law.exponent.value is None or x[0] >= x[1]:
+    for place, (law, style) in enumerate(((training.law, "--"), (training.late_law, ":")), start=2 * index):
+        if law is not None and target < known.min() * MILLI:
+            x = np.array([target / MILLI, known.min()])
+            _extrapolation(axes, law, x, _BAR_STEP**place, {"color": colour, "linestyle": style})
+
+
+def _extrapolation(axes: "Axes", law: PowerLaw, x: FloatArray, shift: float, look: Mapping[str, str]) -> None:
+    """The law over these ID errors, in meV/Å or meV, and a bar for the interval beside the first."""
+    if law.exponent.value is None:
         return
-    y = law.factor / MILLI * (x * MILLI) ** law.exponent.value
-    axes.plot(x, y, color=colour, linestyle="--", linewidth=1)
+    axes.plot(x, law.factor / MILLI * (x * MILLI) ** law.exponent.value, linewidth=1, **look)
     if law.gap.low is not None and law.gap.high is not None:
-        axes.plot([x[0], x[0]], [law.gap.low * x[0], law.gap.high * x[0]], color=colour, linewidth=2, alpha=0.6)
+        ends = [law.gap.low * x[0], law.gap.high * x[0]]
+        axes.plot([shift * x[0]] * 2, ends, color=look["color"], linewidth=2, alpha=0.6)
 
 
 def _frame(axes: "Axes", quantity: Quantity, trainings: Sequence[Training]) -> None:
