@@ -193,11 +193,11 @@ def _curve(axes: "Axes", training: Training, target: float, index: int) -> None:
     for place, (law, style) in enumerate(((training.law, "--"), (training.late_law, ":")), start=2 * index):
         if law is not None and target < known.min() * MILLI:
             x = np.array([target / MILLI, known.min()])
-            _extrapolation(axes, law, x, _BAR_STEP**place, {"color": colour, "linestyle": style})
+            _extrapolation(axes, law, x, _BAR_STEP**-place, {"color": colour, "linestyle": style})
 
 
 def _extrapolation(axes: "Axes", law: PowerLaw, x: FloatArray, shift: float, look: Mapping[str, str]) -> None:
-    """The law over these ID errors, in meV/Å or meV, and a bar for the interval beside the first."""
+    """The law over these ID errors, in meV/Å or meV, and a bar for the interval at or left of the first."""
     if law.exponent.value is None:
         return
     axes.plot(x, law.factor / MILLI * (x * MILLI) ** law.exponent.value, linewidth=1, **look)
