@@ -178,7 +178,7 @@ def _layout(
     chosen = [columns[place] for place in kept]
     for place, column in enumerate(chosen):
         if column.shortest is not None and limit is not None:
-            names = _short_names([row[place].text for row in shown if not isinstance(row, str)], limit)
+            names = short_names([row[place].text for row in shown if not isinstance(row, str)], limit)
             full_names |= {short: full for full, short in names.items() if short != full}
             shown = [_renamed(row, place, names) for row in shown]
     cells = [[row[place] for row in shown if not isinstance(row, str)] for place in range(len(chosen))]
@@ -198,8 +198,8 @@ def _renamed(row: Row, place: int, names: Mapping[str, str]) -> Row:
     return [*row[:place], Cell(names[cell.text], cell.sign, cell.style), *row[place + 1 :]]
 
 
-def _short_names(names: Sequence[str], width: int) -> dict[str, str]:
-    """A short name for each name; different ones for different names."""
+def short_names(names: Sequence[str], width: int) -> dict[str, str]:
+    """A name of at most `width` columns for each name; different ones for different names."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         short, number = shortened(name, width), 1

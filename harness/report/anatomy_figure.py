@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from dataset_builders.core.palette import GREEN, LIGHT_GREY, ORANGE, PINK, SKY
+from dataset_builders.core.terminal_table import short_names
 from dataset_builders.core.whole_file import whole_file
 from dataset_builders.tasks.regions import TaskName, in_order, title_of
 from harness.results.result import RunResult
@@ -27,6 +28,8 @@ _LOOK: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
 )
 """Label, colour and hatching of each factor; hatching tells them apart in print. Blue and vermilion mean ID and OOD."""
 
+_NAME_WIDTH: Final = 24
+"""Characters of a name of a model; a longer one, such as a path, would leave no room for the bars."""
 _TICKS: Final = (0.5, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
 
 
@@ -66,7 +69,8 @@ def bars_of(results: Sequence[RunResult]) -> list[GapFactors]:
 def draw_anatomy(bars: Sequence[GapFactors], path: Path) -> None:
     """Draws the figure into a PNG file: identical bars give identical bytes.
 
-    Lengths are logarithms, so the parts of a bar add up to the gap; a factor below 1 points to the left.
+    Lengths are logarithms, so the parts of a bar add up to the gap; a factor below 1 points to the left. Long
+    names of models are shortened in their middle.
 
     Args:
         bars: One or more bars; models keep their order.
@@ -88,10 +92,11 @@ def _figure(bars: Sequence[GapFactors]) -> "Figure":
     axes = figure.subplots(
         len(lines), n_columns, squeeze=False, sharex=True, height_ratios=[each + 1 for each in heights]
     )
+    names = short_names([bar.model for bar in bars], _NAME_WIDTH)
     for line, panels in zip(lines, axes, strict=True):
         for place, panel in enumerate(panels):
             if place < len(line):
-                _draw(panel, of_task[line[place]])
+                _draw(panel, of_task[line[place]], names)
             else:
                 panel.set_visible(False)
     _scale(axes[0][0])
@@ -99,7 +104,7 @@ def _figure(bars: Sequence[GapFactors]) -> "Figure":
     return figure
 
 
-def _draw(axes: "Axes", bars: Sequence[GapFactors]) -> None:
+def _draw(axes: "Axes", bars: Sequence[GapFactors], names: Mapping[str, str]) -> None:
     for row, bar in enumerate(bars):
         ends = {True: 0.0, False: 0.0}
         for name, (_, colour, hatch) in _LOOK.items():
@@ -119,7 +124,7 @@ def _draw(axes: "Axes", bars: Sequence[GapFactors]) -> None:
         reach = None if bar.ends is None else [[gap - math.log(bar.ends[0])], [math.log(bar.ends[1]) - gap]]
         axes.errorbar(gap, row, xerr=reach, color="black", marker="D", markersize=4, linewidth=1.0, capsize=2)
     axes.axvline(0.0, color="0.3", linewidth=0.8)
-    axes.set_yticks(range(len(bars)), [bar.model for bar in bars], fontsize=9)
+    axes.set_yticks(range(len(bars)), [names[bar.model] for bar in bars], fontsize=9)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.set_title(f"{bars[0].task}: {bars[0].title}", fontsize=10, loc="left")
     axes.tick_params(axis="x", labelbottom=True, labelsize=9)

@@ -12,7 +12,8 @@ from rich.console import Console
 from harness.data.dataset import open_dataset
 from harness.evaluation.run import RunOptions, evaluate_model
 from harness.models.resolve import resolve_model
-from harness.report.anatomy_figure import bars_of, draw_anatomy
+from harness.report.anatomy_figure import GapFactors, bars_of, draw_anatomy
+from harness.report.anatomy_figure import _figure as drawn_figure
 from harness.report.anatomy_table import anatomy_report
 from harness.report.view import View
 from harness.results.anatomy_record import Anatomy, ContactResult
@@ -113,6 +114,25 @@ def test_the_figure_has_a_bar_for_each_result_and_the_same_bytes_each_time(
     content = (tmp_path / "a.png").read_bytes()
     assert content.startswith(b"\x89PNG")
     assert content == (tmp_path / "b.png").read_bytes()
+
+
+def test_long_names_leave_room_for_the_bars() -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    models = [f"checkpoints/{network}-of-some-length/validations/00100000" for network in ("painn", "dimenet")]
+    factors = {"composition": 1.2, "remaining": 2.0}
+    bars = [GapFactors(task, "title", model, factors, None) for task in ("task2", "task3") for model in models]
+    figure = drawn_figure(bars)
+    FigureCanvasAgg(figure).draw()
+    panels = figure.axes
+    labels = [label for panel in panels for label in panel.get_yticklabels()]
+    assert [label.get_text() for label in labels[:2]] == [label.get_text() for label in labels[2:]]
+    assert len({label.get_text() for label in labels}) == 2
+    assert labels[0].get_text().startswith("checkpoints")
+    assert all(label.get_window_extent().x0 >= 0.0 for label in labels)
+    assert labels[2].get_window_extent().x0 >= panels[0].get_window_extent().x1
+    assert figure.legends[0].get_window_extent().y1 <= min(panel.get_tightbbox().y0 for panel in panels)
+    assert all(panel.get_window_extent().width > 200.0 for panel in panels)
 
 
 def test_a_result_is_loaded_with_its_anatomy_and_one_of_version_2_0_without(
