@@ -127,7 +127,8 @@ def test_a_training_is_measured_at_each_validation_and_reported(
     assert list(read_records(records)) == found
     convergence_report.write_report(records)
     text = page.read_text(encoding="utf-8")
-    assert text.count("schnet, 8 steps, seed 0") == 2
+    # For forces and for energies one line of the fits and three of the course.
+    assert text.count("| schnet, 8 steps, seed 0 | task1 | ") == 2 * (1 + 3)
     assert (records.parent / "convergence.png").stat().st_size > 10_000
     capfd.readouterr()
 
@@ -156,6 +157,10 @@ def test_the_numbers_of_a_report_are_those_of_its_records(tmp_path: Path, page: 
     table = convergence_report.table([forces], "forces")
     assert "| network | task2 | 9 | -67.5 % | 10.00 | 200.00 | 20.00" in table
     assert table.rstrip().endswith("| – | – | – |")
+    course = convergence_report.course_table([energies]).splitlines()[-3:]
+    assert course[0] == "| network | task2 | 1 | 20 | 40 | 2.00 |"
+    assert course[1].startswith("| network | task2 | 4 |")
+    assert course[2] == "| network | task2 | 9 | 1 | 2 | 2.00 |"
 
 
 def test_the_end_of_a_bent_curve_has_an_exponent_of_its_own() -> None:

@@ -53,22 +53,32 @@ class Training:
     Attributes:
         row: Its name.
         task: Its task.
-        epochs: Epochs at each checkpoint, ascending.
+        steps: Steps at each checkpoint, ascending.
+        epochs: Epochs of the whole training.
+        validation: Validation error of the forces at each checkpoint, eV/Å.
         errors: ID and OOD error at each checkpoint.
-        best: Position of the checkpoint with the smallest validation error.
-        late_change: What the last quarter of the steps changed of the validation error of the forces, as a share.
         law: The power law.
         late_law: That of the end of the training; `None` if too few checkpoints are that close to the smallest error.
     """
 
     row: str
     task: str
-    epochs: tuple[float, ...]
+    steps: tuple[int, ...]
+    epochs: float
+    validation: tuple[float, ...]
     errors: tuple[tuple[Effect, Effect], ...]
-    best: int
-    late_change: float
     law: PowerLaw
     late_law: PowerLaw | None
+
+    @property
+    def best(self) -> int:
+        """Position of the checkpoint with the smallest validation error."""
+        return int(np.argmin(self.validation))
+
+    @property
+    def late_change(self) -> float:
+        """What the last quarter of the steps changed of the validation error, as a share."""
+        return self.validation[-1] / self.validation[self.place_at(_LATE)] - 1.0
 
     @property
     def gap(self) -> Interval:
@@ -76,6 +86,10 @@ class Training:
         known, ood = self.errors[self.best]
         gap = quotient(ood, known)
         return Interval(None, reason="the ID error is zero") if gap is None else interval_of(gap, "log")
+
+    def place_at(self, share: float) -> int:
+        """Position of the last checkpoint of this share of the steps."""
+        return max(place for place, step in enumerate(self.steps) if step <= share * self.steps[-1])
 
 
 def write_report(records: Path) -> None:
@@ -85,6 +99,7 @@ def write_report(records: Path) -> None:
     trainings = {quantity: trainings_of(found, quantity) for quantity in TARGETS}
     for quantity, each in trainings.items():
         text = with_table(text, quantity, table(each, quantity))
+        text = with_table(text, f"course of {quantity}", course_table(each))
     figure = draw(trainings)
     for ending in ("png", "svg"):
         save(figure, records.parent / f"convergence.{ending}")
@@ -99,11 +114,17 @@ def trainings_of(records: Sequence[Mapping[str, Any]], quantity: Quantity) -> li
             (each for each in records if (each["row"], each["task"]) == (row, task)), key=lambda each: each["step"]
         )
         errors = tuple((_error(each, "test_id", quantity), _error(each, "test_ood", quantity)) for each in own)
-        epochs = tuple(each["epochs"] for each in own)
-        best = int(np.argmin([each["validation_force_mae"] for each in own]))
-        law = power_law(errors, TARGETS[quantity])
-        late_law = _late_law(errors, TARGETS[quantity])
-        found.append(Training(row, task, epochs, errors, best, _late_change(own), law, late_law))
+        training = Training(
+            row=row,
+            task=task,
+            steps=tuple(each["step"] for each in own),
+            epochs=own[-1]["epochs"],
+            validation=tuple(each["validation_force_mae"] for each in own),
+            errors=errors,
+            law=power_law(errors, TARGETS[quantity]),
+            late_law=_late_law(errors, TARGETS[quantity]),
+        )
+        found.append(training)
     return found
 
 
@@ -112,11 +133,6 @@ def _late_law(errors: Sequence[tuple[Effect, Effect]], target: float) -> PowerLa
         return power_law(errors, target, LATE_RANGE)
     except DataError:
         return None
-
-
-def _late_change(own: Sequence[Mapping[str, Any]]) -> float:
-    before = [each["validation_force_mae"] for each in own if each["step"] <= _LATE * own[-1]["step"]]
-    return float(own[-1]["validation_force_mae"] / before[-1] - 1.0)
 
 
 def _error(record: Mapping[str, Any], split: TestSplit, quantity: Quantity) -> Effect:
@@ -153,7 +169,7 @@ def table(trainings: Sequence[Training], quantity: Quantity) -> str:
             (
                 each.row,
                 each.task,
-                f"{each.epochs[-1]:.0f}",
+                f"{each.epochs:.0f}",
                 f"{100.0 * each.late_change:+.1f} %",
                 f"{known.value / MILLI:.2f}",
                 f"{ood.value / MILLI:.2f}",
@@ -163,6 +179,18 @@ def table(trainings: Sequence[Training], quantity: Quantity) -> str:
             )
         )
     return markdown_table(header, rows, "right")
+
+
+def course_table(trainings: Sequence[Training]) -> str:
+    """Errors at the first checkpoint, after half of the steps and at the end, in Markdown."""
+    rows = []
+    for each in trainings:
+        for place in (0, each.place_at(0.5), len(each.steps) - 1):
+            known, ood = (side.value / MILLI for side in each.errors[place])
+            rows.append(
+                (each.row, each.task, f"{each.steps[place]:,}", f"{known:.3g}", f"{ood:.3g}", f"{ood / known:.2f}")
+            )
+    return markdown_table(("model", "task", "steps", "ID", "OOD", "gap"), rows, "right")
 
 
 def _cells(law: PowerLaw | None) -> tuple[str, str, str]:
@@ -209,7 +237,8 @@ def _extrapolation(axes: "Axes", law: PowerLaw, x: FloatArray, shift: float, loo
 def _frame(axes: "Axes", quantity: Quantity, trainings: Sequence[Training]) -> None:
     axes.set(xscale="log", yscale="log")
     values = [side.value / MILLI for each in trainings for pair in each.errors for side in pair]
-    left = min(TARGETS[quantity] / MILLI, *(each.errors[each.best][0].value / MILLI for each in trainings)) * 0.8
+    bars = TARGETS[quantity] / MILLI * _BAR_STEP ** (-2 * len(trainings))
+    left = min(bars, *(0.8 * each.errors[each.best][0].value / MILLI for each in trainings))
     right = max(values) * 1.2
     for gap in _GAPS:
         axes.plot([left, right], [gap * left, gap * right], color=FAINT, linewidth=1, zorder=0)
