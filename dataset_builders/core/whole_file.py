@@ -11,7 +11,8 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path to write, which is moved into place when the block ends without an error.
 
-    A reader sees the old file or the new one, never a part, also after a power cut. Parent folders are created.
+    A reader sees the old file or the new one, never a part, also after a power cut. Parent folders are created. The
+    file has the permissions of any new file (the umask decides), also if a library writes it for its owner alone.
 
     Args:
         path: Final path of the file.
@@ -24,7 +25,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     # machines that share the folder may write the same file under the same process id.
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
+        partial.touch()
+        permissions = partial.stat().st_mode
         yield partial
+        if partial.stat().st_mode != permissions:
+            partial.chmod(permissions)
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)

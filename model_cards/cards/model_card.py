@@ -81,8 +81,10 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
     import jinja2
 
     control = control_of(checkpoint)
-    context = _network_context(checkpoint) if control is None else _control_context(control, checkpoint)
-    context |= _results_context(checkpoint, results) | _head_context(context["task"], _panels(checkpoint, results))
+    about = _network_context(checkpoint) if control is None else _control_context(control, checkpoint)
+    head = _head_context(about["task"], _panels(checkpoint, results))
+    # As keywords, since Python refuses a name that two of them use.
+    context = dict(**about, **_results_context(checkpoint, results), **head)
     context["model_id"] = model_id or context["model_id"]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("model_cards"),
@@ -154,7 +156,7 @@ def _network_context(checkpoint: Path) -> dict[str, Any]:
         "unfinished": training_progress(checkpoint, config.training),
         "by_the_clock": follows_the_clock(config.training),
         "network": _network(config),
-        "environment": IN_ENVIRONMENTS.get(config.architecture),
+        "own_environment": IN_ENVIRONMENTS.get(config.architecture),
         "base_model": _base_model(config),
         "is_derived": config.architecture in FOUNDATIONS,
         "derived_from": _published(config),

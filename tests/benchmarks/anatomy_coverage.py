@@ -31,7 +31,8 @@ from tests.benchmarks.coverage import RECORDS
 from tests.benchmarks.simulated_errors import Design, components_of_study, design_of, draw
 
 BURST_DEVIATION = 0.2
-"""Standard deviation of the log error of a burst about that of its molecule: that of the reference checkpoint on ID."""
+"""Standard deviation of the log error of a burst about that of its molecule: that of a PaiNN trained on 100 frames of
+each molecule of task2, on ID."""
 
 ROTAMER_FACTOR = 1.2
 """Error of an unseen rotamer over that of a seen one, in the population."""

@@ -28,7 +28,7 @@ MODELS = ("schnet", "painn", "dimenet++", "nequip", "mace", "visnet", "ani2x-tun
 
 SPECIFIC_ABOVE = 0.57
 """By how much the log error of an atom next to a fragment lies above that of a chain atom; this and the next were
-measured on the ID predictions of the reference checkpoint on task2 of mini."""
+measured on the ID predictions, on task2 of mini, of a PaiNN trained on 100 frames of each molecule."""
 
 CELL_DEVIATION = 0.16
 """Standard deviation of the log error of one environment in one molecule about that of the molecule."""

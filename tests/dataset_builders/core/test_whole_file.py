@@ -1,3 +1,6 @@
+import os
+import stat
+
 import pytest
 
 from dataset_builders.core.whole_file import whole_file, write_text_whole
@@ -29,3 +32,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         write_text_whole(tmp_path / "file" / "below.txt", "text")
+
+
+@pytest.mark.parametrize(("mask", "expected"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_others_may_read_what_a_library_writes_for_its_owner_alone(tmp_path, mask, expected):
+    path = tmp_path / "model.safetensors"
+    former = os.umask(mask)
+    try:
+        with whole_file(path) as partial:
+            partial.unlink()  # as safetensors does, which moves a private file here
+            partial.touch(mode=0o600)
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE(path.stat().st_mode) == expected

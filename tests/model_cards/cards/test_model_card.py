@@ -9,7 +9,8 @@ from safetensors.numpy import save_file
 
 from dataset_builders.core.errors import DataError, ModelError, UsageError
 from harness.core.known_checkpoints import known_checkpoints
-from harness.networks.checkpoint_format import WEIGHTS_FILE, write_config
+from harness.networks.architectures import IN_ENVIRONMENTS
+from harness.networks.checkpoint_format import WEIGHTS_FILE, read_config, write_config
 from harness.report.control_gaps import control_tasks
 from harness.results.result import Estimate
 from model_cards.cards.gap_picture import panels_of
@@ -48,6 +49,15 @@ def test_a_card_names_model_data_table_and_command(checkpoint, tasks):  # noqa: 
     assert "- versions:\n  - torch: 2.13.0\n" in body
     assert "| parameters | 6, " in body
     assert "the data they were trained on are under CC-BY-4.0" in body
+    assert "to evaluate" not in body
+
+
+def test_a_card_names_the_environment_of_a_network_that_needs_one(checkpoint, tasks):  # noqa: F811
+    write_config(checkpoint, replace(read_config(checkpoint), architecture="GemNet"))
+    card = render_card(checkpoint, [own_result(result_of(tasks), checkpoint)])
+    (line,) = [line for line in card.splitlines() if line.startswith("| to evaluate |")]
+    command = f"python -m harness env create {IN_ENVIRONMENTS['GemNet']}"
+    assert line.endswith(f" create the environment of its package first: `{command}` |")
 
 
 def head_of(card):
