@@ -1,4 +1,4 @@
-"""The command line: `python -m model_cards card | publish`."""
+"""The command line: `python -m model_cards card | publish | collect`."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ from dataset_builders.core.option_parser import EXIT_CODES, CommandParser, OneSc
 if TYPE_CHECKING:
     from model_cards.publishing.publish_checkpoint import PublishOptions
 
-COMMANDS: Final = ("card", "publish")
+COMMANDS: Final = ("card", "publish", "collect")
 PROG: Final = "python -m model_cards"
 
 _DESCRIPTION: Final = f"""\
@@ -23,7 +23,8 @@ Cards of checkpoints that `python -m harness train` wrote, and what is published
 examples:
   {PROG} card checkpoints/painn-task2-seed0 --result results/painn-task2-seed0/0123456789ab
   {PROG} publish checkpoints/painn-task2-seed0 org/name
-  {PROG} publish leaderboard org/name"""
+  {PROG} publish leaderboard org/name
+  {PROG} collect docs/results/standard --work study.work --out rows"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +65,31 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("--private", action="store_true", help="make a private repo")
     publish.add_argument("--create-pr", action="store_true", help="open a pull request instead of a commit")
     publish.set_defaults(run=_publish)
+    collect = commands.add_parser("collect", help="collect the checkpoints of a study, with cards, for `publish`")
+    _add_collection(collect)
     return parser
+
+
+def _add_collection(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("records", type=Path, metavar="RECORDS", help="folder of records of a study, such as docs/results/standard")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder to write: DIR/ROW/TASK/seedN, a method in each row",
+    )
+    add(
+        "--work",
+        type=Path,
+        default=Path("study.work"),
+        metavar="DIR",
+        help="checkpoints and runs of the study (default: study.work)",
+    )
+    add("--rows", nargs="+", default=[], metavar="ROW", help="default: all trained rows")
+    add("--best", action="store_true", help="of each row and task only the seed with the smallest validation error")
+    command.set_defaults(run=_collect)
 
 
 def _add_checkpoint(command: argparse.ArgumentParser, *, takes_methods: bool = False) -> None:
@@ -111,6 +136,14 @@ def _publish(arguments: argparse.Namespace) -> int:
     published = publish_checkpoint(arguments.checkpoint, arguments.repo, load_results(arguments.result), options)
     print(published.url if published.is_new else f"{arguments.repo} already contains this checkpoint: {published.url}")
     print(f"evaluate it: python -m harness --model {arguments.repo}@{published.commit}")
+    return 0
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    from model_cards.publishing.study_rows import collect_rows, collection_text
+
+    given = arguments.records, arguments.work, arguments.out, arguments.rows
+    print(collection_text(collect_rows(*given, best_only=arguments.best)))
     return 0
 
 

@@ -29,6 +29,7 @@ COVERED = {
     "dataset_builders publish": "a built edition: tests/test_hub_story.py publishes mini",
     "dataset_builders certify editions": "a built edition: tests/test_custom_task.py builds and certifies one",
     "model_cards publish leaderboard": "a login to the Hub: tests/model_cards/leaderboard/site/test_site_command.py",
+    "model_cards collect": "a study of hours: tests/model_cards/publishing/test_study_rows.py",
     "model_cards publish": "the reader's checkpoint: tests/test_hub_story.py publishes one",
     "harness train": "minutes to an hour: tests/harness/train trains small networks",
     "harness study": "hours: tests/harness/study/test_command.py does a small one",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dataset_builders.core.errors import DataError, MlipOodError
+from dataset_builders.core.place_names import place_name
 from dataset_builders.core.usable_cpus import usable_cpus
 from dataset_builders.tasks.editions import SPLITS
 from dataset_builders.tasks.regions import TaskName
@@ -237,7 +238,7 @@ def _readable_places(study: Study, job: Job) -> Places:
     checkpoint = job.row.checkpoint
     given = None if checkpoint is None else study.request.models[checkpoint]
     return Places(
-        dataset=dataset_name(study.dataset),
+        dataset=place_name(study.dataset.id),
         checkpoint=f"checkpoints/{job.name}",
         output="results",
         model=None if given is None else Path(given).name if Path(given).exists() else given,
@@ -250,12 +251,6 @@ def _content_of(dataset: PinnedDataset, task: TaskName) -> str:
     splits = [split for split in SPLITS if split not in missing]
     files = [path for split in splits for path in split_files(dataset.directory, task, split, dataset.level)]
     return content_hash(dataset.directory, files)
-
-
-def dataset_name(dataset: PinnedDataset) -> str:
-    """A data-set name that is valid on another machine: only the last part for a folder elsewhere."""
-    path = Path(dataset.id)
-    return path.name if path.is_absolute() or ".." in path.parts else dataset.id
 
 
 def _model_facts(result: RunResult, checkpoint: Path | None) -> ModelFacts:

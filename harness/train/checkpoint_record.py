@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from dataset_builders.core.place_names import place_name
 from harness.compute.arithmetic import deciding_variables, precision_in_use
 from harness.networks.added import find_architecture
 from harness.networks.checkpoint_format import BaselineName, CheckpointConfig, PluginRecord, receptive_field
@@ -60,7 +61,7 @@ def config_of(run: Run, origin: Origin) -> CheckpointConfig:
             "optimizer": "Adam",
             "schedule": "linear rise, then half a cosine, over planned_steps",
             "loss": LOSS,
-            "dataset": origin.source.id,
+            "dataset": place_name(origin.source.id),
             "dataset_revision": origin.source.revision,
             "edition": data.edition,
             "data_hash": data.content_hash,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from dataset_builders.core.errors import DataError, UsageError
+from dataset_builders.core.place_names import place_name
 from dataset_builders.core.units import HARTREE
 from dataset_builders.tasks.regions import DECLARATION, Task
 from dataset_builders.tasks.task_document import declaration_of, task_of_checkpoint
@@ -258,7 +259,7 @@ def _tasks_seen(config: CheckpointConfig, model: str) -> tuple[Task, ...]:
 def _record(source: ModelSource, traits: PotentialTraits, trained_on: tuple[Task, ...] = ()) -> dict[str, Any]:
     declared = {task.name: document for task in trained_on if (document := declaration_of(task))}
     return {
-        "id": source.model_id,
+        "id": place_name(source.model_id),
         "revision": source.revision,
         "family": traits.family,
         "files": dict(traits.files),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,6 +13,7 @@ from dataset_builders.core.errors import ModelError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH, file_sha256
 from dataset_builders.core.hub.names import DATASET_ID
 from dataset_builders.core.markdown import code, plain
+from dataset_builders.core.place_names import place_name
 from dataset_builders.core.shown import shown
 from dataset_builders.core.whole_file import whole_file, write_text_whole
 from dataset_builders.tasks.editions import edition_note
@@ -67,8 +69,8 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
         checkpoint: Folder with `config.json` and `model.safetensors`.
         results: Evaluations of this checkpoint, and of others for comparison, on one data set; empty
             for a card to which results are added later.
-        model_id: Id of the model in the commands on the card; by default the id in its own result, else
-            the folder.
+        model_id: Id of the model in the commands and the table of the card; by default the id in its own result,
+            else the folder.
 
     Returns:
         Markdown with YAML front matter.
@@ -80,6 +82,8 @@ def render_card(checkpoint: Path, results: Sequence[RunResult], model_id: str | 
     """
     import jinja2
 
+    if results:
+        results = _for_readers(checkpoint, results, model_id)
     control = control_of(checkpoint)
     about = _network_context(checkpoint) if control is None else _control_context(control, checkpoint)
     head = _head_context(about["task"], _panels(checkpoint, results))
@@ -108,14 +112,13 @@ def card_picture(checkpoint: Path, results: Sequence[RunResult]) -> bytes:
     return gap_picture(panels) if panels else picture_of([_task_of(checkpoint)])
 
 
-def write_card(checkpoint: Path, results: Sequence[RunResult] = ()) -> Path:
+def write_card(checkpoint: Path, results: Sequence[RunResult] = (), model_id: str | None = None) -> Path:
     """Writes the card of a checkpoint as its `README.md`, with its picture, and returns the path.
 
-    Raises:
-        As `render_card`.
+    Arguments and errors are those of `render_card`.
     """
     path = checkpoint / CARD_PATH
-    text = render_card(checkpoint, results)
+    text = render_card(checkpoint, results, model_id)
     with whole_file(checkpoint / CARD_PICTURE) as partial:
         partial.write_bytes(card_picture(checkpoint, results))
     write_text_whole(path, text)
@@ -151,6 +154,9 @@ def _task_of(checkpoint: Path) -> Task:
 
 def _network_context(checkpoint: Path) -> dict[str, Any]:
     config = read_config(checkpoint)
+    if config.started_from is not None:
+        # Of a checkpoint that an earlier version wrote.
+        config = replace(config, started_from={**config.started_from, "id": place_name(str(config.started_from["id"]))})
     return _shared_context(config, checkpoint) | {
         "title": _title(config),
         "unfinished": training_progress(checkpoint, config.training),
@@ -186,16 +192,27 @@ def _shared_context(config: CheckpointConfig | ControlConfig, checkpoint: Path) 
         "n_molecules": config.training.get("n_molecules", len(task.train_words())),
         "n_parameters": count_parameters(checkpoint),
         "elements": " ".join(symbol_of(number) for number in config.elements),
-        "training": config.training,
+        "training": _training(config.training),
         "weights_hash": _weights_hash(checkpoint),
         "has_curve": all((checkpoint / name).is_file() for name in CURVE_FILES),
         "dataset_id": DATASET_ID,
     }
 
 
+def _training(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The record of a training, without folders of the machine that an earlier version wrote."""
+    dataset = training.get("dataset")
+    return {**training, "dataset": place_name(dataset)} if isinstance(dataset, str) else dict(training)
+
+
 def _title(config: CheckpointConfig) -> str:
     """The type of model, in a few words."""
-    title = config.architecture if config.started_from is None else f"{config.started_from['id']}, fine-tuned"
+    known = _published(config)
+    start = config.started_from
+    if start is None:
+        title = config.architecture
+    else:
+        title = f"{known.name if known is not None and start['revision'] is None else start['id']}, fine-tuned"
     return title if config.baseline is None else f"{title} on top of {METHODS.get(config.baseline, 'MMFF94')}"
 
 
@@ -244,6 +261,18 @@ def _results_context(checkpoint: Path, results: Sequence[RunResult]) -> dict[str
         "environment": own[0].environment,
         "device": own[0].model.device,
     }
+
+
+def _for_readers(checkpoint: Path, results: Sequence[RunResult], model_id: str | None) -> list[RunResult]:
+    """The results under the names that models and data sets have for readers, without folders of this machine."""
+    own = [id(result) for result in _own(checkpoint, results)]
+    named = []
+    for result in results:
+        name = (model_id or result.model.id) if id(result) in own else place_name(result.model.id)
+        model = result.model.model_copy(update={"id": name})
+        dataset = result.dataset.model_copy(update={"id": place_name(result.dataset.id)})
+        named.append(result.model_copy(update={"model": model, "dataset": dataset}))
+    return named
 
 
 def _own(checkpoint: Path, results: Sequence[RunResult]) -> list[RunResult]:
