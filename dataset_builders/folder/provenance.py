@@ -13,6 +13,9 @@ from dataset_builders.tasks.editions import MAX_FRAMES, SPLIT_TRAJECTORY, SplitN
 IMPORTED: Final = "imported"
 """Placeholder for the edition of an imported data set, and the key of the record below."""
 
+Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$")]
+"""Text on one line without control characters, since it becomes part of cards and licences."""
+
 _Count = Annotated[int, Field(ge=0, le=MAX_FRAMES)]
 
 
@@ -85,11 +88,11 @@ class ImportRecord(_Record):
         frames: Trajectories of each molecule, by molecule id.
     """
 
-    source: str
-    licence: str
+    source: Line
+    licence: Line
     stride: Annotated[int, Field(ge=1)]
     temperature: Annotated[float, Field(gt=0.0)]
-    repos: list[str] = []
+    repos: list[Line] = []
     first_frames: FirstFrames | None = None
     files: list[ImportedFile]
     frames: dict[str, dict[TrajectoryName, ImportedTrajectory]]

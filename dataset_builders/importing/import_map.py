@@ -15,7 +15,7 @@ from dataset_builders.core.errors import UsageError
 from dataset_builders.core.parsed_text import parse_toml
 from dataset_builders.core.shown import quoted
 from dataset_builders.core.units import BOHR, HARTREE, KCAL_PER_MOL, KJ_PER_MOL, MILLI
-from dataset_builders.folder.provenance import FirstFrames
+from dataset_builders.folder.provenance import FirstFrames, Line
 from dataset_builders.importing.presets import Preset, find_preset
 from dataset_builders.tasks.editions import FRAMES_PER_BURST, TRAJECTORIES, TrajectoryName
 from dataset_builders.tasks.regions import TASKS, Task, find_task
@@ -37,8 +37,6 @@ _FORCE: Final = {f"{energy}/{length}": _ENERGY[energy] / _LENGTH[length] for ene
 _SHORT_NAMES: Final[Mapping[LevelName, tuple[str, ...]]] = {"gfn2-xtb": ("gfn2",)}
 
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
-_Line = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]*$")]
-"""Text on one line without control characters, since it becomes part of cards and licences."""
 _Patterns = Annotated[list[_Text], Field(min_length=1)]
 
 
@@ -66,8 +64,8 @@ class LabelsDocument(_Document):
     """
 
     level: str | None = None
-    method: _Line | None = None
-    computed: _Line = "not stated"
+    method: Line | None = None
+    computed: Line = "not stated"
     energy_unit: EnergyUnit = "eV"
     length_unit: LengthUnit = "angstrom"
     force_unit: str | None = None
@@ -104,8 +102,8 @@ class MapDocument(_Document):
     ignored: list[_Text] = []
     stride: Annotated[int, Field(ge=1)] = 1
     first_frames: FirstFrames | None = None
-    source: _Line
-    licence: _Line
+    source: Line
+    licence: Line
     labels: LabelsDocument
 
 

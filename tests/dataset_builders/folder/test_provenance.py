@@ -24,3 +24,11 @@ def test_frames_of_a_split_are_those_of_its_bursts_without_those_left_out():
 def test_a_record_of_more_frames_than_any_file_holds_is_none(n_frames):
     """Listing them would take all memory."""
     assert import_record_of(metadata_of(n_frames)) is None
+
+
+@pytest.mark.parametrize("name", ["source", "licence"])
+@pytest.mark.parametrize("text", ["", "MIT\n# Another heading", "MIT\x1b[2J", "a" * 501, 3])
+def test_a_record_whose_text_would_leave_its_line_on_a_card_is_none(name, text):
+    metadata = metadata_of(5)
+    metadata["imported"][name] = text
+    assert import_record_of(metadata) is None
