@@ -187,16 +187,18 @@ def _after_validation(run: "Run", origin: "Origin", directory: Path, keeps_all: 
 
 
 def _finish(run: "Run", origin: "Origin", directory: Path) -> None:
-    from harness.networks.checkpoint_format import read_config, write_config
+    from harness.networks.checkpoint_format import CONFIG_FILE, read_config, write_config
     from harness.train.baseline import remove_baseline_files
-    from harness.train.checkpoint_record import effort
+    from harness.train.checkpoint_record import effort, kept_checkpoint
     from harness.train.curve import draw_curve, write_curve_table
 
     write_curve_table(directory, run.curve)
     draw_curve(directory, run.curve, f"{run.settings.architecture} trained on {run.data.task}, validation")
     # The saved weights are those of the best validation; the duration of the whole run is only known now.
-    saved = read_config(directory)
-    write_config(directory, replace(saved, training={**saved.training, **effort(run, is_finished=True)}))
+    for place in (directory, kept_checkpoint(directory, run.step)):
+        if (place / CONFIG_FILE).is_file():
+            saved = read_config(place)
+            write_config(place, replace(saved, training={**saved.training, **effort(run, is_finished=True)}))
     (directory / STATE_FILE).unlink(missing_ok=True)
     remove_baseline_files(directory)
     level = level_of_method(run.data.level_of_theory)
