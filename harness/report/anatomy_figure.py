@@ -105,6 +105,8 @@ def _figure(bars: Sequence[GapFactors]) -> "Figure":
 
 
 def _draw(axes: "Axes", bars: Sequence[GapFactors], names: Mapping[str, str]) -> None:
+    # Otherwise a bar that starts where another ends would lie at the very border.
+    axes.use_sticky_edges = False
     for row, bar in enumerate(bars):
         ends = {True: 0.0, False: 0.0}
         for name, (_, colour, hatch) in _LOOK.items():
