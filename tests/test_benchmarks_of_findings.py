@@ -13,6 +13,7 @@ from harness.cli import main as cli
 from harness.networks.finished import holds_finished_checkpoint
 from harness.scoring.clusters import Clusters
 from harness.scoring.influences import Effect, MoleculeSums, ratio_effect
+from tests.benchmarks import closing_the_gap
 from tests.benchmarks.convergence import report as convergence_report
 from tests.benchmarks.convergence import runs as convergence_runs
 from tests.benchmarks.convergence.fit import LATE_RANGE, power_law
@@ -33,12 +34,14 @@ def effect(part: str, errors: np.ndarray) -> Effect:
     return found
 
 
-def checkpoints(exponents: np.ndarray, factors: np.ndarray) -> list[tuple[Effect, Effect]]:
+def checkpoints(
+    exponents: np.ndarray, factors: np.ndarray, id_errors: np.ndarray = ID_ERRORS
+) -> list[tuple[Effect, Effect]]:
     """A molecule of each fragment in either split, whose OOD error follows a power law of its own."""
     ones = np.ones(len(FRAGMENTS))
     return [
         (effect("test_id", error * ones), effect("test_ood", factors * 0.1 * (error / 0.02) ** exponents))
-        for error in ID_ERRORS
+        for error in id_errors
     ]
 
 
@@ -75,6 +78,43 @@ def test_the_intervals_cover_the_law_of_all_fragments() -> None:
             covered[number] += interval.low <= truth <= interval.high
     assert np.all(covered / n_sets > 0.91), covered
     assert np.all(covered / n_sets < 0.99), covered
+
+
+@pytest.mark.parametrize(("known", "is_extrapolated"), [(0.03, False), (0.17, False), (0.004, True)])
+def test_a_model_is_compared_with_a_training_at_the_same_id_error(known: float, is_extrapolated: bool) -> None:
+    factors, ones = np.linspace(0.5, 2.0, len(FRAGMENTS)), np.ones(len(FRAGMENTS))
+    exponents = np.full(len(FRAGMENTS), 0.75)
+    better = np.linspace(0.7, 0.9, len(FRAGMENTS))
+    of_curve = factors * 0.1 * (known / 0.02) ** exponents
+    model = effect("test_id", known * ones), effect("test_ood", better * of_curve)
+    curve = checkpoints(exponents, factors, np.geomspace(0.2, 0.01, 33))
+    found = closing_the_gap.beyond_curve(model, curve)
+    assert found is not None
+    ratio, extrapolated = found
+    expected = float((better * factors).sum() / factors.sum())
+    assert (ratio.value, extrapolated) == (pytest.approx(expected, rel=1e-9), is_extrapolated)
+    assert ratio.low is not None
+    assert ratio.high is not None
+    # Fragments that are hard for both do not widen it: each has between 0.7 and 0.9 of the error of the curve.
+    assert 0.7 < ratio.low < expected < ratio.high < 0.95
+
+
+def test_nothing_is_said_of_a_model_that_errs_more_than_the_first_checkpoint() -> None:
+    ones = np.ones(len(FRAGMENTS))
+    curve = checkpoints(0.75 * ones, ones)
+    assert closing_the_gap.beyond_curve((effect("test_id", 0.21 * ones), effect("test_ood", ones)), curve) is None
+
+
+def test_the_page_on_closing_the_gap_has_the_numbers_of_the_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    text = closing_the_gap.PAGE.read_text(encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(closing_the_gap, "PAGE", page)
+    monkeypatch.setattr("sys.argv", ["closing_the_gap"])
+    closing_the_gap.main()
+    assert page.read_text(encoding="utf-8") == text
 
 
 def test_too_few_checkpoints_are_refused() -> None:

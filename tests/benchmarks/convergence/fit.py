@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from dataset_builders.core.arrays import FloatArray
 from dataset_builders.core.errors import DataError
 from harness.scoring.influences import Effect, combined, logarithm
 from harness.scoring.intervals import Interval, interval_of
@@ -55,14 +56,53 @@ def power_law(points: Sequence[tuple[Effect, Effect]], at: float, error_range: f
     Raises:
         DataError: If fewer than `MIN_POINTS` checkpoints are in this range.
     """
+    line = fitted_line(points, error_range)
+    gap = math.exp(line.at(math.log(at)).value - math.log(at))
+    return PowerLaw(
+        exponent=interval_of(line.slope, "linear"),
+        gap=interval_of(combined(gap, (line.at(math.log(at)), gap)), "log"),
+        factor=math.exp(line.at(0.0).value),
+        n_points=len(line.points),
+        deviation=line.deviation,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The least-squares line through the logarithms of ID and OOD errors.
+
+    Attributes:
+        points: The logarithms that were fitted.
+        slope: Its slope, with influences.
+        deviation: Root mean square of the deviations of ln OOD from the line.
+    """
+
+    points: tuple[tuple[Effect, Effect], ...]
+    slope: Effect
+    deviation: float
+
+    def at(self, log_known: float) -> Effect:
+        """ln OOD at a logarithm of the ID error, which counts as known exactly."""
+        x, y = _values(self.points)
+        beyond, share = log_known - float(x.mean()), 1.0 / len(self.points)
+        middle = combined(
+            float(y.mean()) + self.slope.value * beyond,
+            *((known, -share * self.slope.value) for known, _ in self.points),
+            *((ood, share) for _, ood in self.points),
+        )
+        return combined(middle.value, (middle, 1.0), (self.slope, beyond))
+
+
+def fitted_line(points: Sequence[tuple[Effect, Effect]], error_range: float = ERROR_RANGE) -> Line:
+    """Fits the line; arguments and errors are those of `power_law`."""
     smallest = min(known.value for known, _ in points)
-    chosen = [(logarithm(known), logarithm(ood)) for known, ood in points if known.value <= error_range * smallest]
+    chosen = tuple((logarithm(known), logarithm(ood)) for known, ood in points if known.value <= error_range * smallest)
     if len(chosen) < MIN_POINTS:
         raise DataError(
             f"{len(chosen)} checkpoints with an ID error of at most {error_range:g} times the smallest; expected "
             f"{MIN_POINTS} or more. Train with more --validations"
         )
-    x, y = np.array([[known.value, ood.value] for known, ood in chosen]).T
+    x, y = _values(chosen)
     from_mean = x - x.mean()
     spread = float(from_mean @ from_mean)
     slope = float(from_mean @ y) / spread
@@ -70,18 +110,12 @@ def power_law(points: Sequence[tuple[Effect, Effect]], at: float, error_range: f
     by_ood = from_mean / spread
     by_known = (residuals - slope * from_mean) / spread
     exponent = combined(slope, *_terms(chosen, by_known, by_ood))
-    beyond = math.log(at) - float(x.mean())
-    log_gap = float(y.mean()) + slope * beyond - math.log(at)
-    gap = math.exp(log_gap)
-    share = 1.0 / len(chosen)
-    terms = _terms(chosen, gap * (beyond * by_known - share * slope), gap * (beyond * by_ood + share))
-    return PowerLaw(
-        exponent=interval_of(exponent, "linear"),
-        gap=interval_of(combined(gap, *terms), "log"),
-        factor=math.exp(float(y.mean()) - slope * float(x.mean())),
-        n_points=len(chosen),
-        deviation=math.sqrt(float(np.mean(residuals**2))),
-    )
+    return Line(chosen, exponent, math.sqrt(float(np.mean(residuals**2))))
+
+
+def _values(points: Sequence[tuple[Effect, Effect]]) -> tuple[FloatArray, FloatArray]:
+    x, y = np.array([[known.value, ood.value] for known, ood in points]).T
+    return x, y
 
 
 def _terms(
