@@ -11,7 +11,7 @@ from dataset_builders.core.errors import SetupError, UsageError
 from dataset_builders.core.hashes import SHORT_HASH, document_sha256, file_sha256, text_sha256
 from dataset_builders.tasks.regions import TaskName
 from harness.core.source_code import code_hash
-from harness.study.run_record import RunRecord
+from harness.study.run_record import RunRecord, run_name
 from harness.study.table_rows import Row
 from harness.worker.family_environments import find_environment
 
@@ -90,7 +90,7 @@ class Job:
     @property
     def name(self) -> str:
         """A readable name, also for folders, such as `painn-task2-seed0`."""
-        return f"{self.row.name}-{self.task}" + ("" if self.seed is None else f"-seed{self.seed}")
+        return run_name(self.row.name, self.task, self.seed)
 
     @property
     def place(self) -> tuple[str, TaskName, int | None]:

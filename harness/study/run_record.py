@@ -33,6 +33,11 @@ ReferenceName: TypeAlias = Literal["none", "mean", "elements"]
 """Alignment of the energy zero: none, one shift, or one shift per element."""
 
 
+def run_name(row: str, task: TaskName, seed: int | None) -> str:
+    """A readable name of a run, also for folders, such as `painn-task2-seed0`."""
+    return f"{row}-{task}" + ("" if seed is None else f"-seed{seed}")
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

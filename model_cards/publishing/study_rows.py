@@ -14,7 +14,7 @@ from harness.core.seed_folders import place_of
 from harness.core.training_record import RECORD_NAME
 from harness.networks.checkpoint_format import CONFIG_FILE, WEIGHTS_FILE
 from harness.results.result import RESULT_NAME, RunResult
-from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records
+from harness.study.run_record import RECORDS_NAME, Number, RunRecord, read_records, run_name
 from harness.trust.pickles import sha256_of
 from model_cards.cards.model_card import CURVE_FILES, write_card
 
@@ -94,7 +94,7 @@ def collect_rows(
             result = next((path for path, each in results.items() if _is_of(each, record)), None)
             _copy(places[weights], folder, weights, result)
             collected.append(Collected(record, folder, _validation(record), is_best))
-    left_out = tuple(_name(record) for record in chosen if record not in present)
+    left_out = tuple(run_name(*record.place) for record in chosen if record not in present)
     return Collection(out, tuple(collected), left_out)
 
 
@@ -211,7 +211,3 @@ def _copy(source: Path, folder: Path, weights: str, result: Path | None) -> None
     except OSError as cause:
         raise SetupError(f"cannot write to {folder}: {cause.strerror or cause}; choose a folder with --out") from cause
     write_card(folder, [] if result is None else [RunResult.load(result)], model_id=str(folder))
-
-
-def _name(record: RunRecord) -> str:
-    return f"{record.row}-{record.task}" + ("" if record.seed is None else f"-seed{record.seed}")

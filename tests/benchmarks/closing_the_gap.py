@@ -137,23 +137,21 @@ def beyond_curve(model: Point, curve: Sequence[Point]) -> tuple[Interval, bool] 
         return None
     if place == 0:
         line = fitted_line(curve, LATE_RANGE)
-        there = line.at(known.value)
-        ratio = math.exp(ood.value - there.value)
-        log_ratio = combined(0.0, (ood, 1.0), (known, -line.slope.value), (there, -1.0))
-        return interval_of(combined(ratio, (log_ratio, ratio)), "log"), True
-    (x0, y0), (x1, y1) = points[place - 1 : place + 1]
-    share = (known.value - x0.value) / (x1.value - x0.value)
+        there, slope = line.at(known.value), line.slope.value
+    else:
+        there, slope = _between(points[place - 1], points[place], known.value)
+    ratio = math.exp(ood.value - there.value)
+    terms = ((ood, ratio), (there, -ratio), (known, -slope * ratio))
+    return interval_of(combined(ratio, *terms), "log"), place == 0
+
+
+def _between(left: Point, right: Point, at: float) -> tuple[Effect, float]:
+    """The line between two points of logarithms, where the ID error counts as exact, and its slope."""
+    (x0, y0), (x1, y1) = left, right
+    share = (at - x0.value) / (x1.value - x0.value)
     slope = (y1.value - y0.value) / (x1.value - x0.value)
-    ratio = math.exp(ood.value - y0.value - slope * (known.value - x0.value))
-    derivatives = (
-        (ood, 1.0),
-        (known, -slope),
-        (y0, share - 1.0),
-        (y1, -share),
-        (x0, slope * (1.0 - share)),
-        (x1, slope * share),
-    )
-    return interval_of(combined(ratio, *((effect, ratio * each) for effect, each in derivatives)), "log"), False
+    terms = ((y0, 1.0 - share), (y1, share), (x0, -slope * (1.0 - share)), (x1, -slope * share))
+    return combined(y0.value + share * (y1.value - y0.value), *terms), slope
 
 
 def _text(number: Number) -> str:

@@ -85,12 +85,12 @@ class Line:
         """ln OOD at a logarithm of the ID error, which counts as known exactly."""
         x, y = _values(self.points)
         beyond, share = log_known - float(x.mean()), 1.0 / len(self.points)
-        middle = combined(
+        return combined(
             float(y.mean()) + self.slope.value * beyond,
+            (self.slope, beyond),
             *((known, -share * self.slope.value) for known, _ in self.points),
             *((ood, share) for _, ood in self.points),
         )
-        return combined(middle.value, (middle, 1.0), (self.slope, beyond))
 
 
 def fitted_line(points: Sequence[tuple[Effect, Effect]], error_range: float = ERROR_RANGE) -> Line:
